@@ -1,0 +1,48 @@
+# Needs make and Python 3.11 or newer with its venv module; everything else is installed into .venv.
+# Choose another Python with `make PYTHON=/path/to/python …`.
+
+usable = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+	$$python -c '$(usable)' 2>/dev/null && echo $$python && break; done)
+no_python = rdahw needs Python 3.11 or newer with its venv module: install one (Debian: apt install python3-venv), \
+or say where one is with make PYTHON=/path/to/python
+pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 8
+
+demo: .venv/installed  ## learn Iris: the shortest way to see a circuit learn
+	@mkdir -p build/demo
+	.venv/bin/rdahw train --sim --out build/demo/iris-lookup.rdahw
+
+test: .venv/installed-dev  ## run the tests on all cores
+	.venv/bin/pytest -n auto
+
+lint: .venv/installed-dev  ## check style and formatting
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+# The types are checked in a built copy: in the checkout the folder rdahw/ hides the layers beside it.
+# build/lib goes first, since setuptools would pack files that were deleted from the source since the last build.
+types: .venv/installed-dev  ## check types in a built copy
+	@rm -rf build/lib build/types
+	$(pip) --no-deps --target build/types .
+	cd build/types && ../../.venv/bin/mypy --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p rdahw
+
+clean:  ## remove the virtual environment and everything built
+	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml
+	@.venv/bin/python -c 'import pip; $(usable)' 2>/dev/null || { \
+		python='$(PYTHON)'; "$$python" -c '$(usable)' 2>/dev/null || { echo "$(no_python)" >&2; exit 1; }; \
+		echo "making .venv with $$python"; "$$python" -m venv --clear .venv; }
+	$(pip) --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(pip) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Circuits as hardware: Amaranth components and trainers, the tools outside Python, and proofs of equality."""
