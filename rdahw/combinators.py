@@ -1,0 +1,139 @@
+"""String-diagram combinators: circuits from smaller ones, with no variable named.
+
+A circuit of these is read by its ports: a list of types in, a list of types out. ``f >> g`` joins the outputs of f to the
+inputs of g in order; ``f @ g`` puts g beside (below) f. The ports of a result are named ``x`` and ``y`` where there is
+one, else ``x0``, ``x1``, … and ``y0``, ``y1``, …. They give the same data as :func:`rdahw.trace`:
+
+>>> from rdahw import Bits, trace
+>>> copy(8) >> multiply(8) == trace(lambda x: x & x, x=Bits(8))
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rdahw.circuit import Circuit
+from rdahw.errors import UserError
+from rdahw.trace import Builder, Wire
+from rdahw.types import Bits, Z2
+
+__all__ = [
+    "add",
+    "add_n",
+    "copy",
+    "copy_n",
+    "discard",
+    "identity",
+    "multiply",
+    "one",
+    "sequence",
+    "swap",
+    "tensor",
+    "tensor_n",
+    "zero",
+]
+
+
+def _names(letter: str, count: int) -> list[str]:
+    return [letter] if count == 1 else [f"{letter}{i}" for i in range(count)]
+
+
+def _wiring(types: Sequence[Bits], body: Callable[[Builder, list[Wire]], Sequence[Wire]]) -> Circuit:
+    builder = Builder()
+    inputs = [builder.input(name, t) for name, t in zip(_names("x", len(types)), types, strict=True)]
+    outputs = body(builder, inputs)
+    return builder.finish(dict(zip(_names("y", len(outputs)), outputs, strict=True)))
+
+
+def sequence(*circuits: Circuit) -> Circuit:
+    """``f >> g : A → C`` for ``f : A → B`` and ``g : B → C``, and so on for more."""
+    for f, g in zip(circuits, circuits[1:], strict=False):
+        if f.output_types != g.input_types:
+            raise UserError(
+                f"circuits cannot be joined: one gives ({', '.join(map(str, f.output_types))}), "
+                f"the next takes ({', '.join(map(str, g.input_types))}); the types must agree"
+            )
+
+    def body(builder: Builder, wires: list[Wire]) -> list[Wire]:
+        for circuit in circuits:
+            wires = builder.inline(circuit, wires)
+        return wires
+
+    return _wiring(circuits[0].input_types, body)
+
+
+def tensor(*circuits: Circuit) -> Circuit:
+    """``f @ g : A × C → B × D`` for ``f : A → B`` and ``g : C → D``, side by side, and so on for more."""
+
+    def body(builder: Builder, wires: list[Wire]) -> list[Wire]:
+        outputs, at = [], 0
+        for circuit in circuits:
+            width = len(circuit.inputs)
+            outputs += builder.inline(circuit, wires[at : at + width])
+            at += width
+        return outputs
+
+    return _wiring([t for circuit in circuits for t in circuit.input_types], body)
+
+
+def tensor_n(n: int, f: Circuit) -> Circuit:
+    """``fⁿ : Aⁿ → Bⁿ``: n copies of ``f : A → B`` side by side."""
+    return tensor(*[f] * n)
+
+
+def identity(width: int) -> Circuit:
+    """``id : n → n``."""
+    return _wiring([Bits(width)], lambda _, wires: wires)
+
+
+def copy(width: int) -> Circuit:
+    """``copy : n → n × n``; its reverse derivative is :func:`add`."""
+    return copy_n(2, width)
+
+
+def copy_n(copies: int, width: int) -> Circuit:
+    """``copy : n → n × … × n``, to ``copies`` copies."""
+    return _wiring([Bits(width)], lambda _, wires: wires * copies)
+
+
+def add(width: int) -> Circuit:
+    """``add : n × n → n``, the sum in Z2: XOR."""
+    return add_n(2, width)
+
+
+def add_n(summands: int, width: int) -> Circuit:
+    """``add : n × … × n → n``, the XOR of ``summands`` wires (at least one)."""
+
+    def body(builder: Builder, wires: list[Wire]) -> list[Wire]:
+        total = wires[0]
+        for wire in wires[1:]:
+            total = builder.apply(Z2.addition, total, wire)
+        return [total]
+
+    return _wiring([Bits(width)] * summands, body)
+
+
+def multiply(width: int) -> Circuit:
+    """``multiply : n × n → n``, the product in Z2: AND."""
+    return _wiring([Bits(width)] * 2, lambda builder, wires: [builder.apply(Z2.multiplication, *wires)])
+
+
+def swap(a: int, b: int) -> Circuit:
+    """``swap : a × b → b × a``."""
+    return _wiring([Bits(a), Bits(b)], lambda _, wires: wires[::-1])
+
+
+def discard(width: int) -> Circuit:
+    """``discard : n → 1``, to no output at all."""
+    return _wiring([Bits(width)], lambda _, wires: [])
+
+
+def zero(width: int) -> Circuit:
+    """``zero : 1 → n``, from no input at all."""
+    return _wiring([], lambda builder, _: [builder.apply("const", attributes=(0, width))])
+
+
+def one(width: int) -> Circuit:
+    """``one : 1 → n``: every bit set, the unit of AND."""
+    return _wiring([], lambda builder, _: [builder.apply("const", attributes=((1 << width) - 1, width))])

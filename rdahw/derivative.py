@@ -1,0 +1,164 @@
+"""Two meanings of «derivative», never to be mixed up.
+
+- The **reverse derivative** R[f], by the chain rule over the circuit (XOR is addition, AND multiplication in Z2), and its
+  adjoint, the forward derivative D[f]. Cockett et al., *Reverse derivative categories*, arXiv 1910.07065; for Boolean
+  circuits Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488, section 3.
+- The **Boolean difference**: what flipping a bit really does, by brute force (the paper's ``rdiffB``).
+
+They agree on every primitive and on safe circuits (:func:`rdahw.is_safe`). On ``x AND x`` they differ: R gives 0, the
+Boolean difference gives dy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rdahw.circuit import Circuit
+from rdahw.errors import UserError, nearest
+from rdahw.primitives import PRIMITIVES
+from rdahw.trace import Builder, Wire, trace
+from rdahw.transform import expand
+from rdahw.types import Bits
+
+__all__ = ["boolean_difference", "forward_derivative", "reverse"]
+
+
+def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
+    """The reverse derivative ``R[f] : A × B → A`` of ``f : A → B``, a circuit again.
+
+    A cotangent ``dy`` of each output comes in after the inputs and a cotangent of each input goes out, named with a ``d``
+    in front. ``wrt`` names the inputs whose cotangents are wanted (default: all).
+    """
+    wanted = f.input_names if wrt is None else tuple(wrt)
+    for name in wanted:
+        if name not in f.input_names:
+            raise UserError(f"the circuit has no input {name!r} to differentiate by; {nearest(name, f.input_names)}")
+    builder = Builder()
+    inputs = [builder.input(name, type_) for name, type_ in f.inputs]
+    names = _tangent_names(f.output_names, f.input_names)
+    seeds = [builder.input(name, type_) for name, type_ in zip(names, f.output_types, strict=True)]
+    wires, cotangents = list(inputs), dict[int, Wire]()
+    for assignment in f.assignments:
+        operands = [wires[i] for i in assignment.operands]
+        wires.append(builder.apply(assignment.primitive, *operands, attributes=assignment.attributes))
+    for (_, wire), seed in zip(f.outputs, seeds, strict=True):
+        _accumulate(cotangents, wire, seed)
+    for number, (primitive, operands, attributes) in reversed(list(f.wires())):
+        if (dy := cotangents.pop(number, None)) is not None:
+            contributions = _pull_back(primitive, dy, [wires[i] for i in operands], attributes)
+            for operand, contribution in zip(operands, contributions, strict=True):
+                if contribution is not None:
+                    _accumulate(cotangents, operand, contribution)
+    outputs = {}
+    for i, (name, out) in enumerate(zip(f.input_names, _tangent_names(f.input_names, ()), strict=True)):
+        if name in wanted:
+            outputs[out] = cotangents[i] if i in cotangents else _zero(builder, f.types[i])
+    return builder.finish(outputs)
+
+
+def _tangent_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Each name with a d in front, and with _ behind where that is taken."""
+    result: list[str] = []
+    for name in names:
+        new = "d" + name
+        while new in taken or new in result:
+            new += "_"
+        result.append(new)
+    return result
+
+
+def _accumulate(cotangents: dict[int, Wire], wire: int, contribution: Wire) -> None:
+    """Fan-out: the cotangents of a wire's uses are added, in the ring of the wire's type."""
+    if wire in cotangents:
+        addition = contribution.type.ring.addition
+        contribution = contribution.builder.apply(addition, cotangents[wire], contribution)
+    cotangents[wire] = contribution
+
+
+def _zero(builder: Builder, type_: Bits) -> Wire:
+    return builder.apply("const", attributes=(0, type_.width))
+
+
+def _pull_back(primitive: str, dy: Wire, operands: list[Wire], attributes: Sequence[object]) -> Sequence[Wire | None]:
+    row = PRIMITIVES[primitive]
+    if row.reverse is not None:
+        return row.reverse(dy, *operands, *attributes)
+    types = {f"x{i}": wire.type for i, wire in enumerate(operands)}
+    assert row.expansion is not None, "a row of the polynomial core has a reverse rule"
+    expansion = row.expansion
+    core = trace(lambda *wires: expansion(*wires, *attributes), **types)
+    return dy.builder.inline(reverse(core), [*operands, dy])
+
+
+def forward_derivative(f: Circuit) -> Circuit:
+    """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the change of the output, to first order, that a change
+    ``dx`` of the input makes.
+
+    It is computed on the expansion into the polynomial core by rules of its own, so that
+    ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ says something about every reverse rule. Only a :func:`custom_reverse` block has
+    no other derivative than the one it declares, which is transposed.
+    """
+    f = expand(f, keep={"custom"})
+    builder = Builder()
+    wires = [builder.input(name, type_) for name, type_ in f.inputs]
+    names = _tangent_names(f.input_names, f.input_names)
+    tangents: list[Wire | None] = [builder.input(name, type_) for name, type_ in zip(names, f.input_types, strict=True)]
+    for primitive, reads, attributes in f.assignments:
+        operands = [wires[i] for i in reads]
+        moving = [tangents[i] for i in reads]
+        wires.append(builder.apply(primitive, *operands, attributes=attributes))
+        if all(tangent is None for tangent in moving):
+            tangents.append(None)
+            continue
+        changes = [t if t is not None else _zero(builder, w.type) for t, w in zip(moving, operands, strict=True)]
+        tangents.append(_push_forward(builder, primitive, operands, changes, attributes))
+    outputs = {}
+    for name, (_, wire) in zip(_tangent_names(f.output_names, ()), f.outputs, strict=True):
+        tangent = tangents[wire]
+        outputs[name] = tangent if tangent is not None else _zero(builder, f.types[wire])
+    return builder.finish(outputs)
+
+
+def _push_forward(
+    builder: Builder, primitive: str, operands: list[Wire], changes: list[Wire], attributes: Sequence[object]
+) -> Wire:
+    if PRIMITIVES[primitive].linear:
+        return builder.apply(primitive, *changes, attributes=attributes)
+    if primitive == "and":
+        (a, b), (da, db) = operands, changes
+        return (da & b) ^ (a & db)
+    if primitive == "custom":
+        # r(x, dy) is linear in dy, so its reverse derivative by dy, wherever dy is, is its transpose.
+        r = attributes[0].reverse  # type: ignore[attr-defined]
+        dy = r.inputs[-1]
+        (change,) = builder.inline(reverse(r, wrt=[dy.name]), [*operands, _zero(builder, dy.type), *changes])
+        return change
+    raise AssertionError(f"{primitive} is neither linear nor a product, so it must have an expansion")
+
+
+def boolean_difference(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
+    """The Boolean difference of ``f : A → B``, with the ports of :func:`reverse`: bit i of a result is the parity of
+    (f(x) ⊕ f(x ⊕ eᵢ)) AND dy.
+
+    By brute force: a copy of ``f`` for each input bit. It uses no rule of any primitive, and is the oracle for those.
+    """
+    wanted = f.input_names if wrt is None else tuple(wrt)
+    builder = Builder()
+    inputs = [builder.input(name, type_) for name, type_ in f.inputs]
+    names = _tangent_names(f.output_names, f.input_names)
+    seeds = [builder.input(name, type_) for name, type_ in zip(names, f.output_types, strict=True)]
+    here = builder.inline(f, inputs)
+    outputs = {}
+    for k, (name, out) in enumerate(zip(f.input_names, _tangent_names(f.input_names, ()), strict=True)):
+        if name not in wanted:
+            continue
+        x, differences = inputs[k], []
+        for i in range(x.width):
+            there = builder.inline(f, [*inputs[:k], x ^ (1 << i), *inputs[k + 1 :]])
+            masked = [((a ^ b) & dy).parity() for a, b, dy in zip(here, there, seeds, strict=True)]
+            total = masked[0] if masked else _zero(builder, Bits(1))
+            for term in masked[1:]:
+                total = total ^ term
+            differences.append(total)
+        outputs[out] = x.concat(*differences)
+    return builder.finish(outputs)

@@ -1,0 +1,42 @@
+"""The two roots of every error: the user's mistake and our own bug.
+
+A message is one sentence that says what went wrong, which value, what was expected, and a way out. The command line
+prints a :class:`UserError` as one line and exits with its ``exit_code``; an :class:`InternalError` shows its traceback
+and exits with 70. The table of exit codes is in ``docs/exit-codes.md``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InternalError", "MissingError", "UsageError", "UserError", "nearest"]
+
+
+class UserError(Exception):
+    """The data, the design or a claim failed (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """Options that make no sense, or do not fit together (exit code 2)."""
+
+    exit_code = 2
+
+
+class MissingError(UserError):
+    """A tool or a data set is not there (exit code 3)."""
+
+    exit_code = 3
+
+
+class InternalError(Exception):
+    """A bug of rdahw itself: something that was checked before turned out not to hold (exit code 70)."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown ``name``: the nearest known one if any is near, else all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(map(repr, names))}"

@@ -1,0 +1,553 @@
+"""The primitives, each stated once: a row says its type, meaning, derivatives, expansion and products.
+
+Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits (bit 0 first), any axes of examples before
+it; meanings broadcast over those. Rules (reverse, expansion) are written on symbolic wires (:class:`rdahw.trace.Wire`).
+
+The **polynomial core** (rows without an expansion) is XOR, AND, constants and wiring; it is closed under the reverse
+derivative and obeys the axioms RD.1 to RD.7 of reverse derivative categories (Cockett et al., arXiv 1910.07065).
+A richer primitive has an *expansion* into the core, and a cheaper reverse rule where that pays. Such a rule is right to
+first order; higher derivatives go through the expansion (:func:`rdahw.expand`).
+
+Every back end is one more table keyed by these names; ``custom`` alone has no row anywhere, as every back end runs what
+:func:`rdahw.expand` leaves of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.errors import UserError
+from rdahw.types import Bits
+
+if TYPE_CHECKING:
+    from rdahw.trace import Wire
+
+__all__ = ["CORE", "PRIMITIVES", "Array", "Primitive"]
+
+Array = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Primitive:
+    """One row of the table; see the module's text for what the functions take.
+
+    name: as printed and as every back end's table spells it.
+    attributes: names of the static arguments, in order.
+    law: ``law(*types, *attributes) -> type`` of the result; raises :class:`UserError` on a misuse.
+    meaning: ``meaning(*arrays, *attributes) -> array``.
+    reverse: ``reverse(dy, *operands, *attributes) -> cotangent of each operand`` (``None``: zero). A row without one is
+        differentiated through its expansion.
+    expansion: ``expansion(*operands, *attributes) -> wire`` in the core only; ``None`` in the core itself.
+    linear: the map is linear over the ring, so it is its own forward derivative.
+    products: which operands are multiplied with which, as ``(i, j)``: each bit of i with each other bit of j, or
+        ``"bitwise"``: bit k of one operand with bit k of the other, or ``"all"``: every two bits of the operands.
+    support: which input bits each bit of the result depends on, given the same of the operands, as arrays of Python
+        numbers with one bit an input bit; ``None``: each depends on all. With ``products``, for :func:`rdahw.is_safe`.
+    """
+
+    name: str
+    attributes: tuple[str, ...] = ()
+    law: Callable[..., Bits]
+    meaning: Callable[..., Array] | None
+    reverse: Callable[..., Sequence[Wire | None]] | None = None
+    expansion: Callable[..., Wire] | None = None
+    linear: bool = False
+    products: tuple[tuple[int, int], ...] | Literal["bitwise", "all"] = ()
+    support: Callable[..., NDArray[Any]] | None = None
+
+
+# -- type laws ---------------------------------------------------------------------------------------------------------
+
+
+def _same(*types: Bits) -> Bits:
+    if len(types) != 2 or types[0] != types[1]:
+        raise UserError(f"operands of types {_list(types)} were given; expected two of the same type")
+    return types[0]
+
+
+def _list(types: Sequence[Bits]) -> str:
+    return ", ".join(map(str, types)) or "none"
+
+
+def _one(*types: Bits) -> Bits:
+    if len(types) != 1:
+        raise UserError(f"operands of types {_list(types)} were given; expected one")
+    return types[0]
+
+
+def _const_law(*args: Any) -> Bits:
+    value, width = args
+    if not 0 <= value < 1 << width:
+        raise UserError(f"the constant {value} does not fit {width} bits; expected 0 to 2^{width} - 1")
+    return Bits(width)
+
+
+def _concat_law(*types: Bits) -> Bits:
+    if not types:
+        raise UserError("nothing was given to concatenate; expected at least one operand")
+    return Bits(sum(t.width for t in types))
+
+
+def _slice_law(*args: Any) -> Bits:
+    *types, start, stop = args
+    width = _one(*types).width
+    if not 0 <= start < stop <= width:
+        raise UserError(f"bits {start} to {stop} of {width} were asked for; expected 0 <= start < stop <= {width}")
+    return Bits(stop - start)
+
+
+def _repeat_law(*args: Any) -> Bits:
+    *types, times = args
+    width = _one(*types).width
+    if times < 1:
+        raise UserError(f"{times} copies were asked for; expected at least one")
+    return Bits(width * times)
+
+
+def _sum_law(*args: Any) -> Bits:
+    *types, times = args
+    width = _one(*types).width
+    if times < 1 or width % times:
+        raise UserError(f"{width} bits cannot be cut into {times} equal parts to sum; choose a divisor of {width}")
+    return Bits(width // times)
+
+
+def _gather_law(*args: Any) -> Bits:
+    *types, indices = args
+    _in_range(indices, _one(*types).width)
+    return Bits(len(indices))
+
+
+def _scatter_law(*args: Any) -> Bits:
+    *types, indices, width = args
+    if len(indices) != _one(*types).width:
+        raise UserError(f"{len(indices)} places were given for {types[0].width} bits; expected one a bit")
+    _in_range(indices, width)
+    return Bits(width)
+
+
+def _in_range(indices: Sequence[int], width: int) -> None:
+    if indices and not (0 <= min(indices) and max(indices) < width):
+        wrong = next(i for i in indices if not 0 <= i < width)
+        raise UserError(f"bit {wrong} was asked for; expected one from 0 to {width - 1}")
+
+
+def _mux_law(*types: Bits) -> Bits:
+    if len(types) != 3 or types[0] != Bits(1):
+        raise UserError(f"operands of types {_list(types)} were given; expected Bits(1) and two of the same type")
+    return _same(*types[1:])
+
+
+def _decode_law(*types: Bits) -> Bits:
+    width = _one(*types).width
+    if width > 26:
+        raise UserError(f"an address of {width} bits is too wide to decode; expected at most 26")
+    return Bits(1 << width)
+
+
+def _lookup_law(*types: Bits) -> Bits:
+    if len(types) != 2:
+        raise UserError(f"operands of types {_list(types)} were given; expected a table and an address")
+    rows = _decode_law(types[1]).width
+    if types[0].width % rows:
+        raise UserError(
+            f"a table of {types[0].width} bits was given for an address of {types[1].width}; expected a multiple of {rows}"
+        )
+    return Bits(types[0].width // rows)
+
+
+def _compare_law(*types: Bits) -> Bits:
+    _same(*types)
+    return Bits(1)
+
+
+# -- meanings ----------------------------------------------------------------------------------------------------------
+
+
+def _const(value: int, width: int) -> Array:
+    packed = np.frombuffer(value.to_bytes((width + 7) // 8, "little"), np.uint8)
+    return np.unpackbits(packed, count=width, bitorder="little")
+
+
+def _concat(*parts: Array) -> Array:
+    examples = np.broadcast_shapes(*(p.shape[:-1] for p in parts))
+    return np.concatenate([np.broadcast_to(p, examples + p.shape[-1:]) for p in parts], axis=-1)
+
+
+def _repeat(a: Array, times: int) -> Array:
+    return np.tile(a, times)
+
+
+def _slice(a: Array, start: int, stop: int) -> Array:
+    return a[..., start:stop]
+
+
+def _sum(a: Array, times: int) -> Array:
+    parts = a.reshape(*a.shape[:-1], times, a.shape[-1] // times)
+    return np.bitwise_xor.reduce(parts, axis=-2)
+
+
+def _gather(a: Array, indices: Sequence[int]) -> Array:
+    return a[..., list(indices)]
+
+
+def _scatter(a: Array, indices: Sequence[int], width: int) -> Array:
+    places = np.zeros((*a.shape[:-1], width), a.dtype)
+    np.bitwise_xor.at(places, (..., list(indices)), a)
+    return places
+
+
+def _number(a: Array) -> NDArray[np.int64]:
+    """The unsigned number that the bits of the last axis are, bit 0 least significant (at most 62 bits)."""
+    return a.astype(np.int64) @ (np.int64(1) << np.arange(a.shape[-1], dtype=np.int64))
+
+
+def _binary(numbers: NDArray[np.int64], width: int) -> Array:
+    return (numbers[..., None] >> np.arange(width, dtype=np.int64) & 1).astype(np.uint8)
+
+
+def _decode(address: Array) -> Array:
+    return (_number(address)[..., None] == np.arange(1 << address.shape[-1])).astype(np.uint8)
+
+
+def _lookup(table: Array, address: Array) -> Array:
+    rows = 1 << address.shape[-1]
+    tables = table.reshape(*table.shape[:-1], -1, rows)
+    if tables.ndim == 2:  # one table for all examples
+        return np.moveaxis(tables[:, _number(address)], 0, -1)
+    at = np.expand_dims(_number(address), (-1, -2))
+    examples = np.broadcast_shapes(tables.shape[:-2], at.shape[:-2])
+    tables = np.broadcast_to(tables, examples + tables.shape[-2:])
+    return np.take_along_axis(tables, np.broadcast_to(at, (*examples, tables.shape[-2], 1)), axis=-1)[..., 0]
+
+
+def _popcount(a: Array) -> Array:
+    return _binary(a.sum(axis=-1, dtype=np.int64), a.shape[-1].bit_length())
+
+
+def _less_equal(a: Array, b: Array) -> Array:
+    differ = a != b
+    top = a.shape[-1] - 1 - np.argmax(differ[..., ::-1], axis=-1)
+    larger = np.take_along_axis(np.broadcast_to(b, differ.shape), top[..., None], axis=-1)
+    return np.where(differ.any(axis=-1, keepdims=True), larger, np.uint8(1)).astype(np.uint8)
+
+
+def _plus(a: Array, b: Array) -> Array:
+    # Bit by bit, so that words wider than the machine's are as right as narrow ones.
+    a, b = np.broadcast_arrays(a, b)
+    total = np.empty((*a.shape[:-1], a.shape[-1] + 1), np.uint8)
+    carry = np.zeros(a.shape[:-1], np.uint8)
+    for i in range(a.shape[-1]):
+        count = a[..., i] + b[..., i] + carry
+        total[..., i], carry = count & 1, count >> 1
+    total[..., -1] = carry
+    return total
+
+
+# -- supports, where a result's bits do not depend on all bits of the operands; wiring moves them like any values ---------
+
+
+def _sum_support(a: NDArray[Any], times: int) -> NDArray[Any]:
+    union: NDArray[Any] = np.bitwise_or.reduce(a.reshape(times, -1), axis=0)
+    return union
+
+
+def _scatter_support(a: NDArray[Any], indices: Sequence[int], width: int) -> NDArray[Any]:
+    union = np.zeros(width, dtype=object)
+    np.bitwise_or.at(union, list(indices), a)
+    return union
+
+
+# -- reverse rules: (dy, *operands, *attributes) -> one cotangent an operand ------------------------------------------
+
+
+def _concat_reverse(dy: Wire, *parts: Wire) -> list[Wire]:
+    cotangents, at = [], 0
+    for part in parts:
+        cotangents.append(dy[at : at + part.width])
+        at += part.width
+    return cotangents
+
+
+def _slice_reverse(dy: Wire, a: Wire, start: int, stop: int) -> list[Wire]:
+    parts = [dy.zeros(start)] if start else []
+    parts.append(dy)
+    if stop < a.width:
+        parts.append(dy.zeros(a.width - stop))
+    return [dy.concat(*parts)]
+
+
+def _mux_reverse(dy: Wire, select: Wire, a: Wire, b: Wire) -> list[Wire]:
+    chosen = select.repeat(dy.width)
+    return [((a ^ b) & dy).sum(dy.width), chosen & dy, ~chosen & dy]
+
+
+def _flips(address: Wire) -> list[Wire]:
+    """The address with bit 0 flipped, with bit 1 flipped, and so on."""
+    return [address ^ address.const(1 << i, address.width) for i in range(address.width)]
+
+
+def _decode_reverse(dy: Wire, address: Wire) -> list[Wire]:
+    here = dy.lookup(address)
+    return [dy.concat(*(here ^ dy.lookup(near) for near in _flips(address)))]
+
+
+def _lookup_reverse(dy: Wire, table: Wire, address: Wire) -> list[Wire]:
+    at = address.decode()
+    into_table = dy.concat(*(at & dy[j].repeat(at.width) for j in range(dy.width)))
+    here = table.lookup(address)
+    changes = (((here ^ table.lookup(near)) & dy).sum(dy.width) for near in _flips(address))
+    return [into_table, dy.concat(*changes)]
+
+
+def _popcount_reverse(dy: Wire, a: Wire) -> list[Wire]:
+    # s ^ (s + 1) is the run of ones at the low end of s, and one bit more; s ^ (s - 1) the same of zeros.
+    def change(s: Wire) -> Wire:
+        run = [s.const(1, 1)]
+        for k in range(s.width - 1):
+            run.append(run[-1] & s[k])
+        return (dy.concat(*run) & dy).sum(dy.width)
+
+    count = a.popcount()
+    up, down = change(count), change(~count)
+    return [(a & down.repeat(a.width)) ^ (~a & up.repeat(a.width))]
+
+
+# -- expansions into the polynomial core -------------------------------------------------------------------------------
+# Each multiplies only what depends on different bits of the operands, so its formal derivative is the Boolean difference.
+
+
+def _flip(a: Wire) -> Wire:
+    return a ^ a.const((1 << a.width) - 1, a.width)
+
+
+def _mux_expansion(select: Wire, a: Wire, b: Wire) -> Wire:
+    return b ^ (select.repeat(a.width) & (a ^ b))
+
+
+def _decode_expansion(address: Wire) -> Wire:
+    minterms = address.const(1, 1)
+    for i in range(address.width):
+        bit = address[i].repeat(minterms.width)
+        minterms = minterms.concat(minterms & _flip(bit), minterms & bit)
+    return minterms
+
+
+def _lookup_expansion(table: Wire, address: Wire) -> Wire:
+    at = _decode_expansion(address)
+    chosen = table & at.repeat(table.width // at.width)
+    return chosen.concat(*(chosen[j : j + at.width].sum(at.width) for j in range(0, table.width, at.width)))
+
+
+def _popcount_expansion(a: Wire) -> Wire:
+    # Bit k of a count is the elementary symmetric polynomial of degree 2^k, mod 2 (Lucas); built up bit by bit of a.
+    top = 1 << a.width.bit_length() - 1
+    symmetric = a.const(1, top + 1)
+    for i in range(a.width):
+        shifted = a.concat(a.zeros(1), symmetric[:top])
+        symmetric = symmetric ^ (a[i].repeat(top + 1) & shifted)
+    return symmetric.gather([1 << k for k in range(a.width.bit_length())])
+
+
+def _less_equal_expansion(a: Wire, b: Wire) -> Wire:
+    result = a.const(1, 1)
+    for i in range(a.width):
+        less, same = _flip(a[i]) & b[i], _flip(a[i] ^ b[i])
+        result = less ^ (same & result)
+    return result
+
+
+def _plus_expansion(a: Wire, b: Wire) -> Wire:
+    carry, total = a.zeros(1), []
+    for i in range(a.width):
+        half = a[i] ^ b[i]
+        total.append(half ^ carry)
+        carry = (a[i] & b[i]) ^ (half & carry)
+    return a.concat(*total, carry)
+
+
+def _custom_law(*args: Any) -> Bits:
+    *types, block = args
+    expected = tuple(port.type for port in block.forward.inputs)
+    if tuple(types) != expected:
+        raise UserError(f"block {block.name!r} was given types {_list(types)}; it takes {_list(expected)}")
+    result: Bits = block.forward.output_types[0]
+    return result
+
+
+def _custom_reverse(dy: Wire, *args: Any) -> Sequence[Wire]:
+    *operands, block = args
+    cotangents: Sequence[Wire] = dy.builder.inline(block.reverse, [*operands, dy])
+    return cotangents
+
+
+def _custom_expansion(*args: Any) -> Wire:
+    *operands, block = args
+    (result,) = operands[0].builder.inline(block.forward, operands)
+    return result
+
+
+#: The table: every primitive by its name, the polynomial core first.
+PRIMITIVES: dict[str, Primitive] = {
+    row.name: row
+    for row in (
+        Primitive(
+            name="xor",
+            law=_same,
+            meaning=np.bitwise_xor,
+            reverse=lambda dy, a, b: (dy, dy),
+            linear=True,
+            support=np.bitwise_or,
+        ),
+        Primitive(
+            name="and",
+            law=_same,
+            meaning=np.bitwise_and,
+            reverse=lambda dy, a, b: (b & dy, a & dy),
+            products="bitwise",
+            support=np.bitwise_or,
+        ),
+        Primitive(
+            name="const",
+            attributes=("value", "width"),
+            law=_const_law,
+            meaning=_const,
+            reverse=lambda dy, value, width: (),
+            support=lambda value, width: np.zeros(width, dtype=object),
+        ),
+        Primitive(
+            name="concat",
+            law=_concat_law,
+            meaning=_concat,
+            reverse=_concat_reverse,
+            linear=True,
+            support=_concat,
+        ),
+        Primitive(
+            name="slice",
+            attributes=("start", "stop"),
+            law=_slice_law,
+            meaning=_slice,
+            reverse=_slice_reverse,
+            linear=True,
+            support=_slice,
+        ),
+        Primitive(
+            name="repeat",
+            attributes=("times",),
+            law=_repeat_law,
+            meaning=_repeat,
+            reverse=lambda dy, a, times: (dy.sum(times),),
+            linear=True,
+            support=_repeat,
+        ),
+        Primitive(
+            name="sum",
+            attributes=("times",),
+            law=_sum_law,
+            meaning=_sum,
+            reverse=lambda dy, a, times: (dy.repeat(times),),
+            linear=True,
+            support=_sum_support,
+        ),
+        Primitive(
+            name="gather",
+            attributes=("indices",),
+            law=_gather_law,
+            meaning=_gather,
+            reverse=lambda dy, a, indices: (dy.scatter(indices, a.width),),
+            linear=True,
+            support=_gather,
+        ),
+        Primitive(
+            name="scatter",
+            attributes=("indices", "width"),
+            law=_scatter_law,
+            meaning=_scatter,
+            reverse=lambda dy, a, indices, width: (dy.gather(indices),),
+            linear=True,
+            support=_scatter_support,
+        ),
+        Primitive(
+            name="not",
+            law=_one,
+            meaning=lambda a: a ^ np.uint8(1),
+            reverse=lambda dy, a: (dy,),
+            expansion=_flip,
+            support=lambda a: a,
+        ),
+        Primitive(
+            name="or",
+            law=_same,
+            meaning=np.bitwise_or,
+            reverse=lambda dy, a, b: (~b & dy, ~a & dy),
+            expansion=lambda a, b: a ^ b ^ (a & b),
+            products="bitwise",
+            support=np.bitwise_or,
+        ),
+        Primitive(
+            name="mux",
+            law=_mux_law,
+            meaning=lambda select, a, b: np.where(select, a, b),
+            reverse=_mux_reverse,
+            expansion=_mux_expansion,
+            products=((0, 1), (0, 2)),
+            support=lambda select, a, b: select | a | b,
+        ),
+        Primitive(
+            name="decode",
+            law=_decode_law,
+            meaning=_decode,
+            reverse=_decode_reverse,
+            expansion=_decode_expansion,
+            products=((0, 0),),
+        ),
+        Primitive(
+            name="lookup",
+            law=_lookup_law,
+            meaning=_lookup,
+            reverse=_lookup_reverse,
+            expansion=_lookup_expansion,
+            products=((0, 1), (1, 1)),
+        ),
+        Primitive(
+            name="popcount",
+            law=lambda *types: Bits(_one(*types).width.bit_length()),
+            meaning=_popcount,
+            reverse=_popcount_reverse,
+            expansion=_popcount_expansion,
+            products=((0, 0),),
+        ),
+        Primitive(
+            name="less_equal",
+            law=_compare_law,
+            meaning=_less_equal,
+            expansion=_less_equal_expansion,
+            products=((0, 0), (0, 1), (1, 1)),
+        ),
+        Primitive(
+            name="plus",
+            law=lambda *types: Bits(_same(*types).width + 1),
+            meaning=_plus,
+            expansion=_plus_expansion,
+            products=((0, 0), (0, 1), (1, 1)),
+        ),
+        Primitive(
+            name="custom",
+            attributes=("block",),
+            law=_custom_law,
+            meaning=None,
+            reverse=_custom_reverse,
+            expansion=_custom_expansion,
+            products="all",
+        ),
+    )
+}
+
+#: The names of the polynomial core.
+CORE = frozenset(name for name, row in PRIMITIVES.items() if row.expansion is None)

@@ -1,0 +1,69 @@
+"""Whether the reverse derivative of a circuit is its Boolean difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.circuit import Assignment, Circuit
+from rdahw.primitives import PRIMITIVES
+
+__all__ = ["is_safe"]
+
+#: For each bit of a wire the set of input bits that it depends on, as a Python number with one bit for each.
+_Supports = NDArray[Any]
+
+
+def is_safe(f: Circuit) -> bool:
+    """True if every product in ``f`` multiplies bits that depend on disjoint sets of inputs.
+
+    Then every wire is a polynomial without squares, and R[f] is the Boolean difference of ``f`` (Wilson and Zanasi,
+    arXiv 2101.10488, section 3.3). The condition is sufficient, not necessary: False says that the two *may* differ. A
+    circuit with a surrogate block is never safe.
+    """
+    supports: list[_Supports] = []
+    used = 0
+    for type_ in f.input_types:
+        supports.append(np.array([1 << used + i for i in range(type_.width)], dtype=object))
+        used += type_.width
+    for assignment in f.assignments:
+        operands = [supports[i] for i in assignment.operands]
+        if not _products_are_disjoint(assignment, operands):
+            return False
+        supports.append(_support(assignment, operands, f.types[len(supports)].width))
+    return True
+
+
+def _products_are_disjoint(assignment: Assignment, operands: list[_Supports]) -> bool:
+    row = PRIMITIVES[assignment.primitive]
+    if row.products == "bitwise":
+        return not any(operands[0] & operands[1])
+    if row.products == "all":
+        return assignment.attributes[0].exact and _all_disjoint(np.concatenate(operands))
+    for i, j in row.products:
+        assert not isinstance(i, str)
+        if i == j:
+            if not _all_disjoint(operands[i]):
+                return False
+        elif np.bitwise_or.reduce(operands[i]) & np.bitwise_or.reduce(operands[j]):
+            return False
+    return True
+
+
+def _all_disjoint(bits: _Supports) -> bool:
+    seen = 0
+    for support in bits:
+        if seen & support:
+            return False
+        seen |= support
+    return True
+
+
+def _support(assignment: Assignment, operands: list[_Supports], width: int) -> _Supports:
+    row = PRIMITIVES[assignment.primitive]
+    if row.support is not None:
+        return row.support(*operands, *assignment.attributes)
+    everything = np.bitwise_or.reduce(np.concatenate(operands))
+    return np.full(width, everything, dtype=object)

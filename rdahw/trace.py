@@ -1,0 +1,277 @@
+"""Circuits from ordinary Python functions, run once on symbolic bit-vectors.
+
+:func:`trace` calls a function with :class:`Wire` arguments; what the function does to them is recorded as assignments.
+Equal assignments share one wire, and what no output needs is dropped.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, SupportsIndex
+
+from rdahw.circuit import Assignment, Circuit, Port, _check
+from rdahw.errors import UserError
+from rdahw.types import Bits
+
+__all__ = ["Builder", "Wire", "builder_of", "cat", "equal", "less_equal", "lookup", "mux", "plus", "trace"]
+
+
+class Builder:
+    """A circuit in the making: :meth:`input`, :meth:`apply` and :meth:`inline` add wires, :meth:`finish` makes it.
+
+    >>> b = Builder()
+    >>> x = b.input("x", Bits(4))
+    >>> print(b.finish({"y": x & x}))
+    circuit (x: Bits(4)) -> (y: Bits(4)):
+      %1: Bits(4) = and(x, x)
+      return y=%1
+    """
+
+    def __init__(self) -> None:
+        self._inputs: list[Port] = []
+        self._types: list[Bits] = []
+        self._assignments: list[Assignment | None] = []
+        self._known: dict[Assignment, Wire] = {}
+
+    def input(self, name: str, type_: Bits) -> Wire:
+        """A new input, after those there are; all inputs come before the first assignment."""
+        if len(self._assignments) > len(self._inputs):
+            raise UserError(f"input {name!r} comes after an assignment; expected all inputs first")
+        self._inputs.append(Port(name, type_))
+        return self._add(None, type_)
+
+    def apply(self, primitive: str, *operands: Wire, attributes: Sequence[Any] = ()) -> Wire:
+        """The wire that ``primitive`` drives from ``operands``: a new one, or an earlier one driven alike."""
+        for operand in operands:
+            if operand.builder is not self:
+                raise UserError("wires of two different traces meet; expected wires of one, passed as its arguments")
+        assignment = Assignment(primitive, tuple(operand.number for operand in operands), tuple(attributes))
+        if assignment not in self._known:
+            self._known[assignment] = self._add(assignment, _check(assignment, self._types))
+        return self._known[assignment]
+
+    def _add(self, assignment: Assignment | None, type_: Bits) -> Wire:
+        self._assignments.append(assignment)
+        self._types.append(type_)
+        return Wire(self, len(self._types) - 1, type_)
+
+    def inline(self, circuit: Circuit, operands: Sequence[Wire]) -> list[Wire]:
+        """The outputs of ``circuit`` on ``operands``, its assignments copied into this trace."""
+        if (given := tuple(w.type for w in operands)) != circuit.input_types:
+            names = ", ".join(f"{name}: {type_}" for name, type_ in circuit.inputs)
+            raise UserError(f"a circuit of ({names}) was applied to ({', '.join(map(str, given))}); the types must agree")
+        wires = list(operands)
+        for primitive, reads, attributes in circuit.assignments:
+            wires.append(self.apply(primitive, *(wires[i] for i in reads), attributes=attributes))
+        return [wires[i] for _, i in circuit.outputs]
+
+    def finish(self, outputs: Mapping[str, Wire]) -> Circuit:
+        """The circuit with these outputs; assignments that no output needs are left out."""
+        first = len(self._inputs)
+        needed = {wire.number for wire in outputs.values()}
+        for number in range(len(self._assignments) - 1, first - 1, -1):
+            if number in needed:
+                needed.update(self._assignments[number].operands)  # type: ignore[union-attr]
+        renumbered = {number: number for number in range(first)}
+        kept = []
+        for number in range(first, len(self._assignments)):
+            assignment = self._assignments[number]
+            if number in needed and assignment is not None:
+                renumbered[number] = first + len(kept)
+                kept.append(assignment._replace(operands=tuple(renumbered[i] for i in assignment.operands)))
+        ends = tuple((name, renumbered[wire.number]) for name, wire in outputs.items())
+        return Circuit(tuple(self._inputs), tuple(kept), ends)
+
+
+class Wire:
+    """A symbolic bit-vector of ``width`` bits: ``^ & | ~``, indexing and slicing (``w[0]``, ``w[2:5]``), comparison as
+    unsigned numbers (``< <= > >=``), and the methods below. Bit 0 is the least significant one.
+
+    ``==`` compares Python objects; for an equality gate see :func:`equal`.
+    """
+
+    __slots__ = ("builder", "number", "type")
+
+    def __init__(self, builder: Builder, number: int, type_: Bits) -> None:
+        self.builder = builder
+        self.number = number
+        self.type = type_
+
+    @property
+    def width(self) -> int:
+        """How many bits."""
+        return self.type.width
+
+    def __len__(self) -> int:
+        return self.width
+
+    def __repr__(self) -> str:
+        return f"<wire %{self.number}: {self.type}>"
+
+    def __bool__(self) -> bool:
+        raise UserError(f"wire %{self.number} was used as a Python truth value; its bits are not known yet: use mux()")
+
+    def _with(self, other: Wire | int) -> Wire:
+        """``other`` as a wire of this width; a Python number is a constant."""
+        return other if isinstance(other, Wire) else self.const(other, self.width)
+
+    def __xor__(self, other: Wire | int) -> Wire:
+        return self.builder.apply("xor", self, self._with(other))
+
+    def __and__(self, other: Wire | int) -> Wire:
+        return self.builder.apply("and", self, self._with(other))
+
+    def __or__(self, other: Wire | int) -> Wire:
+        return self.builder.apply("or", self, self._with(other))
+
+    __rxor__, __rand__, __ror__ = __xor__, __and__, __or__
+
+    def __invert__(self) -> Wire:
+        return self.builder.apply("not", self)
+
+    def __le__(self, other: Wire | int) -> Wire:
+        return self.builder.apply("less_equal", self, self._with(other))
+
+    def __ge__(self, other: Wire | int) -> Wire:
+        return self.builder.apply("less_equal", self._with(other), self)
+
+    def __lt__(self, other: Wire | int) -> Wire:
+        return ~(self >= other)
+
+    def __gt__(self, other: Wire | int) -> Wire:
+        return ~(self <= other)
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Wire:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self.width)
+            if step != 1:
+                return self.gather(range(start, stop, step))
+        else:
+            start = operator.index(index)
+            if not -self.width <= start < self.width:
+                raise IndexError(f"bit {start} of a wire of {self.width} bits")
+            start %= self.width
+            stop = start + 1
+        if (start, stop) == (0, self.width):
+            return self
+        return self.builder.apply("slice", self, attributes=(start, stop))
+
+    def const(self, value: int, width: int) -> Wire:
+        """A constant in the same trace: ``value`` on ``width`` bits."""
+        return self.builder.apply("const", attributes=(value, width))
+
+    def zeros(self, width: int) -> Wire:
+        """``width`` zero bits in the same trace."""
+        return self.const(0, width)
+
+    def concat(self, *parts: Wire) -> Wire:
+        """``parts`` (without this wire) as one wire, the first lowest."""
+        return parts[0] if len(parts) == 1 else self.builder.apply("concat", *parts)
+
+    def repeat(self, times: int) -> Wire:
+        """``times`` copies of this wire side by side."""
+        return self if times == 1 else self.builder.apply("repeat", self, attributes=(times,))
+
+    def sum(self, times: int) -> Wire:
+        """The sum in the ring (for bits: XOR) of the ``times`` equal parts of this wire."""
+        return self if times == 1 else self.builder.apply("sum", self, attributes=(times,))
+
+    def parity(self) -> Wire:
+        """The XOR of all bits."""
+        return self.sum(self.width)
+
+    def gather(self, indices: Iterable[int]) -> Wire:
+        """Bit i of the result is bit ``indices[i]`` of this wire."""
+        return self.builder.apply("gather", self, attributes=(tuple(indices),))
+
+    def scatter(self, indices: Iterable[int], width: int) -> Wire:
+        """``width`` bits; bit ``indices[i]`` is the XOR of all bits i sent there. The adjoint of :meth:`gather`."""
+        return self.builder.apply("scatter", self, attributes=(tuple(indices), width))
+
+    def decode(self) -> Wire:
+        """2^width bits, of which only the one whose number this wire is is set (the paper's ``basis``)."""
+        return self.builder.apply("decode", self)
+
+    def lookup(self, address: Wire) -> Wire:
+        """This wire read as tables of 2^a bits, one an output: output j is bit ``j * 2^a + address``."""
+        return self.builder.apply("lookup", self, address)
+
+    def popcount(self) -> Wire:
+        """How many bits are set, as an unsigned number."""
+        return self.builder.apply("popcount", self)
+
+    def plus(self, other: Wire | int) -> Wire:
+        """The sum of two unsigned numbers, one bit wider than they are, so that it never wraps."""
+        return self.builder.apply("plus", self, self._with(other))
+
+    def extend(self, width: int) -> Wire:
+        """The same unsigned number on ``width`` bits, no fewer than it has."""
+        return self if width == self.width else self.concat(self, self.zeros(width - self.width))
+
+
+def builder_of(*wires: Wire) -> Builder:
+    """The trace that all of ``wires`` belong to; raises :class:`UserError` if there is none."""
+    if not wires or not all(isinstance(w, Wire) for w in wires):
+        raise UserError("a circuit was called on something other than wires; to run it on data use rdahw.sim.run")
+    return wires[0].builder
+
+
+def trace(function: Callable[..., Any], /, **inputs: Bits) -> Circuit:
+    """The circuit that ``function`` computes on inputs of these names and types.
+
+    ``function`` takes the wires as keywords' values in order and returns a wire (the output ``y``), a sequence of wires
+    (``y0``, ``y1``, …) or a mapping from names to wires.
+
+    >>> print(trace(lambda a, b: a ^ b[::-1], a=Bits(2), b=Bits(2)))
+    circuit (a: Bits(2), b: Bits(2)) -> (y: Bits(2)):
+      %2: Bits(2) = gather(b, indices=[1, 0])
+      %3: Bits(2) = xor(a, %2)
+      return y=%3
+    """
+    builder = Builder()
+    result = function(*(builder.input(name, type_) for name, type_ in inputs.items()))
+    if isinstance(result, Wire):
+        result = {"y": result}
+    elif isinstance(result, Sequence):
+        result = {f"y{i}": wire for i, wire in enumerate(result)}
+    if not isinstance(result, Mapping) or not all(isinstance(w, Wire) and w.builder is builder for w in result.values()):
+        raise UserError(
+            f"the traced function returned {result!r}; expected a wire made from its arguments, or a sequence or mapping of them"
+        )
+    return builder.finish(result)
+
+
+def cat(*parts: Wire) -> Wire:
+    """``parts`` as one wire, the first lowest (in the least significant bits)."""
+    return parts[0].concat(*parts)
+
+
+def mux(select: Wire, a: Wire, b: Wire) -> Wire:
+    """``a`` where the one bit of ``select`` is set, else ``b``."""
+    return select.builder.apply("mux", select, a, b)
+
+
+def lookup(table: Wire, address: Wire) -> Wire:
+    """See :meth:`Wire.lookup`."""
+    return table.lookup(address)
+
+
+def plus(a: Wire, b: Wire) -> Wire:
+    """See :meth:`Wire.plus`."""
+    return a.plus(b)
+
+
+def less_equal(a: Wire, b: Wire) -> Wire:
+    """One bit: a <= b as unsigned numbers."""
+    return a <= b
+
+
+def equal(a: Wire, b: Wire | int) -> Wire:
+    """One bit: all bits of a and b agree."""
+    same = ~(a ^ b)
+    while same.width > 1:
+        half = same.width // 2
+        rest = [same[2 * half :]] if same.width % 2 else []
+        same = cat(same[:half] & same[half : 2 * half], *rest)
+    return same

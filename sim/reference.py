@@ -1,0 +1,66 @@
+"""The reference interpreter: a circuit run on numpy arrays, one primitive after the other.
+
+Slow and plain; it is the definition of what a circuit means, and every faster engine is tested against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rdahw.circuit import Circuit
+from rdahw.errors import UserError
+from rdahw.primitives import PRIMITIVES, Array
+from rdahw.transform import expand
+
+__all__ = ["Reference", "run"]
+
+#: What this back end has rows for: the meanings in the table of primitives.
+ROWS = {name: row.meaning for name, row in PRIMITIVES.items() if row.meaning is not None}
+
+
+class Reference:
+    """A circuit ready to be run many times: ``f(*inputs) -> tuple of outputs``.
+
+    Each input is an array of 0 and 1 whose last axis is the bits of the wire (bit 0 first); the axes before it, the
+    examples, broadcast over the inputs. Outputs have the same form, as uint8.
+    """
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        lowered = expand(circuit, keep=ROWS.keys())
+        last_use: dict[int, int] = {}
+        for wire, assignment in lowered.wires():
+            last_use.update(dict.fromkeys(assignment.operands, wire))
+        kept = {wire for _, wire in lowered.outputs}
+        self._steps: list[tuple[Callable[..., Array], tuple[int, ...], tuple[Any, ...], tuple[int, ...]]] = []
+        for wire, (primitive, operands, attributes) in lowered.wires():
+            # A wire is let go after its last reader, so that memory follows the width of the circuit, not its length.
+            done = tuple(i for i in dict.fromkeys(operands) if last_use[i] == wire and i not in kept)
+            self._steps.append((ROWS[primitive], operands, attributes, done))
+        self._outputs = tuple(wire for _, wire in lowered.outputs)
+
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        expected = self.circuit.inputs
+        if len(inputs) != len(expected):
+            raise UserError(f"{len(inputs)} arrays were given to a circuit of {len(expected)} inputs; expected one each")
+        wires: list[Any] = []
+        for (name, type_), value in zip(expected, inputs, strict=True):
+            array = np.asarray(value, dtype=np.uint8)
+            if not array.ndim or array.shape[-1] != type_.width:
+                raise UserError(
+                    f"input {name!r} was given an array of shape {array.shape}; its last axis must have {type_.width} bits"
+                )
+            wires.append(array)
+        for meaning, operands, attributes, done in self._steps:
+            wires.append(meaning(*[wires[i] for i in operands], *attributes))
+            for i in done:
+                wires[i] = None
+        return tuple(wires[i] for i in self._outputs)
+
+
+def run(circuit: Circuit, *inputs: Array) -> tuple[Array, ...]:
+    """The outputs of ``circuit`` on arrays of 0 and 1; see :class:`Reference`."""
+    return Reference(circuit)(*inputs)
