@@ -9,18 +9,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors; a test compares the two
+    from rdahw.circuit import Circuit as Circuit
+    from rdahw.custom import custom_reverse as custom_reverse
+    from rdahw.derivative import boolean_difference as boolean_difference
+    from rdahw.derivative import forward_derivative as forward_derivative
+    from rdahw.derivative import reverse as reverse
     from rdahw.errors import InternalError as InternalError
     from rdahw.errors import MissingError as MissingError
     from rdahw.errors import UsageError as UsageError
     from rdahw.errors import UserError as UserError
+    from rdahw.learner import Learner as Learner
+    from rdahw.models import Model as Model
+    from rdahw.models import lookup_model as lookup_model
+    from rdahw.models import make_model as make_model
+    from rdahw.models import mask_model as mask_model
+    from rdahw.safety import is_safe as is_safe
+    from rdahw.tracing import Wire as Wire
+    from rdahw.tracing import cat as cat
+    from rdahw.tracing import equal as equal
+    from rdahw.tracing import mux as mux
+    from rdahw.tracing import trace as trace
+    from rdahw.transform import expand as expand
+    from rdahw.types import Bits as Bits
 
     __version__: str
 
 _HOME = {
+    "Bits": "rdahw.types",
+    "Circuit": "rdahw.circuit",
     "InternalError": "rdahw.errors",
+    "Learner": "rdahw.learner",
     "MissingError": "rdahw.errors",
+    "Model": "rdahw.models",
     "UsageError": "rdahw.errors",
     "UserError": "rdahw.errors",
+    "Wire": "rdahw.tracing",
+    "boolean_difference": "rdahw.derivative",
+    "cat": "rdahw.tracing",
+    "custom_reverse": "rdahw.custom",
+    "equal": "rdahw.tracing",
+    "expand": "rdahw.transform",
+    "forward_derivative": "rdahw.derivative",
+    "is_safe": "rdahw.safety",
+    "lookup_model": "rdahw.models",
+    "make_model": "rdahw.models",
+    "mask_model": "rdahw.models",
+    "mux": "rdahw.tracing",
+    "reverse": "rdahw.derivative",
+    "trace": "rdahw.tracing",
 }  # public name: the module that defines it
 
 __all__ = ["__version__", *_HOME]

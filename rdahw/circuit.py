@@ -19,7 +19,7 @@ from rdahw.primitives import PRIMITIVES
 from rdahw.types import Bits, parse_type
 
 if TYPE_CHECKING:
-    from rdahw.trace import Wire
+    from rdahw.tracing import Wire
 
 __all__ = ["Assignment", "Block", "Circuit", "Port"]
 
@@ -62,7 +62,9 @@ class Block:
             raise UserError(f"a block is named {self.name!r}; expected printable text without quotation marks")
         given = self.forward.input_types
         if len(self.forward.outputs) != 1:
-            raise UserError(f"block {self.name!r} has {len(self.forward.outputs)} outputs; expected one (concatenate them)")
+            raise UserError(
+                f"block {self.name!r} has {len(self.forward.outputs)} outputs; expected one (concatenate them)"
+            )
         wanted = (*given, *self.forward.output_types), given
         if (self.reverse.input_types, self.reverse.output_types) != wanted:
             raise UserError(
@@ -147,7 +149,7 @@ class Circuit:
 
     def __call__(self, *wires: Wire) -> Any:
         """The outputs (one wire, or a tuple of several) of this circuit inlined on ``wires``."""
-        from rdahw.trace import builder_of
+        from rdahw.tracing import builder_of
 
         results = builder_of(*wires).inline(self, wires)
         return results[0] if len(results) == 1 else tuple(results)
@@ -216,7 +218,9 @@ def _check(assignment: Assignment, types: Sequence[Bits]) -> Bits:
     if row is None:
         raise UserError(f"{where}: no such primitive; {nearest(assignment.primitive, PRIMITIVES)}")
     if len(assignment.attributes) != len(row.attributes):
-        raise UserError(f"{where}: attributes {assignment.attributes!r} were given; expected {', '.join(row.attributes)}")
+        raise UserError(
+            f"{where}: attributes {assignment.attributes!r} were given; expected {', '.join(row.attributes)}"
+        )
     for name, value in zip(row.attributes, assignment.attributes, strict=True):
         if not _ATTRIBUTES[name].valid(value):
             raise UserError(f"{where}: {name} is {value!r}; expected {_ATTRIBUTES[name].expected}")
@@ -248,7 +252,9 @@ _ATTRIBUTES: Mapping[str, _Attribute] = {
     "start": _NUMBER,
     "stop": _NUMBER,
     "times": _NUMBER,
-    "indices": _Attribute(lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_int, v)), "a tuple of bit numbers"),
+    "indices": _Attribute(
+        lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_int, v)), "a tuple of bit numbers"
+    ),
     "block": _Attribute(lambda v: isinstance(v, Block), "a block"),
 }
 
@@ -308,7 +314,9 @@ def _from_json(value: Any, depth: int) -> Circuit:
             tuple((name, wire) for name, wire in value["outputs"]),
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"the value is no circuit ({type(error).__name__}: {error}); expected one from to_json") from None
+        raise UserError(
+            f"the value is no circuit ({type(error).__name__}: {error}); expected one from to_json"
+        ) from None
 
 
 # -- printing and parsing ----------------------------------------------------------------------------------------------
@@ -395,8 +403,13 @@ def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line
     _, _, returned = lines[end][1].partition("return")
     outputs = tuple((name, wire(word, lines[end])) for name, word in _pairs(returned.strip(), "="))
     circuit = Circuit(inputs, tuple(assignments), outputs)
-    if (printed := str(circuit).splitlines()) != (given := [line[1][indent:] for line in lines[: len(lines) - len(rest)]]):
-        k = next((i for i, (a, b) in enumerate(zip(printed, given, strict=False)) if a != b), min(map(len, (printed, given))) - 1)
+    if (printed := str(circuit).splitlines()) != (
+        given := [line[1][indent:] for line in lines[: len(lines) - len(rest)]]
+    ):
+        k = next(
+            (i for i, (a, b) in enumerate(zip(printed, given, strict=False)) if a != b),
+            min(map(len, (printed, given))) - 1,
+        )
         raise _syntax(lines[k], repr(printed[k].strip()))
     return circuit, rest
 

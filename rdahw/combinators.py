@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError
-from rdahw.trace import Builder, Wire
+from rdahw.tracing import Builder, Wire
 from rdahw.types import Bits, Z2
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rdahw.circuit import Block, Circuit
-from rdahw.trace import Wire, builder_of
+from rdahw.tracing import Wire, builder_of
 
 __all__ = ["custom_reverse"]
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import PRIMITIVES
-from rdahw.trace import Builder, Wire, trace
+from rdahw.tracing import Builder, Wire, trace
 from rdahw.transform import expand
 from rdahw.types import Bits
 

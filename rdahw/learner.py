@@ -19,7 +19,7 @@ from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
 from rdahw.errors import UsageError, nearest
 from rdahw.models import Model
-from rdahw.trace import Wire, trace
+from rdahw.tracing import Wire, trace
 from rdahw.types import Bits
 
 __all__ = ["ERRORS", "OPTIMISERS", "Learner"]
@@ -67,7 +67,10 @@ class Learner:
             "request": trace(request, theta=state, x=data, y=label),
             "update": trace(lambda theta, dtheta: {"theta": update(theta, dtheta)}, theta=state, dtheta=state),
             "step": trace(
-                lambda theta, x, y: {"theta": update(theta, request(theta, x, y)["dtheta"])}, theta=state, x=data, y=label
+                lambda theta, x, y: {"theta": update(theta, request(theta, x, y)["dtheta"])},
+                theta=state,
+                x=data,
+                y=label,
             ),
         }
         for name, circuit in made.items():

@@ -16,7 +16,7 @@ from typing import Any
 from rdahw.circuit import Circuit
 from rdahw.custom import custom_reverse
 from rdahw.errors import UsageError, UserError, nearest
-from rdahw.trace import Wire, cat, trace
+from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
 __all__ = ["MODELS", "Model", "lookup_model", "make_model", "mask_model"]
@@ -152,7 +152,9 @@ def make_model(spec: str, inputs: int, outputs: int) -> Model:
         return _from_file(spec, Path(match[1]), match[2], inputs, outputs)
     name, _, rest = spec.partition(":")
     if name not in MODELS:
-        raise UsageError(f"model {name!r} is unknown; {nearest(name, MODELS)}, or give FILE.py:NAME for one of your own")
+        raise UsageError(
+            f"model {name!r} is unknown; {nearest(name, MODELS)}, or give FILE.py:NAME for one of your own"
+        )
     options = {}
     for word in filter(None, rest.split(",")):
         key, _, value = word.partition("=")
@@ -182,9 +184,13 @@ def _from_file(spec: str, path: Path, name: str, inputs: int, outputs: int) -> M
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"the model file {str(path)!r} failed: {_where(error, path)}{type(error).__name__}: {error}") from error
+        raise UserError(
+            f"the model file {str(path)!r} failed: {_where(error, path)}{type(error).__name__}: {error}"
+        ) from error
     if not isinstance(made, Circuit):
-        raise UserError(f"{spec} is a {type(made).__name__}; expected a circuit or a function from (inputs, outputs) to one")
+        raise UserError(
+            f"{spec} is a {type(made).__name__}; expected a circuit or a function from (inputs, outputs) to one"
+        )
     model = Model(spec, made)
     if (model.input_bits, model.output_bits) != (inputs, outputs):
         raise UserError(

@@ -1,7 +1,7 @@
 """The primitives, each stated once: a row says its type, meaning, derivatives, expansion and products.
 
 Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits (bit 0 first), any axes of examples before
-it; meanings broadcast over those. Rules (reverse, expansion) are written on symbolic wires (:class:`rdahw.trace.Wire`).
+it; meanings broadcast over those. Rules (reverse, expansion) are written on symbolic wires (:class:`rdahw.tracing.Wire`).
 
 The **polynomial core** (rows without an expansion) is XOR, AND, constants and wiring; it is closed under the reverse
 derivative and obeys the axioms RD.1 to RD.7 of reverse derivative categories (Cockett et al., arXiv 1910.07065).
@@ -25,7 +25,7 @@ from rdahw.errors import UserError
 from rdahw.types import Bits
 
 if TYPE_CHECKING:
-    from rdahw.trace import Wire
+    from rdahw.tracing import Wire
 
 __all__ = ["CORE", "PRIMITIVES", "Array", "Primitive"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from rdahw.circuit import Assignment, Circuit
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.trace import Builder, Wire
+from rdahw.tracing import Builder, Wire
 
 __all__ = ["expand", "replay"]
 

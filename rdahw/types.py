@@ -40,7 +40,9 @@ class Bits:
 
     def __post_init__(self) -> None:
         if not isinstance(self.width, int) or isinstance(self.width, bool) or not 1 <= self.width <= MAX_WIDTH:
-            raise UserError(f"a wire of {self.width!r} bits was asked for; a width is a whole number from 1 to {MAX_WIDTH}")
+            raise UserError(
+                f"a wire of {self.width!r} bits was asked for; a width is a whole number from 1 to {MAX_WIDTH}"
+            )
 
     def __str__(self) -> str:
         return f"Bits({self.width})"

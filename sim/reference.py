@@ -45,7 +45,9 @@ class Reference:
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
         expected = self.circuit.inputs
         if len(inputs) != len(expected):
-            raise UserError(f"{len(inputs)} arrays were given to a circuit of {len(expected)} inputs; expected one each")
+            raise UserError(
+                f"{len(inputs)} arrays were given to a circuit of {len(expected)} inputs; expected one each"
+            )
         wires: list[Any] = []
         for (name, type_), value in zip(expected, inputs, strict=True):
             array = np.asarray(value, dtype=np.uint8)

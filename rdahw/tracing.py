@@ -60,7 +60,9 @@ class Builder:
         """The outputs of ``circuit`` on ``operands``, its assignments copied into this trace."""
         if (given := tuple(w.type for w in operands)) != circuit.input_types:
             names = ", ".join(f"{name}: {type_}" for name, type_ in circuit.inputs)
-            raise UserError(f"a circuit of ({names}) was applied to ({', '.join(map(str, given))}); the types must agree")
+            raise UserError(
+                f"a circuit of ({names}) was applied to ({', '.join(map(str, given))}); the types must agree"
+            )
         wires = list(operands)
         for primitive, reads, attributes in circuit.assignments:
             wires.append(self.apply(primitive, *(wires[i] for i in reads), attributes=attributes))
@@ -235,7 +237,9 @@ def trace(function: Callable[..., Any], /, **inputs: Bits) -> Circuit:
         result = {"y": result}
     elif isinstance(result, Sequence):
         result = {f"y{i}": wire for i, wire in enumerate(result)}
-    if not isinstance(result, Mapping) or not all(isinstance(w, Wire) and w.builder is builder for w in result.values()):
+    if not isinstance(result, Mapping) or not all(
+        isinstance(w, Wire) and w.builder is builder for w in result.values()
+    ):
         raise UserError(
             f"the traced function returned {result!r}; expected a wire made from its arguments, or a sequence or mapping of them"
         )
