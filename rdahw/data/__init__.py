@@ -1,0 +1,29 @@
+"""Data sets, and their way to the wires of a circuit: loading, binarising features, encoding labels."""
+
+from rdahw.data._dataset import Column, Dataset, Examples, Schema
+from rdahw.data._load import load, read_examples
+from rdahw.data._named import NAMES, Progress, Record, catalogue
+from rdahw.data.binarise import RULES, Binariser, check_rule, default_rule, fit_binariser
+from rdahw.data.labels import Code, decode, encode, label_width
+
+__all__ = [
+    "NAMES",
+    "RULES",
+    "Binariser",
+    "Code",
+    "Column",
+    "Dataset",
+    "Examples",
+    "Progress",
+    "Record",
+    "Schema",
+    "catalogue",
+    "check_rule",
+    "decode",
+    "default_rule",
+    "encode",
+    "fit_binariser",
+    "label_width",
+    "load",
+    "read_examples",
+]

@@ -1,0 +1,216 @@
+"""What a data set is: examples with their labels, and what each column and class number means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.data._json import damaged, is_int, is_list, members, texts
+from rdahw.errors import UsageError, UserError, nearest
+
+Kind = Literal["number", "binary", "category"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The kind of one feature; a category column holds the index into ``categories``, a binary column 0 or 1."""
+
+    kind: Kind
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A category column has at least one category, other columns have none."""
+        if self.kind not in get_args(Kind) or (self.kind == "category") != bool(self.categories):
+            raise ValueError(f"a column of kind {self.kind!r} with categories {self.categories!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,), int64 class numbers.
+
+    A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column.
+    """
+
+    features: NDArray[Any]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.labels)
+
+    def take(self, rows: NDArray[Any] | slice) -> Examples:
+        """The examples at ``rows`` (row numbers, a mask of bool, or a slice), in that order."""
+        return Examples(self.features[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Schema:
+    """How to read further examples of a data set: saved with a model and used again at prediction.
+
+    ``label_name`` and ``label_index`` (from 0) say which column of the training file held the label; both are None
+    where there was no such column. ``named`` says that feature names are real and not made up from positions: then
+    a file with a header must have columns of these names (in any order), and otherwise columns go by position.
+    """
+
+    feature_names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    label_names: tuple[str, ...]
+    label_name: str | None = None
+    label_index: int | None = None
+    named: bool = False
+    image_shape: tuple[int, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; a column is "number", "binary" or the list of its categories."""
+        return {
+            "feature_names": list(self.feature_names),
+            "columns": columns_to_json(self.columns),
+            "label_names": list(self.label_names),
+            "label_name": self.label_name,
+            "label_index": self.label_index,
+            "named": self.named,
+            "image_shape": None if self.image_shape is None else list(self.image_shape),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Schema:
+        """Read :meth:`to_json` back. Raises UserError when anything is not as our own writer writes it."""
+        keys = ("feature_names", "columns", "label_names", "label_name", "label_index", "named", "image_shape")
+        names, columns, labels, label_name, label_index, named, shape = members(value, "the schema", keys)
+        feature_names = texts(names, "the schema's 'feature_names'", least=1)
+        if not (label_name is None or isinstance(label_name, str)):
+            raise damaged("the schema's 'label_name'", "a text or null")
+        if not (label_index is None or is_int(label_index) and 0 <= label_index <= len(feature_names)):
+            raise damaged("the schema's 'label_index'", "a column number or null")
+        if not isinstance(named, bool):
+            raise damaged("the schema's 'named'", "true or false")
+        if shape is not None and not (
+            is_list(shape)
+            and len(shape) == 2
+            and all(is_int(side) and 0 < side <= len(feature_names) for side in shape)
+            and shape[0] * shape[1] == len(feature_names)
+        ):
+            raise damaged("the schema's 'image_shape'", "the height and width of the image or null")
+        return cls(
+            feature_names,
+            columns_from_json(columns, "the schema's 'columns'", len(feature_names)),
+            texts(labels, "the schema's 'label_names'", least=2),
+            label_name,
+            label_index,
+            named,
+            None if shape is None else (shape[0], shape[1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set; class number c is named ``label_names[c]``, feature f ``feature_names[f]``.
+
+    ``checksum`` is the SHA-256 (hexadecimal) of the bytes of the files used, one after another (train, then test;
+    images before labels); of a gzip file, the unpacked bytes, so that packing again changes nothing.
+
+    ``whole_range`` is True only for the paper's own split of Iris: there ``midrange`` takes minimum and maximum over
+    train AND test, as the paper's program does. That is a leak of the test part into training, kept for its bits.
+    """
+
+    name: str
+    train: Examples
+    test: Examples | None
+    label_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    checksum: str
+    image_shape: tuple[int, int] | None = None
+    whole_range: bool = False
+    label_name: str | None = field(default=None, kw_only=True)
+    label_index: int | None = field(default=None, kw_only=True)
+    named: bool = field(default=False, kw_only=True)
+
+    @property
+    def schema(self) -> Schema:
+        """How to read further examples of this data set."""
+        return Schema(
+            self.feature_names,
+            self.columns,
+            self.label_names,
+            self.label_name,
+            self.label_index,
+            self.named,
+            self.image_shape,
+        )
+
+    @property
+    def fit_features(self) -> NDArray[Any]:
+        """What a binariser is fitted on, (N, F): the training features; with ``whole_range``, train and then test."""
+        if self.whole_range and self.test is not None:
+            return np.concatenate([self.train.features, self.test.features])
+        return self.train.features
+
+    def with_classes(self, names: Sequence[str]) -> Dataset:
+        """Only the examples of the named classes, in their order; a class's number is its position in ``names``.
+
+        Raises UserError for an unknown class or a class without training examples, UsageError for fewer than two
+        classes or a class named twice.
+        """
+        for name in names:
+            if name not in self.label_names:
+                raise UserError(f"the data set {self.name!r} has no class {name!r}; {nearest(name, self.label_names)}")
+        if len(set(names)) != len(names):
+            raise UsageError(f"the classes {', '.join(names)} name one class twice; name each class once")
+        if len(names) < 2:
+            raise UsageError(
+                f"the classes {list(names)} are fewer than two, and there is nothing to tell apart; name two"
+            )
+        number = np.full(len(self.label_names), -1, dtype=np.int64)
+        number[[self.label_names.index(name) for name in names]] = np.arange(len(names))
+        train = _renumbered(self.train, number)
+        for c, count in enumerate(np.bincount(train.labels, minlength=len(names))):
+            if not count:
+                raise UserError(f"the data set {self.name!r} has no training example of the class {names[c]!r}")
+        test = None if self.test is None else _renumbered(self.test, number)
+        if test is not None and not len(test):
+            raise UserError(f"the data set {self.name!r} has no test example of the classes {', '.join(names)}")
+        return replace(self, train=train, test=test, label_names=tuple(names))
+
+    def hold_out(self, n: int) -> tuple[Dataset, Examples]:
+        """The data set without its last ``n`` training examples, and these, for validation.
+
+        Then ``whole_range`` is False: held-out examples are no part of the paper's split.
+        Raises UsageError unless 1 <= n < the number of training examples.
+        """
+        size = len(self.train)
+        if not 1 <= n < size:
+            raise UsageError(f"{n} of {size} training examples cannot be held out; hold out 1 to {size - 1}")
+        shorter = replace(self, train=self.train.take(slice(0, size - n)), whole_range=False)
+        return shorter, self.train.take(slice(size - n, size))
+
+
+def _renumbered(examples: Examples, number: NDArray[np.int64]) -> Examples:
+    """The examples whose class gets a number that is not negative."""
+    labels = number[examples.labels]
+    kept = labels >= 0
+    return Examples(examples.features[kept], labels[kept])
+
+
+def columns_to_json(columns: Sequence[Column]) -> list[Any]:
+    """A list of "number", "binary" or the list of categories."""
+    return [list(column.categories) if column.kind == "category" else column.kind for column in columns]
+
+
+def columns_from_json(value: object, what: str, count: int) -> tuple[Column, ...]:
+    """Read :func:`columns_to_json` back. Raises UserError unless it holds ``count`` columns."""
+    if not is_list(value) or len(value) != count:
+        raise damaged(what, f"a list of {count} columns")
+    columns = []
+    for i, item in enumerate(value):
+        if item == "number" or item == "binary":
+            columns.append(Column(item))
+        elif is_list(item):
+            columns.append(Column("category", texts(item, f"{what}[{i}]", least=1)))
+        else:
+            raise damaged(f"{what}[{i}]", '"number", "binary" or a list of categories')
+    return tuple(columns)

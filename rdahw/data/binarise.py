@@ -1,0 +1,259 @@
+"""Features to bits.
+
+A rule turns each number column into one bit or several, the planes:
+
+- ``midrange``: one plane, 1 when ``(v - min) / (max - min) > 0.5`` in float64 (the paper's rule for Iris); a column
+  that is constant in training gives 0.
+- ``threshold=K`` or ``threshold=K1,K2,…`` (rising): plane p is 1 when ``v > K_p`` (the paper's rule for MNIST, K = 32).
+- ``thermometer=K``: plane p is 1 when ``v > min + (max - min) * (p + 1) / (K + 1)``, p = 0 .. K-1.
+- ``quantile=K``: plane p is 1 when v is greater than the training value number ceil((p + 1) * N / (K + 1)) in rising
+  order, counted from 1. Thresholds are training values, never between two; where a value is frequent several
+  thresholds may be equal, and then so are their planes.
+
+In all rules a binary column is one wire as it is, and a category column one wire for each category (one-hot). Wires of
+plane 0 come first: the columns in order, a category column as so many wires. Then for each further plane its number
+columns in order. With nothing but number columns, wire = plane * features + feature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rdahw.data._dataset import Column, Dataset, columns_from_json, columns_to_json
+from rdahw.data._json import damaged, is_list, members, number, texts
+from rdahw.errors import UsageError, UserError, nearest
+
+RULES = ("midrange", "threshold=K", "thermometer=K", "quantile=K")
+MAX_PLANES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Binariser:
+    """A rule fitted to training data.
+
+    ``table`` is float64: for midrange (2, numbers), the minima and maxima of the number columns; otherwise thresholds,
+    (planes, numbers), or (planes, 1) for ``threshold``, whose thresholds are those of all columns.
+    """
+
+    rule: str
+    names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    table: NDArray[np.float64]
+
+    @classmethod
+    def fit(
+        cls, rule: str, features: ArrayLike, columns: Sequence[Column], names: Sequence[str] | None = None
+    ) -> Binariser:
+        """Fit ``rule`` to training features (N, F) whose columns are of the given kinds, N >= 1.
+
+        ``names`` are the names of the features (default x0, x1, …), for :attr:`wire_names`. Raises UsageError for an
+        unknown rule, UserError for features that do not fit.
+        """
+        kind, values = _parse(rule)
+        array = _checked(features, columns)
+        if not len(array):
+            raise UserError("a binariser cannot be fitted to no examples; expected one or more")
+        numbers = array[:, _numbers(columns)]
+        if kind == "threshold":
+            table = np.array(values, dtype=np.float64)[:, None]
+        elif kind == "quantile":
+            planes = int(values[0])
+            ranks = [-(-(p + 1) * len(numbers) // (planes + 1)) - 1 for p in range(planes)]  # exact ceiling, from 0
+            table = np.sort(numbers, axis=0)[ranks].astype(np.float64)
+        else:
+            low, high = numbers.min(axis=0).astype(np.float64), numbers.max(axis=0).astype(np.float64)
+            with np.errstate(over="ignore"):
+                span = high - low
+            if not np.isfinite(span).all():
+                raise UserError("a feature spans more than the largest float64; scale the data")
+            if kind == "midrange":
+                table = np.stack([low, high])
+            else:
+                planes = int(values[0])
+                parts = np.arange(1, planes + 1)[:, None] / (planes + 1)
+                table = low + span * parts
+        made_up = tuple(f"x{i}" for i in range(len(columns)))
+        return cls(rule, made_up if names is None else tuple(names), tuple(columns), table)
+
+    @property
+    def planes(self) -> int:
+        """The number of bits for each number column."""
+        return 1 if self.rule == "midrange" else len(self.table)
+
+    @property
+    def width(self) -> int:
+        """The number of wires."""
+        return sum(map(_first_plane_width, self.columns)) + (self.planes - 1) * len(_numbers(self.columns))
+
+    def transform(self, features: ArrayLike) -> NDArray[np.uint8]:
+        """The wires, 0 or 1, (N, width), of features (N, F). Raises UserError for another F and for NaN."""
+        array = _checked(features, self.columns)
+        bits = np.empty((len(array), self.width), dtype=np.uint8)
+        at = _numbers(self.columns)
+        numbers = array if len(at) == len(self.columns) else array[:, at]
+
+        first = []  # where plane 0 of each number column goes
+        wire = 0
+        for i, column in enumerate(self.columns):
+            if column.kind == "number":
+                first.append(wire)
+            elif column.kind == "binary":
+                bits[:, wire] = array[:, i] != 0
+            else:
+                codes = np.arange(len(column.categories))
+                bits[:, wire : wire + len(codes)] = array[:, i, None] == codes
+            wire += _first_plane_width(column)
+        if not first:
+            return bits
+        bits[:, slice(0, wire) if len(first) == wire else first] = self._plane(numbers, 0)
+        for plane in range(1, self.planes):
+            bits[:, wire : wire + len(first)] = self._plane(numbers, plane)
+            wire += len(first)
+        return bits
+
+    def _plane(self, numbers: NDArray[Any], plane: int) -> NDArray[np.bool_]:
+        if self.rule == "midrange":
+            low, high = self.table
+            constant = high == low
+            with np.errstate(over="ignore"):  # a value far outside of training may become infinite, and still compares
+                scaled = (numbers - low) / np.where(constant, 1.0, high - low)
+            return np.asarray((scaled > 0.5) & ~constant)
+        thresholds = self.table[plane]
+        if numbers.dtype == np.uint8:
+            # v > t just when v > floor(t) for whole v, and comparing small integers is much faster.
+            whole = np.floor(thresholds)
+            return np.asarray((numbers > np.clip(whole, 0, 255).astype(np.uint8)) | (whole < 0))
+        return np.asarray(numbers > thresholds)
+
+    @property
+    def wire_names(self) -> tuple[str, ...]:
+        """What each wire says, such as "petal_length > 3.95", "colour = red" or, of a binary column, its name."""
+        names = []
+        at = [j for j, column in enumerate(self.columns) if column.kind == "number"]
+        first = self._thresholds(0)
+        for name, column in zip(self.names, self.columns, strict=True):
+            if column.kind == "number":
+                names.append(f"{name} > {next(first):g}")
+            elif column.kind == "binary":
+                names.append(name)
+            else:
+                names += [f"{name} = {category}" for category in column.categories]
+        for plane in range(1, self.planes):
+            names += [f"{self.names[j]} > {t:g}" for j, t in zip(at, self._thresholds(plane), strict=True)]
+        return tuple(names)
+
+    def _thresholds(self, plane: int) -> Any:
+        row = (self.table / 2).sum(axis=0) if self.rule == "midrange" else self.table[plane]
+        return iter(np.broadcast_to(row, len(_numbers(self.columns))).tolist())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; floats come back exactly, since Python writes the shortest text that does."""
+        return {
+            "rule": self.rule,
+            "names": list(self.names),
+            "columns": columns_to_json(self.columns),
+            "table": self.table.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Binariser:
+        """Read :meth:`to_json` back. Raises UserError when anything is not as our own writer writes it."""
+        rule, names, columns, rows = members(value, "the binariser", ("rule", "names", "columns", "table"))
+        if not isinstance(rule, str):
+            raise damaged("the binariser's 'rule'", "a text")
+        try:
+            kind, values = _parse(rule)
+        except UsageError:
+            raise damaged("the binariser's 'rule'", f"one of {', '.join(RULES)}") from None
+        feature_names = texts(names, "the binariser's 'names'", least=1)
+        kinds = columns_from_json(columns, "the binariser's 'columns'", len(feature_names))
+        count = len(_numbers(kinds))
+        if kind == "threshold":
+            shape = (len(values), 1)
+        else:
+            shape = (2 if kind == "midrange" else int(values[0]), count)
+        what = "the binariser's 'table'"
+        if not (is_list(rows) and len(rows) == shape[0] and all(is_list(row) and len(row) == shape[1] for row in rows)):
+            raise damaged(what, f"{shape[0]} rows of {shape[1]} numbers")
+        table = np.array([[number(item, what) for item in row] for row in rows], dtype=np.float64).reshape(shape)
+        if kind == "threshold" and table[:, 0].tolist() != values:
+            raise damaged(what, f"the thresholds of the rule {rule!r}")
+        with np.errstate(over="ignore"):
+            spans = table[1:] - table[:-1]
+        if not ((spans >= 0) & np.isfinite(spans)).all():
+            raise damaged(what, "rising from row to row")
+        return cls(rule, feature_names, kinds, table)
+
+
+def fit_binariser(dataset: Dataset, rule: str | None = None) -> Binariser:
+    """Fit ``rule`` (default: :func:`default_rule`) to the training part of the data set, or to its whole range where
+    ``whole_range`` is set. Raises as :meth:`Binariser.fit`."""
+    chosen = default_rule(dataset) if rule is None else rule
+    return Binariser.fit(chosen, dataset.fit_features, dataset.columns, dataset.feature_names)
+
+
+def default_rule(dataset: Dataset) -> str:
+    """``threshold=32`` for images of values 0 to 255, else ``midrange``."""
+    pixels = dataset.image_shape is not None and dataset.train.features.dtype == np.uint8
+    return "threshold=32" if pixels and dataset.columns[0].kind == "number" else "midrange"
+
+
+def check_rule(rule: str) -> None:
+    """Raises UsageError unless ``rule`` is one of the rules, with a sensible K."""
+    _parse(rule)
+
+
+def _parse(rule: str) -> tuple[str, list[float]]:
+    """The kind of rule, and its K: thresholds, or a number of planes."""
+    kind, equals, text = rule.partition("=")
+    known = [name.partition("=")[0] for name in RULES]
+    if kind not in known:
+        raise UsageError(f"there is no binarising rule {rule!r}; {nearest(kind, known)} (rules: {', '.join(RULES)})")
+    if kind == "midrange":
+        if equals:
+            raise UsageError(f"the binarising rule {rule!r} has a value; write midrange alone")
+        return kind, []
+    if kind == "threshold":
+        try:
+            values = [float(item) for item in text.split(",")]
+        except ValueError:
+            values = []
+        rising = all(a < b for a, b in zip(values, values[1:], strict=False))
+        if not 0 < len(values) <= MAX_PLANES or not all(map(math.isfinite, values)) or not rising:
+            raise UsageError(
+                f"the binarising rule {rule!r} needs rising thresholds, at most {MAX_PLANES}; write threshold=32 or "
+                "threshold=64,128"
+            )
+        return kind, values
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_PLANES):
+        raise UsageError(
+            f"the binarising rule {rule!r} needs a number from 1 to {MAX_PLANES}; write for example {kind}=3"
+        )
+    return kind, [float(text)]
+
+
+def _numbers(columns: Sequence[Column]) -> list[int]:
+    return [i for i, column in enumerate(columns) if column.kind == "number"]
+
+
+def _first_plane_width(column: Column) -> int:
+    return len(column.categories) or 1
+
+
+def _checked(features: ArrayLike, columns: Sequence[Column]) -> NDArray[Any]:
+    array = np.asarray(features)
+    if array.ndim != 2 or array.shape[1] != len(columns):
+        raise UserError(f"features of shape {array.shape} do not fit, expected (N, {len(columns)})")
+    if array.dtype != np.uint8:
+        array = array.astype(np.float64, copy=False)
+        wrong = np.argwhere(~np.isfinite(array))
+        if len(wrong):
+            row, column = wrong[0]
+            raise UserError(f"example {row}, feature {column} is {array[row, column]}, which is not a finite number")
+    return array

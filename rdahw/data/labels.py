@@ -1,0 +1,59 @@
+"""Class numbers to output wires and back."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rdahw.errors import UsageError, UserError, nearest
+
+Code = Literal["one-hot", "binary"]
+
+
+def label_width(classes: int, code: str) -> int:
+    """The number of wires: ``classes`` for one-hot, max(1, ceil(log2 classes)) for binary.
+
+    Raises UsageError for an unknown code.
+    """
+    if code == "one-hot":
+        return classes
+    if code == "binary":
+        return max(1, (classes - 1).bit_length())
+    raise UsageError(f"there is no label code {code!r}; {nearest(code, get_args(Code))}")
+
+
+def encode(labels: ArrayLike, classes: int, code: str) -> NDArray[np.uint8]:
+    """The label wires of class numbers (N,), as 0 and 1, shape (N, label_width).
+
+    one-hot: wire c is set for class c. binary: the class number, least significant bit at wire 0.
+    Raises UsageError for an unknown code, UserError for a number outside 0 .. classes-1.
+    """
+    width = label_width(classes, code)
+    numbers = np.asarray(labels, dtype=np.int64)
+    wrong = np.flatnonzero((numbers < 0) | (numbers >= classes))
+    if len(wrong):
+        raise UserError(f"label {wrong[0]} is class number {numbers[wrong[0]]}, expected 0 to {classes - 1}")
+    wires = np.arange(width)
+    bits = numbers[:, None] == wires if code == "one-hot" else (numbers[:, None] >> wires) & 1
+    return np.asarray(bits, dtype=np.uint8)
+
+
+def decode(bits: NDArray[Any], classes: int, code: str) -> NDArray[np.int64]:
+    """The class numbers (N,) of label wires (N, label_width); -1 where the bits are the code of no class.
+
+    Raises UsageError for an unknown code, UserError for another width.
+    """
+    width = label_width(classes, code)
+    array = np.asarray(bits)
+    if array.ndim != 2 or array.shape[1] != width:
+        raise UserError(
+            f"label wires of shape {array.shape} do not fit {classes} classes as {code}: expected (N, {width})"
+        )
+    ones = (array != 0).astype(np.int64)
+    if code == "one-hot":
+        return np.where(ones.sum(axis=1) == 1, ones.argmax(axis=1), -1).astype(np.int64)
+    numbers = ones @ (np.int64(1) << np.arange(width, dtype=np.int64))
+    result: NDArray[np.int64] = np.where(numbers < classes, numbers, -1)
+    return result

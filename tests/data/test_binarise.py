@@ -1,0 +1,186 @@
+"""Features to bits, against the paper's bits and against the rules written out one value at a time."""
+
+import importlib.resources
+import json
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rdahw.data import Binariser, Column, default_rule, encode, fit_binariser, load
+from rdahw.errors import UsageError, UserError
+
+NUMBER, BINARY, COLOUR = Column("number"), Column("binary"), Column("category", ("blue", "green", "red"))
+PAPER = json.loads((importlib.resources.files("rdahw.data") / "paper-iris.json").read_text())
+RULES = ["midrange", "threshold=0.5", "threshold=-1,0,2.5", "thermometer=3", "quantile=4"]
+
+finite = st.floats(-1e9, 1e9)
+
+
+def integers(bits):
+    return bits.astype(np.int64) @ (1 << np.arange(bits.shape[1]))
+
+
+@pytest.mark.parametrize("experiment", PAPER, ids=lambda e: e["name"])
+def test_iris_gives_the_bits_of_the_paper(experiment):
+    size, code = experiment["name"].split()
+    iris = load("iris", classes=["Iris-setosa", "Iris-versicolor"] if size == "two-class" else None)
+    binariser = fit_binariser(iris)
+    assert binariser.rule == "midrange"
+    for part, examples in (("train", iris.train), ("test", iris.test)):
+        x = integers(binariser.transform(examples.features))
+        y = integers(encode(examples.labels, len(iris.label_names), code))
+        assert np.stack([x, y], axis=1).tolist() == experiment[part]
+
+
+def test_the_range_of_the_training_part_alone_gives_other_bits_on_iris():
+    iris = load("iris")
+    fitted = Binariser.fit("midrange", iris.train.features, iris.columns)
+    assert (fitted.transform(iris.test.features) != fit_binariser(iris).transform(iris.test.features)).any()
+
+
+@given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=finite))
+def test_every_rule_does_as_documented(train):
+    n, width = train.shape
+    columns = [NUMBER] * width
+    for j in range(width):
+        values = sorted(train[:, j].tolist())
+        low, high = values[0], values[-1]
+        midrange = Binariser.fit("midrange", train, columns).transform(train)[:, j]
+        expected = [int((v - low) / (high - low) > 0.5) if high > low else 0 for v in train[:, j].tolist()]
+        assert midrange.tolist() == expected
+        for k in (1, 3):
+            thermometer = Binariser.fit(f"thermometer={k}", train, columns).transform(train)
+            quantile = Binariser.fit(f"quantile={k}", train, columns).transform(train)
+            threshold = Binariser.fit("threshold=" + ",".join(map(str, range(k))), train, columns).transform(train)
+            for p in range(k):
+                wire = p * width + j
+                cut = low + (high - low) * ((p + 1) / (k + 1))
+                assert thermometer[:, wire].tolist() == [int(v > cut) for v in train[:, j].tolist()]
+                cut = values[math.ceil(Fraction((p + 1) * n, k + 1)) - 1]
+                assert quantile[:, wire].tolist() == [int(v > cut) for v in train[:, j].tolist()]
+                assert threshold[:, wire].tolist() == [int(v > p) for v in train[:, j].tolist()]
+
+
+@pytest.mark.parametrize("rule", ["threshold=-1", "threshold=0,32.5,254", "threshold=255,1000", "quantile=3"])
+def test_bytes_and_floats_give_the_same_bits(rule):
+    values = np.arange(256, dtype=np.uint8)[:, None]
+    binariser = Binariser.fit(rule, values, [NUMBER])
+    assert np.array_equal(binariser.transform(values), binariser.transform(values.astype(np.float64)))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_binary_and_category_columns_are_wires_as_they_are(rule):
+    features = np.array([[0.0, 1, 2, 7], [1.0, 0, 0, 8], [4.0, 1, 1, 9]])
+    binariser = Binariser.fit(rule, features, [NUMBER, BINARY, COLOUR, NUMBER], ["size", "sweet", "colour", "price"])
+    bits = binariser.transform(features)
+    assert bits[:, 1].tolist() == [1, 0, 1]
+    assert bits[:, 2:5].tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    numbers = Binariser.fit(rule, features[:, [0, 3]], [NUMBER, NUMBER]).transform(features[:, [0, 3]])
+    assert np.array_equal(np.delete(bits, slice(1, 5), axis=1), numbers)
+    assert bits.shape[1] == binariser.width == len(binariser.wire_names)
+    assert binariser.wire_names[1:5] == ("sweet", "colour = blue", "colour = green", "colour = red")
+    assert binariser.wire_names[0].startswith("size > ")
+
+
+def test_no_number_column_at_all():
+    features = np.array([[1.0, 2], [0, 0]])
+    for rule in RULES:
+        binariser = Binariser.fit(rule, features, [BINARY, COLOUR])
+        assert binariser.transform(features).tolist() == [[1, 0, 0, 1], [0, 1, 0, 0]]
+        again = Binariser.from_json(json.loads(json.dumps(binariser.to_json())))
+        assert again.transform(features).tolist() == [[1, 0, 0, 1], [0, 1, 0, 0]]
+
+
+def test_wire_names_of_planes():
+    binariser = Binariser.fit("threshold=1,2.5", np.zeros((1, 2)), [NUMBER, NUMBER], ["a", "b"])
+    assert binariser.wire_names == ("a > 1", "b > 1", "a > 2.5", "b > 2.5")
+    middle = Binariser.fit("midrange", np.array([[1.0], [4.0]]), [NUMBER], ["a"])
+    assert middle.wire_names == ("a > 2.5",)
+
+
+@given(hnp.arrays(np.float64, (5, 3), elements=finite), st.sampled_from(RULES))
+def test_json_round_trip_is_exact(train, rule):
+    binariser = Binariser.fit(rule, train, [NUMBER] * 3)
+    again = Binariser.from_json(json.loads(json.dumps(binariser.to_json())))
+    assert again.to_json() == binariser.to_json()
+    assert again.table.tobytes() == binariser.table.tobytes()
+    assert np.array_equal(again.transform(train), binariser.transform(train))
+
+
+def test_default_rules():
+    assert default_rule(load("iris")) == "midrange"
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ("midrnage", "there is no binarising rule 'midrnage'; did you mean 'midrange'"),
+        ("treshold=3", "did you mean 'threshold'"),
+        ("midrange=2", "has a value; write midrange alone"),
+        ("threshold", "'threshold' needs rising thresholds"),
+        ("threshold=x", "'threshold=x' needs rising thresholds"),
+        ("threshold=3,2", "needs rising thresholds"),
+        ("threshold=nan", "needs rising thresholds"),
+        ("thermometer=0", "needs a number from 1 to 256; write for example thermometer=3"),
+        ("quantile=2.5", "needs a number from 1 to 256"),
+        ("quantile=", "needs a number from 1 to 256"),
+        ("quantile=99999999999999999999", "needs a number from 1 to 256"),
+    ],
+)
+def test_a_bad_rule_is_a_usage_error(rule, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Binariser.fit(rule, np.zeros((1, 1)), [NUMBER])
+
+
+def test_bad_features():
+    binariser = Binariser.fit("midrange", np.array([[1.0], [2.0]]), [NUMBER])
+    with pytest.raises(UserError, match=r"shape \(1, 2\) do not fit, expected \(N, 1\)"):
+        binariser.transform(np.zeros((1, 2)))
+    with pytest.raises(UserError, match="example 1, feature 0 is nan, which is not a finite number"):
+        binariser.transform(np.array([[1.0], [np.nan]]))
+    with pytest.raises(UserError, match="fitted to no examples"):
+        Binariser.fit("midrange", np.zeros((0, 1)), [NUMBER])
+    with pytest.raises(UserError, match="spans more than the largest float64"):
+        Binariser.fit("midrange", np.array([[-1.7e308], [1.7e308]]), [NUMBER])
+
+
+GOOD = Binariser.fit("thermometer=2", np.array([[0.0, 1], [3, 0]]), [NUMBER, BINARY], ["a", "b"]).to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"extra": 1}, "an object with the keys"),
+        ({"rule": 3}, "'rule' is not a text"),
+        ({"rule": "exec=3"}, "'rule' is not one of midrange"),
+        ({"rule": "thermometer=3"}, "'table' is not 3 rows of 1 numbers"),
+        ({"rule": "threshold=1,3"}, "'table' is not the thresholds of the rule"),
+        ({"names": ["a"]}, "'columns' is not a list of 1 columns"),
+        ({"names": ["a", "a"]}, "'names' is not a list of 1 or more different texts"),
+        ({"names": "ab"}, "'names' is not a list of texts"),
+        ({"columns": ["number", "colour"]}, r"'columns'\[1\] is not \"number\""),
+        ({"columns": ["number", []]}, r"'columns'\[1\] is not a list of 1 or more"),
+        ({"table": [[1.0], [float("nan")]]}, "'table' is not a finite number"),
+        ({"table": [[1.0], [float("inf")]]}, "'table' is not a finite number"),
+        ({"table": [[1.0], [True]]}, "'table' is not a finite number"),
+        ({"table": [[1.0], [10**400]]}, "'table' is not a finite number"),
+        ({"table": [[2.0], [1.0]]}, "'table' is not rising"),
+        ({"table": [[-1.7e308], [1.7e308]]}, "'table' is not rising"),
+        ({"table": None}, "'table' is not 2 rows"),
+    ],
+)
+def test_from_json_refuses_what_we_do_not_write(change, sentence):
+    Binariser.from_json(GOOD)
+    with pytest.raises(UserError, match=f"{sentence}.*the file is damaged or was not written by rdahw"):
+        Binariser.from_json({**GOOD, **change})
+
+
+@pytest.mark.parametrize("value", [None, 3, [], "x"])
+def test_from_json_refuses_what_is_no_object(value):
+    with pytest.raises(UserError, match="the binariser is not an object"):
+        Binariser.from_json(value)
