@@ -53,7 +53,7 @@ class Reference:
             array = np.asarray(value, dtype=np.uint8)
             if not array.ndim or array.shape[-1] != type_.width:
                 raise UserError(
-                    f"input {name!r} was given an array of shape {array.shape}; its last axis must have {type_.width} bits"
+                    f"input {name!r} was given an array of shape {array.shape}; expected {type_.width} on the last axis"
                 )
             wires.append(array)
         for meaning, operands, attributes, done in self._steps:

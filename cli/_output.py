@@ -1,0 +1,132 @@
+"""What every command prints, and where: results to stdout, log and progress to stderr, with --json one object only."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Bar", "Output", "output_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Output:
+    """The stdout and stderr of one command, as --json, -v and -q ask for."""
+
+    def __init__(self, *, as_json: bool, verbosity: int) -> None:
+        self.as_json = as_json
+        self.verbosity = verbosity
+
+    def log(self, message: str) -> None:
+        """A line of the log."""
+        if self.verbosity >= 0:
+            click.echo(message, err=True)
+
+    def detail(self, message: str) -> None:
+        """A line of the log with -v only."""
+        if self.verbosity > 0:
+            click.echo(message, err=True)
+
+    def line(self, text: str = "") -> None:
+        """A line of the result for people."""
+        if not self.as_json:
+            click.echo(text)
+
+    def json(self, value: Mapping[str, Any]) -> None:
+        """The result for scripts: with --json the one object on stdout."""
+        if self.as_json:
+            click.echo(json.dumps(value))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+        """A table of the result for people; numbers to the right."""
+        if self.as_json:
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+
+        lines = [list(row) for row in rows]
+        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+        for k, name in enumerate(columns):
+            numeric = bool(lines) and all(isinstance(row[k], int | float) for row in lines)
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in lines:
+            table.add_row(*("–" if cell is None else str(cell) for cell in row))
+        # Where nobody looks, a line may be as long as it likes; a script reads it.
+        Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+    @contextmanager
+    def progress(self, what: str, unit: str = "") -> Iterator[Bar]:
+        """A bar on stderr for long work; see :class:`Bar`."""
+        bar = Bar(what, unit, shown=self.verbosity >= 0 and sys.stderr.isatty())
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+
+class Bar:
+    """A progress bar that appears only when the work has taken half a second, and is drawn ten times a second."""
+
+    def __init__(self, what: str, unit: str, *, shown: bool) -> None:
+        self._what = what
+        self._unit = unit
+        self._shown = shown
+        self._next = time.monotonic() + 0.5
+        self._bar: Progress | None = None
+        self._task: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Say that ``done`` of ``total`` (None: not known) is done."""
+        now = time.monotonic()
+        if not self._shown or now < self._next:
+            return
+        self._next = now + 0.1
+        if self._bar is None:
+            self._start()
+        assert self._bar is not None
+        self._bar.update(self._task, completed=done, total=total)
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(self._unit),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(self._what)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def output_options(function: _Command) -> _Command:
+    """Give a command --json, -v and -q, and an :class:`Output` as its first argument."""
+
+    @click.option("--json", "as_json", is_flag=True, help="print one JSON object and nothing else on stdout")
+    @click.option("-v", "--verbose", is_flag=True, help="log more")
+    @click.option("-q", "--quiet", is_flag=True, help="log nothing but errors")
+    @functools.wraps(function)
+    def with_output(as_json: bool, verbose: bool, quiet: bool, **arguments: Any) -> Any:
+        return function(Output(as_json=as_json, verbosity=int(verbose) - int(quiet)), **arguments)
+
+    return with_output  # type: ignore[return-value]

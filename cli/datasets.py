@@ -1,0 +1,32 @@
+"""``rdahw datasets``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from rdahw.cli._output import Output, output_options
+
+
+@click.command(
+    "datasets", short_help="list the data sets", epilog="\b\nExamples:\n  rdahw datasets\n  rdahw datasets --json"
+)
+@output_options
+def command(output: Output) -> None:
+    """List the data sets known by name, where each was found, and how to get the others."""
+    from rdahw.data import catalogue
+
+    records = catalogue()
+    output.json({"datasets": [asdict(record) for record in records]})
+    output.table(
+        ("name", "what", "classes", "features", "train", "test", "found"),
+        [
+            (r.name, r.title, r.classes, r.features, r.train, r.test, "no" if r.found is None else r.found)
+            for r in records
+        ],
+    )
+    for record in records:
+        if record.found is None:
+            output.line(f"{record.name}: {record.get}")
+    output.line("Any CSV or NPZ file does as well: rdahw train --data FILE --label COLUMN")

@@ -1,0 +1,121 @@
+"""``rdahw eval``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdahw.cli._output import Output, output_options
+from rdahw.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rdahw.saved import SavedModel
+
+
+@click.command(
+    "eval",
+    short_help="measure a saved model, or predict with it",
+    epilog="""\b
+Examples:
+  rdahw eval iris-lookup.rdahw                        accuracy on the test part of its own data
+  rdahw eval table-lookup.rdahw --data more.csv       on another file with labels
+  rdahw eval table-lookup.rdahw --data unlabelled.csv > predictions.csv""",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", metavar="NAME|FILE", help="evaluate on this instead of the test part of the training's data")
+@click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
+@click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
+@output_options
+def command(output: Output, model: Path, data: str | None, label: str | None, predictions: bool) -> None:
+    """Measure a saved model: accuracy and confusion matrix, or the predictions where the data have no labels.
+
+    An example counts as right when all output bits are those of its label. Outputs that are the code of no class are
+    predictions of no class, shown as «–».
+    """
+    from rdahw.data import decode
+    from rdahw.saved import load_model
+    from rdahw.sim.engines import ReferenceEngine
+
+    saved = load_model(model)
+    features, labels, source = _examples(output, saved, data, label)
+    engine = ReferenceEngine(saved.learner)
+    engine.parameters = saved.parameters
+    names = saved.schema.label_names
+    predicted = decode(engine.predict(saved.binariser.transform(features)), len(names), saved.labels)
+    result: dict[str, Any] = {"model": str(model), "data": source, "examples": len(predicted)}
+    if labels is None or predictions:
+        result["predictions"] = [names[c] if c >= 0 else None for c in predicted]
+        _print_predictions(output, result["predictions"], None if labels is None else [names[c] for c in labels])
+    if labels is not None:
+        correct = int((predicted == labels).sum())
+        confusion = _confusion(predicted, labels, len(names))
+        result |= {
+            "accuracy": correct / len(labels),
+            "correct": correct,
+            "classes": list(names),
+            "confusion": confusion.tolist(),
+        }
+        if not predictions:
+            output.line(f"{source}: {100 * correct / len(labels):.1f} % right ({correct} of {len(labels)})")
+            rows = [(name, *map(int, row)) for name, row in zip(names, confusion, strict=True)]
+            output.table(("label \\ predicted", *names, "–"), rows)
+    output.json(result)
+
+
+def _examples(
+    output: Output, saved: SavedModel, data: str | None, label: str | None
+) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
+    """Features, labels if there are any, and what they are."""
+    from rdahw.data import NAMES, load, read_examples
+
+    options = saved.provenance.get("options")
+    if data is not None and data not in NAMES:
+        return *read_examples(data, saved.schema, label=label), data
+    if data is None and not isinstance(options, dict):
+        raise UserError("the model does not say what it was trained on; give the data with --data")
+    with output.progress("downloading", "bytes") as bar:
+        if data is None:
+            assert isinstance(options, dict)
+            given = {name: options.get(name) for name in ("label", "test", "split")}
+            dataset = load(
+                options.get("data", ""),
+                classes=saved.schema.label_names if options.get("classes") else None,
+                seed=options.get("seed", 0),
+                progress=bar,
+                **given,
+            )
+        else:
+            dataset = load(data, classes=saved.schema.label_names, progress=bar)
+    if dataset.schema.columns != saved.schema.columns:
+        raise UserError(
+            f"{dataset.name!r} has {len(dataset.columns)} features and the model was trained on "
+            f"{len(saved.schema.columns)} others; give data like those of the training with --data"
+        )
+    if dataset.test is None:
+        raise UserError(f"{dataset.name!r} has no test part; give examples with --data FILE")
+    return dataset.test.features, dataset.test.labels, f"{dataset.name} (test part)"
+
+
+def _confusion(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """How often label r was predicted as c, (classes, classes + 1); the last column is no class."""
+    import numpy as np
+
+    counts = np.zeros((classes, classes + 1), np.int64)
+    np.add.at(counts, (labels, predicted), 1)  # no class is -1, the last column
+    return counts
+
+
+def _print_predictions(output: Output, predicted: list[str | None], labels: list[str] | None) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["prediction"] if labels is None else ["prediction", "label"])
+    for i, name in enumerate(predicted):
+        writer.writerow(["" if name is None else name, *([] if labels is None else [labels[i]])])
+    output.line(text.getvalue().rstrip("\n"))

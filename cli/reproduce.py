@@ -1,0 +1,118 @@
+"""``rdahw reproduce``."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import click
+
+from rdahw.cli._output import Output, output_options
+from rdahw.errors import MissingError, UserError
+
+#: What the paper reports of its experiment on MNIST, 0 against 1, as a percentage with one decimal.
+_PAPER_MNIST = "99.2"
+
+
+@click.command(
+    "reproduce",
+    short_help="run the paper's experiments and compare",
+    epilog="\b\nExamples:\n  rdahw reproduce\n  rdahw reproduce --json",
+)
+@output_options
+def command(output: Output) -> None:
+    """Run the five experiments of the paper and compare with what the paper's own program computes.
+
+    Wilson and Zanasi, Reverse derivative ascent, arXiv 2101.10488, section 5. For Iris every parameter bit after every
+    update and every prediction is compared; for MNIST the accuracy, which is all that the paper gives.
+    """
+    rows, missing = [], None
+    for golden in json.loads(resources.files("rdahw.data").joinpath("paper-iris.json").read_text()):
+        rows.append(_iris(golden))
+    try:
+        rows.append(_mnist(output))
+    except MissingError as error:
+        missing = error
+    output.json({"experiments": rows, "same": all(row["same"] for row in rows) and missing is None})
+    output.table(
+        ("experiment", "the paper's program", "here", "compared", "same"),
+        [
+            (
+                row["experiment"],
+                f"{row['paper']} %",
+                f"{row['here']} %",
+                row["compared"],
+                "yes" if row["same"] else "NO",
+            )
+            for row in rows
+        ],
+    )
+    if different := [row["experiment"] for row in rows if not row["same"]]:
+        raise UserError(f"{', '.join(different)}: not what the paper's program computes; please report it")
+    if missing is not None:
+        raise missing
+
+
+def _iris(golden: dict[str, Any]) -> dict[str, Any]:
+    from rdahw.data import encode, fit_binariser, label_width, load
+    from rdahw.learner import Learner
+    from rdahw.models import make_model
+    from rdahw.saved import pack_bits
+    from rdahw.sim.engines import ReferenceEngine
+    from rdahw.training import Examples, Schedule, Training, count_correct
+
+    classes, code = golden["name"].split(" ")
+    names = ("Iris-setosa", "Iris-versicolor", "Iris-virginica")[: 2 if classes == "two-class" else 3]
+    dataset = load("iris", classes=names)
+    binariser = fit_binariser(dataset)
+    assert dataset.test is not None, "the paper's split has a test part"
+    train, test = (
+        Examples(binariser.transform(part.features), encode(part.labels, len(names), code))
+        for part in (dataset.train, dataset.test)
+    )
+    engine = ReferenceEngine(Learner(make_model("lookup", binariser.width, label_width(len(names), code))))
+    training = Training(engine, Schedule(), train)
+    after_each = [engine.parameters, *(state.parameters for state in training.run())]
+    here = [format(int.from_bytes(pack_bits(theta), "little"), "x") for theta in after_each]
+    outputs = engine.predict(test.x)
+    numbers = [int.from_bytes(pack_bits(row), "little") for row in outputs]
+    same = here == golden["parameters_after_each_update"] and numbers == golden["test_predictions"]
+    return {
+        "experiment": f"Iris, {golden['name']}",
+        "paper": f"{100 * golden['accuracy']:.1f}",
+        "here": f"{100 * count_correct(outputs, test.y) / len(test):.1f}",
+        "compared": f"{len(here)} x {golden['parameter_bits']} parameter bits, {len(numbers)} predictions",
+        "same": same,
+    }
+
+
+def _mnist(output: Output) -> dict[str, Any]:
+    from rdahw.data import encode, fit_binariser, load
+    from rdahw.learner import Learner
+    from rdahw.models import make_model
+    from rdahw.sim.engines import ReferenceEngine
+    from rdahw.training import Examples, Schedule, Training, count_correct
+
+    with output.progress("downloading", "bytes") as bar:
+        dataset, held_out = load("mnist", classes=("0", "1"), progress=bar).hold_out(1265)
+    binariser = fit_binariser(dataset, "threshold=32")
+    assert dataset.test is not None, "MNIST has a test part"
+    train, validation, test = (
+        Examples(binariser.transform(part.features), encode(part.labels, 2, "binary"))
+        for part in (dataset.train, held_out, dataset.test)
+    )
+    engine = ReferenceEngine(Learner(make_model("mask:k=4", binariser.width, 1)))
+    training = Training(engine, Schedule(updates=999), train, validation)
+    with output.progress("learning", "updates") as bar:
+        for state in training.run():
+            bar(state.updates, training.total_updates)
+    engine.parameters = training.parameters
+    here = f"{100 * count_correct(engine.predict(test.x), test.y) / len(test):.1f}"
+    return {
+        "experiment": "MNIST, 0 against 1",
+        "paper": _PAPER_MNIST,
+        "here": here,
+        "compared": f"accuracy on {len(test)} images",
+        "same": here == _PAPER_MNIST,
+    }

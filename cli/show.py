@@ -1,0 +1,152 @@
+"""``rdahw show``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdahw.cli._output import Output, output_options
+from rdahw.errors import MissingError, UserError
+
+if TYPE_CHECKING:
+    from rdahw.circuit import Circuit
+    from rdahw.models import Model
+    from rdahw.saved import SavedModel
+
+
+@click.command(
+    "show",
+    short_help="show what a model is",
+    epilog="""\b
+Examples:
+  rdahw show iris-lookup.rdahw                       what was learned, and from what
+  rdahw show mask --inputs 16 --outputs 1            a model by name
+  rdahw show lookup --reverse --text                 the circuit of its reverse derivative
+  rdahw show my_models.py:half_adder --svg adder.svg""",
+)
+@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
+@click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
+@click.option("--outputs", type=click.IntRange(1), default=1, show_default=True, help="output bits of a model by name")
+@click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead")
+@click.option("--text", is_flag=True, help="print the circuit")
+@click.option("--dot", type=click.Path(path_type=Path), metavar="FILE", help="draw the circuit as Graphviz dot text")
+@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="draw the circuit as SVG (needs Graphviz)")
+@output_options
+def command(
+    output: Output,
+    model: str,
+    inputs: int,
+    outputs: int,
+    of_reverse: bool,
+    text: bool,
+    dot: Path | None,
+    svg: Path | None,
+) -> None:
+    """Show what a model is: widths, gates, parameters, whether it is safe, and where it comes from.
+
+    Safe: the reverse derivative is the Boolean difference. NAME is lookup or mask[:k=4]; FILE.py:NAME runs the file.
+    """
+    from rdahw.derivative import reverse
+    from rdahw.draw import to_dot
+    from rdahw.files import write_atomically
+    from rdahw.safety import is_safe
+
+    made, saved = _model(model, inputs, outputs)
+    circuit = reverse(made.circuit) if of_reverse else made.circuit
+    gates = count_gates(circuit)
+    result: dict[str, Any] = {
+        "model": made.name,
+        "inputs": [[port.name, port.type.width] for port in circuit.inputs],
+        "outputs": [[name, circuit.types[wire].width] for name, wire in circuit.outputs],
+        "parameter_bits": made.parameter_bits,
+        "assignments": len(circuit.assignments),
+        **gates,
+        "safe": is_safe(circuit),
+    }
+    if saved is not None:
+        from rdahw.cli.train import describe_parameters
+
+        result |= describe_parameters(saved.parameters)
+        result |= {
+            "labels": saved.labels,
+            "classes": list(saved.schema.label_names),
+            "binarise": saved.binariser.rule,
+            "wires": list(saved.binariser.wire_names),
+            "updates": saved.state.updates,
+            "finished": saved.is_finished,
+            "provenance": dict(saved.provenance),
+        }
+    output.json(result)
+    _for_people(output, result)
+    if text:
+        output.line(str(circuit))
+    title = f"R[{made.name}]" if of_reverse else made.name
+    if dot is not None:
+        write_atomically(dot, to_dot(circuit, title).encode())
+        output.log(f"drew {dot}")
+    if svg is not None:
+        write_atomically(svg, _svg(to_dot(circuit, title)))
+        output.log(f"drew {svg}")
+
+
+def _model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel | None]:
+    from rdahw.models import MODELS, make_model
+    from rdahw.saved import load_model
+
+    if spec.partition(":")[0] in MODELS or ".py:" in spec:
+        return make_model(spec, inputs, outputs), None
+    if not Path(spec).exists() and not Path(spec).suffix:
+        from rdahw.errors import nearest
+
+        raise UserError(f"there is no model {spec!r}; {nearest(spec, MODELS)}, or give a file of rdahw train")
+    saved = load_model(Path(spec))
+    return saved.learner.model, saved
+
+
+def count_gates(circuit: Circuit) -> dict[str, Any]:
+    """How many assignments of each primitive, blocks opened: ``primitives``, most frequent first."""
+    from rdahw.primitives import CORE, PRIMITIVES
+    from rdahw.transform import expand
+
+    opened = expand(circuit, keep=PRIMITIVES.keys() - CORE - {"custom"})
+    return {"primitives": dict(Counter(a.primitive for a in opened.assignments).most_common())}
+
+
+def _svg(dot: str) -> bytes:
+    import shutil
+    import subprocess
+
+    program = shutil.which("dot")
+    if program is None:
+        raise MissingError("Graphviz is not installed, and draws the SVG; install it (Debian: graphviz), or use --dot")
+    done = subprocess.run([program, "-Tsvg"], input=dot.encode(), capture_output=True, check=False)
+    if done.returncode:
+        raise UserError(f"Graphviz failed: {done.stderr.decode(errors='replace').strip()}; use --dot to see its input")
+    return done.stdout
+
+
+def _for_people(output: Output, result: dict[str, Any]) -> None:
+    def ports(pairs: list[list[Any]]) -> str:
+        return ", ".join(f"{name} ({width})" for name, width in pairs)
+
+    safe = "yes: the reverse derivative is the Boolean difference" if result["safe"] else "not shown: they may differ"
+    lines = {
+        "model": result["model"],
+        "inputs": ports(result["inputs"]),
+        "outputs": ports(result["outputs"]),
+        "gates": ", ".join(f"{count} {name}" for name, count in result["primitives"].items()) or "none",
+        "safe": safe,
+    }
+    if "classes" in result:
+        lines["classes"] = f"{', '.join(result['classes'])} ({result['labels']})"
+        names = result["wires"]
+        lines["x"] = ", ".join(names if len(names) <= 16 else [*names[:8], f"… {len(names)} wires", names[-1]])
+        lines["theta"] = f"0x{result['parameters']}" if "parameters" in result else f"{result['parameter_bits']} bits"
+        lines["trained"] = f"{result['updates']} updates on {result['provenance'].get('options', {}).get('data')}" + (
+            "" if result["finished"] else ", not finished: a checkpoint"
+        )
+    for name, value in lines.items():
+        output.line(f"{name:9} {value}")

@@ -1,0 +1,61 @@
+"""Circuits as pictures: Graphviz dot text."""
+
+from __future__ import annotations
+
+from rdahw.circuit import Assignment, Circuit
+from rdahw.errors import UserError
+from rdahw.primitives import PRIMITIVES
+
+__all__ = ["MAX_DRAWN", "to_dot"]
+
+#: More assignments than this make a picture that no one can read, and that Graphviz takes minutes for.
+MAX_DRAWN = 2000
+
+#: What the common gates are drawn as.
+_SYMBOLS = {"xor": "⊕", "and": "∧", "or": "∨", "not": "¬", "less_equal": "≤", "plus": "+", "sum": "Σ⊕"}
+
+
+def to_dot(circuit: Circuit, title: str = "circuit") -> str:
+    """Graphviz dot text of ``circuit``, left to right: inputs, a node for each assignment, outputs; edges say widths.
+
+    Raises :class:`UserError` for a circuit of more than :data:`MAX_DRAWN` assignments.
+    """
+    if len(circuit.assignments) > MAX_DRAWN:
+        raise UserError(
+            f"a circuit of {len(circuit.assignments)} assignments is too large to draw; the limit is {MAX_DRAWN}"
+        )
+    lines = [
+        f"digraph {_quoted(title)} {{",
+        "  rankdir=LR;",
+        '  node [fontname="Helvetica", fontsize=11, shape=box, style=rounded];',
+        '  edge [fontname="Helvetica", fontsize=9, arrowsize=0.6, color="#555555"];',
+    ]
+    for i, port in enumerate(circuit.inputs):
+        lines.append(f"  w{i} [label={_quoted(port.name)}, shape=cds, style=filled, fillcolor={_quoted('#dbeafe')}];")
+    for i, assignment in circuit.wires():
+        lines.append(f"  w{i} [label={_quoted(_label(assignment))}];")
+        for operand in assignment.operands:
+            lines.append(f"  w{operand} -> w{i} [label={_quoted(str(circuit.types[operand].width))}];")
+    for k, (name, wire) in enumerate(circuit.outputs):
+        lines.append(f"  y{k} [label={_quoted(name)}, shape=cds, style=filled, fillcolor={_quoted('#dcfce7')}];")
+        lines.append(f"  w{wire} -> y{k} [label={_quoted(str(circuit.types[wire].width))}];")
+    return "\n".join([*lines, "}", ""])
+
+
+def _label(assignment: Assignment) -> str:
+    primitive, _, attributes = assignment
+    if primitive == "custom":
+        return str(attributes[0].name)
+    if primitive == "const":
+        return f"0x{attributes[0]:x}" if attributes[0] < 1 << 32 else "const"
+    shown = [
+        f"{name}={value}"
+        for name, value in zip(PRIMITIVES[primitive].attributes, attributes, strict=True)
+        if isinstance(value, int)
+    ]
+    return "\n".join([_SYMBOLS.get(primitive, primitive), *shown])
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

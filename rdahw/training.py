@@ -1,0 +1,187 @@
+"""The training loop: which example comes when, batches, epochs, validation, and the state to go on from.
+
+The loop knows nothing of how a learner is run: an :class:`Engine` of :mod:`rdahw.sim`, or a board, does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.errors import UsageError, UserError
+from rdahw.primitives import Array
+from rdahw.random import permutation, stream
+
+__all__ = ["Best", "Engine", "Examples", "Schedule", "Training", "TrainingState", "count_correct"]
+
+
+class Engine(Protocol):
+    """Something that runs a learner on bits: arrays of 0 and 1, (examples, wires), wire 0 first."""
+
+    @property
+    def parameters(self) -> Array:
+        """A copy of the parameters, (P,)."""
+
+    @parameters.setter
+    def parameters(self, value: Array) -> None: ...
+
+    def train(self, x: Array, y: Array) -> Array:
+        """Apply one batch, and give the outputs (N, B) that were computed on the way, before the update."""
+
+    def predict(self, x: Array) -> Array:
+        """The outputs (N, B) at the present parameters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Inputs ``x`` (N, A) and the outputs wished for ``y`` (N, B), 0 or 1."""
+
+    x: Array
+    y: Array
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise UserError(f"{len(self.x)} inputs were given with {len(self.y)} labels; expected as many")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long to train, and in which order.
+
+    Each epoch goes through all examples once, in batches of ``batch``; the last batch of an epoch may be smaller. An
+    *update* is an applied batch, also when it changes nothing. Training ends after ``epochs`` epochs, or after
+    ``updates`` updates if that comes first. With ``shuffle`` epoch e takes the examples in the order
+    ``permutation(stream(seed, "shuffle", e), N)`` of :mod:`rdahw.random`, else in the order they are in.
+
+    Raises :class:`UsageError` for a batch, epochs or updates below one.
+    """
+
+    batch: int = 1
+    epochs: int = 1
+    updates: int | None = None
+    shuffle: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "epochs", "updates"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; expected at least 1")
+
+    def order(self, epoch: int, examples: int) -> NDArray[np.int64]:
+        """The numbers of the examples in the order in which epoch ``epoch`` (from 0) takes them."""
+        if self.shuffle:
+            return permutation(stream(self.seed, "shuffle", epoch), examples)
+        return np.arange(examples, dtype=np.int64)
+
+    def total_updates(self, examples: int) -> int:
+        """How many updates a whole run makes."""
+        total = self.epochs * -(-examples // self.batch)
+        return total if self.updates is None else min(total, self.updates)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Best:
+    """The best parameters so far: how many validation examples they got right, and after which update."""
+
+    correct: int
+    update: int
+    parameters: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingState:
+    """All that is needed to go on: parameters (P,), and what has been done so far.
+
+    position: the examples of the present epoch that are done. wrong: those of them that the model had wrong before
+    their update.
+    """
+
+    parameters: Array
+    epoch: int = 0
+    position: int = 0
+    updates: int = 0
+    wrong: int = 0
+    best: Best | None = None
+
+
+def count_correct(outputs: Array, y: Array) -> int:
+    """How many rows of ``outputs`` (N, B) equal those of ``y``: an example is right when all bits are."""
+    return int((outputs == y).all(axis=-1).sum())
+
+
+@dataclass(slots=True, eq=False)
+class Training:
+    """One run of ``engine`` over ``train`` by ``schedule``, from ``state`` or from zero.
+
+    With ``validation`` the parameters are scored on it at the start and after every update, and the best are kept,
+    the later ones on equal scores. Iterate over :meth:`run`; between two updates ``state`` is whole and can be saved.
+    """
+
+    engine: Engine
+    schedule: Schedule
+    train: Examples
+    validation: Examples | None = None
+    state: TrainingState | None = None
+    _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not len(self.train):
+            raise UserError("there is no example to train on; expected at least one")
+        if self.state is None:
+            zero = np.zeros_like(self.engine.parameters)
+            self.state = TrainingState(zero, best=self._score(zero, 0, None))
+        self.engine.parameters = self.state.parameters
+
+    @property
+    def total_updates(self) -> int:
+        """How many updates the whole run makes, those before ``state`` included."""
+        return self.schedule.total_updates(len(self.train))
+
+    @property
+    def parameters(self) -> Array:
+        """What has been learned: the best parameters with validation, else the last."""
+        assert self.state is not None
+        return self.state.parameters if self.state.best is None else self.state.best.parameters
+
+    def run(self) -> Iterator[TrainingState]:
+        """Apply update after update, giving the state after each."""
+        state = self.state
+        assert state is not None
+        examples, total = len(self.train), self.total_updates
+        while state.updates < total:
+            order = self.schedule.order(state.epoch, examples)
+            while state.position < examples and state.updates < total:
+                rows = order[state.position : state.position + self.schedule.batch]
+                y = self.train.y[rows]
+                outputs = self.engine.train(self.train.x[rows], y)
+                parameters, updates = self.engine.parameters, state.updates + 1
+                state = self.state = TrainingState(
+                    parameters,
+                    state.epoch,
+                    state.position + len(rows),
+                    updates,
+                    state.wrong + len(rows) - count_correct(outputs, y),
+                    self._score(parameters, updates, state.best),
+                )
+                yield state
+            if state.position >= examples:
+                state = self.state = replace(state, epoch=state.epoch + 1, position=0, wrong=0)
+
+    def _score(self, parameters: Array, update: int, best: Best | None) -> Best | None:
+        if self.validation is None:
+            return None
+        key = parameters.tobytes()
+        if self._scored is None or self._scored[0] != key:
+            if update == 0:
+                self.engine.parameters = parameters
+            self._scored = key, count_correct(self.engine.predict(self.validation.x), self.validation.y)
+        correct = self._scored[1]
+        return best if best is not None and best.correct > correct else Best(correct, update, parameters)

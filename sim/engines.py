@@ -1,0 +1,55 @@
+"""Engines: what runs a learner for :class:`rdahw.training.Training`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rdahw.learner import Learner
+from rdahw.primitives import PRIMITIVES, Array
+from rdahw.sim.reference import Reference
+
+__all__ = ["ReferenceEngine"]
+
+#: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
+_PART = 1 << 24
+
+
+class ReferenceEngine:
+    """A learner run by the reference interpreter."""
+
+    name = "reference"
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+        self._request = Reference(learner.request)
+        self._update = Reference(learner.update)
+        self._model = Reference(learner.model.circuit)
+        self._parameters: Array = np.zeros(learner.model.parameter_bits, np.uint8)
+        self._part = max(1, _PART // learner.model.parameter_bits)
+
+    @property
+    def parameters(self) -> Array:
+        """A copy of the parameters, (P,)."""
+        return self._parameters.copy()
+
+    @parameters.setter
+    def parameters(self, value: Array) -> None:
+        self._parameters = np.array(value, np.uint8)
+
+    def train(self, x: Array, y: Array) -> Array:
+        """Apply one batch, and give the outputs (N, B) before the update."""
+        add = PRIMITIVES["sum"].meaning
+        assert add is not None
+        total, outputs = np.zeros_like(self._parameters), []
+        for start in range(0, len(x), self._part):
+            part = slice(start, start + self._part)
+            requests, output = self._request(self._parameters, x[part], y[part])
+            outputs.append(output)
+            requests = np.concatenate([total[None], requests])
+            total = add(requests.reshape(-1), len(requests))
+        (self._parameters,) = self._update(self._parameters, total)
+        return np.concatenate(outputs)
+
+    def predict(self, x: Array) -> Array:
+        """The outputs (N, B) at the present parameters."""
+        return self._model(self._parameters, x)[0]
