@@ -1,0 +1,143 @@
+"""A circuit as an Amaranth component: combinational logic, no clock.
+
+>>> from rdahw import Bits, reverse, trace
+>>> majority = trace(lambda a, b, c: (a & b) | (a & c) | (b & c), a=Bits(1), b=Bits(1), c=Bits(1))
+>>> both = CircuitModule(with_reverse(majority))
+>>> sorted(both.signature.members)
+['a', 'b', 'c', 'da', 'db', 'dc', 'dy', 'y']
+
+``CircuitModule(reverse(f))`` is the reverse derivative alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add, xor
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.lib import wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.circuit import Circuit
+from rdahw.derivative import reverse
+from rdahw.tracing import Builder
+from rdahw.transform import expand
+
+__all__ = ["ROWS", "CircuitModule", "with_reverse"]
+
+#: Amaranth's values have no types that a type checker could read.
+Value = Any
+
+
+def _tree(operator: Callable[[Value, Value], Value], values: Sequence[Value]) -> Value:
+    """All values in one, by a balanced tree: the depth is the logarithm of their number."""
+    level = list(values)
+    while len(level) > 1:
+        paired = [operator(a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
+        level = paired + level[2 * len(paired) :]
+    return level[0]
+
+
+def _scatter(a: Value, indices: Sequence[int], width: int) -> Value:
+    sent: list[list[Value]] = [[] for _ in range(width)]
+    for bit, place in zip(a, indices, strict=True):
+        sent[place].append(bit)
+    return Cat(Cat(bits).xor() for bits in sent)
+
+
+def _lookup(table: Value, address: Value) -> Value:
+    rows = 1 << len(address)
+    return Cat(table[at : at + rows].bit_select(address, 1) for at in range(0, len(table), rows))
+
+
+#: What this back end has rows for: from the operands' values and the attributes to the value of the result.
+ROWS: Mapping[str, Callable[..., Value]] = {
+    "xor": lambda a, b: a ^ b,
+    "and": lambda a, b: a & b,
+    "const": lambda value, width: Cat(value >> at & 1 for at in range(width)),
+    "concat": lambda *parts: Cat(parts),
+    "slice": lambda a, start, stop: a[start:stop],
+    "repeat": lambda a, times: a.replicate(times),
+    "sum": lambda a, times: Cat(a[i :: len(a) // times].xor() for i in range(len(a) // times)),
+    "gather": lambda a, indices: Cat(a[i] for i in indices),
+    "scatter": _scatter,
+    "not": lambda a: ~a,
+    "or": lambda a, b: a | b,
+    "mux": lambda select, a, b: Mux(select, a, b),
+    "decode": lambda address: Cat(address == number for number in range(1 << len(address))),
+    "lookup": _lookup,
+    "popcount": lambda a: _tree(add, list(a)),
+    "less_equal": lambda a, b: a <= b,
+    "plus": lambda a, b: a + b,
+}
+
+
+class CircuitModule(wiring.Component):  # type: ignore[misc]
+    """A circuit ``f : A1 × … × An → B1 × … × Bm`` as combinational logic.
+
+    Its ports are the circuit's inputs, ``In(width)``, and outputs, ``Out(width)``, under the circuit's names; bit 0 is bit 0.
+    Where a name is not possible, because another port or a member of the component has it, it gets an ``_`` behind it,
+    and a name that starts with ``_`` gets a ``p`` in front. In the circuit's order they are ``operands`` and ``results``.
+
+    Every wire is a signal of its own: Amaranth's simulator would evaluate a shared expression once for each reader
+    (amaranth issue 1659). Inputs keep their names, wire n of the lowered circuit is ``w<n>``.
+    """
+
+    #: How many wires share a module. Whatever changes, Amaranth's simulator evaluates a whole module again, so that a
+    #: long chain in one module would take time quadratic in its length.
+    _PART = 64
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self.operands: tuple[Value, ...] = ()
+        self.results: tuple[Value, ...] = ()
+        taken = set(dir(self))
+        operands = [_free_name(name, taken) for name in circuit.input_names]
+        results = [_free_name(name, taken) for name in circuit.output_names]
+        members = {name: In(type_.width) for name, type_ in zip(operands, circuit.input_types, strict=True)}
+        members |= {name: Out(type_.width) for name, type_ in zip(results, circuit.output_types, strict=True)}
+        super().__init__(members)
+        self.operands = tuple(getattr(self, name) for name in operands)
+        self.results = tuple(getattr(self, name) for name in results)
+
+    def elaborate(self, platform: object) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        lowered = expand(self.circuit, keep=ROWS.keys())
+        values: list[Value] = list(self.operands)
+        part = m
+        for wire, (primitive, operands, attributes) in lowered.wires():
+            if len(lowered.assignments) > self._PART and (wire - len(self.operands)) % self._PART == 0:
+                m.submodules += (part := Module())
+            signal = Signal(lowered.types[wire].width, name=f"w{wire}")
+            part.d.comb += signal.eq(ROWS[primitive](*(values[i] for i in operands), *attributes))
+            values.append(signal)
+        m.d.comb += [port.eq(values[wire]) for port, (_, wire) in zip(self.results, lowered.outputs, strict=True)]
+        return m
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    if name.startswith("_"):
+        name = "p" + name
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def with_reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
+    """``f : A → B`` and its reverse derivative as one circuit ``A × B → B × A`` in which both share the forward pass.
+
+    The ports are those of :func:`rdahw.reverse`, with the outputs of ``f`` before the cotangents.
+    """
+    backward = reverse(f, wrt)
+    builder = Builder()
+    inputs = [builder.input(name, type_) for name, type_ in backward.inputs]
+    outputs = builder.inline(f, inputs[: len(f.inputs)]) + builder.inline(backward, inputs)
+    names: list[str] = []
+    for name in (*f.output_names, *backward.output_names):
+        while name in names:
+            name += "_"
+        names.append(name)
+    return builder.finish(dict(zip(names, outputs, strict=True)))
