@@ -35,6 +35,7 @@ OPTIMISERS: Mapping[str, Callable[[Wire, Wire], Wire]] = {"xor": lambda theta, r
 class Learner:
     """A model with its error and optimiser, by name; raises :class:`UsageError` for an unknown one.
 
+    cotangent : B × B → B, from (output, y) to ``dy``.
     request : P × A × B → P × B, from (theta, x, y) to the request ``dtheta`` and the ``output`` that it was made from.
     update : P × P → P, from (theta, dtheta) to the new theta.
     step : P × A × B → P, one update by one example. It is the two above in sequence.
@@ -46,6 +47,7 @@ class Learner:
     model: Model
     error: str = "xor"
     optimiser: str = "xor"
+    cotangent: Circuit = field(init=False, compare=False, repr=False)
     request: Circuit = field(init=False, compare=False, repr=False)
     update: Circuit = field(init=False, compare=False, repr=False)
     step: Circuit = field(init=False, compare=False, repr=False)
@@ -64,6 +66,7 @@ class Learner:
         state, data, label = Bits(self.model.parameter_bits), Bits(self.model.input_bits), Bits(self.model.output_bits)
         update = OPTIMISERS[self.optimiser]
         made = {
+            "cotangent": trace(lambda output, y: {"dy": ERRORS[self.error](output, y)}, output=label, y=label),
             "request": trace(request, theta=state, x=data, y=label),
             "update": trace(lambda theta, dtheta: {"theta": update(theta, dtheta)}, theta=state, dtheta=state),
             "step": trace(

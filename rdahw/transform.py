@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from rdahw.circuit import Assignment, Circuit
+from rdahw.errors import UserError, nearest
 from rdahw.primitives import CORE, PRIMITIVES
 from rdahw.tracing import Builder, Wire
 
-__all__ = ["expand", "replay"]
+__all__ = ["cut", "expand", "replay"]
 
 
 def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | None]) -> Circuit:
@@ -42,3 +43,25 @@ def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
     while any(a.primitive not in keep and a.primitive not in CORE for a in circuit.assignments):
         circuit = replay(circuit, rule)
     return circuit
+
+
+def cut(circuit: Circuit, output: str) -> Circuit:
+    """The other outputs of ``circuit``, with the wire of this output made an input, the last one, of the output's name.
+
+    What was computed from that wire is computed from the input. ``circuit`` is the result after a circuit that computes
+    the output, so this is where a pipeline register goes.
+    """
+    if output not in circuit.output_names or len(circuit.outputs) < 2:
+        raise UserError(f"the circuit has no output {output!r} beside others; {nearest(output, circuit.output_names)}")
+    at = dict(circuit.outputs)[output]
+    builder = Builder()
+    wires = [builder.input(name, type_) for name, type_ in circuit.inputs]
+    register = builder.input(output, circuit.types[at])
+    if at < len(wires):
+        wires[at] = register
+    for number, (primitive, operands, attributes) in circuit.wires():
+        made = (
+            register if number == at else builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes)
+        )
+        wires.append(made)
+    return builder.finish({name: wires[i] for name, i in circuit.outputs if name != output})
