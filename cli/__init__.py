@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
+import json
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
+from rdahw.cli._output import plain
 from rdahw.errors import UserError
 
 __all__ = ["cli", "main"]
@@ -63,41 +68,62 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(arguments))
-
-
-def _run(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A letter that the terminal does not know is no reason to lose a result.
+            stream.reconfigure(errors="backslashreplace")
+    result: dict[str, Any] = {}
+    code, message = _run(arguments, result)
     try:
-        result = cli.main(arguments, prog_name="rdahw", standalone_mode=False)
+        if "--json" in arguments and (code or result):
+            failure = {"error": message, "exit_code": code} if code else {}
+            click.echo(json.dumps(result | failure))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # else the reader has gone, as with «| head», and is not waiting
+            _tell("Error", _unwritable(error))
+        sys.stdout = None  # type: ignore[assignment]  # else Python flushes it once more, and complains
+        code = code or 1
+    sys.exit(code)
+
+
+def _run(arguments: list[str], result: dict[str, Any]) -> tuple[int, str]:
+    """Run a command, which puts its result for scripts into ``result``: the exit code, and what went wrong."""
+    try:
+        code = cli.main(arguments, prog_name="rdahw", standalone_mode=False, obj=result)
+        return (code if isinstance(code, int) else 0), ""
     except click.ClickException as error:
         error.show()
-        return _failed(arguments, error.format_message(), error.exit_code)
+        return error.exit_code, error.format_message()
     except UserError as error:
-        click.echo(f"Error: {error}", err=True)
-        return _failed(arguments, str(error), error.exit_code)
+        return error.exit_code, _tell("Interrupted" if error.exit_code == 130 else "Error", str(error))
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted.", err=True)
-        return _failed(arguments, "interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone, as with «| head»; there is nobody to tell.
-        sys.stdout = None
-        return 1
+        return 130, _tell("Interrupted", "stopped by Ctrl-C")
+    except MemoryError:
+        return 1, _tell("Error", "there is not enough memory for this; take a smaller model, or smaller batches")
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_OUTPUT:
+            return 1, _tell("Error", _unwritable(error))
         import traceback
 
         traceback.print_exc()
-        click.echo("Error: this is a bug of rdahw; please report it with the lines above.", err=True)
-        return _failed(arguments, f"{type(error).__name__}: {error}", 70)
-    return result if isinstance(result, int) else 0
+        _tell("Error", "this is a bug of rdahw; please report it with the lines above")
+        return 70, f"{type(error).__name__}: {error}"
 
 
-def _failed(arguments: list[str], message: str, code: int) -> int:
-    """With --json the failure is told on stdout too, as an object."""
-    if "--json" in arguments:
-        import json
+#: What a write to a full or broken stdout fails with; files that we write ourselves have a UserError.
+_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-        click.echo(json.dumps({"error": message, "exit_code": code}))
-    return code
+
+def _unwritable(error: OSError) -> str:
+    return f"the output cannot be written ({error.strerror}); send it to a place with enough space"
+
+
+def _tell(kind: str, message: str) -> str:
+    """The message, shown on stderr as one line."""
+    click.echo(f"{kind}: {plain(' '.join(message.split()))}", err=True)
+    return message

@@ -2,52 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
     from rich.progress import Progress
 
-__all__ = ["Bar", "Output", "output_options"]
+    from rdahw.models import Model
+
+__all__ = ["Bar", "Output", "complete", "make_model", "output_options", "plain"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+#: Control characters but tab and line feed, as Python would escape them.
+_CONTROL = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(c) not in "\t\n"}
+
+
+def plain(text: str) -> str:
+    """``text`` with control characters escaped: names come from files, and a terminal would obey them."""
+    return text.translate(_CONTROL)
 
 
 class Output:
     """The stdout and stderr of one command, as --json, -v and -q ask for."""
 
-    def __init__(self, *, as_json: bool, verbosity: int) -> None:
+    def __init__(self, result: dict[str, Any], *, as_json: bool, verbosity: int) -> None:
+        self._result = result
         self.as_json = as_json
         self.verbosity = verbosity
 
     def log(self, message: str) -> None:
         """A line of the log."""
         if self.verbosity >= 0:
-            click.echo(message, err=True)
+            click.echo(plain(message), err=True)
 
     def detail(self, message: str) -> None:
         """A line of the log with -v only."""
         if self.verbosity > 0:
-            click.echo(message, err=True)
+            click.echo(plain(message), err=True)
 
     def line(self, text: str = "") -> None:
         """A line of the result for people."""
         if not self.as_json:
-            click.echo(text)
+            click.echo(plain(text))
 
     def json(self, value: Mapping[str, Any]) -> None:
-        """The result for scripts: with --json the one object on stdout."""
-        if self.as_json:
-            click.echo(json.dumps(value))
+        """The result for scripts: with --json the one object on stdout, printed when the command ends, or fails."""
+        self._result.update(value)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table of the result for people; numbers to the right."""
         if self.as_json:
             return
@@ -56,16 +68,18 @@ class Output:
         from rich.table import Table
 
         lines = [list(row) for row in rows]
-        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for k, name in enumerate(columns):
             numeric = bool(lines) and all(isinstance(row[k], int | float) for row in lines)
             table.add_column(name, justify="right" if numeric else "left", overflow="fold")
         for row in lines:
-            table.add_row(*("–" if cell is None else str(cell) for cell in row))
-        # Where nobody looks, a line may be as long as it likes; a script reads it.
-        Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+            table.add_row(*("–" if cell is None else plain(str(cell)) for cell in row))
+        console = Console(highlight=False, markup=False)
+        if not console.is_terminal:
+            console.width = 200  # where nobody looks, a line may be long: a script reads it
+        console.print(table)
 
-    @contextmanager
+    @contextlib.contextmanager
     def progress(self, what: str, unit: str = "") -> Iterator[Bar]:
         """A bar on stderr for long work; see :class:`Bar`."""
         bar = Bar(what, unit, shown=self.verbosity >= 0 and sys.stderr.isatty())
@@ -127,6 +141,27 @@ def output_options(function: _Command) -> _Command:
     @click.option("-q", "--quiet", is_flag=True, help="log nothing but errors")
     @functools.wraps(function)
     def with_output(as_json: bool, verbose: bool, quiet: bool, **arguments: Any) -> Any:
-        return function(Output(as_json=as_json, verbosity=int(verbose) - int(quiet)), **arguments)
+        result = click.get_current_context().ensure_object(dict)
+        return function(Output(result, as_json=as_json, verbosity=int(verbose) - int(quiet)), **arguments)
 
     return with_output  # type: ignore[return-value]
+
+
+def make_model(spec: str, inputs: int, outputs: int) -> Model:
+    """:func:`rdahw.models.make_model`; what a user's own file prints is log, and not a part of the result."""
+    from rdahw.models import make_model
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return make_model(spec, inputs, outputs)
+
+
+def complete(module: str, names: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What a shell may complete a word to: the names in ``names`` of ``module``, else files."""
+
+    def matching(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        known = [name for name in getattr(importlib.import_module(module), names) if name.startswith(word)]
+        return [CompletionItem(name) for name in known] or [CompletionItem(word, type="file")]
+
+    return matching

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._output import Output, output_options
-from rdahw.errors import UserError
+from rdahw.cli._output import Output, complete, output_options
+from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rdahw.data import Column
     from rdahw.saved import SavedModel
 
 
@@ -24,12 +27,17 @@ if TYPE_CHECKING:
     short_help="measure a saved model, or predict with it",
     epilog="""\b
 Examples:
-  rdahw eval iris-lookup.rdahw                        accuracy on the test part of its own data
-  rdahw eval table-lookup.rdahw --data more.csv       on another file with labels
+  rdahw eval iris-lookup.rdahw                    on its own test examples
+  rdahw eval table-lookup.rdahw --data more.csv   on another file with labels
   rdahw eval table-lookup.rdahw --data unlabelled.csv > predictions.csv""",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", metavar="NAME|FILE", help="evaluate on this instead of the test part of the training's data")
+@click.option(
+    "--data",
+    metavar="NAME|FILE",
+    shell_complete=complete("rdahw.data", "NAMES"),
+    help="evaluate on this instead of the test part of the training's data",
+)
 @click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
 @click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
 @output_options
@@ -73,34 +81,45 @@ def _examples(
     output: Output, saved: SavedModel, data: str | None, label: str | None
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
     """Features, labels if there are any, and what they are."""
+    from rdahw.cli.train import options_of
     from rdahw.data import NAMES, load, read_examples
 
-    options = saved.provenance.get("options")
     if data is not None and data not in NAMES:
         return *read_examples(data, saved.schema, label=label), data
-    if data is None and not isinstance(options, dict):
-        raise UserError("the model does not say what it was trained on; give the data with --data")
+    if label is not None:
+        raise UsageError(f"--label {label} is for a file of examples; give the file with --data")
+    options: dict[str, Any] | None = {"data": data, "classes": True, "seed": 0}
+    if data is None:
+        options = options_of(saved)
+        if options is None:
+            raise UserError("the model does not say what it was trained on; give the data with --data")
     with output.progress("downloading", "bytes") as bar:
-        if data is None:
-            assert isinstance(options, dict)
-            given = {name: options.get(name) for name in ("label", "test", "split")}
-            dataset = load(
-                options.get("data", ""),
-                classes=saved.schema.label_names if options.get("classes") else None,
-                seed=options.get("seed", 0),
-                progress=bar,
-                **given,
-            )
-        else:
-            dataset = load(data, classes=saved.schema.label_names, progress=bar)
+        dataset = load(
+            options["data"],
+            # those of the model, in its order; options say them as text
+            classes=None if options["classes"] is None else saved.schema.label_names,
+            label=options.get("label"),
+            test=options.get("test"),
+            split=options.get("split"),
+            seed=options["seed"],
+            progress=bar,
+        )
+    if data is None and dataset.checksum != saved.provenance.get("data_sha256"):
+        output.log(f"note: {dataset.name} has changed since the training")
     if dataset.schema.columns != saved.schema.columns:
         raise UserError(
-            f"{dataset.name!r} has {len(dataset.columns)} features and the model was trained on "
-            f"{len(saved.schema.columns)} others; give data like those of the training with --data"
+            f"{dataset.name!r} has {_kinds(dataset.columns)}, and the model was trained on "
+            f"{_kinds(saved.schema.columns)}; give data like those of the training with --data"
         )
     if dataset.test is None:
         raise UserError(f"{dataset.name!r} has no test part; give examples with --data FILE")
     return dataset.test.features, dataset.test.labels, f"{dataset.name} (test part)"
+
+
+def _kinds(columns: Sequence[Column]) -> str:
+    """«3 number and 1 binary features»."""
+    kinds = Counter(column.kind for column in columns)
+    return " and ".join(f"{count} {kind}" for kind, count in kinds.items()) + " features"
 
 
 def _confusion(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

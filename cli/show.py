@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._output import Output, output_options
-from rdahw.errors import MissingError, UserError
+from rdahw.cli._output import Output, complete, make_model, output_options
+from rdahw.errors import MissingError, UsageError, UserError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
@@ -27,7 +27,7 @@ Examples:
   rdahw show lookup --reverse --text                 the circuit of its reverse derivative
   rdahw show my_models.py:half_adder --svg adder.svg""",
 )
-@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
+@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.models", "MODELS"))
 @click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
 @click.option("--outputs", type=click.IntRange(1), default=1, show_default=True, help="output bits of a model by name")
 @click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead")
@@ -93,7 +93,7 @@ def command(
 
 
 def _model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel | None]:
-    from rdahw.models import MODELS, make_model
+    from rdahw.models import MODELS
     from rdahw.saved import load_model
 
     if spec.partition(":")[0] in MODELS or ".py:" in spec:
@@ -101,7 +101,7 @@ def _model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel | No
     if not Path(spec).exists() and not Path(spec).suffix:
         from rdahw.errors import nearest
 
-        raise UserError(f"there is no model {spec!r}; {nearest(spec, MODELS)}, or give a file of rdahw train")
+        raise UsageError(f"there is no model {spec!r} and no such file; {nearest(spec, MODELS)}")
     saved = load_model(Path(spec))
     return saved.learner.model, saved
 

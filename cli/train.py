@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, NoneType
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from rdahw.cli._output import Output, output_options
+from rdahw.cli._output import Output, complete, make_model, output_options
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -23,23 +25,25 @@ if TYPE_CHECKING:
     from rdahw.training import Examples, Schedule, Training
 
 #: The options that make a run what it is: saved with the model, and not to be changed when it is resumed …
-_FIXED = (
-    "data",
-    "label",
-    "classes",
-    "labels",
-    "test",
-    "split",
-    "binarise",
-    "model",
-    "optimiser",
-    "batch",
-    "shuffle",
-    "validation",
-    "seed",
-)
+_FIXED: dict[str, tuple[type, ...]] = {
+    "data": (str,),
+    "label": (str, NoneType),
+    "classes": (str, NoneType),
+    "labels": (str,),
+    "test": (str, NoneType),
+    "split": (float, NoneType),
+    "binarise": (str,),
+    "model": (str,),
+    "optimiser": (str,),
+    "batch": (int,),
+    "shuffle": (bool,),
+    "validation": (int, NoneType),
+    "seed": (int,),
+}
+#: … but for files, which may have been moved and are known by their checksum …
+_FILES = ("data", "test")
 #: … and those that say how long it goes on.
-_LENGTH = ("epochs", "updates")
+_LENGTH: dict[str, tuple[type, ...]] = {"epochs": (int,), "updates": (int, NoneType)}
 
 
 class Interrupted(UserError):
@@ -55,8 +59,10 @@ class Interrupted(UserError):
 Examples:
   rdahw train --sim
   rdahw train --data iris --labels binary --json
-  rdahw train --data mnist --classes 0,1 --labels binary --model mask --validation 1265 --updates 999
-  rdahw train --data table.csv --label species --split 0.25 --binarise quantile=3 --epochs 20 --shuffle
+  rdahw train --data mnist --classes 0,1 --labels binary --model mask \\
+      --validation 1265 --updates 999
+  rdahw train --data table.csv --label species --split 0.25 \\
+      --binarise quantile=3 --epochs 20 --shuffle
   rdahw train --resume table-lookup.rdahw.checkpoint""",
 )
 @click.option(
@@ -64,6 +70,7 @@ Examples:
     default="iris",
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=complete("rdahw.data", "NAMES"),
     help="learn this data set (rdahw datasets lists the names), CSV or NPZ file",
 )
 @click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
@@ -88,15 +95,20 @@ Examples:
     default="lookup",
     show_default=True,
     metavar="NAME|FILE.py:NAME",
+    shell_complete=complete("rdahw.models", "MODELS"),
     help="learn this model: lookup, mask[:k=4], or a circuit from a Python file, which is run",
 )
 @click.option(
     "--optimiser", default="xor", show_default=True, metavar="NAME", help="update the parameters by this rule"
 )
 @click.option("--sim", "where", flag_value="sim", default="sim", help="learn in the reference simulator  [default]")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="examples in an update")
-@click.option("--epochs", type=click.IntRange(1), default=1, show_default=True, help="go through the examples so often")
-@click.option("--updates", type=click.IntRange(1), help="stop after so many updates")
+@click.option(
+    "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="update after every N examples"
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="go through the data N times"
+)
+@click.option("--updates", type=click.IntRange(1), metavar="N", help="stop after N updates")
 @click.option("--shuffle/--no-shuffle", default=False, show_default=True, help="shuffle the examples in every epoch")
 @click.option(
     "--validation",
@@ -104,7 +116,7 @@ Examples:
     metavar="N",
     help="hold out the last N training examples and keep the parameters that are best on them",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="seed of the split and of shuffling")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the split and of shuffling")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="save the model here  [default: DATA-MODEL.rdahw]"
 )
@@ -120,7 +132,7 @@ Examples:
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="save a checkpoint so often",
+    help="save a checkpoint every so many seconds",
 )
 @output_options
 @click.pass_context
@@ -136,10 +148,10 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     saved = None
     if resume is not None:
         saved = _resumed(ctx, resume, options)
-        out = out or resume.with_suffix("") if resume.suffix == ".checkpoint" else out or resume
+        out = out or resume.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resume.name) or resume.name)
     out = out or Path(_default_name(options["data"], options["model"]))
     check_writable(out)
-    run = _Run(ctx, output, options, saved, out)
+    run = _Run(output, options, saved, out, resume)
     run.train(checkpoint_seconds)
     run.report()
 
@@ -155,12 +167,12 @@ def _resumed(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMo
     from rdahw.saved import load_model
 
     saved = load_model(path)
-    before = saved.provenance.get("options")
-    if not isinstance(before, dict) or not set(before) >= {*_FIXED, *_LENGTH}:
+    before = options_of(saved)
+    if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot go on; train again")
     for name in (*_FIXED, *_LENGTH):
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name in _FIXED and name != "data" and options[name] != before[name]:
+        if given and name in _FIXED and name not in _FILES and options[name] != before[name]:
             raise UsageError(
                 f"--{name} is {options[name]}, and {str(path)!r} was trained with {before[name]}; leave --{name} out, "
                 "or train anew without --resume"
@@ -170,13 +182,23 @@ def _resumed(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMo
     return saved
 
 
+def options_of(saved: SavedModel) -> dict[str, Any] | None:
+    """The options that a model was trained with, or None if it does not say them as this command does."""
+    options = saved.provenance.get("options")
+    known = {**_FIXED, **_LENGTH}
+    if not isinstance(options, dict) or not known.keys() <= options.keys():
+        return None
+    # type() and not isinstance: True is no number of examples
+    return options if all(type(options[name]) in types for name, types in known.items()) else None
+
+
 class _Run:
     """One training from the options to the saved model."""
 
     def __init__(
-        self, ctx: click.Context, output: Output, options: dict[str, Any], saved: SavedModel | None, out: Path
+        self, output: Output, options: dict[str, Any], saved: SavedModel | None, out: Path, resume: Path | None
     ) -> None:
-        self.ctx, self.output, self.options, self.out = ctx, output, options, out
+        self.output, self.options, self.out, self.resume = output, options, out, resume
         self.checkpoint = out.with_name(out.name + ".checkpoint")
         self.seconds = 0.0
         dataset, validation = _load(output, options)
@@ -191,7 +213,6 @@ class _Run:
     def _prepare(self, saved: SavedModel | None, held_out: Any) -> None:
         from rdahw.data import Binariser, default_rule, encode, fit_binariser, label_width
         from rdahw.learner import Learner
-        from rdahw.models import make_model
         from rdahw.sim.engines import ReferenceEngine
         from rdahw.training import Examples, Schedule, Training
 
@@ -224,34 +245,58 @@ class _Run:
 
     def train(self, checkpoint_seconds: float) -> None:
         """Train to the end and save; on Ctrl-C save a checkpoint and raise :class:`Interrupted`."""
-        model = self.learner.model
+        model, total = self.learner.model, self.training.total_updates
         self.output.log(
             f"{self.dataset.name}: {len(self.training.train)} examples to learn, {model.name} {model.input_bits} -> "
             f"{model.output_bits}, {model.parameter_bits} parameter bits"
         )
-        if self.resumed_from is None and self.checkpoint.exists():
-            # It may hold hours of another run.
-            kept = self.checkpoint.with_name(self.checkpoint.name + ".previous")
-            os.replace(self.checkpoint, kept)
-            self.output.log(f"kept the checkpoint of an earlier run as {kept}")
+        self.output.detail(f"bits by {self.binariser.rule}, labels {self.options['labels']}, {self.schedule}")
+        if self.resumed_from is not None:
+            self.output.log(f"going on after update {self.resumed_from} of {total}")
+        self._keep_other_checkpoint()
         started = saved_at = time.monotonic()
-        total = self.training.total_updates
         with _interrupt_flag() as interrupted, self.output.progress("learning", "updates") as bar:
             for state in self.training.run():
                 bar(state.updates, total)
-                now = time.monotonic()
                 if interrupted:
-                    self._save(self.checkpoint, finished=False)
+                    self._save_or_rescue(self.checkpoint, finished=False)
                     raise Interrupted(
                         f"stopped after update {state.updates} of {total}; go on with "
                         f"rdahw train --resume {self.checkpoint}"
                     )
-                if now - saved_at >= checkpoint_seconds:
-                    self._save(self.checkpoint, finished=False)
+                if time.monotonic() - saved_at >= checkpoint_seconds:
+                    self._save_checkpoint(state.updates)
                     saved_at = time.monotonic()
             self.seconds = time.monotonic() - started
-            self._save(self.out, finished=True)
+            self._save_or_rescue(self.out, finished=True)
         self.checkpoint.unlink(missing_ok=True)
+
+    def _keep_other_checkpoint(self) -> None:
+        """Move the checkpoint of another run out of the way: it may hold hours of work."""
+        if self.checkpoint.exists() and not (self.resume is not None and self.checkpoint.samefile(self.resume)):
+            kept = self.checkpoint.with_name(self.checkpoint.name + ".previous")
+            os.replace(self.checkpoint, kept)
+            self.output.log(f"kept the checkpoint of an earlier run as {kept}")
+
+    def _save_checkpoint(self, updates: int) -> None:
+        try:
+            self._save(self.checkpoint, finished=False)
+        except UserError as error:  # a disk that is full now may have space when it matters
+            self.output.log(f"no checkpoint after update {updates}: {error}")
+        else:
+            self.output.detail(f"checkpoint after update {updates}: {self.checkpoint}")
+
+    def _save_or_rescue(self, path: Path, *, finished: bool) -> None:
+        """Save; if that fails, save to the folder of temporary files, and raise an error that says so."""
+        try:
+            self._save(path, finished=finished)
+        except UserError as error:
+            rescued = Path(tempfile.gettempdir(), path.name).with_suffix(f".{os.getpid()}.rdahw")
+            try:
+                self._save(rescued, finished=finished)
+            except UserError:
+                raise error from None
+            raise UserError(f"{error}; what was learned is in {str(rescued)!r}") from None
 
     def _save(self, path: Path, *, finished: bool) -> None:
         import rdahw
@@ -314,8 +359,8 @@ class _Run:
         self._for_people(result)
 
     def _for_people(self, result: Mapping[str, Any]) -> None:
-        line, rate = self.output.line, result["updates"] - (self.resumed_from or 0)
-        line(f"learned   {rate} updates in {result['seconds']:.3g} s")
+        line, made = self.output.line, result["updates"] - (self.resumed_from or 0)
+        line(f"learned   {made} updates in {result['seconds']:.3g} s")
         if "best_update" in result:
             of = f"{result['validation_correct']} of {result['validation_examples']} validation examples"
             line(f"best      after update {result['best_update']}: {of}")

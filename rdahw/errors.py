@@ -36,7 +36,11 @@ class InternalError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown ``name``: the nearest known one if any is near, else all of them."""
+    """The end of a message about an unknown ``name``: the nearest known one if any is near, else all of them (of more
+    than twelve, the first ten)."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(map(repr, names))}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    shown = ", ".join(map(repr, names if len(names) <= 12 else names[:10]))
+    return f"known are {shown}" if len(names) <= 12 else f"known are {shown} and {len(names) - 10} more"

@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 from rdahw.errors import UserError
 
-__all__ = ["check_writable", "write_atomically"]
+__all__ = ["check_writable", "user_cache", "write_atomically"]
+
+
+def user_cache(name: str) -> Path:
+    """Where the user's cache is for what ``name`` says; it may not exist yet."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("rdahw") / name
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace the file at ``path`` by one with ``content``, or leave it as it was and raise :class:`UserError`.
 
-    The new file is written beside it, forced to the disk and renamed over it.
+    The new file is written beside it, forced to the disk and renamed over it, with the permissions of the old one. A
+    symbolic link is followed. Something other than a file, like a pipe, has no content to keep and is written to.
     """
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        target = _target(path)
+        if target is None:
+            path.write_bytes(content)
+            return
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), _mode(path))
-        os.replace(temporary, path)
+        os.chmod(temporary, _mode(target))
+        os.replace(temporary, target)
+        temporary = None
+        _sync_folder(target.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def check_writable(path: Path) -> None:
+    """Raise :class:`UserError` now if :func:`write_atomically` could not make ``path`` later."""
+    try:
+        target = _target(path)
+        if target is not None:
+            with tempfile.TemporaryFile(dir=target.parent):
+                pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _target(path: Path) -> Path | None:
+    """The file that a new one is to replace, or None for something that is no file. Raises OSError."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not path.is_file():
+        return None
+    target = Path(os.path.realpath(path))
+    if target.exists() and not os.access(target, os.W_OK):
+        # Renaming asks for the folder's permission only; a file that is read-only is meant to stay.
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return target
 
 
 def _mode(path: Path) -> int:
@@ -41,16 +82,32 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def check_writable(path: Path) -> None:
-    """Raise :class:`UserError` now if :func:`write_atomically` could not make ``path`` later."""
-    if path.is_dir():
-        raise UserError(f"{str(path)!r} is a folder; expected the name of a file to write")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+def _sync_folder(folder: Path) -> None:
+    """Force the renaming to the disk, where folders can be; the file is whole either way."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+_SPACE = "choose a place with enough space"
+_FOLDER = "its folder must exist"
+_ALLOWED = "choose a place that you may write to"
+_WAYS_OUT = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.ENOENT: _FOLDER,
+    errno.ENOTDIR: _FOLDER,
+    errno.EACCES: _ALLOWED,
+    errno.EPERM: _ALLOWED,
+    errno.EROFS: _ALLOWED,
+    errno.EISDIR: "give the name of a file in it",
+}
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"{str(path)!r} cannot be written ({error.strerror}); choose another file with enough space")
+    way_out = _WAYS_OUT.get(error.errno or 0, "choose another file")
+    return UserError(f"{str(path)!r} cannot be written ({(error.strerror or str(error)).lower()}); {way_out}")

@@ -6,6 +6,7 @@ two inputs, parameters first, and one output.
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 from collections.abc import Callable, Mapping
@@ -153,7 +154,7 @@ def make_model(spec: str, inputs: int, outputs: int) -> Model:
     name, _, rest = spec.partition(":")
     if name not in MODELS:
         raise UsageError(
-            f"model {name!r} is unknown; {nearest(name, MODELS)}, or give FILE.py:NAME for one of your own"
+            f"model {name!r} is unknown, and is no FILE.py:NAME with one of your own; {nearest(name, MODELS)}"
         )
     options = {}
     for word in filter(None, rest.split(",")):
@@ -172,7 +173,7 @@ def _options(maker: Callable[..., Circuit]) -> list[str]:
 
 
 def _from_file(spec: str, path: Path, name: str, inputs: int, outputs: int) -> Model:
-    if not path.is_file():
+    if not os.path.isfile(path):  # not Path's, which raises for some names
         raise UsageError(f"the model file {str(path)!r} does not exist; give --model FILE.py:NAME")
     try:
         members = runpy.run_path(str(path))
@@ -183,7 +184,7 @@ def _from_file(spec: str, path: Path, name: str, inputs: int, outputs: int) -> M
             made = made(inputs, outputs)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"the model file {str(path)!r} failed: {_where(error, path)}{type(error).__name__}: {error}"
         ) from error

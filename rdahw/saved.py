@@ -126,16 +126,17 @@ def load_model(path: Path) -> SavedModel:
     """The model saved at ``path``; raises :class:`UsageError` if there is no such file, :class:`UserError` if it is not
     a whole model of a version that this package knows.
     """
-    if not path.is_file():
-        raise UsageError(f"there is no model file {str(path)!r}; make one with rdahw train --out {str(path)!r}")
     try:
+        if not path.is_file():
+            raise UsageError(f"there is no model file {str(path)!r}; make one with rdahw train --out {str(path)!r}")
         if path.stat().st_size > _MAX_BYTES:
             raise UserError(
                 f"{str(path)!r} is larger than any model ({_MAX_BYTES} bytes); expected a file of rdahw train"
             )
         document = json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be read ({error.strerror}); check its permissions") from error
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{str(path)!r} cannot be read ({reason}); check its name and permissions") from error
     except (ValueError, RecursionError):
         raise UserError(
             f"{str(path)!r} is no model, or only part of one; expected a whole file of rdahw train"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,8 +39,8 @@ def load(
     data set's own; with neither, a CSV has none. Iris has the paper's own split unless ``split`` is given.
     ``progress`` is called with (bytes done, bytes in all) during a download.
 
-    Raises UsageError for options that do not fit and a file that is not there, MissingError for MNIST or
-    Fashion-MNIST that is nowhere and cannot be downloaded, UserError for an unknown name and for bad content.
+    Raises UsageError for an unknown name, options that do not fit and a file that is not there, MissingError for
+    MNIST or Fashion-MNIST that is nowhere and cannot be downloaded, UserError for bad content.
     """
     if split is not None and not 0 < split < 1:
         raise UsageError(f"a split of {split} was asked for, expected a fraction between 0 and 1, such as 0.25")
@@ -88,8 +89,8 @@ def _no_label_column(path: Path, label: str | None) -> None:
 
 def _read_files(spec: str, label: str | None, test: str | Path | None) -> Dataset:
     path = Path(spec)
-    if not path.suffix and path.name == spec and not path.exists():
-        raise UserError(f"there is no data set {spec!r}; {nearest(spec, NAMES)}, or give the path of a CSV or NPZ file")
+    if not path.suffix and path.name == spec and not os.path.exists(path):  # not Path's, which raises
+        raise UsageError(f"there is no data set {spec!r} and no CSV or NPZ file of that name; {nearest(spec, NAMES)}")
     content = read_bytes(path)
     if path.suffix.lower() == ".npz":
         _no_label_column(path, label)

@@ -214,7 +214,7 @@ def _parse(rule: str) -> tuple[str, list[float]]:
     kind, equals, text = rule.partition("=")
     known = [name.partition("=")[0] for name in RULES]
     if kind not in known:
-        raise UsageError(f"there is no binarising rule {rule!r}; {nearest(kind, known)} (rules: {', '.join(RULES)})")
+        raise UsageError(f"there is no binarising rule {rule!r} among {', '.join(RULES)}; {nearest(kind, known)}")
     if kind == "midrange":
         if equals:
             raise UsageError(f"the binarising rule {rule!r} has a value; write midrange alone")

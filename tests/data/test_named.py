@@ -116,9 +116,8 @@ def test_options_that_do_not_fit_a_named_data_set(tmp_path):
 
 
 def test_unknown_name():
-    with pytest.raises(UserError, match="there is no data set 'fashion-mnits'; did you mean 'fashion-mnist'") as caught:
+    with pytest.raises(UsageError, match="there is no data set 'fashion-mnits' and no .*; did you mean 'fashion-mnist'"):
         load("fashion-mnits")
-    assert caught.value.exit_code == 1
 
 
 # Files of images
