@@ -1,0 +1,162 @@
+"""Amaranth's own simulator behind the interface of :mod:`rdahw.sim.simulator`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import ClockDomain, Fragment, Module, Signal  # type: ignore[import-untyped]
+from amaranth.hdl._mem import MemoryInstance  # type: ignore[import-untyped]
+from amaranth.sim import Simulator as PySim  # type: ignore[import-untyped]
+
+from rdahw.errors import InternalError, UserError
+from rdahw.primitives import Array
+from rdahw.sim.simulator import Exchange, Stuck, Transfers, ports_of
+
+__all__ = ["AmaranthSimulator"]
+
+#: Half of a clock period, in seconds; only waveforms show it.
+_HALF = 5e-7
+
+
+class AmaranthSimulator:
+    """A component in Amaranth's simulator."""
+
+    engine = "amaranth"
+
+    def __init__(self, component: Any, registers: Sequence[str], vcd: Path | None = None) -> None:
+        self.cycles = 0
+        self._ports = ports_of(component)
+        self._clock = ClockDomain("sync")
+        top = Module()
+        top.domains += self._clock
+        top.submodules.top = component
+        self._simulation = PySim(top)
+        # The names that a waveform would show; Amaranth has no public way to ask for a signal by name.
+        self._registers = {name: _find(self._simulation._design, name) for name in registers}
+        self._context: Any = None
+
+        async def hold(context: Any) -> None:
+            # Lends its context to whoever calls us, and lets half a period pass with each advance.
+            self._context = context
+            while True:
+                await context.delay(_HALF)
+
+        self._simulation.add_testbench(hold)
+        self._stack = ExitStack()
+        if vcd is not None:
+            try:
+                file = self._stack.enter_context(vcd.open("w"))
+            except OSError as error:
+                raise UserError(f"{str(vcd)!r} cannot be written ({error.strerror}); choose another file") from error
+            self._stack.enter_context(self._simulation.write_vcd(file))
+        self._simulation.advance()
+
+    def set(self, port: str, value: int) -> None:
+        """Drive an input port."""
+        self._context.set(self._ports[port].value, value)
+
+    def get(self, port: str) -> int:
+        """The value of a port."""
+        return int(self._context.get(self._ports[port].value))
+
+    def tick(self, count: int = 1) -> None:
+        """Let ``count`` clock cycles pass."""
+        for _ in range(count):
+            self._context.set(self._clock.clk, 1)
+            self._simulation.advance()
+            self._context.set(self._clock.clk, 0)
+            self._simulation.advance()
+            self.cycles += 1
+
+    def peek(self, register: str) -> int:
+        """The value of a register or memory."""
+        value, width = 0, 0
+        for part in self._registers[register]:
+            value |= int(self._context.get(part)) << width
+            width += len(part)
+        return value
+
+    def poke(self, register: str, value: int) -> None:
+        """Overwrite a register or memory."""
+        for part in self._registers[register]:
+            self._context.set(part, value & (1 << len(part)) - 1)
+            value >>= len(part)
+
+    def exchange(self, exchange: Exchange) -> Transfers:
+        """Let time pass until the exchange is over."""
+        beats = [
+            int.from_bytes(row.tobytes(), "little") for row in np.packbits(exchange.beats, axis=1, bitorder="little")
+        ]
+        source, sink, watch = exchange.source, exchange.sink, exchange.watch
+        taken: list[int] = []
+        given: list[int] = []
+        results: list[int] = []
+        changed: list[int] = []
+        values: list[int] = []
+        before = None if watch is None else self.peek(watch)
+        offered, quiet = False, 0
+        while len(taken) < exchange.take or len(given) < exchange.give:
+            offered = len(taken) < len(beats) and (offered or not _at(exchange.gaps, self.cycles))
+            self.set(f"{source}__valid", offered)
+            if offered:
+                self.set(f"{source}__payload", beats[len(taken)])
+            ready = not _at(exchange.stalls, self.cycles)
+            self.set(f"{sink}__ready", ready)
+            quiet += 1
+            if ready and self.get(f"{sink}__valid"):
+                given.append(self.cycles)
+                results.append(self.get(f"{sink}__payload"))
+                quiet = 0
+            if offered and self.get(f"{source}__ready"):
+                taken.append(self.cycles)
+                offered, quiet = False, 0
+            self.tick()
+            if watch is not None and (now := self.peek(watch)) != before:
+                changed.append(self.cycles - 1)
+                values.append(now)
+                before = now
+            if quiet > exchange.patience:
+                raise Stuck(f"streams {source!r} and {sink!r} have not moved for {quiet} cycles, up to {self.cycles}")
+        width = self._ports[f"{sink}__payload"].width
+        return Transfers(np.array(taken, np.int64), np.array(given, np.int64), _bits(results, width), changed, values)
+
+    def close(self) -> None:
+        """Finish the VCD file."""
+        self._stack.close()
+
+
+def _at(pattern: Array | None, cycle: int) -> bool:
+    return pattern is not None and bool(pattern[cycle % len(pattern)])
+
+
+def _bits(values: Sequence[int], width: int) -> Array:
+    size = (width + 7) // 8
+    packed = np.frombuffer(b"".join(v.to_bytes(size, "little") for v in values), np.uint8).reshape(len(values), size)
+    return np.unpackbits(packed, axis=1, count=width, bitorder="little")
+
+
+def _find(design: Any, path: str) -> list[Any]:
+    """The signal, or the rows of the memory, at ``path`` below the simulated component."""
+    names = [*path.split(".")]
+    fragment: Any = design.fragment
+    for name in ("top", *names[:-1]):
+        fragment = next((f for f, n, _ in fragment.subfragments if n == name), None)
+        if fragment is None:
+            raise InternalError(f"the component has no part {name!r} on the way to {path!r}")
+    known: list[str] = []
+    for signal, name in _signals(design, fragment):
+        if name == names[-1]:
+            return [signal]
+        known.append(name)
+    for memory, name, _ in fragment.subfragments:
+        if isinstance(memory, MemoryInstance) and name == names[-1]:
+            return [memory._data[row] for row in range(memory._data.depth)]
+    raise InternalError(f"the component has no register {path!r}; it has {', '.join(sorted(known))}")
+
+
+def _signals(design: Any, fragment: Fragment) -> Iterable[tuple[Signal, str]]:
+    return [(signal, name) for signal, name in design.fragments[fragment].signal_names.items()]
