@@ -71,7 +71,7 @@ class Output:
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for k, name in enumerate(columns):
             numeric = bool(lines) and all(isinstance(row[k], int | float) for row in lines)
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+            table.add_column(plain(name), justify="right" if numeric else "left", overflow="fold")
         for row in lines:
             table.add_row(*("–" if cell is None else plain(str(cell)) for cell in row))
         console = Console(highlight=False, markup=False)

@@ -19,8 +19,8 @@ _SHELLS = ("bash", "zsh", "fish")
     short_help="print the script that completes words in a shell",
     epilog="""\b
 Examples:
-  eval "$(rdahw completion bash)"                               now, in this shell
-  rdahw completion bash >> ~/.bashrc                            in every new one
+  eval "$(rdahw completion bash)"
+  rdahw completion bash >> ~/.bashrc
   rdahw completion fish > ~/.config/fish/completions/rdahw.fish""",
 )
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)

@@ -28,7 +28,7 @@ def command(output: Output) -> None:
     update and every prediction is compared; for MNIST the accuracy, which is all that the paper gives.
     """
     rows, missing = [], None
-    for golden in json.loads(resources.files("rdahw.data").joinpath("paper-iris.json").read_text()):
+    for golden in paper_iris():
         rows.append(_iris(golden))
     try:
         rows.append(_mnist(output))
@@ -52,6 +52,11 @@ def command(output: Output) -> None:
         raise UserError(f"{', '.join(different)}: not what the paper's program computes; please report it")
     if missing is not None:
         raise missing
+
+
+def paper_iris() -> Any:
+    """What the paper's own program computes on Iris: data, parameters after every update, predictions."""
+    return json.loads(resources.files("rdahw.data").joinpath("paper-iris.json").read_text())
 
 
 def _iris(golden: dict[str, Any]) -> dict[str, Any]:

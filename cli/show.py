@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     short_help="show what a model is",
     epilog="""\b
 Examples:
-  rdahw show iris-lookup.rdahw                       what was learned, and from what
-  rdahw show mask --inputs 16 --outputs 1            a model by name
-  rdahw show lookup --reverse --text                 the circuit of its reverse derivative
+  rdahw show iris-lookup.rdahw          what was learned, and from what
+  rdahw show mask --inputs 16           a model by name
+  rdahw show lookup --reverse --text    the circuit of its reverse derivative
   rdahw show my_models.py:half_adder --svg adder.svg""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.models", "MODELS"))

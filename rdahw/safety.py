@@ -24,16 +24,33 @@ def is_safe(f: Circuit) -> bool:
     circuit with a surrogate block is never safe.
     """
     supports: list[_Supports] = []
-    used = 0
-    for type_ in f.input_types:
-        supports.append(np.array([1 << used + i for i in range(type_.width)], dtype=object))
-        used += type_.width
+    used, whole = 0, _read_as_a_whole(f)
+    for wire, type_ in enumerate(f.input_types):
+        width = 1 if wire in whole else type_.width
+        supports.append(np.array([1 << used + i for i in range(width)], dtype=object))
+        used += width
     for assignment in f.assignments:
         operands = [supports[i] for i in assignment.operands]
         if not _products_are_disjoint(assignment, operands):
             return False
         supports.append(_support(assignment, operands, f.types[len(supports)].width))
     return True
+
+
+def _read_as_a_whole(f: Circuit) -> set[int]:
+    """The inputs of whose bits no row asks which is which: one bit stands for all.
+
+    The table of a lookup is one; sets of single bits would take memory by the square of its size.
+    """
+    by_bits = {
+        wire
+        for primitive, operands, _ in f.assignments
+        for k, wire in enumerate(operands)
+        if PRIMITIVES[primitive].support is not None
+        or isinstance(PRIMITIVES[primitive].products, str)
+        or (k, k) in PRIMITIVES[primitive].products
+    }
+    return set(range(len(f.inputs))) - by_bits
 
 
 def _products_are_disjoint(assignment: Assignment, operands: list[_Supports]) -> bool:
