@@ -245,17 +245,11 @@ class _Run:
 
     def train(self, checkpoint_seconds: float) -> None:
         """Train to the end and save; on Ctrl-C save a checkpoint and raise :class:`Interrupted`."""
-        model, total = self.learner.model, self.training.total_updates
-        self.output.log(
-            f"{self.dataset.name}: {len(self.training.train)} examples to learn, {model.name} {model.input_bits} -> "
-            f"{model.output_bits}, {model.parameter_bits} parameter bits"
-        )
-        self.output.detail(f"bits by {self.binariser.rule}, labels {self.options['labels']}, {self.schedule}")
-        if self.resumed_from is not None:
-            self.output.log(f"going on after update {self.resumed_from} of {total}")
-        self._keep_other_checkpoint()
-        started = saved_at = time.monotonic()
+        total = self.training.total_updates
         with _interrupt_flag() as interrupted, self.output.progress("learning", "updates") as bar:
+            self._announce(total)
+            self._keep_other_checkpoint()
+            started = saved_at = time.monotonic()
             for state in self.training.run():
                 bar(state.updates, total)
                 if interrupted:
@@ -270,6 +264,16 @@ class _Run:
             self.seconds = time.monotonic() - started
             self._save_or_rescue(self.out, finished=True)
         self.checkpoint.unlink(missing_ok=True)
+
+    def _announce(self, total: int) -> None:
+        model, log = self.learner.model, self.output.log
+        log(
+            f"{self.dataset.name}: {len(self.training.train)} examples to learn, {model.name} {model.input_bits} -> "
+            f"{model.output_bits}, {model.parameter_bits} parameter bits"
+        )
+        self.output.detail(f"bits by {self.binariser.rule}, labels {self.options['labels']}, {self.schedule}")
+        if self.resumed_from is not None:
+            log(f"going on after update {self.resumed_from} of {total}")
 
     def _keep_other_checkpoint(self) -> None:
         """Move the checkpoint of another run out of the way: it may hold hours of work."""
