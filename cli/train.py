@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from rdahw.cli._hdl import describe_hardware, hdl_options, make_hardware, take_hdl_options
 from rdahw.cli._output import Output, complete, make_model, output_options
 from rdahw.errors import UsageError, UserError
 
@@ -103,6 +104,13 @@ Examples:
 )
 @click.option("--sim", "where", flag_value="sim", default="sim", help="learn in the reference simulator  [default]")
 @click.option(
+    "--hdl",
+    "where",
+    flag_value="hdl",
+    help="learn in simulated hardware, each bit checked against the software learner",
+)
+@hdl_options
+@click.option(
     "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="update after every N examples"
 )
 @click.option(
@@ -145,15 +153,18 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     from rdahw.files import check_writable
 
     out, resume, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
-    saved = None
+    hdl, saved = take_hdl_options(options), None
     if resume is not None:
         saved = _resumed(ctx, resume, options)
         out = out or resume.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resume.name) or resume.name)
     out = out or Path(_default_name(options["data"], options["model"]))
     check_writable(out)
-    run = _Run(output, options, saved, out, resume)
-    run.train(checkpoint_seconds)
-    run.report()
+    run = _Run(output, options, hdl, saved, out, resume)
+    try:
+        run.train(checkpoint_seconds)
+        run.report()
+    finally:
+        run.close()
 
 
 def _default_name(data: str, model: str) -> str:
@@ -196,8 +207,15 @@ class _Run:
     """One training from the options to the saved model."""
 
     def __init__(
-        self, output: Output, options: dict[str, Any], saved: SavedModel | None, out: Path, resume: Path | None
+        self,
+        output: Output,
+        options: dict[str, Any],
+        hdl: dict[str, Any],
+        saved: SavedModel | None,
+        out: Path,
+        resume: Path | None,
     ) -> None:
+        self.hdl = hdl
         self.output, self.options, self.out, self.resume = output, options, out, resume
         self.checkpoint = out.with_name(out.name + ".checkpoint")
         self.seconds = 0.0
@@ -232,13 +250,24 @@ class _Run:
 
         self.schedule: Schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
         self.test = None if dataset.test is None else bits(dataset.test)
-        self.engine = ReferenceEngine(self.learner)
+        train = bits(dataset.train)
+        state = None if saved is None else saved.state
+        self.hardware = None
+        if options["where"] == "hdl":
+            examples = self.schedule.batch * self.schedule.total_updates(len(train))
+            self.hardware = make_hardware(
+                self.output, self.learner, self.hdl, batch=self.schedule.batch, examples=examples
+            )
+            if state is not None:
+                self.hardware.updates = state.updates
+                self.hardware.examples = state.epoch * len(train) + state.position
+        self.engine = self.hardware or ReferenceEngine(self.learner)
         self.training: Training = Training(
             self.engine,
             self.schedule,
-            bits(dataset.train),
+            train,
             None if held_out is None else bits(held_out),
-            None if saved is None else saved.state,
+            state,
         )
         assert self.training.state is not None
         self.resumed_from = None if saved is None else self.training.state.updates
@@ -326,6 +355,11 @@ class _Run:
         )
         save_model(saved, path)
 
+    def close(self) -> None:
+        """Let go of what was needed for training."""
+        if self.hardware is not None:
+            self.hardware.close()
+
     def report(self) -> None:
         """Print what came out."""
         from rdahw.training import count_correct
@@ -344,6 +378,8 @@ class _Run:
         }
         if self.resumed_from is not None:
             result["resumed_from_update"] = self.resumed_from
+        if self.hardware is not None:
+            result |= describe_hardware(self.hardware)
         if state.best is not None and training.validation is not None:
             result["best_update"] = state.best.update
             result["validation_correct"] = state.best.correct
@@ -365,6 +401,11 @@ class _Run:
     def _for_people(self, result: Mapping[str, Any]) -> None:
         line, made = self.output.line, result["updates"] - (self.resumed_from or 0)
         line(f"learned   {made} updates in {result['seconds']:.3g} s")
+        if "bit_exact" in result:
+            line(
+                f"hardware  {result['cycles']} cycles, {result['cycles_per_example']} an example and "
+                f"{result['startup_cycles']} once; every bit as in software ({result['engine']})"
+            )
         if "best_update" in result:
             of = f"{result['validation_correct']} of {result['validation_examples']} validation examples"
             line(f"best      after update {result['best_update']}: {of}")

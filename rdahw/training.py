@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from rdahw.errors import UsageError, UserError
 from rdahw.primitives import Array
 from rdahw.random import permutation, stream
 
-__all__ = ["Best", "Engine", "Examples", "Schedule", "Training", "TrainingState", "count_correct"]
+__all__ = ["Best", "Engine", "Examples", "LookAhead", "Schedule", "Training", "TrainingState", "count_correct"]
 
 
 class Engine(Protocol):
@@ -34,6 +34,14 @@ class Engine(Protocol):
 
     def predict(self, x: Array) -> Array:
         """The outputs (N, B) at the present parameters."""
+
+
+@runtime_checkable
+class LookAhead(Protocol):
+    """An :class:`Engine` that wants to know what comes after the next update, as a pipeline does."""
+
+    def announce(self, x: Array, y: Array) -> None:
+        """Say of which batch the update after the next one will be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +88,14 @@ class Schedule:
         if self.shuffle:
             return permutation(stream(self.seed, "shuffle", epoch), examples)
         return np.arange(examples, dtype=np.int64)
+
+    def batches(self, examples: int, epoch: int = 0, position: int = 0) -> Iterator[NDArray[np.int64]]:
+        """The numbers of the examples of one update after the other, from ``position`` in ``epoch``, without an end."""
+        while True:
+            order = self.order(epoch, examples)
+            for start in range(position, examples, self.batch):
+                yield order[start : start + self.batch]
+            epoch, position = epoch + 1, 0
 
     def total_updates(self, examples: int) -> int:
         """How many updates a whole run makes."""
@@ -156,10 +172,13 @@ class Training:
         state = self.state
         assert state is not None
         examples, total = len(self.train), self.total_updates
+        batches = self.schedule.batches(examples, state.epoch, state.position)
+        following = next(batches)
         while state.updates < total:
-            order = self.schedule.order(state.epoch, examples)
             while state.position < examples and state.updates < total:
-                rows = order[state.position : state.position + self.schedule.batch]
+                rows, following = following, next(batches)
+                if isinstance(self.engine, LookAhead) and state.updates + 1 < total:
+                    self.engine.announce(self.train.x[following], self.train.y[following])
                 y = self.train.y[rows]
                 outputs = self.engine.train(self.train.x[rows], y)
                 parameters, updates = self.engine.parameters, state.updates + 1

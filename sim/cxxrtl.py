@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,16 @@ struct Model {
 
     Model(const char *path) {
         top.debug_info(&known, nullptr, "");
+        // A register may be known by several names; one of them can be written to.
+        std::map<uint32_t *, uint32_t *> next;
+        for (auto &item : known.table) for (auto &part : item.second) if (part.next) next[part.curr] = part.next;
         for (const char *name : ITEMS) {
             Item item;
             auto found = known.table.find(name);
             if (found != known.table.end()) for (auto &part : found->second) {
                 uint32_t end = part.lsb_at + part.width * part.depth;
-                item.parts.push_back({part.curr, part.next, (uint32_t)part.width, (uint32_t)part.lsb_at,
+                uint32_t *writable = part.type == cxxrtl::debug_item::ALIAS ? next[part.curr] : part.next;
+                item.parts.push_back({part.curr, writable, (uint32_t)part.width, (uint32_t)part.lsb_at,
                                       (uint32_t)part.depth, part.outline});
                 if (item.width < end) item.width = end;
             }
@@ -127,7 +131,7 @@ struct Model {
 def build(
     component: Any,
     ports: Mapping[str, Port],
-    registers: Sequence[str],
+    registers: Mapping[str, Any],
     *,
     netlist: str | None = None,
     vcd: bool = False,
@@ -139,9 +143,9 @@ def build(
     """
     yosys, compiler = toolchain.find("yosys"), toolchain.find("c++")
     include = _headers(yosys)
-    rtlil = convert(component)
+    rtlil, paths = convert(component, ports, registers)
     script = f"{synthesis_script(netlist)}write_cxxrtl design.cc\n"
-    items = ", ".join(json.dumps(name.replace(".", " ")) for name in [*ports, *registers])
+    items = ", ".join(json.dumps(name) for name in [*ports, *map(" ".join, paths)])
     source = _MODEL.replace("@ITEMS@", items) + HARNESS
 
     def make(work: Path) -> Path:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,35 @@ _CHANGES = 1 << 12
 _Words = NDArray[np.uint32]
 
 
-def convert(component: Any) -> str:
-    """The component as RTLIL, the module ``top``; without source lines, so that the text depends on nothing else."""
-    from amaranth.back import rtlil  # type: ignore[import-untyped]
+def convert(
+    component: Any, ports: Mapping[str, Port], registers: Mapping[str, Any]
+) -> tuple[str, list[tuple[str, ...]]]:
+    """The component as RTLIL, the module ``top``, and the path of each register below it.
 
-    return str(rtlil.convert(component, name="top", emit_src=False))
+    Without source lines, so that the text depends on nothing else.
+    """
+    from amaranth.back import rtlil  # type: ignore[import-untyped]
+    from amaranth.hdl import Fragment, MemoryData  # type: ignore[import-untyped]
+    from amaranth.hdl._ir import PortDirection  # type: ignore[import-untyped]
+
+    directions = {True: PortDirection.Input, False: PortDirection.Output}
+    fragment = Fragment.get(component, None)
+    text, paths = rtlil.convert_fragment(
+        fragment, {name: (port.value, directions[port.is_input]) for name, port in ports.items()}, "top", emit_src=False
+    )
+    memories = dict(_memories(fragment))
+    return str(text), [
+        memories[id(register)] if isinstance(register, MemoryData) else paths[register][1:]
+        for register in registers.values()
+    ]
+
+
+def _memories(fragment: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The identity of each memory's data below ``fragment``, and the path where it is."""
+    for below, name, _ in fragment.subfragments:
+        if (data := getattr(below, "_data", None)) is not None:
+            yield id(data), (*path, name)
+        yield from _memories(below, (*path, name))
 
 
 def cached(parts: Iterable[str], make: Callable[[Path], Path], log: Log | None, what: str) -> Path:
@@ -226,13 +250,18 @@ class NativeSimulator:
             values=values.ctypes.data,
             changes_room=changes,
         )
+        end = None if exchange.cycles is None else self.cycles + exchange.cycles
         made = Transfers(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 0), np.uint8))
         while True:
+            if end is not None:
+                e.budget = min(_BUDGET, end - self.cycles)
             self._library.sim_exchange(self._handle, ctypes.byref(e))
             made.changed += changed[: e.n_changed].tolist()
             made.values += [int.from_bytes(row.astype("<u4").tobytes(), "little") for row in values[: e.n_changed]]
             e.n_changed = 0
             if e.n_taken >= exchange.take and e.n_given >= exchange.give:
+                break
+            if end == self.cycles:
                 break
             if e.quiet > exchange.patience or e.n_given == room:
                 raise Stuck(

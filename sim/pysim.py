@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import ClockDomain, Fragment, Module, Signal  # type: ignore[import-untyped]
-from amaranth.hdl._mem import MemoryInstance  # type: ignore[import-untyped]
+from amaranth.hdl import ClockDomain, MemoryData, Module  # type: ignore[import-untyped]
 from amaranth.sim import Simulator as PySim  # type: ignore[import-untyped]
 
-from rdahw.errors import InternalError, UserError
+from rdahw.errors import UserError
 from rdahw.primitives import Array
 from rdahw.sim.simulator import Exchange, Stuck, Transfers, ports_of
 
@@ -27,7 +26,7 @@ class AmaranthSimulator:
 
     engine = "amaranth"
 
-    def __init__(self, component: Any, registers: Sequence[str], vcd: Path | None = None) -> None:
+    def __init__(self, component: Any, registers: Mapping[str, Any], vcd: Path | None = None) -> None:
         self.cycles = 0
         self._ports = ports_of(component)
         self._clock = ClockDomain("sync")
@@ -35,8 +34,7 @@ class AmaranthSimulator:
         top.domains += self._clock
         top.submodules.top = component
         self._simulation = PySim(top)
-        # The names that a waveform would show; Amaranth has no public way to ask for a signal by name.
-        self._registers = {name: _find(self._simulation._design, name) for name in registers}
+        self._registers = {name: _parts(value) for name, value in registers.items()}
         self._context: Any = None
 
         async def hold(context: Any) -> None:
@@ -99,7 +97,8 @@ class AmaranthSimulator:
         values: list[int] = []
         before = None if watch is None else self.peek(watch)
         offered, quiet = False, 0
-        while len(taken) < exchange.take or len(given) < exchange.give:
+        end = float("inf") if exchange.cycles is None else self.cycles + exchange.cycles
+        while (len(taken) < exchange.take or len(given) < exchange.give) and self.cycles < end:
             offered = len(taken) < len(beats) and (offered or not _at(exchange.gaps, self.cycles))
             self.set(f"{source}__valid", offered)
             if offered:
@@ -139,24 +138,6 @@ def _bits(values: Sequence[int], width: int) -> Array:
     return np.unpackbits(packed, axis=1, count=width, bitorder="little")
 
 
-def _find(design: Any, path: str) -> list[Any]:
-    """The signal, or the rows of the memory, at ``path`` below the simulated component."""
-    names = [*path.split(".")]
-    fragment: Any = design.fragment
-    for name in ("top", *names[:-1]):
-        fragment = next((f for f, n, _ in fragment.subfragments if n == name), None)
-        if fragment is None:
-            raise InternalError(f"the component has no part {name!r} on the way to {path!r}")
-    known: list[str] = []
-    for signal, name in _signals(design, fragment):
-        if name == names[-1]:
-            return [signal]
-        known.append(name)
-    for memory, name, _ in fragment.subfragments:
-        if isinstance(memory, MemoryInstance) and name == names[-1]:
-            return [memory._data[row] for row in range(memory._data.depth)]
-    raise InternalError(f"the component has no register {path!r}; it has {', '.join(sorted(known))}")
-
-
-def _signals(design: Any, fragment: Fragment) -> Iterable[tuple[Signal, str]]:
-    return [(signal, name) for signal, name in design.fragments[fragment].signal_names.items()]
+def _parts(register: Any) -> list[Any]:
+    """A signal, or the rows of a memory."""
+    return [register[row] for row in range(register.depth)] if isinstance(register, MemoryData) else [register]

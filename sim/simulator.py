@@ -5,13 +5,13 @@ Engines: ``amaranth`` (Amaranth's own simulator: slow, always there), ``cxxrtl``
 is kept in the user's cache.
 
 The component has one clock, ``sync``. A port is named as in the Verilog made from it, by its path in the signature with
-``__`` between the parts (``examples__payload``); a register or memory by its path in the hierarchy with dots
-(``theta``, ``core.theta``). Values are whole numbers, bit 0 least significant; a memory is one number, word 0 lowest.
+``__`` between the parts (``examples__payload``); a register or memory has the name that the simulator's maker gives it.
+Values are whole numbers, bit 0 least significant; a memory is one number, word 0 lowest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,7 +75,8 @@ class Exchange:
 
     source, sink: the names of the streams; their payload, valid and ready are ``<name>__payload`` and so on.
     beats: the payloads to send, (N, width) of 0 and 1, bit 0 first.
-    take, give: the exchange ends as soon as so many beats have been taken, and so many results have been given.
+    take, give: the exchange ends as soon as so many beats have been taken, and so many results have been given,
+    cycles: or after so many cycles.
     gaps: in cycle c nothing new is offered if ``gaps[c % len(gaps)]``; a beat on offer stays until it is taken.
     stalls: in cycle c no result is accepted if ``stalls[c % len(stalls)]``.
     watch: a register whose changes are recorded.
@@ -90,6 +91,7 @@ class Exchange:
     gaps: Array | None = None
     stalls: Array | None = None
     watch: str | None = None
+    cycles: int | None = None
     patience: int = 100_000
 
 
@@ -183,7 +185,7 @@ def make_simulator(
     component: Any,
     engine: str,
     *,
-    registers: Iterable[str] = (),
+    registers: Mapping[str, Any] | None = None,
     vcd: Path | None = None,
     netlist: str | None = None,
     log: Log | None = None,
@@ -191,13 +193,13 @@ def make_simulator(
     """A simulator of ``component`` at power-up.
 
     engine: one of :data:`ENGINES`; see :func:`choose_engine`.
-    registers: the registers and memories that will be looked at.
+    registers: the signals and memories (``MemoryData``) of the component that will be looked at, by any names.
     vcd: write the waveforms of all signals there.
     netlist: simulate what synthesis for this family (``"ice40"``) makes of the component, out of the family's cells;
         for the compiled engines. Registers can be looked at if synthesis keeps their names, and not be overwritten.
     log: called with a line before something is compiled.
     """
-    registers = tuple(registers)
+    registers = registers or {}
     if engine == "amaranth":
         from rdahw.sim.pysim import AmaranthSimulator
 
@@ -210,4 +212,4 @@ def make_simulator(
     build = {"cxxrtl": cxxrtl.build, "verilator": verilator.build}[choose_engine(engine)]
     ports = ports_of(component)
     library = build(component, ports, registers, netlist=netlist, vcd=vcd is not None, log=log)
-    return NativeSimulator(engine, library, ports, registers, vcd)
+    return NativeSimulator(engine, library, ports, list(registers), vcd)

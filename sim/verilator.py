@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from rdahw.sim.simulator import Log, Port
 
 __all__ = ["build"]
 
-_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-w")
-_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-w", "-shared", "-fvisibility=hidden")
+#: What every design shares is compiled once.
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp")
 
 _MODEL = r"""
 #include <cstdint>
@@ -145,7 +146,7 @@ struct Model {
 def build(
     component: Any,
     ports: Mapping[str, Port],
-    registers: Sequence[str],
+    registers: Mapping[str, Any],
     *,
     netlist: str | None = None,
     vcd: bool = False,
@@ -157,13 +158,13 @@ def build(
     """
     yosys, verilator, compiler = (toolchain.find(name) for name in ("yosys", "verilator", "c++"))
     include = _include(verilator)
-    rtlil = convert(component)
+    rtlil, paths = convert(component, ports, registers)
     script = f"{synthesis_script(netlist)}proc\nwrite_verilog -noattr design.v\n"
-    names = [*ports, *registers]
+    names = [*ports, *map(".".join, paths)]
     source = _MODEL.replace("@ITEMS@", ", ".join(map(json.dumps, names))).replace("@PORTS@", str(len(ports)))
     source += HARNESS
-    # Verilator keeps what it is told to keep; the rest it may inline. It spells two underscores in a way of its own.
-    visible = {name.rpartition(".")[2].replace("__", "*") for name in names}
+    # Verilator keeps what it is told to keep; the rest it may inline. It spells some characters in a way of its own.
+    visible = {name.rpartition(".")[2].replace("__", "*").replace("$", "*") for name in names}
     config = "`verilator_config\n" + "".join(f'public_flat_rw -module "*" -var "{name}"\n' for name in sorted(visible))
     options = [
         "--cc",
@@ -179,6 +180,17 @@ def build(
     ]
     options += ["--top-module", "top", "--prefix", "Vtop", "--Mdir", "made", *(["--trace"] if vcd else [])]
 
+    folders = [f"-I{include}", f"-I{include / 'vltstd'}", f"-DVM_TRACE={int(vcd)}", "-DVM_COVERAGE=0"]
+
+    def make_runtime(work: Path) -> Path:
+        arguments = [*_FLAGS[:-2], "-r", "-nostdlib", *folders, "-o", "runtime.o"]
+        arguments += [str(include / unit) for unit in _RUNTIME]
+        toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["runtime.o"])
+        return work / "runtime.o"
+
+    def runtime() -> Path:
+        return cached(["runtime", str(verilator), str(compiler), *_FLAGS, *folders], make_runtime, None, "Verilator")
+
     def make(work: Path) -> Path:
         (work / "design.il").write_text(rtlil)
         (work / "design.ys").write_text(script)
@@ -189,10 +201,7 @@ def build(
             verilator, [*options, "visible.vlt", "design.v"], cwd=work, log="verilator.log", makes=["made/Vtop.h"]
         )
         units = [str(path.relative_to(work)) for path in sorted((work / "made").glob("*.cpp"))]
-        runtime = [*_RUNTIME, *(["verilated_vcd_c.cpp"] if vcd else [])]
-        folders = [f"-I{include}", f"-I{include / 'vltstd'}", "-Imade", f"-DVM_TRACE={int(vcd)}", "-DVM_COVERAGE=0"]
-        arguments = [*_FLAGS, *folders, "-o", "simulator.so", "simulator.cc", *units]
-        arguments += [str(include / unit) for unit in runtime] + ["-pthread"]
+        arguments = [*_FLAGS, *folders, "-Imade", "-o", "simulator.so", "simulator.cc", *units, runtime(), "-pthread"]
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["simulator.so"])
         return work / "simulator.so"
 

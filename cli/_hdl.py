@@ -1,0 +1,89 @@
+"""Training in simulated hardware: the options of ``rdahw train --hdl``, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rdahw.errors import UsageError
+
+if TYPE_CHECKING:
+    from rdahw.cli._output import Output
+    from rdahw.learner import Learner
+    from rdahw.sim.hardware import HardwareEngine
+
+__all__ = ["describe_hardware", "hdl_options", "make_hardware", "take_hdl_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_NAMES = ("engine", "stages", "vcd")
+
+
+def hdl_options(command: _Command) -> _Command:
+    """Give a command the options that go with --hdl."""
+    for option in (
+        click.option(
+            "--vcd", type=click.Path(path_type=Path), metavar="FILE", help="with --hdl: save the waveforms here"
+        ),
+        click.option(
+            "--stages",
+            type=click.IntRange(1, 2),
+            help="with --hdl: pipeline stages of the trainer, 2 for a higher clock  [default: 1]",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(["amaranth", "cxxrtl", "verilator"]),
+            help="with --hdl: simulate with this  [default: the fastest that is installed]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def take_hdl_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Take what belongs to --hdl out of ``options``; raises :class:`UsageError` if any is given without it."""
+    taken = {name: options.pop(name) for name in _NAMES}
+    if options["where"] != "hdl":
+        for name, value in taken.items():
+            if value is not None:
+                raise UsageError(f"--{name} {value} was given without --hdl; add --hdl, or leave it out")
+    return taken
+
+
+def make_hardware(
+    output: Output, learner: Learner, hdl: Mapping[str, Any], *, batch: int, examples: int
+) -> HardwareEngine:
+    """The learner in simulated hardware that is checked against software, for a run over so many examples."""
+    from rdahw.files import check_writable
+    from rdahw.sim.hardware import HardwareEngine
+    from rdahw.sim.simulator import choose_engine
+
+    if hdl["vcd"] is not None:
+        check_writable(hdl["vcd"])
+    work = examples * max(1, learner.model.parameter_bits // 64)
+    return HardwareEngine(
+        learner,
+        choose_engine(hdl["engine"], cycles=work),
+        stages=hdl["stages"] or 1,
+        batch=batch > 1,
+        check=True,
+        vcd=hdl["vcd"],
+        log=output.log,
+    )
+
+
+def describe_hardware(engine: HardwareEngine) -> dict[str, Any]:
+    """What the simulation of a run that came to its end has shown, as JSON."""
+    per_example = round(engine.cycles_per_example, 6)
+    return {
+        "engine": engine.name,
+        "stages": engine.stages,
+        "cycles": engine.cycles,
+        "cycles_per_example": int(per_example) if per_example == int(per_example) else per_example,
+        "startup_cycles": engine.startup_cycles,
+        # A bit that differs ends the run with an error.
+        "bit_exact": True,
+    }
