@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,7 @@ def _model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel | No
 
     if spec.partition(":")[0] in MODELS or ".py:" in spec:
         return make_model(spec, inputs, outputs), None
-    if not Path(spec).exists() and not Path(spec).suffix:
+    if not os.path.exists(spec) and not Path(spec).suffix:
         from rdahw.errors import nearest
 
         raise UsageError(f"there is no model {spec!r} and no such file; {nearest(spec, MODELS)}")
