@@ -1,1 +1,29 @@
 """Boards: synthesis and its reports, flashing, and the host's end of the link to a trainer on the FPGA."""
+
+from __future__ import annotations
+
+import importlib
+
+from rdahw.boards.board import Board
+from rdahw.errors import UsageError, nearest
+
+__all__ = ["BOARDS", "Board", "board"]
+
+#: The boards by name, and the module of this package in which each is ``BOARD``; in the order of the lists.
+BOARDS = {
+    "icebreaker": "icebreaker",
+    "icestick": "icestick",
+    "ice40-hx8k": "ice40_hx8k",
+    "ulx3s": "ulx3s",
+    "orangecrab": "orangecrab",
+    "tangnano9k": "tangnano9k",
+}
+
+
+def board(name: str) -> Board:
+    """The board called ``name``; raises :class:`UsageError` that names the nearest if there is none."""
+    if name not in BOARDS:
+        raise UsageError(f"board {name!r} is unknown; {nearest(name, BOARDS)}")
+    found = importlib.import_module(f"rdahw.boards.{BOARDS[name]}").BOARD
+    assert isinstance(found, Board)
+    return found

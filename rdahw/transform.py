@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import CORE, PRIMITIVES
 from rdahw.tracing import Builder, Wire
 
-__all__ = ["cut", "expand", "replay"]
+__all__ = ["bind", "cut", "expand", "replay"]
 
 
 def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | None]) -> Circuit:
@@ -65,3 +65,26 @@ def cut(circuit: Circuit, output: str) -> Circuit:
         )
         wires.append(made)
     return builder.finish({name: wires[i] for name, i in circuit.outputs if name != output})
+
+
+def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:
+    """The circuit with the inputs of these names made constants: ``bind(f, theta=bits)`` is ``x ↦ f(bits, x)``.
+
+    Each value is a sequence of the input's bits, bit 0 first.
+    """
+    given = {}
+    for name, bits in values.items():
+        if name not in circuit.input_names:
+            raise UserError(f"the circuit has no input {name!r}; {nearest(name, circuit.input_names)}")
+        width = dict(circuit.inputs)[name].width
+        if len(bits) != width or not all(bit in (0, 1) for bit in bits):
+            raise UserError(f"input {name!r} is to be {len(bits)} given values; expected {width} bits, each 0 or 1")
+        given[name] = sum(int(bit) << at for at, bit in enumerate(bits))
+    builder = Builder()
+    free = {name: builder.input(name, type_) for name, type_ in circuit.inputs if name not in given}
+    wires = [
+        free[name] if name in free else builder.apply("const", attributes=(given[name], type_.width))
+        for name, type_ in circuit.inputs
+    ]
+    outputs = builder.inline(circuit, wires)
+    return builder.finish(dict(zip(circuit.output_names, outputs, strict=True)))

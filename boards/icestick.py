@@ -1,0 +1,35 @@
+"""iCEstick (Lattice): iCE40HX1K, FTDI 2232H with a UART, 12 MHz."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rdahw.boards.board import Board, Programmer
+
+
+def _platform() -> Any:
+    from amaranth_boards.icestick import ICEStickPlatform  # type: ignore[import-untyped]
+
+    return ICEStickPlatform()
+
+
+BOARD = Board(
+    name="icestick",
+    title="iCEstick",
+    url="https://www.latticesemi.com/icestick",
+    family="ice40",
+    device="iCE40HX1K",
+    platform=_platform,
+    pnr=("--hx1k", "--package", "tq144"),
+    oscillator=("clk12", 12.0),
+    pll="SB_PLL40_CORE",
+    clock=48.0,
+    leds={"error": ("led", 0), "activity": ("led", 4)},  # one of the red ones, and the green one in their middle
+    logic_cells=1280,
+    ebr=16,
+    ebr_bits=4096,
+    programmers=(
+        Programmer(tool="iceprog", load=None, store=("{file}",)),
+        Programmer(tool="openFPGALoader", load=None, store=("-b", "ice40_generic", "-f", "{file}")),
+    ),
+)

@@ -1,0 +1,194 @@
+"""What the tools found out about a design, read from their own reports, and what it means for the board."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from rdahw.boards.board import Board, Family
+from rdahw.errors import UserError
+
+__all__ = ["EBR", "LOGIC_CELLS", "MARGIN", "SPRAM", "DesignError", "Report", "Seed", "Usage"]
+
+#: The part of the clock that Fmax should be above it: nextpnr's estimate was up to 5 % above icetime's.
+MARGIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many of a resource a design needs, and how many the device has."""
+
+    used: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """One place-and-route run: its seed, and Fmax in MHz after routing (``None``: it could not be placed or routed)."""
+
+    seed: int
+    fmax_mhz: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"seed": self.seed, "fmax_mhz": self.fmax_mhz}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A design that fits its board and meets its clock.
+
+    board: its name. bitstream: the file to flash. clock_mhz: the core's clock.
+    logic_cells, flip_flops, ebr, spram: of the whole design, link and clock included.
+    core_logic_cells: of the trainer or the circuit alone, with its streams: the core synthesised by itself with every
+        port a pin, and packed. Within the whole design its border is lost, as Yosys shares logic across it.
+    fmax_mhz: nextpnr's estimate after routing, of the best seed. seeds: all seeds that were tried.
+    cycles_per_example: of the core, once its pipeline is full. examples_per_second: of the core at ``clock_mhz``; a
+        host behind a UART is slower.
+    tools: name to version. warnings: what the tools and the margins say; not in the JSON.
+    """
+
+    board: str
+    bitstream: Path
+    logic_cells: int
+    core_logic_cells: int
+    flip_flops: int
+    ebr: int
+    spram: int
+    fmax_mhz: float
+    clock_mhz: float
+    cycles_per_example: float
+    examples_per_second: int
+    pnr_seed: int
+    seeds: tuple[Seed, ...]
+    tools: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "board": self.board,
+            "bitstream": str(self.bitstream),
+            "logic_cells": self.logic_cells,
+            "core_logic_cells": self.core_logic_cells,
+            "flip_flops": self.flip_flops,
+            "ebr": self.ebr,
+            "spram": self.spram,
+            "fmax_mhz": self.fmax_mhz,
+            "clock_mhz": self.clock_mhz,
+            "cycles_per_example": self.cycles_per_example,
+            "examples_per_second": self.examples_per_second,
+            "pnr_seed": self.pnr_seed,
+            "seeds": [seed.to_json() for seed in self.seeds],
+            "tools": dict(self.tools),
+        }
+
+
+class DesignError(UserError):
+    """A design that does not fit its board or misses its clock (exit code 1).
+
+    usage: what it needs of each resource. seeds: the place-and-route runs, if it came to that.
+    """
+
+    def __init__(self, message: str, *, usage: Mapping[str, Usage], seeds: Sequence[Seed] = ()) -> None:
+        super().__init__(message)
+        self.usage = usage
+        self.seeds = tuple(seeds)
+
+
+# -- reading the tools' own files --------------------------------------------------------------------------------------
+
+
+#: The resources of :func:`usage_in_log` that every family has, as messages call them; others have the placer's names.
+LOGIC_CELLS, EBR, SPRAM = "logic cells", "memory blocks (EBR)", "large memory blocks (SPRAM)"
+
+
+def usage_in_log(text: str, family: Family) -> dict[str, Usage]:
+    """The last table «Device utilisation» of a nextpnr log: resource to its usage."""
+    table = text.rpartition("Device utilisation:")[2]
+    found = re.findall(r"^Info:\s+(\w+): +(\d+)/ *(\d+) +\d+%$", table, re.MULTILINE)
+    rows = {name: Usage(int(used), int(available)) for name, used, available in found}
+    cells = [(weight, rows.pop(name)) for name, weight in family.logic_cells.items() if name in rows]
+    if not cells:
+        raise UserError("the placer's log has no table of the device's utilisation; try another version of it")
+    usage = {LOGIC_CELLS: Usage(sum(weight * row.used for weight, row in cells), cells[0][1].available)}
+    for resource, name in ((EBR, family.ebr), (SPRAM, family.spram)):
+        if name in rows:
+            usage[resource] = rows.pop(name)
+    return usage | rows
+
+
+def fmax_in_report(text: str) -> tuple[float, float]:
+    """(Fmax, required), in MHz, of the clock of a nextpnr report (``--report``) that has the least to spare."""
+    clocks = [(float(row["achieved"]), float(row["constraint"])) for row in json.loads(text)["fmax"].values()]
+    if not clocks:
+        raise UserError("the placer's report has no clock; expected a design with flip-flops")
+    return min(clocks, key=lambda clock: clock[0] / clock[1])
+
+
+def cells_in_netlist(text: str, kind: str, top: str) -> int:
+    """How many cells of a type that matches ``kind`` the module ``top`` of a flat netlist of Yosys (JSON) has."""
+    cells = json.loads(text)["modules"][top]["cells"].values()
+    return sum(re.fullmatch(kind, cell["type"]) is not None for cell in cells)
+
+
+# -- what it means -----------------------------------------------------------------------------------------------------
+
+
+def check_fit(name: str, board: Board, usage: Mapping[str, Usage], others: Iterable[Board]) -> None:
+    """Raise :class:`DesignError` that says what is short if the design needs more than the device has."""
+    short = {resource: u for resource, u in usage.items() if u.used > u.available}
+    if not short:
+        return
+    needs = " and ".join(f"{u.used:,} {resource} of {u.available:,}" for resource, u in short.items())
+    advice = "take a smaller model"
+    if LOGIC_CELLS in short:
+        larger = [o.name for o in others if o.logic_cells >= short[LOGIC_CELLS].used and o.name != board.name]
+        if larger:
+            advice += f", or a larger board ({', '.join(larger)})"
+    raise DesignError(f"{name} does not fit {board.title}: it needs {needs}; {advice}", usage=usage)
+
+
+def check_clock(
+    name: str, board: Board, clock: float, usage: Mapping[str, Usage], seeds: Sequence[Seed]
+) -> tuple[Seed, float]:
+    """The seed of the highest Fmax (of equal ones the first) and that; :class:`DesignError` if it misses the clock."""
+    tried = ", ".join(str(seed.seed) for seed in seeds)
+    tried = f"seed {tried}" if len(seeds) == 1 else f"the best of seeds {tried}"
+    done = [(seed.fmax_mhz, seed) for seed in seeds if seed.fmax_mhz is not None]
+    if not done:
+        raise DesignError(
+            f"{name} could not be placed and routed on {board.title} ({tried}); "
+            "take a smaller model, or try --pnr-seed best-of-8",
+            usage=usage,
+            seeds=seeds,
+        )
+    fmax, best = max(done, key=lambda row: row[0])
+    if fmax < clock:
+        raise DesignError(
+            f"{name} misses the clock of {board.title}: it reaches {fmax:.1f} MHz of {clock:g} ({tried}); "
+            "try --pnr-seed best-of-8, the two-stage trainer, a slower --clock or a smaller model",
+            usage=usage,
+            seeds=seeds,
+        )
+    return best, fmax
+
+
+def margin_warning(fmax: float, clock: float) -> str | None:
+    """What to say if Fmax is above the clock by less than :data:`MARGIN`."""
+    if fmax >= (1 + MARGIN) * clock:
+        return None
+    return (
+        f"Fmax is {fmax / clock - 1:.0%} above the clock of {clock:g} MHz, and it is an estimate: "
+        f"{MARGIN:.0%} is a safe margin; try --pnr-seed best-of-8"
+    )
+
+
+def examples_per_second(clock: float, cycles_per_example: Fraction) -> int:
+    """How many examples a second the core takes at ``clock`` MHz."""
+    return int(clock * 1_000_000 / cycles_per_example)

@@ -1,0 +1,37 @@
+"""Tang Nano 9K (Sipeed): Gowin GW1NR-9C, BL702 with a UART, 27 MHz."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rdahw.boards.board import Board, Programmer
+
+
+def _platform() -> Any:
+    from amaranth_boards.tang_nano_9k import TangNano9kPlatform  # type: ignore[import-untyped]
+
+    return TangNano9kPlatform()
+
+
+BOARD = Board(
+    name="tangnano9k",
+    title="Tang Nano 9K",
+    url="https://wiki.sipeed.com/hardware/en/tang/Tang-Nano-9K/Nano-9K.html",
+    family="gowin",
+    device="GW1NR-9C",
+    platform=_platform,
+    pnr=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
+    pack=("-d", "GW1N-9C", "--sspi_as_gpio", "--mspi_as_gpio"),
+    oscillator=("clk27", 27.0),
+    pll="none",
+    clock=27.0,
+    leds={"error": ("led", 0), "activity": ("led", 5)},
+    logic_cells=8640,
+    ebr=26,
+    ebr_bits=18_432,
+    programmers=(
+        Programmer(
+            tool="openFPGALoader", load=("-b", "tangnano9k", "-m", "{file}"), store=("-b", "tangnano9k", "-f", "{file}")
+        ),
+    ),
+)

@@ -1,0 +1,79 @@
+"""The top level of a board: clock and reset, the pins of the UART, the LEDs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from amaranth.hdl import Const, Elaboratable, Module, Signal  # type: ignore[import-untyped]
+from amaranth.lib import io  # type: ignore[import-untyped]
+
+from rdahw.boards.board import Board
+from rdahw.boards.clock import add_clock
+
+__all__ = ["Top"]
+
+#: For how long an event lights its LED, in seconds.
+_GLOW = 1 / 16
+
+
+class Top(Elaboratable):  # type: ignore[misc]
+    """A component with the members ``rx`` and ``tx`` on the board's UART, at ``clock`` MHz.
+
+    ``rx`` is the pin as it is, which the component synchronises to its clock; ``tx`` comes from a flip-flop.
+
+    If it has members ``error`` or ``activity``, each high for a cycle or longer when something happens, they light the
+    board's LEDs of that name.
+    """
+
+    def __init__(self, board: Board, component: Any, clock: float) -> None:
+        self._board = board
+        self._component = component
+        self._clock = clock
+
+    def elaborate(self, platform: Any) -> Module:
+        """The top level, as Amaranth asks for it; ``platform`` is the board's."""
+        m = Module()
+        board = self._board
+        resource, oscillator = board.oscillator
+        add_clock(m, platform, kind=board.pll, resource=resource, oscillator=oscillator, core=self._clock)
+        m.submodules.design = design = self._component
+        uart = platform.request(*board.uart, dir="-")
+        m.submodules.rx = rx = io.Buffer("i", uart.rx)
+        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.d.comb += [design.rx.eq(rx.i), tx.o.eq(design.tx)]
+        events = {name: getattr(design, name) for name in board.leds if hasattr(design, name)}
+        tick = _tick(m, self._clock * 1e6 * _GLOW) if events else None
+        requested: dict[tuple[str, int], Any] = {}
+        for name, (resource, number, *signal) in board.leds.items():
+            if (resource, number) not in requested:
+                requested[resource, number] = platform.request(resource, number, dir="-")
+            pins = requested[resource, number]
+            for part in signal:  # a resource of several LEDs, each a signal of it
+                pins = getattr(pins, part)
+            m.submodules[f"{name}_led"] = led = io.Buffer("o", pins)
+            if name not in events:
+                continue
+            glow = Signal(2, name=f"{name}_glow")
+            with m.If(events[name]):
+                m.d.sync += glow.eq(3)
+            with m.Elif(tick):
+                m.d.sync += glow.eq(glow >> 1)
+            m.d.comb += led.o.eq(glow != 0)
+        return m
+
+
+def _tick(m: Module, cycles: float) -> Any:
+    """A signal that is high for one cycle in about ``cycles`` (a power of two).
+
+    Short counters, each driven by a flip-flop behind the one before, so that they never limit the design's clock.
+    """
+    tick: Any = Const(1)
+    bits = round(math.log2(cycles))
+    while bits > 0:
+        count, carry = Signal(min(bits, 6)), Signal()
+        m.d.sync += carry.eq(tick & count.all())
+        with m.If(tick):
+            m.d.sync += count.eq(count + 1)
+        tick, bits = carry, bits - len(count)
+    return tick
