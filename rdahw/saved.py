@@ -165,16 +165,13 @@ def _from_document(document: Any) -> SavedModel:
     error, optimiser = members(learner, "its 'learner'", ("error", "optimiser"))
     if not all(isinstance(text, str) for text in (name, error, optimiser, labels)) or not isinstance(provenance, dict):
         raise damaged("a name", "text")
-    made = Learner(Model(name, Circuit.from_json(circuit)), error, optimiser)
+    made = Model(name, Circuit.from_json(circuit))
     read = Schema.from_json(schema), Binariser.from_json(binariser)
-    if (made.model.input_bits, made.model.output_bits) != (
-        read[1].width,
-        label_width(len(read[0].label_names), labels),
-    ):
+    if (made.input_bits, made.output_bits) != (read[1].width, label_width(len(read[0].label_names), labels)):
         raise damaged("the width of the circuit", "that of the binariser and the labels")
-    count = made.model.parameter_bits
+    count = made.parameter_bits
     return SavedModel(
-        made,
+        Learner(made, error, optimiser),
         _bits(parameters, count, "its 'parameters'"),
         *read,
         labels,

@@ -43,7 +43,7 @@ class ReferenceEngine:
         total, outputs = np.zeros_like(self._parameters), []
         for start in range(0, len(x), self._part):
             part = slice(start, start + self._part)
-            requests, output = self._request(self._parameters, x[part], y[part])
+            requests, output = (_for_each(bits, x[part]) for bits in self._request(self._parameters, x[part], y[part]))
             outputs.append(output)
             requests = np.concatenate([total[None], requests])
             total = add(requests.reshape(-1), len(requests))
@@ -52,4 +52,9 @@ class ReferenceEngine:
 
     def predict(self, x: Array) -> Array:
         """The outputs (N, B) at the present parameters."""
-        return self._model(self._parameters, x)[0]
+        return _for_each(self._model(self._parameters, x)[0], x)
+
+
+def _for_each(bits: Array, x: Array) -> Array:
+    """``bits`` as (examples, wires), also where they do not depend on the example."""
+    return np.broadcast_to(bits, (len(x), bits.shape[-1]))
