@@ -68,7 +68,7 @@ class Output:
         from rich.table import Table
 
         lines = [list(row) for row in rows]
-        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for k, name in enumerate(columns):
             numeric = bool(lines) and all(isinstance(row[k], int | float) for row in lines)
             table.add_column(plain(name), justify="right" if numeric else "left", overflow="fold")

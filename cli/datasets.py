@@ -20,11 +20,8 @@ def command(output: Output) -> None:
     records = catalogue()
     output.json({"datasets": [asdict(record) for record in records]})
     output.table(
-        ("name", "what", "classes", "features", "train", "test", "found"),
-        [
-            (r.name, r.title, r.classes, r.features, r.train, r.test, "no" if r.found is None else r.found)
-            for r in records
-        ],
+        ("name", "classes", "features", "train", "test", "found"),
+        [(r.name, r.classes, r.features, r.train, r.test, "no" if r.found is None else r.found) for r in records],
     )
     for record in records:
         if record.found is None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import platform
 import shutil
 from typing import Any
 
@@ -36,6 +33,9 @@ def command(output: Output) -> None:
 
     Exit code 3 if something is missing that rdahw cannot do without.
     """
+    import importlib.metadata  # here, as it takes longer than all of the help
+    import platform
+
     from rdahw.data import catalogue
 
     rows: list[dict[str, Any]] = [

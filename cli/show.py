@@ -143,8 +143,8 @@ def _for_people(output: Output, result: dict[str, Any]) -> None:
     }
     if "classes" in result:
         lines["classes"] = f"{', '.join(result['classes'])} ({result['labels']})"
-        names = result["wires"]
-        lines["x"] = ", ".join(names if len(names) <= 16 else [*names[:8], f"… {len(names)} wires", names[-1]])
+        names = [f"{i}: {name}" for i, name in enumerate(result["wires"])]
+        lines["x"] = f"\n{'':10}".join(names if len(names) <= 32 else [*names[:8], "…", names[-1]])
         lines["theta"] = f"0x{result['parameters']}" if "parameters" in result else f"{result['parameter_bits']} bits"
         lines["trained"] = f"{result['updates']} updates on {result['provenance'].get('options', {}).get('data')}" + (
             "" if result["finished"] else ", not finished: a checkpoint"

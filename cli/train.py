@@ -301,8 +301,10 @@ class _Run:
             f"{model.output_bits}, {model.parameter_bits} parameter bits"
         )
         self.output.detail(f"bits by {self.binariser.rule}, labels {self.options['labels']}, {self.schedule}")
-        if self.resumed_from is not None:
+        if self.resumed_from is not None and self.resumed_from < total:
             log(f"going on after update {self.resumed_from} of {total}")
+        elif self.resumed_from is not None:
+            log(f"nothing to go on with: {self.resumed_from} updates are done of {total}; ask for more with --epochs")
 
     def _keep_other_checkpoint(self) -> None:
         """Move the checkpoint of another run out of the way: it may hold hours of work."""

@@ -262,7 +262,9 @@ def test_resume_of_what_is_finished_changes_nothing(run):
     after = run.ok("train", "--resume", "iris-lookup.rdahw", "--json").json
     assert (after["parameters"], after["updates"]) == (before["parameters"], 75)
     assert after["resumed_from_update"] == 75
-    assert "learned   0 updates" in run.ok("train", "--resume", "iris-lookup.rdahw").out
+    ran = run.ok("train", "--resume", "iris-lookup.rdahw")
+    assert "learned   0 updates" in ran.out
+    assert "nothing to go on with: 75 updates are done of 75; ask for more with --epochs" in ran.err
 
 
 def test_resume_where_the_data_have_moved(run, parity, tmp_path):
