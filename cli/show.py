@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._output import Output, complete, make_model, output_options
-from rdahw.errors import MissingError, UsageError, UserError
+from rdahw.cli._model import find_model
+from rdahw.cli._output import Output, complete, output_options
+from rdahw.errors import MissingError, UserError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
-    from rdahw.models import Model
-    from rdahw.saved import SavedModel
 
 
 @click.command(
@@ -55,7 +53,7 @@ def command(
     from rdahw.files import write_atomically
     from rdahw.safety import is_safe
 
-    made, saved = _model(model, inputs, outputs)
+    made, saved = find_model(model, inputs, outputs)
     circuit = reverse(made.circuit) if of_reverse else made.circuit
     gates = count_gates(circuit)
     result: dict[str, Any] = {
@@ -91,20 +89,6 @@ def command(
     if svg is not None:
         write_atomically(svg, _svg(to_dot(circuit, title)))
         output.log(f"drew {svg}")
-
-
-def _model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel | None]:
-    from rdahw.models import MODELS
-    from rdahw.saved import load_model
-
-    if spec.partition(":")[0] in MODELS or ".py:" in spec:
-        return make_model(spec, inputs, outputs), None
-    if not os.path.exists(spec) and not Path(spec).suffix:
-        from rdahw.errors import nearest
-
-        raise UsageError(f"there is no model {spec!r} and no such file; {nearest(spec, MODELS)}")
-    saved = load_model(Path(spec))
-    return saved.learner.model, saved
 
 
 def count_gates(circuit: Circuit) -> dict[str, Any]:

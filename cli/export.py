@@ -1,0 +1,117 @@
+"""``rdahw export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdahw.cli._model import find_model
+from rdahw.cli._output import Output, output_options
+from rdahw.errors import UsageError
+
+if TYPE_CHECKING:
+    from rdahw.circuit import Circuit
+    from rdahw.models import Model
+    from rdahw.saved import SavedModel
+
+
+@click.command(
+    "export",
+    short_help="write a circuit for other tools",
+    epilog="""\b
+Examples:
+  rdahw export iris-lookup.rdahw --to verilog               f(theta, x)
+  rdahw export iris-lookup.rdahw --to verilog --inference   f(x), with what was learned folded in
+  rdahw export iris-lookup.rdahw --to aiger --reverse       its reverse derivative, for a SAT tool
+  rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
+)
+@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
+@click.option("--to", "format", required=True, type=click.Choice(["verilog", "rtlil", "blif", "aiger", "dot"]),
+              help="write this format")  # fmt: skip
+@click.option("--reverse", "what", flag_value="reverse", help="write the reverse derivative of the circuit")
+@click.option("--trainer", "what", flag_value="trainer", help="write the trainer: the circuit that learns")
+@click.option("--inference", "what", flag_value="inference", help="write the circuit with its parameters folded in")
+@click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
+@click.option("--outputs", type=click.IntRange(1), default=1, show_default=True, help="output bits of a model by name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="write here  [default: MODEL[-WHAT].ENDING]"
+)
+@click.option("--toolchain", type=click.Choice(["yowasp", "native"]), default="yowasp", show_default=True,
+              help="run Yosys from PyPI or from the PATH")  # fmt: skip
+@output_options
+def command(
+    output: Output,
+    model: str,
+    format: str,
+    what: str | None,
+    inputs: int,
+    outputs: int,
+    out: Path | None,
+    toolchain: Any,
+) -> None:
+    """Write a model's circuit, its reverse derivative or its trainer in a format that other tools read.
+
+    Ports, widths and bit order are in the comments of the file. NAME is lookup or mask[:k=4]; FILE.py:NAME runs the
+    file.
+    """
+
+    from rdahw.files import write_atomically
+
+    made, saved = find_model(model, inputs, outputs)
+    what = what or "circuit"
+    stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
+    if not name[:1].isalpha():
+        name = f"model_{name}"
+    about = f"{_ABOUT[what]} of the model {made.name!r}; written by rdahw export."
+    if format == "dot":
+        from rdahw.draw import to_dot
+
+        if what == "trainer":
+            raise UsageError("a trainer has state and cannot be drawn as a circuit; leave --trainer out")
+        ending, text = "dot", f"// {about}\n" + to_dot(_circuit(what, made, saved), name)
+    else:
+        from rdahw.hdl.export import FORMATS, export
+
+        component = _component(what, made, saved)
+        ending = FORMATS[format].ending
+        text = export(component, format, name=name, about=about, toolchain=toolchain)
+    out = out or Path(f"{stem}{'' if what == 'circuit' else '-' + what}.{ending}")
+    write_atomically(out, text.encode())
+    output.json({"model": made.name, "what": what, "format": format, "module": name, "out": str(out)})
+    output.line(f"wrote {out}")
+
+
+_ABOUT = {
+    "circuit": "The circuit",
+    "reverse": "The reverse derivative",
+    "trainer": "The trainer",
+    "inference": "The circuit, with its parameters folded in,",
+}
+
+
+def _circuit(what: str, made: Model, saved: SavedModel | None) -> Circuit:
+    from rdahw.derivative import reverse
+    from rdahw.transform import bind
+
+    if what == "reverse":
+        return reverse(made.circuit)
+    if what == "inference":
+        if saved is None:
+            raise UsageError("--inference folds in what was learned; give a file of rdahw train")
+        return bind(made.circuit, **{made.circuit.input_names[0]: saved.parameters.tolist()})
+    return made.circuit
+
+
+def _component(what: str, made: Model, saved: SavedModel | None) -> Any:
+    from rdahw.learner import Learner
+
+    if what == "trainer":
+        from rdahw.hdl.trainers import make_trainer
+
+        return make_trainer(Learner(made) if saved is None else saved.learner, access=True)
+    from rdahw.hdl.circuit import CircuitModule
+
+    return CircuitModule(_circuit(what, made, saved))

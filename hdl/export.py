@@ -1,0 +1,118 @@
+"""Circuits and trainers as files that other tools read: Verilog, RTLIL, BLIF, AIGER.
+
+Each file says in its comments what it holds: the ports with their widths and bit order, and where it comes from.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rdahw.errors import UsageError, nearest
+from rdahw.hdl.toolchain import Progress, Toolchain, find, run
+
+__all__ = ["FORMATS", "Format", "export"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A row of the table: what the format is for, its file ending, how a comment line starts, Yosys' commands, and
+    what stands between the comments and what Yosys wrote."""
+
+    purpose: str
+    ending: str
+    comment: str
+    script: str
+    preamble: str = ""
+
+
+#: Amaranth's private attributes mean nothing to others.
+_CLEAN = "attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding"
+_GATES = "synth -flatten -top {top}\ndffunmap\nopt_clean -purge\n"
+
+#: The formats by name. RTLIL is what Amaranth writes; the others are made of it by Yosys.
+FORMATS: Mapping[str, Format] = {
+    "verilog": Format(
+        "simulators and synthesisers",
+        "v",
+        "//",
+        f"proc -nomux\nmemory_collect\nopt_clean\n{_CLEAN}\n{_CLEAN.replace('attrmap', 'attrmap -modattr')}\n"
+        "write_verilog -norename -noattr {file}",
+        # Yosys leaves extension and truncation to the language's rules, which lint is told to expect.
+        preamble="/* verilator lint_off WIDTH */\n",
+    ),
+    "rtlil": Format("Yosys", "il", "#", ""),
+    "blif": Format("ABC, VPR and other logic tools", "blif", "#", _GATES + "abc -g AND,XOR,MUX\nwrite_blif {file}"),
+    "aiger": Format(
+        "model checkers and SAT tools", "aag", "", _GATES + "setundef -zero\naigmap\nwrite_aiger -ascii -symbols {file}"
+    ),
+}
+
+
+def export(
+    component: Any,
+    format: str,
+    *,
+    name: str,
+    about: str,
+    toolchain: Toolchain = "yowasp",
+    progress: Progress | None = None,
+) -> str:
+    """The text of ``component``, an Amaranth component, in a format of :data:`FORMATS`, as the module ``name``.
+
+    ``about`` is a line on what it is. In AIGER a bit of a port is a symbol ``port[bit]``, and flip-flops start at 0.
+    Raises :class:`UsageError` for an unknown format, :class:`rdahw.MissingError` without Yosys.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"format {format!r} is unknown; {nearest(format, FORMATS)}")
+    from amaranth.back import rtlil  # type: ignore[import-untyped]
+
+    row = FORMATS[format]
+    text = str(rtlil.convert(component, name=name, emit_src=False))
+    if row.script:
+        with tempfile.TemporaryDirectory(prefix="rdahw-export-") as folder:
+            work, file = Path(folder), f"design.{row.ending}"
+            (work / "design.il").write_text(text, encoding="utf-8")
+            script = "read_rtlil design.il\n" + row.script.format(top=name, file=file)
+            (work / "design.ys").write_text(script, encoding="utf-8")
+            run(
+                find("yosys", toolchain),
+                ["-q", "-s", "design.ys"],
+                cwd=work,
+                log="log",
+                makes=[file],
+                progress=progress,
+            )
+            text = (work / file).read_text(encoding="utf-8")
+    lines = [about, *_ports(component)]
+    if format == "aiger":  # its comments are at the end, after a line «c»
+        return text.rstrip("\n") + "\n" + ("" if "\nc\n" in text else "c\n") + "".join(f"{line}\n" for line in lines)
+    return "".join(f"{row.comment} {line}\n" for line in lines) + row.preamble + text
+
+
+def _ports(component: Any) -> list[str]:
+    """A line for each port: direction, name, width."""
+    from amaranth.hdl import Value  # type: ignore[import-untyped]
+    from amaranth.lib.wiring import In  # type: ignore[import-untyped]
+
+    lines = ["Ports; bit 0 of each is the least significant one, wire 0 of the circuit:"]
+    for path, member, value in component.signature.flatten(component):
+        port = "__".join(map(str, path))
+        lines.append(f"  {'input ' if member.flow is In else 'output'} {port} : {len(Value.cast(value))} bits")
+        for field, at in _fields(member.shape):
+            lines.append(f"           {port}{at} is {field}")
+    if "examples" in component.signature.members:
+        lines.append("  input  clk, rst: clock, rising edge, and synchronous reset, active high")
+    return lines
+
+
+def _fields(shape: Any) -> list[tuple[str, str]]:
+    """The fields of a structure and their bits."""
+    from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
+
+    if not isinstance(shape, StructLayout):
+        return []
+    return [(name, f"[{field.offset + field.width - 1}:{field.offset}]") for name, field in shape]

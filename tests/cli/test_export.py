@@ -1,0 +1,49 @@
+"""``rdahw export``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from running import Runner
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    monkeypatch.chdir(tmp_path)
+    return Runner(capsys, tmp_path)
+
+
+def test_a_trained_model(run: Runner) -> None:
+    run.ok("train", "-q")
+    result = run.ok("export", "iris-lookup.rdahw", "--to", "verilog", "--inference", "--json").json
+    assert result == {
+        "model": "lookup",
+        "what": "inference",
+        "format": "verilog",
+        "module": "iris_lookup",
+        "out": "iris-lookup-inference.v",
+    }
+    text = (run.folder / result["out"]).read_text()
+    assert re.findall(r"^//   (\w+) +(\w+) : (\d+) bits$", text, re.MULTILINE) == [
+        ("input", "x", "4"),
+        ("output", "y", "3"),
+    ]
+    assert "module iris_lookup(" in text
+
+
+@pytest.mark.parametrize(("what", "out"), [("--reverse", "lookup-reverse.dot"), (None, "lookup.dot")])
+def test_a_drawing_of_a_model_by_name(run: Runner, what: str | None, out: str) -> None:
+    run.ok("export", "lookup", "--to", "dot", *([what] if what else []))
+    text = (run.folder / out).read_text()
+    assert text.startswith("// The ")
+    assert "digraph" in text
+
+
+def test_what_cannot_be(run: Runner) -> None:
+    ran = run("export", "lookup", "--to", "dot", "--trainer")
+    assert (ran.code, ran.error) == (2, "a trainer has state and cannot be drawn as a circuit; leave --trainer out")
+    ran = run("export", "lookup", "--to", "verilog", "--inference")
+    assert (ran.code, ran.error) == (2, "--inference folds in what was learned; give a file of rdahw train")
+    assert not list(run.folder.iterdir())
