@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     short_help="write a circuit for other tools",
     epilog="""\b
 Examples:
-  rdahw export iris-lookup.rdahw --to verilog               f(theta, x)
-  rdahw export iris-lookup.rdahw --to verilog --inference   f(x), with what was learned folded in
-  rdahw export iris-lookup.rdahw --to aiger --reverse       its reverse derivative, for a SAT tool
+  rdahw export iris-lookup.rdahw --to verilog
+  rdahw export iris-lookup.rdahw --to verilog --inference
+  rdahw export iris-lookup.rdahw --to aiger --reverse
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
