@@ -33,7 +33,8 @@ def command(output: Output) -> None:
 
     Exit code 3 if something is missing that rdahw cannot do without.
     """
-    import importlib.metadata  # here, as it takes longer than all of the help
+    import importlib.metadata  # here, as it takes as long to load as all of the help
+    import importlib.util
     import platform
 
     from rdahw.data import catalogue
