@@ -1,0 +1,46 @@
+"""How this package compiles its kernels with numba: once, into numba's cache on disk, and not in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import event
+
+__all__ = ["compiled", "on_compile"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def compiled(*types: Any) -> Callable[[_F], _F]:
+    """Compile a function of arguments of these types, when its module is loaded; without types, when it is first called.
+
+    Kernels let go of Python's lock, so that they run side by side in threads, and trust their callers' indices.
+    """
+    signature = numba.void(*types) if types else None
+
+    def compile_function(function: _F) -> _F:
+        return cast(_F, numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function))
+
+    return compile_function
+
+
+@contextmanager
+def on_compile(report: Callable[[str], None]) -> Iterator[None]:
+    """While the context lasts, ``report(name)`` is called as numba begins to compile the function of that name.
+
+    A function that is loaded from the cache of an earlier run is not reported. Compiling takes seconds, so a program
+    should say that it does.
+    """
+
+    class Listener(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            report(event.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
