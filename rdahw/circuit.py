@@ -1,9 +1,9 @@
 """The circuit as data: named inputs, a flat list of assignments to numbered wires, named outputs.
 
-A circuit ``f : A1 × … × An → B1 × … × Bm`` is immutable and checked when it is made: every operand is an earlier wire and
-every assignment obeys its primitive's type law, so a circuit has no cycle and each wire has one driver. Wires 0 to n-1
-are the inputs; assignment k drives wire n + k. It prints as text that :meth:`Circuit.parse` reads back, and serialises
-to JSON.
+A circuit ``f : A1 × … × An → B1 × … × Bm`` is immutable and checked when it is made: every operand is an earlier wire
+and every assignment obeys its primitive's type law, so a circuit has no cycle and each wire has one driver. Wires 0 to
+n-1 are the inputs; assignment k drives wire n + k. It prints as text that :meth:`Circuit.parse` reads back, and
+serialises to JSON.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rdahw.errors import UserError, nearest
-from rdahw.primitives import PRIMITIVES
-from rdahw.types import Bits, parse_type
+from rdahw.primitives import PRIMITIVES, Primitive
+from rdahw.types import MAX_WIDTH, Bits, parse_type, shown
 
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
 
 __all__ = ["Assignment", "Block", "Circuit", "Port"]
 
+_T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: How deep blocks may hold blocks in a file; a bound, so that a stranger's file cannot exhaust the stack.
+#: How deep blocks may hold blocks; a bound, so that a stranger's file cannot exhaust the stack.
 _MAX_DEPTH = 16
 
 
@@ -50,6 +51,7 @@ class Block:
     forward: ``f : A1 × … × An → B``.
     reverse: ``r : A1 × … × An × B → A1 × … × An``, linear in its last input.
     exact: ``r`` is the Boolean difference of ``f``; otherwise it is a declared surrogate.
+    depth: how many levels of blocks there are, this one included.
     """
 
     name: str
@@ -57,9 +59,11 @@ class Block:
     reverse: Circuit
     exact: bool
 
+    depth: int = field(init=False, compare=False, repr=False)
+
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and self.name.isprintable() and '"' not in self.name):
-            raise UserError(f"a block is named {self.name!r}; expected printable text without quotation marks")
+        if not (self.name.isprintable() and '"' not in self.name):
+            raise UserError(f"a block is named {shown(self.name)}; expected printable text without quotation marks")
         given = self.forward.input_types
         if len(self.forward.outputs) != 1:
             raise UserError(
@@ -71,6 +75,10 @@ class Block:
                 f"the reverse of block {self.name!r} is {_signature(*_types(self.reverse))}; "
                 f"expected {_signature(*wanted)}: the operands and dy to one cotangent an operand"
             )
+        inner = [block.depth for circuit in (self.forward, self.reverse) for block in _blocks(circuit)]
+        object.__setattr__(self, "depth", 1 + max(inner, default=0))
+        if self.depth > _MAX_DEPTH:
+            raise UserError(f"block {self.name!r} holds blocks {self.depth} deep; expected at most {_MAX_DEPTH} levels")
 
 
 def _types(circuit: Circuit) -> tuple[tuple[Bits, ...], tuple[Bits, ...]]:
@@ -99,19 +107,50 @@ class Circuit:
     types: tuple[Bits, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._check_names()
+        types = [port.type for port in self.inputs]
+        for primitive, operands, attributes in self.assignments:
+            try:
+                for operand in operands:
+                    if not _is_wire(operand, len(types)):
+                        raise UserError(f"it reads wire {shown(operand)}; expected a wire that is assigned before it")
+                types.append(result_type(primitive, [types[operand] for operand in operands], attributes))
+            except UserError as error:
+                raise UserError(f"wire %{len(types)} = {primitive}: {error}") from None
+        for name, wire in self.outputs:
+            if not _is_wire(wire, len(types)):
+                raise UserError(f"output {name!r} is wire {shown(wire)}; expected one from 0 to {len(types) - 1}")
+        object.__setattr__(self, "types", tuple(types))
+
+    def __hash__(self) -> int:
+        # Blocks are keys of the trace they are used in: the hash of all assignments, every time, would cost too much.
+        return hash((self.inputs, self.outputs, len(self.assignments)))
+
+    @classmethod
+    def of_checked(
+        cls,
+        inputs: tuple[Port, ...],
+        assignments: tuple[Assignment, ...],
+        outputs: tuple[tuple[str, int], ...],
+        types: tuple[Bits, ...],
+    ) -> Circuit:
+        """A circuit from assignments that a :class:`rdahw.tracing.Builder` has checked one by one, with their types."""
+        circuit = object.__new__(cls)
+        for name, value in (("inputs", inputs), ("assignments", assignments), ("outputs", outputs), ("types", types)):
+            object.__setattr__(circuit, name, value)
+        circuit._check_names()
+        return circuit
+
+    def _check_names(self) -> None:
         for kind, names in (("input", [p.name for p in self.inputs]), ("output", [name for name, _ in self.outputs])):
             for name in names:
                 if not _NAME.fullmatch(name):
-                    raise UserError(f"an {kind} is named {name!r}; expected letters, digits and _, not a digit first")
+                    raise UserError(
+                        f"an {kind} is named {shown(name)}; expected letters, digits and _, not a digit first"
+                    )
             if len(set(names)) < len(names):
-                raise UserError(f"two {kind}s have the same name in {', '.join(names)}; give each its own")
-        types = [port.type for port in self.inputs]
-        for assignment in self.assignments:
-            types.append(_check(assignment, types))
-        for name, wire in self.outputs:
-            if not 0 <= wire < len(types):
-                raise UserError(f"output {name!r} is wire %{wire}; expected one from %0 to %{len(types) - 1}")
-        object.__setattr__(self, "types", tuple(types))
+                twice = next(name for i, name in enumerate(names) if name in names[:i])
+                raise UserError(f"two {kind}s are named {shown(twice)}; give each its own name")
 
     @property
     def input_types(self) -> tuple[Bits, ...]:
@@ -211,26 +250,23 @@ class Circuit:
         return _from_json(value, 0)
 
 
-def _check(assignment: Assignment, types: Sequence[Bits]) -> Bits:
-    """The type that ``assignment`` gives its wire, where ``types`` are those of the wires before it."""
-    row = PRIMITIVES.get(assignment.primitive)
-    where = f"wire %{len(types)} = {assignment.primitive}"
-    if row is None:
-        raise UserError(f"{where}: no such primitive; {nearest(assignment.primitive, PRIMITIVES)}")
-    if len(assignment.attributes) != len(row.attributes):
-        raise UserError(
-            f"{where}: attributes {assignment.attributes!r} were given; expected {', '.join(row.attributes)}"
-        )
-    for name, value in zip(row.attributes, assignment.attributes, strict=True):
+def result_type(primitive: str, operands: Sequence[Bits], attributes: Sequence[Any]) -> Bits:
+    """The type that ``primitive`` gives its wire from operands of these types, after all that is to be checked."""
+    row = _row(primitive)
+    if len(attributes) != len(row.attributes):
+        names = ", ".join(row.attributes) or "none"
+        raise UserError(f"{len(attributes)} attributes were given; expected {names}")
+    for name, value in zip(row.attributes, attributes, strict=True):
         if not _ATTRIBUTES[name].valid(value):
-            raise UserError(f"{where}: {name} is {value!r}; expected {_ATTRIBUTES[name].expected}")
-    for operand in assignment.operands:
-        if not 0 <= operand < len(types):
-            raise UserError(f"{where}: it reads wire %{operand}; expected a wire that is assigned before it")
-    try:
-        return row.law(*(types[operand] for operand in assignment.operands), *assignment.attributes)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
+            raise UserError(f"{name} is {shown(value)}; expected {_ATTRIBUTES[name].expected}")
+    return row.law(*operands, *attributes)
+
+
+def _row(primitive: str) -> Primitive:
+    row = PRIMITIVES.get(primitive)
+    if row is None:
+        raise UserError(f"there is no primitive {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
+    return row
 
 
 # -- attributes: what each may be, and how it is written ---------------------------------------------------------------
@@ -241,19 +277,24 @@ class _Attribute(NamedTuple):
     expected: str
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _is_wire(value: Any, wires: int) -> bool:
+    """``value`` is the number of one of the first ``wires`` wires; a bool is none."""
+    return type(value) is int and 0 <= value < wires
 
 
-_NUMBER = _Attribute(_is_int, "a whole number, not negative")
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_WIDTH
+
+
+_NUMBER = _Attribute(_is_number, f"a whole number from 0 to {MAX_WIDTH}")
 _ATTRIBUTES: Mapping[str, _Attribute] = {
-    "value": _NUMBER,
+    "value": _Attribute(lambda v: type(v) is int and v >= 0, "a whole number, not negative"),
     "width": _NUMBER,
     "start": _NUMBER,
     "stop": _NUMBER,
     "times": _NUMBER,
     "indices": _Attribute(
-        lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_int, v)), "a tuple of bit numbers"
+        lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_number, v)), "a tuple of bit numbers, at least one"
     ),
     "block": _Attribute(lambda v: isinstance(v, Block), "a block"),
 }
@@ -277,13 +318,21 @@ def _attributes(assignment: Assignment, blocks: Mapping[Block, int]) -> Iterator
 
 def _from_plain(name: str, value: Any, blocks: Sequence[Block]) -> Any:
     if name == "value":
+        if not (isinstance(value, str) and re.fullmatch("[0-9a-f]+", value)):
+            raise UserError(f"a constant is {shown(value)}; expected a string of hexadecimal digits, lower case")
         return int(value, 16)
     if name == "indices":
         return tuple(value)
     if name == "block":
-        if not (_is_int(value) and value < len(blocks)):
-            raise UserError(f"block {value!r} is used; expected one from 0 to {len(blocks) - 1}")
+        if not _is_wire(value, len(blocks)):
+            raise UserError(f"block {shown(value)} is used; expected one of the {len(blocks)} that are listed")
         return blocks[value]
+    return value
+
+
+def _typed(kind: type[_T], value: Any) -> _T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{shown(value)} in place of a {kind.__name__}")
     return value
 
 
@@ -293,30 +342,26 @@ def _from_json(value: Any, depth: int) -> Circuit:
     try:
         blocks = [
             Block(
-                block["name"],
+                _typed(str, block["name"]),
                 _from_json(block["forward"], depth + 1),
                 _from_json(block["reverse"], depth + 1),
-                bool(block["exact"]),
+                _typed(bool, block["exact"]),
             )
             for block in value["blocks"]
         ]
         assignments = []
         for primitive, operands, attributes in value["assignments"]:
-            names = PRIMITIVES[primitive].attributes if primitive in PRIMITIVES else ()
-            if names:
-                attributes = [_from_plain(n, v, blocks) for n, v in zip(names, attributes, strict=True)]
-            if not all(map(_is_int, operands)):
-                raise UserError(f"{primitive} reads {operands!r}; expected wire numbers")
-            assignments.append(Assignment(primitive, tuple(operands), tuple(attributes)))
+            plain = zip(_row(primitive).attributes, _typed(list, attributes), strict=True)
+            values = tuple([_from_plain(name, value, blocks) for name, value in plain])
+            assignments.append(Assignment(primitive, tuple(_typed(list, operands)), values))
         return Circuit(
-            tuple(Port(name, parse_type(text)) for name, text in value["inputs"]),
+            tuple([Port(_typed(str, name), parse_type(text)) for name, text in value["inputs"]]),
             tuple(assignments),
-            tuple((name, wire) for name, wire in value["outputs"]),
+            tuple([(_typed(str, name), wire) for name, wire in value["outputs"]]),
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"the value is no circuit ({type(error).__name__}: {error}); expected one from to_json"
-        ) from None
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"the value is no circuit ({why}); expected one from to_json") from None
 
 
 # -- printing and parsing ----------------------------------------------------------------------------------------------
@@ -348,7 +393,7 @@ _Line = tuple[int, str]
 
 
 def _syntax(line: _Line, expected: str) -> UserError:
-    return UserError(f"line {line[0]} of the circuit reads {line[1].strip()!r}; expected {expected}")
+    return UserError(f"line {line[0]} of the circuit reads {shown(line[1].strip())}; expected {expected}")
 
 
 def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line]]:
@@ -374,48 +419,61 @@ def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line
         blocks.append(Block(found[2], forward, reverse, found[3] == "exact"))
 
     def wire(text: str, line: _Line) -> int:
-        if re.fullmatch(r"%\d+", text):
+        if re.fullmatch("%[0-9]{1,18}", text):
             return int(text[1:])
         if text not in numbers:
-            raise _syntax(line, f"an input or a wire in place of {text!r}")
+            raise _syntax(line, f"an input or a wire in place of {shown(text)}")
         return numbers[text]
 
-    assignments = []
+    assignments: list[Assignment] = []
     for line in lines[1:end]:
-        found = re.fullmatch(pad + r"  %(\d+): (Bits\(\d+\)) = (\w+)\((.*)\)", line[1])
-        if not found or int(found[1]) != len(inputs) + len(assignments):
-            raise _syntax(line, f"«%{len(inputs) + len(assignments)}: type = primitive(…)»")
-        row = PRIMITIVES.get(found[3])
+        number = str(len(inputs) + len(assignments))
+        found = re.fullmatch(pad + r"  %([0-9]+): (?:\S+) = (\w+)\((.*)\)", line[1])
+        if not found or found[1] != number:
+            raise _syntax(line, f"«%{number}: type = primitive(…)»")
+        row = PRIMITIVES.get(found[2])
         if row is None:
-            raise _syntax(line, f"a primitive; {nearest(found[3], PRIMITIVES)}")
-        words = _split(found[4])
+            raise _syntax(line, f"a primitive; {nearest(found[2], PRIMITIVES)}")
+        words = _split(found[3])
         cut = len(words) - len(row.attributes)
         attributes = []
-        for name, word in zip(row.attributes, words[max(cut, 0) :], strict=False):
+        if cut < 0:
+            raise _syntax(line, f"{', '.join(f'{name}=…' for name in row.attributes)}")
+        for name, word in zip(row.attributes, words[cut:], strict=True):
             key, _, value = word.partition("=")
             try:
                 if key != name:
                     raise ValueError
-                attributes.append(_from_plain(name, json.loads(value), blocks))
+                attributes.append(_from_plain(name, _from_text(value), blocks))
             except (ValueError, TypeError):
                 raise _syntax(line, f"{name}=…") from None
-        assignments.append(Assignment(found[3], tuple(wire(w, line) for w in words[: max(cut, 0)]), tuple(attributes)))
+        assignments.append(Assignment(found[2], tuple([wire(w, line) for w in words[:cut]]), tuple(attributes)))
     _, _, returned = lines[end][1].partition("return")
     outputs = tuple((name, wire(word, lines[end])) for name, word in _pairs(returned.strip(), "="))
     circuit = Circuit(inputs, tuple(assignments), outputs)
-    if (printed := str(circuit).splitlines()) != (
-        given := [line[1][indent:] for line in lines[: len(lines) - len(rest)]]
-    ):
-        k = next(
-            (i for i, (a, b) in enumerate(zip(printed, given, strict=False)) if a != b),
-            min(map(len, (printed, given))) - 1,
-        )
-        raise _syntax(lines[k], repr(printed[k].strip()))
+    # Whatever was read loosely above is compared with the one way to write it.
+    printed = list(_print(circuit))
+    for line, expected in zip(lines, printed, strict=False):
+        if line[1][indent:] != expected:
+            raise _syntax(line, shown(expected.strip()))
+    if len(lines) - len(rest) != len(printed):
+        raise _syntax(lines[len(printed)], "the circuit to end before it, as nothing uses this block")
     return circuit, rest
 
 
 def _split(text: str) -> list[str]:
-    return [word.strip() for word in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)]
+    return [word.strip() for word in re.findall(r"(?:[^,\[\]]+|\[[^\[\]]*\])+", text)]
+
+
+def _from_text(text: str) -> Any:
+    """The JSON value of an attribute. Nothing nests in one, so that no text can exhaust the stack of a JSON reader."""
+    if re.fullmatch('"[0-9a-f]*"', text):
+        return text[1:-1]
+    if re.fullmatch("[0-9]{1,18}", text):
+        return int(text)
+    if re.fullmatch(r"\[[0-9, ]*\]", text):
+        return [_from_text(word.strip()) for word in text[1:-1].split(",")]
+    raise ValueError
 
 
 def _pairs(text: str, mark: str) -> list[tuple[str, str]]:
@@ -423,6 +481,6 @@ def _pairs(text: str, mark: str) -> list[tuple[str, str]]:
     for word in _split(text):
         name, found, value = word.partition(mark)
         if not found:
-            raise UserError(f"the circuit reads {word!r}; expected «name{mark}…»")
+            raise UserError(f"the circuit reads {shown(word)}; expected «name{mark}…»")
         pairs.append((name, value))
     return pairs

@@ -1,8 +1,8 @@
 """Two meanings of «derivative», never to be mixed up.
 
-- The **reverse derivative** R[f], by the chain rule over the circuit (XOR is addition, AND multiplication in Z2), and its
-  adjoint, the forward derivative D[f]. Cockett et al., *Reverse derivative categories*, arXiv 1910.07065; for Boolean
-  circuits Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488, section 3.
+- The **reverse derivative** R[f], by the chain rule over the circuit (XOR is addition, AND multiplication in Z2), and
+  its adjoint, the forward derivative D[f]. Cockett et al., *Reverse derivative categories*, arXiv 1910.07065; for
+  Boolean circuits Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488, section 3.
 - The **Boolean difference**: what flipping a bit really does, by brute force (the paper's ``rdiffB``).
 
 They agree on every primitive and on safe circuits (:func:`rdahw.is_safe`). On ``x AND x`` they differ: R gives 0, the
@@ -12,6 +12,7 @@ Boolean difference gives dy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
@@ -26,21 +27,15 @@ __all__ = ["boolean_difference", "forward_derivative", "reverse"]
 def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     """The reverse derivative ``R[f] : A × B → A`` of ``f : A → B``, a circuit again.
 
-    A cotangent ``dy`` of each output comes in after the inputs and a cotangent of each input goes out, named with a ``d``
-    in front. ``wrt`` names the inputs whose cotangents are wanted (default: all).
+    A cotangent ``dy`` of each output comes in after the inputs and a cotangent of each input goes out, named with a
+    ``d`` in front. ``wrt`` names the inputs whose cotangents are wanted (default: all).
     """
-    wanted = f.input_names if wrt is None else tuple(wrt)
-    for name in wanted:
-        if name not in f.input_names:
-            raise UserError(f"the circuit has no input {name!r} to differentiate by; {nearest(name, f.input_names)}")
+    wanted = _wanted(f, wrt)
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
     names = _tangent_names(f.output_names, f.input_names)
     seeds = [builder.input(name, type_) for name, type_ in zip(names, f.output_types, strict=True)]
-    wires, cotangents = list(inputs), dict[int, Wire]()
-    for assignment in f.assignments:
-        operands = [wires[i] for i in assignment.operands]
-        wires.append(builder.apply(assignment.primitive, *operands, attributes=assignment.attributes))
+    wires, cotangents = builder.replay(f, inputs), dict[int, Wire]()
     for (_, wire), seed in zip(f.outputs, seeds, strict=True):
         _accumulate(cotangents, wire, seed)
     for number, (primitive, operands, attributes) in reversed(list(f.wires())):
@@ -54,6 +49,14 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
         if name in wanted:
             outputs[out] = cotangents[i] if i in cotangents else _zero(builder, f.types[i])
     return builder.finish(outputs)
+
+
+def _wanted(f: Circuit, wrt: Iterable[str] | None) -> tuple[str, ...]:
+    wanted = f.input_names if wrt is None else tuple(wrt)
+    for name in wanted:
+        if name not in f.input_names:
+            raise UserError(f"the circuit has no input {name!r} to differentiate by; {nearest(name, f.input_names)}")
+    return wanted
 
 
 def _tangent_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
@@ -83,20 +86,25 @@ def _pull_back(primitive: str, dy: Wire, operands: list[Wire], attributes: Seque
     row = PRIMITIVES[primitive]
     if row.reverse is not None:
         return row.reverse(dy, *operands, *attributes)
-    types = {f"x{i}": wire.type for i, wire in enumerate(operands)}
-    assert row.expansion is not None, "a row of the polynomial core has a reverse rule"
-    expansion = row.expansion
-    core = trace(lambda *wires: expansion(*wires, *attributes), **types)
-    return dy.builder.inline(reverse(core), [*operands, dy])
+    types = tuple(wire.type for wire in operands)
+    return dy.builder.inline(_reverse_of_expansion(primitive, types, tuple(attributes)), [*operands, dy])
+
+
+@lru_cache(maxsize=256)
+def _reverse_of_expansion(primitive: str, types: tuple[Bits, ...], attributes: tuple[object, ...]) -> Circuit:
+    expansion = PRIMITIVES[primitive].expansion
+    assert expansion is not None, "a row of the polynomial core has a reverse rule"
+    inputs = {f"x{i}": type_ for i, type_ in enumerate(types)}
+    return reverse(trace(lambda *wires: expansion(*wires, *attributes), **inputs))
 
 
 def forward_derivative(f: Circuit) -> Circuit:
-    """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the change of the output, to first order, that a change
-    ``dx`` of the input makes.
+    """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the change of the output, to first order, that a
+    change ``dx`` of the input makes.
 
     It is computed on the expansion into the polynomial core by rules of its own, so that
-    ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ says something about every reverse rule. Only a :func:`custom_reverse` block has
-    no other derivative than the one it declares, which is transposed.
+    ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ says something about every reverse rule. Only a :func:`custom_reverse` block
+    has no other derivative than the one it declares, which is transposed.
     """
     f = expand(f, keep={"custom"})
     builder = Builder()
@@ -142,7 +150,7 @@ def boolean_difference(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
 
     By brute force: a copy of ``f`` for each input bit. It uses no rule of any primitive, and is the oracle for those.
     """
-    wanted = f.input_names if wrt is None else tuple(wrt)
+    wanted = _wanted(f, wrt)
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
     names = _tangent_names(f.output_names, f.input_names)

@@ -1,7 +1,8 @@
 """The primitives, each stated once: a row says its type, meaning, derivatives, expansion and products.
 
-Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits (bit 0 first), any axes of examples before
-it; meanings broadcast over those. Rules (reverse, expansion) are written on symbolic wires (:class:`rdahw.tracing.Wire`).
+Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits (bit 0 first), any axes of examples
+before it; meanings broadcast over those. Rules (reverse, expansion) are written on symbolic wires
+(:class:`rdahw.tracing.Wire`).
 
 The **polynomial core** (rows without an expansion) is XOR, AND, constants and wiring; it is closed under the reverse
 derivative and obeys the axioms RD.1 to RD.7 of reverse derivative categories (Cockett et al., arXiv 1910.07065).
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.types import Bits
+from rdahw.types import Bits, shown
 
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
@@ -82,9 +83,10 @@ def _one(*types: Bits) -> Bits:
 
 def _const_law(*args: Any) -> Bits:
     value, width = args
-    if not 0 <= value < 1 << width:
-        raise UserError(f"the constant {value} does not fit {width} bits; expected 0 to 2^{width} - 1")
-    return Bits(width)
+    result = Bits(width)
+    if value.bit_length() > width:
+        raise UserError(f"the constant {shown(value)} does not fit {width} bits; expected 0 to 2^{width} - 1")
+    return result
 
 
 def _concat_law(*types: Bits) -> Bits:
@@ -132,8 +134,8 @@ def _scatter_law(*args: Any) -> Bits:
 
 
 def _in_range(indices: Sequence[int], width: int) -> None:
-    if indices and not (0 <= min(indices) and max(indices) < width):
-        wrong = next(i for i in indices if not 0 <= i < width)
+    wrong = next((i for i in indices if not 0 <= i < width), None)
+    if wrong is not None:
         raise UserError(f"bit {wrong} was asked for; expected one from 0 to {width - 1}")
 
 
@@ -156,7 +158,8 @@ def _lookup_law(*types: Bits) -> Bits:
     rows = _decode_law(types[1]).width
     if types[0].width % rows:
         raise UserError(
-            f"a table of {types[0].width} bits was given for an address of {types[1].width}; expected a multiple of {rows}"
+            f"a table of {types[0].width} bits was given for an address of {types[1].width}; "
+            f"expected a multiple of {rows}"
         )
     return Bits(types[0].width // rows)
 
@@ -189,7 +192,8 @@ def _slice(a: Array, start: int, stop: int) -> Array:
 
 def _sum(a: Array, times: int) -> Array:
     parts = a.reshape(*a.shape[:-1], times, a.shape[-1] // times)
-    return np.bitwise_xor.reduce(parts, axis=-2)
+    total: Array = np.bitwise_xor.reduce(parts, axis=-2)
+    return total
 
 
 def _gather(a: Array, indices: Sequence[int]) -> Array:
@@ -198,7 +202,8 @@ def _gather(a: Array, indices: Sequence[int]) -> Array:
 
 def _scatter(a: Array, indices: Sequence[int], width: int) -> Array:
     places = np.zeros((*a.shape[:-1], width), a.dtype)
-    np.bitwise_xor.at(places, (..., list(indices)), a)
+    at: Any = (..., list(indices))
+    np.bitwise_xor.at(places, at, a)
     return places
 
 
@@ -211,8 +216,13 @@ def _binary(numbers: NDArray[np.int64], width: int) -> Array:
     return (numbers[..., None] >> np.arange(width, dtype=np.int64) & 1).astype(np.uint8)
 
 
+def _mux(select: Array, a: Array, b: Array) -> Array:
+    return np.where(select, a, b).astype(a.dtype)
+
+
 def _decode(address: Array) -> Array:
-    return (_number(address)[..., None] == np.arange(1 << address.shape[-1])).astype(np.uint8)
+    here: NDArray[np.bool_] = _number(address)[..., None] == np.arange(1 << address.shape[-1])
+    return here.astype(np.uint8)
 
 
 def _lookup(table: Array, address: Array) -> Array:
@@ -241,15 +251,15 @@ def _plus(a: Array, b: Array) -> Array:
     # Bit by bit, so that words wider than the machine's are as right as narrow ones.
     a, b = np.broadcast_arrays(a, b)
     total = np.empty((*a.shape[:-1], a.shape[-1] + 1), np.uint8)
-    carry = np.zeros(a.shape[:-1], np.uint8)
+    carry: Array = np.zeros(a.shape[:-1], np.uint8)
     for i in range(a.shape[-1]):
         count = a[..., i] + b[..., i] + carry
-        total[..., i], carry = count & 1, count >> 1
+        total[..., i], carry = count & 1, (count >> 1).astype(np.uint8)
     total[..., -1] = carry
     return total
 
 
-# -- supports, where a result's bits do not depend on all bits of the operands; wiring moves them like any values ---------
+# -- supports, where a result's bits do not depend on all bits of the operands; wiring moves them like any values ------
 
 
 def _sum_support(a: NDArray[Any], times: int) -> NDArray[Any]:
@@ -319,7 +329,8 @@ def _popcount_reverse(dy: Wire, a: Wire) -> list[Wire]:
 
 
 # -- expansions into the polynomial core -------------------------------------------------------------------------------
-# Each multiplies only what depends on different bits of the operands, so its formal derivative is the Boolean difference.
+# Each multiplies only what depends on different bits of the operands, so that its formal derivative is the Boolean
+# difference.
 
 
 def _flip(a: Wire) -> Wire:
@@ -388,7 +399,7 @@ def _custom_reverse(dy: Wire, *args: Any) -> Sequence[Wire]:
 
 def _custom_expansion(*args: Any) -> Wire:
     *operands, block = args
-    (result,) = operands[0].builder.inline(block.forward, operands)
+    result: Wire = operands[0].builder.inline(block.forward, operands)[0]
     return result
 
 
@@ -493,7 +504,7 @@ PRIMITIVES: dict[str, Primitive] = {
         Primitive(
             name="mux",
             law=_mux_law,
-            meaning=lambda select, a, b: np.where(select, a, b),
+            meaning=_mux,
             reverse=_mux_reverse,
             expansion=_mux_expansion,
             products=((0, 1), (0, 2)),

@@ -60,7 +60,6 @@ def _products_are_disjoint(assignment: Assignment, operands: list[_Supports]) ->
     if row.products == "all":
         return assignment.attributes[0].exact and _all_disjoint(np.concatenate(operands))
     for i, j in row.products:
-        assert not isinstance(i, str)
         if i == j:
             if not _all_disjoint(operands[i]):
                 return False

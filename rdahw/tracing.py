@@ -10,9 +10,9 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
-from rdahw.circuit import Assignment, Circuit, Port, _check
+from rdahw.circuit import Assignment, Circuit, Port, result_type
 from rdahw.errors import UserError
-from rdahw.types import Bits
+from rdahw.types import Bits, shown
 
 __all__ = ["Builder", "Wire", "builder_of", "cat", "equal", "less_equal", "lookup", "mux", "plus", "trace"]
 
@@ -31,28 +31,37 @@ class Builder:
     def __init__(self) -> None:
         self._inputs: list[Port] = []
         self._types: list[Bits] = []
-        self._assignments: list[Assignment | None] = []
+        self._assignments: list[Assignment] = []
         self._known: dict[Assignment, Wire] = {}
 
     def input(self, name: str, type_: Bits) -> Wire:
         """A new input, after those there are; all inputs come before the first assignment."""
-        if len(self._assignments) > len(self._inputs):
+        if self._assignments:
             raise UserError(f"input {name!r} comes after an assignment; expected all inputs first")
         self._inputs.append(Port(name, type_))
-        return self._add(None, type_)
+        return self._wire(type_)
 
     def apply(self, primitive: str, *operands: Wire, attributes: Sequence[Any] = ()) -> Wire:
         """The wire that ``primitive`` drives from ``operands``: a new one, or an earlier one driven alike."""
         for operand in operands:
             if operand.builder is not self:
                 raise UserError("wires of two different traces meet; expected wires of one, passed as its arguments")
-        assignment = Assignment(primitive, tuple(operand.number for operand in operands), tuple(attributes))
-        if assignment not in self._known:
-            self._known[assignment] = self._add(assignment, _check(assignment, self._types))
-        return self._known[assignment]
+        assignment = Assignment(primitive, tuple([operand.number for operand in operands]), tuple(attributes))
+        known = self._known.get(assignment)
+        if known is None:
+            try:
+                type_ = result_type(primitive, [operand.type for operand in operands], assignment.attributes)
+            except UserError as error:
+                raise UserError(f"wire %{len(self._types)} = {primitive}: {error}") from None
+            return self._add(assignment, type_)
+        return known
 
-    def _add(self, assignment: Assignment | None, type_: Bits) -> Wire:
+    def _add(self, assignment: Assignment, type_: Bits) -> Wire:
         self._assignments.append(assignment)
+        known = self._known[assignment] = self._wire(type_)
+        return known
+
+    def _wire(self, type_: Bits) -> Wire:
         self._types.append(type_)
         return Wire(self, len(self._types) - 1, type_)
 
@@ -63,27 +72,43 @@ class Builder:
             raise UserError(
                 f"a circuit of ({names}) was applied to ({', '.join(map(str, given))}); the types must agree"
             )
-        wires = list(operands)
-        for primitive, reads, attributes in circuit.assignments:
-            wires.append(self.apply(primitive, *(wires[i] for i in reads), attributes=attributes))
+        wires = self.replay(circuit, operands)
         return [wires[i] for _, i in circuit.outputs]
+
+    def replay(self, circuit: Circuit, operands: Sequence[Wire]) -> list[Wire]:
+        """Like :meth:`inline`, but every wire of ``circuit``, for operands of the right types."""
+        wires = list(operands)
+        # The circuit was checked when it was made, so its assignments obey their laws here too.
+        for (primitive, reads, attributes), type_ in zip(circuit.assignments, circuit.types[len(wires) :], strict=True):
+            assignment = Assignment(primitive, tuple([wires[i].number for i in reads]), attributes)
+            known = self._known.get(assignment)
+            if known is None:
+                known = self._add(assignment, type_)
+            wires.append(known)
+        return wires
 
     def finish(self, outputs: Mapping[str, Wire]) -> Circuit:
         """The circuit with these outputs; assignments that no output needs are left out."""
         first = len(self._inputs)
-        needed = {wire.number for wire in outputs.values()}
-        for number in range(len(self._assignments) - 1, first - 1, -1):
-            if number in needed:
-                needed.update(self._assignments[number].operands)  # type: ignore[union-attr]
-        renumbered = {number: number for number in range(first)}
-        kept = []
-        for number in range(first, len(self._assignments)):
-            assignment = self._assignments[number]
-            if number in needed and assignment is not None:
-                renumbered[number] = first + len(kept)
-                kept.append(assignment._replace(operands=tuple(renumbered[i] for i in assignment.operands)))
+        needed = bytearray(len(self._types))
+        for wire in outputs.values():
+            needed[wire.number] = True
+        for number in range(len(self._types) - 1, first - 1, -1):
+            if needed[number]:
+                for i in self._assignments[number - first].operands:
+                    needed[i] = True
+        renumbered = list(range(len(self._types)))
+        kept, types = [], self._types[:first]
+        for number, assignment in enumerate(self._assignments, start=first):
+            if needed[number]:
+                renumbered[number] = len(types)
+                if number != len(types):  # else nothing before it was left out
+                    operands = tuple([renumbered[i] for i in assignment.operands])
+                    assignment = Assignment(assignment.primitive, operands, assignment.attributes)
+                kept.append(assignment)
+                types.append(self._types[number])
         ends = tuple((name, renumbered[wire.number]) for name, wire in outputs.items())
-        return Circuit(tuple(self._inputs), tuple(kept), ends)
+        return Circuit.of_checked(tuple(self._inputs), tuple(kept), ends, tuple(types))
 
 
 class Wire:
@@ -185,11 +210,11 @@ class Wire:
 
     def gather(self, indices: Iterable[int]) -> Wire:
         """Bit i of the result is bit ``indices[i]`` of this wire."""
-        return self.builder.apply("gather", self, attributes=(tuple(indices),))
+        return self.builder.apply("gather", self, attributes=(tuple(map(operator.index, indices)),))
 
     def scatter(self, indices: Iterable[int], width: int) -> Wire:
         """``width`` bits; bit ``indices[i]`` is the XOR of all bits i sent there. The adjoint of :meth:`gather`."""
-        return self.builder.apply("scatter", self, attributes=(tuple(indices), width))
+        return self.builder.apply("scatter", self, attributes=(tuple(map(operator.index, indices)), width))
 
     def decode(self) -> Wire:
         """2^width bits, of which only the one whose number this wire is is set (the paper's ``basis``)."""
@@ -241,7 +266,8 @@ def trace(function: Callable[..., Any], /, **inputs: Bits) -> Circuit:
         isinstance(w, Wire) and w.builder is builder for w in result.values()
     ):
         raise UserError(
-            f"the traced function returned {result!r}; expected a wire made from its arguments, or a sequence or mapping of them"
+            f"the traced function returned {shown(result)}; expected a wire made from its arguments, or a sequence or "
+            "mapping of them"
         )
     return builder.finish(result)
 
