@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # else the reader has gone, as with «| head», and is not waiting
             _tell("Error", _unwritable(error))
-        sys.stdout = None  # type: ignore[assignment]  # else Python flushes it once more, and complains
+        sys.stdout = None  # else Python flushes it once more, and complains
         code = code or 1
     sys.exit(code)
 

@@ -88,11 +88,9 @@ def _examples(
         return *read_examples(data, saved.schema, label=label), data
     if label is not None:
         raise UsageError(f"--label {label} is for a file of examples; give the file with --data")
-    options: dict[str, Any] | None = {"data": data, "classes": True, "seed": 0}
-    if data is None:
-        options = options_of(saved)
-        if options is None:
-            raise UserError("the model does not say what it was trained on; give the data with --data")
+    options = options_of(saved) if data is None else {"data": data, "classes": True, "seed": 0}
+    if options is None:
+        raise UserError("the model does not say what it was trained on; give the data with --data")
     with output.progress("downloading", "bytes") as bar:
         dataset = load(
             options["data"],

@@ -419,7 +419,8 @@ class _Run:
         if "parameters" in result:
             line(f"theta     0x{result['parameters']} ({result['parameter_bits']} bits)")
         line(f"saved     {result['out']}")
-        self.output.log(f"next: rdahw show {result['out']}, rdahw eval {result['out']}")
+        what = "" if result["test_examples"] else " --data FILE"
+        self.output.log(f"next: rdahw show {result['out']}, rdahw eval {result['out']}{what}")
 
 
 def describe_parameters(parameters: Any) -> dict[str, Any]:

@@ -132,6 +132,7 @@ def test_json_is_one_object_and_the_log_is_on_stderr(run):
 def test_without_a_test_part(run, parity):
     ran = run.ok("train", "--data", parity)
     assert "test      none: give --test FILE or --split FRACTION" in ran.out
+    assert ran.err.endswith("rdahw eval parity-lookup.rdahw --data FILE\n")
     result = run.ok("train", "--data", parity, "--json").json
     assert (result["test_accuracy"], result["test_correct"], result["test_examples"]) == (None, None, 0)
 
