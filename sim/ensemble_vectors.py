@@ -1,7 +1,7 @@
-"""Rows of sixteen signed bytes added and bumped as vectors, for compiled kernels.
+"""The inner loops of the ensemble engine in LLVM's vector types: rows of counters, and bits spread to bytes.
 
-Numba's own loops over so few bytes keep their sums in memory and widen each byte alone; written in LLVM's vector types
-a row is one register on any processor that has such, and the kernels are about three times as fast.
+Numba's own loops over so few bytes keep their sums in memory and widen each byte alone. Written as vectors a row is one
+register on any processor that has such, and the kernels are about three times as fast. For little-endian machines.
 """
 
 from __future__ import annotations
@@ -9,19 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
 
-__all__ = ["LANES", "MOST_ROWS", "add_rows", "bump_rows"]
+__all__ = ["BLOCK", "LANES", "MOST_ROWS", "add_rows", "add_table", "bump_rows", "join_bits", "spread_bits"]
+
+#: How many examples are turned into bytes together, one bit of a word each.
+BLOCK = 64
 
 #: How many counters a row has.
 LANES = 16
 #: How many rows may be added at once: their sums are kept in 16 bits.
 MOST_ROWS = 128
 
-_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_I1, _I8, _I32, _I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_BITS, _BYTES = (ir.VectorType(type_, BLOCK) for type_ in (_I1, _I8))
 _V8, _V16, _V32 = (ir.VectorType(ir.IntType(width), LANES) for width in (8, 16, 32))
+
+
+def _intrinsic(code: Callable[..., Any]) -> Any:
+    """Called from a kernel without its first argument, which type checkers cannot know."""
+    return numba_intrinsic(code)
 
 
 def _data(context: Any, builder: Any, type_: Any, value: Any) -> Any:
@@ -60,7 +69,7 @@ def _row(builder: Any, counters: Any, offsets: Any, q: Any, lane: Any) -> Any:
     return builder.bitcast(builder.gep(counters, [at]), _V8.as_pointer())
 
 
-@intrinsic
+@_intrinsic
 def add_rows(
     typing: Any, counters: Any, offsets: Any, start: Any, stop: Any, lane: Any, shift: Any, totals: Any
 ) -> Any:
@@ -72,11 +81,11 @@ def add_rows(
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows, places, sums = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 6))
         start, stop, lane = args[2:5]
-        shift = _vector(builder, args[5])
+        by = _vector(builder, args[5])
 
         def add(q: Any, total: Any) -> Any:
             row = builder.load(_row(builder, rows, places, q, lane), align=1)
-            return builder.add(total, builder.sext(builder.ashr(row, shift), _V16))
+            return builder.add(total, builder.sext(builder.ashr(row, by), _V16))
 
         total = _each(builder, start, stop, ir.Constant(_V16, [0] * LANES), add)
         place = builder.bitcast(builder.gep(sums, [lane]), _V32.as_pointer())
@@ -86,12 +95,50 @@ def add_rows(
     return types.void(counters, offsets, types.int64, types.int64, types.int64, types.int8, totals), code
 
 
-@intrinsic
+@_intrinsic
+def add_table(
+    typing: Any, counters: Any, first: Any, width: Any, low: Any, high: Any, at: Any, lane: Any, shift: Any, totals: Any
+) -> Any:
+    """``totals[e, lane:lane+16] += counters[o:o+16] >> shift`` for ``o = first + lane + width * index``, e < 64.
+
+    index: ``low[64 * at + e] + 256 * high[64 * at + e]``. counters: int8; low, high: uint8; totals: int16,
+    (64, lanes). At most MOST_ROWS times.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows, lows, highs = (_data(context, builder, signature.args[i], args[i]) for i in (0, 3, 4))
+        sums = context.make_array(signature.args[8])(context, builder, args[8])
+        lanes = builder.extract_value(sums.shape, 1)
+        first, width, at, lane = args[1], args[2], args[5], args[6]
+        by = _vector(builder, args[7])
+        first = builder.add(first, lane)
+        indices = builder.mul(at, ir.Constant(_I64, BLOCK))
+
+        def add(e: Any, nothing: Any) -> Any:
+            byte = builder.add(indices, e)
+            index, upper = (builder.zext(builder.load(builder.gep(part, [byte])), _I64) for part in (lows, highs))
+            index = builder.add(index, builder.shl(upper, ir.Constant(_I64, 8)))
+            row = builder.gep(rows, [builder.add(first, builder.mul(index, width))])
+            row = builder.ashr(builder.load(builder.bitcast(row, _V8.as_pointer()), align=1), by)
+            place = builder.gep(sums.data, [builder.add(builder.mul(e, lanes), lane)])
+            place = builder.bitcast(place, _V16.as_pointer())
+            builder.store(builder.add(builder.load(place, align=2), builder.sext(row, _V16)), place, align=2)
+            return nothing
+
+        _each(builder, ir.Constant(_I64, 0), ir.Constant(_I64, BLOCK), ir.Constant(_I8, 0), add)
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(counters, integer, integer, low, high, integer, integer, types.int8, totals), code
+
+
+@_intrinsic
 def bump_rows(typing: Any, counters: Any, offsets: Any, stop: Any, lane: Any, change: Any, low: Any, high: Any) -> Any:
     """``counters[o:o+16]`` plus ``change[lane:lane+16]``, clamped to low … high, for ``o = offsets[q] + lane``, q <
     stop.
 
-    counters, change, low, high: int8; offsets: uint32, no two equal.
+    counters, change, low, high: int8; offsets: uint32, no two equal. What of the sixteen belongs to the next row must
+    have no change; it is in the range already.
     """
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -117,3 +164,51 @@ def bump_rows(typing: Any, counters: Any, offsets: Any, stop: Any, lane: Any, ch
         return context.get_dummy_value()
 
     return types.void(counters, offsets, types.int64, types.int64, change, types.int8, types.int8), code
+
+
+@_intrinsic
+def spread_bits(typing: Any, words: Any, wires: Any, first: Any) -> Any:
+    """Bit e of ``words[b]`` becomes the byte ``wires[(first + b) * 64 + e]``, b and e from 0 to 63.
+
+    words: uint64, wires: uint8.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        given, made = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1))
+        first = args[2]
+
+        def spread(b: Any, nothing: Any) -> Any:
+            bits = builder.bitcast(builder.load(builder.gep(given, [b])), _BITS)
+            at = builder.mul(builder.add(first, b), ir.Constant(_I64, BLOCK))
+            place = builder.bitcast(builder.gep(made, [at]), _BYTES.as_pointer())
+            builder.store(builder.zext(bits, _BYTES), place, align=1)
+            return nothing
+
+        _each(builder, ir.Constant(_I64, 0), ir.Constant(_I64, BLOCK), ir.Constant(_I8, 0), spread)
+        return context.get_dummy_value()
+
+    return types.void(words, wires, types.int64), code
+
+
+@_intrinsic
+def join_bits(typing: Any, wires: Any, read: Any, start: Any, stop: Any, numbers: Any, at: Any) -> Any:
+    """Bytes ``numbers[at * 64 + e]``: bit i of each is the byte ``wires[read[stop - 1 - i] * 64 + e]``, e from 0 to 63.
+
+    wires, numbers: uint8; read: int64; stop - start at most 8.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        given, places, made = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 4))
+        start, stop, at = args[2], args[3], args[5]
+
+        def join(q: Any, number: Any) -> Any:
+            wire = builder.mul(builder.load(builder.gep(places, [q])), ir.Constant(_I64, BLOCK))
+            bits = builder.load(builder.bitcast(builder.gep(given, [wire]), _BYTES.as_pointer()), align=1)
+            return builder.or_(builder.add(number, number), bits)
+
+        number = _each(builder, start, stop, ir.Constant(_BYTES, [0] * BLOCK), join)
+        place = builder.bitcast(builder.gep(made, [builder.mul(at, ir.Constant(_I64, BLOCK))]), _BYTES.as_pointer())
+        builder.store(number, place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(wires, read, types.int64, types.int64, numbers, types.int64), code
