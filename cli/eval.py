@@ -88,7 +88,8 @@ def _examples(
         return *read_examples(data, saved.schema, label=label), data
     if label is not None:
         raise UsageError(f"--label {label} is for a file of examples; give the file with --data")
-    options = options_of(saved) if data is None else {"data": data, "classes": True, "seed": 0}
+    given: dict[str, Any] = {"data": data, "classes": True, "seed": 0}
+    options = options_of(saved) if data is None else given
     if options is None:
         raise UserError("the model does not say what it was trained on; give the data with --data")
     with output.progress("downloading", "bytes") as bar:
