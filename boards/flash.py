@@ -68,6 +68,6 @@ def flash(plan: FlashPlan, *, progress: Progress | None = None) -> str:
             return run(plan.tool, plan.arguments, cwd=Path(folder), log="flash.log", progress=progress).log
         except ToolFailure as failure:  # its log goes with the folder
             raise UserError(
-                f"the board was not programmed: {failure.tool} says {failure.reason!r}; check the cable, and that you "
+                f"the board was not programmed: {failure.tool} says: {failure.reason}; check the cable, and that you "
                 "may use the device (on Linux: its udev rules)"
             ) from failure

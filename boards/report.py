@@ -171,7 +171,7 @@ def check_clock(
     fmax, best = max(done, key=lambda row: row[0])
     if fmax < clock:
         raise DesignError(
-            f"{name} misses the clock of {board.title}: it reaches {fmax:.1f} MHz of {clock:g} ({tried}); "
+            f"{name} misses the clock of {board.title}: it reaches {fmax:.2f} MHz of {clock:g} ({tried}); "
             "try --pnr-seed best-of-8, the two-stage trainer, a slower --clock or a smaller model",
             usage=usage,
             seeds=seeds,
@@ -181,7 +181,7 @@ def check_clock(
 
 def margin_warning(fmax: float, clock: float) -> str | None:
     """What to say if Fmax is above the clock by less than :data:`MARGIN`."""
-    if fmax >= (1 + MARGIN) * clock:
+    if fmax / clock - 1 > MARGIN - 1e-9:
         return None
     return (
         f"Fmax is {fmax / clock - 1:.0%} above the clock of {clock:g} MHz, and it is an estimate: "

