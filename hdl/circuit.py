@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import add, xor
+from operator import add
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal  # type: ignore[import-untyped]
@@ -76,9 +76,9 @@ ROWS: Mapping[str, Callable[..., Value]] = {
 class CircuitModule(wiring.Component):  # type: ignore[misc]
     """A circuit ``f : A1 × … × An → B1 × … × Bm`` as combinational logic.
 
-    Its ports are the circuit's inputs, ``In(width)``, and outputs, ``Out(width)``, under the circuit's names; bit 0 is bit 0.
-    Where a name is not possible, because another port or a member of the component has it, it gets an ``_`` behind it,
-    and a name that starts with ``_`` gets a ``p`` in front. In the circuit's order they are ``operands`` and ``results``.
+    Its ports are the circuit's inputs, ``In(width)``, and outputs, ``Out(width)``, under the circuit's names. Where a
+    name is not possible, because another port or a member of the component has it, it gets an ``_`` behind it, and a
+    name that starts with ``_`` gets a ``p`` in front. In the circuit's order they are ``operands`` and ``results``.
 
     Every wire is a signal of its own: Amaranth's simulator would evaluate a shared expression once for each reader
     (amaranth issue 1659). Inputs keep their names, wire n of the lowered circuit is ``w<n>``.

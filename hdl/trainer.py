@@ -6,6 +6,7 @@ What every trainer has in common are the streams ``examples`` and ``results`` an
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
@@ -35,15 +36,15 @@ class TrainerControl(wiring.Signature):  # type: ignore[misc]
 
     parameter_address : Out: a byte of the parameters; byte k is bits 8k to 8k + 7 of theta. Bits above theta's width
         read as 0, and what is written to them is lost.
-    parameter_read : In(8): the byte whose address was there in the clock cycle before.
+    parameter_read : In(8): the byte at the address, from one clock cycle after that was given for as long as it stays.
     parameter_write, parameter_write_enable : Out(8), Out(1): a byte to write at the address.
     clear : Out(1): parameters, accumulator and counters to zero; it wins over a write.
-    ready : In(1): address, write and clear of this cycle take effect. It is 1 for good in a :class:`RegisterTrainer`.
+    ready : In(1): address, write and clear of this cycle take effect. It is always 1 in a :class:`RegisterTrainer`.
     example_count, error_count : In(32): examples learned from, and how many of those were predicted wrongly; both wrap.
 
     In a cycle with a write or a clear that takes effect no example is accepted. The access comes after all examples
-    accepted before and ahead of all accepted later. A byte read and a count contain every example whose result was
-    taken in an earlier cycle than that of the address, or of the look at the count.
+    accepted before and ahead of all accepted later. A byte contains every example whose result was taken before the
+    address was given; the counters follow within three cycles of a result.
     """
 
     def __init__(self, parameter_bits: int) -> None:
@@ -66,15 +67,15 @@ class TrainerControl(wiring.Signature):  # type: ignore[misc]
 def example_layout(input_bits: int, output_bits: int, *, learn: bool) -> Any:
     """The payload of a stream of examples: the input ``x``, the label ``y``, and ``last``: its batch ends with it.
 
-    With ``learn``, examples have a bit of that name; where it is 0 the trainer only predicts, and neither parameters, nor
-    accumulator, nor counters change.
+    With ``learn``, examples have a bit of that name; where it is 0 the trainer only predicts, and neither parameters nor
+    accumulator nor counters change.
     """
     fields = {"x": input_bits, "y": output_bits, "last": 1}
     return StructLayout(fields | {"learn": 1} if learn else fields)
 
 
 def result_layout(output_bits: int) -> Any:
-    """The payload of a stream of results: the prediction, made before the example was learned from, and whether it was right."""
+    """The payload of a stream of results: the prediction, from before the example was learned, and whether it is right."""
     return StructLayout({"prediction": output_bits, "correct": 1})
 
 
@@ -92,8 +93,8 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
     Members: ``examples`` In(stream of :func:`example_layout`), ``results`` Out(stream of :func:`result_layout`) and
     ``control`` In(:class:`TrainerControl`). An example is accepted each cycle, unless a result waits to be taken, an
     access takes the cycle, or, as above, an update is waited for. Its result is there in the next cycle.
-    The attribute ``theta`` is the register of the parameters, for simulators: an example accepted in cycle t has moved it
-    in cycle t + ``stages``.
+    The attribute ``theta`` is the register of the parameters, for simulators: an example accepted in cycle t has moved
+    it in cycle t + ``stages``.
 
     Raises :class:`UsageError` for another number of stages.
     """
@@ -118,89 +119,138 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: object) -> Module:
         """The logic, as Amaranth asks for it."""
         m = Module()
+        hold = Signal()  # in this cycle no example is accepted
         accept = self.examples.valid & self.examples.ready
         learn = accept & self.examples.payload.learn if self._access else accept
         learned = Signal()
-        m.d.comb += self.examples.ready.eq(~self.results.valid | self.results.ready)
-        m.d.sync += learned.eq(learn)
-        with m.If(accept):
-            m.d.sync += self.results.valid.eq(1)
-        with m.Elif(self.results.ready):
-            m.d.sync += self.results.valid.eq(0)
+        m.d.comb += self.examples.ready.eq((~self.results.valid | self.results.ready) & ~hold)
+        m.d.sync += [
+            self.results.valid.eq((self.examples.valid & ~hold) | (self.results.valid & ~self.results.ready)),
+            learned.eq(learn),
+        ]
 
         accumulator = Signal(len(self.theta)) if self.batch else None
         if self.stages == 1:
-            requested, last, request = learn, self.examples.payload.last, self._one_stage(m, accept)
+            requested, last, request = learn, self.examples.payload.last, self._one_stage(m, accept, learn)
         else:
-            requested, (last, request) = learned, self._two_stages(m, accept, learned, accumulator)
+            requested, (last, request) = learned, self._two_stages(m, accept, learned, accumulator, hold)
         total = request if accumulator is None else ROWS[Bits.ring.addition](accumulator, request)
+        moves = requested & last if self.batch else requested
         (moved,) = _apply(m, "update", self.learner.update, self.theta, total)
-        with m.If(requested & last if self.batch else requested):
+        flips = Signal(8)  # in each byte of the parameters that moves
+        moved ^= flips.replicate(-(-len(moved) // 8))[: len(moved)]
+        with m.If(moves):
             m.d.sync += self.theta.eq(moved)
         if accumulator is not None:
             with m.If(requested):
                 m.d.sync += accumulator.eq(Mux(last, 0, total))
 
         if self._access:
+            control = self.control
+            m.d.comb += control.ready.eq(1)
+            with m.If(control.parameter_write_enable | control.clear):
+                m.d.comb += hold.eq(1)
+            self._write(m, moved, flips)
             # Counted a cycle late, where whether the prediction was right comes from registers.
-            self._control(m, learned, ~self.results.payload.correct, accumulator)
+            self._count(m, learned, ~self.results.payload.correct)
+            with m.If(control.clear):
+                m.d.sync += [register.eq(0) for register in (self.theta, accumulator) if register is not None]
         return m
 
-    def _one_stage(self, m: Module, accept: Value) -> Value:
+    @property
+    def _write_by_flipping(self) -> bool:
+        """Whether a byte is written by flipping its bits, as an example does, instead of by a path of its own into theta.
+
+        Then a bit of theta in a lookup takes one logic cell instead of two. It needs that an example whose label is the
+        prediction moves nothing. With an accumulator it saves nothing, and in two stages it would be the longest path.
+        """
+        plain = (self.learner.error, self.learner.optimiser) == ("xor", "xor")
+        return self._access and plain and self.stages == 1 and not self.batch
+
+    def _one_stage(self, m: Module, accept: Value, learn: Value) -> Value:
         """Predict and give the request in the cycle of the example."""
         example, result = self.examples.payload, self.results.payload
-        request, output = _apply(m, "request", self.learner.request, self.theta, example.x, example.y)
+        label, output = Signal(len(example.y)), Signal(len(example.y))
+        request, predicted = _apply(m, "request", self.learner.request, self.theta, example.x, label)
+        m.d.comb += [output.eq(predicted), label.eq(example.y)]
+        if self._write_by_flipping:
+            with m.If(~learn):
+                m.d.comb += label.eq(output)
         with m.If(accept):
             m.d.sync += [result.prediction.eq(output), result.correct.eq(output == example.y)]
         return request
 
-    def _two_stages(self, m: Module, accept: Value, learned: Value, accumulator: Value) -> tuple[Value, Value]:
-        """Predict in the cycle of the example; give the request, and whether it is the last of its batch, in the next."""
-        model = self.learner.model.circuit
-        new = self.examples.payload
-        example, output = Signal.like(new), Signal(len(new.y))
-        result = self.results.payload
-        m.d.comb += [result.prediction.eq(output), result.correct.eq(output == example.y)]
+    def _two_stages(
+        self, m: Module, accept: Value, learned: Value, accumulator: Value | None, hold: Value
+    ) -> tuple[Value, Value]:
+        """Read theta in the cycle of the example; in the next give whether it is the last of its batch, and the request.
 
-        (prediction,) = _apply(m, "model", model, self.theta, new.x)
-        # What the second stage does to theta in this cycle, the new example must see.
+        The example must see what the second stage does to theta in the cycle in which it is read. For a model with a
+        kernel that is found out beside the reading of theta and added behind the registers: short paths in both stages.
+        """
+        model, result = self.learner.model.circuit, self.results.payload
+        new = self.examples.payload
+        example = Signal.like(new, reset_less=True)
+        output = Signal(len(new.y))
         moves = learned & example.last if self.batch else learned
+
+        terms = [_register(m, accept, _apply(m, "model", model, self.theta, new.x)[0])]
         kernel = tangent_kernel(model) if self.learner.optimiser == "xor" else None
         if kernel is None:
             with m.If(moves):
-                m.d.comb += self.examples.ready.eq(0)
+                m.d.comb += hold.eq(1)
         else:
             (dy,) = _apply(m, "cotangent", self.learner.cotangent, output, example.y)
             (change,) = _apply(m, "kernel", kernel, example.x, dy, new.x)
+            terms.append(_register(m, accept, Mux(moves, change, 0)))
             if accumulator is not None:
-                change ^= _apply(m, "pending", model, accumulator, new.x)[0]
-            prediction ^= Mux(moves, change, 0)
+                pending = _register(m, accept, _apply(m, "pending", model, accumulator, new.x)[0])
+                terms.append(Mux(_register(m, accept, moves), pending, 0))
+        m.d.comb += output.eq(reduce(ROWS[Bits.ring.addition], terms))
+        m.d.comb += [result.prediction.eq(output), result.correct.eq(output == example.y)]
         with m.If(accept):
-            m.d.sync += [example.eq(new), output.eq(prediction)]
+            m.d.sync += example.eq(new)
 
         request = cut(expand(self.learner.request, keep=ROWS.keys()), "output")
         return example.last, _apply(m, "request", request, self.theta, example.x, example.y, output)[0]
 
-    def _control(self, m: Module, counted: Value, wrong: Value, accumulator: Value | None) -> None:
-        """The parameters' bytes, the counters, and what sets all to zero."""
+    def _write(self, m: Module, moved: Value, flips: Value) -> None:
+        """Read and write bytes of theta; ``moved`` is what theta becomes by learning, with ``flips`` in each byte."""
         control = self.control
-        m.d.comb += control.ready.eq(1)
-        with m.If(control.parameter_write_enable | control.clear):
-            m.d.comb += self.examples.ready.eq(0)
+        padded = Cat(self.theta, Const(0, -len(self.theta) % 8))
+        m.d.comb += control.parameter_read.eq(padded.word_select(control.parameter_address, 8))
+        if self._write_by_flipping:
+            with m.If(control.parameter_write_enable):
+                m.d.comb += flips.eq(control.parameter_read ^ control.parameter_write)
+        for number in range(-(-len(self.theta) // 8)):
+            byte = slice(8 * number, 8 * number + 8)
+            with m.If(control.parameter_write_enable & (control.parameter_address == number)):
+                m.d.sync += self.theta[byte].eq(moved[byte] if self._write_by_flipping else control.parameter_write)
 
-        theta = Cat(self.theta, Const(0, -len(self.theta) % 8))
-        m.d.sync += control.parameter_read.eq(theta.word_select(control.parameter_address, 8))
-        for byte in range(0, len(self.theta), 8):
-            with m.If(control.parameter_write_enable & (control.parameter_address == byte // 8)):
-                m.d.sync += self.theta[byte : byte + 8].eq(control.parameter_write)
-        with m.If(counted):
-            m.d.sync += control.example_count.eq(control.example_count + 1)
-        with m.If(counted & wrong):
-            m.d.sync += control.error_count.eq(control.error_count + 1)
-        with m.If(control.clear):
-            m.d.sync += [self.theta.eq(0), control.example_count.eq(0), control.error_count.eq(0)]
-            if accumulator is not None:
-                m.d.sync += accumulator.eq(0)
+    def _count(self, m: Module, counted: Value, wrong: Value) -> None:
+        """Count examples and errors."""
+        control = self.control
+        erred = Signal()  # a register, since whether a result is wrong is known late in the cycle
+        m.d.sync += erred.eq(counted & wrong)
+        for event, counter in ((counted, control.example_count), (erred, control.error_count)):
+            # In two stages in two halves: a carry through all 32 bits would be the longest path of all.
+            low, high = counter[: COUNTER_BITS // self.stages], counter[COUNTER_BITS // self.stages :]
+            carry = Signal()
+            m.d.sync += carry.eq(0)
+            with m.If(event):
+                m.d.sync += Cat(low, carry).eq(low + 1)
+            with m.If(carry):
+                m.d.sync += high.eq(high + 1)
+            with m.If(control.clear):
+                m.d.sync += [erred.eq(0), carry.eq(0), counter.eq(0)]
+
+
+def _register(m: Module, enable: Value, value: Value) -> Value:
+    """``value`` as it was when ``enable`` was last set."""
+    register = Signal(len(value), reset_less=True)
+    with m.If(enable):
+        m.d.sync += register.eq(value)
+    return register
 
 
 def _apply(m: Module, name: str, circuit: Circuit, *operands: Value) -> tuple[Value, ...]:
