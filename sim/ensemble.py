@@ -62,22 +62,13 @@ class CompiledEnsemble:
         self._memory = np.zeros(spec.tables * self._size + LANES, np.int8)
         tables = self._memory[:-LANES].reshape(spec.tables, self._size)
         self._counters = np.lib.stride_tricks.as_strided(tables, spec.counters_shape, (self._size, spec.classes, 1))
-        self._width = 0 if spec.image is None else spec.image.width + spec.shift  # of a line in the frame
-        reach = spec.shift * self._width + spec.shift
-        self._margin_words = -(-reach // 64)
-        self._place = self._frame()
+        # The frame: planes, lines and columns, those that images are moved over included.
+        planes, height, width = spec.image or (1, 1, spec.input_bits)
+        self._form = planes, height + spec.shift, width + spec.shift
+        self._reach = -(-(spec.shift * self._form[2] + spec.shift) // 64)
+        place = np.arange(np.prod(self._form)).reshape(self._form)[:, :height, :width].reshape(-1)
         # Last input first, as the kernels want them.
-        self._read = np.ascontiguousarray(self._place[self.wiring][:, ::-1])
-
-    def _frame(self) -> NDArray[np.int64]:
-        """Where each wire is in the frame, in bits from the end of the empty words."""
-        wires = np.arange(self.spec.input_bits)
-        if self.spec.image is None or not self.spec.shift:
-            return wires
-        _, height, width = self.spec.image
-        line, column = np.divmod(wires, width)
-        plane, row = np.divmod(line, height)
-        return np.asarray((plane * (height + self.spec.shift) + row) * self._width + column)
+        self._read = np.ascontiguousarray(place[self.wiring][:, ::-1])
 
     @property
     def counters(self) -> Counters:
@@ -93,15 +84,16 @@ class CompiledEnsemble:
         x = np.asarray(x, np.uint8)
         if x.ndim != 2 or x.shape[1] != self.spec.input_bits:
             raise UserError(f"inputs of shape {x.shape} were given; expected (N, {self.spec.input_bits})")
-        empty, size = self._margin_words, -(-(int(self._place[-1]) + 1) // 64)
-        packed = np.zeros((len(x), 2 * empty + size), np.uint64)
+        planes, height, width = self.spec.image or (1, 1, self.spec.input_bits)
+        bits = int(np.prod(self._form))
+        packed = np.zeros((len(x), 2 * self._reach + -(-bits // 64)), "<u8")
+        inside = packed.view(np.uint8)[:, 8 * self._reach :][:, : -(-bits // 8)]
         for start in range(0, len(x), 4096):  # part by part: the frame in bytes takes eight times as much
-            part = x[start : start + 4096]
-            frame = np.zeros((len(part), size * 64), np.uint8)
-            frame[:, self._place] = part
-            packed[start : start + 4096, empty : empty + size] = np.packbits(frame, axis=1, bitorder="little").view(
-                "<u8"
-            )
+            frame = part = x[start : start + 4096]
+            if self.spec.shift:
+                frame = np.zeros((len(part), *self._form), np.uint8)
+                frame[..., :height, :width] = part.reshape(-1, planes, height, width)
+            inside[start : start + 4096] = np.packbits(frame.reshape(len(part), -1), axis=1, bitorder="little")
         return Packed(packed)
 
     def train(
@@ -118,7 +110,7 @@ class CompiledEnsemble:
                 np.ascontiguousarray(rows, np.int64),
                 np.ascontiguousarray(labels, np.int64),
                 self._read,
-                self._margin_words,
+                self._reach,
                 self._memory,
                 self._size,
                 self.spec.classes,
@@ -144,7 +136,7 @@ class CompiledEnsemble:
             return np.zeros(examples, np.int64)
         if np.abs(shifts).max(initial=0) > self.spec.shift:
             raise UserError(f"an example is moved by more than the {self.spec.shift} pixels that the ensemble is for")
-        return np.ascontiguousarray(shifts[:, 0] * self._width + shifts[:, 1])
+        return np.ascontiguousarray(shifts[:, 0] * self._form[2] + shifts[:, 1])
 
     def scores(self, x: Packed) -> NDArray[np.int32]:
         """The scores (N, classes) of packed examples: with ``sign``, the numbers of set bits."""
@@ -154,7 +146,7 @@ class CompiledEnsemble:
             score_examples(
                 x.words[start:stop],
                 self._read,
-                self._margin_words,
+                self._reach,
                 self._memory,
                 self._size,
                 self.spec.classes,
