@@ -52,7 +52,7 @@ def owner(module: str) -> str:
 
 
 def imports(tree: ast.AST, package: str, inside: bool = False) -> Iterator[tuple[str, bool, int]]:
-    """(imported layer or package, whether inside a function, line) of each import, those for types only included."""
+    """(imported layer or package, whether inside a function or for types only, line) of each import."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -63,8 +63,9 @@ def imports(tree: ast.AST, package: str, inside: bool = False) -> Iterator[tuple
             # `from rdahw import sim` imports rdahw.sim; `from rdahw import Circuit` imports rdahw
             names = [f"{base}.{alias.name}" for alias in node.names] if base in PACKAGES else [base]
         else:
-            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from imports(node, package, inside or function)
+            late = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            yield from imports(node, package, inside or late or for_types)
             continue
         for name in names:
             if name.partition(".")[0] not in sys.stdlib_module_names:
@@ -125,6 +126,7 @@ def test_the_rule_finds_a_wrong_import(file: str, source: str, message: str) -> 
     [
         ("rdahw/a.py", "import os.path, numpy.typing\nfrom rdahw import Circuit\nfrom .errors import UserError"),
         ("rdahw/a.py", "def f():\n  from sklearn.base import clone"),
+        ("cli/a.py", "if TYPE_CHECKING:\n  from rich.progress import Progress"),
         ("sim/a.py", "from rdahw.hdl.component import CircuitModule"),
         ("sim/sub/a.py", "from .b import c\nfrom ..d import e\nfrom . import f"),
     ],
