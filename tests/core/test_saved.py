@@ -304,7 +304,7 @@ def test_a_key_more_or_less(written):
         (("provenance",), [], "a name is not text"),
         (("model", "circuit", "inputs", 0, 1), "Bits(99999999999)", "the type 'Bits(99999999999)' is unknown"),
         (("model", "circuit", "inputs", 1, 1), "Bits(26)", "expected a multiple of"),
-        (("model", "circuit", "assignments", 0, 0), "exec", "primitive 'exec'"),
+        (("model", "circuit", "assignments", 0, 0), "exec", "'exec'; known are 'xor'"),
         (("model", "circuit", "outputs", 0, 1), 9, "output 'y' is wire "),
     ],
 )
