@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rdahw.ensemble import EnsembleSpec, EnsembleTraining, Image, PlainEnsemble
+from rdahw.data import decode, load
+from rdahw.ensemble import EnsembleSpec, EnsembleTraining, Image, PlainEnsemble, parse_ensemble
+from rdahw.ensemble_circuits import binarise, boolean_ensemble
 from rdahw.errors import UserError
 from rdahw.sim.ensemble import CompiledEnsemble
+from rdahw.sim.reference import run
 from rdahw.training import Schedule
 
 PICTURES = Image(2, 7, 9)
@@ -105,3 +108,18 @@ def test_inputs_and_shifts_that_do_not_fit_are_refused() -> None:
         engine.pack(x[:, :5])
     with pytest.raises(UserError, match="moved by more than the 1 pixels that the ensemble is for"):
         engine.train(engine.pack(x), labels, np.arange(1), np.array([[0, 2]]))
+
+
+def test_a_boolean_ensemble_of_real_images_is_a_circuit(mnist_folder: object) -> None:
+    test = load("mnist").test
+    assert test is not None
+    x, labels = (test.features[:2000] > 32).astype(np.uint8), test.labels[:2000]
+    spec = parse_ensemble(
+        "ensemble:tables=64,inputs=6,wiring=patch8inset2", 784, 10, Image(1, 28, 28), margin=10, sign=True, seed=1
+    )
+    engine = CompiledEnsemble(spec)
+    list(EnsembleTraining(engine, Schedule(epochs=3, shuffle=True), x[:1500], labels[:1500]).run())
+    predictions = engine.predict(engine.pack(x[1500:]))
+    assert (predictions == labels[1500:]).mean() > 0.8
+    (outputs,) = run(boolean_ensemble(spec, binarise(engine.counters)), x[1500:])
+    assert (decode(outputs, 10, "binary") == predictions).all()
