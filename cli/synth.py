@@ -1,0 +1,158 @@
+"""``rdahw synth``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from rdahw.cli._model import find_model
+from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._tools import show_steps
+from rdahw.errors import UsageError
+
+if TYPE_CHECKING:
+    from rdahw.boards.design import Design
+    from rdahw.boards.report import Report
+
+#: The most seeds of best-of-N: beyond it more seeds hardly ever find a better one.
+_MAX_SEEDS = 64
+
+
+class _Seeds(click.ParamType):  # type: ignore[type-arg]
+    """``N``, one seed, or ``best-of-N``, the seeds 1 to N."""
+
+    name = "N|best-of-N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(best-of-)?(\d{1,9})", value)
+        if not match or (match[1] and not 1 <= int(match[2]) <= _MAX_SEEDS):
+            self.fail(f"{value!r} is no seed; expected a whole number, or best-of-N with N from 1 to {_MAX_SEEDS}")
+        return tuple(range(1, int(match[2]) + 1)) if match[1] else (int(match[2]),)
+
+
+@click.command(
+    "synth",
+    short_help="make the bitstream of a trainer, or of a trained model",
+    epilog="""\b
+Examples:
+  rdahw synth                                a trainer of Iris, iCEBreaker
+  rdahw synth --board ulx3s --pnr-seed best-of-4
+  rdahw synth iris-lookup.rdahw --inference  a trained circuit
+  rdahw synth mask --inputs 16 --outputs 1 --batch 10""",
+)
+@click.argument(
+    "model", metavar="[MODEL|NAME|FILE.py:NAME]", default="lookup", shell_complete=complete("rdahw.models", "MODELS")
+)
+@click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
+@click.option("--outputs", type=click.IntRange(1), default=3, show_default=True, help="output bits of a model by name")
+@click.option(
+    "--board",
+    "board_name",
+    default="icebreaker",
+    show_default=True,
+    help="the board, one of rdahw boards",
+    shell_complete=complete("rdahw.boards", "BOARDS"),
+)
+@click.option("--inference", is_flag=True, help="the trained circuit alone: it predicts and does not learn")
+@click.option(
+    "--batch", type=click.IntRange(1), default=1, show_default=True, help="above 1: with an accumulator for batches"
+)
+@click.option(
+    "--stages", type=click.IntRange(1, 2), default=1, show_default=True, help="pipeline stages of the trainer"
+)
+@click.option("--clock", type=float, metavar="MHZ", help="clock of the core  [default: the board's]")
+@click.option("--baud", type=click.IntRange(1), help="speed of the host link  [default: the board's]")
+@click.option(
+    "--pnr-seed", "seeds", type=_Seeds(), default="1", show_default=True, help="seed of place and route, or try several"
+)
+@click.option(
+    "--toolchain",
+    type=click.Choice(["yowasp", "native"]),
+    default="yowasp",
+    show_default=True,
+    help="tools from PyPI, or those on the PATH",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="write here  [default: build/BOARD]")
+@output_options
+def command(
+    output: Output,
+    model: str,
+    inputs: int,
+    outputs: int,
+    board_name: str,
+    inference: bool,
+    batch: int,
+    stages: int,
+    clock: float | None,
+    baud: int | None,
+    seeds: tuple[int, ...],
+    toolchain: Literal["yowasp", "native"],
+    out: Path | None,
+) -> None:
+    """Make a bitstream that learns on the board, behind the host link, and report what it takes.
+
+    Writes RTLIL, Verilog, netlist, bitstream, log and report.json. Exit code 1 if the design does not fit the board or
+    misses its clock.
+    """
+    from rdahw.boards import board
+    from rdahw.boards.synthesis import synthesise
+
+    its = board(board_name)
+    design = _design(model, inputs, outputs, inference=inference, batch=batch, stages=stages)
+    folder = out or Path("build", its.name)
+    with show_steps(output) as steps:
+        report = synthesise(
+            design,
+            its,
+            out=folder,
+            toolchain=toolchain,
+            pnr_seeds=seeds,
+            clock_mhz=clock,
+            baud=baud,
+            progress=steps,
+        )
+    for warning in report.warnings:
+        output.log(f"warning: {warning}")
+    output.json(report.to_json())
+    _for_people(output, report)
+
+
+def _design(spec: str, inputs: int, outputs: int, *, inference: bool, batch: int, stages: int) -> Design:
+    from rdahw.boards.design import inference_design, trainer_design
+    from rdahw.learner import Learner
+
+    model, saved = find_model(spec, inputs, outputs)
+    learner = Learner(model) if saved is None else saved.learner
+    if not inference:
+        return trainer_design(learner, batch=batch > 1, stages=stages)
+    if saved is None:
+        raise UsageError(f"--inference needs a trained model, and {spec!r} is not one; give a file of rdahw train")
+    for name, value in (("batch", batch), ("stages", stages)):
+        if value != 1:
+            raise UsageError(f"--{name} {value} is of a trainer, and --inference makes none; leave out one of them")
+    return inference_design(learner, saved.parameters)
+
+
+def _for_people(output: Output, report: Report) -> None:
+    fmax = f"{report.fmax_mhz:g} MHz, seed {report.pnr_seed}"
+    if len(report.seeds) > 1:
+        tried = ", ".join(f"{s.seed}: {'–' if s.fmax_mhz is None else f'{s.fmax_mhz:g}'}" for s in report.seeds)
+        fmax += f" of {len(report.seeds)} ({tried})"
+    rows = (
+        ("board", report.board),
+        ("logic cells", f"{report.logic_cells:,}, of these the core {report.core_logic_cells:,}"),
+        ("flip-flops", f"{report.flip_flops:,}"),
+        ("memory blocks", f"{report.ebr} EBR, {report.spram} SPRAM"),
+        ("Fmax", fmax),
+        ("clock", f"{report.clock_mhz:g} MHz, met"),
+        ("core", f"{report.cycles_per_example:g} cycles an example, {report.examples_per_second:,} examples/s"),
+        ("tools", ", ".join(f"{name} {version}" for name, version in report.tools.items())),
+        ("bitstream", str(report.bitstream)),
+    )
+    output.table(("", "result"), rows)
+    output.log(f"next: rdahw flash {report.bitstream} --board {report.board}")
