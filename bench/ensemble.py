@@ -50,13 +50,13 @@ SETTINGS = {
         "mnist",
         "threshold=32,96,160",
         30,
-        {"tables": 4096, "inputs": 10, "counter": 8, "margin": 2000, "shift": 1},
+        {"tables": 2048, "inputs": 12, "counter": 8, "margin": 1000, "shift": 1, "wiring": "patch10inset2"},
     ),
     "fashion": Setting(
         "fashion-mnist",
         "threshold=4,10,30,80,120,160,190,220",
-        30,
-        {"tables": 2048, "inputs": 8, "counter": 8, "margin": 800, "dropout": 0.75, "wiring": "patch6"},
+        20,
+        {"tables": 4096, "inputs": 8, "counter": 8, "margin": 1600, "dropout": 0.75, "wiring": "patch5"},
     ),
     "fashion-256x6": Setting("fashion-mnist", "threshold=16,48,96,160", 15, {"dropout": 0.5, "wiring": "patch8"}),
 }

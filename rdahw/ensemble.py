@@ -36,6 +36,7 @@ Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` giv
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -63,6 +64,8 @@ __all__ = [
     "make_wiring",
     "parse_ensemble",
     "shift_images",
+    "state_from_json",
+    "state_to_json",
 ]
 
 Counters = NDArray[np.int8]
@@ -445,6 +448,46 @@ class EnsembleState:
     examples: int = 0
     wrong: int = 0
     updates: int = 0
+
+
+_COUNTS = ("epoch", "position", "examples", "wrong", "updates")
+
+
+def state_to_json(spec: EnsembleSpec, state: EnsembleState) -> dict[str, Any]:
+    """The state as plain JSON values; :func:`state_from_json` is the inverse.
+
+    The counters are base64 of their bits, eight a byte, bit 0 first: bit b of counter (j, index, c), in two's
+    complement, is bit ``((j * 2^inputs + index) * classes + c) * counter + b``.
+    """
+    octets = state.counters.reshape(-1, 1).view(np.uint8)
+    bits = np.unpackbits(octets, axis=1, count=spec.counter, bitorder="little")
+    packed = np.packbits(bits.reshape(-1), bitorder="little")
+    return {
+        "counters": base64.b64encode(packed.tobytes()).decode(),
+        "dropout_state": format(state.dropout_state, "x"),  # as text: JSON readers' numbers are narrower
+        **{name: getattr(state, name) for name in _COUNTS},
+    }
+
+
+def state_from_json(spec: EnsembleSpec, value: object) -> EnsembleState:
+    """Read :func:`state_to_json` back. Raises :class:`UserError` when anything is not as our own writer writes it."""
+    text, register, *counts = members(value, "the ensemble's state", ("counters", "dropout_state", *_COUNTS))
+    try:
+        packed = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    except (TypeError, ValueError):
+        raise damaged("the ensemble's 'counters'", "base64 text") from None
+    if len(packed) != (spec.parameter_bits + 7) // 8:
+        raise damaged("the ensemble's 'counters'", f"{spec.parameter_bits} bits")
+    if not (isinstance(register, str) and re.fullmatch("[0-9a-f]{1,16}", register) and 0 < int(register, 16) < 1 << 63):
+        raise damaged("the ensemble's 'dropout_state'", "a number of 63 bits, not 0, in hexadecimal")
+    for name, count in zip(_COUNTS, counts, strict=True):
+        if not (is_int(count) and 0 <= count < 1 << 62):
+            raise damaged(f"the ensemble's {name!r}", "a count")
+    bits = np.unpackbits(packed, count=spec.parameter_bits, bitorder="little").reshape(-1, spec.counter)
+    signs = np.repeat(bits[:, -1:], 8 - spec.counter, axis=1)
+    octets = np.packbits(np.concatenate([bits, signs], axis=1), axis=1, bitorder="little")
+    counters = octets.view(np.int8).reshape(spec.counters_shape)
+    return EnsembleState(counters, int(register, 16), *counts)
 
 
 @dataclass(slots=True, eq=False)

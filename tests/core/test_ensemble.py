@@ -11,6 +11,7 @@ import pytest
 
 from rdahw.ensemble import (
     EnsembleSpec,
+    EnsembleState,
     EnsembleTraining,
     Image,
     PlainEnsemble,
@@ -19,6 +20,8 @@ from rdahw.ensemble import (
     make_wiring,
     parse_ensemble,
     shift_images,
+    state_from_json,
+    state_to_json,
 )
 from rdahw.errors import UsageError, UserError
 from rdahw.random import stream, words
@@ -266,6 +269,38 @@ def test_training_goes_on_from_any_point_and_chunks_change_nothing() -> None:
     assert (end.counters == other.counters).all()
     for name in ("dropout_state", "epoch", "position", "examples", "wrong", "updates"):
         assert getattr(end, name) == getattr(other, name)
+
+
+@pytest.mark.parametrize("bits", [2, 5, 8])
+def test_a_state_survives_json(bits: int) -> None:
+    made = spec(counter=bits, tables=3)
+    low, high = made.counter_range
+    counters = np.random.default_rng(0).integers(low, high + 1, made.counters_shape).astype(np.int8)
+    state = EnsembleState(counters, (1 << 63) - 5, 2, 17, 137, 9, 11)
+    value = json.loads(json.dumps(state_to_json(made, state)))
+    back = state_from_json(made, value)
+    assert (back.counters == counters).all()
+    for name in ("dropout_state", "epoch", "position", "examples", "wrong", "updates"):
+        assert getattr(back, name) == getattr(state, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counters": "!"}, "the ensemble's 'counters' is not base64 text"),
+        ({"counters": 3}, "the ensemble's 'counters' is not base64 text"),
+        ({"counters": "AAAA"}, "the ensemble's 'counters' is not 180 bits"),
+        ({"dropout_state": "0"}, "the ensemble's 'dropout_state' is not a number of 63 bits, not 0"),
+        ({"dropout_state": 5}, "the ensemble's 'dropout_state' is not a number"),
+        ({"epoch": True}, "the ensemble's 'epoch' is not a count"),
+        ({"wrong": -1}, "the ensemble's 'wrong' is not a count"),
+        ({"more": 1}, "the ensemble's state is not an object with the keys counters"),
+    ],
+)
+def test_a_damaged_state_is_refused(change: dict[str, Any], message: str) -> None:
+    value = state_to_json(spec(), EnsembleState(np.zeros((5, 4, 3), np.int8), 1))
+    with pytest.raises(UserError, match=message):
+        state_from_json(spec(), {**value, **change})
 
 
 def test_training_learns() -> None:
