@@ -265,7 +265,7 @@ def result_type(primitive: str, operands: Sequence[Bits], attributes: Sequence[A
 def _row(primitive: str) -> Primitive:
     row = PRIMITIVES.get(primitive)
     if row is None:
-        raise UserError(f"there is no primitive {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
+        raise UserError(f"there is no such primitive as {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
     return row
 
 
