@@ -28,7 +28,10 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     """The reverse derivative ``R[f] : A × B → A`` of ``f : A → B``, a circuit again.
 
     A cotangent ``dy`` of each output comes in after the inputs and a cotangent of each input goes out, named with a
-    ``d`` in front. ``wrt`` names the inputs whose cotangents are wanted (default: all).
+    ``d`` in front. ``wrt`` names the inputs whose cotangents are wanted (default: all). To differentiate the result
+    again, start from ``reverse(expand(f))``: the rules of rich primitives are right to first order only.
+
+    Raises :class:`UserError` for a name in ``wrt`` that no input has.
     """
     wanted = _wanted(f, wrt)
     builder = Builder()
