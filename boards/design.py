@@ -24,13 +24,14 @@ class Design:
     link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins: ``rx : In(1)``
         and ``tx : Out(1)``, a UART that is idle high, and, if there are LEDs for them, ``error`` and ``activity``,
         ``Out(1)``.
-    cycles_per_example: of the core, once its pipeline is full.
+    cycles_per_example: from such a core to the clock cycles between two examples when they come as fast as it takes
+        them; where examples differ, of those that take longest.
     """
 
     name: str
     core: Callable[[], Any]
     link: Callable[[int, int], Any]
-    cycles_per_example: Fraction
+    cycles_per_example: Callable[[Any], Fraction]
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
@@ -38,29 +39,45 @@ class Design:
 
 
 def trainer_design(learner: Learner, *, batch: bool = False, stages: int = 1, name: str = "trainer") -> Design:
-    """The trainer of ``learner`` in registers, behind the host link; ``batch`` and ``stages`` as in
-    :class:`rdahw.hdl.trainer.RegisterTrainer`.
+    """The trainer that suits ``learner``, behind the host link; the arguments are those of
+    :func:`rdahw.hdl.trainers.make_trainer`.
     """
-    from rdahw.hdl.trainer import RegisterTrainer
-    from rdahw.kernel import tangent_kernel
 
     def core() -> Any:
-        return RegisterTrainer(learner, batch=batch, stages=stages, access=True)
+        from rdahw.hdl.trainers import make_trainer
 
-    forwards = learner.optimiser == "xor" and tangent_kernel(learner.model.circuit) is not None
-    # Without forwarding, an example waits for the update before it, in the worst case each time.
-    cycles = Fraction(1 if stages == 1 or forwards else 2)
-    return Design(name=name, core=core, link=_linked(core), cycles_per_example=cycles)
+        return make_trainer(learner, batch=batch, stages=stages, access=True)
+
+    return Design(name=name, core=core, link=_linked(core), cycles_per_example=_cycles)
 
 
 def inference_design(learner: Learner, theta: Array, *, name: str = "inference") -> Design:
-    """The model of ``learner`` with the parameters ``theta`` folded in, behind the host link: it predicts only."""
-    from rdahw.hdl.inference import FixedModel
+    """The model of ``learner`` with the parameters ``theta``, (P,) bits, folded in, behind the host link.
+
+    It predicts only.
+    """
 
     def core() -> Any:
+        from rdahw.hdl.inference import FixedModel
+
         return FixedModel(learner, theta)
 
-    return Design(name=name, core=core, link=_linked(core), cycles_per_example=Fraction(1))
+    return Design(name=name, core=core, link=_linked(core), cycles_per_example=_cycles)
+
+
+def _cycles(core: Any) -> Fraction:
+    """The cycles that an example takes in a trainer or a fixed model."""
+    from rdahw.hdl.serial_mask import SerialMaskTrainer
+    from rdahw.hdl.trainer import RegisterTrainer
+    from rdahw.kernel import tangent_kernel
+
+    if isinstance(core, SerialMaskTrainer):
+        return Fraction(2 * core.words + 4)
+    if isinstance(core, RegisterTrainer) and core.stages > 1:
+        learner = core.learner
+        if learner.optimiser != "xor" or tangent_kernel(learner.model.circuit) is None:
+            return Fraction(2)  # each example waits for the update of the one before
+    return Fraction(1)
 
 
 def _linked(core: Callable[[], Any]) -> Callable[[int, int], Any]:

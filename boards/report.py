@@ -48,8 +48,8 @@ class Report:
     core_logic_cells: of the trainer or the circuit alone, with its streams: the core synthesised by itself with every
         port a pin, and packed. Within the whole design its border is lost, as Yosys shares logic across it.
     fmax_mhz: nextpnr's estimate after routing, of the best seed. seeds: all seeds that were tried.
-    cycles_per_example: of the core, once its pipeline is full. examples_per_second: of the core at ``clock_mhz``; a
-        host behind a UART is slower.
+    cycles_per_example: of the core, for the slowest kind of example. examples_per_second: of the core at ``clock_mhz``;
+        a host behind a UART is slower.
     tools: name to version. warnings: what the tools and the margins say; not in the JSON.
     """
 

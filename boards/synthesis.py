@@ -230,7 +230,9 @@ def synthesise(
         synthesis = flow.synthesise(name, _text(plan.files[f"{name}.il"]))
         usage = flow.usage(name, pinned=True)
         check_fit(design.name, board, usage, _boards())
-        core_cells, _ = flow.core(design.core())
+        core = design.core()
+        cycles = design.cycles_per_example(core)
+        core_cells, _ = flow.core(core)
         placed = flow.place_all(name, seeds, pinned=True)
         best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
         routing = next(done for seed, done in placed if seed == best and done is not None)
@@ -248,8 +250,8 @@ def synthesise(
             spram=usage[SPRAM].used if SPRAM in usage else 0,
             fmax_mhz=fmax,
             clock_mhz=clock,
-            cycles_per_example=float(design.cycles_per_example),
-            examples_per_second=examples_per_second(clock, design.cycles_per_example),
+            cycles_per_example=float(cycles),
+            examples_per_second=examples_per_second(clock, cycles),
             pnr_seed=best.seed,
             seeds=tuple(seed for seed, _ in placed),
             tools=_versions(*tools),

@@ -45,5 +45,5 @@ def small_design(delay: int = 16, name: str = "small") -> Design:
         name=name,
         core=lambda: Adder(16),
         link=lambda clock, baud: Shifter(delay),
-        cycles_per_example=Fraction(3, 2),
+        cycles_per_example=lambda core: Fraction(3, 2),
     )

@@ -10,7 +10,8 @@ from amaranth.sim import Simulator
 
 from rdahw import Bits, Learner, make_model, trace
 from rdahw.errors import UserError
-from rdahw.hdl.inference import FixedModel
+from rdahw.hdl.circuit import ROWS
+from rdahw.hdl.inference import DEPTHS, FixedModel
 from rdahw.sim.reference import Reference
 from rdahw.transform import bind
 
@@ -19,39 +20,85 @@ def bits(number: int, width: int) -> list[int]:
     return [number >> at & 1 for at in range(width)]
 
 
-@pytest.mark.parametrize(("spec", "inputs", "outputs"), [("lookup", 4, 3), ("mask", 9, 1)])
-def test_every_input_back_to_back(spec: str, inputs: int, outputs: int) -> None:
+#: By model: inputs, outputs, levels of a stage, and the stages that this makes.
+MODELS = {
+    "a lookup": ("lookup", 4, 3, 9, 1),
+    "a mask": ("mask", 9, 1, 100, 1),
+    "a mask in stages": ("mask", 9, 1, 3, 5),
+    "a mask in many stages": ("mask", 9, 1, 0, 7),
+}
+
+
+@pytest.mark.parametrize("pauses", [False, True], ids=["back to back", "with pauses"])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_input(name: str, pauses: bool) -> None:
+    spec, inputs, outputs, levels, stages = MODELS[name]
     learner = Learner(make_model(spec, inputs, outputs))
     random = np.random.default_rng(3)
     theta = random.integers(0, 2, learner.model.parameter_bits, np.uint8)
+    theta[0] = 1
     xs = np.array([bits(x, inputs) for x in range(1 << inputs)], np.uint8)
     (expected,) = Reference(learner.model.circuit)(theta, xs)
+    design = FixedModel(learner, theta, levels=levels)
+    predictions, right, cycles = [], [], 0
+
+    async def offer(ctx: Any) -> None:
+        for x in range(1 << inputs):
+            while pauses and random.integers(2):
+                await ctx.tick()
+            ctx.set(design.examples.valid, 1)
+            ctx.set(design.examples.payload, {"x": x, "y": 1, "last": 1, "learn": 1})
+            await ctx.tick().until(design.examples.ready)
+            ctx.set(design.examples.valid, 0)
+            ctx.set(design.examples.payload, {"x": 0, "y": 0})
+
+    async def take(ctx: Any) -> None:
+        nonlocal cycles
+        while len(predictions) < 1 << inputs:
+            ready = not pauses or random.integers(2)
+            ctx.set(design.results.ready, int(ready))
+            _, _, valid, prediction, correct = await ctx.tick().sample(
+                design.results.valid, design.results.payload.prediction, design.results.payload.correct
+            )
+            cycles += 1
+            if ready and valid:
+                predictions.append(bits(prediction, outputs))
+                right.append(correct)
+        assert not ctx.get(design.results.valid)
+
+    simulator = Simulator(design)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(offer)
+    simulator.add_testbench(take)
+    simulator.run()
+    np.testing.assert_array_equal(predictions, expected)
+    assert right == [int(row == bits(1, outputs)) for row in predictions]
+    assert design.stages == stages
+    if not pauses:
+        assert cycles == (1 << inputs) + stages
+
+
+def test_the_parameters_can_be_read() -> None:
+    learner = Learner(make_model("mask", 11, 1))
+    theta = np.array([1, 0, 1, 1, 0, 0, 1, 0, 1, 0, 1], np.uint8)
     design = FixedModel(learner, theta)
-    predictions, right = [], []
 
     async def bench(ctx: Any) -> None:
-        ctx.set(design.results.ready, 1)
-        ctx.set(design.examples.valid, 1)
-        for x in range(1 << inputs):
-            ctx.set(design.examples.payload.x, x)
-            ctx.set(design.examples.payload.y, 1)
-            await ctx.tick()
-            assert ctx.get(design.results.valid)
-            predictions.append(bits(ctx.get(design.results.payload.prediction), outputs))
-            right.append(ctx.get(design.results.payload.correct))
         read = []
-        for byte in range(-(-len(theta) // 8)):
+        for byte in range(2):
             ctx.set(design.control.parameter_address, byte)
             await ctx.tick()
             read += bits(ctx.get(design.control.parameter_read), 8)
-        assert read[: len(theta)] == theta.tolist()
+        assert read == [*theta.tolist(), 0, 0, 0, 0, 0]
 
     simulator = Simulator(design)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    np.testing.assert_array_equal(predictions, expected)
-    assert right == [int(row == bits(1, outputs)) for row in predictions]
+
+
+def test_every_primitive_that_hardware_has_a_row_for_has_a_depth() -> None:
+    assert DEPTHS.keys() == ROWS.keys()
 
 
 def test_a_result_waits_until_it_is_taken() -> None:
