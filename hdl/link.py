@@ -1,0 +1,448 @@
+"""The gateware's end of the host link: a stream of bytes in, a stream of bytes out, and a trainer between them.
+
+The protocol is :mod:`rdahw.hdl.protocol`, described in ``docs/host-link.md``. One state machine takes one request after
+the other: it stores the packet while it comes, checks its CRC, then its header, then goes through the payload twice.
+The first pass changes nothing and only finds out whether the request can be done whole; the second does it. So no
+request is ever half applied.
+
+All of it lives in one block of memory: the request (its header and CRC included) in the lower half, the payload of the
+last answer in the upper one, so that it can be sent again, and behind that the device's identity as initial contents.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Mux, ResetInserter, Signal  # type: ignore[import-untyped]
+from amaranth.lib import crc, memory, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.hdl.protocol import (
+    COMMANDS,
+    CRC_BYTES,
+    ERRORS,
+    ESCAPE,
+    FLAG,
+    HEADER_BYTES,
+    IDENTITY,
+    MAX_PAYLOAD,
+    REFUSED,
+    STATE,
+    TOGGLE,
+    VERSION,
+    Layout,
+    fingerprint,
+    join,
+    size,
+)
+from rdahw.hdl.uart import UartReceiver, UartTransmitter
+
+__all__ = ["HostLink", "UartLink"]
+
+#: Bytes of memory: one block RAM of an iCE40.
+_MEMORY = 512
+#: Where the identity is; a report is sent from here on.
+_IDENTITY = _MEMORY // 2
+#: Where the payload of an answer is, or the end of a report: behind the identity, up to the end of the memory.
+_ANSWER = _IDENTITY + size(IDENTITY)
+#: Where a request's sequence number is, the last byte of its header.
+_SEQUENCE = HEADER_BYTES - 1
+#: The longest request, CRC included.
+_MAX_REQUEST = HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES
+
+assert _ANSWER + MAX_PAYLOAD == _MEMORY
+assert _MAX_REQUEST < _IDENTITY
+assert sorted(command.code for command in COMMANDS.values()) == list(range(1, 8))
+
+
+class HostLink(wiring.Component):  # type: ignore[misc]
+    """A trainer behind the host link.
+
+    received: bytes from the host. The link takes one in every cycle, and drops those that come while it works on a
+        request or answers: hosts wait for the answer.
+    sent: bytes to the host.
+    activity: high while a request is worked on or answered. error: high for a cycle when a request is refused.
+
+    ``trainer`` is one of :mod:`rdahw.hdl.trainer` with access; it becomes a submodule.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        self.layout = Layout.of(trainer.learner)
+        super().__init__(
+            {
+                "received": In(stream.Signature(8, always_ready=True)),
+                "sent": Out(stream.Signature(8)),
+                "activity": Out(1),
+                "error": Out(1),
+            }
+        )
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """The values of :data:`rdahw.hdl.protocol.IDENTITY`."""
+        layout = self.layout
+        return {
+            "version": VERSION,
+            "batches": int(self.trainer.batch),
+            "payload": MAX_PAYLOAD,
+            "fingerprint": fingerprint(self.trainer.learner),
+            "parameter_bits": layout.parameter_bits,
+            "input_bits": layout.input_bits,
+            "output_bits": layout.output_bits,
+            "word_bits": layout.word_bits,
+        }
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.trainer = trainer = self.trainer
+        control, layout = trainer.control, self.layout
+
+        command, known = Signal(3), Signal()
+
+        def asks(*names: str) -> Any:
+            """Whether the request is one of these commands."""
+            return command.matches(*(COMMANDS[name].code for name in names))
+
+        # -- memory: ``byte`` is what ``source`` points to, in the same cycle, as the address is given a cycle ahead
+        contents = [0] * _IDENTITY + list(join(IDENTITY, self.identity)) + [0] * MAX_PAYLOAD
+        # No byte is read in the cycle in which it is written, so which of the two comes first need not be made sure.
+        # Yosys takes that word for memories that are read into a register, and makes a block RAM of both.
+        attributes = {"no_rw_check": 1}
+        m.submodules.memory = store = memory.Memory(shape=8, depth=_MEMORY, init=contents, attrs=attributes)
+        read, write = store.read_port(domain="comb"), store.write_port()
+        source = Signal(range(_MEMORY))
+        advance, rewind, replay = Signal(), Signal(), Signal()  # on to the next byte, to the request's, to the answer's
+        byte = Signal(8, reset_less=True)
+        m.d.sync += byte.eq(read.data)
+        fill = Signal(range(_MEMORY))  # where the next byte is written
+        m.d.comb += [read.addr.eq(source + advance), write.addr.eq(fill)]
+        with m.If(rewind):
+            m.d.comb += read.addr.eq(0)
+        with m.If(replay):
+            m.d.comb += read.addr.eq(Mux(asks("open", "status"), _IDENTITY, _ANSWER))
+        m.d.sync += source.eq(read.addr)
+        push, dry = Signal(), Signal()  # write a byte, and on to the next; dry: the first pass, nothing is written
+        m.d.comb += write.en.eq(push & ~dry)
+        m.d.sync += fill.eq(fill + push)
+
+        def put(value: Any) -> None:
+            m.d.comb += [write.data.eq(value), push.eq(1)]
+
+        # -- the state of the link
+        opened = Signal()  # a session is open, its number and its last sequence number are:
+        session = Signal(32)
+        sequence = Signal(8)
+        answered = Signal(8)  # where the last answer ends
+        batch_open = Signal()
+        # -- the request in hand
+        end = Signal(8)  # where its payload ends
+        ours = Signal()  # its session is the open one
+        at_end = Signal()
+        m.d.comb += at_end.eq(source[:8] == end)
+        # -- the answer in hand
+        refusal = Signal(3)  # why it is a refusal, or 0
+        part = Signal(range(max(16, layout.head_bytes)))  # counts within whatever the state machine is at
+
+        check, restart = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal()
+        # Its own ``start`` may come with a byte, which costs a multiplexer a bit; here it never does.
+        m.submodules.crc = ResetInserter(restart)(check)
+        escaping = Signal()  # the byte before was ESCAPE
+
+        # -- trainer
+        example = Signal(layout.head_bytes * 8)
+        offered, result = trainer.examples, trainer.results
+        m.d.comb += [
+            offered.payload.learn.eq(asks("train")),
+            offered.payload.last.eq(example[0] & offered.payload.learn),
+            offered.payload.y.eq(example[1 : 1 + layout.output_bits]),
+            offered.payload.x.eq(example[1 + layout.output_bits :]),
+        ]
+        address = Signal(8 * -(-layout.parameter_bytes.bit_length() // 8))  # also of the byte behind the last
+        beyond = Signal()
+        m.d.comb += [
+            control.parameter_address.eq(address),
+            control.parameter_write.eq(byte),
+            beyond.eq(address >= layout.parameter_bytes),
+        ]
+
+        # -- results and counts as bytes
+        result_bits = Cat(result.payload.prediction, result.payload.correct)
+        result_bytes = Array([result_bits[i * 8 : i * 8 + 8] for i in range(layout.result_bytes)])
+        live = {"batch_open": batch_open, "example_count": control.example_count, "error_count": control.error_count}
+        state_bytes = Array([live[f.name][i * 8 : i * 8 + 8] for f in STATE for i in range(f.bytes)])
+
+        # -- stuffing: ``outgoing`` is sent, with ESCAPE before it if need be; ``flag``: it is a flag, and sent as it is
+        outgoing, waiting, flag = Signal(8), Signal(), Signal()
+        special = Signal()
+        m.d.comb += [
+            special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag),
+            self.sent.valid.eq(waiting),
+            self.sent.payload.eq(outgoing ^ Mux(escaping, TOGGLE, 0)),
+        ]
+        with m.If(flag):
+            m.d.comb += self.sent.payload.eq(FLAG)
+        with m.Elif(special & ~escaping):
+            m.d.comb += self.sent.payload.eq(ESCAPE)
+        with m.If(waiting & self.sent.ready):
+            m.d.sync += waiting.eq(special & ~escaping)
+            with m.If(special):
+                m.d.sync += escaping.eq(~escaping)
+
+        def send(value: Any) -> None:
+            """Put a byte in line, when none waits there."""
+            m.d.sync += [outgoing.eq(value), flag.eq(0), waiting.eq(1)]
+
+        def send_flag() -> None:
+            m.d.sync += [flag.eq(1), waiting.eq(1)]
+
+        def refuse(error: str) -> None:
+            """Answer with an error; nothing was changed."""
+            m.d.comb += self.error.eq(1)
+            m.d.sync += refusal.eq(ERRORS[error].code & ~REFUSED)
+            m.next = "ANSWER"
+
+        def finish() -> None:
+            """The end of a pass."""
+            m.next = "REWIND"
+            with m.If(~dry):
+                m.d.sync += answered.eq(fill)
+                m.next = "ANSWER"
+
+        with m.FSM() as machine:
+            # -- receiving
+            arrived = self.received.payload
+            with m.State("HUNT"):  # for the flag before a frame
+                m.d.sync += [fill.eq(0), dry.eq(0), escaping.eq(0)]
+                m.d.comb += restart.eq(1)
+                with m.If(self.received.valid & (arrived == FLAG)):
+                    m.next = "RECEIVE"
+
+            with m.State("RECEIVE"):
+                m.d.comb += [check.data.eq(arrived ^ Mux(escaping, TOGGLE, 0)), rewind.eq(1)]
+                m.d.sync += [end.eq(fill - CRC_BYTES), part.eq(0), ours.eq(opened)]
+                with m.If(self.received.valid):
+                    m.d.sync += escaping.eq(arrived == ESCAPE)
+                    with m.If(arrived == FLAG):
+                        with m.If(fill == 0):
+                            pass  # the end of a frame was lost, or this is one
+                        with m.Elif(check.match_detected & (fill >= HEADER_BYTES + CRC_BYTES)):
+                            m.next = "HEADER"
+                        with m.Else():
+                            refuse("damaged")
+                    with m.Elif(arrived != ESCAPE):
+                        put(check.data)
+                        m.d.comb += check.valid.eq(1)
+                        with m.If(fill == _MAX_REQUEST):
+                            refuse("damaged")
+
+            # -- whether the packet is new: ``source`` goes over the header
+            header_end = source[:3] == _SEQUENCE
+
+            with m.State("HEADER"):
+                m.d.comb += advance.eq(1)
+                with m.If(source[:3] == 0):
+                    m.d.sync += [command.eq(byte), known.eq((byte != 0) & (byte[3:] == 0))]
+                with m.Else():
+                    m.d.sync += session.eq(session.rotate_right(8))
+                    with m.If(byte != session[:8]):
+                        m.d.sync += ours.eq(0)
+                with m.If(source[:3] == _SEQUENCE - 1):
+                    m.next = "JUDGE"
+
+            with m.State("JUDGE"):
+                step = Signal(8)
+                m.d.comb += step.eq(byte - sequence)
+                m.d.sync += [dry.eq(1), refusal.eq(0)]
+                with m.If(ours):
+                    m.d.comb += advance.eq(1)
+                    with m.If(step == 0):  # a repeated packet
+                        m.next = "ANSWER"
+                    with m.Elif((step != 1) | (known & asks("open"))):
+                        refuse("wrong_sequence")
+                    with m.Else():
+                        m.next = "BEGIN"
+                with m.Elif(known & asks("open")):
+                    m.d.comb += rewind.eq(1)
+                    m.next = "ADOPT"
+                with m.Else():
+                    refuse("wrong_session")
+
+            with m.State("ADOPT"):
+                m.d.comb += advance.eq(1)
+                m.d.sync += opened.eq(1)
+                with m.If(header_end):
+                    m.next = "REWIND"
+                with m.Else():  # the code goes through as well
+                    m.d.sync += session.eq(Cat(session[8:], byte))
+
+            # -- between the passes: now the request will be executed
+            with m.State("REWIND"):
+                m.d.comb += rewind.eq(1)
+                m.next = "NUMBER"
+
+            with m.State("NUMBER"):
+                m.d.comb += advance.eq(1)
+                m.d.sync += [sequence.eq(byte), dry.eq(0)]
+                with m.If(header_end):
+                    m.next = "BEGIN"
+
+            # -- a pass over the payload: ``source`` goes over it, and ``fill`` over the answer
+            with m.State("BEGIN"):
+                m.d.sync += [part.eq(0), fill.eq(_ANSWER)]
+                with m.Switch(command):
+                    with m.Case(COMMANDS["open"].code, COMMANDS["status"].code):
+                        m.next = "STATE"
+                    with m.Case(COMMANDS["train"].code, COMMANDS["predict"].code):
+                        m.next = "LOAD"
+                    with m.Case(COMMANDS["read"].code, COMMANDS["write"].code):
+                        m.next = "ADDRESS"
+                    with m.Case(COMMANDS["clear"].code):
+                        m.next = "CLEAR"
+                with m.If(~known):
+                    refuse("unknown_command")
+
+            with m.State("STATE"):
+                with m.If(part == size(STATE)):
+                    finish()
+                with m.Else():
+                    put(state_bytes[part])
+                    m.d.sync += part.eq(part + 1)
+
+            with m.State("LOAD"):
+                with m.If(at_end):
+                    finish()
+                    with m.If(part != 0):
+                        refuse("wrong_length")
+                with m.Else():
+                    m.d.comb += advance.eq(1)
+                    m.d.sync += [example.eq(Cat(example[8:], byte)), part.eq(part + 1)]
+                    with m.If(part == layout.head_bytes - 1):
+                        m.d.sync += part.eq(0)
+                        with m.If(~dry):
+                            m.next = "OFFER"
+
+            with m.State("OFFER"):
+                m.d.comb += offered.valid.eq(1)
+                with m.If(offered.ready):
+                    with m.If(offered.payload.learn):
+                        m.d.sync += batch_open.eq(~offered.payload.last & self.trainer.batch)
+                    m.next = "RESULT"
+
+            with m.State("RESULT"), m.If(result.valid):
+                put(result_bytes[part])
+                m.d.sync += part.eq(part + 1)
+                with m.If(part == layout.result_bytes - 1):
+                    m.d.comb += result.ready.eq(1)
+                    m.d.sync += part.eq(0)
+                    m.next = "LOAD"
+
+            with m.State("ADDRESS"):
+                m.d.comb += advance.eq(1)
+                m.d.sync += part.eq(part + 1)
+                with m.If(part < len(address) // 8):
+                    m.d.sync += address.eq(Cat(address[8:], byte))
+                with m.If(at_end):
+                    refuse("wrong_length")
+                with m.Elif((part >= len(address) // 8) & (byte != 0)):
+                    refuse("wrong_address")
+                with m.Elif(part == 3):
+                    m.next = "WRITE"
+                    with m.If(asks("read")):
+                        m.next = "READ"
+
+            with m.State("WRITE"):
+                with m.If(at_end):
+                    finish()
+                with m.Elif(beyond):
+                    refuse("wrong_address")
+                with m.Else():
+                    m.d.comb += control.parameter_write_enable.eq(~dry)
+                    with m.If(control.ready | dry):
+                        m.d.comb += advance.eq(1)
+                        m.d.sync += address.eq(address + 1)
+
+            with m.State("CLEAR"):
+                m.d.comb += control.clear.eq(~dry)
+                with m.If(control.ready | dry):
+                    m.d.sync += batch_open.eq(0)
+                    finish()
+
+            with m.State("READ"):  # ``byte`` stays at the count
+                with m.If(control.ready):
+                    m.next = "READ BYTE"
+                with m.If(at_end):
+                    refuse("wrong_length")
+                with m.Elif(fill[:8] == (byte + _ANSWER)[:8]):
+                    finish()
+                with m.Elif(beyond):
+                    refuse("wrong_address")
+                with m.Elif(~fill[8]):  # beyond the end of the memory
+                    refuse("wrong_length")
+
+            with m.State("READ BYTE"):
+                put(control.parameter_read)
+                m.d.sync += address.eq(address + 1)
+                m.next = "READ"
+
+            # -- answering
+            with m.State("ANSWER"):
+                m.d.comb += [restart.eq(1), rewind.eq(1)]
+                m.d.sync += [escaping.eq(0), part.eq(0)]
+                send_flag()
+                m.next = "ANSWER HEADER"
+
+            with m.State("ANSWER HEADER"):  # that of the request
+                m.d.comb += check.data.eq(byte)
+                with m.If((source[:3] == 0) & (refusal != 0)):
+                    m.d.comb += check.data.eq(REFUSED | refusal)
+                with m.If(~waiting):
+                    send(check.data)
+                    m.d.comb += [check.valid.eq(1), advance.eq(1)]
+                    with m.If(header_end):
+                        m.d.comb += replay.eq(1)
+                        m.next = "ANSWER PAYLOAD"
+
+            with m.State("ANSWER PAYLOAD"):
+                m.d.comb += check.data.eq(byte)
+                with m.If((refusal != 0) | (source[:8] == answered)):
+                    m.next = "ANSWER CRC"
+                with m.Elif(~waiting):
+                    send(byte)
+                    m.d.comb += [check.valid.eq(1), advance.eq(1)]
+
+            with m.State("ANSWER CRC"), m.If(~waiting):
+                send(check.crc.word_select(part[:2], 8))
+                m.d.sync += part.eq(part + 1)
+                with m.If(part == CRC_BYTES):
+                    send_flag()
+                    m.next = "HUNT"
+        m.d.comb += self.activity.eq(~(machine.ongoing("HUNT") | machine.ongoing("RECEIVE")))
+        return m
+
+
+class UartLink(wiring.Component):  # type: ignore[misc]
+    """A trainer behind the host link on a UART, ``divisor`` clock cycles a bit: the lines ``rx`` and ``tx``, idle high.
+
+    activity, error: those of :class:`HostLink`.
+    """
+
+    def __init__(self, trainer: Any, divisor: int) -> None:
+        self.divisor = divisor
+        self.link = HostLink(trainer)
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "activity": Out(1), "error": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.link = link = self.link
+        m.submodules.receiver = receiver = UartReceiver(self.divisor)
+        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
+        wiring.connect(m, receiver.bytes, link.received)
+        wiring.connect(m, link.sent, transmitter.bytes)
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            self.tx.eq(transmitter.tx),
+            self.activity.eq(link.activity),
+            self.error.eq(link.error),
+        ]
+        return m
