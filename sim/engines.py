@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
+from rdahw.errors import UsageError, nearest
 from rdahw.learner import Learner
 from rdahw.primitives import PRIMITIVES, Array
 from rdahw.sim.reference import Reference
+from rdahw.training import Engine
 
-__all__ = ["ReferenceEngine"]
+__all__ = ["ENGINES", "ReferenceEngine", "make_engine"]
 
 #: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
 _PART = 1 << 24
@@ -58,3 +62,23 @@ class ReferenceEngine:
 def _for_each(bits: Array, x: Array) -> Array:
     """``bits`` as (examples, wires), also where they do not depend on the example."""
     return np.broadcast_to(bits, (len(x), bits.shape[-1]))
+
+
+def _packed(learner: Learner) -> Engine:
+    from rdahw.sim.packed_engine import PackedEngine
+
+    return PackedEngine(learner)
+
+
+#: The engines by name; each module is loaded when its engine is asked for.
+ENGINES: Mapping[str, Callable[[Learner], Engine]] = {"reference": ReferenceEngine, "packed": _packed}
+
+
+def make_engine(name: str, learner: Learner) -> Engine:
+    """The engine of that name for ``learner``; raises :class:`UsageError` for an unknown one.
+
+    The first use of a compiled engine takes seconds; see :func:`rdahw.sim.jit.on_compile`.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"engine {name!r} is unknown; {nearest(name, ENGINES)}")
+    return ENGINES[name](learner)

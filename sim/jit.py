@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import event
+from numba.core import event, types
+from numba.extending import intrinsic
 
-__all__ = ["compiled", "on_compile"]
+__all__ = ["compiled", "inner", "instruction", "on_compile", "popcount"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def compiled(*types: Any) -> Callable[[_F], _F]:
-    """Compile a function of arguments of these types, when its module is loaded; without types, when it is first called.
+    """Compile a function of arguments of these types when its module is loaded; without types, when it is first called.
 
     Kernels let go of Python's lock, so that they run side by side in threads, and trust their callers' indices.
     """
@@ -27,20 +28,42 @@ def compiled(*types: Any) -> Callable[[_F], _F]:
     return compile_function
 
 
+def inner(function: _F) -> _F:
+    """Compile a function for the use of kernels in the same file, as numba's cache looks at no other file."""
+    return cast(_F, numba.njit(error_model="numpy")(function))
+
+
+def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """numba's ``intrinsic``: a function for kernels that is given as LLVM's instructions."""
+    return cast(Callable[..., Any], intrinsic(function))
+
+
 @contextmanager
 def on_compile(report: Callable[[str], None]) -> Iterator[None]:
-    """While the context lasts, ``report(name)`` is called as numba begins to compile the function of that name.
+    """While the context lasts, ``report(name)`` is called as numba begins to compile a function of this package.
 
     A function that is loaded from the cache of an earlier run is not reported. Compiling takes seconds, so a program
     should say that it does.
     """
 
-    class Listener(event.Listener):  # type: ignore[misc]
+    class Listener(event.Listener):
         def on_start(self, event: Any) -> None:
-            report(event.data["dispatcher"].py_func.__name__)
+            function = event.data["dispatcher"].py_func
+            if function.__module__.startswith("rdahw."):  # and not numba's own helpers
+                report(function.__name__)
 
         def on_end(self, event: Any) -> None:
             pass
 
     with event.install_listener("numba:compile", Listener()):
         yield
+
+
+@instruction
+def popcount(typing_context: Any, word: Any) -> Any:
+    """How many bits of a word are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate

@@ -2,9 +2,9 @@
 
 Its memory is *slots* of :data:`BLOCK` words, one a live bit of the circuit. An instruction reads up to three slots and
 writes one; a *run* is a kind of instruction and how many of it follow, so that the loop inside a run has no branch but
-its own. A slot is a whole number of the widest vectors that processors have, and all loads of an instruction come before
-its store, so LLVM makes vector instructions of whatever width the processor has. With AVX-512 a gate of three inputs is
-one or two ``vpternlog``.
+its own. A slot is a whole number of the widest vectors that processors have, and all loads of an instruction come
+before its store, so LLVM makes vector instructions of whatever width the processor has. With AVX-512 a gate of three
+inputs is one or two ``vpternlog``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
-from numba.extending import intrinsic
 
-from rdahw.sim.jit import compiled
+from rdahw.sim.jit import compiled, instruction
 from rdahw.sim.lut_program import KINDS
 
 __all__ = ["BLOCK", "run_blocks"]
@@ -74,9 +73,9 @@ def _emit(builder: Any, term: Any, inputs: list[Any]) -> Any:
     return _OPERATIONS[name](builder, *(_emit(builder, t, inputs) for t in terms))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@instruction
 def _run(typing_context: Any, kind: Any, code: Any, count: Any, memory: Any) -> Any:
-    """``_run(kind, code, count, memory)``: ``count`` (at least 1) instructions of ``kind`` from the address ``code``."""
+    """``_run(kind, code, count, memory)``: ``count`` (at least 1) instructions of a kind from the address ``code``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number, code_address, count, memory_address = arguments
@@ -121,7 +120,7 @@ def _run(typing_context: Any, kind: Any, code: Any, count: Any, memory: Any) -> 
     return types.void(types.int64, types.int64, types.int64, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@instruction
 def _copy_line(typing_context: Any, target: Any, source: Any) -> Any:
     """``_copy_line(target, source)``: one vector from the address ``source`` to the address ``target``."""
 
@@ -133,7 +132,7 @@ def _copy_line(typing_context: Any, target: Any, source: Any) -> Any:
     return types.void(types.int64, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@instruction
 def _word_at(typing_context: Any, address: Any) -> Any:
     """``_word_at(address)``: the word there."""
 
@@ -143,7 +142,7 @@ def _word_at(typing_context: Any, address: Any) -> Any:
     return types.uint64(types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@instruction
 def _set_word_at(typing_context: Any, address: Any, value: Any) -> Any:
     """``_set_word_at(address, value)``: the word there becomes ``value``."""
 
@@ -155,12 +154,19 @@ def _set_word_at(typing_context: Any, address: Any, value: Any) -> Any:
 
 
 @compiled(
-    nb.int32[:, ::1], nb.uint32[:, ::1], nb.int64[:, ::1], nb.int64[:, ::1], nb.uint64[::1], nb.int64, nb.int64, nb.int64
+    nb.int32[:, ::1],
+    nb.uint32[:, ::1],
+    nb.int64[:, ::1],
+    nb.int64[:, ::1],
+    nb.uint64[::1],
+    nb.int64,
+    nb.int64,
+    nb.int64,
 )
 def run_blocks(
     runs: Any, code: Any, sources: Any, targets: Any, memory: Any, start: int, stop: int, words: int
 ) -> None:
-    """Run a program on words ``start`` to ``stop`` of ``words``, block by block (``start`` a multiple of :data:`BLOCK`).
+    """Run a program on words ``start`` to ``stop`` of ``words``, by blocks (``start`` is a multiple of :data:`BLOCK`).
 
     sources: (L, 3), for each input bit the address of its first word, 1 if a word belongs to each 64 examples (0: one
     word for all), and its slot. targets: (S, 2), for each output bit the address of its first word and its slot.

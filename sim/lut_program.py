@@ -105,9 +105,9 @@ def schedule(net: Netlist) -> LutProgram:
     kinds, operands = [], []
     for table, *inputs in net.gates:
         given = [i for i in inputs if i]
-        canonical, order = _canonical(table, len(given))
+        canonical, permutation = _canonical(table, len(given))
         kinds.append(canonical)
-        operands.append([given[i] for i in order])
+        operands.append([given[i] for i in permutation])
     order = _order(net, kinds)
 
     last = [-1] * (first + len(net.gates))  # the time of the last instruction that reads a node

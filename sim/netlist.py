@@ -1,8 +1,8 @@
 """Circuits as netlists of single bits, for machines that evaluate a lookup table of up to three inputs at a time.
 
-A *node* is a number: 0 and 1 are the constants, then the bits of the circuit's inputs in order, then gates in topological
-order. A *gate* is a truth table of 8 bits and three nodes ``(table, a, b, c)``: its value is bit ``a + 2b + 4c`` of the
-table. One that ignores c (or b and c) has 0 there.
+A *node* is a number: 0 and 1 are the constants, then the bits of the circuit's inputs in order, then gates in
+topological order. A *gate* is a truth table of 8 bits and three nodes ``(table, a, b, c)``: its value is bit
+``a + 2b + 4c`` of the table. One that ignores c (or b and c) has 0 there.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class _Builder:
         return self.gate(XOR3, a, b, c), self.gate(MAJORITY, a, b, c)
 
 
-# -- one row a primitive: (builder, *operands as lists of nodes, *attributes) -> list of nodes ---------------------------
+# -- one row a primitive: (builder, *operands as lists of nodes, *attributes) -> list of nodes -------------------------
 
 
 def _decode(net: _Builder, address: Bits) -> Bits:

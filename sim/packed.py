@@ -1,8 +1,8 @@
 """The packed engine's circuits: any circuit on 64 examples a word, the same bits as the reference interpreter.
 
 A circuit is lowered to gates of up to three inputs (:mod:`rdahw.sim.netlist`), scheduled
-(:mod:`rdahw.sim.lut_program`), and run by one compiled machine for all circuits (:mod:`rdahw.sim.lut_kernels`), block by
-block of examples, so that a new circuit costs milliseconds and no compiler.
+(:mod:`rdahw.sim.lut_program`), and run by one compiled machine for all circuits (:mod:`rdahw.sim.lut_kernels`), block
+by block of examples, so that a new circuit costs milliseconds and no compiler.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rdahw.primitives import Array
 from rdahw.sim.lut_program import schedule
 from rdahw.sim.netlist import lower
 from rdahw.sim.packing import Words, pack_examples, unpack_examples, words_for
+from rdahw.sim.reference import example_arrays
 
 __all__ = ["Packed", "thread_count"]
 
@@ -55,8 +56,7 @@ class Packed:
         return self._program.gates
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
-        arrays = self._checked(inputs)
-        shape = np.broadcast_shapes(*(a.shape[:-1] for a in arrays)) if arrays else ()
+        arrays, shape = example_arrays(self.circuit, inputs)
         examples = math.prod(shape)
         packed = []
         for array in arrays:
@@ -67,20 +67,6 @@ class Packed:
                 packed.append(pack_examples(np.broadcast_to(array, (*shape, width)).reshape(examples, width)))
         outputs = self.run(*packed, words=words_for(examples))
         return tuple(unpack_examples(out, examples).reshape(*shape, len(out)) for out in outputs)
-
-    def _checked(self, inputs: Sequence[Array]) -> list[Array]:
-        ports = self.circuit.inputs
-        if len(inputs) != len(ports):
-            raise UserError(f"{len(inputs)} arrays were given to a circuit of {len(ports)} inputs; expected one each")
-        arrays = []
-        for (name, type_), value in zip(ports, inputs, strict=True):
-            array = np.asarray(value, dtype=np.uint8)
-            if not array.ndim or array.shape[-1] != type_.width:
-                raise UserError(
-                    f"input {name!r} was given an array of shape {array.shape}; expected {type_.width} on the last axis"
-                )
-            arrays.append(array)
-        return arrays
 
     def run(self, *inputs: Words, words: int | None = None) -> tuple[Words, ...]:
         """The outputs, packed by examples (:mod:`rdahw.sim.packing`), on inputs that are.
@@ -104,7 +90,7 @@ class Packed:
         program = self._program
         rows = np.concatenate([np.empty(0, np.int64), *map(_row_addresses, outputs)])
         for bit, value in program.constants:
-            _row(outputs, bit)[:] = np.uint64(0) - np.uint64(value)
+            _row(outputs, bit)[:] = ~np.uint64(0) if value else np.uint64(0)
         targets = np.stack([rows[program.stores[:, 0]], program.stores[:, 1]], axis=1)
         rows = np.concatenate([np.empty(0, np.int64), *map(_row_addresses, inputs)])
         each = np.concatenate([np.empty(0, np.int64), *(np.full(len(a), a.shape[1] > 1, np.int64) for a in inputs)])
@@ -143,7 +129,8 @@ def _row(arrays: Sequence[Words], row: int) -> Words:
     """Row ``row`` of the arrays one below the other."""
     for array in arrays:
         if row < len(array):
-            return array[row]
+            found: Words = array[row]
+            return found
         row -= len(array)
     raise AssertionError("a row of no output")
 
@@ -152,4 +139,5 @@ def _aligned(words: int) -> Words:
     """Memory that begins with a cache line."""
     memory = np.zeros(words + 8, np.uint64)
     first = -memory.ctypes.data % 64 // 8
-    return memory[first : first + words]
+    aligned: Words = memory[first : first + words]
+    return aligned

@@ -1,7 +1,7 @@
 """Bits in words of 64, in the two ways that the engines use.
 
-**Packed by examples**, (wires, words) uint64: bit ``e % 64`` of ``packed[w, e // 64]`` is wire w of example e. A circuit
-is evaluated on 64 examples at a time. The bits after the last example may be anything.
+**Packed by examples**, (wires, words) uint64: bit ``e % 64`` of ``packed[w, e // 64]`` is wire w of example e. A
+circuit is evaluated on 64 examples at a time. The bits after the last example may be anything.
 
 **Packed by wires**, (examples, words) uint64: bit ``w % 64`` of ``packed[e, w // 64]`` is wire w of example e. One
 example is a few words. The bits after the last wire are zero.

@@ -1,4 +1,8 @@
-"""The compiled part of :mod:`rdahw.sim.packing`."""
+"""The compiled part of :mod:`rdahw.sim.packing`.
+
+Here and in the other kernels arrays are copied by loops: numba takes seconds to compile the checks of an assignment
+to a slice.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +25,14 @@ def pack(bits: Any, packed: Any) -> None:
     examples, wires = bits.shape
     columns = np.empty(wires, np.uint64)
     for word in range(packed.shape[1]):
-        columns[:] = 0
+        for i in range(wires):
+            columns[i] = 0
         for e in range(min(64, examples - 64 * word)):
             row, place = bits[64 * word + e], np.uint64(e)
             for i in range(wires):  # over the wires, since so the bits lie and vectors of them can be shifted
                 columns[i] |= np.uint64(row[i]) << place
-        packed[:, word] = columns
+        for i in range(wires):
+            packed[i, word] = columns[i]
 
 
 @compiled(_READ_WORDS, nb.uint8[:, ::1])
@@ -35,7 +41,8 @@ def unpack(packed: Any, bits: Any) -> None:
     examples, wires = bits.shape
     columns = np.empty(wires, np.uint64)
     for word in range(-(-examples // 64)):
-        columns[:] = packed[:, word]
+        for i in range(wires):
+            columns[i] = packed[i, word]
         for e in range(min(64, examples - 64 * word)):
             row, place = bits[64 * word + e], np.uint64(e)
             for i in range(wires):

@@ -5,7 +5,7 @@ Slow and plain; it is the definition of what a circuit means, and every faster e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from rdahw.errors import UserError
 from rdahw.primitives import PRIMITIVES, Array
 from rdahw.transform import expand
 
-__all__ = ["Reference", "run"]
+__all__ = ["Reference", "example_arrays", "run"]
 
 #: What this back end has rows for: the meanings in the table of primitives.
 ROWS = {name: row.meaning for name, row in PRIMITIVES.items() if row.meaning is not None}
@@ -43,24 +43,36 @@ class Reference:
         self._outputs = tuple(wire for _, wire in lowered.outputs)
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
-        expected = self.circuit.inputs
-        if len(inputs) != len(expected):
-            raise UserError(
-                f"{len(inputs)} arrays were given to a circuit of {len(expected)} inputs; expected one each"
-            )
-        wires: list[Any] = []
-        for (name, type_), value in zip(expected, inputs, strict=True):
-            array = np.asarray(value, dtype=np.uint8)
-            if not array.ndim or array.shape[-1] != type_.width:
-                raise UserError(
-                    f"input {name!r} was given an array of shape {array.shape}; expected {type_.width} on the last axis"
-                )
-            wires.append(array)
+        wires: list[Any] = list(example_arrays(self.circuit, inputs)[0])
         for meaning, operands, attributes, done in self._steps:
             wires.append(meaning(*[wires[i] for i in operands], *attributes))
             for i in done:
                 wires[i] = None
         return tuple(wires[i] for i in self._outputs)
+
+
+def example_arrays(circuit: Circuit, inputs: Sequence[Array]) -> tuple[list[Array], tuple[int, ...]]:
+    """The inputs as arrays of uint8 that fit the circuit, and the axes of examples that they broadcast to.
+
+    Raises :class:`UserError` for too few or too many inputs and for a wrong width.
+    """
+    expected = circuit.inputs
+    if len(inputs) != len(expected):
+        raise UserError(f"{len(inputs)} arrays were given to a circuit of {len(expected)} inputs; expected one each")
+    arrays = []
+    for (name, type_), value in zip(expected, inputs, strict=True):
+        array = np.asarray(value, dtype=np.uint8)
+        if not array.ndim or array.shape[-1] != type_.width:
+            raise UserError(
+                f"input {name!r} was given an array of shape {array.shape}; expected {type_.width} on the last axis"
+            )
+        arrays.append(array)
+    try:
+        shape = np.broadcast_shapes(*(array.shape[:-1] for array in arrays))
+    except ValueError:
+        shapes = ", ".join(str(array.shape[:-1]) for array in arrays)
+        raise UserError(f"the inputs have examples of shapes {shapes}; expected shapes that broadcast") from None
+    return arrays, shape
 
 
 def run(circuit: Circuit, *inputs: Array) -> tuple[Array, ...]:

@@ -1,0 +1,226 @@
+"""The packed engine's learners: updates one after the other at millions a second, large batches 64 examples a word.
+
+Three ways lead to the same bits. The built-in models have kernels of their own (:mod:`rdahw.sim.model_kernels`). Any
+other learner runs on whole wires, one example at a time (:mod:`rdahw.sim.word_kernels`), and for a batch of many
+examples on :class:`rdahw.sim.packed.Packed` circuits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.learner import Learner
+from rdahw.models import lookup_model, mask_model
+from rdahw.primitives import Array
+from rdahw.sim.packed import Packed, thread_count
+from rdahw.sim.packing import Words, pack_examples, pack_wires, unpack_examples, unpack_wires, words_for
+from rdahw.training import Examples
+
+__all__ = ["PackedEngine", "PackedExamples"]
+
+Numbers = NDArray[np.int64]
+
+#: From how many examples on a batch is worth a packed circuit.
+_MANY = 64
+#: Learners whose wires have more bits than this are not lowered to gates.
+_MOST_BITS = 1 << 19
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedExamples:
+    """Examples made ready by :meth:`PackedEngine.prepare`: unpacked, and packed by wires."""
+
+    examples: Examples
+    x: Words
+    y: Words
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kernels:
+    """How a learner is run example by example.
+
+    train: ``(theta, x, y, rows, ends, until_change, wrong, done)``, as :func:`rdahw.sim.word_kernels.train_words` says.
+    predict: ``(theta, x, outputs)``. All packed by wires.
+    general: they follow the circuits, so that packed circuits are faster on many examples.
+    """
+
+    train: Callable[..., None]
+    predict: Callable[..., None]
+    general: bool = False
+
+
+def _kernels(learner: Learner) -> _Kernels:
+    if (learner.error, learner.optimiser) == ("xor", "xor"):
+        for recognise in (_lookup_kernels, _mask_kernels):
+            if found := recognise(learner):
+                return found
+    return _general_kernels(learner)
+
+
+def _lookup_kernels(learner: Learner) -> _Kernels | None:
+    from rdahw.sim.model_kernels import predict_lookup, train_lookup
+
+    model = learner.model
+    sizes = model.input_bits, model.output_bits
+    if model.parameter_bits != model.output_bits << model.input_bits or model.circuit != lookup_model(*sizes):
+        return None
+    return _Kernels(
+        lambda *arguments: train_lookup(*sizes, *arguments), lambda *arguments: predict_lookup(*sizes, *arguments)
+    )
+
+
+def _mask_kernels(learner: Learner) -> _Kernels | None:
+    from rdahw.sim.model_kernels import predict_mask, train_mask
+
+    model = learner.model
+    blocks = [a.attributes[0].name for a in model.circuit.assignments if a.primitive == "custom"]
+    numbers = re.search(r"k = (\d+)", blocks[0]) if blocks else None
+    # The name only says which circuit to compare with.
+    if not numbers or model.circuit != mask_model(model.input_bits, int(numbers[1])):
+        return None
+    sizes = model.input_bits, int(numbers[1])
+    return _Kernels(
+        lambda *arguments: train_mask(*sizes, *arguments), lambda *arguments: predict_mask(*sizes, *arguments)
+    )
+
+
+def _general_kernels(learner: Learner) -> _Kernels:
+    from rdahw.sim.word_kernels import run_words, train_words
+    from rdahw.sim.word_program import WordProgram
+
+    def machine(program: WordProgram) -> tuple[Any, ...]:
+        places = np.array([place.at for place in (*program.inputs, *program.outputs)], np.int64)
+        return program.code, program.pool, program.memory, places
+
+    steps = (*machine(WordProgram.of(learner.request)), *machine(WordProgram.of(learner.update)))
+    model = WordProgram.of(learner.model.circuit)
+    places = model.output_words
+
+    def predict(theta: Words, x: Words, outputs: Words) -> None:
+        model.memory[: len(theta)] = theta
+        run_words(model.code, model.pool, model.memory, len(theta), x, places, outputs)
+
+    return _Kernels(lambda *arguments: train_words(*steps, *arguments), predict, general=True)
+
+
+class PackedEngine:
+    """A learner run on packed words, with the bits of :class:`rdahw.sim.engines.ReferenceEngine`.
+
+    ``threads`` (``None``: all cores) are for batches and predictions of many examples. An engine is for one thread of
+    the caller's.
+    """
+
+    name = "packed"
+
+    def __init__(self, learner: Learner, *, threads: int | None = 1) -> None:
+        self.learner = learner
+        self.threads = thread_count(threads)
+        self._kernels = _kernels(learner)
+        self._theta: Words = np.zeros(words_for(learner.model.parameter_bits), np.uint64)
+        bits = sum(t.width for circuit in (learner.request, learner.update) for t in circuit.types)
+        self._may_pack = self._kernels.general and bits <= _MOST_BITS
+
+    @property
+    def parameters(self) -> Array:
+        """A copy of the parameters, (P,)."""
+        return unpack_wires(self._theta, self.learner.model.parameter_bits)
+
+    @parameters.setter
+    def parameters(self, value: Array) -> None:
+        self._theta = pack_wires(np.asarray(value, np.uint8))
+
+    def train(self, x: Array, y: Array) -> Array:
+        """Apply one batch, and give the outputs (N, B) before the update."""
+        outputs = self.predict(x)
+        n = np.array([len(x)], np.int64)
+        self.train_many(self.prepare(Examples(x, y)), np.arange(len(x), dtype=np.int64), n)
+        return outputs
+
+    def predict(self, x: Array) -> Array:
+        """The outputs (N, B) at the present parameters."""
+        if self._packs(len(x)):
+            (packed,) = self._model.run(self._shared_theta(), pack_examples(x), words=words_for(len(x)))
+            return unpack_examples(packed, len(x))
+        return unpack_wires(self._predict_words(pack_wires(x)), self.learner.model.output_bits)
+
+    # -- many updates at once: rdahw.training.BulkEngine ---------------------------------------------------------------
+
+    def prepare(self, examples: Examples) -> PackedExamples:
+        """The examples as :meth:`train_many` and :meth:`count_correct` take them."""
+        return PackedExamples(examples, pack_wires(examples.x), pack_wires(examples.y))
+
+    def train_many(
+        self, examples: PackedExamples, rows: Numbers, ends: Numbers, *, until_change: bool = False
+    ) -> Numbers:
+        """Apply update after update; update u is the batch ``rows[ends[u - 1] : ends[u]]`` of the examples.
+
+        Gives how many examples of each update the model had wrong before it. With ``until_change`` the updates after
+        the first that changes the parameters are left out.
+        """
+        wrong = np.zeros(len(ends), np.int64)
+        if len(ends) and self._packs(int(np.diff(ends, prepend=0).max())):
+            start = 0
+            for u, end in enumerate(ends.tolist()):
+                before = self._theta
+                wrong[u] = self._train_packed(examples.examples, rows[start:end])
+                start = end
+                if until_change and (self._theta != before).any():
+                    return wrong[: u + 1]
+            return wrong
+        done = np.zeros(1, np.int64)
+        self._kernels.train(self._theta, examples.x, examples.y, rows, ends, until_change, wrong, done)
+        return wrong[: done[0]]
+
+    def count_correct(self, examples: PackedExamples) -> int:
+        """How many of the examples the present parameters have right."""
+        if self._packs(len(examples)):
+            return int((self.predict(examples.examples.x) == examples.examples.y).all(axis=-1).sum())
+        return int((self._predict_words(examples.x) == examples.y).all(axis=-1).sum())
+
+    # -- packed circuits -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _model(self) -> Packed:
+        return Packed(self.learner.model.circuit, threads=self.threads)
+
+    @cached_property
+    def _request(self) -> Packed:
+        return Packed(self.learner.request, threads=self.threads)
+
+    @cached_property
+    def _update(self) -> Packed:
+        return Packed(self.learner.update)
+
+    def _packs(self, examples: int) -> bool:
+        return self._may_pack and examples >= _MANY
+
+    def _shared_theta(self) -> Words:
+        """The parameters, one word a bit, for all examples."""
+        return (-self.parameters.astype(np.int64)).view(np.uint64)[:, None]
+
+    def _predict_words(self, x: Words) -> Words:
+        outputs = np.empty((len(x), words_for(self.learner.model.output_bits)), np.uint64)
+        self._kernels.predict(self._theta, x, outputs)
+        return outputs
+
+    def _train_packed(self, examples: Examples, rows: Numbers) -> int:
+        """Apply one batch; gives how many of its examples were wrong."""
+        y = pack_examples(examples.y[rows])
+        requests, outputs = self._request.run(self._shared_theta(), pack_examples(examples.x[rows]), y)
+        valid = np.full(requests.shape[1], ~np.uint64(0))
+        valid[-1] >>= np.uint64(-len(rows) % 64)
+        total = np.bitwise_xor.reduce(requests & valid, axis=1)
+        wrong = np.bitwise_or.reduce(outputs ^ y, axis=0) & valid
+        dtheta = np.unpackbits(total[:, None].view(np.uint8), axis=1).sum(axis=1, dtype=np.uint8) & 1
+        (self.parameters,) = self._update(self.parameters, dtheta)
+        return int(np.unpackbits(wrong.view(np.uint8)).sum())

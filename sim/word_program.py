@@ -1,0 +1,224 @@
+"""Circuits as programs for a machine that works on whole wires, one example at a time: the engine of online learning.
+
+The machine's memory is one array of words. A wire of n bits has ceil(n / 64) of them, packed by wires
+(:mod:`rdahw.sim.packing`), and the bits after its last are always zero. An instruction is a row of 8 integers (a cache
+line): the operation, the first word of its result and of its operands, and numbers that
+:mod:`rdahw.sim.word_kernels` explains. Constants lie in memory from the start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.circuit import Circuit
+from rdahw.primitives import Array
+from rdahw.sim.packing import Words, pack_wires, unpack_wires, words_for
+from rdahw.sim.reference import example_arrays
+from rdahw.transform import expand
+
+__all__ = ["OPERATIONS", "ROWS", "Place", "WordMachine", "WordProgram"]
+
+#: The machine's operations, each numbered by its place here; :mod:`rdahw.sim.word_kernels` has a function for each.
+OPERATIONS = (
+    "xor",
+    "and",
+    "or",
+    "not",
+    "mux",
+    "move",
+    "add_bits",
+    "fill",
+    "parity",
+    "gather",
+    "scatter",
+    "decode",
+    "lookup",
+    "popcount",
+    "less_equal",
+    "plus",
+)
+_NUMBER = {name: i for i, name in enumerate(OPERATIONS)}
+
+
+class Place(NamedTuple):
+    """Where a wire lies: its first word and how many bits it has."""
+
+    at: int
+    width: int
+
+    @property
+    def words(self) -> int:
+        """How many words it has."""
+        return words_for(self.width)
+
+
+@dataclass(slots=True)
+class _Code:
+    """A program in the making."""
+
+    instructions: list[tuple[int, ...]] = field(default_factory=list)
+    pool: list[int] = field(default_factory=list)
+    size: int = 0
+
+    def place(self, width: int) -> Place:
+        """Room for a wire."""
+        place = Place(self.size, width)
+        self.size += place.words
+        return place
+
+    def emit(self, operation: str, result: Place, *numbers: int) -> None:
+        """One instruction."""
+        row = (_NUMBER[operation], result.at, *numbers)
+        self.instructions.append(row + (0,) * (8 - len(row)))
+
+    def move(self, result: Place, to: int, source: Place, start: int, count: int, *, add: bool = False) -> None:
+        """``count`` bits of ``source`` from ``start`` on become or are added to those of ``result`` from ``to`` on."""
+        self.emit("add_bits" if add else "move", result, source.at, start, to, count)
+
+
+# -- one row a primitive: (code, place of the result, *places of the operands, *attributes) ----------------------------
+
+
+def _bitwise(operation: str) -> Callable[..., None]:
+    def row(code: _Code, result: Place, a: Place, b: Place) -> None:
+        code.emit(operation, result, a.at, b.at, result.words)
+
+    return row
+
+
+def _nothing(code: _Code, result: Place, value: int, width: int) -> None:
+    """A constant is in memory already."""
+
+
+def _concat(code: _Code, result: Place, *parts: Place) -> None:
+    to = 0
+    for part in parts:
+        code.move(result, to, part, 0, part.width)
+        to += part.width
+
+
+def _repeat(code: _Code, result: Place, a: Place, times: int) -> None:
+    if a.width == 1:
+        code.emit("fill", result, a.at, result.width)
+        return
+    code.move(result, 0, a, 0, a.width)
+    done = a.width
+    while done < result.width:  # twice as much each time
+        count = min(done, result.width - done)
+        code.move(result, done, result, 0, count)
+        done += count
+
+
+def _sum(code: _Code, result: Place, a: Place, times: int) -> None:
+    if result.width == 1:
+        code.emit("parity", result, a.at, a.words)
+        return
+    for i in range(times):
+        code.move(result, 0, a, i * result.width, result.width, add=i > 0)
+
+
+def _indexed(operation: str) -> Callable[..., None]:
+    def row(code: _Code, result: Place, a: Place, indices: Sequence[int], width: int = 0) -> None:
+        code.emit(operation, result, a.at, len(code.pool), len(indices), result.words)
+        code.pool.extend(indices)
+
+    return row
+
+
+#: What this back end has rows for.
+ROWS: dict[str, Callable[..., None]] = {
+    "xor": _bitwise("xor"),
+    "and": _bitwise("and"),
+    "const": _nothing,
+    "concat": _concat,
+    "slice": lambda code, result, a, start, stop: code.move(result, 0, a, start, stop - start),
+    "repeat": _repeat,
+    "sum": _sum,
+    "gather": _indexed("gather"),
+    "scatter": _indexed("scatter"),
+    "not": lambda code, result, a: code.emit("not", result, a.at, result.width),
+    "or": _bitwise("or"),
+    "mux": lambda code, result, select, a, b: code.emit("mux", result, a.at, b.at, result.words, select.at),
+    "decode": lambda code, result, a: code.emit("decode", result, a.at, result.words),
+    "lookup": lambda code, result, table, address: code.emit(
+        "lookup", result, table.at, address.at, result.width, 1 << address.width
+    ),
+    "popcount": lambda code, result, a: code.emit("popcount", result, a.at, a.words),
+    "less_equal": lambda code, result, a, b: code.emit("less_equal", result, a.at, b.at, a.words),
+    "plus": lambda code, result, a, b: code.emit("plus", result, a.at, b.at, a.words, result.words),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordProgram:
+    """A circuit for the machine.
+
+    code: (instructions, 8) int64. pool: int64, the lists of indices. memory: words, constants set and all else zero.
+    inputs, outputs: where they lie, in the circuit's order; the inputs lie first, without gaps.
+    """
+
+    code: NDArray[np.int64]
+    pool: NDArray[np.int64]
+    memory: Words
+    inputs: tuple[Place, ...]
+    outputs: tuple[Place, ...]
+
+    @property
+    def output_words(self) -> NDArray[np.int64]:
+        """The places of all words of the outputs."""
+        words = [np.arange(place.at, place.at + place.words, dtype=np.int64) for place in self.outputs]
+        return np.concatenate([np.empty(0, np.int64), *words])
+
+    @staticmethod
+    def of(circuit: Circuit) -> WordProgram:
+        """The program that computes ``circuit``."""
+        circuit = expand(circuit, keep=ROWS.keys())
+        code = _Code()
+        places = [code.place(type_.width) for type_ in circuit.types]
+        constants: list[tuple[Place, int]] = []
+        for wire, (primitive, operands, attributes) in circuit.wires():
+            ROWS[primitive](code, places[wire], *(places[i] for i in operands), *attributes)
+            if primitive == "const":
+                constants.append((places[wire], attributes[0]))
+        memory = np.zeros(code.size, np.uint64)
+        for place, value in constants:
+            octets = value.to_bytes(place.words * 8, "little")
+            memory[place.at : place.at + place.words] = np.frombuffer(octets, "<u8")
+        return WordProgram(
+            np.array(code.instructions, np.int64).reshape(-1, 8),
+            np.array(code.pool, np.int64),
+            memory,
+            tuple(places[: len(circuit.inputs)]),
+            tuple(places[wire] for _, wire in circuit.outputs),
+        )
+
+
+class WordMachine:
+    """A circuit run on whole wires, one example after the other: ``f(*inputs) -> tuple of outputs``, as
+    :class:`rdahw.sim.packed.Packed` takes and gives them. Faster than that on a few examples."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self._program = WordProgram.of(circuit)
+
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        from rdahw.sim.word_kernels import run_words
+
+        arrays, shape = example_arrays(self.circuit, inputs)
+        examples = math.prod(shape)
+        x = [pack_wires(np.broadcast_to(a, (*shape, a.shape[-1])).reshape(examples, a.shape[-1])) for a in arrays]
+        program, places = self._program, self._program.output_words
+        words = np.empty((examples, len(places)), np.uint64)
+        rows = np.concatenate(x, axis=1) if x else np.empty((examples, 0), np.uint64)
+        run_words(program.code, program.pool, program.memory, 0, rows, places, words)
+        outputs, at = [], 0
+        for place in program.outputs:
+            outputs.append(unpack_wires(words[:, at : at + place.words], place.width).reshape(*shape, place.width))
+            at += place.words
+        return tuple(outputs)

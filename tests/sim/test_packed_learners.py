@@ -1,0 +1,275 @@
+"""One body for every way in which the packed engine learns: the same bits as the reference engine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import circuits
+
+from rdahw import Bits, Learner, Model, lookup_model, make_model, mask_model, trace
+from rdahw.errors import UsageError
+from rdahw.sim import packed_engine
+from rdahw.sim.engines import ENGINES, ReferenceEngine, make_engine
+from rdahw.sim.packed_engine import PackedEngine
+from rdahw.training import BulkEngine, Examples, Schedule, Training, TrainingState
+
+
+def examples(learner: Learner, n: int, seed: int = 0) -> Examples:
+    random = np.random.default_rng(seed)
+    sizes = learner.model.input_bits, learner.model.output_bits
+    return Examples(*(random.integers(0, 2, (n, size), dtype=np.uint8) for size in sizes))
+
+
+def some_parameters(learner: Learner, seed: int = 9) -> Any:
+    return np.random.default_rng(seed).integers(0, 2, learner.model.parameter_bits, dtype=np.uint8)
+
+
+def by_words(learner: Learner) -> PackedEngine:
+    """The word machine, whatever the model and the batch."""
+    engine = PackedEngine(learner)
+    engine._kernels = packed_engine._general_kernels(learner)
+    engine._may_pack = False
+    return engine
+
+
+def by_gates(learner: Learner) -> PackedEngine:
+    """Packed circuits for batches of many examples, whatever the model, on two threads."""
+    engine = PackedEngine(learner, threads=2)
+    engine._kernels = packed_engine._general_kernels(learner)
+    engine._may_pack = True
+    return engine
+
+
+WAYS: dict[str, Callable[[Learner], PackedEngine]] = {"own kernels": PackedEngine, "words": by_words, "gates": by_gates}
+
+SHIFT = trace(lambda theta, x: (theta & x) ^ theta[1:].concat(theta[1:], x[0]), theta=Bits(5), x=Bits(5))
+MODELS = {
+    "lookup 3 to 2": Model("lookup", lookup_model(3, 2)),
+    "lookup 2 to 70": Model("lookup", lookup_model(2, 70)),
+    "lookup 7 to 1": Model("lookup", lookup_model(7, 1)),
+    "mask of 5": Model("mask", mask_model(5)),
+    "mask of 64, k = 3": Model("mask", mask_model(64, 3)),
+    "mask of 70, k = 1": Model("mask", mask_model(70, 1)),
+    "shift": Model("shift", SHIFT),
+    "ignores the example": Model("constant", trace(lambda theta, x: theta[0] & theta[1], theta=Bits(2), x=Bits(3))),
+    "ignores the parameters": Model("fixed", trace(lambda theta, x: x[0], theta=Bits(2), x=Bits(3))),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("batch", [1, 2, 63, 64, 65, 130])
+@pytest.mark.parametrize("model", MODELS)
+def test_training_and_predicting_as_the_reference(model: str, batch: int, way: str) -> None:
+    learner = Learner(MODELS[model])
+    data = examples(learner, 133)
+    engines = [ReferenceEngine(learner), WAYS[way](learner)]
+    for engine in engines:
+        engine.parameters = some_parameters(learner)
+    for start in range(0, 133 if batch > 60 else 20 * batch, batch):
+        part = slice(start, min(start + batch, 133))
+        expected, found = (engine.train(data.x[part], data.y[part]) for engine in engines)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(engines[1].parameters, engines[0].parameters)
+    expected, found = (engine.predict(data.x) for engine in engines)
+    np.testing.assert_array_equal(found, expected)
+    assert (found.dtype, found.shape) == (np.uint8, expected.shape)
+
+
+@pytest.mark.parametrize("way", ["words", "gates"])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_random_learners(way: str, data: st.DataObject) -> None:
+    sizes = [data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))]
+    model = data.draw(circuits(inputs=sizes, outputs=[data.draw(st.integers(1, 3))]))
+    learner = Learner(Model("random", model))
+    engines = [ReferenceEngine(learner), WAYS[way](learner)]
+    batch = data.draw(st.sampled_from([1, 3, 70]))
+    drawn = examples(learner, 2 * batch, seed=data.draw(st.integers(0, 1000)))
+    for start in (0, batch):
+        part = slice(start, start + batch)
+        expected, found = (engine.train(drawn.x[part], drawn.y[part]) for engine in engines)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(engines[1].parameters, engines[0].parameters)
+
+
+def test_built_in_models_have_kernels_of_their_own() -> None:
+    general = {name: PackedEngine(Learner(model))._kernels.general for name, model in MODELS.items()}
+    assert {name for name, is_general in general.items() if not is_general} == {
+        name for name in MODELS if name.startswith(("lookup", "mask"))
+    }
+
+
+def test_a_model_that_only_looks_like_a_built_in_one_has_not() -> None:
+    almost = trace(lambda theta, x: ~theta.lookup(x), theta=Bits(8), x=Bits(3))
+    mask = mask_model(5, 4)
+    block = mask.assignments[0].attributes[0]
+    inverted = trace(lambda theta, x: ~mask(theta, x), theta=Bits(5), x=Bits(5))
+    assert "k = 4" in block.name
+    for circuit in (almost, inverted):
+        assert PackedEngine(Learner(Model("mask", circuit)))._kernels.general
+
+
+def test_parameters_are_copies() -> None:
+    engine = PackedEngine(Learner(MODELS["mask of 70, k = 1"]))
+    given = some_parameters(engine.learner)
+    engine.parameters = given
+    before = engine.parameters
+    given[:] = 0
+    engine.parameters[:] = 0
+    np.testing.assert_array_equal(engine.parameters, before)
+
+
+# -- many updates at once ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("batch", [1, 3, 66])
+@pytest.mark.parametrize("model", ["lookup 3 to 2", "mask of 5", "shift"])
+def test_many_updates_are_the_single_ones(model: str, batch: int, way: str) -> None:
+    learner = Learner(MODELS[model])
+    data, order = examples(learner, 150), np.random.default_rng(4).permutation(150)
+    one, many = ReferenceEngine(learner), WAYS[way](learner)
+    one.parameters = many.parameters = some_parameters(learner)
+    ends = np.minimum(np.arange(batch, 150 + batch, batch), 150)
+    wrong, changes = [], []
+    for start, end in zip([0, *ends], ends, strict=False):
+        before = one.parameters
+        outputs = one.train(data.x[order[start:end]], data.y[order[start:end]])
+        wrong.append(int((outputs != data.y[order[start:end]]).any(axis=1).sum()))
+        changes.append(bool((one.parameters != before).any()))
+    prepared = many.prepare(data)
+    assert many.train_many(prepared, order, ends).tolist() == wrong
+    np.testing.assert_array_equal(many.parameters, one.parameters)
+    assert many.count_correct(prepared) == int((one.predict(data.x) == data.y).all(axis=1).sum())
+
+    # Until the first change: no update before the last one moved a parameter, and none after it was applied.
+    many.parameters = some_parameters(learner)
+    done = len(many.train_many(prepared, order, ends, until_change=True))
+    assert 1 <= done <= changes.index(True) + 1
+    again = ReferenceEngine(learner)
+    again.parameters = some_parameters(learner)
+    for start, end in list(zip([0, *ends], ends, strict=False))[:done]:
+        again.train(data.x[order[start:end]], data.y[order[start:end]])
+    np.testing.assert_array_equal(many.parameters, again.parameters)
+    assert not any(changes[: done - 1])
+
+
+@pytest.mark.parametrize(("batch", "position"), [(1, 0), (1, 7), (4, 0), (4, 8), (4, 11), (50, 0), (50, 11)])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_upcoming_batches_are_the_batches(batch: int, position: int, shuffle: bool) -> None:
+    schedule = Schedule(batch=batch, shuffle=shuffle, seed=3)
+    batches = schedule.batches(11, 2, position)
+    rows, ends = schedule.upcoming(11, 2, position, 9)
+    assert len(ends) == 9
+    assert [rows[a:b].tolist() for a, b in zip([0, *ends], ends, strict=False)] == [
+        next(batches).tolist() for _ in ends
+    ]
+    assert len(rows) == ends[-1]
+
+
+def told(state: TrainingState) -> tuple[Any, ...]:
+    best = state.best and (state.best.correct, state.best.update, state.best.parameters.tolist())
+    return state.parameters.tolist(), state.epoch, state.position, state.updates, state.wrong, best
+
+
+@cache
+def reference_run(model: str, schedule: Schedule, validated: bool) -> tuple[dict[int, Any], Any]:
+    """The state after each update, and in the end."""
+    learner = Learner(MODELS[model])
+    validation = examples(learner, 67, seed=1) if validated else None
+    training = Training(ReferenceEngine(learner), schedule, examples(learner, 70), validation)
+    after = {state.updates: told(state) for state in training.run()}
+    assert training.state is not None
+    return after, told(training.state)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(epochs=9),
+        Schedule(epochs=9, updates=501, shuffle=True, seed=2),
+        Schedule(batch=4, epochs=30, shuffle=True),
+        Schedule(batch=64, epochs=5),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("model", ["lookup 3 to 2", "mask of 5", "shift"])
+def test_a_run_in_bulk_is_the_run(model: str, schedule: Schedule, validated: bool, way: str) -> None:
+    learner = Learner(MODELS[model])
+    data = examples(learner, 70)
+    validation = examples(learner, 67, seed=1) if validated else None
+    after, end = reference_run(model, schedule, validated)
+    fast = Training(WAYS[way](learner), schedule, data, validation)
+    states = []
+    for state in fast.run(seconds=1e-4):
+        assert told(state) == after[state.updates]
+        assert fast.state is state
+        states.append(state)
+    assert states[-1].updates == fast.total_updates
+    assert fast.state is not None
+    assert told(fast.state) == end
+    # From states in the middle, as from a checkpoint: here of another engine.
+    for part in (0.3, 0.5, 0.9):
+        stopped = Training(
+            PackedEngine(learner), replace(schedule, updates=int(part * fast.total_updates)), data, validation
+        )
+        *_, state = stopped.run(seconds=1)
+        on = Training(WAYS[way](learner), schedule, data, validation, state)
+        *_, last = on.run(seconds=1e-4)
+        assert told(last) == told(states[-1])
+
+
+def test_a_run_in_bulk_is_interruptible_and_one_by_one_without_seconds() -> None:
+    learner = Learner(MODELS["lookup 3 to 2"])
+    training = Training(PackedEngine(learner), Schedule(epochs=100), examples(learner, 50))
+    assert [state.updates for state in training.run()] == list(range(1, 5001))
+    training = Training(PackedEngine(learner), Schedule(epochs=10**6), examples(learner, 50))
+    states = itertools.islice(training.run(seconds=0.001), 20)
+    *_, state = states
+    assert 20 < state.updates < training.total_updates
+    assert training.state is state
+
+
+# -- the registry, and what is said of compiling -----------------------------------------------------------------------
+
+
+def test_engines_by_name() -> None:
+    learner = Learner(make_model("lookup", 2, 1))
+    assert {name: make_engine(name, learner).name for name in ENGINES} == {name: name for name in ENGINES}  # type: ignore[attr-defined]
+    assert isinstance(make_engine("packed", learner), BulkEngine)
+    assert not isinstance(make_engine("reference", learner), BulkEngine)
+    with pytest.raises(UsageError, match=r"^engine 'paked' is unknown; did you mean 'packed'\?$"):
+        make_engine("paked", learner)
+
+
+COMPILE = """
+from rdahw.sim.jit import on_compile
+with on_compile(lambda name: print(name)):
+    import rdahw.sim.packing_kernels
+"""
+
+
+def test_compiling_is_told_once_and_cached(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = [sys.executable, "-P", "-c", COMPILE]
+    told = [subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert told == ["pack\nunpack\n", ""]
+
+
+def test_the_registry_loads_no_compiler() -> None:
+    program = "import sys, rdahw.sim.engines, rdahw.sim.packed_engine; print('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True).stdout == "False\n"
