@@ -5,9 +5,10 @@ The loop knows nothing of how a learner is run: an :class:`Engine` of :mod:`rdah
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,20 @@ from rdahw.errors import UsageError, UserError
 from rdahw.primitives import Array
 from rdahw.random import permutation, stream
 
-__all__ = ["Best", "Engine", "Examples", "LookAhead", "Schedule", "Training", "TrainingState", "count_correct"]
+__all__ = [
+    "Best",
+    "BulkEngine",
+    "Engine",
+    "Examples",
+    "LookAhead",
+    "Schedule",
+    "Training",
+    "TrainingState",
+    "count_correct",
+]
+
+#: The most updates that a bulk engine is asked for at once: a bound on the memory that their order takes.
+_MOST_AT_ONCE = 1 << 18
 
 
 class Engine(Protocol):
@@ -42,6 +56,26 @@ class LookAhead(Protocol):
 
     def announce(self, x: Array, y: Array) -> None:
         """Say of which batch the update after the next one will be."""
+
+
+@runtime_checkable
+class BulkEngine(Engine, Protocol):
+    """An :class:`Engine` that applies many updates at once, with the bits of applying one after the other."""
+
+    def prepare(self, examples: Examples) -> Any:
+        """The examples in the engine's own form, for the two methods below."""
+
+    def train_many(
+        self, examples: Any, rows: NDArray[np.int64], ends: NDArray[np.int64], *, until_change: bool = False
+    ) -> NDArray[np.int64]:
+        """Apply update after update; update u is the batch ``rows[ends[u - 1] : ends[u]]`` of the examples.
+
+        Gives how many examples of each update the model had wrong before it. With ``until_change`` the updates after
+        the first that may have changed the parameters are left out.
+        """
+
+    def count_correct(self, examples: Any) -> int:
+        """How many of the examples the present parameters have right."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +131,22 @@ class Schedule:
                 yield order[start : start + self.batch]
             epoch, position = epoch + 1, 0
 
+    def upcoming(
+        self, examples: int, epoch: int, position: int, updates: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The next ``updates`` batches of :meth:`batches`: the numbers of their examples, and where each batch ends."""
+        rows, ends, done = [], [np.zeros(1, np.int64)], 0
+        while done < updates:
+            order = self.order(epoch, examples)[position:]
+            stops = np.arange(self.batch, len(order) + self.batch, self.batch, dtype=np.int64)[: updates - done]
+            stops = np.minimum(stops, len(order))
+            if len(stops):
+                rows.append(order[: stops[-1]])
+                ends.append(ends[-1][-1] + stops)
+                done += len(stops)
+            epoch, position = epoch + 1, 0
+        return np.concatenate(rows), np.concatenate(ends[1:])
+
     def total_updates(self, examples: int) -> int:
         """How many updates a whole run makes."""
         total = self.epochs * -(-examples // self.batch)
@@ -147,6 +197,7 @@ class Training:
     validation: Examples | None = None
     state: TrainingState | None = None
     _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
+    _prepared_validation: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.train):
@@ -167,8 +218,15 @@ class Training:
         assert self.state is not None
         return self.state.parameters if self.state.best is None else self.state.best.parameters
 
-    def run(self) -> Iterator[TrainingState]:
-        """Apply update after update, giving the state after each."""
+    def run(self, seconds: float | None = None) -> Iterator[TrainingState]:
+        """Apply update after update, giving the state after each.
+
+        With ``seconds`` a :class:`BulkEngine` may apply as many updates as take about so long before it gives the next
+        state. The states that it gives are the same.
+        """
+        if seconds is not None and isinstance(self.engine, BulkEngine):
+            yield from self._run_in_bulk(self.engine, seconds)
+            return
         state = self.state
         assert state is not None
         examples, total = len(self.train), self.total_updates
@@ -194,6 +252,51 @@ class Training:
             if state.position >= examples:
                 state = self.state = replace(state, epoch=state.epoch + 1, position=0, wrong=0)
 
+    def _run_in_bulk(self, engine: BulkEngine, seconds: float) -> Iterator[TrainingState]:
+        state = self.state
+        assert state is not None
+        examples, total, at_once = len(self.train), self.total_updates, 256
+        train = engine.prepare(self.train)
+        self._score(state.parameters, state.updates, state.best)
+        while state.updates < total:
+            started = time.monotonic()
+            wanted = min(at_once, total - state.updates)
+            rows, ends = self.schedule.upcoming(examples, state.epoch, state.position, wanted)
+            # Between two changes of the parameters there is nothing to score.
+            wrong = engine.train_many(train, rows, ends, until_change=self.validation is not None)
+            done = len(wrong)
+            state = self.state = self._after(state, ends[:done], wrong, engine.parameters)
+            yield state
+            if state.position >= examples:
+                state = self.state = replace(state, epoch=state.epoch + 1, position=0, wrong=0)
+            spent = time.monotonic() - started
+            if done < wanted:
+                at_once = 2 * done
+            elif spent < seconds / 2:
+                at_once = min(2 * at_once, _MOST_AT_ONCE)
+            elif spent > seconds:
+                at_once = max(at_once // 2, 1)
+
+    def _after(
+        self, before: TrainingState, ends: NDArray[np.int64], wrong: NDArray[np.int64], parameters: Array
+    ) -> TrainingState:
+        """The state after updates of which only the last changed the parameters, if there is something to score."""
+        examples, updates = len(self.train), before.updates + len(ends)
+        # An epoch is over with its last example, and its number changes with the next.
+        epochs, position = divmod(before.position + int(ends[-1]) - 1, examples)
+        this_epoch = before.position + ends > epochs * examples
+        best = before.best
+        if len(ends) > 1:
+            best = self._score(before.parameters, updates - 1, best)
+        return TrainingState(
+            parameters,
+            before.epoch + epochs,
+            position + 1,
+            updates,
+            int(wrong[this_epoch].sum()) + (before.wrong if not epochs else 0),
+            self._score(parameters, updates, best),
+        )
+
     def _score(self, parameters: Array, update: int, best: Best | None) -> Best | None:
         if self.validation is None:
             return None
@@ -201,6 +304,14 @@ class Training:
         if self._scored is None or self._scored[0] != key:
             if update == 0:
                 self.engine.parameters = parameters
-            self._scored = key, count_correct(self.engine.predict(self.validation.x), self.validation.y)
+            self._scored = key, self._count_validation(self.validation)
         correct = self._scored[1]
         return best if best is not None and best.correct > correct else Best(correct, update, parameters)
+
+    def _count_validation(self, validation: Examples) -> int:
+        """How many validation examples the engine has right at its parameters."""
+        if not isinstance(self.engine, BulkEngine):
+            return count_correct(self.engine.predict(validation.x), validation.y)
+        if self._prepared_validation is None:
+            self._prepared_validation = self.engine.prepare(validation)
+        return self.engine.count_correct(self._prepared_validation)
