@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,17 +47,33 @@ def command(output: Output, model: Path, data: str | None, label: str | None, pr
     An example counts as right when all output bits are those of its label. Outputs that are the code of no class are
     predictions of no class, shown as «–».
     """
-    from rdahw.data import decode
     from rdahw.saved import load_model
     from rdahw.sim.engines import ReferenceEngine
 
     saved = load_model(model)
-    features, labels, source = _examples(output, saved, data, label)
     engine = ReferenceEngine(saved.learner)
     engine.parameters = saved.parameters
+    result = {"model": str(model), **evaluate(output, saved, engine.predict, data, label, predictions)}
+    output.json(result)
+
+
+def evaluate(
+    output: Output,
+    saved: SavedModel,
+    predict: Callable[[NDArray[Any]], NDArray[Any]],
+    data: str | None,
+    label: str | None,
+    predictions: bool,
+) -> dict[str, Any]:
+    """Measure ``predict``, from bits (N, A) to bits (N, B), as ``saved`` reads and names them: print for people what
+    came out, and give it as JSON.
+    """
+    from rdahw.data import decode
+
+    features, labels, source = _examples(output, saved, data, label)
     names = saved.schema.label_names
-    predicted = decode(engine.predict(saved.binariser.transform(features)), len(names), saved.labels)
-    result: dict[str, Any] = {"model": str(model), "data": source, "examples": len(predicted)}
+    predicted = decode(predict(saved.binariser.transform(features)), len(names), saved.labels)
+    result: dict[str, Any] = {"data": source, "examples": len(predicted)}
     if labels is None or predictions:
         result["predictions"] = [names[c] if c >= 0 else None for c in predicted]
         _print_predictions(output, result["predictions"], None if labels is None else [names[c] for c in labels])
@@ -74,7 +90,7 @@ def command(output: Output, model: Path, data: str | None, label: str | None, pr
             output.line(f"{source}: {100 * correct / len(labels):.1f} % right ({correct} of {len(labels)})")
             rows = [(name, *map(int, row)) for name, row in zip(names, confusion, strict=True)]
             output.table(("label \\ predicted", *names, "–"), rows)
-    output.json(result)
+    return result
 
 
 def _examples(

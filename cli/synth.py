@@ -40,9 +40,9 @@ class _Seeds(click.ParamType):  # type: ignore[type-arg]
     short_help="make the bitstream of a trainer, or of a trained model",
     epilog="""\b
 Examples:
-  rdahw synth                                a trainer of Iris, iCEBreaker
+  rdahw synth                                  a trainer of Iris
   rdahw synth --board ulx3s --pnr-seed best-of-4
-  rdahw synth iris-lookup.rdahw --inference  a trained circuit
+  rdahw synth iris-lookup.rdahw --inference    a trained circuit
   rdahw synth mask --inputs 16 --outputs 1 --batch 10""",
 )
 @click.argument(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from rdahw.cli._device import connect_device, device_options, take_device_options
 from rdahw.cli._hdl import describe_hardware, hdl_options, make_hardware, take_hdl_options
 from rdahw.cli._output import Output, complete, make_model, output_options
 from rdahw.errors import UsageError, UserError
@@ -110,6 +111,7 @@ Examples:
     help="learn in simulated hardware, each bit checked against the software learner",
 )
 @hdl_options
+@device_options
 @click.option(
     "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="update after every N examples"
 )
@@ -153,13 +155,14 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     from rdahw.files import check_writable
 
     out, resume, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
+    device = take_device_options(options)
     hdl, saved = take_hdl_options(options), None
     if resume is not None:
         saved = _resumed(ctx, resume, options)
         out = out or resume.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resume.name) or resume.name)
     out = out or Path(_default_name(options["data"], options["model"]))
     check_writable(out)
-    run = _Run(output, options, hdl, saved, out, resume)
+    run = _Run(output, options, hdl, device, saved, out, resume)
     try:
         run.train(checkpoint_seconds)
         run.report()
@@ -211,11 +214,12 @@ class _Run:
         output: Output,
         options: dict[str, Any],
         hdl: dict[str, Any],
+        device: dict[str, Any],
         saved: SavedModel | None,
         out: Path,
         resume: Path | None,
     ) -> None:
-        self.hdl = hdl
+        self.hdl, self.device = hdl, device
         self.output, self.options, self.out, self.resume = output, options, out, resume
         self.checkpoint = out.with_name(out.name + ".checkpoint")
         self.seconds = 0.0
@@ -261,7 +265,7 @@ class _Run:
             if state is not None:
                 self.hardware.updates = state.updates
                 self.hardware.examples = state.epoch * len(train) + state.position
-        self.engine = self.hardware or ReferenceEngine(self.learner)
+        self.engine = self.hardware or connect_device(self.device, self.learner) or ReferenceEngine(self.learner)
         self.training: Training = Training(
             self.engine,
             self.schedule,
@@ -389,7 +393,8 @@ class _Run:
         if self.test is None:
             result |= {"test_accuracy": None, "test_correct": None, "test_examples": 0}
         else:
-            self.engine.parameters = training.parameters
+            if training.parameters is not state.parameters:  # else they are where they should be; a board keeps count
+                self.engine.parameters = training.parameters
             correct = count_correct(self.engine.predict(self.test.x), self.test.y)
             result |= {
                 "test_accuracy": correct / len(self.test),

@@ -1,0 +1,84 @@
+"""``rdahw device`` and ``rdahw train --device``, with a software twin of the gateware behind a pseudo-terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from link_helpers import SoftwareDevice, lookup_learner, pseudo_terminal
+from running import Runner
+
+from rdahw.saved import load_model
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    monkeypatch.chdir(tmp_path)
+    return Runner(capsys, tmp_path)
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    with pseudo_terminal(SoftwareDevice(lookup_learner(4, 3), batch=True)) as path:
+        yield path
+
+
+@pytest.mark.parametrize("options", [(), ("--batch", "7", "--epochs", "2", "--shuffle", "--seed", "3")])
+def test_training_on_a_device_gives_the_bits_of_software(run: Runner, port: str, options: tuple[str, ...]) -> None:
+    soft = run.ok("train", "--json", *options).json
+    hard = run.ok("train", "--json", *options, "--device", port, "--out", "board.rdahw").json
+    assert hard["engine"] == "device"
+    assert hard["parameters"] == soft["parameters"] != "0"
+    assert hard["test_correct"] == soft["test_correct"]
+
+
+def test_load_predict_dump_status(run: Runner, port: str) -> None:
+    trained = run.ok("train", "--json").json
+    assert run.ok("device", port, "load", "iris-lookup.rdahw", "--json").json["parameters"] == trained["parameters"]
+    on_board = run.ok("device", port, "predict", "iris-lookup.rdahw", "--json").json
+    assert on_board["correct"] == trained["test_correct"]
+    assert on_board["confusion"] == run.ok("eval", "iris-lookup.rdahw", "--json").json["confusion"]
+    status = run.ok("device", port, "status", "--json").json
+    assert (status["input_bits"], status["output_bits"], status["parameter_bits"]) == (4, 3, 48)
+    assert status["example_count"] == 0
+
+    run.ok("train", "--device", port, "--updates", "10", "--out", "ten.rdahw")
+    assert run.ok("device", port, "status", "--json").json["example_count"] == 10
+    run.ok("device", port, "dump", "iris-lookup.rdahw", "--out", "dumped.rdahw")
+    dumped, ten = load_model(run.folder / "dumped.rdahw"), load_model(run.folder / "ten.rdahw")
+    assert dumped.parameters.tolist() == ten.parameters.tolist()
+    assert run("train", "--resume", "dumped.rdahw").code == 1
+
+
+def test_a_device_of_another_model_is_refused(run: Runner, port: str) -> None:
+    ran = run("train", "--device", port, "--labels", "binary")
+    assert (ran.code, "is not a trainer of 'lookup'" in ran.error) == (1, True)
+    assert not list(run.folder.iterdir())
+
+
+def test_no_device(run: Runner) -> None:
+    ran = run("device", "/dev/rdahw-none", "status")
+    assert (ran.code, "there is no device at port" in ran.error) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("device", "p", "load"), "load needs a MODEL, a file of rdahw train; see rdahw device --help"),
+        (("device", "p", "status", "m.rdahw"), "status takes no model; see rdahw device --help"),
+        (("device", "p", "dump", "m.rdahw"), "dump needs --out FILE, and nothing else takes it"),
+        (
+            ("device", "p", "load", "m.rdahw", "--data", "iris"),
+            "--data goes with predict, and load was asked for; leave it out",
+        ),
+        (
+            ("train", "--hdl", "--device", "p"),
+            "--device and --hdl were both given; learn on a board, or in simulated hardware",
+        ),
+        (("train", "--baud", "9600"), "--baud 9600 was given without --device; add --device PORT, or leave it out"),
+    ],
+)
+def test_what_does_not_go_together(run: Runner, arguments: tuple[str, ...], sentence: str) -> None:
+    ran = run(*arguments)
+    assert (ran.code, ran.error) == (2, sentence)
