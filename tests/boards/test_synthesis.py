@@ -131,4 +131,4 @@ def test_the_iris_trainer_on_the_icebreaker(tmp_path: Path) -> None:
     assert report.core_logic_cells <= 290
     assert report.logic_cells < 1600
     assert (report.ebr, report.spram, report.cycles_per_example) == (1, 0, 1.0)
-    assert report.fmax_mhz >= report.clock_mhz == 24.0
+    assert (report.clock_mhz, report.warnings) == (24.0, ())  # so there are 10 % to spare
