@@ -22,7 +22,7 @@ from rdahw.learner import Learner
 from rdahw.transform import cut, expand
 from rdahw.types import Bits
 
-__all__ = ["RegisterTrainer", "TrainerControl", "example_layout", "result_layout"]
+__all__ = ["RegisterTrainer", "TrainerControl", "count", "example_layout", "result_layout"]
 
 #: Amaranth's values have no types that a type checker could read.
 Value = Any
@@ -67,15 +67,15 @@ class TrainerControl(wiring.Signature):  # type: ignore[misc]
 def example_layout(input_bits: int, output_bits: int, *, learn: bool) -> Any:
     """The payload of a stream of examples: the input ``x``, the label ``y``, and ``last``: its batch ends with it.
 
-    With ``learn``, examples have a bit of that name; where it is 0 the trainer only predicts, and neither parameters nor
-    accumulator nor counters change.
+    With ``learn``, examples have a bit of that name; where it is 0 the trainer only predicts, and no parameter,
+    accumulator or counter changes.
     """
     fields = {"x": input_bits, "y": output_bits, "last": 1}
     return StructLayout(fields | {"learn": 1} if learn else fields)
 
 
 def result_layout(output_bits: int) -> Any:
-    """The payload of a stream of results: the prediction, from before the example was learned, and whether it is right."""
+    """The payload of a stream of results: the prediction, made before learning, and whether it is right."""
     return StructLayout({"prediction": output_bits, "correct": 1})
 
 
@@ -129,7 +129,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
             learned.eq(learn),
         ]
 
-        accumulator = Signal(len(self.theta)) if self.batch else None
+        accumulator = Signal(len(self.theta), name="accumulator") if self.batch else None
         if self.stages == 1:
             requested, last, request = learn, self.examples.payload.last, self._one_stage(m, accept, learn)
         else:
@@ -152,14 +152,14 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.comb += hold.eq(1)
             self._write(m, moved, flips)
             # Counted a cycle late, where whether the prediction was right comes from registers.
-            self._count(m, learned, ~self.results.payload.correct)
+            count(m, control, learned, ~self.results.payload.correct, parts=self.stages)
             with m.If(control.clear):
                 m.d.sync += [register.eq(0) for register in (self.theta, accumulator) if register is not None]
         return m
 
     @property
     def _write_by_flipping(self) -> bool:
-        """Whether a byte is written by flipping its bits, as an example does, instead of by a path of its own into theta.
+        """Whether a byte is written by flipping its bits, as an example does, and not by a path of its own into theta.
 
         Then a bit of theta in a lookup takes one logic cell instead of two. It needs that an example whose label is the
         prediction moves nothing. With an accumulator it saves nothing, and in two stages it would be the longest path.
@@ -170,7 +170,8 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
     def _one_stage(self, m: Module, accept: Value, learn: Value) -> Value:
         """Predict and give the request in the cycle of the example."""
         example, result = self.examples.payload, self.results.payload
-        label, output = Signal(len(example.y)), Signal(len(example.y))
+        label = Signal(len(example.y))
+        output = Signal(len(example.y))
         request, predicted = _apply(m, "request", self.learner.request, self.theta, example.x, label)
         m.d.comb += [output.eq(predicted), label.eq(example.y)]
         if self._write_by_flipping:
@@ -183,7 +184,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
     def _two_stages(
         self, m: Module, accept: Value, learned: Value, accumulator: Value | None, hold: Value
     ) -> tuple[Value, Value]:
-        """Read theta in the cycle of the example; in the next give whether it is the last of its batch, and the request.
+        """Read theta in the cycle of the example; a cycle later give whether it is a batch's last, and its request.
 
         The example must see what the second stage does to theta in the cycle in which it is read. For a model with a
         kernel that is found out beside the reading of theta and added behind the registers: short paths in both stages.
@@ -194,7 +195,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
         output = Signal(len(new.y))
         moves = learned & example.last if self.batch else learned
 
-        terms = [_register(m, accept, _apply(m, "model", model, self.theta, new.x)[0])]
+        terms = [_register(m, "read", accept, _apply(m, "model", model, self.theta, new.x)[0])]
         kernel = tangent_kernel(model) if self.learner.optimiser == "xor" else None
         if kernel is None:
             with m.If(moves):
@@ -202,10 +203,11 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
         else:
             (dy,) = _apply(m, "cotangent", self.learner.cotangent, output, example.y)
             (change,) = _apply(m, "kernel", kernel, example.x, dy, new.x)
-            terms.append(_register(m, accept, Mux(moves, change, 0)))
+            terms.append(_register(m, "change", accept, Mux(moves, change, 0)))
             if accumulator is not None:
-                pending = _register(m, accept, _apply(m, "pending", model, accumulator, new.x)[0])
-                terms.append(Mux(_register(m, accept, moves), pending, 0))
+                (pending,) = _apply(m, "pending", model, accumulator, new.x)
+                pending = _register(m, "pending_read", accept, pending)
+                terms.append(Mux(_register(m, "applies", accept, moves), pending, 0))
         m.d.comb += output.eq(reduce(ROWS[Bits.ring.addition], terms))
         m.d.comb += [result.prediction.eq(output), result.correct.eq(output == example.y)]
         with m.If(accept):
@@ -227,27 +229,31 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(control.parameter_write_enable & (control.parameter_address == number)):
                 m.d.sync += self.theta[byte].eq(moved[byte] if self._write_by_flipping else control.parameter_write)
 
-    def _count(self, m: Module, counted: Value, wrong: Value) -> None:
-        """Count examples and errors."""
-        control = self.control
-        erred = Signal()  # a register, since whether a result is wrong is known late in the cycle
-        m.d.sync += erred.eq(counted & wrong)
-        for event, counter in ((counted, control.example_count), (erred, control.error_count)):
-            # In two stages in two halves: a carry through all 32 bits would be the longest path of all.
-            low, high = counter[: COUNTER_BITS // self.stages], counter[COUNTER_BITS // self.stages :]
+
+def count(m: Module, control: Any, counted: Value, wrong: Value, *, parts: int = 1) -> None:
+    """Count what is ``counted``, and what of it is ``wrong``, in the counters of a trainer's ``control``.
+
+    In several parts the carry between them goes through a register: a carry through all bits is a long path.
+    """
+    erred = Signal()  # a register, since whether a result is wrong is known late in the cycle
+    m.d.sync += erred.eq(counted & wrong)
+    width = COUNTER_BITS // parts
+    for event, counter in ((counted, control.example_count), (erred, control.error_count)):
+        for at in range(0, COUNTER_BITS, width):
             carry = Signal()
             m.d.sync += carry.eq(0)
             with m.If(event):
-                m.d.sync += Cat(low, carry).eq(low + 1)
-            with m.If(carry):
-                m.d.sync += high.eq(high + 1)
+                m.d.sync += Cat(counter[at : at + width], carry).eq(counter[at : at + width] + 1)
             with m.If(control.clear):
-                m.d.sync += [erred.eq(0), carry.eq(0), counter.eq(0)]
+                m.d.sync += [carry.eq(0), counter[at : at + width].eq(0)]
+            event = carry
+    with m.If(control.clear):
+        m.d.sync += erred.eq(0)
 
 
-def _register(m: Module, enable: Value, value: Value) -> Value:
+def _register(m: Module, name: str, enable: Value, value: Value) -> Value:
     """``value`` as it was when ``enable`` was last set."""
-    register = Signal(len(value), reset_less=True)
+    register = Signal(len(value), name=name, reset_less=True)
     with m.If(enable):
         m.d.sync += register.eq(value)
     return register

@@ -1,0 +1,152 @@
+"""Every circuit as hardware, in Amaranth's simulator, gives the reference interpreter's bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
+from hypothesis import given, settings
+from oracles import bits, evaluate, input_widths, inputs_of, number, split
+from strategies import ALL, circuits
+
+from rdahw import Bits, Circuit, Learner, expand, lookup_model, make_model, mask_model, reverse, trace
+from rdahw.circuit import Assignment, Port
+from rdahw.hdl.circuit import ROWS, CircuitModule, with_reverse
+from rdahw.primitives import PRIMITIVES, Array
+
+#: Operand widths and attributes to try each primitive on.
+CASES: dict[str, list[tuple[list[int], tuple[Any, ...]]]] = {
+    "xor": [([1, 1], ()), ([5, 5], ())],
+    "and": [([1, 1], ()), ([5, 5], ())],
+    "const": [([], (0, 1)), ([], (0b1011001, 9))],
+    "concat": [([3], ()), ([1, 4, 2], ())],
+    "slice": [([6], (0, 6)), ([6], (2, 3)), ([6], (3, 6))],
+    "repeat": [([1], (5,)), ([3], (3,)), ([4], (1,))],
+    "sum": [([8], (8,)), ([6], (3,)), ([6], (2,)), ([5], (1,))],
+    "gather": [([5], ((4, 0, 0, 2),)), ([1], ((0,),))],
+    "scatter": [([4], ((2, 0, 2, 5), 7)), ([3], ((1, 1, 1), 2))],
+    "not": [([1], ()), ([7], ())],
+    "or": [([1, 1], ()), ([5, 5], ())],
+    "mux": [([1, 4, 4], ())],
+    "decode": [([1], ()), ([5], ())],
+    "lookup": [([2, 1], ()), ([24, 3], ()), ([48, 4], ())],
+    "popcount": [([1], ()), ([2], ()), ([7], ()), ([8], ()), ([100], ())],
+    "less_equal": [([1, 1], ()), ([5, 5], ()), ([40, 40], ())],
+    "plus": [([1, 1], ()), ([5, 5], ()), ([40, 40], ())],
+}
+
+
+def simulated(module: Any, inputs: Array) -> Array:
+    """The outputs (N, B) of a combinational module on inputs (N, A)."""
+    results = []
+
+    async def bench(ctx: Any) -> None:
+        for row in inputs:
+            for port, value in zip(module.operands, split(row, [len(p) for p in module.operands]), strict=True):
+                ctx.set(port, number(value))
+            results.append(np.concatenate([bits(ctx.get(port), len(port)) for port in module.results]))
+
+    simulator = Simulator(module)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return np.array(results)
+
+
+def assert_same_bits(circuit: Circuit, inputs: Array | None = None) -> None:
+    inputs = inputs_of(circuit)[:512] if inputs is None else inputs
+    np.testing.assert_array_equal(simulated(CircuitModule(circuit), inputs), evaluate(circuit, inputs))
+
+
+def assert_elaborates(module: Any) -> None:
+    assert rtlil.convert(module, name="top", emit_src=False)
+
+
+def test_there_is_a_row_for_every_primitive() -> None:
+    assert ROWS.keys() == PRIMITIVES.keys() - {"custom"}
+    assert CASES.keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize("primitive", ROWS)
+def test_a_primitive(primitive: str) -> None:
+    for widths, attributes in CASES[primitive]:
+        ports = tuple(Port(f"x{i}", Bits(width)) for i, width in enumerate(widths))
+        assignment = Assignment(primitive, tuple(range(len(widths))), attributes)
+        assert_same_bits(Circuit(ports, (assignment,), (("y", len(widths)),)))
+
+
+@settings(max_examples=40)
+@given(circuits(ALL))
+def test_random_circuits(circuit: Circuit) -> None:
+    assert_same_bits(circuit, inputs_of(circuit)[:24])
+
+
+@settings(max_examples=25)
+@given(circuits(ALL, gates=5))
+def test_random_reverse_derivatives_sharing_the_forward_pass(circuit: Circuit) -> None:
+    both = with_reverse(circuit)
+    inputs = np.random.default_rng(0).integers(0, 2, (24, sum(input_widths(both))), np.uint8)
+    x = inputs[:, : sum(input_widths(circuit))]
+    expected = np.concatenate([evaluate(circuit, x), evaluate(reverse(circuit), inputs)], axis=1)
+    np.testing.assert_array_equal(simulated(CircuitModule(both), inputs), expected)
+
+
+@pytest.mark.parametrize("f", [lookup_model(3, 2), mask_model(20)])
+def test_forward_and_reverse_share_their_wires(f: Circuit) -> None:
+    def wires(circuit: Circuit) -> int:
+        return len(expand(circuit, keep=ROWS.keys()).assignments)
+
+    both = with_reverse(f, wrt=["theta"])
+    assert both.output_names == ("y", "dtheta")
+    # All of the mask's forward pass is needed backward, and nothing of the lookup's.
+    shared = {"mask": wires(f), "lookup": 0}["mask" if "custom" in str(f) else "lookup"]
+    assert wires(both) == wires(f) + wires(reverse(f, wrt=["theta"])) - shared
+
+
+@pytest.mark.parametrize(("spec", "inputs", "outputs"), [("lookup", 4, 3), ("mask", 30, 1)])
+def test_the_request_of_a_learner(spec: str, inputs: int, outputs: int) -> None:
+    learner = Learner(make_model(spec, inputs, outputs))
+    assert_same_bits(learner.request, inputs_of(learner.request)[:128])
+
+
+def test_ports_are_the_circuits_own() -> None:
+    module = CircuitModule(lookup_model(4, 3))
+    assert_elaborates(module)
+    assert {name: (member.flow, member.shape) for name, member in module.signature.members.items()} == {
+        "theta": (In, 48),
+        "x": (In, 4),
+        "y": (Out, 3),
+    }
+    assert module.operands == (module.theta, module.x)
+    assert module.results == (module.y,)
+
+
+def test_a_name_that_is_taken_gets_another() -> None:
+    names = ("theta", "circuit", "signature", "_x", "elaborate")
+    circuit = trace(lambda *wires: dict(zip(names, wires, strict=True)), **dict.fromkeys(names, Bits(1)))
+    module = CircuitModule(circuit)
+    assert_elaborates(module)
+    assert [port.name for port in module.operands] == ["theta", "circuit_", "signature_", "p_x", "elaborate_"]
+    assert [port.name for port in module.results] == ["theta_", "circuit__", "signature__", "p_x_", "elaborate__"]
+    assert_same_bits(circuit)
+
+
+def test_every_wire_is_a_signal_of_its_own() -> None:
+    circuit = trace(lambda x: (x ^ ~x) & (x ^ ~x[::-1]), x=Bits(3))
+    text = rtlil.convert(CircuitModule(circuit), name="top", emit_src=False)
+    assert {f"\\w{number}" for number, _ in circuit.wires()} <= set(text.split())
+
+
+def test_a_chain_of_two_thousand_gates() -> None:
+    def chain(x: Any, y: Any) -> Any:
+        for _ in range(667):
+            x = ~(x & y) ^ y
+        return x
+
+    circuit = trace(chain, x=Bits(2), y=Bits(2))
+    assert len(circuit.assignments) >= 2000
+    assert_same_bits(circuit, inputs_of(circuit)[6:7])
+    assert len(rtlil.convert(CircuitModule(circuit), name="top", emit_src=False)) > 100_000
