@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from typing import Any
 
 import click
 
 from rdahw.cli._output import Output, output_options
 from rdahw.errors import MissingError
-
-#: What is needed, and for what.
-_PACKAGES = {
-    "numpy": "the reference simulator",
-    "click": "the command line",
-    "rich": "tables and progress bars",
-    "pooch": "downloads of data sets",
-    "platformdirs": "the cache",
-}
-#: Programs that some commands use: what for, and how to get them.
-_PROGRAMS = {"dot": ("rdahw show --svg", "install Graphviz (Debian: apt install graphviz)")}
 
 
 @click.command(
@@ -34,27 +23,18 @@ def command(output: Output) -> None:
     Exit code 3 if something is missing that rdahw cannot do without.
     """
     import importlib.metadata  # here, as it takes as long to load as all of the help
-    import importlib.util
     import platform
 
-    from rdahw.data import catalogue
+    from rdahw.data import catalogue as data_sets
+    from rdahw.hdl.toolchain import catalogue as tools
 
-    rows: list[dict[str, Any]] = [
-        {
-            "kind": "system",
-            "name": "Python",
-            "found": platform.python_version(),
-            "needed": True,
-            "for": "rdahw",
-            "get": "",
-        }
-    ]
-    for name, purpose in _PACKAGES.items():
-        found = importlib.metadata.version(name) if importlib.util.find_spec(name) else None
-        rows.append(_row("package", name, found, purpose, f"pip install {name}", needed=True))
-    for name, (purpose, get) in _PROGRAMS.items():
-        rows.append(_row("program", name, shutil.which(name), purpose, get))
-    for record in catalogue():
+    rows = [_row("system", "Python", platform.python_version(), "rdahw", "", needed=True)]
+    for name in _requirements():
+        found = importlib.metadata.version(name) if _is_installed(name) else None
+        rows.append(_row("package", name, found, "rdahw", f"python -m pip install {name}", needed=True))
+    for tool in tools():
+        rows.append(_row("tool", tool.name, tool.version, tool.purpose, tool.get, needed=tool.needed))
+    for record in data_sets():
         rows.append(_row("data set", record.name, record.found, f"--data {record.name}", record.get))
     output.json({"checks": rows, "ok": all(row["found"] or not row["needed"] for row in rows)})
     output.table(
@@ -65,6 +45,24 @@ def command(output: Output) -> None:
             output.line(f"{row['name']} is missing: {row['get']}")
     if missing := [row["name"] for row in rows if row["needed"] and not row["found"]]:
         raise MissingError(f"rdahw cannot do without {', '.join(missing)}; install what is said above")
+
+
+def _requirements() -> list[str]:
+    """The packages that rdahw itself says it cannot do without."""
+    import importlib.metadata
+
+    required = importlib.metadata.requires("rdahw") or []
+    return [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in required if "extra ==" not in text]
+
+
+def _is_installed(name: str) -> bool:
+    import importlib.metadata
+
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _row(kind: str, name: str, found: str | None, purpose: str, get: str, *, needed: bool = False) -> dict[str, Any]:

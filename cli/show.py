@@ -10,7 +10,6 @@ import click
 
 from rdahw.cli._model import find_model
 from rdahw.cli._output import Output, complete, output_options
-from rdahw.errors import MissingError, UserError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
@@ -101,16 +100,13 @@ def count_gates(circuit: Circuit) -> dict[str, Any]:
 
 
 def _svg(dot: str) -> bytes:
-    import shutil
-    import subprocess
+    from rdahw.hdl.toolchain import find, run, scratch
 
-    program = shutil.which("dot")
-    if program is None:
-        raise MissingError("Graphviz is not installed, and draws the SVG; install it (Debian: graphviz), or use --dot")
-    done = subprocess.run([program, "-Tsvg"], input=dot.encode(), capture_output=True, check=False)
-    if done.returncode:
-        raise UserError(f"Graphviz failed: {done.stderr.decode(errors='replace').strip()}; use --dot to see its input")
-    return done.stdout
+    graphviz = find("dot")
+    with scratch() as work:
+        (work / "circuit.dot").write_text(dot, encoding="utf-8")
+        run(graphviz, ["-Tsvg", "-o", "circuit.svg", "circuit.dot"], cwd=work, log="log", makes=["circuit.svg"])
+        return (work / "circuit.svg").read_bytes()
 
 
 def _for_people(output: Output, result: dict[str, Any]) -> None:

@@ -5,14 +5,12 @@ Each file says in its comments what it holds: the ports with their widths and bi
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rdahw.errors import UsageError, nearest
-from rdahw.hdl.toolchain import Progress, Toolchain, find, run
+from rdahw.hdl.toolchain import Progress, Toolchain, find, run, scratch
 
 __all__ = ["FORMATS", "Format", "export"]
 
@@ -73,8 +71,8 @@ def export(
     row = FORMATS[format]
     text = str(rtlil.convert(component, name=name, emit_src=False))
     if row.script:
-        with tempfile.TemporaryDirectory(prefix="rdahw-export-") as folder:
-            work, file = Path(folder), f"design.{row.ending}"
+        file = f"design.{row.ending}"
+        with scratch() as work:
             (work / "design.il").write_text(text, encoding="utf-8")
             script = "read_rtlil design.il\n" + row.script.format(top=name, file=file)
             (work / "design.ys").write_text(script, encoding="utf-8")

@@ -18,9 +18,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +44,7 @@ __all__ = [
     "catalogue",
     "find",
     "run",
+    "scratch",
 ]
 
 #: Which build of a tool is taken: YoWASP's from PyPI, or the program on the PATH.
@@ -202,6 +205,13 @@ TOOLS: Mapping[str, Tool] = {
             purpose="compiled simulation",
             programs=("c++", "g++", "clang++"),
             debian="g++",
+        ),
+        Tool(
+            name="dot",
+            purpose="drawings of circuits as SVG",
+            programs=("dot",),
+            debian="graphviz",
+            version=("-V",),
         ),
         Tool(
             name="openFPGALoader",
@@ -460,6 +470,20 @@ def run(
         output.unlink()
     warnings = dict.fromkeys(re.findall(r"^Warning: (.+)$", text, re.MULTILINE))
     return Run(text, tuple(warnings), time.monotonic() - started)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for tools to work in; it goes with the work, but stays after a :class:`ToolFailure`, with the log."""
+    folder = Path(tempfile.mkdtemp(prefix="rdahw-"))
+    try:
+        yield folder
+    except ToolFailure:
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Stopped(Exception):

@@ -282,9 +282,9 @@ def program(tmp_path, monkeypatch):
 
 
 def test_show_svg_is_what_graphviz_draws(run, tmp_path, program):
-    program('test "$1" = -Tsvg && read line && echo "<svg>$line</svg>"')
+    program('test "$1" = -V || { read line < "$4"; echo "<svg>$1 $line</svg>" > "$3"; }')
     run.ok("show", "lookup", "--reverse", "--svg", "a.svg")
-    assert (tmp_path / "a.svg").read_text() == '<svg>digraph "R[lookup]" {</svg>\n'
+    assert (tmp_path / "a.svg").read_text() == '<svg>-Tsvg digraph "R[lookup]" {</svg>\n'
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs Graphviz (Debian: apt install graphviz)")
@@ -298,7 +298,9 @@ def test_show_svg_without_graphviz(run, tmp_path, program):
     (tmp_path / "a.svg").write_text("before")
     ran = run("show", "lookup", "--svg", "a.svg", "--json")
     assert ran.code == 3
-    assert "Graphviz is not installed" in ran.error
+    assert (
+        "dot (drawings of circuits as SVG) is not on the PATH; install it (Debian: apt install graphviz)" in ran.error
+    )
     assert (ran.json["error"], ran.json["exit_code"]) == (ran.error, 3)
     assert (tmp_path / "a.svg").read_text() == "before"
 
@@ -307,7 +309,7 @@ def test_show_svg_where_graphviz_fails(run, tmp_path, program):
     program("echo boom >&2; exit 1")
     ran = run("show", "lookup", "--svg", "a.svg")
     assert ran.code == 1
-    assert "Graphviz failed: boom" in ran.error
+    assert "dot failed: it ended early with exit code 1, its last line is 'boom'" in ran.error
     assert not (tmp_path / "a.svg").exists()
 
 
@@ -362,15 +364,21 @@ def test_doctor(run, no_images, program):
     assert checks["numpy"]["needed"] is True
     assert checks["dot"]["found"] is None
     out = run.ok("doctor").out
-    assert "dot is missing: install Graphviz" in out
+    assert "dot is missing: install it (Debian: apt install graphviz)" in out
     assert "mnist is missing: put its files" in out
 
 
 def test_doctor_without_what_is_needed(run, monkeypatch):
-    import importlib.util
+    import importlib.metadata
 
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pooch" else find(name))
+    found = importlib.metadata.distribution
+
+    def distribution(name: str) -> importlib.metadata.Distribution:
+        if name == "pooch":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     ran = run("doctor", "--json")
     assert ran.code == 3
     assert ran.error == "rdahw cannot do without pooch; install what is said above"
