@@ -1,8 +1,8 @@
 """String-diagram combinators: circuits from smaller ones, with no variable named.
 
-A circuit of these is read by its ports: a list of types in, a list of types out. ``f >> g`` joins the outputs of f to the
-inputs of g in order; ``f @ g`` puts g beside (below) f. The ports of a result are named ``x`` and ``y`` where there is
-one, else ``x0``, ``x1``, … and ``y0``, ``y1``, …. They give the same data as :func:`rdahw.trace`:
+A circuit of these is read by its ports: a list of types in, a list of types out. ``f >> g`` joins the outputs of f to
+the inputs of g in order; ``f @ g`` puts g beside (below) f. The ports of a result are named ``x`` and ``y`` where there
+is one, else ``x0``, ``x1``, … and ``y0``, ``y1``, …. They give the same data as :func:`rdahw.trace`:
 
 >>> from rdahw import Bits, trace
 >>> copy(8) >> multiply(8) == trace(lambda x: x & x, x=Bits(8))
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError
 from rdahw.tracing import Builder, Wire
-from rdahw.types import Bits, Z2
+from rdahw.types import Z2, Bits
 
 __all__ = [
     "add",
@@ -48,6 +48,8 @@ def _wiring(types: Sequence[Bits], body: Callable[[Builder, list[Wire]], Sequenc
 
 def sequence(*circuits: Circuit) -> Circuit:
     """``f >> g : A → C`` for ``f : A → B`` and ``g : B → C``, and so on for more."""
+    if not circuits:
+        raise UserError("no circuits were given to join; expected at least one")
     for f, g in zip(circuits, circuits[1:], strict=False):
         if f.output_types != g.input_types:
             raise UserError(
@@ -105,6 +107,9 @@ def add(width: int) -> Circuit:
 def add_n(summands: int, width: int) -> Circuit:
     """``add : n × … × n → n``, the XOR of ``summands`` wires (at least one)."""
 
+    if summands < 1:
+        raise UserError(f"a sum of {summands} wires was asked for; expected at least one")
+
     def body(builder: Builder, wires: list[Wire]) -> list[Wire]:
         total = wires[0]
         for wire in wires[1:]:
@@ -136,4 +141,5 @@ def zero(width: int) -> Circuit:
 
 def one(width: int) -> Circuit:
     """``one : 1 → n``: every bit set, the unit of AND."""
-    return _wiring([], lambda builder, _: [builder.apply("const", attributes=((1 << width) - 1, width))])
+    ones = (1 << Bits(width).width) - 1
+    return _wiring([], lambda builder, _: [builder.apply("const", attributes=(ones, width))])

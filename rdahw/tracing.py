@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, SupportsIndex
 
 from rdahw.circuit import Assignment, Circuit, Port, result_type
@@ -43,9 +44,7 @@ class Builder:
 
     def apply(self, primitive: str, *operands: Wire, attributes: Sequence[Any] = ()) -> Wire:
         """The wire that ``primitive`` drives from ``operands``: a new one, or an earlier one driven alike."""
-        for operand in operands:
-            if operand.builder is not self:
-                raise UserError("wires of two different traces meet; expected wires of one, passed as its arguments")
+        self._own(operands)
         assignment = Assignment(primitive, tuple([operand.number for operand in operands]), tuple(attributes))
         known = self._known.get(assignment)
         if known is None:
@@ -55,6 +54,11 @@ class Builder:
                 raise UserError(f"wire %{len(self._types)} = {primitive}: {error}") from None
             return self._add(assignment, type_)
         return known
+
+    def _own(self, wires: Iterable[Wire]) -> None:
+        for wire in wires:
+            if wire.builder is not self:
+                raise UserError("wires of two different traces meet; expected wires of one, passed as its arguments")
 
     def _add(self, assignment: Assignment, type_: Bits) -> Wire:
         self._assignments.append(assignment)
@@ -72,6 +76,7 @@ class Builder:
             raise UserError(
                 f"a circuit of ({names}) was applied to ({', '.join(map(str, given))}); the types must agree"
             )
+        self._own(operands)
         wires = self.replay(circuit, operands)
         return [wires[i] for _, i in circuit.outputs]
 
@@ -89,6 +94,7 @@ class Builder:
 
     def finish(self, outputs: Mapping[str, Wire]) -> Circuit:
         """The circuit with these outputs; assignments that no output needs are left out."""
+        self._own(outputs.values())
         first = len(self._inputs)
         needed = bytearray(len(self._types))
         for wire in outputs.values():
@@ -186,6 +192,8 @@ class Wire:
 
     def const(self, value: int, width: int) -> Wire:
         """A constant in the same trace: ``value`` on ``width`` bits."""
+        with suppress(TypeError):
+            value = operator.index(value)  # numpy's numbers too; what is no whole number is refused below
         return self.builder.apply("const", attributes=(value, width))
 
     def zeros(self, width: int) -> Wire:
@@ -234,6 +242,8 @@ class Wire:
 
     def extend(self, width: int) -> Wire:
         """The same unsigned number on ``width`` bits, no fewer than it has."""
+        if width < self.width:
+            raise UserError(f"a wire of {self.width} bits cannot be extended to {width}; expected no fewer than it has")
         return self if width == self.width else self.concat(self, self.zeros(width - self.width))
 
 
@@ -258,22 +268,23 @@ def trace(function: Callable[..., Any], /, **inputs: Bits) -> Circuit:
     """
     builder = Builder()
     result = function(*(builder.input(name, type_) for name, type_ in inputs.items()))
+    outputs = result
     if isinstance(result, Wire):
-        result = {"y": result}
+        outputs = {"y": result}
     elif isinstance(result, Sequence):
-        result = {f"y{i}": wire for i, wire in enumerate(result)}
-    if not isinstance(result, Mapping) or not all(
-        isinstance(w, Wire) and w.builder is builder for w in result.values()
-    ):
+        outputs = {f"y{i}": wire for i, wire in enumerate(result)}
+    if not isinstance(outputs, Mapping) or not all(isinstance(wire, Wire) for wire in outputs.values()):
         raise UserError(
             f"the traced function returned {shown(result)}; expected a wire made from its arguments, or a sequence or "
             "mapping of them"
         )
-    return builder.finish(result)
+    return builder.finish(outputs)
 
 
 def cat(*parts: Wire) -> Wire:
     """``parts`` as one wire, the first lowest (in the least significant bits)."""
+    if not parts:
+        raise UserError("nothing was given to concatenate; expected at least one wire")
     return parts[0].concat(*parts)
 
 

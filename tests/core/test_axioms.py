@@ -112,7 +112,7 @@ def test_rd5_the_chain_rule(primitives, data: st.DataObject, a, b, c) -> None:
 
 
 def forward(f: Circuit) -> Circuit:
-    """D[f] = (ι₀ × 1) R[R[f]] π₁ : A × A → B, from the reverse derivative alone: R[f] is linear in dy; its transpose."""
+    """D[f] = (ι₀ × 1) R[R[f]] π₁ : A × A → B, from the reverse derivative alone: the transpose of R[f] in dy."""
     r = reverse(reverse(f))  # (A × B) × A → A × B
     a, b = input_widths(f), output_widths(f)
 
