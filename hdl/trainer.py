@@ -152,7 +152,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.comb += hold.eq(1)
             self._write(m, moved, flips)
             # Counted a cycle late, where whether the prediction was right comes from registers.
-            count(m, control, learned, ~self.results.payload.correct, parts=self.stages)
+            count(m, control, learned, ~self.results.payload.correct)
             with m.If(control.clear):
                 m.d.sync += [register.eq(0) for register in (self.theta, accumulator) if register is not None]
         return m
@@ -230,25 +230,15 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.sync += self.theta[byte].eq(moved[byte] if self._write_by_flipping else control.parameter_write)
 
 
-def count(m: Module, control: Any, counted: Value, wrong: Value, *, parts: int = 1) -> None:
-    """Count what is ``counted``, and what of it is ``wrong``, in the counters of a trainer's ``control``.
-
-    In several parts the carry between them goes through a register: a carry through all bits is a long path.
-    """
+def count(m: Module, control: Any, counted: Value, wrong: Value) -> None:
+    """Count what is ``counted``, and what of it is ``wrong``, in the counters of a trainer's ``control``."""
     erred = Signal()  # a register, since whether a result is wrong is known late in the cycle
     m.d.sync += erred.eq(counted & wrong)
-    width = COUNTER_BITS // parts
     for event, counter in ((counted, control.example_count), (erred, control.error_count)):
-        for at in range(0, COUNTER_BITS, width):
-            carry = Signal()
-            m.d.sync += carry.eq(0)
-            with m.If(event):
-                m.d.sync += Cat(counter[at : at + width], carry).eq(counter[at : at + width] + 1)
-            with m.If(control.clear):
-                m.d.sync += [carry.eq(0), counter[at : at + width].eq(0)]
-            event = carry
+        with m.If(event):
+            m.d.sync += counter.eq(counter + 1)
     with m.If(control.clear):
-        m.d.sync += erred.eq(0)
+        m.d.sync += [erred.eq(0), control.example_count.eq(0), control.error_count.eq(0)]
 
 
 def _register(m: Module, name: str, enable: Value, value: Value) -> Value:
