@@ -14,8 +14,8 @@ def custom_reverse(f: Circuit, r: Circuit, *, name: str, exact: bool) -> Callabl
     """``f : A1 × … × An → B`` as a block for traces whose reverse derivative is ``r : A1 × … × An × B → A1 × … × An``.
 
     Like JAX's ``custom_vjp``. ``exact`` declares that ``r`` is the Boolean difference of ``f``, as where its formal
-    derivative is costly or another one; otherwise ``r`` is a *surrogate*, and never passes for exact. ``r`` must be linear
-    in its last input. Raises :class:`UserError` if the types do not fit.
+    derivative is costly or another one; otherwise ``r`` is a *surrogate*, and never passes for exact. ``r`` must be
+    linear in its last input. Raises :class:`UserError` if the types do not fit.
     """
     block = Block(name, f, r, exact)
 

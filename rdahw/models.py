@@ -64,16 +64,21 @@ def lookup_model(inputs: int, outputs: int) -> Circuit:
 
     Parameter bit ``j * 2**inputs + x`` is output j at input x. Safe. Wilson and Zanasi, arXiv 2101.10488, section 5.1.
     """
+    if inputs < 1 or outputs < 1:
+        raise UserError(
+            f"a lookup of {inputs} inputs and {outputs} outputs was asked for; expected at least one of each"
+        )
     if inputs > MAX_LOOKUP_INPUTS:
         raise UserError(
             f"a lookup of {inputs} inputs would have {outputs} * 2^{inputs} parameters; it takes at most "
-            f"{MAX_LOOKUP_INPUTS} inputs: use --model mask (two classes), or a circuit of your own (--model FILE.py:NAME)"
+            f"{MAX_LOOKUP_INPUTS} inputs: use --model mask (two classes), or a circuit of your own "
+            "(--model FILE.py:NAME)"
         )
     return trace(lambda theta, x: theta.lookup(x), theta=Bits(outputs << inputs), x=Bits(inputs))
 
 
 def mask_model(inputs: int, k: int = 4) -> Circuit:
-    """``f : inputs × inputs → 1``: 1 where popcount(theta AND x) <= popcount(theta) div k (the paper's pseudo-linear model).
+    """``f : inputs × inputs → 1``: 1 where popcount(theta AND x) <= popcount(theta) div k (the paper's pseudo-linear).
 
     Its reverse derivative is the Boolean difference of the whole model, as in the paper, computed from the two counts
     in O(inputs) gates. Wilson and Zanasi, arXiv 2101.10488, section 5.2.
@@ -146,8 +151,8 @@ def make_model(spec: str, inputs: int, outputs: int) -> Model:
     """The model that ``spec`` names, for inputs and outputs of so many bits.
 
     ``spec`` is ``NAME`` or ``NAME:OPTION=NUMBER,…`` of :data:`MODELS`, or ``FILE.py:NAME``: a Python file, **which is
-    run**, and in it a circuit or a function from (inputs, outputs) to one. Raises :class:`UsageError` for an unknown name
-    or option and :class:`UserError` if the model does not suit.
+    run**, and in it a circuit or a function from (inputs, outputs) to one. Raises :class:`UsageError` for an unknown
+    name or option and :class:`UserError` if the model does not suit.
     """
     if match := re.fullmatch(r"(.+\.py):(\w+)", spec):
         return _from_file(spec, Path(match[1]), match[2], inputs, outputs)
@@ -195,8 +200,8 @@ def _from_file(spec: str, path: Path, name: str, inputs: int, outputs: int) -> M
     model = Model(spec, made)
     if (model.input_bits, model.output_bits) != (inputs, outputs):
         raise UserError(
-            f"{spec} takes {model.input_bits} bits and gives {model.output_bits}; the data have {inputs} and {outputs}: "
-            "change the circuit, --binarise or --labels"
+            f"{spec} takes {model.input_bits} bits and gives {model.output_bits}; "
+            f"the data have {inputs} and {outputs}: change the circuit, --binarise or --labels"
         )
     return model
 

@@ -28,9 +28,9 @@ def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | Non
 def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
     """The same function in the primitives of ``keep`` and of the polynomial core only.
 
-    ``keep`` is what a back end has rows for: all else is replaced by its expansion, blocks by their forward circuit. With
-    the default, the polynomial core, the formal derivatives of the result are right to every order. Blocks lose the
-    reverse derivative of their own.
+    ``keep`` is what a back end has rows for: all else is replaced by its expansion, blocks by their forward circuit.
+    With the default, the polynomial core, the formal derivatives of the result are right to every order. Blocks lose
+    the reverse derivative of their own.
     """
 
     def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:
