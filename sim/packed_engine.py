@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.errors import UserError
 from rdahw.learner import Learner
-from rdahw.models import lookup_model, mask_model
+from rdahw.models import MAX_LOOKUP_INPUTS, lookup_model, mask_model
 from rdahw.primitives import Array
 from rdahw.sim.packed import Packed, thread_count
 from rdahw.sim.packing import Words, pack_examples, pack_wires, unpack_examples, unpack_wires, words_for
@@ -72,7 +73,7 @@ def _lookup_kernels(learner: Learner) -> _Kernels | None:
 
     model = learner.model
     sizes = model.input_bits, model.output_bits
-    if model.parameter_bits != model.output_bits << model.input_bits or model.circuit != lookup_model(*sizes):
+    if model.input_bits > MAX_LOOKUP_INPUTS or model.circuit != lookup_model(*sizes):
         return None
     return _Kernels(
         lambda *arguments: train_lookup(*sizes, *arguments), lambda *arguments: predict_lookup(*sizes, *arguments)
@@ -84,7 +85,7 @@ def _mask_kernels(learner: Learner) -> _Kernels | None:
 
     model = learner.model
     blocks = [a.attributes[0].name for a in model.circuit.assignments if a.primitive == "custom"]
-    numbers = re.search(r"k = (\d+)", blocks[0]) if blocks else None
+    numbers = re.search(r"k = ([1-9]\d{0,8})$", blocks[0]) if blocks else None
     # The name only says which circuit to compare with.
     if not numbers or model.circuit != mask_model(model.input_bits, int(numbers[1])):
         return None
@@ -137,6 +138,9 @@ class PackedEngine:
 
     @parameters.setter
     def parameters(self, value: Array) -> None:
+        bits = self.learner.model.parameter_bits
+        if np.shape(value) != (bits,):
+            raise UserError(f"parameters of shape {np.shape(value)} were given; expected ({bits},)")
         self._theta = pack_wires(np.asarray(value, np.uint8))
 
     def train(self, x: Array, y: Array) -> Array:
@@ -148,6 +152,7 @@ class PackedEngine:
 
     def predict(self, x: Array) -> Array:
         """The outputs (N, B) at the present parameters."""
+        _check("inputs", x, self.learner.model.input_bits)
         if self._packs(len(x)):
             (packed,) = self._model.run(self._shared_theta(), pack_examples(x), words=words_for(len(x)))
             return unpack_examples(packed, len(x))
@@ -157,6 +162,8 @@ class PackedEngine:
 
     def prepare(self, examples: Examples) -> PackedExamples:
         """The examples as :meth:`train_many` and :meth:`count_correct` take them."""
+        _check("inputs", examples.x, self.learner.model.input_bits)
+        _check("labels", examples.y, self.learner.model.output_bits)
         return PackedExamples(examples, pack_wires(examples.x), pack_wires(examples.y))
 
     def train_many(
@@ -167,6 +174,14 @@ class PackedEngine:
         Gives how many examples of each update the model had wrong before it. With ``until_change`` the updates after
         the first that changes the parameters are left out.
         """
+        rows, ends = np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(ends, np.int64)
+        # The kernels trust them.
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(examples):
+            raise UserError(
+                f"rows {rows.min()} to {rows.max()} of {len(examples)} examples were asked for; there are none"
+            )
+        if len(ends) and ((np.diff(ends, prepend=0) < 0).any() or ends[-1] > len(rows)):
+            raise UserError(f"the ends of the batches go up to {ends.max()}; expected to {len(rows)}, and in order")
         wrong = np.zeros(len(ends), np.int64)
         if len(ends) and self._packs(int(np.diff(ends, prepend=0).max())):
             start = 0
@@ -224,3 +239,8 @@ class PackedEngine:
         dtheta = np.unpackbits(total[:, None].view(np.uint8), axis=1).sum(axis=1, dtype=np.uint8) & 1
         (self.parameters,) = self._update(self.parameters, dtheta)
         return int(np.unpackbits(wrong.view(np.uint8)).sum())
+
+
+def _check(what: str, array: Array, width: int) -> None:
+    if array.ndim != 2 or array.shape[1] != width:
+        raise UserError(f"{what} of shape {array.shape} were given; expected (examples, {width})")

@@ -30,7 +30,7 @@ def pack(bits: Any, packed: Any) -> None:
         for e in range(min(64, examples - 64 * word)):
             row, place = bits[64 * word + e], np.uint64(e)
             for i in range(wires):  # over the wires, since so the bits lie and vectors of them can be shifted
-                columns[i] |= np.uint64(row[i]) << place
+                columns[i] |= np.uint64(row[i] != 0) << place
         for i in range(wires):
             packed[i, word] = columns[i]
 

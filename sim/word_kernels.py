@@ -209,12 +209,13 @@ def _run(code: Any, pool: Any, m: Any) -> None:
 
 _CODE, _POOL, _MEMORY = nb.int64[:, ::1], nb.int64[::1], nb.uint64[::1]
 _EXAMPLES = nb.types.Array(nb.uint64, 2, "C", readonly=True)
+_ROWS = nb.types.Array(nb.int64, 1, "C", readonly=True)
 
 
 @compiled(
     _CODE, _POOL, _MEMORY, _POOL,
     _CODE, _POOL, _MEMORY, _POOL,
-    nb.uint64[::1], _EXAMPLES, _EXAMPLES, _POOL, _POOL, nb.boolean, nb.int64[::1], nb.int64[::1],
+    nb.uint64[::1], _EXAMPLES, _EXAMPLES, _ROWS, _ROWS, nb.boolean, nb.int64[::1], nb.int64[::1],
 )  # fmt: skip
 def train_words(
     request: Any, request_pool: Any, request_memory: Any, request_places: Any,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from strategies import circuits
 
 from rdahw import Bits, Learner, Model, lookup_model, make_model, mask_model, trace
-from rdahw.errors import UsageError
+from rdahw.errors import UsageError, UserError
 from rdahw.sim import packed_engine
 from rdahw.sim.engines import ENGINES, ReferenceEngine, make_engine
 from rdahw.sim.packed_engine import PackedEngine
@@ -129,6 +129,35 @@ def test_parameters_are_copies() -> None:
     given[:] = 0
     engine.parameters[:] = 0
     np.testing.assert_array_equal(engine.parameters, before)
+
+
+def test_arrays_of_a_wrong_form_are_told() -> None:
+    engine = PackedEngine(Learner(MODELS["lookup 3 to 2"]))
+    data = examples(engine.learner, 5)
+    with pytest.raises(UserError, match=r"^parameters of shape \(15,\) were given; expected \(16,\)$"):
+        engine.parameters = np.zeros(15, np.uint8)
+    with pytest.raises(UserError, match=r"^inputs of shape \(5, 2\) were given; expected \(examples, 3\)$"):
+        engine.predict(data.y)
+    with pytest.raises(UserError, match=r"^labels of shape \(5, 3\) were given; expected \(examples, 2\)$"):
+        engine.train(data.x, data.x)
+    prepared = engine.prepare(data)
+    with pytest.raises(UserError, match=r"^rows 0 to 5 of 5 examples were asked for; there are none$"):
+        engine.train_many(prepared, np.arange(6), np.arange(1, 7))
+    for ends in ([1, 6], [3, 2], [-1, 5]):
+        with pytest.raises(UserError, match=r"^the ends of the batches go up to \d; expected to 5, and in order$"):
+            engine.train_many(prepared, np.arange(5), np.array(ends))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_any_number_but_zero_is_a_set_bit(way: str) -> None:
+    learner = Learner(MODELS["mask of 5"])
+    data = examples(learner, 80)
+    engines = [WAYS[way](learner), WAYS[way](learner)]
+    for engine, factor in zip(engines, (1, 255), strict=True):
+        engine.parameters = some_parameters(learner) * np.uint8(factor)
+        engine.train(data.x * np.uint8(factor), data.y * np.uint8(factor))
+    np.testing.assert_array_equal(engines[0].parameters, engines[1].parameters)
+    np.testing.assert_array_equal(engines[0].predict(data.x), engines[1].predict(data.x * np.uint8(255)))
 
 
 # -- many updates at once ----------------------------------------------------------------------------------------------
