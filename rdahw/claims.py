@@ -1,0 +1,303 @@
+"""What is claimed about circuits, as objects that a solver can decide: statements only, no tools.
+
+Every claim is that two circuits agree on all inputs, so its *miter* is a circuit whose one output bit, ``differ``, is
+never 1. :mod:`rdahw.hdl.proof` proves or refutes it.
+
+>>> from rdahw import Bits, trace
+>>> claim = difference(trace(lambda x: x & x, x=Bits(1)))
+>>> print(claim.name, claim.size, claim.miter.output_names)
+difference 1 -> 1 ('differ',)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rdahw.circuit import Circuit
+from rdahw.derivative import boolean_difference, forward_derivative, reverse
+from rdahw.errors import InternalError, UserError
+from rdahw.primitives import CORE, PRIMITIVES
+from rdahw.tracing import Builder, Wire, trace
+from rdahw.tracing import equal as equal_bits
+from rdahw.transform import expand
+from rdahw.types import Bits
+
+__all__ = [
+    "MAX_GATES",
+    "Claim",
+    "TooLarge",
+    "adjoint",
+    "count_gates",
+    "custom",
+    "difference",
+    "equal",
+    "one_hot",
+    "robust",
+    "shape",
+]
+
+#: No claim of more gates is stated: writing it down would take minutes, and no solver would end.
+MAX_GATES = 1 << 23
+
+
+class TooLarge(UserError):
+    """A claim that nobody can decide at this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """``left`` and ``right`` agree on all inputs.
+
+    name: what kind of claim. size: what it is about, with widths in bits: ``48+4 -> 3``.
+    words, symbols: the statement. sides: what the two circuits are, for showing a counterexample.
+    left, right: circuits with the same inputs and outputs.
+    """
+
+    name: str
+    size: str
+    words: str
+    symbols: str
+    sides: tuple[str, str]
+    left: Circuit
+    right: Circuit
+
+    @property
+    def miter(self) -> Circuit:
+        """The circuit of the same inputs whose output ``differ`` is 1 where an output of the two differs."""
+        builder = Builder()
+        inputs = [builder.input(name, type_) for name, type_ in self.left.inputs]
+        outputs = zip(builder.inline(self.left, inputs), builder.inline(self.right, inputs), strict=True)
+        differences = [a ^ b for a, b in outputs]
+        if not differences:
+            return builder.finish({"differ": builder.apply("const", attributes=(0, 1))})
+        every = differences[0].concat(*differences)
+        return builder.finish({"differ": ~equal_bits(every, 0)})
+
+
+def shape(f: Circuit) -> str:
+    """The widths of a circuit's inputs and outputs in bits, like ``48+4 -> 3``."""
+    inputs, outputs = ("+".join(str(type_.width) for type_ in types) for types in (f.input_types, f.output_types))
+    return f"{inputs or '0'} -> {outputs or '0'}"
+
+
+# -- derivatives -------------------------------------------------------------------------------------------------------
+
+
+def adjoint(f: Circuit) -> Claim:
+    """The law that makes R[f] the reverse derivative: ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩. It holds of every circuit.
+
+    It is stated for each unit vector dx = e_i, with all dy, which is the same where D[f] is linear in dx; that is read
+    off the circuit of D[f] first. (In the form above a solver would be held up by the parities.) D[f] is computed from
+    the expansions and by rules of its own, so the claim says something about every reverse rule that R[f] uses.
+
+    Cockett et al., *Reverse derivative categories*, arXiv 1910.07065. Raises :class:`TooLarge`.
+    """
+    bits = sum(type_.width for type_ in f.input_types)
+    _check_size("adjoint", f, bits * (1 + 4 * count_gates(f)))
+    forward, backward = forward_derivative(f), reverse(f)
+    if not _is_linear(forward, forward.input_names[len(f.inputs) :]):
+        raise InternalError(f"the forward derivative of a circuit of {shape(f)} bits is not linear in the change")
+    builder = Builder()
+    wires = [builder.input(name, type_) for name, type_ in backward.inputs]
+    x, dy = wires[: len(f.inputs)], wires[len(f.inputs) :]
+    cotangents = []
+    for k, type_ in enumerate(f.input_types):
+        entries = []
+        for i in range(type_.width):
+            units = [
+                builder.apply("const", attributes=(1 << i if j == k else 0, other.width))
+                for j, other in enumerate(f.input_types)
+            ]
+            entries.append(_inner_product(builder, dy, builder.inline(forward, [*x, *units])))
+        cotangents.append(builder.apply("concat", *entries))
+    return Claim(
+        "adjoint",
+        shape(f),
+        "the reverse derivative is the adjoint of the forward derivative",
+        "R[f](x, dy)[i] = <dy, D[f](x, e_i)>, with D[f] linear in dx",
+        ("R[f]", "adjoint of D[f]"),
+        backward,
+        builder.finish(dict(zip(backward.output_names, cotangents, strict=True))),
+    )
+
+
+def _inner_product(builder: Builder, left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
+    total = builder.apply("const", attributes=(0, 1))
+    for a, b in zip(left, right, strict=True):
+        total = total ^ (a & b).parity()
+    return total
+
+
+def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
+    """Whether the outputs can be seen to be linear in the inputs of these names: True only if they are.
+
+    On the expansion into the core, where each wire is zero, free of those inputs, or linear in them; there, all but AND
+    and constants is linear.
+    """
+    core = expand(circuit)
+    kinds = ["linear" if name in names else "free" for name in core.input_names]
+    for primitive, operands, attributes in core.assignments:
+        given = {kinds[i] for i in operands}
+        if primitive == "const":
+            kinds.append("free" if attributes[0] else "zero")
+        elif primitive == "and" and "zero" in given:
+            kinds.append("zero")
+        elif "linear" not in given:
+            kinds.append("free" if "free" in given else "zero")
+        elif given == {"linear", "free"} if primitive == "and" else "free" not in given:
+            kinds.append("linear")
+        else:
+            return False
+    return all(kinds[wire] != "free" for _, wire in core.outputs)
+
+
+def difference(f: Circuit) -> Claim:
+    """R[f] is the Boolean difference of ``f``. True of safe circuits (:func:`rdahw.is_safe`), false of ``x AND x``.
+
+    Raises :class:`TooLarge` where the Boolean difference, a copy of ``f`` for each input bit, is too large.
+    """
+    return _difference("difference", shape(f), "the reverse derivative is the Boolean difference", f)
+
+
+def _difference(name: str, size: str, words: str, f: Circuit) -> Claim:
+    _check_size(name, f, sum(type_.width for type_ in f.input_types) * (1 + count_gates(f)))
+    return Claim(
+        name,
+        size,
+        words,
+        "R[f](x, dy)[i] = <dy, f(x) + f(x + e_i)>",
+        ("R[f]", "Boolean difference"),
+        reverse(f),
+        boolean_difference(f),
+    )
+
+
+def custom(f: Circuit) -> list[Claim]:
+    """For each exact :func:`rdahw.custom_reverse` block in ``f``, and each primitive outside of the polynomial core, at
+    the widths that it has there: its declared reverse is its Boolean difference."""
+    claims = []
+    for (primitive, _, attributes), single in _singles(f).items():
+        block = attributes[0] if primitive == "custom" else None
+        if block is None or block.exact:
+            what = primitive if block is None else f"block {block.name!r}"
+            size = f"{primitive if block is None else block.name}: {shape(single)}"
+            words = f"the declared reverse of {what} is its Boolean difference"
+            claims.append(_difference("custom", size, words, single))
+    return claims
+
+
+def _singles(f: Circuit) -> dict[tuple[str, tuple[Bits, ...], tuple[Any, ...]], Circuit]:
+    """Each assignment outside of the core as a circuit of its own, once for each of its kind."""
+    found = {}
+    for primitive, operands, attributes in f.assignments:
+        key = primitive, tuple(f.types[i] for i in operands), tuple(attributes)
+        if primitive not in CORE and key not in found:
+            builder = Builder()
+            wires = [builder.input(f"x{i}", type_) for i, type_ in enumerate(key[1])]
+            found[key] = builder.finish({"y": builder.apply(primitive, *wires, attributes=attributes)})
+    return found
+
+
+# -- functions ---------------------------------------------------------------------------------------------------------
+
+
+def equal(f: Circuit, g: Circuit) -> Claim:
+    """Two circuits agree on all inputs; raises :class:`UserError` if their types differ."""
+    if (f.input_types, f.output_types) != (g.input_types, g.output_types):
+        raise UserError(f"a circuit of {shape(f)} bits cannot be equal to one of {shape(g)}; expected the same widths")
+    return Claim(
+        "equal",
+        shape(f),
+        "the two circuits agree on all inputs",
+        "f(x) = g(x)",
+        ("f", "g"),
+        f,
+        g.renamed(f.input_names, f.output_names),
+    )
+
+
+def one_hot(f: Circuit) -> Claim:
+    """No output of ``f`` ever has two bits set: «output y never exceeds one-hot». A wish: true of some circuits."""
+    builder = Builder()
+    inputs = [builder.input(name, type_) for name, type_ in f.inputs]
+    results = builder.inline(f, inputs)
+    lowest = {name: _lowest(wire) for name, wire in zip(f.output_names, results, strict=True)}
+    return Claim(
+        "one-hot",
+        shape(f),
+        "no output ever has two bits set",
+        "f(x) = the lowest bit of f(x) that is set, or 0",
+        ("output", "its lowest bit alone"),
+        f,
+        builder.finish(lowest),
+    )
+
+
+def _lowest(wire: Wire) -> Wire:
+    """Only the lowest of the bits that are set."""
+    bits, below = [wire[0]], wire[0]
+    for i in range(1, wire.width):
+        bits.append(wire[i] & ~below)
+        below = below | wire[i]
+    return wire.concat(*bits)
+
+
+def robust(f: Circuit, flips: int) -> Claim:
+    """Flipping up to so many bits of the one input of ``f`` never changes the output. A wish: true of some circuits."""
+    if len(f.inputs) != 1:
+        raise UserError(
+            f"robustness is asked of a circuit of {len(f.inputs)} inputs; expected one: bind the parameters"
+        )
+    ((name, type_),) = f.inputs
+    if not 1 <= flips <= type_.width:
+        raise UserError(f"robustness within {flips} flips was asked of {type_.width} input bits; expected 1 to that")
+    flipped = "flips" if name != "flips" else "flips_"
+
+    def side(*, with_flips: bool) -> Circuit:
+        builder = Builder()
+        x, change = builder.input(name, type_), builder.input(flipped, type_)
+        few = (change.popcount() <= flips).repeat(type_.width)
+        results = builder.inline(f, [x ^ (change & few) if with_flips else x])
+        return builder.finish(dict(zip(f.output_names, results, strict=True)))
+
+    return Claim(
+        f"robust {flips}",
+        shape(f),
+        f"flipping up to {flips} input bits never changes the output",
+        f"f(x + e) = f(x) where e has at most {flips} bits set",
+        ("with flips", "without"),
+        side(with_flips=True),
+        side(with_flips=False),
+    )
+
+
+# -- sizes -------------------------------------------------------------------------------------------------------------
+
+
+def _check_size(name: str, f: Circuit, gates: int) -> None:
+    if gates > MAX_GATES:
+        raise TooLarge(
+            f"the claim {name!r} about a circuit of {shape(f)} bits would take {gates:,} gates; at most {MAX_GATES:,} "
+            "are tried: prove a smaller size"
+        )
+
+
+def count_gates(circuit: Circuit) -> int:
+    """An upper bound of the AND and XOR gates of the circuit's expansion into single bits, found without making it."""
+    return sum(
+        _weight(p, tuple(circuit.types[i] for i in operands), tuple(a)) for p, operands, a in circuit.assignments
+    )
+
+
+@lru_cache(maxsize=4096)
+def _weight(primitive: str, types: tuple[Bits, ...], attributes: tuple[Any, ...]) -> int:
+    if primitive in CORE:
+        return sum(type_.width for type_ in types) if primitive in ("xor", "and", "sum", "scatter") else 0
+    expansion = PRIMITIVES[primitive].expansion
+    if expansion is None:
+        raise InternalError(f"{primitive} is not in the core and has no expansion")
+    named = {f"x{i}": type_ for i, type_ in enumerate(types)}
+    return count_gates(trace(lambda *wires: expansion(*wires, *attributes), **named))

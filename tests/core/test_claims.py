@@ -1,0 +1,138 @@
+"""Claims are statements: which miter they make, on which widths, and what of them holds, tried on all inputs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from oracles import assert_is_boolean_difference, evaluate, every, inputs_of
+from strategies import circuits, safe_circuits
+
+from rdahw import Bits, Circuit, UserError, custom_reverse, lookup_model, mask_model, mux, reverse, trace
+from rdahw.claims import (
+    Claim,
+    TooLarge,
+    _is_linear,
+    adjoint,
+    count_gates,
+    custom,
+    difference,
+    equal,
+    one_hot,
+    robust,
+    shape,
+)
+from rdahw.primitives import PRIMITIVES
+from rdahw.tracing import equal as equal_bits
+
+SQUARE = trace(lambda x: x & x, x=Bits(1))
+
+
+def holds(claim: Claim) -> bool:
+    """By brute force; the two sides and the miter must say the same."""
+    inputs = inputs_of(claim.miter)
+    differ = (evaluate(claim.left, inputs) != evaluate(claim.right, inputs)).any(axis=-1)
+    np.testing.assert_array_equal(evaluate(claim.miter, inputs)[:, 0], differ)
+    return not differ.any()
+
+
+@given(circuits(gates=5))
+def test_the_adjoint_holds_of_every_circuit(f: Circuit) -> None:
+    assert holds(adjoint(f))
+
+
+@given(safe_circuits())
+def test_the_difference_holds_of_safe_circuits(f: Circuit) -> None:
+    assert holds(difference(f))
+
+
+def test_the_difference_of_a_square_is_refuted_where_dy_is_set() -> None:
+    claim = difference(SQUARE)
+    assert claim.miter.input_names == ("x", "dy")
+    assert evaluate(claim.miter, every(2))[:, 0].tolist() == [0, 0, 1, 1]
+    assert holds(adjoint(SQUARE))
+
+
+def test_a_wrong_reverse_rule_breaks_the_adjoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = trace(lambda x: mux(x[0], x[1], x[2]), x=Bits(3))
+    assert holds(adjoint(f))
+    wrong = replace(PRIMITIVES["mux"], reverse=lambda dy, select, a, b: [a & dy, select & dy, ~select & dy])
+    monkeypatch.setitem(PRIMITIVES, "mux", wrong)
+    assert not holds(adjoint(f))
+
+
+def test_custom_has_a_claim_for_each_kind_of_block_and_primitive() -> None:
+    claims = custom(trace(lambda t, x: t.lookup(x).lookup(x[:1]) ^ t.lookup(x)[:1], t=Bits(8), x=Bits(2)))
+    assert [claim.size for claim in claims] == ["lookup: 8+2 -> 2", "lookup: 2+1 -> 1"]
+    assert all(holds(claim) for claim in claims)
+    (claim,) = custom(mask_model(3))
+    assert claim.size == "mask of 3 inputs, k = 4: 3+3 -> 1"
+    assert claim.words == "the declared reverse of block 'mask of 3 inputs, k = 4' is its Boolean difference"
+    assert holds(claim)
+    assert_is_boolean_difference(claim.right, mask_model(3))
+
+
+def test_a_surrogate_claims_nothing_and_a_false_exact_block_does_not_hold() -> None:
+    r = reverse(SQUARE)
+    for exact in (False, True):
+        block = custom_reverse(SQUARE, r, name="square", exact=exact)
+        assert [holds(claim) for claim in custom(trace(block, x=Bits(1)))] == [False] * exact
+
+
+def test_equal_circuits_may_have_other_names() -> None:
+    f = trace(lambda a, b: a | b, a=Bits(2), b=Bits(2))
+    assert holds(equal(f, trace(lambda p, q: {"r": ~(~p & ~q)}, p=Bits(2), q=Bits(2))))
+    assert not holds(equal(f, trace(lambda p, q: p ^ q, p=Bits(2), q=Bits(2))))
+    with pytest.raises(UserError, match=re.escape("a circuit of 2+2 -> 2 bits cannot be equal to one of 1 -> 1")):
+        equal(f, SQUARE)
+
+
+def test_one_hot() -> None:
+    assert holds(one_hot(trace(lambda x: x.decode(), x=Bits(3))))
+    assert holds(one_hot(trace(lambda x: x.zeros(4), x=Bits(3))))
+    assert not holds(one_hot(trace(lambda x: x, x=Bits(2))))
+
+
+def test_robustness_within_so_many_flips() -> None:
+    # 1 at 0000 and at 1111 alone: one flip changes the answer there, and so do two.
+    alike = trace(lambda x: equal_bits(x, 0) | equal_bits(x, 15), x=Bits(4))
+    assert not holds(robust(alike, 1))
+    assert holds(robust(trace(lambda x: alike(x[0].repeat(4)), x=Bits(1)), 1))
+    wrong = evaluate(robust(trace(lambda x: x.parity(), x=Bits(3)), 2).miter, every(6))[:, 0]
+    flips = every(6)[:, 3:].sum(axis=-1)
+    np.testing.assert_array_equal(wrong, flips == 1)  # two flips keep a parity, three are too many
+
+
+def test_what_robustness_cannot_be_asked_of() -> None:
+    with pytest.raises(UserError, match="robustness within 2 flips was asked of 1 input bits; expected 1 to that"):
+        robust(SQUARE, 2)
+    with pytest.raises(UserError, match="of a circuit of 2 inputs; expected one: bind the parameters"):
+        robust(lookup_model(2, 1), 1)
+
+
+def test_linearity_is_seen_only_where_it_is() -> None:
+    def linear(function: object) -> bool:
+        return _is_linear(trace(function, x=Bits(2), d=Bits(2)), ["d"])  # type: ignore[arg-type]
+
+    assert linear(lambda x, d: (x & d) ^ d[::-1])
+    assert linear(lambda x, d: d & 0)
+    assert not linear(lambda x, d: d & d)
+    assert not linear(lambda x, d: d ^ x)
+    assert not linear(lambda x, d: d ^ 1)
+    assert not linear(lambda x, d: x)
+
+
+def test_a_claim_that_nobody_can_decide_says_its_size() -> None:
+    with pytest.raises(TooLarge, match=r"^the claim 'difference' about a circuit of 16384\+14 -> 1 bits would take"):
+        difference(lookup_model(14, 1))
+    with pytest.raises(TooLarge, match="gates; at most 8,388,608 are tried: prove a smaller size"):
+        adjoint(lookup_model(14, 1))
+
+
+def test_gates_are_counted_without_being_made() -> None:
+    assert count_gates(trace(lambda a, b: (a ^ b) & a, a=Bits(3), b=Bits(3))) == 12
+    assert count_gates(trace(lambda a: ~a, a=Bits(3))) == 6
+    assert shape(lookup_model(4, 3)) == "48+4 -> 3"
