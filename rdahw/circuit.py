@@ -27,6 +27,9 @@ _T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: How deep blocks may hold blocks; a bound, so that a stranger's file cannot exhaust the stack.
 _MAX_DEPTH = 16
+#: How many gates a block may unfold to: blocks of blocks of blocks multiply, so that a small file could ask for all
+#: memory.
+_MAX_GATES = 1 << 24
 
 
 class Port(NamedTuple):
@@ -52,6 +55,7 @@ class Block:
     reverse: ``r : A1 × … × An × B → A1 × … × An``, linear in its last input.
     exact: ``r`` is the Boolean difference of ``f``; otherwise it is a declared surrogate.
     depth: how many levels of blocks there are, this one included.
+    gates: how many assignments both circuits have, those of the blocks in them included at every use.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Block:
     exact: bool
 
     depth: int = field(init=False, compare=False, repr=False)
+    gates: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (self.name.isprintable() and '"' not in self.name):
@@ -75,10 +80,14 @@ class Block:
                 f"the reverse of block {self.name!r} is {_signature(*_types(self.reverse))}; "
                 f"expected {_signature(*wanted)}: the operands and dy to one cotangent an operand"
             )
-        inner = [block.depth for circuit in (self.forward, self.reverse) for block in _blocks(circuit)]
-        object.__setattr__(self, "depth", 1 + max(inner, default=0))
+        gates = (*self.forward.assignments, *self.reverse.assignments)
+        inner: list[Block] = [gate.attributes[0] for gate in gates if gate.primitive == "custom"]
+        object.__setattr__(self, "depth", 1 + max((block.depth for block in inner), default=0))
         if self.depth > _MAX_DEPTH:
             raise UserError(f"block {self.name!r} holds blocks {self.depth} deep; expected at most {_MAX_DEPTH} levels")
+        object.__setattr__(self, "gates", len(gates) + sum(block.gates for block in inner))
+        if self.gates > _MAX_GATES:
+            raise UserError(f"block {self.name!r} unfolds to {self.gates} gates; expected at most {_MAX_GATES}")
 
 
 def _types(circuit: Circuit) -> tuple[tuple[Bits, ...], tuple[Bits, ...]]:

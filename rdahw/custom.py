@@ -16,6 +16,23 @@ def custom_reverse(f: Circuit, r: Circuit, *, name: str, exact: bool) -> Callabl
     Like JAX's ``custom_vjp``. ``exact`` declares that ``r`` is the Boolean difference of ``f``, as where its formal
     derivative is costly or another one; otherwise ``r`` is a *surrogate*, and never passes for exact. ``r`` must be
     linear in its last input. Raises :class:`UserError` if the types do not fit.
+
+    The sign of a signed number, learnt as if it were each of its bits:
+
+    >>> from rdahw import Bits, trace
+    >>> sign = trace(lambda x: x[-1], x=Bits(4))
+    >>> through = trace(lambda x, dy: dy.repeat(4), x=Bits(4), dy=Bits(1))
+    >>> print(trace(custom_reverse(sign, through, name="sign", exact=False), x=Bits(4)))
+    circuit (x: Bits(4)) -> (y: Bits(1)):
+      %1: Bits(1) = custom(x, block=0)
+      return y=%1
+      block 0 "sign" surrogate:
+        circuit (x: Bits(4)) -> (y: Bits(1)):
+          %1: Bits(1) = slice(x, start=3, stop=4)
+          return y=%1
+        circuit (x: Bits(4), dy: Bits(1)) -> (y: Bits(4)):
+          %2: Bits(4) = repeat(dy, times=4)
+          return y=%2
     """
     block = Block(name, f, r, exact)
 

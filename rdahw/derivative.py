@@ -32,6 +32,12 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     again, start from ``reverse(expand(f))``: the rules of rich primitives are right to first order only.
 
     Raises :class:`UserError` for a name in ``wrt`` that no input has.
+
+    >>> print(reverse(trace(lambda a, b: a & b, a=Bits(4), b=Bits(4))))
+    circuit (a: Bits(4), b: Bits(4), dy: Bits(4)) -> (da: Bits(4), db: Bits(4)):
+      %3: Bits(4) = and(b, dy)
+      %4: Bits(4) = and(a, dy)
+      return da=%3, db=%4
     """
     wanted = _wanted(f, wrt)
     builder = Builder()

@@ -22,6 +22,12 @@ def is_safe(f: Circuit) -> bool:
     Then every wire is a polynomial without squares, and R[f] is the Boolean difference of ``f`` (Wilson and Zanasi,
     arXiv 2101.10488, section 3.3). The condition is sufficient, not necessary: False says that the two *may* differ. A
     circuit with a surrogate block is never safe.
+
+    >>> from rdahw import Bits, trace
+    >>> is_safe(trace(lambda a, b: a & b, a=Bits(4), b=Bits(4)))
+    True
+    >>> is_safe(trace(lambda a, b: (a ^ b) & b, a=Bits(4), b=Bits(4)))
+    False
     """
     supports: list[_Supports] = []
     used, whole = 0, _read_as_a_whole(f)

@@ -31,6 +31,14 @@ def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
     ``keep`` is what a back end has rows for: all else is replaced by its expansion, blocks by their forward circuit.
     With the default, the polynomial core, the formal derivatives of the result are right to every order. Blocks lose
     the reverse derivative of their own.
+
+    >>> from rdahw import Bits, trace
+    >>> print(expand(trace(lambda a, b: a | b, a=Bits(4), b=Bits(4))))
+    circuit (a: Bits(4), b: Bits(4)) -> (y: Bits(4)):
+      %2: Bits(4) = xor(a, b)
+      %3: Bits(4) = and(a, b)
+      %4: Bits(4) = xor(%2, %3)
+      return y=%4
     """
 
     def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:

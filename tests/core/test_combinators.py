@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -125,10 +122,3 @@ def test_a_misuse_is_said(wrong, message) -> None:
 
 def test_nothing_side_by_side_is_nothing() -> None:
     assert tensor() == Circuit((), (), ()) == tensor_n(0, add(3))
-
-
-@pytest.mark.parametrize("module", ["rdahw.tracing", "rdahw.combinators"])
-def test_examples_in_docstrings_run(module: str) -> None:
-    result = doctest.testmod(importlib.import_module(module))
-    assert result.attempted
-    assert not result.failed

@@ -195,6 +195,24 @@ def test_a_block_with_an_unprintable_name_is_refused(name: str) -> None:
         custom_reverse(square(), reverse(square()), name=name, exact=False)
 
 
+def test_blocks_unfold_only_to_so_many_gates() -> None:
+    # A small file of blocks in blocks, each used often, would ask for more gates than there is memory.
+    f, r = square(), reverse(square())
+
+    def often(block) -> Circuit:
+        def body(x):
+            for _ in range(100):
+                x = block(x)
+            return x
+
+        return trace(body, x=Bits(1))
+
+    for _ in range(3):
+        f = often(custom_reverse(f, r, name="often", exact=False))
+    with pytest.raises(UserError, match=r"^block 'too often' unfolds to \d{9} gates; expected at most 16777216$"):
+        custom_reverse(often(custom_reverse(f, r, name="often", exact=False)), r, name="too often", exact=False)
+
+
 def test_blocks_nest_only_so_deep() -> None:
     f, r = square(), reverse(square())
     for _ in range(16):
