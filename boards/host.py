@@ -153,6 +153,7 @@ class Identity:
     """What a device is; the fields are those of :data:`rdahw.hdl.protocol.IDENTITY`."""
 
     version: int
+    learns: bool
     batches: bool
     payload: int
     fingerprint: int
@@ -179,7 +180,8 @@ class Status:
 def _read_report(data: bytes) -> tuple[Identity, Status]:
     values = split(REPORT, data)
     identity = {field.name: values[field.name] for field in IDENTITY if field.name != "reserved"}
-    identity["batches"] = bool(identity["batches"])
+    for flag in ("learns", "batches"):
+        identity[flag] = bool(identity[flag])
     state = {field.name: values[field.name] for field in STATE}
     return Identity(**identity), Status(bool(state.pop("batch_open")), **state)
 
@@ -293,6 +295,13 @@ class Device:
         if self._session is None:
             self.open()
 
+    def _ensure_learns(self) -> None:
+        if not self.identify().learns:
+            raise UserError(
+                f"{self} is a fixed model, which predicts and does not learn; flash a trainer (rdahw synth without "
+                "--inference)"
+            )
+
     # -- commands ------------------------------------------------------------------------------------------------------
 
     def status(self) -> Status:
@@ -301,6 +310,7 @@ class Device:
 
     def clear(self) -> None:
         """Set the device's parameters, its open batch and its counts to zero."""
+        self._ensure_learns()
         self._command("clear")
 
     def train(self, x: Array, y: Array, last: Array | None = None, progress: Progress | None = None) -> Array:
@@ -308,6 +318,7 @@ class Device:
 
         last: (N,), 1 where a batch ends; without it each example is a batch. A batch may be continued by the next call.
         """
+        self._ensure_learns()
         last = np.ones(len(x), np.uint8) if last is None else np.asarray(last, np.uint8)
         if not self.identify().batches and not last.all():
             raise UserError(
@@ -359,6 +370,7 @@ class Device:
 
     def write_parameters(self, parameters: Array, progress: Progress | None = None) -> None:
         """Set the device's parameters, (P,); its counts and an open batch stay (see :meth:`clear`)."""
+        self._ensure_learns()
         identity = self.identify()
         bits = np.asarray(parameters, np.uint8)
         if bits.shape != (identity.parameter_bits,):

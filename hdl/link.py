@@ -63,12 +63,15 @@ class HostLink(wiring.Component):  # type: ignore[misc]
     sent: bytes to the host.
     activity: high while a request is worked on or answered. error: high for a cycle when a request is refused.
 
-    ``trainer`` is one of :mod:`rdahw.hdl.trainer` with access; it becomes a submodule.
+    ``trainer`` is a trainer with access or a fixed model, and becomes a submodule: of :mod:`rdahw.hdl.trainer`,
+    :mod:`rdahw.hdl.inference` (whose ``learns`` is ``False``) or :mod:`rdahw.hdl.serial_mask` (which takes x in words
+    of ``word`` bits).
     """
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
-        self.layout = Layout.of(trainer.learner)
+        self.layout = Layout.of(trainer.learner, getattr(trainer, "word", 0))
+        self._learns = getattr(trainer, "learns", True)
         super().__init__(
             {
                 "received": In(stream.Signature(8, always_ready=True)),
@@ -84,6 +87,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         layout = self.layout
         return {
             "version": VERSION,
+            "learns": int(self._learns),
             "batches": int(self.trainer.batch),
             "payload": MAX_PAYLOAD,
             "fingerprint": fingerprint(self.trainer.learner),
@@ -150,13 +154,15 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         escaping = Signal()  # the byte before was ESCAPE
 
         # -- trainer
-        example = Signal(layout.head_bytes * 8)
+        example = Signal(layout.head_bytes * 8)  # without x if that comes in words
+        word = Signal(layout.word_bits)
+        number = Signal(range(max(layout.words, 1)))
         offered, result = trainer.examples, trainer.results
         m.d.comb += [
             offered.payload.learn.eq(asks("train")),
             offered.payload.last.eq(example[0] & offered.payload.learn),
             offered.payload.y.eq(example[1 : 1 + layout.output_bits]),
-            offered.payload.x.eq(example[1 + layout.output_bits :]),
+            offered.payload.x.eq(word if layout.words else example[1 + layout.output_bits :]),
         ]
         address = Signal(8 * -(-layout.parameter_bytes.bit_length() // 8))  # also of the byte behind the last
         beyond = Signal()
@@ -289,7 +295,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
             # -- a pass over the payload: ``source`` goes over it, and ``fill`` over the answer
             with m.State("BEGIN"):
-                m.d.sync += [part.eq(0), fill.eq(_ANSWER)]
+                m.d.sync += [part.eq(0), number.eq(0), fill.eq(_ANSWER)]
                 with m.Switch(command):
                     with m.Case(COMMANDS["open"].code, COMMANDS["status"].code):
                         m.next = "STATE"
@@ -299,7 +305,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                         m.next = "ADDRESS"
                     with m.Case(COMMANDS["clear"].code):
                         m.next = "CLEAR"
-                with m.If(~known):
+                refused = ~known if self._learns else ~known | asks("train", "write", "clear")
+                with m.If(refused):
                     refuse("unknown_command")
 
             with m.State("STATE"):
@@ -319,15 +326,36 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                     m.d.sync += [example.eq(Cat(example[8:], byte)), part.eq(part + 1)]
                     with m.If(part == layout.head_bytes - 1):
                         m.d.sync += part.eq(0)
-                        with m.If(~dry):
-                            m.next = "OFFER"
+                        if layout.words:
+                            m.next = "LOAD WORD"
+                        else:
+                            with m.If(~dry):
+                                m.next = "OFFER"
+
+            if layout.words:
+                with m.State("LOAD WORD"):
+                    m.d.comb += advance.eq(1)
+                    m.d.sync += [word.eq(Cat(word[8:], byte)), part.eq(part + 1)]
+                    with m.If(at_end):
+                        refuse("wrong_length")
+                    with m.Elif(part == layout.word_bits // 8 - 1):
+                        m.d.sync += part.eq(0)
+                        m.next = "OFFER"
 
             with m.State("OFFER"):
-                m.d.comb += offered.valid.eq(1)
-                with m.If(offered.ready):
-                    with m.If(offered.payload.learn):
-                        m.d.sync += batch_open.eq(~offered.payload.last & self.trainer.batch)
+                m.d.comb += offered.valid.eq(~dry)
+                with m.If(offered.ready | dry):
                     m.next = "RESULT"
+                    with m.If(offered.payload.learn & ~dry):
+                        m.d.sync += batch_open.eq(~offered.payload.last & self.trainer.batch)
+                    if layout.words:
+                        m.d.sync += number.eq(number + 1)
+                        with m.If(number != layout.words - 1):
+                            m.next = "LOAD WORD"
+                        with m.Else():
+                            m.d.sync += number.eq(0)
+                            with m.If(dry):
+                                m.next = "LOAD"
 
             with m.State("RESULT"), m.If(result.valid):
                 put(result_bytes[part])

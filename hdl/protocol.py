@@ -104,6 +104,7 @@ HEADER = (
 #: What a device is: constants, the same as long as the bitstream is.
 IDENTITY = (
     Field("version", 1, "the version of the protocol"),
+    Field("learns", 1, "1: a trainer; 0: a fixed model, which refuses `train`, `write` and `clear` as unknown"),
     Field("batches", 1, "1: updates are applied after the last example of a batch; 0: after each example"),
     Field("payload", 2, "the longest payload in bytes"),
     Field("fingerprint", 8, "the first bytes of the SHA-256 of the learning step's circuit"),
@@ -111,7 +112,7 @@ IDENTITY = (
     Field("input_bits", 4, "A, the bits of x"),
     Field("output_bits", 2, "B, the bits of y"),
     Field("word_bits", 2, "0: x follows y without a gap; else x is sent in words of so many bits"),
-    Field("reserved", 8, "0"),
+    Field("reserved", 7, "0"),
 )
 
 #: What a device has done.
@@ -143,7 +144,7 @@ ERRORS: Mapping[str, Error] = {
         Error("damaged", 0x81, "the frame's CRC or size is wrong: send it again"),
         Error("wrong_session", 0x82, "the packet is not of the open session, or none is open"),
         Error("wrong_sequence", 0x83, "the sequence number is neither the last one nor the next"),
-        Error("unknown_command", 0x84, "no command has this code"),
+        Error("unknown_command", 0x84, "no command has this code, or the device does not learn"),
         Error("wrong_length", 0x85, "the payload ends within an example or a field, or the answer would be too long"),
         Error("wrong_address", 0x86, "a byte beyond the parameters was asked for"),
     )

@@ -99,11 +99,25 @@ class SoftwareLearner:
 class SoftwareDevice:
     """The gateware's twin: takes bytes, gives bytes, made from the same table of the protocol."""
 
-    def __init__(self, learner: Learner, *, batch: bool = False, version: int = VERSION) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        batch: bool = False,
+        word: int = 0,
+        theta: Array | None = None,
+        version: int = VERSION,
+    ) -> None:
+        """``theta``: a fixed model. ``word``: the bits of a word of x."""
         self.state = SoftwareLearner(learner, batch=batch)
-        self.layout = Layout.of(learner)
+        self.learns = theta is None
+        if theta is not None:
+            self.state.theta = theta
+        self.layout = Layout.of(learner, word)
         self.identity = {
             "version": version,
+            "learns": int(self.learns),
+            "word_bits": word,
             "batches": int(batch),
             "payload": MAX_PAYLOAD,
             "fingerprint": fingerprint(learner),
@@ -141,6 +155,8 @@ class SoftwareDevice:
                 return ERRORS["wrong_sequence"].code, b""
         elif name != "open":
             return ERRORS["wrong_session"].code, b""
+        if not self.learns and name in ("train", "write", "clear"):
+            name = None
         done = "unknown_command" if name is None else getattr(self, f"_{name}")(payload)
         if isinstance(done, str):
             return ERRORS[done].code, b""
@@ -264,16 +280,20 @@ class LinkBench(wiring.Component):
 
 
 def simulate(
-    learner: Learner,
+    learner: Learner | None = None,
     *,
+    core: Any = None,
     batch: bool = False,
     stages: int = 1,
     divisor: int | None = None,
     host_divisor: int | None = None,
     engine: str = "amaranth",
+    netlist: str | None = None,
 ) -> Simulator:
-    trainer = RegisterTrainer(learner, batch=batch, stages=stages, access=True)
-    return make_simulator(LinkBench(trainer, divisor, host_divisor), engine)
+    """``core``, or the register trainer of ``learner``, behind the link at power-up."""
+    if core is None:
+        core = RegisterTrainer(learner, batch=batch, stages=stages, access=True)
+    return make_simulator(LinkBench(core, divisor, host_divisor), engine, netlist=netlist)
 
 
 class SimulatedStream:

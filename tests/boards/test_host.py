@@ -265,6 +265,22 @@ def test_arrays_of_a_wrong_shape(x: Any, y: Any, last: Any, message: str) -> Non
     assert host.status().example_count == 0
 
 
+def test_a_fixed_model_does_not_learn() -> None:
+    learner = lookup_learner()
+    x, y = some(learner, 10)
+    theta = np.arange(48, dtype=np.uint8) % 3 % 2
+    host = Device(SoftwareStream(SoftwareDevice(learner, theta=theta)), learner, draw=counter())
+    software = SoftwareLearner(learner, batch=False)
+    software.theta = theta
+    np.testing.assert_array_equal(
+        host.predict(x), [software.step(*e, 1, learn=False)[0] for e in zip(x, y, strict=True)]
+    )
+    np.testing.assert_array_equal(host.read_parameters(), theta)
+    for learn in (lambda: host.train(x, y), lambda: host.write_parameters(theta), host.clear):
+        with pytest.raises(UserError, match="is a fixed model, which predicts and does not learn; flash a trainer"):
+            learn()
+
+
 def test_batches_on_a_device_without() -> None:
     with pytest.raises(
         UserError, match="has no batches and was given a batch of several examples; train with --batch 1, or"

@@ -25,6 +25,7 @@ from link_helpers import (
 from rdahw import Learner, Model, lookup_model
 from rdahw.boards.host import Device
 from rdahw.errors import MissingError, UserError
+from rdahw.hdl.inference import FixedModel
 from rdahw.hdl.protocol import (
     COMMANDS,
     CRC_BYTES,
@@ -41,6 +42,7 @@ from rdahw.hdl.protocol import (
     join,
     tables,
 )
+from rdahw.hdl.serial_mask import SerialMaskTrainer
 from rdahw.primitives import Array
 from rdahw.sim.simulator import Exchange, Simulator, choose_engine
 
@@ -210,13 +212,36 @@ class Requests:
         return framed
 
 
-@pytest.mark.parametrize("batch", [False, True])
-@pytest.mark.parametrize("name", learners())
-def test_gateware_and_twin_answer_alike(name: str, batch: bool) -> None:
-    learner = learners()[name]
-    simulator, twin = simulate(learner, batch=batch), SoftwareDevice(learner, batch=batch)
-    requests, seen = Requests(twin.layout, seed=len(name) + batch), set()
-    for number in range(200 if name == "lookup" else 60):
+def pair(name: str) -> tuple[Simulator, SoftwareDevice]:
+    """Gateware and twin of one kind."""
+    if name == "mask in words":
+        trainer = SerialMaskTrainer(21, 3, word=8, access=True)
+        return simulate(core=trainer), SoftwareDevice(trainer.learner, word=8)
+    if name == "fixed model":
+        learner = wide_learner()
+        theta = np.array([1, 0, 0, 1, 1, 1, 0, 1, 0, 1, 1], np.uint8)
+        return simulate(core=FixedModel(learner, theta)), SoftwareDevice(learner, theta=theta)
+    kind, _, batch = name.partition(" in ")
+    learner = learners()[kind]
+    return simulate(learner, batch=bool(batch)), SoftwareDevice(learner, batch=bool(batch))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("lookup", 180),
+        ("lookup in batches", 50),
+        ("wide", 40),
+        ("wide in batches", 40),
+        ("long", 20),
+        ("mask in words", 50),
+        ("fixed model", 40),
+    ],
+)
+def test_gateware_and_twin_answer_alike(name: str, count: int) -> None:
+    simulator, twin = pair(name)
+    requests, seen = Requests(twin.layout, seed=7), set()
+    for number in range(count):
         data = requests.next()
         expected = twin.feed(data)
         assert talk(simulator, data, len(expected)) == expected, f"request {number}: {data.hex()}"
