@@ -164,9 +164,11 @@ def synthesis_script(netlist: str | None) -> str:
     """Yosys commands that read ``design.il``; for a netlist, synthesise it and put the models of the cells under it."""
     script = "read_rtlil design.il\n"
     if netlist is not None:
+        # From an empty design, as synthesis leaves the cells behind as black boxes; -defer: those in use are enough.
         script += (
-            f"synth_{netlist} -top top\nread_verilog -lib -overwrite -D NO_INITIAL +/{netlist}/cells_sim.v\n"
-            f"read_verilog -overwrite +/{netlist}/cells_sim.v\nhierarchy -top top\nproc\nflatten\nopt_clean\n"
+            f"synth_{netlist} -top top\nselect top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"
+            f"read_verilog -defer +/{netlist}/cells_sim.v\nread_rtlil netlist.il\n"
+            "hierarchy -top top\nproc\nflatten\nopt_clean\n"
         )
     return script
 

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from rdahw.errors import InternalError, UserError
+from rdahw.hdl.trainer import RegisterTrainer
 from rdahw.hdl.trainers import make_trainer
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 from rdahw.sim.engines import ReferenceEngine
 from rdahw.sim.simulator import Exchange, Log, Simulator, make_simulator
 
-__all__ = ["HardwareEngine", "Mismatch"]
+__all__ = ["Encoder", "HardwareEngine", "Mismatch"]
 
 
 class Mismatch(UserError):
@@ -62,7 +63,9 @@ class HardwareEngine:
         self._trainer, self.simulator = self._make(vcd)
         self._predictor: tuple[Any, Simulator] | None = None
         self._software = ReferenceEngine(learner) if check else None
-        self._encode = _Encoder(self._trainer)
+        self._encode = Encoder(self._trainer)
+        # How many cycles after an example its update is done; None: when its result is taken.
+        self._latency = stages if isinstance(self._trainer, RegisterTrainer) else None
         # What has been said to come after the next update, and when the next one's beats were taken, those that were.
         self._following = self._encode.none()
         self._taken: list[int] = []
@@ -107,7 +110,7 @@ class HardwareEngine:
         if self._taken:
             # An example that was announced is on its way; it comes to nothing.
             self._following = self._encode.none()
-            self._pass(self._trainer.stages + 1)
+            self._pass(self._latency + 1 if self._latency is not None else None, give=1)
             self._taken, self._results, self._seen = [], [], 0
         self.simulator.poke("theta", _number(value))
         if self._software is not None:
@@ -123,10 +126,12 @@ class HardwareEngine:
         following, self._following = self._following, self._encode.none()
         offered = np.concatenate([beats, following])
         taken, self._taken = self._taken, []
-        taken += self._pass(None, offered[len(taken) :], len(beats) - len(taken))
-        # The update is done so many cycles after its last beat; meanwhile those that follow are on offer.
-        wait = taken[len(beats) - 1] + self._trainer.stages - self.simulator.cycles
-        if wait > 0:
+        if len(taken) < len(beats):
+            taken += self._pass(None, offered[len(taken) :], take=len(beats) - len(taken))
+        # Until the update is done those that follow are on offer.
+        if self._latency is None:
+            taken += self._pass(None, offered[len(taken) :], give=len(x) - len(self._results))
+        elif (wait := taken[len(beats) - 1] + self._latency - self.simulator.cycles) > 0:
             taken += self._pass(wait, offered[len(taken) :])
         self._taken = taken[len(beats) :]
         self._count(taken[: len(beats)], len(x))
@@ -154,11 +159,13 @@ class HardwareEngine:
 
     # -- one update ----------------------------------------------------------------------------------------------------
 
-    def _pass(self, cycles: int | None, beats: Array | None = None, take: int | None = None) -> list[int]:
-        """Let ``cycles`` pass, or as many as it takes until ``take`` beats are taken; in which cycles they were."""
+    def _pass(self, cycles: int | None, beats: Array | None = None, take: int = 0, give: int = 0) -> list[int]:
+        """Let ``cycles`` pass, or as many as it takes until ``take`` beats are taken and ``give`` results are given; in
+        which cycles those beats were taken that were."""
         beats = self._encode.none() if beats is None else beats
-        take = len(beats) + 1 if take is None else take
-        made = self.simulator.exchange(Exchange("examples", "results", beats, take, 0, cycles=cycles))
+        if cycles is not None:
+            take, give = len(beats) + 1, 0
+        made = self.simulator.exchange(Exchange("examples", "results", beats, take, give, cycles=cycles))
         self._results += list(made.results)
         dropped, self._seen = self._results[: self._seen], max(0, self._seen - len(self._results))
         self._results = self._results[len(dropped) :]
@@ -202,7 +209,7 @@ class HardwareEngine:
                 )
 
 
-class _Encoder:
+class Encoder:
     """Examples as beats of a trainer's stream, and results as outputs."""
 
     def __init__(self, trainer: Any) -> None:
@@ -217,8 +224,11 @@ class _Encoder:
         """No beats."""
         return np.zeros((0, self.width), np.uint8)
 
-    def __call__(self, x: Array, y: Array, *, learn: bool = True) -> Array:
-        """The beats (N * beats an example, width) of a batch: inputs wider than ``x`` in words, the lowest first."""
+    def __call__(self, x: Array, y: Array, *, last: Array | None = None, learn: bool = True) -> Array:
+        """The beats (N * beats an example, width) of examples: inputs wider than ``x`` in words, the lowest first.
+
+        last: with which examples a batch ends, (N,); ``None``: with the last one.
+        """
         words = -(-x.shape[1] // self._x.width)
         padded = np.zeros((len(x), words * self._x.width), np.uint8)
         padded[:, : x.shape[1]] = x
@@ -227,7 +237,9 @@ class _Encoder:
         beats[..., _where(self._shape["y"])] = y[:, None]
         if "learn" in self._shape.members:
             beats[..., _where(self._shape["learn"])] = learn
-        if len(x):
+        if last is not None:
+            beats[..., _where(self._shape["last"])] = last[:, None, None]
+        elif len(x):
             beats[-1, :, _where(self._shape["last"])] = 1
         return beats.reshape(-1, self.width)
 

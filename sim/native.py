@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,9 +54,19 @@ def convert(
     )
     memories = dict(_memories(fragment))
     return str(text), [
-        memories[id(register)] if isinstance(register, MemoryData) else paths[register][1:]
+        memories[id(register)] if isinstance(register, MemoryData) else _driver(str(text), paths[register])
         for register in registers.values()
     ]
+
+
+def _driver(text: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path, without ``top``, of the wire that drives the one at ``path``: only one of a signal's names is a register."""
+    module = text.index(f"\nmodule \\{'.'.join(path[:-1])}\n")
+    body = text[module : text.index("\nend\n", module)]
+    name = re.escape(path[-1])
+    # Indented further, it would connect a port of a cell.
+    found = re.search(rf"^ {{0,2}}connect \\{name} \\(\S+)(?: \[\d+:0\])?$", body, re.MULTILINE)
+    return (*path[1:-1], found[1] if found else path[-1])
 
 
 def _memories(fragment: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[str, ...]]]:

@@ -65,7 +65,8 @@ def ports_of(component: Any) -> dict[str, Port]:
     found = {}
     for path, member, value in component.signature.flatten(component):
         value = Value.cast(value)
-        found["__".join(map(str, path))] = Port(len(value), member.flow == In, value)
+        if len(value):  # what has no bits, as an address of one byte, Verilog cannot say
+            found["__".join(map(str, path))] = Port(len(value), member.flow == In, value)
     return found
 
 
@@ -196,7 +197,7 @@ def make_simulator(
     registers: the signals and memories (``MemoryData``) of the component that will be looked at, by any names.
     vcd: write the waveforms of all signals there.
     netlist: simulate what synthesis for this family (``"ice40"``) makes of the component, out of the family's cells;
-        for the compiled engines. Registers can be looked at if synthesis keeps their names, and not be overwritten.
+        for the compiled engines. Synthesis need not keep ``registers``, so leave them out.
     log: called with a line before something is compiled.
     """
     registers = registers or {}
