@@ -60,7 +60,7 @@ def convert(
 
 
 def _driver(text: str, path: tuple[str, ...]) -> tuple[str, ...]:
-    """The path, without ``top``, of the wire that drives the one at ``path``: only one of a signal's names is a register."""
+    """The path, without ``top``, of the wire that drives that at ``path``: one of a signal's names is the register."""
     module = text.index(f"\nmodule \\{'.'.join(path[:-1])}\n")
     body = text[module : text.index("\nend\n", module)]
     name = re.escape(path[-1])
