@@ -1,0 +1,114 @@
+"""``rdahw prove``: the table, the JSON, and that nothing but «proved» exits 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Runner
+
+from rdahw.hdl import proof
+
+SQUARE = """
+from rdahw import Bits, trace
+square = trace(lambda theta, x: theta & x & x, theta=Bits(4), x=Bits(4))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "user_cache", lambda name: tmp_path / "cache" / name)
+
+
+def verdicts(value: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(claim["name"], claim["size"]): claim["verdict"] for claim in value["claims"]}
+
+
+def test_all_claims_about_the_trained_iris_lookup(run: Runner) -> None:
+    run.ok("train", "-q")
+    value = run.ok("prove", "iris-lookup.rdahw", "--json").json
+    assert verdicts(value) == {
+        ("adjoint", "48+4 -> 3"): "proved",
+        ("difference", "48+4 -> 3"): "proved",
+        ("custom", "lookup: 48+4 -> 3"): "proved",
+        ("gateware", "model: 48+4 -> 3"): "proved",
+        ("gateware", "step: 48+4+3 -> 48"): "proved",
+        ("gateware", "inference: 4 -> 3"): "proved",
+    }
+    assert all({"seconds", "solver", "statement"} <= claim.keys() for claim in value["claims"])
+    out = run.ok("prove", "iris-lookup.rdahw").out  # from the cache
+    assert [line.split()[0] for line in out.splitlines()[2:]] == [
+        *("adjoint", "difference", "custom"),
+        *["gateware"] * 3,
+    ]
+    assert out.count("(kept)") == 6
+
+
+def test_wishes_about_a_trained_model(run: Runner) -> None:
+    run.ok("train", "-q")
+    ran = run("prove", "iris-lookup.rdahw", "--what", "one-hot,robust:4", "--json")
+    assert ran.code == 1
+    one_hot, robust = ran.json["claims"]
+    assert (one_hot["name"], robust["name"], robust["verdict"]) == ("one-hot", "robust 4", "refuted")
+    assert robust["counterexample"].keys() == {"x", "flips"}
+    assert robust["found"]["with flips"] != robust["found"]["without"]
+
+
+def test_two_models_are_compared(run: Runner) -> None:
+    run.ok("train", "-q", "--out", "a.rdahw")
+    run.ok("train", "-q", "--out", "b.rdahw", "--seed", 5, "--updates", 3)
+    assert verdicts(run.ok("prove", "--equal", "a.rdahw", "a.rdahw", "--json").json) == {("equal", "4 -> 3"): "proved"}
+    ran = run("prove", "--equal", "a.rdahw", "b.rdahw")
+    assert (ran.code, ran.error) == (1, "of 1 claims 1 refuted; the counterexample above says where")
+    shown = ran.out.partition("equal is refuted: not for all inputs f(x) = g(x). Bit 0 is the last.\n")[2].splitlines()
+    x, f, g = (line.strip() for line in shown)
+    assert x.startswith("x = ")
+    assert f.removeprefix("f: ") != g.removeprefix("g: ")
+
+
+def test_a_square_is_refuted_and_explained(run: Runner) -> None:
+    (run.folder / "mine.py").write_text(SQUARE)
+    options = ("mine.py:square", "--inputs", 4, "--outputs", 4)
+    assert {name for name, _ in verdicts(run.ok("prove", *options, "--json").json)} == {"adjoint", "gateware"}
+    ran = run("prove", *options, "--what", "difference,adjoint")
+    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; the counterexample above says where")
+    assert "R[f]: dtheta = " in ran.out
+    assert "Somewhere what depends on the same input bit is multiplied, as in x AND x" in ran.out
+
+
+def test_open_is_no_success(run: Runner) -> None:
+    ran = run("prove", "lookup", "--outputs", 3, "--what", "adjoint", "--timeout", "0.001", "--json")
+    assert ran.code == 1
+    assert verdicts(ran.json) == {("adjoint", "48+4 -> 3"): "open"}
+    assert ran.error == "of 1 claims 1 open; give --timeout more seconds, or prove a smaller size"
+
+
+def test_what_is_too_large_is_open(run: Runner) -> None:
+    ran = run("prove", "lookup", "--inputs", 14, "--what", "difference")
+    assert ran.code == 1
+    assert "difference is open: the claim 'difference' about a circuit of 16384+14 -> 1 bits would take" in ran.out
+
+
+def test_what_makes_no_sense(run: Runner) -> None:
+    for arguments, message in (
+        ((), "no model was given; name one, like iris-lookup.rdahw or lookup, or give --equal A B"),
+        (
+            ("lookup", "--equal", "lookup", "mask"),
+            "--equal compares two models and nothing else; leave out the other model and --what",
+        ),
+        (
+            ("lookup", "--what", "robust"),
+            "--what robust is asked of a trained model; give a file of rdahw train",
+        ),
+    ):
+        ran = run("prove", *arguments)
+        assert (ran.code, ran.error) == (2, message)
+    ran = run("prove", "lookup", "--what", "adjont")
+    assert ran.code == 2
+    assert "'adjont' is no claim; did you mean 'adjoint'?" in ran.err
+    ran = run("prove", "--equal", "lookup", "mask", "--inputs", 3)
+    assert (ran.code, ran.error) == (
+        1,
+        "a circuit of 8+3 -> 1 bits cannot be equal to one of 3+3 -> 1; expected the same widths",
+    )
