@@ -196,6 +196,6 @@ def _for_people(output: Output, proofs: list[Proof]) -> None:
                 output.line(f"  {side}: " + ", ".join(f"{name} = {bits}" for name, bits in values.items()))
             if proof.name == "difference":
                 output.line(
-                    "  Somewhere what depends on the same input bit is multiplied, as in x AND x: there the chain rule\n"
-                    "  and flipping bits are two different derivatives (docs/derivatives.md)."
+                    "  Somewhere what depends on the same input bit is multiplied, as in x AND x: there the chain\n"
+                    "  rule and flipping bits are two different derivatives (docs/derivatives.md)."
                 )
