@@ -179,9 +179,8 @@ class Status:
 
 def _read_report(data: bytes) -> tuple[Identity, Status]:
     values = split(REPORT, data)
-    identity = {field.name: values[field.name] for field in IDENTITY if field.name != "reserved"}
-    for flag in ("learns", "batches"):
-        identity[flag] = bool(identity[flag])
+    flags = {name: bool(values[name]) for name in ("learns", "batches")}
+    identity: dict[str, Any] = {f.name: values[f.name] for f in IDENTITY if f.name != "reserved"} | flags
     state = {field.name: values[field.name] for field in STATE}
     return Identity(**identity), Status(bool(state.pop("batch_open")), **state)
 

@@ -169,7 +169,7 @@ class HardwareEngine:
         self._results += list(made.results)
         dropped, self._seen = self._results[: self._seen], max(0, self._seen - len(self._results))
         self._results = self._results[len(dropped) :]
-        return made.taken.tolist()
+        return [int(cycle) for cycle in made.taken]
 
     def _count(self, taken: list[int], examples: int) -> None:
         per_example = len(taken) // examples

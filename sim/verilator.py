@@ -201,7 +201,8 @@ def build(
             verilator, [*options, "visible.vlt", "design.v"], cwd=work, log="verilator.log", makes=["made/Vtop.h"]
         )
         units = [str(path.relative_to(work)) for path in sorted((work / "made").glob("*.cpp"))]
-        arguments = [*_FLAGS, *folders, "-Imade", "-o", "simulator.so", "simulator.cc", *units, runtime(), "-pthread"]
+        sources = ["simulator.cc", *units, str(runtime())]
+        arguments = [*_FLAGS, *folders, "-Imade", "-o", "simulator.so", *sources, "-pthread"]
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["simulator.so"])
         return work / "simulator.so"
 

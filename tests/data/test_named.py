@@ -116,7 +116,7 @@ def test_options_that_do_not_fit_a_named_data_set(tmp_path):
 
 
 def test_unknown_name():
-    with pytest.raises(UsageError, match="there is no data set 'fashion-mnits' and no .*; did you mean 'fashion-mnist'"):
+    with pytest.raises(UsageError, match="no data set 'fashion-mnits' and no .*; did you mean 'fashion-mnist'"):
         load("fashion-mnits")
 
 
