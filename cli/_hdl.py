@@ -1,4 +1,4 @@
-"""Training in simulated hardware: the options of ``rdahw train --hdl``, and what it reports."""
+"""Which engine trains: the options of ``rdahw train`` for it, simulated hardware above all, and what that reports."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from rdahw.cli._output import Output
     from rdahw.learner import Learner
     from rdahw.sim.hardware import HardwareEngine
+    from rdahw.training import Engine
 
-__all__ = ["describe_hardware", "hdl_options", "make_hardware", "take_hdl_options"]
+__all__ = ["describe_hardware", "hdl_options", "make_hardware", "make_software", "take_hdl_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _NAMES = ("engine", "stages", "vcd")
+_SOFTWARE = ("reference", "packed")
+_HARDWARE = ("amaranth", "cxxrtl", "verilator")
 
 
 def hdl_options(command: _Command) -> _Command:
@@ -35,8 +38,9 @@ def hdl_options(command: _Command) -> _Command:
         ),
         click.option(
             "--engine",
-            type=click.Choice(["amaranth", "cxxrtl", "verilator"]),
-            help="with --hdl: simulate with this  [default: the fastest that is installed]",
+            type=click.Choice([*_SOFTWARE, *_HARDWARE]),
+            help="run the learner by reference (default) or packed (compiled, the same bits); with --hdl by amaranth, "
+            "cxxrtl or verilator  [default: the fastest that is installed]",
         ),
     ):
         command = option(command)
@@ -44,13 +48,26 @@ def hdl_options(command: _Command) -> _Command:
 
 
 def take_hdl_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Take what belongs to --hdl out of ``options``; raises :class:`UsageError` if any is given without it."""
+    """Take what belongs to --hdl, and the engine, out of ``options``; raises :class:`UsageError` for what does not go
+    together."""
     taken = {name: options.pop(name) for name in _NAMES}
-    if options["where"] != "hdl":
-        for name, value in taken.items():
-            if value is not None:
-                raise UsageError(f"--{name} {value} was given without --hdl; add --hdl, or leave it out")
+    if options["where"] == "hdl":
+        if taken["engine"] in _SOFTWARE:
+            raise UsageError(f"--engine {taken['engine']} was given with --hdl; there it is {' or '.join(_HARDWARE)}")
+        return taken
+    for name, value in taken.items():
+        if value is not None and value not in _SOFTWARE:
+            raise UsageError(f"--{name} {value} was given without --hdl; add --hdl, or leave it out")
     return taken
+
+
+def make_software(output: Output, learner: Learner, hdl: Mapping[str, Any]) -> Engine:
+    """The learner in software, by the engine that was asked for."""
+    from rdahw.sim.engines import make_engine
+
+    if hdl["engine"] == "packed":
+        output.log("the packed engine; compiled at its first use, which takes some seconds")
+    return make_engine(hdl["engine"] or "reference", learner)
 
 
 def make_hardware(

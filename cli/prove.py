@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.claims import Claim
     from rdahw.hdl.proof import Gateware, Proof
+    from rdahw.hdl.trainer_proof import TrainerClaim
     from rdahw.models import Model
     from rdahw.saved import SavedModel
 
 #: What rdahw itself claims of every model, in the order of the table.
-_CLAIMS = ("adjoint", "difference", "custom", "gateware")
+_CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer")
 #: What is asked of a trained model.
 _WISHES = ("one-hot", "robust")
 
@@ -54,7 +55,7 @@ Examples:
 )
 @click.argument("model", metavar="[MODEL|NAME|FILE.py:NAME]", required=False)
 @click.option("--what", type=_What(), metavar="CLAIM,…",
-              help="adjoint, difference, custom, gateware, one-hot, robust:K  [default: the first four]")  # fmt: skip
+              help="adjoint, difference, custom, gateware, trainer (default: these), one-hot, robust:K")  # fmt: skip
 @click.option("--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs")
 @click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
 @click.option("--outputs", type=click.IntRange(1), default=1, show_default=True, help="output bits of a model by name")
@@ -79,7 +80,8 @@ def command(
     """Prove claims for all inputs, or show an input for which one fails.
 
     adjoint: the reverse derivative obeys its law; difference: it is the Boolean difference (asked by default where the
-    circuit is safe); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit.
+    circuit is safe); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit;
+    trainer: the trainers learn as they should, for ever.
     Wishes about a trained model: one-hot, robust:K (K flipped input bits change nothing).
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
@@ -88,7 +90,7 @@ def command(
     from rdahw.hdl.proof import Proof, prove
     from rdahw.sim.reference import run
 
-    stated: list[Claim | Gateware] = []
+    stated: list[Claim | Gateware | TrainerClaim] = []
     unstated: list[Proof] = []
     for name, make in _statements(model, what, equal, inputs, outputs).items():
         try:
@@ -109,11 +111,11 @@ def command(
 
 
 _WAY_OUT = {
-    True: "the counterexample above says where",
+    True: "what is shown above says where",
     False: "give --timeout more seconds, or prove a smaller size",
 }
 
-_Makers = Mapping[str, Callable[[], "list[Claim | Gateware]"]]
+_Makers = Mapping[str, Callable[[], "list[Claim | Gateware | TrainerClaim]"]]
 
 
 def _statements(
@@ -139,18 +141,21 @@ def _statements(
     if trained and saved is None:
         raise UsageError(f"--what {trained[0]} is asked of a trained model; give a file of rdahw train")
     function = _function(made, saved)
-    rows: dict[str, Callable[[int], list[Claim | Gateware]]] = {
+    rows: dict[str, Callable[[int], list[Claim | Gateware | TrainerClaim]]] = {
         "adjoint": lambda _: [claims.adjoint(made.circuit)],
         "difference": lambda _: [claims.difference(made.circuit)],
         "custom": lambda _: [*claims.custom(made.circuit)],
         "gateware": lambda _: _gateware(made, saved),
+        "trainer": lambda _: _trainers(made, saved),
         "one-hot": lambda _: [claims.one_hot(function)],
         "robust": lambda flips: [claims.robust(function, flips)],
     }
     return {f"{name} {flips}" if flips else name: _bound(rows[name], flips) for name, flips in chosen}
 
 
-def _bound(maker: Callable[[int], list[Claim | Gateware]], flips: int) -> Callable[[], list[Claim | Gateware]]:
+def _bound(
+    maker: Callable[[int], list[Claim | Gateware | TrainerClaim]], flips: int
+) -> Callable[[], list[Claim | Gateware | TrainerClaim]]:
     return lambda: maker(flips)
 
 
@@ -169,14 +174,25 @@ def _function(model: Model, saved: SavedModel | None) -> Circuit:
     return bind(model.circuit, **{model.circuit.input_names[0]: saved.parameters.tolist()})
 
 
-def _gateware(model: Model, saved: SavedModel | None) -> list[Claim | Gateware]:
+def _gateware(model: Model, saved: SavedModel | None) -> list[Claim | Gateware | TrainerClaim]:
     """The hardware of the model, of its learning step, and of what was learned."""
     from rdahw.hdl.proof import gateware
     from rdahw.learner import Learner
 
     learner = Learner(model) if saved is None else saved.learner
-    claims: list[Claim | Gateware] = [gateware(model.circuit, "model"), gateware(learner.step, "step")]
+    claims: list[Claim | Gateware | TrainerClaim] = [gateware(model.circuit, "model"), gateware(learner.step, "step")]
     return claims if saved is None else [*claims, gateware(_function(model, saved), "inference")]
+
+
+def _trainers(model: Model, saved: SavedModel | None) -> list[Claim | Gateware | TrainerClaim]:
+    """The trainers of one stage, and those of two where the model has the rule that lets them accept every cycle."""
+    from rdahw.hdl.trainer_proof import trainer
+    from rdahw.kernel import tangent_kernel
+    from rdahw.learner import Learner
+
+    learner = Learner(model) if saved is None else saved.learner
+    stages = (1,) if tangent_kernel(model.circuit) is None else (1, 2)
+    return [trainer(learner, batch=batch, stages=count) for batch in (False, True) for count in stages]
 
 
 def _for_people(output: Output, proofs: list[Proof]) -> None:
@@ -186,8 +202,8 @@ def _for_people(output: Output, proofs: list[Proof]) -> None:
     ]
     output.table(("claim", "bits", "verdict", "seconds", "solver"), rows)
     for proof in proofs:
-        if proof.verdict == "open":
-            output.line(f"\n{proof.name} is open: {proof.reason}")
+        if proof.reason:
+            output.line(f"\n{proof.name} is {proof.verdict}: {proof.reason}")
         elif proof.counterexample is not None and proof.found is not None:
             output.line(f"\n{proof.name} is refuted: not for all inputs {proof.symbols}. Bit 0 is the last.")
             for name, bits in proof.counterexample.items():

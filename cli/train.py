@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from rdahw.cli._device import connect_device, device_options, take_device_options
-from rdahw.cli._hdl import describe_hardware, hdl_options, make_hardware, take_hdl_options
+from rdahw.cli._hdl import describe_hardware, hdl_options, make_hardware, make_software, take_hdl_options
 from rdahw.cli._output import Output, complete, make_model, output_options
 from rdahw.errors import UsageError, UserError
 
@@ -235,7 +235,6 @@ class _Run:
     def _prepare(self, saved: SavedModel | None, held_out: Any) -> None:
         from rdahw.data import Binariser, default_rule, encode, fit_binariser, label_width
         from rdahw.learner import Learner
-        from rdahw.sim.engines import ReferenceEngine
         from rdahw.training import Examples, Schedule, Training
 
         options, dataset = self.options, self.dataset
@@ -265,7 +264,11 @@ class _Run:
             if state is not None:
                 self.hardware.updates = state.updates
                 self.hardware.examples = state.epoch * len(train) + state.position
-        self.engine = self.hardware or connect_device(self.device, self.learner) or ReferenceEngine(self.learner)
+        self.engine = (
+            self.hardware
+            or connect_device(self.device, self.learner)
+            or make_software(self.output, self.learner, self.hdl)
+        )
         self.training: Training = Training(
             self.engine,
             self.schedule,
@@ -283,7 +286,8 @@ class _Run:
             self._announce(total)
             self._keep_other_checkpoint()
             started = saved_at = time.monotonic()
-            for state in self.training.run():
+            # So often a bulk engine lets us look at the clock, and for Ctrl-C.
+            for state in self.training.run(seconds=0.1):
                 bar(state.updates, total)
                 if interrupted:
                     self._save_or_rescue(self.checkpoint, finished=False)

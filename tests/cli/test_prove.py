@@ -35,14 +35,21 @@ def test_all_claims_about_the_trained_iris_lookup(run: Runner) -> None:
         ("gateware", "model: 48+4 -> 3"): "proved",
         ("gateware", "step: 48+4+3 -> 48"): "proved",
         ("gateware", "inference: 4 -> 3"): "proved",
+        ("trainer", "immediate, 1 stage: 48+4 -> 3"): "proved",
+        ("trainer", "immediate, 2 stages: 48+4 -> 3"): "proved",
+        ("trainer", "batch, 1 stage: 48+4 -> 3"): "proved",
+        ("trainer", "batch, 2 stages: 48+4 -> 3"): "proved",
     }
     assert all({"seconds", "solver", "statement"} <= claim.keys() for claim in value["claims"])
     out = run.ok("prove", "iris-lookup.rdahw").out  # from the cache
     assert [line.split()[0] for line in out.splitlines()[2:]] == [
-        *("adjoint", "difference", "custom"),
+        "adjoint",
+        "difference",
+        "custom",
         *["gateware"] * 3,
+        *["trainer"] * 4,
     ]
-    assert out.count("(kept)") == 6
+    assert out.count("(kept)") == 10
 
 
 def test_wishes_about_a_trained_model(run: Runner) -> None:
@@ -60,7 +67,7 @@ def test_two_models_are_compared(run: Runner) -> None:
     run.ok("train", "-q", "--out", "b.rdahw", "--seed", 5, "--updates", 3)
     assert verdicts(run.ok("prove", "--equal", "a.rdahw", "a.rdahw", "--json").json) == {("equal", "4 -> 3"): "proved"}
     ran = run("prove", "--equal", "a.rdahw", "b.rdahw")
-    assert (ran.code, ran.error) == (1, "of 1 claims 1 refuted; the counterexample above says where")
+    assert (ran.code, ran.error) == (1, "of 1 claims 1 refuted; what is shown above says where")
     shown = ran.out.partition("equal is refuted: not for all inputs f(x) = g(x). Bit 0 is the last.\n")[2].splitlines()
     x, f, g = (line.strip() for line in shown)
     assert x.startswith("x = ")
@@ -70,9 +77,13 @@ def test_two_models_are_compared(run: Runner) -> None:
 def test_a_square_is_refuted_and_explained(run: Runner) -> None:
     (run.folder / "mine.py").write_text(SQUARE)
     options = ("mine.py:square", "--inputs", 4, "--outputs", 4)
-    assert {name for name, _ in verdicts(run.ok("prove", *options, "--json").json)} == {"adjoint", "gateware"}
+    assert {name for name, _ in verdicts(run.ok("prove", *options, "--json").json)} == {
+        "adjoint",
+        "gateware",
+        "trainer",
+    }
     ran = run("prove", *options, "--what", "difference,adjoint")
-    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; the counterexample above says where")
+    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; what is shown above says where")
     assert "R[f]: dtheta = " in ran.out
     assert "Somewhere what depends on the same input bit is multiplied, as in x AND x" in ran.out
 

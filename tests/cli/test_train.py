@@ -43,10 +43,13 @@ def parity(tmp_path):
     list(zip(GOLDEN, ["98.0", "98.0", "73.3", "73.3"], strict=True)),
     ids=[golden["name"] for golden in GOLDEN],
 )
-def test_iris_gives_the_bits_of_the_paper(run, golden, percent):
+@pytest.mark.parametrize("engine", ["reference", "packed"])
+def test_iris_gives_the_bits_of_the_paper(run, golden, percent, engine):
     kind, code = golden["name"].split()
     classes = ["--classes", ",".join(CLASSES[kind])] if kind == "two-class" else []
-    result = run.ok("train", "--sim", "--data", "iris", "--labels", code, *classes, "--json").json
+    chosen = [] if engine == "reference" else ["--engine", engine]
+    result = run.ok("train", "--sim", "--data", "iris", "--labels", code, *classes, *chosen, "--json").json
+    assert result["engine"] == engine
     assert result["parameters"] == golden["final_parameters"]
     assert result["parameter_bits"] == golden["parameter_bits"]
     assert result["updates"] == len(golden["train"])
@@ -256,6 +259,14 @@ def test_resume_trains_on_with_the_options_of_the_first_part(run, parity):
     rest = run.ok("train", "--resume", "part", "--updates", 99, "--json").json
     assert (rest["resumed_from_update"], rest["updates"]) == (11, 12)
     assert rest["parameters"] == whole["parameters"]
+
+
+def test_another_engine_goes_on_to_the_same_bits(run):
+    whole = run.ok("train", "--epochs", 3, "--shuffle", "--json").json
+    run.ok("train", "--epochs", 3, "--shuffle", "--updates", 100, "--engine", "packed", "--out", "part.rdahw")
+    ran = run.ok("train", "--resume", "part.rdahw", "--updates", 225, "--json").json
+    assert (ran["resumed_from_update"], ran["updates"], ran["engine"]) == (100, 225, "reference")
+    assert ran["parameters"] == whole["parameters"]
 
 
 def test_resume_of_what_is_finished_changes_nothing(run):
