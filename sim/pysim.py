@@ -29,6 +29,7 @@ class AmaranthSimulator:
     def __init__(self, component: Any, registers: Mapping[str, Any], vcd: Path | None = None) -> None:
         self.cycles = 0
         self._ports = ports_of(component)
+        self._driven: dict[str, int] = {}
         self._clock = ClockDomain("sync")
         top = Module()
         top.domains += self._clock
@@ -55,7 +56,9 @@ class AmaranthSimulator:
 
     def set(self, port: str, value: int) -> None:
         """Drive an input port."""
-        self._context.set(self._ports[port].value, value)
+        if self._driven.get(port) != value:  # else the simulator would look for what has changed all the same
+            self._driven[port] = value
+            self._context.set(self._ports[port].value, value)
 
     def get(self, port: str) -> int:
         """The value of a port."""

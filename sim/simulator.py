@@ -35,8 +35,9 @@ __all__ = [
     "ports_of",
 ]
 
-#: The engines, by how soon they have simulated much: the first that is there is taken for long work.
-ENGINES = ("verilator", "cxxrtl", "amaranth")
+#: The engines, by how soon they have simulated much: the first that is there is taken for long work. Verilator is no
+#: faster on trainers, and takes twice as long to compile (bench/simulation.py).
+ENGINES = ("cxxrtl", "verilator", "amaranth")
 #: Below so many cycles Amaranth's simulator is done before a compiler would be.
 SHORT = 5_000
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rdahw.errors import MissingError, UsageError
+from rdahw.hdl.serial_mask import SerialMaskTrainer
 from rdahw.hdl.trainers import make_trainer
 from rdahw.learner import Learner
 from rdahw.models import make_model
@@ -40,6 +41,7 @@ CASES = (
     Case("lookup", 3, 2, batch=False, stages=1),
     Case("lookup", 3, 2, batch=True, stages=2),
     Case("mask", 5, 1, batch=True, stages=1),
+    Case("mask", 70, 1, batch=False, stages=1),  # word-serial
 )
 #: The engines on which all cases run; Amaranth's simulator needs no compiling, so it takes more.
 MORE = (
@@ -82,10 +84,13 @@ class Run:
 def software(case: Case) -> Run:
     random = np.random.default_rng(5)
     n = 120
-    x = random.integers(0, 2, (n, case.inputs), np.uint8)
+    wide = case.inputs > 64
+    # A wide mask of k = 4 is in doubt, and learns, where about a quarter of the bits are set.
+    x = (random.random((n, case.inputs)) < (0.3 if wide else 0.5)).astype(np.uint8)
     y = random.integers(0, 2, (n, case.outputs), np.uint8)
     # Batches of one among batches of many, and long runs of the same input, which a pipeline has to see through.
-    x[::3] = x[0]
+    if not wide:
+        x[::3] = x[0]
     last = random.integers(0, 3, n) < 1 if case.batch else np.ones(n, bool)
     last[-1] = True
     engine, outputs, parameters, start = ReferenceEngine(case.learner), [], [0] * n, 0
@@ -119,16 +124,23 @@ def test_bits_and_cycles_are_the_softwares(case: Case, engine: str, pattern: str
     beats = encoder(expected.x, expected.y, last=expected.last)
     gaps, stalls = (np.array(p, np.uint8) for p in PATTERNS[pattern])
     made = simulator.exchange(
-        Exchange("examples", "results", beats, len(beats), len(beats), gaps=gaps, stalls=stalls, watch=watch)
+        Exchange("examples", "results", beats, len(beats), len(expected.x), gaps=gaps, stalls=stalls, watch=watch)
     )
     simulator.tick(case.stages)
 
     assert np.array_equal(encoder.prediction(made.results), expected.outputs)
     assert read(simulator, case.learner.model.parameter_bits) == expected.parameters[-1]
+    serial = isinstance(trainer, SerialMaskTrainer)
+    assert serial == (case.inputs > 64)
     kernel = case.stages == 1 or case.model == "lookup"
-    if pattern == "back to back" and kernel:
+    if pattern == "back to back" and kernel and not serial:
         assert made.taken.tolist() == list(range(len(beats)))
-    if watch is None:
+    if serial and watch is not None:
+        # Word by word, so only where an example's work has come to its end do the parameters have to be right.
+        after = {c: value for c, value in zip(made.changed, made.values, strict=True)}
+        values = [after[max(c for c in after if c < given)] if min(after) < given else 0 for given in made.given]
+        assert values == expected.parameters
+    if watch is None or serial:
         return
     assert simulator.peek("theta") == expected.parameters[-1]
     # The parameters move at the very clock edge that is promised, and at no other.
