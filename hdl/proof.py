@@ -28,7 +28,8 @@ from rdahw.claims import MAX_GATES, Claim, count_gates, shape
 from rdahw.errors import InternalError, UserError
 from rdahw.files import user_cache, write_atomically
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
-from rdahw.hdl.toolchain import FoundTool, Step, Stopped, Toolchain, find, run
+from rdahw.hdl.toolchain import FoundTool, Run, Step, Stopped, Toolchain, find, run
+from rdahw.hdl.trainer_proof import TrainerClaim
 from rdahw.primitives import Array
 
 __all__ = ["Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
@@ -125,7 +126,7 @@ def gateware(circuit: Circuit, what: str = "") -> Gateware:
 
 
 def prove(
-    claims: Sequence[Claim | Gateware],
+    claims: Sequence[Claim | Gateware | TrainerClaim],
     *,
     replay: Replay,
     solver: Solver = "auto",
@@ -211,6 +212,7 @@ class _Outcome:
     verdict: Verdict
     seconds: float
     values: Mapping[str, str] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +226,17 @@ class _Decider:
     toolchain: Toolchain
     stop: threading.Event
 
-    def __call__(self, claim: Claim | Gateware) -> Proof:
+    def __call__(self, claim: Claim | Gateware | TrainerClaim) -> Proof:
         about = (claim.name, claim.size, claim.words, claim.symbols)
-        size = count_gates(claim.circuit if isinstance(claim, Gateware) else claim.miter)
-        if size > MAX_GATES:
-            return Proof(*about, "open", 0.0, "none", reason=f"{size:,} gates are more than the {MAX_GATES:,} tried")
-        problem = _gateware_problem(claim) if isinstance(claim, Gateware) else _claim_problem(claim)
+        if isinstance(claim, TrainerClaim):
+            problem = _Problem(Gates(0), 0, claim.files, claim.script, (), ())
+        else:
+            size = count_gates(claim.circuit if isinstance(claim, Gateware) else claim.miter)
+            if size > MAX_GATES:
+                return Proof(
+                    *about, "open", 0.0, "none", reason=f"{size:,} gates are more than the {MAX_GATES:,} tried"
+                )
+            problem = _gateware_problem(claim) if isinstance(claim, Gateware) else _claim_problem(claim)
         bits = problem.gates.inputs
         is_small = bits < 64 and len(problem.gates.gates) << max(0, bits - 6) <= _MAX_OPERATIONS
         if self.solver == "auto" and isinstance(claim, Claim) and is_small:
@@ -245,9 +252,12 @@ class _Decider:
             if outcome.verdict != "open":
                 _write(file, outcome)
         if outcome.verdict == "open":
-            return Proof(*about, "open", outcome.seconds, solver, reason=f"not decided in {self.timeout:g} seconds")
-        proof = Proof(*about, outcome.verdict, outcome.seconds, solver, is_cached)
-        return proof if outcome.values is None else self._replayed(claim, problem, proof, outcome.values)
+            reason = outcome.reason or f"not decided in {self.timeout:g} seconds"
+            return Proof(*about, "open", outcome.seconds, solver, reason=reason)
+        proof = Proof(*about, outcome.verdict, outcome.seconds, solver, is_cached, outcome.reason)
+        if isinstance(claim, TrainerClaim) or outcome.values is None:
+            return proof
+        return self._replayed(claim, problem, proof, outcome.values)
 
     def _replayed(self, claim: Claim | Gateware, problem: _Problem, proof: Proof, values: Mapping[str, str]) -> Proof:
         """The refuted proof with its counterexample, after the interpreter has seen it fail too."""
@@ -287,6 +297,9 @@ class _Decider:
                 done = run(found, ["-q", "-s", "proof.ys"], cwd=folder, log="log", progress=watch)
             except _OutOfTime:
                 return _Outcome("open", self.timeout)
+        done = replace(done, seconds=max(0.0, done.seconds - before))
+        if _INDUCTION in problem.script:
+            return _induction(done)
         if done.log.count(_PROVED) == 1 and _REFUTED not in done.log:
             return _Outcome("proved", done.seconds)
         if done.log.count(_REFUTED) == 1 and _PROVED not in done.log:
@@ -344,6 +357,25 @@ _WITHIN = [np.uint64(sum(1 << p for p in range(64) if p >> k & 1)) for k in rang
 _OPERATORS = {"xor": np.bitwise_xor, "and": np.bitwise_and}
 
 
+_INDUCTION = "sat -tempinduct"
+_STEP_PROVED = "Induction step proven: SUCCESS!"
+_BASE_REFUTED = "model found for base case: FAIL!"
+_NO_MORE_STEPS = "Reached maximum number of time steps -> proof failed."
+
+
+def _induction(done: Run) -> _Outcome:
+    """What a proof by induction ended with; one sentence of the three, and no other."""
+    sentences = [s for s in (_STEP_PROVED, _BASE_REFUTED, _NO_MORE_STEPS) if s in done.log]
+    if sentences == [_STEP_PROVED]:
+        return _Outcome("proved", done.seconds)
+    if sentences == [_BASE_REFUTED]:
+        cycles = len(re.findall(r"^\[base case \d+\]", done.log, re.MULTILINE))
+        return _Outcome("refuted", done.seconds, reason=f"the two differ in cycle {cycles} after the start")
+    if sentences == [_NO_MORE_STEPS]:
+        return _Outcome("open", done.seconds, reason="no induction of so few steps decides it")
+    raise InternalError("yosys ended well without a verdict that can be read; its log may have changed its form")
+
+
 def _script(problem: _Problem) -> str:
     shown = " ".join(f"-show {name}" for name in [*(port.name for port in problem.inputs), *problem.outputs])
     return problem.script.format(shown=shown)
@@ -379,19 +411,20 @@ def _read(file: Path) -> _Outcome | None:
     """An earlier verdict; what is no whole one is not there."""
     try:
         value = json.loads(file.read_bytes())
-        verdict, seconds, values = value["verdict"], float(value["seconds"]), value["values"]
+        verdict, seconds = value["verdict"], float(value["seconds"])
+        values, reason = value["values"], str(value["reason"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if verdict == "proved" and values is None:
         return _Outcome("proved", seconds)
-    if verdict == "refuted" and isinstance(values, dict):
-        return _Outcome("refuted", seconds, values)
+    if verdict == "refuted" and (isinstance(values, dict) or reason):
+        return _Outcome("refuted", seconds, values, reason)
     return None
 
 
 def _write(file: Path, outcome: _Outcome) -> None:
     """Keep a verdict; where that is not possible it is found again the next time."""
-    value = {"verdict": outcome.verdict, "seconds": outcome.seconds, "values": outcome.values}
+    value = {"verdict": outcome.verdict, "seconds": outcome.seconds, "values": outcome.values, "reason": outcome.reason}
     with contextlib.suppress(OSError, UserError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(value).encode())

@@ -22,6 +22,7 @@ from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl import proof as proof_module
 from rdahw.hdl.gates import ROWS, Gates, to_gates
 from rdahw.hdl.proof import Gateware, Proof, gateware, prove
+from rdahw.hdl.trainer_proof import TrainerClaim, trainer
 from rdahw.primitives import CORE, PRIMITIVES
 from rdahw.sim.reference import run
 from rdahw.tracing import Builder
@@ -34,7 +35,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "proofs"
 
 
-def prove_one(claim: Claim | Gateware, cache: Path, **options: Any) -> Proof:
+def prove_one(claim: Claim | Gateware | TrainerClaim, cache: Path, **options: Any) -> Proof:
     (proof,) = prove([claim], replay=run, cache=cache, **options)
     return proof
 
@@ -295,3 +296,37 @@ def test_a_proof_as_json(cache: Path) -> None:
     assert value["counterexample"] == {"x": "0", "dy": "1"}
     assert value["found"] == {"R[f]": {"dx": "0"}, "Boolean difference": {"dx": "1"}}
     assert "counterexample" not in prove_one(adjoint(SQUARE), cache).to_json()
+
+
+# -- trainers ----------------------------------------------------------------------------------------------------------
+
+IRIS = Learner(Model("lookup", lookup_model(4, 3)))
+KINDS = [(batch, stages) for batch in (False, True) for stages in (1, 2)]
+
+
+def test_the_iris_trainers_are_proved(cache: Path) -> None:
+    proofs = prove([trainer(IRIS, batch=batch, stages=stages) for batch, stages in KINDS], replay=run, cache=cache)
+    assert [(proof.size, proof.verdict) for proof in proofs] == [
+        ("immediate, 1 stage: 48+4 -> 3", "proved"),
+        ("immediate, 2 stages: 48+4 -> 3", "proved"),
+        ("batch, 1 stage: 48+4 -> 3", "proved"),
+        ("batch, 2 stages: 48+4 -> 3", "proved"),
+    ]
+
+
+@pytest.mark.parametrize(("batch", "stages"), KINDS)
+def test_a_wrong_row_in_a_trainer_is_refuted(
+    batch: bool, stages: int, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setitem(hdl_circuit.ROWS, "decode", lambda a: hdl_circuit.Cat(1 << i != a for i in range(1 << len(a))))  # type: ignore[attr-defined]
+    proof = prove_one(trainer(Learner(Model("lookup", lookup_model(2, 1))), batch=batch, stages=stages), cache)
+    assert proof.verdict == "refuted"
+    assert proof.reason.startswith("the two differ in cycle ")
+    assert prove_one(trainer(Learner(Model("lookup", lookup_model(2, 1))), batch=batch, stages=stages), cache).is_cached
+
+
+def test_the_model_of_one_trainer_refutes_another(cache: Path) -> None:
+    learner = Learner(Model("lookup", lookup_model(2, 1)))
+    one, two = (trainer(learner, stages=stages) for stages in (1, 2))
+    mixed = replace(two, files={**two.files, "model.il": one.files["model.il"]})
+    assert prove_one(mixed, cache).verdict == "refuted"
