@@ -37,6 +37,10 @@ class Engine(Protocol):
     """Something that runs a learner on bits: arrays of 0 and 1, (examples, wires), wire 0 first."""
 
     @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    @property
     def parameters(self) -> Array:
         """A copy of the parameters, (P,)."""
 
