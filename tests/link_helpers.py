@@ -331,6 +331,20 @@ class SimulatedStream:
         self._got += np.packbits(made.results, axis=1, bitorder="little").tobytes()
 
 
+class SimulatedDevice:
+    """The gateware in a simulator, in the place of a :class:`SoftwareDevice`."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._stream = SimulatedStream(simulator)
+
+    def feed(self, data: bytes) -> bytes:
+        self._stream.write(data)
+        answer = b""
+        while part := self._stream.read(0.1):
+            answer += part
+        return answer
+
+
 class Crashed(Exception):
     """The host was stopped."""
 
@@ -419,7 +433,7 @@ def counter(start: int = 1) -> Any:
 
 
 @contextmanager
-def pseudo_terminal(device: SoftwareDevice) -> Iterator[str]:
+def pseudo_terminal(device: SoftwareDevice | SimulatedDevice) -> Iterator[str]:
     """The path of a pseudo-terminal behind which ``device`` answers."""
     import select
     import tty

@@ -1,4 +1,5 @@
-"""``rdahw device`` and ``rdahw train --device``, with a software twin of the gateware behind a pseudo-terminal."""
+"""``rdahw device`` and ``rdahw train --device``, with the simulated gateware, or its software twin, behind a
+pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from link_helpers import SoftwareDevice, lookup_learner, pseudo_terminal
+from link_helpers import SimulatedDevice, SoftwareDevice, lookup_learner, pseudo_terminal, simulate
 from running import Runner
 
 from rdahw.saved import load_model
@@ -31,6 +32,17 @@ def test_training_on_a_device_gives_the_bits_of_software(run: Runner, port: str,
     assert hard["engine"] == "device"
     assert hard["parameters"] == soft["parameters"] != "0"
     assert hard["test_correct"] == soft["test_correct"]
+
+
+def test_training_on_the_simulated_gateware_gives_the_bits_of_software(run: Runner) -> None:
+    options = ["--json", "--batch", 3, "--updates", 12]
+    soft = run.ok("train", *options).json
+    with pseudo_terminal(SimulatedDevice(simulate(lookup_learner(4, 3), batch=True))) as port:
+        hard = run.ok("train", *options, "--device", port).json
+        status = run.ok("device", port, "status", "--json").json
+    assert hard["parameters"] == soft["parameters"] != "0"
+    assert hard["test_correct"] == soft["test_correct"]
+    assert status["example_count"] == 36
 
 
 def test_load_predict_dump_status(run: Runner, port: str) -> None:
