@@ -139,12 +139,12 @@ def build(
 ) -> Path:
     """The shared library that simulates ``component``; with ``netlist``, what synthesis for that family makes of it.
 
-    ``vcd`` makes no difference here: the writer is always compiled in, and costs nothing until it is used.
+    With ``vcd`` wires that were optimised away are shown as well; computing them makes up half of the C++.
     """
     yosys, compiler = toolchain.find("yosys"), toolchain.find("c++")
     include = _headers(yosys)
     rtlil, paths = convert(component, ports, registers)
-    script = f"{synthesis_script(netlist)}write_cxxrtl design.cc\n"
+    script = f"{synthesis_script(netlist)}write_cxxrtl -g{4 if vcd else 3} design.cc\n"
     items = ", ".join(json.dumps(name) for name in [*ports, *map(" ".join, paths)])
     source = _MODEL.replace("@ITEMS@", items) + HARNESS
 
@@ -168,7 +168,7 @@ def synthesis_script(netlist: str | None) -> str:
         script += (
             f"synth_{netlist} -top top\nselect top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"
             f"read_verilog -defer +/{netlist}/cells_sim.v\nread_rtlil netlist.il\n"
-            "hierarchy -top top\nproc\nflatten\nopt_clean\n"
+            "hierarchy -top top\nproc\nflatten\nopt_clean -purge\n"
         )
     return script
 

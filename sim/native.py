@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,8 @@ def _memories(fragment: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[int, 
 def cached(parts: Iterable[str], make: Callable[[Path], Path], log: Log | None, what: str) -> Path:
     """The library made from ``parts``: that in the cache, or a new one that ``make(folder)`` makes in an empty folder.
 
-    Safe with several processes at once: each makes its own, and renames it into place.
+    Safe with several processes at once: it is renamed into place, and where the system has file locks they wait for the
+    one that is making it.
     """
     digest = hashlib.sha256("\0".join([HARNESS, *parts]).encode()).hexdigest()[:32]
     folder = user_cache("simulators")
@@ -88,12 +89,13 @@ def cached(parts: Iterable[str], make: Callable[[Path], Path], log: Log | None, 
     try:
         os.utime(library)
         return library
-    except FileNotFoundError:
+    except OSError:
         pass
     if log is not None:
         log(f"compiling the simulated hardware with {what}; kept in {str(folder)!r} for the next time")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (folder / f".{digest}.lock").open("w")
         work = Path(tempfile.mkdtemp(prefix=".build-", dir=folder))
     except OSError as error:
         raise UserError(
@@ -101,11 +103,24 @@ def cached(parts: Iterable[str], make: Callable[[Path], Path], log: Log | None, 
             "XDG_CACHE_HOME to another folder, or choose --engine amaranth"
         ) from error
     try:
-        os.replace(make(work), library)
+        _lock(lock)
+        if not library.exists():
+            os.replace(make(work), library)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        Path(lock.name).unlink(missing_ok=True)
+        lock.close()
     _prune(folder)
     return library
+
+
+def _lock(file: IO[str]) -> None:
+    """Wait until no other process has this file locked; closing it unlocks it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: work is done twice at worst
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _prune(folder: Path) -> None:

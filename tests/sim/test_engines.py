@@ -110,7 +110,8 @@ def number(bits: np.ndarray) -> int:
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize(
     ("case", "engine"),
-    [(case, engine) for case in CASES for engine in ENGINES] + [(case, "amaranth") for case in MORE],
+    [(case, engine) for case in CASES for engine in ENGINES if case != CASES[0] or "netlist" not in engine]
+    + [(case, "amaranth") for case in MORE],
     ids=str,
 )
 def test_bits_and_cycles_are_the_softwares(case: Case, engine: str, pattern: str) -> None:
@@ -197,7 +198,7 @@ def test_peek_poke_and_waveforms(engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["amaranth", "cxxrtl", "verilator"])
 def test_a_stream_that_is_stuck_is_a_bug(engine: str) -> None:
-    trainer = make_trainer(CASES[0].learner)
+    trainer = make_trainer(CASES[0].learner, access=True)
     simulator = make_simulator(trainer, need(engine), registers={"theta": trainer.theta})
     beats = np.zeros((3, Encoder(trainer).width), np.uint8)
     stuck = Exchange("examples", "results", beats, 3, 3, stalls=np.ones(1, np.uint8), patience=50)

@@ -105,13 +105,8 @@ def test_a_flipped_weight_bit_ends_the_run(run: Runner, monkeypatch: pytest.Monk
     assert (run.folder / "waves.vcd").read_text().count("\n#") >= 60, "the waveforms up to the fault are there"
 
 
-@pytest.mark.parametrize("engine", ["amaranth", "cxxrtl"])
-def test_waveforms(run: Runner, engine: str) -> None:
-    try:
-        choose_engine(engine)
-    except MissingError as error:
-        pytest.skip(str(error))
-    run.ok("train", "--hdl", "--engine", engine, "--vcd", "waves.vcd", "-q")
+def test_waveforms(run: Runner) -> None:
+    run.ok("train", "--hdl", "--vcd", "waves.vcd", "-q")
     assert "theta" in (run.folder / "waves.vcd").read_text()
 
 
