@@ -52,7 +52,8 @@ class TrainerControl(wiring.Signature):  # type: ignore[misc]
         self.parameter_bytes = -(-parameter_bits // 8)
         super().__init__(
             {
-                "parameter_address": Out(range(self.parameter_bytes)),
+                # Never without a bit: Verilog has no ports of no width.
+                "parameter_address": Out(range(max(2, self.parameter_bytes))),
                 "parameter_read": In(8),
                 "parameter_write": Out(8),
                 "parameter_write_enable": Out(1),

@@ -117,6 +117,12 @@ def test_yosys_reads_back(format: str, inputs: int, outputs: int, tmp_path: Path
     run_tool(find("yosys"), ["-q", "-p", script], cwd=tmp_path, log="log")
 
 
+def test_a_trainer_of_one_parameter_byte_passes_lint(tmp_path: Path) -> None:
+    trainer = make_trainer(Learner(make_model("lookup", 3, 1)), access=True)
+    (tmp_path / "dut.v").write_text(export(trainer, "verilog", name="dut", about="The trainer."))
+    subprocess.run([_program("verilator"), "--lint-only", "dut.v"], cwd=tmp_path, check=True)
+
+
 def test_the_trainer_says_what_its_ports_are(tmp_path: Path) -> None:
     trainer = make_trainer(Learner(make_model("lookup", 4, 3)), access=True)
     text = export(trainer, "verilog", name="dut", about="The trainer.")

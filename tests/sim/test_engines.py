@@ -160,8 +160,7 @@ def read(simulator: Simulator, bits: int) -> int:
     simulator.set("examples__valid", 0)
     value = 0
     for byte in range(-(-bits // 8)):
-        if bits > 8:  # else the address has no bits
-            simulator.set("control__parameter_address", byte)
+        simulator.set("control__parameter_address", byte)
         simulator.tick()
         value |= simulator.get("control__parameter_read") << 8 * byte
     return value
