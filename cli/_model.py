@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from rdahw.cli._output import make_model
 from rdahw.errors import UsageError
@@ -13,7 +16,22 @@ if TYPE_CHECKING:
     from rdahw.models import Model
     from rdahw.saved import SavedModel
 
-__all__ = ["find_model"]
+__all__ = ["find_model", "size_options"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def size_options(*, outputs: int = 1) -> Callable[[_Command], _Command]:
+    """Give a command --inputs and --outputs, the bits of a model by name."""
+
+    def give(command: _Command) -> _Command:
+        for name, default in (("output", outputs), ("input", 4)):
+            text = f"{name} bits of a model by name"
+            option = click.option(f"--{name}s", type=click.IntRange(1), default=default, show_default=True, help=text)
+            command = option(command)
+        return command
+
+    return give
 
 
 def find_model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel | None]:

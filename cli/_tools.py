@@ -1,4 +1,4 @@
-"""The progress of outside tools, on stderr."""
+"""Outside tools: the options that say which, and their progress on stderr."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
+from rdahw.cli._output import complete
+
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
     from rdahw.hdl.toolchain import Step
 
-__all__ = ["show_steps"]
+__all__ = ["board_option", "show_steps", "toolchain_option"]
+
+board_option = click.option(
+    "--board",
+    "board_name",
+    default="icebreaker",
+    show_default=True,
+    help="the board, one of rdahw boards",
+    shell_complete=complete("rdahw.boards", "BOARDS"),
+)
+toolchain_option = click.option(
+    "--toolchain",
+    type=click.Choice(["yowasp", "native"]),
+    default="yowasp",
+    show_default=True,
+    help="tools from PyPI, or those on the PATH",
+)
 
 #: How many seconds a tool may be silent.
 _SILENCE = 5.0

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_model
+from rdahw.cli._model import find_model, size_options
 from rdahw.cli._output import Output, output_options
+from rdahw.cli._tools import toolchain_option
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,13 +34,11 @@ Examples:
 @click.option("--reverse", "what", flag_value="reverse", help="write the reverse derivative of the circuit")
 @click.option("--trainer", "what", flag_value="trainer", help="write the trainer: the circuit that learns")
 @click.option("--inference", "what", flag_value="inference", help="write the circuit with its parameters folded in")
-@click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
-@click.option("--outputs", type=click.IntRange(1), default=1, show_default=True, help="output bits of a model by name")
+@size_options()
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="write here  [default: MODEL[-WHAT].ENDING]"
 )
-@click.option("--toolchain", type=click.Choice(["yowasp", "native"]), default="yowasp", show_default=True,
-              help="run Yosys from PyPI or from the PATH")  # fmt: skip
+@toolchain_option
 @output_options
 def command(
     output: Output,

@@ -8,8 +8,8 @@ from typing import Literal
 
 import click
 
-from rdahw.cli._output import Output, complete, output_options
-from rdahw.cli._tools import show_steps
+from rdahw.cli._output import Output, output_options
+from rdahw.cli._tools import board_option, show_steps, toolchain_option
 
 
 @click.command(
@@ -22,23 +22,10 @@ Examples:
   rdahw flash build/icebreaker/trainer.bin --dry-run""",
 )
 @click.argument("bitstream", type=click.Path(path_type=Path))
-@click.option(
-    "--board",
-    "board_name",
-    default="icebreaker",
-    show_default=True,
-    help="the board, one of rdahw boards",
-    shell_complete=complete("rdahw.boards", "BOARDS"),
-)
+@board_option
 @click.option("--volatile", is_flag=True, help="into the FPGA itself: lost when the power goes")
 @click.option("--dry-run", is_flag=True, help="print the command and do nothing")
-@click.option(
-    "--toolchain",
-    type=click.Choice(["yowasp", "native"]),
-    default="yowasp",
-    show_default=True,
-    help="tools from PyPI, or those on the PATH",
-)
+@toolchain_option
 @output_options
 def command(
     output: Output,

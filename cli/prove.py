@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rdahw.cli._model import find_model
+from rdahw.cli._model import find_model, size_options
 from rdahw.cli._output import Output, output_options
+from rdahw.cli._tools import toolchain_option
 from rdahw.errors import UsageError, UserError, nearest
 
 if TYPE_CHECKING:
@@ -57,14 +58,12 @@ Examples:
 @click.option("--what", type=_What(), metavar="CLAIM,…",
               help="adjoint, difference, custom, gateware, trainer (default: these), one-hot, robust:K")  # fmt: skip
 @click.option("--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs")
-@click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
-@click.option("--outputs", type=click.IntRange(1), default=1, show_default=True, help="output bits of a model by name")
+@size_options()
 @click.option("--solver", type=click.Choice(["auto", "yosys"]), default="auto", show_default=True,
               help="auto tries all inputs where they are few")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, metavar="S",
               help="seconds for each claim; then it stays open")  # fmt: skip
-@click.option("--toolchain", type=click.Choice(["yowasp", "native"]), default="yowasp", show_default=True,
-              help="run Yosys from PyPI or from the PATH")  # fmt: skip
+@toolchain_option
 @output_options
 def command(
     output: Output,

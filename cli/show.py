@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_model
+from rdahw.cli._model import find_model, size_options
 from rdahw.cli._output import Output, complete, output_options
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ Examples:
   rdahw show my_models.py:half_adder --svg adder.svg""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.models", "MODELS"))
-@click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
-@click.option("--outputs", type=click.IntRange(1), default=1, show_default=True, help="output bits of a model by name")
+@size_options()
 @click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead")
 @click.option("--text", is_flag=True, help="print the circuit")
 @click.option("--dot", type=click.Path(path_type=Path), metavar="FILE", help="draw the circuit as Graphviz dot text")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rdahw.cli._model import find_model
+from rdahw.cli._model import find_model, size_options
 from rdahw.cli._output import Output, complete, output_options
-from rdahw.cli._tools import show_steps
+from rdahw.cli._tools import board_option, show_steps, toolchain_option
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,16 +48,8 @@ Examples:
 @click.argument(
     "model", metavar="[MODEL|NAME|FILE.py:NAME]", default="lookup", shell_complete=complete("rdahw.models", "MODELS")
 )
-@click.option("--inputs", type=click.IntRange(1), default=4, show_default=True, help="input bits of a model by name")
-@click.option("--outputs", type=click.IntRange(1), default=3, show_default=True, help="output bits of a model by name")
-@click.option(
-    "--board",
-    "board_name",
-    default="icebreaker",
-    show_default=True,
-    help="the board, one of rdahw boards",
-    shell_complete=complete("rdahw.boards", "BOARDS"),
-)
+@size_options(outputs=3)
+@board_option
 @click.option("--inference", is_flag=True, help="the trained circuit alone: it predicts and does not learn")
 @click.option(
     "--batch", type=click.IntRange(1), default=1, show_default=True, help="above 1: with an accumulator for batches"
@@ -70,13 +62,7 @@ Examples:
 @click.option(
     "--pnr-seed", "seeds", type=_Seeds(), default="1", show_default=True, help="seed of place and route, or try several"
 )
-@click.option(
-    "--toolchain",
-    type=click.Choice(["yowasp", "native"]),
-    default="yowasp",
-    show_default=True,
-    help="tools from PyPI, or those on the PATH",
-)
+@toolchain_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="write here  [default: build/BOARD]")
 @output_options
 def command(

@@ -130,10 +130,6 @@ def mask_model(inputs: int, k: int = 4) -> Circuit:
     return trace(block, **types)
 
 
-def _make_lookup(inputs: int, outputs: int) -> Circuit:
-    return lookup_model(inputs, outputs)
-
-
 def _make_mask(inputs: int, outputs: int, k: int = 4) -> Circuit:
     if outputs != 1:
         raise UserError(
@@ -144,7 +140,7 @@ def _make_mask(inputs: int, outputs: int, k: int = 4) -> Circuit:
 
 
 #: The models by name: a function from the bits of input and output, and options as whole numbers, to the circuit.
-MODELS: Mapping[str, Callable[..., Circuit]] = {"lookup": _make_lookup, "mask": _make_mask}
+MODELS: Mapping[str, Callable[..., Circuit]] = {"lookup": lookup_model, "mask": _make_mask}
 
 
 def make_model(spec: str, inputs: int, outputs: int) -> Model:
