@@ -37,10 +37,10 @@ def size_options(*, outputs: int = 1) -> Callable[[_Command], _Command]:
 def find_model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel | None]:
     """The model that ``spec`` names: one by name or from a Python file, for so many bits, or a saved one.
 
-    Raises :class:`UsageError` for an unknown name, and as :func:`rdahw.saved.load_model`.
+    Raises :class:`UsageError` for an unknown name, and as :func:`rdahw.saved.load_circuit`.
     """
     from rdahw.models import MODELS
-    from rdahw.saved import load_model
+    from rdahw.saved import load_circuit
 
     if spec.partition(":")[0] in MODELS or ".py:" in spec:
         return make_model(spec, inputs, outputs), None
@@ -48,5 +48,5 @@ def find_model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel 
         from rdahw.errors import nearest
 
         raise UsageError(f"there is no model {spec!r} and no such file; {nearest(spec, MODELS)}")
-    saved = load_model(Path(spec))
+    saved = load_circuit(Path(spec))
     return saved.learner.model, saved

@@ -63,10 +63,10 @@ def command(
     COM3.
     """
     from rdahw.boards.host import BAUD, connect
-    from rdahw.saved import load_model
+    from rdahw.saved import load_circuit
 
     _check_options(action, model, {"data": data, "label": label, "predictions": predictions}, out)
-    saved = None if model is None else load_model(model)
+    saved = None if model is None else load_circuit(model)
     learner = None if saved is None else saved.learner
     with connect(port, baud=baud or BAUD, learner=learner) as device:
         result: dict[str, Any] = {"port": port, "action": action}

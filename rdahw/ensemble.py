@@ -37,14 +37,16 @@ Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` giv
 from __future__ import annotations
 
 import base64
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.data._dataset import Column
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.primitives import Array
@@ -59,7 +61,9 @@ __all__ = [
     "Image",
     "Outcome",
     "PlainEnsemble",
+    "default_margin",
     "draw_shifts",
+    "find_image",
     "first_dropout_state",
     "make_wiring",
     "parse_ensemble",
@@ -222,13 +226,14 @@ def parse_ensemble(
 ) -> EnsembleSpec:
     """The spec that ``ensemble[:OPTION=VALUE,…]`` names, with the options tables, inputs and wiring.
 
-    ``learner`` are the other fields of :class:`EnsembleSpec`. The wiring of images is ``patch8inset2`` by default where
-    it fits, else ``patch8`` or ``any``. Raises :class:`UsageError` for an unknown option.
+    ``learner`` are the other fields of :class:`EnsembleSpec`. Defaults: 256 tables of 6 inputs, or of all inputs where
+    these are fewer; for images the wiring ``patch8inset2`` where it fits, else ``patch8`` or ``any``; the margin of
+    :func:`default_margin`. Raises :class:`UsageError` for an unknown option.
     """
     name, _, rest = text.partition(":")
     if name != "ensemble":
         raise UsageError(f"the model {text!r} is no ensemble; expected ensemble[:tables=256,inputs=6,wiring=patch8]")
-    options: dict[str, Any] = {"wiring": _default_wiring(image)}
+    options: dict[str, Any] = {"tables": 256, "inputs": min(6, input_bits), "wiring": _default_wiring(image)}
     for word in filter(None, rest.split(",")):
         key, _, value = word.partition("=")
         if key in ("tables", "inputs") and re.fullmatch(r"\d{1,9}", value):
@@ -240,7 +245,23 @@ def parse_ensemble(
                 f"model 'ensemble' has no option {word!r}; it takes tables=NUMBER, inputs=NUMBER, "
                 f"wiring=patch8; {nearest(key, ('tables', 'inputs', 'wiring'))}"
             )
-    return EnsembleSpec(input_bits=input_bits, classes=classes, image=image, **options, **learner)
+    margin = default_margin(options["tables"], sign=learner.get("sign", False))
+    return EnsembleSpec(input_bits=input_bits, classes=classes, image=image, **options, **{"margin": margin, **learner})
+
+
+def default_margin(tables: int, *, sign: bool = False) -> int:
+    """The margin of an ensemble of so many tables where none is chosen: 5/8 a table, or 1/25 with ``sign``."""
+    return max(1, tables // 25 if sign else tables * 5 // 8)
+
+
+def find_image(columns: Sequence[Column], image_shape: tuple[int, int] | None, input_bits: int) -> Image | None:
+    """What examples of ``input_bits`` wires are as pictures, after a binariser; None where they are none.
+
+    They are where all columns are pixels of one kind, as then each plane is an image.
+    """
+    if image_shape is None or {column.kind for column in columns} not in ({"number"}, {"binary"}):
+        return None
+    return Image(input_bits // math.prod(image_shape), *image_shape)
 
 
 def _default_wiring(image: Image | None) -> str:
@@ -349,7 +370,7 @@ class EnsembleEngine(Protocol):
 class PlainEnsemble:
     """The rule itself, one example after another in plain Python: slow, and the definition of every faster engine."""
 
-    name = "plain"
+    name = "reference"
 
     def __init__(self, spec: EnsembleSpec) -> None:
         self.spec = spec
@@ -451,19 +472,50 @@ class EnsembleState:
 
 
 _COUNTS = ("epoch", "position", "examples", "wrong", "updates")
+#: So many counters at a time are taken apart into bits, which take eight times as much memory.
+_PART = 1 << 20
+
+
+def counters_to_text(spec: EnsembleSpec, counters: Counters) -> str:
+    """The counters as base64 of their bits, eight a byte, bit 0 first: bit b of counter (j, index, c), in two's
+    complement, is bit ``((j * 2^inputs + index) * classes + c) * counter + b``.
+    """
+    octets = np.ascontiguousarray(counters).reshape(-1, 1).view(np.uint8)
+    if spec.counter == 8:
+        return base64.b64encode(octets).decode()
+    packed = []
+    for start in range(0, len(octets), _PART):
+        part = octets[start : start + _PART]
+        bits = np.unpackbits(part, axis=1, count=spec.counter, bitorder="little")
+        packed.append(np.packbits(bits.reshape(-1), bitorder="little").tobytes())
+    return base64.b64encode(b"".join(packed)).decode()
+
+
+def counters_from_text(spec: EnsembleSpec, text: object) -> Counters:
+    """Read :func:`counters_to_text` back. Raises :class:`UserError` for anything but the bits of the counters."""
+    try:
+        packed = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise damaged("the ensemble's 'counters'", "base64 text") from None
+    if len(packed) != (spec.parameter_bits + 7) // 8:
+        raise damaged("the ensemble's 'counters'", f"{spec.parameter_bits} bits")
+    if spec.counter == 8:
+        return packed.view(np.int8).reshape(spec.counters_shape)
+    counters = np.empty(int(np.prod(spec.counters_shape)), np.int8)
+    for start in range(0, len(counters), _PART):  # whole bytes, as it is a multiple of eight
+        part = counters[start : start + _PART]
+        octets = packed[start * spec.counter // 8 :]
+        bits = np.unpackbits(octets[: len(part)], count=len(part) * spec.counter, bitorder="little")
+        octets = np.packbits(bits.reshape(-1, spec.counter), axis=1, bitorder="little")
+        # The sign bit moves to the top of its byte, and back with its copies.
+        part[:] = (octets[:, 0] << 8 - spec.counter).view(np.int8) >> 8 - spec.counter
+    return counters.reshape(spec.counters_shape)
 
 
 def state_to_json(spec: EnsembleSpec, state: EnsembleState) -> dict[str, Any]:
-    """The state as plain JSON values; :func:`state_from_json` is the inverse.
-
-    The counters are base64 of their bits, eight a byte, bit 0 first: bit b of counter (j, index, c), in two's
-    complement, is bit ``((j * 2^inputs + index) * classes + c) * counter + b``.
-    """
-    octets = state.counters.reshape(-1, 1).view(np.uint8)
-    bits = np.unpackbits(octets, axis=1, count=spec.counter, bitorder="little")
-    packed = np.packbits(bits.reshape(-1), bitorder="little")
+    """The state as plain JSON values; :func:`state_from_json` is the inverse."""
     return {
-        "counters": base64.b64encode(packed.tobytes()).decode(),
+        "counters": counters_to_text(spec, state.counters),
         "dropout_state": format(state.dropout_state, "x"),  # as text: JSON readers' numbers are narrower
         **{name: getattr(state, name) for name in _COUNTS},
     }
@@ -472,22 +524,12 @@ def state_to_json(spec: EnsembleSpec, state: EnsembleState) -> dict[str, Any]:
 def state_from_json(spec: EnsembleSpec, value: object) -> EnsembleState:
     """Read :func:`state_to_json` back. Raises :class:`UserError` when anything is not as our own writer writes it."""
     text, register, *counts = members(value, "the ensemble's state", ("counters", "dropout_state", *_COUNTS))
-    try:
-        packed = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
-    except (TypeError, ValueError):
-        raise damaged("the ensemble's 'counters'", "base64 text") from None
-    if len(packed) != (spec.parameter_bits + 7) // 8:
-        raise damaged("the ensemble's 'counters'", f"{spec.parameter_bits} bits")
     if not (isinstance(register, str) and re.fullmatch("[0-9a-f]{1,16}", register) and 0 < int(register, 16) < 1 << 63):
         raise damaged("the ensemble's 'dropout_state'", "a number of 63 bits, not 0, in hexadecimal")
     for name, count in zip(_COUNTS, counts, strict=True):
         if not (is_int(count) and 0 <= count < 1 << 62):
             raise damaged(f"the ensemble's {name!r}", "a count")
-    bits = np.unpackbits(packed, count=spec.parameter_bits, bitorder="little").reshape(-1, spec.counter)
-    signs = np.repeat(bits[:, -1:], 8 - spec.counter, axis=1)
-    octets = np.packbits(np.concatenate([bits, signs], axis=1), axis=1, bitorder="little")
-    counters = octets.view(np.int8).reshape(spec.counters_shape)
-    return EnsembleState(counters, int(register, 16), *counts)
+    return EnsembleState(counters_from_text(spec, text), int(register, 16), *counts)
 
 
 @dataclass(slots=True, eq=False)

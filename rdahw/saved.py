@@ -1,7 +1,11 @@
-"""Saved models: one JSON file with the circuit, its parameters, and all that is needed to predict and to train on.
+"""Saved models: one JSON file with the model, what it learned, and all that is needed to predict and to train on.
+
+A file holds a circuit with its parameters (:class:`SavedModel`) or a table ensemble with its counters
+(:class:`rdahw.saved_ensemble.SavedEnsemble`); its ``kind`` says which.
 
 Safe to load from a stranger: plain JSON whose every value is checked; nothing in it is run or unpickled. The file ends
-in a checksum over itself, so that a truncated or altered file is refused. Format version 1.
+in a checksum over itself, so that a truncated or altered file is refused. Format version 2; version 1, which had
+circuits only and no stride in its schedule, is read too.
 """
 
 from __future__ import annotations
@@ -25,14 +29,15 @@ from rdahw.files import write_atomically
 from rdahw.learner import Learner
 from rdahw.models import Model
 from rdahw.primitives import Array
+from rdahw.saved_ensemble import SavedEnsemble, ensemble_from_document, ensemble_to_document
 from rdahw.training import Best, Schedule, TrainingState
 
-__all__ = ["FORMAT", "VERSION", "SavedModel", "load_model", "pack_bits", "save_model"]
+__all__ = ["FORMAT", "VERSION", "SavedModel", "load_circuit", "load_model", "pack_bits", "save_model"]
 
 FORMAT = "rdahw model"
-VERSION = 1
-#: A larger file is not read; the largest model there is takes a tenth of it.
-_MAX_BYTES = 1 << 30
+VERSION = 2
+#: A larger file is not read: the most counters that an ensemble may have, twice, take less.
+_MAX_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,48 +86,52 @@ def _checksum(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
-def save_model(saved: SavedModel, path: Path) -> None:
+def _signed(document: Mapping[str, Any]) -> bytes:
+    """The text of ``document`` with its checksum; a large member is turned into text only once."""
+    texts = {key: f'"{key}": {json.dumps(value, sort_keys=True, ensure_ascii=True)}' for key, value in document.items()}
+    checksum = hashlib.sha256(f"{{{', '.join(texts[key] for key in sorted(texts))}}}".encode()).hexdigest()
+    return f'{{{", ".join(texts.values())}, "sha256": "{checksum}"}}\n'.encode()
+
+
+def save_model(saved: SavedModel | SavedEnsemble, path: Path) -> None:
     """Write ``saved`` to ``path``, atomically; raises :class:`UserError` and leaves the old file if that fails."""
-    state, best = saved.state, saved.state.best
-    document: dict[str, Any] = {
+    is_ensemble = isinstance(saved, SavedEnsemble)
+    document = {
         "format": FORMAT,
         "version": VERSION,
+        "kind": "ensemble" if is_ensemble else "circuit",
+        **(ensemble_to_document(saved) if is_ensemble else _to_document(saved)),
+        "schema": saved.schema.to_json(),
+        "binariser": saved.binariser.to_json(),
+        "schedule": saved.schedule.to_json(),
+        "provenance": dict(saved.provenance),
+    }
+    write_atomically(path, _signed(document))
+
+
+def _to_document(saved: SavedModel) -> dict[str, Any]:
+    state, best = saved.state, saved.state.best
+    return {
         "model": {"name": saved.learner.model.name, "circuit": saved.learner.model.circuit.to_json()},
         "learner": {"error": saved.learner.error, "optimiser": saved.learner.optimiser},
         "parameters": _text(saved.parameters),
         "labels": saved.labels,
-        "schema": saved.schema.to_json(),
-        "binariser": saved.binariser.to_json(),
-        "schedule": {name: getattr(saved.schedule, name) for name in Schedule.__dataclass_fields__},
         "state": {
             "parameters": _text(state.parameters),
             **{name: getattr(state, name) for name in _COUNTS},
             "best": best and {"correct": best.correct, "update": best.update, "parameters": _text(best.parameters)},
         },
-        "provenance": dict(saved.provenance),
     }
-    document["sha256"] = _checksum(document)
-    write_atomically(path, (json.dumps(document, ensure_ascii=True) + "\n").encode())
 
 
 _COUNTS = ("epoch", "position", "updates", "wrong")
-_KEYS = (
-    "format",
-    "version",
-    "model",
-    "learner",
-    "parameters",
-    "labels",
-    "schema",
-    "binariser",
-    "schedule",
-    "state",
-    "provenance",
-    "sha256",
-)
+#: The members of every file, and those of its kind.
+_KEYS = ("format", "version", "kind", "schema", "binariser", "schedule", "provenance", "sha256")
+_CIRCUIT = ("model", "learner", "parameters", "labels", "state")
+_ENSEMBLE = ("ensemble", "state", "best")
 
 
-def load_model(path: Path) -> SavedModel:
+def load_model(path: Path) -> SavedModel | SavedEnsemble:
     """The model saved at ``path``; raises :class:`UsageError` if there is no such file, :class:`UserError` if it is not
     a whole model of a version that this package knows.
     """
@@ -143,53 +152,91 @@ def load_model(path: Path) -> SavedModel:
         ) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError(f"{str(path)!r} is no model; expected a file written by rdahw train")
-    if document.get("version") != VERSION:
+    if (version := document.get("version")) not in (1, VERSION) or version is True:
         raise UserError(
-            f"{str(path)!r} has format version {document.get('version')!r}; this rdahw reads version {VERSION}: use "
-            "the rdahw that wrote it, or train again"
+            f"{str(path)!r} has format version {version!r}; this rdahw reads versions 1 to {VERSION}: use the rdahw "
+            "that wrote it, or train again"
         )
     checksum = document.pop("sha256", None)
     if checksum != _checksum(document):
         raise UserError(f"{str(path)!r} is damaged: its checksum does not hold; train again, or get the file again")
+    if version == 1:
+        document = _from_version_1(document)
     try:
         return _from_document({**document, "sha256": checksum})
     except UserError as error:
         raise UserError(f"{str(path)!r}: {error}") from None
 
 
-def _from_document(document: Any) -> SavedModel:
-    _, _, model, learner, parameters, labels, schema, binariser, schedule, state, provenance, _ = members(
-        document, "the model", _KEYS
-    )
+def load_circuit(path: Path) -> SavedModel:
+    """As :func:`load_model`, for what works on circuits only: raises :class:`UsageError` for a table ensemble."""
+    saved = load_model(path)
+    if isinstance(saved, SavedEnsemble):
+        raise UsageError(
+            f"{str(path)!r} is a table ensemble and no circuit; make a circuit of it with rdahw binarise {str(path)}"
+        )
+    return saved
+
+
+def _from_version_1(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as version 2 says it."""
+    schedule = document.get("schedule")
+    if isinstance(schedule, dict):
+        schedule = {**schedule, "stride": 1}
+    return {**document, "kind": "circuit", "schedule": schedule}
+
+
+def _from_document(document: dict[str, Any]) -> SavedModel | SavedEnsemble:
+    kind = document.get("kind")
+    if kind not in ("circuit", "ensemble"):
+        raise damaged("its 'kind'", "'circuit' or 'ensemble'")
+    own = _CIRCUIT if kind == "circuit" else _ENSEMBLE
+    values = members(document, "the model", (*_KEYS, *own))
+    _, _, _, schema, binariser, schedule, provenance, _ = values[: len(_KEYS)]
+    if not isinstance(provenance, dict):
+        raise damaged("its 'provenance'", "an object")
+    common: dict[str, Any] = {
+        "schema": Schema.from_json(schema),
+        "binariser": Binariser.from_json(binariser),
+        "schedule": Schedule.from_json(schedule),
+        "provenance": provenance,
+    }
+    if common["binariser"].columns != common["schema"].columns:
+        raise damaged("its 'binariser'", "for the columns of its 'schema'")
+    read = _circuit if kind == "circuit" else ensemble_from_document
+    return read(*values[len(_KEYS) :], **common)
+
+
+def _circuit(
+    model: Any,
+    learner: Any,
+    parameters: Any,
+    labels: Any,
+    state: Any,
+    *,
+    schema: Schema,
+    binariser: Binariser,
+    schedule: Schedule,
+    provenance: dict[str, Any],
+) -> SavedModel:
     name, circuit = members(model, "its 'model'", ("name", "circuit"))
     error, optimiser = members(learner, "its 'learner'", ("error", "optimiser"))
-    if not all(isinstance(text, str) for text in (name, error, optimiser, labels)) or not isinstance(provenance, dict):
+    if not all(isinstance(text, str) for text in (name, error, optimiser, labels)):
         raise damaged("a name", "text")
     made = Model(name, Circuit.from_json(circuit))
-    read = Schema.from_json(schema), Binariser.from_json(binariser)
-    if (made.input_bits, made.output_bits) != (read[1].width, label_width(len(read[0].label_names), labels)):
+    if (made.input_bits, made.output_bits) != (binariser.width, label_width(len(schema.label_names), labels)):
         raise damaged("the width of the circuit", "that of the binariser and the labels")
     count = made.parameter_bits
     return SavedModel(
-        Learner(made, error, optimiser),
-        _bits(parameters, count, "its 'parameters'"),
-        *read,
-        labels,
-        _state(state, count),
-        _schedule(schedule),
-        provenance,
+        learner=Learner(made, error, optimiser),
+        parameters=_bits(parameters, count, "its 'parameters'"),
+        schema=schema,
+        binariser=binariser,
+        labels=labels,
+        state=_state(state, count),
+        schedule=schedule,
+        provenance=provenance,
     )
-
-
-def _schedule(value: Any) -> Schedule:
-    names = tuple(Schedule.__dataclass_fields__)
-    given = dict(zip(names, members(value, "its 'schedule'", names), strict=True))
-    shuffle = given.pop("shuffle")
-    if not isinstance(shuffle, bool) or not all(
-        is_int(number) or (number is None and name == "updates") for name, number in given.items()
-    ):
-        raise damaged("its 'schedule'", "whole numbers")
-    return Schedule(**given, shuffle=shuffle)
 
 
 def _state(value: Any, count: int) -> TrainingState:

@@ -5,6 +5,7 @@ The loop knows nothing of how a learner is run: an :class:`Engine` of :mod:`rdah
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
 from rdahw.primitives import Array
 from rdahw.random import permutation, stream
@@ -104,9 +106,11 @@ class Schedule:
     Each epoch goes through all examples once, in batches of ``batch``; the last batch of an epoch may be smaller. An
     *update* is an applied batch, also when it changes nothing. Training ends after ``epochs`` epochs, or after
     ``updates`` updates if that comes first. With ``shuffle`` epoch e takes the examples in the order
-    ``permutation(stream(seed, "shuffle", e), N)`` of :mod:`rdahw.random`, else in the order they are in.
+    ``permutation(stream(seed, "shuffle", e), N)`` of :mod:`rdahw.random`. Else example i of every epoch is number
+    ``i * stride mod N``, which needs no memory and no random numbers: for data that are streamed from a flash memory.
+    A stride of one is the order they are in.
 
-    Raises :class:`UsageError` for a batch, epochs or updates below one.
+    Raises :class:`UsageError` for a batch, epochs, updates or stride below one, and for a stride of shuffled examples.
     """
 
     batch: int = 1
@@ -114,18 +118,29 @@ class Schedule:
     updates: int | None = None
     shuffle: bool = False
     seed: int = 0
+    stride: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch", "epochs", "updates"):
+        for name in ("batch", "epochs", "updates", "stride"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected at least 1")
+        if self.shuffle and self.stride != 1:
+            raise UsageError(f"a stride of {self.stride} and shuffling were both asked for; choose one order")
 
     def order(self, epoch: int, examples: int) -> NDArray[np.int64]:
-        """The numbers of the examples in the order in which epoch ``epoch`` (from 0) takes them."""
+        """The numbers of the examples in the order in which epoch ``epoch`` (from 0) takes them.
+
+        Raises :class:`UsageError` for a stride that would not come to all of them.
+        """
         if self.shuffle:
             return permutation(stream(self.seed, "shuffle", epoch), examples)
-        return np.arange(examples, dtype=np.int64)
+        if (common := math.gcd(self.stride, examples)) != 1:
+            raise UsageError(
+                f"a stride of {self.stride} leaves out examples: it and their number {examples} are both divisible by "
+                f"{common}; choose a stride without a common divisor, such as a prime"
+            )
+        return np.arange(examples, dtype=np.int64) * (self.stride % examples) % examples
 
     def batches(self, examples: int, epoch: int = 0, position: int = 0) -> Iterator[NDArray[np.int64]]:
         """The numbers of the examples of one update after the other, from ``position`` in ``epoch``, without an end."""
@@ -155,6 +170,22 @@ class Schedule:
         """How many updates a whole run makes."""
         total = self.epochs * -(-examples // self.batch)
         return total if self.updates is None else min(total, self.updates)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_json` is the inverse."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, value: object) -> Schedule:
+        """Read :meth:`to_json` back. Raises :class:`UserError` when anything is not as our own writer writes it."""
+        names = tuple(cls.__dataclass_fields__)
+        given = dict(zip(names, members(value, "its 'schedule'", names), strict=True))
+        shuffle = given.pop("shuffle")
+        if not isinstance(shuffle, bool) or not all(
+            is_int(number) or (number is None and name == "updates") for name, number in given.items()
+        ):
+            raise damaged("its 'schedule'", "whole numbers")
+        return cls(**given, shuffle=shuffle)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

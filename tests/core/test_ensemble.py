@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rdahw.data import Column
 from rdahw.ensemble import (
     EnsembleSpec,
     EnsembleState,
@@ -16,6 +17,7 @@ from rdahw.ensemble import (
     Image,
     PlainEnsemble,
     draw_shifts,
+    find_image,
     first_dropout_state,
     make_wiring,
     parse_ensemble,
@@ -99,11 +101,23 @@ def test_parsing() -> None:
         input_bits=784, classes=10, tables=128, inputs=7, wiring="patch10", image=DIGITS, margin=80, seed=3
     )
     assert parse_ensemble("ensemble", 784, 10, DIGITS).wiring == "patch8inset2"
-    assert parse_ensemble("ensemble", 20, 3).wiring == "any"
+    made = parse_ensemble("ensemble", 20, 3)
+    assert (made.wiring, made.tables, made.inputs, made.margin) == ("any", 256, 6, 160)
+    assert parse_ensemble("ensemble:tables=1000", 4, 3, sign=True) == EnsembleSpec(
+        input_bits=4, classes=3, tables=1000, inputs=4, margin=40, sign=True
+    )
     with pytest.raises(UsageError, match=r"has no option 'table=3'; .* did you mean 'tables'\?"):
         parse_ensemble("ensemble:table=3", 20, 3)
     with pytest.raises(UsageError, match="the model 'lookup' is no ensemble"):
         parse_ensemble("lookup", 20, 3)
+
+
+def test_images_are_found() -> None:
+    pixels, bits = (Column("number"),) * 6, (Column("binary"),) * 6
+    assert find_image(pixels, (2, 3), 18) == Image(3, 2, 3)
+    assert find_image(bits, (2, 3), 6) == Image(1, 2, 3)
+    assert find_image(pixels, None, 18) is None
+    assert find_image((*pixels[1:], Column("binary")), (2, 3), 16) is None
 
 
 # -- randomness --------------------------------------------------------------------------------------------------------

@@ -106,6 +106,17 @@ def test_order_is_the_documented_permutation():
     assert Schedule(seed=9).order(3, 4).tolist() == [0, 1, 2, 3]
 
 
+def test_a_stride_goes_through_all_examples():
+    assert Schedule(stride=4).order(0, 11).tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7]
+    assert Schedule(stride=15).order(3, 11).tolist() == Schedule(stride=4).order(0, 11).tolist()
+    assert Schedule().order(0, 11).tolist() == list(range(11))
+    assert Schedule(stride=7).order(0, 1).tolist() == [0]
+    with pytest.raises(UsageError, match="a stride of 6 leaves out examples: .* number 15 are both divisible by 3"):
+        Schedule(stride=6).order(0, 15)
+    with pytest.raises(UsageError, match="a stride of 3 and shuffling were both asked for; choose one order"):
+        Schedule(stride=3, shuffle=True)
+
+
 def test_another_seed_changes_nothing_without_shuffling():
     *_, one = training(Schedule(seed=1)).run()
     *_, two = training(Schedule(seed=2)).run()
@@ -249,7 +260,7 @@ def test_parameters_of_an_engine_are_copies():
 # What is refused
 
 
-@pytest.mark.parametrize("name", ["batch", "epochs", "updates"])
+@pytest.mark.parametrize("name", ["batch", "epochs", "updates", "stride"])
 @pytest.mark.parametrize("value", [0, -3])
 def test_a_schedule_of_nothing(name, value):
     with pytest.raises(UsageError, match=f"^{name} is {value}; expected at least 1$"):
