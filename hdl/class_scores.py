@@ -1,0 +1,114 @@
+"""Scores of an ensemble's classes, and what the margin rule says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.lib import wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+__all__ = ["ClassScores"]
+
+
+class ClassScores(wiring.Component):  # type: ignore[misc]
+    """Sums the counters of each class, then finds the best class, the target's best rival, and whether to update.
+
+    ``most``: how many words there may be in a sum. ``sign``: a counter counts as its highest bit.
+
+    clear: the sums and ``done`` to zero; wins over ``add``. add: the word ``counters`` to the sums: a counter a class, the lowest
+        class first, each an unsigned number, as counters come with their sign bit inverted: that adds the same to all
+        sums, and changes neither which is the largest nor any difference.
+    start: begins the judgement, from the next cycle on, of the sums as they are then; they stay until it is ``done``.
+        target: the class, one bit for each. margin: as in :class:`rdahw.ensemble.EnsembleSpec`; of more than
+        ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
+    done: from ``latency`` cycles after ``start`` until the next one these are valid: ``prediction``, the class of the
+        largest sum, the lowest one on a tie; ``rival``, likewise of all but the target, one bit for each; ``updates``:
+        the target's sum is not beyond the rival's by more than the margin.
+
+    The sums are compared all at once, bit by bit from the highest: who has a 0 where another that is still in the race
+    has a 1 is out. The bits of the winner are found on the way, so the difference of target and rival is as well.
+    """
+
+    def __init__(self, classes: int, counter: int, most: int, *, sign: bool = False) -> None:
+        self.classes, self.counter, self.sign = classes, counter, sign
+        largest = most if sign else most * ((1 << counter) - 1)
+        #: The bits of a sum.
+        self.bits = largest.bit_length()
+        self.margin_bits = self.bits
+        self.latency = self.bits + 4
+        super().__init__(
+            {
+                "clear": In(1),
+                "add": In(1),
+                "counters": In(classes * counter),
+                "start": In(1),
+                "target": In(classes),
+                "margin": In(self.margin_bits),
+                "done": Out(1),
+                "prediction": Out(range(classes)),
+                "rival": Out(classes),
+                "updates": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        classes, k = self.classes, self.counter
+        sums = [Signal(self.bits, name=f"sum{c}") for c in range(classes)]
+        for c, total in enumerate(sums):
+            counter = self.counters[c * k : (c + 1) * k]
+            with m.If(self.add):
+                m.d.sync += total.eq(total + (counter[-1] if self.sign else counter))
+            with m.If(self.clear):
+                m.d.sync += total.eq(0)
+
+        # A bit of all sums. ``ends``: the last one has come through each of the stages.
+        bit, reading, read, found = Signal(range(max(2, self.bits)), init=self.bits - 1), Signal(), Signal(), Signal()
+        ends = Signal(3)
+        column, last = Signal(classes), Signal()
+        m.d.comb += last.eq(reading & (bit == 0))
+        m.d.sync += [
+            column.eq(Cat(total.bit_select(bit, 1) for total in sums)),
+            ends.eq(Cat(last, ends)),
+            read.eq(reading),
+            found.eq(read),
+        ]
+        with m.If(reading):
+            m.d.sync += bit.eq(Mux(last, self.bits - 1, bit - 1))
+
+        # Who is out by it, and whether the target and its best rival have it.
+        leaders, rivals = Signal(classes), Signal(classes)
+        target_bit, rival_bit = Signal(), Signal()
+        m.d.sync += target_bit.eq((self.target & column).any())
+        for racers in (leaders, rivals):
+            highest = Signal(name=f"{racers.name}_highest")
+            m.d.comb += highest.eq((racers & column).any())
+            with m.If(read & highest):
+                m.d.sync += racers.eq(racers & column)
+        m.d.sync += rival_bit.eq((rivals & column).any())
+
+        difference = Signal(range(-(1 << self.bits), 1 << self.bits))
+        with m.If(found):
+            m.d.sync += difference.eq((difference << 1) + target_bit - rival_bit)
+
+        m.d.sync += [self.updates.eq(difference <= self.margin), self.rival.eq(rivals & -rivals)]
+        for c in reversed(range(classes)):  # the last assignment counts: the lowest class
+            with m.If(leaders[c]):
+                m.d.sync += self.prediction.eq(c)
+        with m.If(last):
+            m.d.sync += reading.eq(0)
+        with m.If(ends[2]):
+            m.d.sync += self.done.eq(1)
+        with m.If(self.clear):
+            m.d.sync += self.done.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                self.done.eq(0),
+                reading.eq(1),
+                leaders.eq(~0),
+                rivals.eq(~self.target),
+                difference.eq(0),
+            ]
+        return m
