@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FAMILIES", "Board", "Family", "Programmer"]
+__all__ = ["FAMILIES", "Board", "DataFlash", "Family", "Programmer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +110,29 @@ class Programmer:
     """A program that puts a bitstream on a board.
 
     tool: of :data:`rdahw.hdl.toolchain.TOOLS`. load: its arguments for the FPGA's own memory, lost when the power goes;
-    store: for the board's flash, kept. ``{file}`` stands for the bitstream; ``None``: the board cannot do that.
+    store: for the board's flash, kept. data: for a file of data into the flash, from byte ``{offset}`` on.
+    ``{file}`` stands for the bitstream or the data; ``None``: the board cannot do that.
     """
 
     tool: str
     load: tuple[str, ...] | None
     store: tuple[str, ...] | None
+    data: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFlash:
+    """The flash memory of a board as a place for data beside the bitstream.
+
+    part: as its maker writes it. bytes: its size. offset: where the data begin, a multiple of what is erased at once
+    (64 KiB) behind the largest bitstream. resource, number: its four data lines, clock and select on the platform.
+    """
+
+    part: str
+    bytes: int
+    offset: int
+    resource: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +147,7 @@ class Board:
     clock: MHz of the core, unless others are asked for.
     uart: resource and number. baud: the link's speed in bits a second, unless another is asked for.
     leds: for ``error`` and ``activity``, resource and number, and the signal of it where it has several.
+    flash: the flash memory that gateware can read data from; ``None``: there is none, or it was not tried.
     logic_cells, ebr, spram: how many the device has. ebr_bits: the size of a block of memory.
     programmers: what can program it, the usual one first.
     """
@@ -153,4 +171,5 @@ class Board:
     ebr: int
     ebr_bits: int
     spram: int = 0
+    flash: DataFlash | None = None
     programmers: tuple[Programmer, ...]

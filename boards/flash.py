@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdahw.boards.board import FAMILIES, Board, Programmer
+from rdahw.boards.board import FAMILIES, Board
 from rdahw.errors import MissingError, UsageError, UserError
+from rdahw.flash_image import read_flash_image
 from rdahw.hdl.toolchain import TOOLS, FoundTool, Progress, Toolchain, ToolFailure, find, run
 
-__all__ = ["FlashPlan", "flash", "plan_flash"]
+__all__ = ["FlashPlan", "flash", "plan_data", "plan_flash"]
 
 
 @dataclass(frozen=True, slots=True)
 class FlashPlan:
-    """A command that would program a board: the tool, its arguments, and whether the bitstream stays without power."""
+    """A command that would program a board: the tool, its arguments, and whether it stays when the power goes."""
 
     tool: FoundTool
     arguments: tuple[str, ...]
@@ -42,25 +44,59 @@ def plan_flash(board: Board, bitstream: Path, *, volatile: bool = False, toolcha
         )
     if bitstream.suffix != f".{suffix}":
         raise UserError(f"{str(bitstream)!r} is no bitstream for {board.title}; expected a file *.{suffix}")
-    ways = [(programmer, _arguments(programmer, volatile)) for programmer in board.programmers]
-    able = [(programmer, words) for programmer, words in ways if words is not None]
-    if not able:
+    ways = [(p.tool, p.load if volatile else p.store) for p in board.programmers]
+    if not any(words for _, words in ways):
         raise UsageError(f"{board.title} cannot be programmed without its flash; leave out --volatile")
-    for programmer, words in able:
+    return _plan(board, ways, toolchain, not volatile, file=str(bitstream.absolute()))
+
+
+def plan_data(board: Board, file: Path, *, toolchain: Toolchain = "yowasp") -> FlashPlan:
+    """The command that puts a flash image of ``rdahw pack`` where gateware on ``board`` looks for it.
+
+    Raises :class:`UserError` if the file is damaged or no flash image, or too large for the board,
+    :class:`UsageError` if the board has no place for data, :class:`MissingError` as :func:`plan_flash`.
+    """
+    read_flash_image(file)
+    place = board.flash
+    if place is None:
+        able = ", ".join(other.name for other in _all_boards() if other.flash is not None)
+        raise UsageError(f"{board.title} has no flash memory for data; boards that have one: {able}")
+    size, room = file.stat().st_size, place.bytes - place.offset
+    if size > room:
+        raise UserError(
+            f"{str(file)!r} has {size:,} bytes, and the flash of {board.title} has room for {room:,} behind the "
+            "bitstream; pack fewer examples (--examples), one part (--part) or fewer planes (--binarise)"
+        )
+    ways = [(programmer.tool, programmer.data) for programmer in board.programmers]
+    return _plan(board, ways, toolchain, True, file=str(file.absolute()), offset=str(place.offset))
+
+
+def _plan(
+    board: Board,
+    ways: Sequence[tuple[str, tuple[str, ...] | None]],
+    toolchain: Toolchain,
+    permanent: bool,
+    **values: str,
+) -> FlashPlan:
+    """The first of the programmers that is there, among those that know how."""
+    able = [(tool, words) for tool, words in ways if words is not None]
+    for name, words in able:
         try:
-            tool = find(programmer.tool, toolchain)
+            tool = find(name, toolchain)
         except MissingError:
             continue
-        path = str(bitstream.absolute())
-        return FlashPlan(tool, tuple(word.format(file=path) for word in words), not volatile)
-    names = [programmer.tool for programmer, _ in able]
+        return FlashPlan(tool, tuple(word.format(**values) for word in words), permanent)
+    names = [name for name, _ in able]
     there = "it is not there" if len(names) == 1 else "none of them is there"
     ways_to_get = ", or ".join(dict.fromkeys(TOOLS[name].get for name in names))
     raise MissingError(f"{board.title} is programmed with {' or '.join(names)}, and {there}; {ways_to_get}")
 
 
-def _arguments(programmer: Programmer, volatile: bool) -> tuple[str, ...] | None:
-    return programmer.load if volatile else programmer.store
+def _all_boards() -> list[Board]:
+    from rdahw.boards import BOARDS
+    from rdahw.boards import board as find_board
+
+    return [find_board(name) for name in BOARDS]
 
 
 def flash(plan: FlashPlan, *, progress: Progress | None = None) -> str:

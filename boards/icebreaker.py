@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdahw.boards.board import Board, Programmer
+from rdahw.boards.board import Board, DataFlash, Programmer
 
 
 def _platform() -> Any:
@@ -30,8 +30,15 @@ BOARD = Board(
     ebr=30,
     ebr_bits=4096,
     spram=4,
+    # A bitstream has 104,090 bytes; a megabyte leaves room for some, as for warm boot.
+    flash=DataFlash(part="W25Q128JV", bytes=16 << 20, offset=1 << 20, resource="spi_flash_4x"),
     programmers=(
-        Programmer(tool="iceprog", load=("-S", "{file}"), store=("{file}",)),
-        Programmer(tool="openFPGALoader", load=None, store=("-b", "ice40_generic", "-f", "{file}")),
+        Programmer(tool="iceprog", load=("-S", "{file}"), store=("{file}",), data=("-o", "{offset}", "{file}")),
+        Programmer(
+            tool="openFPGALoader",
+            load=None,
+            store=("-b", "ice40_generic", "-f", "{file}"),
+            data=("-b", "ice40_generic", "-f", "-o", "{offset}", "--file-type", "raw", "{file}"),
+        ),
     ),
 )
