@@ -16,9 +16,10 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
 
     ``most``: how many words there may be in a sum. ``sign``: a counter counts as its highest bit.
 
-    clear: the sums and ``done`` to zero; wins over ``add``. add: the word ``counters`` to the sums: a counter a class, the lowest
-        class first, each an unsigned number, as counters come with their sign bit inverted: that adds the same to all
-        sums, and changes neither which is the largest nor any difference.
+    clear: the sums and ``done`` to zero; wins over ``add``.
+    add: the word ``counters`` to the sums: a counter a class, the lowest class first, each an unsigned number, as
+        counters come with their sign bit inverted. That adds the same to all sums, so neither the largest one nor any
+        difference changes.
     start: begins the judgement, from the next cycle on, of the sums as they are then; they stay until it is ``done``.
         target: the class, one bit for each. margin: as in :class:`rdahw.ensemble.EnsembleSpec`; of more than
         ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.

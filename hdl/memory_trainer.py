@@ -244,18 +244,16 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
                 with m.If(at_last):
                     m.next = "SUM"
 
-            with m.State("SUM"):
-                with m.If(last[-1]):
-                    m.d.comb += [scores.start.eq(1), buffer.release.eq(1)]
-                    m.next = "DECIDE"
+            with m.State("SUM"), m.If(last[-1]):
+                m.d.comb += [scores.start.eq(1), buffer.release.eq(1)]
+                m.next = "DECIDE"
 
-            with m.State("DECIDE"):
-                with m.If(scores.done & (~self.results.valid | self.results.ready)):
-                    m.d.comb += decided.eq(1)
-                    m.d.sync += self.results.valid.eq(1)
-                    m.next = "IDLE"
-                    with m.If(updates & (held != 0)):
-                        m.next = "UPDATE"
+            with m.State("DECIDE"), m.If(scores.done & (~self.results.valid | self.results.ready)):
+                m.d.comb += decided.eq(1)
+                m.d.sync += self.results.valid.eq(1)
+                m.next = "IDLE"
+                with m.If(updates & (held != 0)):
+                    m.next = "UPDATE"
 
             with m.State("UPDATE"):
                 m.d.comb += following.eq(at + 1)
