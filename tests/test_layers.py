@@ -36,9 +36,11 @@ LAYERS = {
 # Files whose whole purpose is one package, loaded only when that purpose is asked for.
 OWN_FILES = {
     "rdahw/estimator.py": {"sklearn"},
+    "rdahw/pictures.py": {"matplotlib"},
+    "rdahw/report.py": {"jinja2", "matplotlib"},
 }
 MAY_PRINT = {"cli"}
-SLOW_TO_LOAD = {"numpy", "rich", "amaranth", "numba", "sklearn"}
+SLOW_TO_LOAD = {"numpy", "rich", "amaranth", "numba", "sklearn", "matplotlib", "jinja2"}
 
 PACKAGES = {layer.package for layer in LAYERS.values()}
 FILES = [str(path.relative_to(ROOT)) for folder in LAYERS for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -1,0 +1,258 @@
+"""Pictures of what was learned, with matplotlib (``pip install 'rdahw[plot]'``).
+
+Each function gives a matplotlib figure; :func:`to_svg` and :func:`save_picture` turn one into a file. The same model
+gives the same bytes of SVG. Colours can be told apart without seeing red and green (Okabe and Ito), and colour is never
+the only sign.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from rdahw.ensemble import Counters, EnsembleSpec, Image, make_wiring
+from rdahw.errors import UsageError, UserError
+from rdahw.files import write_atomically
+from rdahw.primitives import Array
+
+__all__ = [
+    "class_evidence",
+    "draw_confusion",
+    "draw_curve",
+    "draw_evidence",
+    "draw_mask",
+    "draw_truth_table",
+    "draw_wiring",
+    "save_picture",
+    "to_svg",
+]
+
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#B34700", "#00664A"  # dark enough for text on white
+_FORMATS: tuple[Literal["svg", "png"], ...] = ("svg", "png")
+#: Larger truth tables make a picture in which no one finds a row.
+MAX_TABLE_INPUTS = 8
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as SVG text. Letters stay letters, and there is no date in it."""
+    return _render(figure, "svg").decode()
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write the figure to ``path``, ``.svg`` or ``.png``, atomically; raises :class:`UsageError` for another suffix."""
+    for kind in _FORMATS:
+        if path.suffix.lower() == f".{kind}":
+            write_atomically(path, _render(figure, kind))
+            return
+    raise UsageError(f"a picture was to be saved as {str(path)!r}; expected a name that ends in .svg or .png")
+
+
+def _render(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
+    target = io.BytesIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "rdahw", "font.family": "sans-serif"}):
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(target, format=kind, dpi=160, metadata=metadata)
+    return target.getvalue()
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+#: The lines of a training curve: key of a point, what it is called, colour, dash and mark.
+_LINES = (
+    ("training_error", "while learning", _ORANGE, "--", "o"),
+    ("validation_error", "held out", _BLUE, "-", "s"),
+    ("test_error", "test", _GREEN, "-", "^"),
+)
+
+
+def draw_curve(points: Sequence[Mapping[str, Any]], unit: str = "epoch") -> Figure:
+    """The training curve: percent of wrong predictions against ``unit``, on a logarithmic scale.
+
+    points: one for each ``unit``: ``at`` (its number) and, as fractions, any of ``training_error``,
+    ``validation_error`` and ``test_error``. Raises :class:`UserError` if there is no point.
+    """
+    if not points:
+        raise UserError("the model has no training curve; train it again with this version of rdahw")
+    figure = _figure(6.4, 3.6)
+    axes = figure.add_subplot()
+    for key, name, colour, dash, mark in _LINES:
+        known = [(p["at"], 100 * p[key]) for p in points if p.get(key) is not None]
+        if known:
+            at, percent = zip(*known, strict=True)
+            every = max(1, len(at) // 15)
+            axes.plot(at, percent, dash, color=colour, marker=mark, markersize=4, markevery=every, label=name)
+    if any(line.get_ydata().max() > 0 for line in axes.lines):  # type: ignore[union-attr]
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "25" else "")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(unit)
+    axes.set_ylabel("wrong predictions, %")
+    axes.grid(True, which="both", color="#dddddd", linewidth=0.6)
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
+    """The confusion matrix ``counts``: (classes, classes) or, with a last column for «no class», (classes, classes +
+    1); row: the label, column: the prediction. Mistakes are shaded, and numbers are written where they fit.
+    """
+    columns = [*names, "none"][: counts.shape[1]]
+    if counts.shape[1] > len(names) and not counts[:, -1].any():
+        counts, columns = counts[:, :-1], columns[:-1]
+    rows = len(names)
+    side = min(0.52 * max(rows, 3) + 1.6, 9.0)
+    figure = _figure(side + 0.4, side)
+    axes = figure.add_subplot()
+    parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    wrong = parts.copy()
+    np.fill_diagonal(wrong, 0)
+    top = max(wrong.max(), 1e-9)
+    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=1.8 * top, aspect="auto")  # 1.8: dark text stays readable
+    for i in range(rows):
+        axes.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, facecolor="#d6e6f2", edgecolor="none"))
+    if rows <= 20:
+        for i, j in np.ndindex(*counts.shape):
+            if counts[i, j]:
+                weight = "bold" if i == j else "normal"
+                axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=8, color="black", weight=weight)
+    step = 1 if rows <= 40 else -(-rows // 40)
+    longest = max(map(len, columns))
+    axes.set_xticks(range(0, len(columns), step), columns[::step], rotation=90 if longest > 4 else 0)
+    axes.set_yticks(range(0, rows, step), list(names)[::step])
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("label")
+    return figure
+
+
+# -- ensembles ---------------------------------------------------------------------------------------------------------
+
+
+def draw_wiring(spec: EnsembleSpec, shown: int = 12) -> Figure:
+    """What the tables of an ensemble on images read: how many tables read each pixel, and the first ``shown`` tables,
+    their inputs numbered from 0. Raises :class:`UserError` if its inputs are no images.
+    """
+    image = _image(spec)
+    wiring = make_wiring(spec)
+    _, height, width = image
+    reads = np.bincount(wiring.reshape(-1), minlength=image.bits).reshape(image).sum(axis=0)
+    shown = min(shown, spec.tables)
+    columns, rows = 4, -(-shown // 4)
+    figure = _figure(9.6, 1.6 * rows + 0.4)
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.15))
+    left, right = halves
+    axes = left.add_subplot()
+    drawn = axes.imshow(reads, cmap="Blues", vmin=0)
+    axes.set_title("how many inputs of tables read a pixel", fontsize=9)
+    left.colorbar(drawn, ax=axes, shrink=0.8, ticks=MaxNLocator(integer=True))
+    for j, its in enumerate(right.subplots(rows, columns, squeeze=False).reshape(-1)):
+        if j >= shown:
+            its.set_axis_off()
+            continue
+        _blank(its, height, width, f"table {j}")
+        for i, wire in enumerate(wiring[j]):
+            y, x = divmod(int(wire) % (height * width), width)
+            its.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=_BLUE))
+            its.annotate(str(i), (x, y), xytext=(3, 3), textcoords="offset points", fontsize=6, color="black")
+    return figure
+
+
+def class_evidence(spec: EnsembleSpec, counters: Counters) -> NDArray[np.float64]:
+    """How much each input bit speaks for each class, (classes, input_bits).
+
+    For bit b and class c it is the sum, over the inputs of tables that read b, of the mean of the counters of c where
+    that input is 1 less their mean where it is 0: the change of score(c) when b turns to 1, averaged over all indices.
+    """
+    wiring = make_wiring(spec)
+    values = (counters >= 0).astype(np.float64) if spec.sign else counters.astype(np.float64)
+    index = np.arange(1 << spec.inputs)
+    evidence = np.zeros((spec.input_bits, spec.classes))
+    for i in range(spec.inputs):
+        on = (index >> i & 1).astype(bool)
+        np.add.at(evidence, wiring[:, i], values[:, on].mean(axis=1) - values[:, ~on].mean(axis=1))
+    return evidence.T
+
+
+def draw_evidence(spec: EnsembleSpec, counters: Counters, names: Sequence[str]) -> Figure:
+    """:func:`class_evidence` as one picture a class, planes added up: violet pixels speak for the class when they are
+    set, orange ones against it. Raises :class:`UserError` if the inputs are no images.
+    """
+    image = _image(spec)
+    pictures = class_evidence(spec, counters).reshape(spec.classes, *image).sum(axis=1)
+    bound = max(float(np.abs(pictures).max()), 1e-9)
+    columns = min(5, spec.classes)
+    rows = -(-spec.classes // columns)
+    figure = _figure(1.7 * columns + 1, 1.9 * rows)
+    drawn = None
+    all_axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for c, axes in enumerate(all_axes):
+        if c >= spec.classes:
+            axes.set_axis_off()
+            continue
+        drawn = axes.imshow(pictures[c], cmap="PuOr", vmin=-bound, vmax=bound)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(str(names[c]), fontsize=9)
+    assert drawn is not None
+    figure.colorbar(drawn, ax=list(all_axes), shrink=0.7, label="for the class when set")
+    return figure
+
+
+def _image(spec: EnsembleSpec) -> Image:
+    if spec.image is None:
+        raise UserError("the inputs of this model are no images, so there is no picture of its wiring")
+    return spec.image
+
+
+def _blank(axes: Axes, height: int, width: int, title: str) -> None:
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[], aspect="equal")
+    axes.set_title(title, fontsize=7, pad=2)
+
+
+# -- models with their parameters --------------------------------------------------------------------------------------
+
+
+def draw_mask(theta: Array, image: Image) -> Figure:
+    """The learned mask, bits ``theta`` (image.bits,), as a picture for each plane: selected pixels are dark."""
+    figure = _figure(3.0 * image.planes + 0.4, 3.2)
+    for plane, axes in enumerate(figure.subplots(1, image.planes, squeeze=False).reshape(-1)):
+        axes.imshow(theta.reshape(image)[plane], cmap="Blues", vmin=0, vmax=1.2)
+        axes.set(xticks=[], yticks=[])
+        title = f"{int(theta.reshape(image)[plane].sum())} of {image.height * image.width} pixels selected"
+        axes.set_title(title if image.planes == 1 else f"plane {plane}: {title}", fontsize=9)
+    return figure
+
+
+def draw_truth_table(theta: Array, inputs: int, names: Sequence[str]) -> Figure:
+    """The learned truth table of a lookup: row, an output of ``names``; column, an input, as bits with bit 0 last.
+
+    theta: (outputs * 2^inputs,). Raises :class:`UserError` for more than :data:`MAX_TABLE_INPUTS` inputs.
+    """
+    if inputs > MAX_TABLE_INPUTS:
+        raise UserError(f"a truth table of {inputs} inputs is too large to draw; the limit is {MAX_TABLE_INPUTS}")
+    table = theta.reshape(-1, 1 << inputs)
+    figure = _figure(max(4.0, 0.3 * table.shape[1] + 1.5), 0.32 * len(table) + 1.4)
+    axes = figure.add_subplot()
+    axes.imshow(table, cmap="Blues", vmin=0, vmax=2.2, aspect="auto")  # 2.2: dark text stays readable
+    if table.shape[1] <= 64:
+        for i, j in np.ndindex(*table.shape):
+            axes.text(j, i, str(table[i, j]), ha="center", va="center", fontsize=8)
+    step = 1 if table.shape[1] <= 64 else 8
+    rows = range(0, table.shape[1], step)
+    axes.set_xticks(rows, [format(x, f"0{inputs}b") for x in rows], rotation=90, fontsize=7, family="monospace")
+    axes.set_yticks(range(len(table)), list(names))
+    axes.set_xlabel("input x, bit 0 last")
+    return figure
