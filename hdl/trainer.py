@@ -95,7 +95,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
     ``control`` In(:class:`TrainerControl`). An example is accepted each cycle, unless a result waits to be taken, an
     access takes the cycle, or, as above, an update is waited for. Its result is there in the next cycle.
     The attribute ``theta`` is the register of the parameters, for simulators: an example accepted in cycle t has moved
-    it in cycle t + ``stages``.
+    it in cycle t + ``stages``. So is ``accumulator``; without ``batch`` it is ``None``.
 
     Raises :class:`UsageError` for another number of stages.
     """
@@ -115,6 +115,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
             members["control"] = In(TrainerControl(model.parameter_bits))
         super().__init__(members)
         self.theta = Signal(model.parameter_bits)
+        self.accumulator = Signal(model.parameter_bits, name="accumulator") if batch else None
         self._access = access
 
     def elaborate(self, platform: object) -> Module:
@@ -130,7 +131,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
             learned.eq(learn),
         ]
 
-        accumulator = Signal(len(self.theta), name="accumulator") if self.batch else None
+        accumulator = self.accumulator
         if self.stages == 1:
             requested, last, request = learn, self.examples.payload.last, self._one_stage(m, accept, learn)
         else:
