@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from rdahw.sim.hardware import HardwareEngine
     from rdahw.training import Engine
 
-__all__ = ["describe_hardware", "hdl_options", "make_hardware", "make_software", "take_hdl_options"]
+__all__ = ["compiling", "describe_hardware", "hdl_options", "make_hardware", "make_software", "take_hdl_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _NAMES = ("engine", "stages", "vcd")
-_SOFTWARE = ("reference", "packed")
+_SOFTWARE = ("reference", "packed", "compiled")
 _HARDWARE = ("amaranth", "cxxrtl", "verilator")
 
 
@@ -39,8 +40,8 @@ def hdl_options(command: _Command) -> _Command:
         click.option(
             "--engine",
             type=click.Choice([*_SOFTWARE, *_HARDWARE]),
-            help="run the learner by reference (default) or packed (compiled, the same bits); with --hdl by amaranth, "
-            "cxxrtl or verilator  [default: the fastest that is installed]",
+            help="run the learner by reference (default) or packed (compiled, the same bits), an ensemble by reference "
+            "or compiled (default); with --hdl by amaranth, cxxrtl or verilator  [default: the fastest installed]",
         ),
     ):
         command = option(command)
@@ -50,23 +51,42 @@ def hdl_options(command: _Command) -> _Command:
 def take_hdl_options(options: dict[str, Any]) -> dict[str, Any]:
     """Take what belongs to --hdl, and the engine, out of ``options``; raises :class:`UsageError` for what does not go
     together."""
-    taken = {name: options.pop(name) for name in _NAMES}
+    taken = {"where": options["where"], **{name: options.pop(name) for name in _NAMES}}
     if options["where"] == "hdl":
         if taken["engine"] in _SOFTWARE:
             raise UsageError(f"--engine {taken['engine']} was given with --hdl; there it is {' or '.join(_HARDWARE)}")
         return taken
-    for name, value in taken.items():
-        if value is not None and value not in _SOFTWARE:
+    for name in _NAMES:
+        if (value := taken[name]) is not None and value not in _SOFTWARE:
             raise UsageError(f"--{name} {value} was given without --hdl; add --hdl, or leave it out")
     return taken
 
 
-def make_software(output: Output, learner: Learner, hdl: Mapping[str, Any]) -> Engine:
+@contextmanager
+def compiling(output: Output, engine: str | None) -> Iterator[None]:
+    """While the context lasts, say once if anything has to be compiled: it takes seconds, and only the first time."""
+    if engine not in ("packed", "compiled"):
+        yield
+        return
+    from rdahw.sim.jit import on_compile
+
+    said: list[str] = []
+
+    def report(name: str) -> None:
+        if not said:
+            output.log(f"compiling the {engine} engine, which takes some seconds the first time")
+        said.append(name)
+
+    with on_compile(report):
+        yield
+
+
+def make_software(learner: Learner, hdl: Mapping[str, Any]) -> Engine:
     """The learner in software, by the engine that was asked for."""
     from rdahw.sim.engines import make_engine
 
-    if hdl["engine"] == "packed":
-        output.log("the packed engine; compiled at its first use, which takes some seconds")
+    if hdl["engine"] == "compiled":
+        raise UsageError("--engine compiled is of ensembles; a circuit learns by reference or packed")
     return make_engine(hdl["engine"] or "reference", learner)
 
 

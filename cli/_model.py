@@ -13,10 +13,18 @@ from rdahw.cli._output import make_model
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rdahw.cli._output import Output
     from rdahw.models import Model
     from rdahw.saved import SavedModel
+    from rdahw.saved_ensemble import SavedEnsemble
 
-__all__ = ["find_model", "size_options"]
+__all__ = ["find_model", "make_classifier", "size_options"]
+
+#: So many examples times parameter bits are quick in the reference interpreter; more are worth compiling an engine.
+_MOST_BY_REFERENCE = 1 << 28
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -50,3 +58,33 @@ def find_model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel 
         raise UsageError(f"there is no model {spec!r} and no such file; {nearest(spec, MODELS)}")
     saved = load_circuit(Path(spec))
     return saved.learner.model, saved
+
+
+def make_classifier(
+    output: Output, saved: SavedModel | SavedEnsemble
+) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
+    """What a saved model makes of bits (N, A): class numbers (N,), -1 for outputs that are the code of no class."""
+    from rdahw.cli._hdl import compiling
+    from rdahw.data import decode
+    from rdahw.saved_ensemble import SavedEnsemble
+
+    def by_ensemble(x: NDArray[np.uint8]) -> NDArray[np.int64]:
+        assert isinstance(saved, SavedEnsemble)
+        with compiling(output, "compiled"):
+            from rdahw.sim.ensemble import CompiledEnsemble
+
+            engine = CompiledEnsemble(saved.spec, threads=os.cpu_count() or 1)
+            engine.counters = saved.counters
+            return engine.predict(engine.pack(x)).astype("int64")
+
+    def by_circuit(x: NDArray[np.uint8]) -> NDArray[np.int64]:
+        from rdahw.sim.engines import make_engine
+
+        assert not isinstance(saved, SavedEnsemble)
+        name = "packed" if len(x) * saved.learner.model.parameter_bits > _MOST_BY_REFERENCE else "reference"
+        with compiling(output, name):
+            engine = make_engine(name, saved.learner)
+            engine.parameters = saved.parameters
+            return decode(engine.predict(x), len(saved.schema.label_names), saved.labels)
+
+    return by_ensemble if isinstance(saved, SavedEnsemble) else by_circuit

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rdahw.models import Model
 
-__all__ = ["Bar", "Output", "complete", "make_model", "output_options", "plain"]
+__all__ = ["Bar", "Output", "complete", "make_model", "output_options", "percent", "plain"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,6 +30,11 @@ _CONTROL = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(
 def plain(text: str) -> str:
     """``text`` with control characters escaped: names come from files, and a terminal would obey them."""
     return text.translate(_CONTROL)
+
+
+def percent(correct: int, count: int) -> str:
+    """«97.3 %»; of 10,000 examples or more with two decimals, which then mean something."""
+    return f"{100 * correct / count:.{2 if count >= 10_000 else 1}f} %"
 
 
 class Output:
@@ -80,9 +85,9 @@ class Output:
         console.print(table)
 
     @contextlib.contextmanager
-    def progress(self, what: str, unit: str = "") -> Iterator[Bar]:
-        """A bar on stderr for long work; see :class:`Bar`."""
-        bar = Bar(what, unit, shown=self.verbosity >= 0 and sys.stderr.isatty())
+    def progress(self, what: str, unit: str = "", *, rate: bool = False) -> Iterator[Bar]:
+        """A bar on stderr for long work, with ``rate`` also how much is done in a second; see :class:`Bar`."""
+        bar = Bar(what, unit, shown=self.verbosity >= 0 and sys.stderr.isatty(), rate=rate)
         try:
             yield bar
         finally:
@@ -92,13 +97,15 @@ class Output:
 class Bar:
     """A progress bar that appears only when the work has taken half a second, and is drawn ten times a second."""
 
-    def __init__(self, what: str, unit: str, *, shown: bool) -> None:
+    def __init__(self, what: str, unit: str, *, shown: bool, rate: bool = False) -> None:
         self._what = what
         self._unit = unit
         self._shown = shown
+        self._rate = rate
         self._next = time.monotonic() + 0.5
         self._bar: Progress | None = None
         self._task: Any = None
+        self._seen = 0.0, 0
 
     def __call__(self, done: int, total: int | None) -> None:
         """Say that ``done`` of ``total`` (None: not known) is done."""
@@ -108,8 +115,11 @@ class Bar:
         self._next = now + 0.1
         if self._bar is None:
             self._start()
+            self._seen = now, done
         assert self._bar is not None
-        self._bar.update(self._task, completed=done, total=total)
+        since, before = self._seen
+        rate = f"{(done - before) / (now - since):,.0f}" if now > since else "–"
+        self._bar.update(self._task, completed=done, total=total, rate=rate)
 
     def _start(self) -> None:
         from rich.console import Console
@@ -119,13 +129,13 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(self._unit),
+            TextColumn(self._unit + (", {task.fields[rate]}/s" if self._rate else "")),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task(self._what)
+        self._task = self._bar.add_task(self._what, rate="–")
 
     def close(self) -> None:
         """Take the bar away."""
@@ -155,13 +165,16 @@ def make_model(spec: str, inputs: int, outputs: int) -> Model:
         return make_model(spec, inputs, outputs)
 
 
-def complete(module: str, names: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """What a shell may complete a word to: the names in ``names`` of ``module``, else files."""
+def complete(
+    module: str, names: str, *more: str
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What a shell may complete a word to: the names in ``names`` of ``module`` and ``more``, else files."""
 
     def matching(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        known = [name for name in getattr(importlib.import_module(module), names) if name.startswith(word)]
+        names_of = (*getattr(importlib.import_module(module), names), *more)
+        known = [name for name in names_of if name.startswith(word)]
         return [CompletionItem(name) for name in known] or [CompletionItem(word, type="file")]
 
     return matching

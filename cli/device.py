@@ -79,8 +79,12 @@ def command(
             result |= _dump(output, device, saved, out)
         else:
             from rdahw.cli.eval import evaluate
+            from rdahw.data import decode
 
-            result |= evaluate(output, saved, device.predict, data, label, predictions)
+            classes, code = len(saved.schema.label_names), saved.labels
+            result |= evaluate(
+                output, saved, lambda x: decode(device.predict(x), classes, code), data, label, predictions
+            )
     output.json(result)
 
 
@@ -116,7 +120,7 @@ def _status(output: Output, device: Device) -> dict[str, Any]:
 
 
 def _load(output: Output, device: Device, saved: SavedModel) -> dict[str, Any]:
-    from rdahw.cli.train import describe_parameters
+    from rdahw.cli._circuits import describe_parameters
 
     device.clear()
     with output.progress("loading", "bytes") as bar:
@@ -128,7 +132,7 @@ def _load(output: Output, device: Device, saved: SavedModel) -> dict[str, Any]:
 def _dump(output: Output, device: Device, saved: SavedModel, out: Path) -> dict[str, Any]:
     from dataclasses import replace
 
-    from rdahw.cli.train import describe_parameters
+    from rdahw.cli._circuits import describe_parameters
     from rdahw.files import check_writable
     from rdahw.saved import save_model
 

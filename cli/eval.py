@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._options import options_of
+from rdahw.cli._output import Output, complete, output_options, percent
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rdahw.data import Column
     from rdahw.saved import SavedModel
+    from rdahw.saved_ensemble import SavedEnsemble
 
 
 @click.command(
@@ -47,32 +49,29 @@ def command(output: Output, model: Path, data: str | None, label: str | None, pr
     An example counts as right when all output bits are those of its label. Outputs that are the code of no class are
     predictions of no class, shown as «–».
     """
+    from rdahw.cli._model import make_classifier
     from rdahw.saved import load_model
-    from rdahw.sim.engines import ReferenceEngine
 
     saved = load_model(model)
-    engine = ReferenceEngine(saved.learner)
-    engine.parameters = saved.parameters
-    result = {"model": str(model), **evaluate(output, saved, engine.predict, data, label, predictions)}
+    classify = make_classifier(output, saved)
+    result = {"model": str(model), **evaluate(output, saved, classify, data, label, predictions)}
     output.json(result)
 
 
 def evaluate(
     output: Output,
-    saved: SavedModel,
-    predict: Callable[[NDArray[Any]], NDArray[Any]],
+    saved: SavedModel | SavedEnsemble,
+    classify: Callable[[NDArray[np.uint8]], NDArray[np.int64]],
     data: str | None,
     label: str | None,
     predictions: bool,
 ) -> dict[str, Any]:
-    """Measure ``predict``, from bits (N, A) to bits (N, B), as ``saved`` reads and names them: print for people what
-    came out, and give it as JSON.
+    """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, as ``saved`` reads and names them:
+    print for people what came out, and give it as JSON.
     """
-    from rdahw.data import decode
-
     features, labels, source = _examples(output, saved, data, label)
     names = saved.schema.label_names
-    predicted = decode(predict(saved.binariser.transform(features)), len(names), saved.labels)
+    predicted = classify(saved.binariser.transform(features))
     result: dict[str, Any] = {"data": source, "examples": len(predicted)}
     if labels is None or predictions:
         result["predictions"] = [names[c] if c >= 0 else None for c in predicted]
@@ -87,17 +86,16 @@ def evaluate(
             "confusion": confusion.tolist(),
         }
         if not predictions:
-            output.line(f"{source}: {100 * correct / len(labels):.1f} % right ({correct} of {len(labels)})")
+            output.line(f"{source}: {percent(correct, len(labels))} right ({correct} of {len(labels)})")
             rows = [(name, *map(int, row)) for name, row in zip(names, confusion, strict=True)]
             output.table(("label \\ predicted", *names, "–"), rows)
     return result
 
 
 def _examples(
-    output: Output, saved: SavedModel, data: str | None, label: str | None
+    output: Output, saved: SavedModel | SavedEnsemble, data: str | None, label: str | None
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
     """Features, labels if there are any, and what they are."""
-    from rdahw.cli.train import options_of
     from rdahw.data import NAMES, load, read_examples
 
     if data is not None and data not in NAMES:

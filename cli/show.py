@@ -64,7 +64,7 @@ def command(
         "safe": is_safe(circuit),
     }
     if saved is not None:
-        from rdahw.cli.train import describe_parameters
+        from rdahw.cli._circuits import describe_parameters
 
         result |= describe_parameters(saved.parameters)
         result |= {

@@ -4,54 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, NoneType
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from rdahw.cli._device import connect_device, device_options, take_device_options
-from rdahw.cli._hdl import describe_hardware, hdl_options, make_hardware, make_software, take_hdl_options
-from rdahw.cli._output import Output, complete, make_model, output_options
-from rdahw.errors import UsageError, UserError
+from rdahw.cli._device import device_options, take_device_options
+from rdahw.cli._hdl import hdl_options, take_hdl_options
+from rdahw.cli._options import is_ensemble, resume, settle
+from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._training import Request, Run, load_data
+from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
-    from rdahw.data import Dataset
-    from rdahw.saved import SavedModel
-    from rdahw.training import Examples, Schedule, Training
-
-#: The options that make a run what it is: saved with the model, and not to be changed when it is resumed …
-_FIXED: dict[str, tuple[type, ...]] = {
-    "data": (str,),
-    "label": (str, NoneType),
-    "classes": (str, NoneType),
-    "labels": (str,),
-    "test": (str, NoneType),
-    "split": (float, NoneType),
-    "binarise": (str,),
-    "model": (str,),
-    "optimiser": (str,),
-    "batch": (int,),
-    "shuffle": (bool,),
-    "validation": (int, NoneType),
-    "seed": (int,),
-}
-#: … but for files, which may have been moved and are known by their checksum …
-_FILES = ("data", "test")
-#: … and those that say how long it goes on.
-_LENGTH: dict[str, tuple[type, ...]] = {"epochs": (int,), "updates": (int, NoneType)}
-
-
-class Interrupted(UserError):
-    """Ctrl-C came; all that was learned is in the checkpoint."""
-
-    exit_code = 130
+    from collections.abc import Iterator
 
 
 @click.command(
@@ -65,6 +32,9 @@ Examples:
       --validation 1265 --updates 999
   rdahw train --data table.csv --label species --split 0.25 \\
       --binarise quantile=3 --epochs 20 --shuffle
+  rdahw train --data mnist --model ensemble
+  rdahw train --data mnist --model ensemble:tables=1024,inputs=8 \\
+      --optimiser counter=8 --augment shift=1 --epochs 30 --seeds 5
   rdahw train --resume table-lookup.rdahw.checkpoint""",
 )
 @click.option(
@@ -80,9 +50,7 @@ Examples:
 @click.option(
     "--labels",
     type=click.Choice(["one-hot", "binary"]),
-    default="one-hot",
-    show_default=True,
-    help="encode classes as one wire each, or as a number",
+    help="encode classes as one wire each, or as a number  [default: one-hot]",
 )
 @click.option("--test", type=click.Path(), metavar="FILE", help="test on this file")
 @click.option("--split", type=float, metavar="FRACTION", help="test on this fraction of the examples, drawn by class")
@@ -90,19 +58,38 @@ Examples:
     "--binarise",
     metavar="RULE",
     help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K or quantile=K"
-    "  [default: threshold=32 for images, else midrange]",
+    "  [default: threshold=32 for images, else midrange, or quantile=15 for ensembles]",
 )
 @click.option(
     "--model",
     default="lookup",
     show_default=True,
     metavar="NAME|FILE.py:NAME",
-    shell_complete=complete("rdahw.models", "MODELS"),
-    help="learn this model: lookup, mask[:k=4], or a circuit from a Python file, which is run",
+    shell_complete=complete("rdahw.models", "MODELS", "ensemble"),
+    help="learn this model: lookup, mask[:k=4], ensemble[:tables=256,inputs=6,wiring=patch8inset2], or a circuit from "
+    "a Python file, which is run",
 )
 @click.option(
-    "--optimiser", default="xor", show_default=True, metavar="NAME", help="update the parameters by this rule"
+    "--optimiser",
+    metavar="NAME",
+    help="update the parameters by this rule  [default: xor; for ensembles counter=6, counters of 6 bits]",
 )
+@click.option(
+    "--margin",
+    type=click.IntRange(0),
+    metavar="N",
+    help="ensembles: learn also from right answers whose lead is at most N  [default: 5/8 a table; 1/25 with --sign]",
+)
+@click.option(
+    "--dropout",
+    type=float,
+    metavar="FRACTION",
+    help="ensembles: leave out this part of the tables at random, in steps of 1/16  [default: 0.5]",
+)
+@click.option(
+    "--augment", metavar="shift=PIXELS", help="ensembles: move each image at random by up to so many pixels each way"
+)
+@click.option("--sign", is_flag=True, help="ensembles: score by the counters' signs, for a circuit of 1-bit tables")
 @click.option("--sim", "where", flag_value="sim", default="sim", help="learn in the reference simulator  [default]")
 @click.option(
     "--hdl",
@@ -116,17 +103,37 @@ Examples:
     "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="update after every N examples"
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="go through the data N times"
+    "--epochs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="go through the data N times  [default: 1; for ensembles 15]",
 )
-@click.option("--updates", type=click.IntRange(1), metavar="N", help="stop after N updates")
-@click.option("--shuffle/--no-shuffle", default=False, show_default=True, help="shuffle the examples in every epoch")
+@click.option("--updates", type=click.IntRange(1), metavar="N", help="stop after N updates (ensembles: examples)")
+@click.option(
+    "--shuffle/--no-shuffle",
+    default=None,
+    help="shuffle the examples in every epoch  [default: no-shuffle; for ensembles shuffle]",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="take as example i of an epoch number i*K modulo their number, without shuffling",
+)
 @click.option(
     "--validation",
     type=click.IntRange(1),
     metavar="N",
-    help="hold out the last N training examples and keep the parameters that are best on them",
+    help="hold out the last N training examples and keep what is best on them, of an ensemble the best epoch",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the split and of shuffling")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the split, of shuffling and of wiring"
+)
+@click.option(
+    "--seeds", type=click.IntRange(2), metavar="N", help="train N times, from --seed on, and report mean and spread"
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="save the model here  [default: DATA-MODEL.rdahw]"
 )
@@ -147,25 +154,54 @@ Examples:
 @output_options
 @click.pass_context
 def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
-    """Learn a Boolean circuit from data by reverse derivative ascent.
+    """Learn a Boolean circuit, or an ensemble of tables, from data by reverse derivative ascent.
 
     The model is saved to --out when the training ends. Until then a checkpoint lies beside it, every so often and on
-    Ctrl-C; give it to --resume to go on.
+    Ctrl-C; give it to --resume to go on. With --seeds each model is saved, as OUT with -seedK before the ending.
     """
     from rdahw.files import check_writable
 
-    out, resume, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
-    device = take_device_options(options)
+    started = time.perf_counter()
+    out, resumed, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
+    seeds, device = options.pop("seeds"), take_device_options(options)
     hdl, saved = take_hdl_options(options), None
-    if resume is not None:
-        saved = _resumed(ctx, resume, options)
-        out = out or resume.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resume.name) or resume.name)
+    if resumed is not None:
+        if seeds is not None:
+            raise UsageError("--seeds trains anew and --resume goes on with one training; leave one out")
+        saved = resume(ctx, resumed, options)
+        out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
+    settle(ctx, options)
     out = out or Path(_default_name(options["data"], options["model"]))
-    check_writable(out)
-    run = _Run(output, options, hdl, device, saved, out, resume)
+    given = {"hdl": hdl, "device": device, "resume": resumed, "saved": saved}
+    if seeds is None:
+        check_writable(out)
+        dataset, held_out = load_data(output, options)
+        request = Request(options=options, dataset=dataset, held_out=held_out, out=out, started=started, **given)
+        result, run = _train(output, request, checkpoint_seconds)
+        output.json(result)
+        run.show(result)
+    else:
+        results = []
+        for request in _requests(output, options, out, seeds, given):
+            results.append(_train(output, request, checkpoint_seconds)[0])
+        summary = summarise(results)
+        output.json(summary)
+        _show_seeds(output, summary)
+
+
+def _train(output: Output, request: Request, checkpoint_seconds: float) -> tuple[dict[str, Any], Run]:
+    run: Run
+    if is_ensemble(request.options["model"]):
+        from rdahw.cli._ensembles import EnsembleRun
+
+        run = EnsembleRun(output, request)
+    else:
+        from rdahw.cli._circuits import CircuitRun
+
+        run = CircuitRun(output, request)
     try:
         run.train(checkpoint_seconds)
-        run.report()
+        return run.result(), run
     finally:
         run.close()
 
@@ -176,305 +212,55 @@ def _default_name(data: str, model: str) -> str:
     return f"{data_name}-{model_name}.rdahw"
 
 
-def _resumed(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedModel:
-    """The model to go on from; ``options`` become those of its run, but for its length if that is given now."""
-    from rdahw.saved import load_model
-
-    saved = load_model(path)
-    before = options_of(saved)
-    if before is None:
-        raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot go on; train again")
-    for name in (*_FIXED, *_LENGTH):
-        given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name in _FIXED and name not in _FILES and options[name] != before[name]:
-            raise UsageError(
-                f"--{name} is {options[name]}, and {str(path)!r} was trained with {before[name]}; leave --{name} out, "
-                "or train anew without --resume"
-            )
-        if not given:
-            options[name] = before[name]
-    return saved
+# -- several seeds -----------------------------------------------------------------------------------------------------
 
 
-def options_of(saved: SavedModel) -> dict[str, Any] | None:
-    """The options that a model was trained with, or None if it does not say them as this command does."""
-    options = saved.provenance.get("options")
-    known = {**_FIXED, **_LENGTH}
-    if not isinstance(options, dict) or not known.keys() <= options.keys():
-        return None
-    # type() and not isinstance: True is no number of examples
-    return options if all(type(options[name]) in types for name, types in known.items()) else None
+def _requests(
+    output: Output, options: dict[str, Any], out: Path, seeds: int, given: dict[str, Any]
+) -> Iterator[Request]:
+    """A request for each seed, the same as that of ``--seed`` alone."""
+    from rdahw.files import check_writable
+
+    first = options["seed"]
+    outs = [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
+    for path in outs:
+        check_writable(path)
+    data = None
+    for i, path in enumerate(outs):
+        started, own = time.perf_counter(), {**options, "seed": first + i}
+        if data is None or options["split"] is not None:  # a split is drawn by the seed
+            data = load_data(output, own)
+        output.log(f"seed {own['seed']}, {i + 1} of {seeds}")
+        yield Request(options=own, dataset=data[0], held_out=data[1], out=path, started=started, **given)
 
 
-class _Run:
-    """One training from the options to the saved model."""
+def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The results of several seeds, and of each accuracy the mean, the smallest, the largest and the standard deviation
+    (of a sample: divided by their number less one)."""
+    import statistics
 
-    def __init__(
-        self,
-        output: Output,
-        options: dict[str, Any],
-        hdl: dict[str, Any],
-        device: dict[str, Any],
-        saved: SavedModel | None,
-        out: Path,
-        resume: Path | None,
-    ) -> None:
-        self.hdl, self.device = hdl, device
-        self.output, self.options, self.out, self.resume = output, options, out, resume
-        self.checkpoint = out.with_name(out.name + ".checkpoint")
-        self.seconds = 0.0
-        dataset, validation = _load(output, options)
-        self.dataset = dataset
-        if saved is not None and saved.provenance.get("data_sha256") != dataset.checksum:
-            raise UserError(
-                f"the data {options['data']!r} are not those of the first part of this training (checksum "
-                f"{dataset.checksum[:12]}…); give that data set with --data, or train anew without --resume"
-            )
-        self._prepare(saved, validation)
-
-    def _prepare(self, saved: SavedModel | None, held_out: Any) -> None:
-        from rdahw.data import Binariser, default_rule, encode, fit_binariser, label_width
-        from rdahw.learner import Learner
-        from rdahw.training import Examples, Schedule, Training
-
-        options, dataset = self.options, self.dataset
-        classes, code = len(dataset.label_names), options["labels"]
-        self.binariser: Binariser
-        if saved is not None:
-            self.binariser, self.learner = saved.binariser, saved.learner
-        else:
-            options["binarise"] = options["binarise"] or default_rule(dataset)
-            self.binariser = fit_binariser(dataset, options["binarise"])
-            model = make_model(options["model"], self.binariser.width, label_width(classes, code))
-            self.learner = Learner(model, optimiser=options["optimiser"])
-
-        def bits(examples: Any) -> Examples:
-            return Examples(self.binariser.transform(examples.features), encode(examples.labels, classes, code))
-
-        self.schedule: Schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
-        self.test = None if dataset.test is None else bits(dataset.test)
-        train = bits(dataset.train)
-        state = None if saved is None else saved.state
-        self.hardware = None
-        if options["where"] == "hdl":
-            examples = self.schedule.batch * self.schedule.total_updates(len(train))
-            self.hardware = make_hardware(
-                self.output, self.learner, self.hdl, batch=self.schedule.batch, examples=examples
-            )
-            if state is not None:
-                self.hardware.updates = state.updates
-                self.hardware.examples = state.epoch * len(train) + state.position
-        self.engine = (
-            self.hardware
-            or connect_device(self.device, self.learner)
-            or make_software(self.output, self.learner, self.hdl)
-        )
-        self.training: Training = Training(
-            self.engine,
-            self.schedule,
-            train,
-            None if held_out is None else bits(held_out),
-            state,
-        )
-        assert self.training.state is not None
-        self.resumed_from = None if saved is None else self.training.state.updates
-
-    def train(self, checkpoint_seconds: float) -> None:
-        """Train to the end and save; on Ctrl-C save a checkpoint and raise :class:`Interrupted`."""
-        total = self.training.total_updates
-        with _interrupt_flag() as interrupted, self.output.progress("learning", "updates") as bar:
-            self._announce(total)
-            self._keep_other_checkpoint()
-            started = saved_at = time.monotonic()
-            # So often a bulk engine lets us look at the clock, and for Ctrl-C.
-            for state in self.training.run(seconds=0.1):
-                bar(state.updates, total)
-                if interrupted:
-                    self._save_or_rescue(self.checkpoint, finished=False)
-                    raise Interrupted(
-                        f"stopped after update {state.updates} of {total}; go on with "
-                        f"rdahw train --resume {self.checkpoint}"
-                    )
-                if time.monotonic() - saved_at >= checkpoint_seconds:
-                    self._save_checkpoint(state.updates)
-                    saved_at = time.monotonic()
-            self.seconds = time.monotonic() - started
-            self._save_or_rescue(self.out, finished=True)
-        self.checkpoint.unlink(missing_ok=True)
-
-    def _announce(self, total: int) -> None:
-        model, log = self.learner.model, self.output.log
-        log(
-            f"{self.dataset.name}: {len(self.training.train)} examples to learn, {model.name} {model.input_bits} -> "
-            f"{model.output_bits}, {model.parameter_bits} parameter bits"
-        )
-        self.output.detail(f"bits by {self.binariser.rule}, labels {self.options['labels']}, {self.schedule}")
-        if self.resumed_from is not None and self.resumed_from < total:
-            log(f"going on after update {self.resumed_from} of {total}")
-        elif self.resumed_from is not None:
-            log(f"nothing to go on with: {self.resumed_from} updates are done of {total}; ask for more with --epochs")
-
-    def _keep_other_checkpoint(self) -> None:
-        """Move the checkpoint of another run out of the way: it may hold hours of work."""
-        if self.checkpoint.exists() and not (self.resume is not None and self.checkpoint.samefile(self.resume)):
-            kept = self.checkpoint.with_name(self.checkpoint.name + ".previous")
-            os.replace(self.checkpoint, kept)
-            self.output.log(f"kept the checkpoint of an earlier run as {kept}")
-
-    def _save_checkpoint(self, updates: int) -> None:
-        try:
-            self._save(self.checkpoint, finished=False)
-        except UserError as error:  # a disk that is full now may have space when it matters
-            self.output.log(f"no checkpoint after update {updates}: {error}")
-        else:
-            self.output.detail(f"checkpoint after update {updates}: {self.checkpoint}")
-
-    def _save_or_rescue(self, path: Path, *, finished: bool) -> None:
-        """Save; if that fails, save to the folder of temporary files, and raise an error that says so."""
-        try:
-            self._save(path, finished=finished)
-        except UserError as error:
-            rescued = Path(tempfile.gettempdir(), path.name).with_suffix(f".{os.getpid()}.rdahw")
-            try:
-                self._save(rescued, finished=finished)
-            except UserError:
-                raise error from None
-            raise UserError(f"{error}; what was learned is in {str(rescued)!r}") from None
-
-    def _save(self, path: Path, *, finished: bool) -> None:
-        import rdahw
-        from rdahw.saved import SavedModel, save_model
-
-        assert self.training.state is not None
-        provenance = {
-            "options": {name: self.options[name] for name in (*_FIXED, *_LENGTH)},
-            "data_sha256": self.dataset.checksum,
-            "command": "rdahw train",
-            "package_version": rdahw.__version__,
-            "finished": finished,
-        }
-        saved = SavedModel(
-            self.learner,
-            self.training.parameters,
-            self.dataset.schema,
-            self.binariser,
-            self.options["labels"],
-            self.training.state,
-            self.schedule,
-            provenance,
-        )
-        save_model(saved, path)
-
-    def close(self) -> None:
-        """Let go of what was needed for training."""
-        if self.hardware is not None:
-            self.hardware.close()
-
-    def report(self) -> None:
-        """Print what came out."""
-        from rdahw.training import count_correct
-
-        training, state = self.training, self.training.state
-        assert state is not None
-        result: dict[str, Any] = {
-            "data": self.dataset.name,
-            "model": self.learner.model.name,
-            **{name: self.options[name] for name in ("labels", "binarise", "batch", "epochs", "seed")},
-            "engine": self.engine.name,
-            "train_examples": len(training.train),
-            "updates": state.updates,
-            "seconds": round(self.seconds, 6),
-            "out": str(self.out),
-        }
-        if self.resumed_from is not None:
-            result["resumed_from_update"] = self.resumed_from
-        if self.hardware is not None:
-            result |= describe_hardware(self.hardware)
-        if state.best is not None and training.validation is not None:
-            result["best_update"] = state.best.update
-            result["validation_correct"] = state.best.correct
-            result["validation_examples"] = len(training.validation)
-        if self.test is None:
-            result |= {"test_accuracy": None, "test_correct": None, "test_examples": 0}
-        else:
-            if training.parameters is not state.parameters:  # else they are where they should be; a board keeps count
-                self.engine.parameters = training.parameters
-            correct = count_correct(self.engine.predict(self.test.x), self.test.y)
-            result |= {
-                "test_accuracy": correct / len(self.test),
-                "test_correct": correct,
-                "test_examples": len(self.test),
+    summary: dict[str, Any] = {"seeds": [result["seed"] for result in results], "runs": results}
+    for name in ("test_accuracy", "validation_accuracy", "seconds"):
+        values = [result[name] for result in results if result.get(name) is not None]
+        if len(values) == len(results):
+            summary[name] = {
+                "mean": statistics.mean(values),
+                "min": min(values),
+                "max": max(values),
+                "stdev": statistics.stdev(values),
             }
-        result |= describe_parameters(training.parameters)
-        self.output.json(result)
-        self._for_people(result)
-
-    def _for_people(self, result: Mapping[str, Any]) -> None:
-        line, made = self.output.line, result["updates"] - (self.resumed_from or 0)
-        line(f"learned   {made} updates in {result['seconds']:.3g} s")
-        if "bit_exact" in result:
-            line(
-                f"hardware  {result['cycles']} cycles, {result['cycles_per_example']} an example and "
-                f"{result['startup_cycles']} once; every bit as in software ({result['engine']})"
-            )
-        if "best_update" in result:
-            of = f"{result['validation_correct']} of {result['validation_examples']} validation examples"
-            line(f"best      after update {result['best_update']}: {of}")
-        if result["test_examples"]:
-            of = f"{result['test_correct']} of {result['test_examples']}"
-            line(f"test      {100 * result['test_accuracy']:.1f} % right ({of})")
-        else:
-            line("test      none: give --test FILE or --split FRACTION to measure what was learned")
-        if "parameters" in result:
-            line(f"theta     0x{result['parameters']} ({result['parameter_bits']} bits)")
-        line(f"saved     {result['out']}")
-        what = "" if result["test_examples"] else " --data FILE"
-        self.output.log(f"next: rdahw show {result['out']}, rdahw eval {result['out']}{what}")
+    return summary
 
 
-def describe_parameters(parameters: Any) -> dict[str, Any]:
-    """Parameters as JSON: in hexadecimal, wire 0 least significant; of more than 4,096 bits only their SHA-256."""
-    from rdahw.saved import pack_bits
+def _show_seeds(output: Output, summary: dict[str, Any]) -> None:
+    names = {"validation_accuracy": "validation %", "test_accuracy": "test %", "seconds": "seconds"}
+    shown = [name for name in names if name in summary]
 
-    packed, described = pack_bits(parameters), {"parameter_bits": len(parameters)}
-    if len(parameters) > 4096:
-        import hashlib
+    def cell(name: str, value: float) -> float:
+        return round(value, 3) if name == "seconds" else round(100 * value, 2)
 
-        return {**described, "parameters_sha256": hashlib.sha256(packed).hexdigest()}
-    return {**described, "parameters": format(int.from_bytes(packed, "little"), "x")}
-
-
-def _load(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, Any]:
-    """The data set and what is held out of it for validation."""
-    from rdahw.data import load
-
-    classes = options["classes"]
-    with output.progress("downloading", "bytes") as bar:
-        dataset = load(
-            options["data"],
-            classes=None if classes is None else [name.strip() for name in classes.split(",")],
-            label=options["label"],
-            test=options["test"],
-            split=options["split"],
-            seed=options["seed"],
-            progress=bar,
-        )
-    return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[list[int]]:
-    """A list that the first Ctrl-C puts something into, so that an update is never cut in half; the second one stops
-    at once."""
-    came: list[int] = []
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, before)
+    rows = [(run["seed"], *(cell(name, run[name]) for name in shown), run["out"]) for run in summary["runs"]]
+    output.table(("seed", *(names[name] for name in shown), "saved"), rows)
+    for name in shown:
+        mean, low, high, deviation = (cell(name, summary[name][key]) for key in ("mean", "min", "max", "stdev"))
+        output.line(f"{names[name]:13} mean {mean:g}, from {low:g} to {high:g}, standard deviation {deviation:g}")

@@ -338,6 +338,10 @@ class EnsembleEngine(Protocol):
     spec: EnsembleSpec
 
     @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    @property
     def counters(self) -> Counters:
         """A copy of the counters, (tables, 2^inputs, classes)."""
 
@@ -477,18 +481,23 @@ _PART = 1 << 20
 
 
 def counters_to_text(spec: EnsembleSpec, counters: Counters) -> str:
-    """The counters as base64 of their bits, eight a byte, bit 0 first: bit b of counter (j, index, c), in two's
-    complement, is bit ``((j * 2^inputs + index) * classes + c) * counter + b``.
+    """:func:`pack_counters` as base64 text."""
+    return base64.b64encode(pack_counters(spec, counters)).decode()
+
+
+def pack_counters(spec: EnsembleSpec, counters: Counters) -> bytes:
+    """The bits of the counters, eight a byte, bit 0 first: bit b of counter (j, index, c), in two's complement, is bit
+    ``((j * 2^inputs + index) * classes + c) * counter + b``.
     """
     octets = np.ascontiguousarray(counters).reshape(-1, 1).view(np.uint8)
     if spec.counter == 8:
-        return base64.b64encode(octets).decode()
+        return octets.tobytes()
     packed = []
     for start in range(0, len(octets), _PART):
         part = octets[start : start + _PART]
         bits = np.unpackbits(part, axis=1, count=spec.counter, bitorder="little")
         packed.append(np.packbits(bits.reshape(-1), bitorder="little").tobytes())
-    return base64.b64encode(b"".join(packed)).decode()
+    return b"".join(packed)
 
 
 def counters_from_text(spec: EnsembleSpec, text: object) -> Counters:

@@ -95,12 +95,15 @@ def _signed(document: Mapping[str, Any]) -> bytes:
 
 def save_model(saved: SavedModel | SavedEnsemble, path: Path) -> None:
     """Write ``saved`` to ``path``, atomically; raises :class:`UserError` and leaves the old file if that fails."""
-    is_ensemble = isinstance(saved, SavedEnsemble)
+    if isinstance(saved, SavedEnsemble):
+        kind, own = "ensemble", ensemble_to_document(saved)
+    else:
+        kind, own = "circuit", _to_document(saved)
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "kind": "ensemble" if is_ensemble else "circuit",
-        **(ensemble_to_document(saved) if is_ensemble else _to_document(saved)),
+        "kind": kind,
+        **own,
         "schema": saved.schema.to_json(),
         "binariser": saved.binariser.to_json(),
         "schedule": saved.schedule.to_json(),

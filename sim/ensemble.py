@@ -20,7 +20,7 @@ from rdahw.primitives import Array
 from rdahw.sim.ensemble_kernels import score_examples, train_examples
 from rdahw.sim.ensemble_vectors import BLOCK, LANES
 
-__all__ = ["CompiledEnsemble", "Packed"]
+__all__ = ["CompiledEnsemble", "Packed", "warm_up"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,3 +167,11 @@ class CompiledEnsemble:
     def predict(self, x: Packed) -> NDArray[np.int16]:
         """The classes (N,) of packed examples."""
         return np.asarray(self.scores(x).argmax(axis=-1), np.int16)
+
+
+def warm_up() -> None:
+    """Compile all kernels, or load them from the cache of an earlier run, so that nothing later waits for it."""
+    engine = CompiledEnsemble(EnsembleSpec(input_bits=1, classes=2, tables=1, inputs=1))
+    x = engine.pack(np.zeros((1, 1), np.uint8))
+    engine.train(x, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    engine.predict(x)

@@ -215,7 +215,7 @@ def test_model_files_that_are_none(run, refused, saved, command):
         (
             "newer",
             saved.replace(b'"version": 1', b'"version": 2', 1),
-            "has format version 2; this rdahw reads version 1",
+            "has format version 3; this rdahw reads versions 1 to 2",
         ),
     ]:
         (folder / f"{name}.rdahw").write_bytes(content)
