@@ -214,7 +214,7 @@ def test_model_files_that_are_none(run, refused, saved, command):
         ("altered", saved.replace(b'"updates": 2', b'"updates": 3', 1), "is damaged: its checksum does not hold"),
         (
             "newer",
-            saved.replace(b'"version": 1', b'"version": 2', 1),
+            saved.replace(b'"version": 2', b'"version": 3', 1),
             "has format version 3; this rdahw reads versions 1 to 2",
         ),
     ]:
