@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.models import make_model as make_model
     from rdahw.models import mask_model as mask_model
     from rdahw.safety import is_safe as is_safe
+    from rdahw.sim.estimator import RDAClassifier as RDAClassifier
     from rdahw.tracing import Wire as Wire
     from rdahw.tracing import cat as cat
     from rdahw.tracing import equal as equal
@@ -41,6 +42,7 @@ _HOME = {
     "Learner": "rdahw.learner",
     "MissingError": "rdahw.errors",
     "Model": "rdahw.models",
+    "RDAClassifier": "rdahw.sim.estimator",
     "UsageError": "rdahw.errors",
     "UserError": "rdahw.errors",
     "Wire": "rdahw.tracing",
@@ -59,7 +61,9 @@ _HOME = {
     "trace": "rdahw.tracing",
 }  # public name: the module that defines it
 
-__all__ = ["__version__", *_HOME]
+_NEEDS_EXTRA = {"RDAClassifier"}  # `from rdahw import *` leaves it out, since it may be that it cannot be loaded
+
+__all__ = ["__version__", *(name for name in _HOME if name not in _NEEDS_EXTRA)]
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
 
@@ -79,4 +83,4 @@ if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any na
         return value
 
     def __dir__():
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *_HOME, *__all__})
