@@ -124,7 +124,7 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     top = max(wrong.max(), 1e-9)
     axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=1.8 * top, aspect="auto")  # 1.8: dark text stays readable
     for i in range(rows):
-        axes.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, facecolor="#d6e6f2", edgecolor="none"))
+        axes.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, facecolor="#d6e6f2", edgecolor="none", clip_on=False))
     if rows <= 20:
         for i, j in np.ndindex(*counts.shape):
             if counts[i, j]:
@@ -166,7 +166,7 @@ def draw_wiring(spec: EnsembleSpec, shown: int = 12) -> Figure:
         _blank(its, height, width, f"table {j}")
         for i, wire in enumerate(wiring[j]):
             y, x = divmod(int(wire) % (height * width), width)
-            its.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=_BLUE))
+            its.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=_BLUE, clip_on=False))
             its.annotate(str(i), (x, y), xytext=(3, 3), textcoords="offset points", fontsize=6, color="black")
     return figure
 
