@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,7 @@ class _Section:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[object]] = ()
     numbers: bool = True
+    command: str = ""
 
     @property
     def anchor(self) -> str:
@@ -151,14 +153,16 @@ def curve_points(curve: object) -> list[dict[str, Any]]:
     """
     points = []
     for entry in curve if isinstance(curve, list) else []:
-        if not isinstance(entry, dict) or type(entry.get("epoch")) is not int:
-            continue
-        point: dict[str, Any] = {"at": entry["epoch"]}
-        for key in _ERRORS:
-            value = entry.get(key)
-            if isinstance(value, int | float) and 0 <= value <= 1:
-                point[key] = float(value)
-        if len(point) > 1:
+        row: dict[str, Any] = entry if isinstance(entry, dict) else {}
+        point: dict[str, Any] = {"at": row.get("epoch")}
+        wrong, examples = row.get("wrong"), row.get("examples")
+        if isinstance(wrong, int) and isinstance(examples, int) and 0 <= wrong <= examples and examples:
+            point["training_error"] = wrong / examples
+        for name in ("validation", "test"):
+            accuracy = row.get(f"{name}_accuracy")
+            if isinstance(accuracy, int | float) and 0 <= accuracy <= 1:
+                point[f"{name}_error"] = 1 - accuracy
+        if isinstance(point["at"], int) and len(point) > 1:
             points.append(point)
     return points
 
@@ -221,10 +225,8 @@ def _of_ensemble(saved: SavedEnsemble) -> Iterable[_Section]:
         )
     yield _Section(
         "The counters",
-        f"{np.prod(spec.counters_shape):,} counters of {spec.counter} bits, {low} to {high}.",
-        caption="The counters",
-        columns=["", "value"],
-        rows=[["at one of their ends", f"{100 * full:.1f} %"], ["zero", f"{100 * zero:.1f} %"]],
+        f"{np.prod(spec.counters_shape):,} counters of {spec.counter} bits, from {low} to {high}: {100 * full:.1f} % "
+        f"are at one of these ends, and {100 * zero:.1f} % are zero.",
     )
 
 
@@ -257,24 +259,31 @@ def _of_circuit(saved: SavedModel) -> Iterable[_Section]:
 
 
 def _provenance(saved: SavedModel | SavedEnsemble) -> _Section:
-    shown = dict(_options(saved.provenance))
+    shown: dict[str, object] = {"bits by": saved.binariser.rule}
     for key, value in saved.provenance.items():
         if isinstance(value, str | int | float | bool):
             shown[key.replace("_", " ")] = value
-    shown["binariser"] = saved.binariser.rule
     if isinstance(saved, SavedEnsemble):
-        shown |= {
-            f"ensemble {name}": value
-            for name, value in saved.spec.to_json().items()
-            if value is not None and not isinstance(value, list)
-        }
+        shown |= {name: value for name, value in saved.spec.to_json().items() if isinstance(value, str | int | float)}
     else:
         shown |= {"error": saved.learner.error, "optimiser": saved.learner.optimiser}
     return _Section(
         "Where it comes from",
-        "All that decides the bits of this model; the same options on the same data give the same model.",
+        "All that decides the bits of this model. The same options on the same data give the same model:",
+        command=_command(_options(saved.provenance)),
         caption="Options and provenance",
         columns=["name", "value"],
-        rows=[[name, "–" if value is None else str(value)] for name, value in shown.items()],
+        rows=[[name, str(value)] for name, value in shown.items()],
         numbers=False,
     )
+
+
+def _command(options: Mapping[str, Any]) -> str:
+    """The command that trains so, as for a shell."""
+    words = ["rdahw", "train"]
+    for name, value in options.items():
+        if isinstance(value, bool):
+            words += [f"--{name}"] if value else ["--no-shuffle"] if name == "shuffle" else []
+        elif value is not None:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
