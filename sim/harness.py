@@ -46,10 +46,34 @@ struct Exchange {
     uint8_t offered;
 };
 
+// Contents outside of the design: the byte at the address on one port is put on another.
+struct Attached {
+    int address, data;
+    const uint8_t *bytes;
+    uint64_t size;
+    uint8_t behind;  // what is read behind the last byte
+    uint32_t last, any;
+};
+
 struct Simulation {
     Model model;
     uint64_t cycles = 0;
+    std::vector<Attached> attached;
     Simulation(const char *vcd) : model(vcd) {}
+
+    void serve() {
+        bool changed = false;
+        for (Attached &a : attached) {
+            uint32_t address = 0;
+            model.get(a.address, &address);
+            if (a.any && address == a.last) continue;
+            uint32_t byte = address < a.size ? a.bytes[address] : a.behind;
+            model.set(a.data, &byte);
+            a.last = address;
+            changed = a.any = 1;
+        }
+        if (changed) model.settle();
+    }
 };
 
 #ifdef _WIN32
@@ -71,10 +95,18 @@ EXPORT void sim_get(Simulation *s, int item, uint32_t *words) { s->model.get(ite
 EXPORT int sim_set(Simulation *s, int item, const uint32_t *words) {
     bool done = s->model.set(item, words);
     s->model.settle();
+    s->serve();
     return done;
 }
+EXPORT void sim_attach(Simulation *s, int address, int data, const uint8_t *bytes, uint64_t size, uint8_t behind) {
+    s->attached.push_back({address, data, bytes, size, behind, 0, 0});
+    s->serve();
+}
 EXPORT void sim_tick(Simulation *s, uint64_t count) {
-    for (; count; count--, s->cycles++) s->model.edge();
+    for (; count; count--, s->cycles++) {
+        s->model.edge();
+        s->serve();
+    }
 }
 
 EXPORT void sim_exchange(Simulation *s, Exchange *e) {
@@ -93,6 +125,7 @@ EXPORT void sim_exchange(Simulation *s, Exchange *e) {
         if (e->offered) m.set(e->source.payload, e->beats + e->n_taken * e->source.words);
         m.set(e->sink.ready, stall ? &no : &yes);
         m.settle();
+        s->serve();
         e->quiet++;
         m.get(e->sink.valid, &flag);
         if (flag && !stall) {
@@ -107,6 +140,7 @@ EXPORT void sim_exchange(Simulation *s, Exchange *e) {
             e->offered = 0;
         }
         m.edge();
+        s->serve();
         if (e->watch < 0) continue;
         m.get(e->watch, now.data());
         if (now != before) {

@@ -190,6 +190,7 @@ class NativeSimulator:
         self.engine = engine
         self._items = {name: item for item, name in enumerate([*ports, *registers])}
         self._handle: int | None = None
+        self._attached: list[bytes] = []  # which the library reads as long as it lives
         self._library = ctypes.CDLL(str(library))
         for name, result, arguments in (
             ("open", ctypes.c_void_p, [ctypes.c_char_p]),
@@ -199,6 +200,11 @@ class NativeSimulator:
             ("get", None, [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]),
             ("set", ctypes.c_int, [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]),
             ("tick", None, [ctypes.c_void_p, ctypes.c_uint64]),
+            (
+                "attach",
+                None,
+                [ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint8],
+            ),
             ("exchange", None, [ctypes.c_void_p, ctypes.POINTER(_Exchange)]),
         ):
             function = getattr(self._library, f"sim_{name}")
@@ -239,6 +245,12 @@ class NativeSimulator:
         while count > 0:
             self._library.sim_tick(self._handle, min(count, _BUDGET))
             count -= _BUDGET
+
+    def attach(self, address: str, data: str, contents: bytes, behind: int = 0xFF) -> None:
+        """Serve ``contents`` to the ports ``address`` and ``data``."""
+        self._attached.append(contents)
+        items = self._items[address], self._items[data]
+        self._library.sim_attach(self._handle, *items, contents, len(contents), behind)
 
     def exchange(self, exchange: Exchange) -> Transfers:
         """Let time pass until the exchange is over."""

@@ -30,6 +30,7 @@ class AmaranthSimulator:
         self.cycles = 0
         self._ports = ports_of(component)
         self._driven: dict[str, int] = {}
+        self._attached: list[tuple[str, str, bytes, int]] = []
         self._clock = ClockDomain("sync")
         top = Module()
         top.domains += self._clock
@@ -59,6 +60,20 @@ class AmaranthSimulator:
         if self._driven.get(port) != value:  # else the simulator would look for what has changed all the same
             self._driven[port] = value
             self._context.set(self._ports[port].value, value)
+            self._serve()
+
+    def attach(self, address: str, data: str, contents: bytes, behind: int = 0xFF) -> None:
+        """Serve ``contents`` to the ports ``address`` and ``data``."""
+        self._attached.append((address, data, contents, behind))
+        self._serve()
+
+    def _serve(self) -> None:
+        for address, data, contents, behind in self._attached:
+            at = self.get(address)
+            byte = contents[at] if at < len(contents) else behind
+            if self._driven.get(data) != byte:
+                self._driven[data] = byte
+                self._context.set(self._ports[data].value, byte)
 
     def get(self, port: str) -> int:
         """The value of a port."""
@@ -71,6 +86,7 @@ class AmaranthSimulator:
             self._simulation.advance()
             self._context.set(self._clock.clk, 0)
             self._simulation.advance()
+            self._serve()
             self.cycles += 1
 
     def peek(self, register: str) -> int:

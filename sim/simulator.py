@@ -139,6 +139,11 @@ class Simulator(Protocol):
     def poke(self, register: str, value: int) -> None:
         """Overwrite a register or memory, as a fault or a test bench would. No time passes."""
 
+    def attach(self, address: str, data: str, contents: bytes, behind: int = 0xFF) -> None:
+        """From now on hold the input port ``data`` at the byte of ``contents`` whose number is on the output port
+        ``address`` (32 bits at most), in the same cycle; at ``behind``, where there is none. So a memory needs not be
+        in the design. ``address`` must not depend on ``data`` within a cycle."""
+
     def exchange(self, exchange: Exchange) -> Transfers:
         """Let time pass until the exchange is over, one beat a cycle and more back to back if the component lets it.
 
