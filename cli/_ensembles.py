@@ -31,7 +31,7 @@ _ALL_LINES = 50
 _CHUNKS = {"reference": 16}
 
 
-def make_ensemble_engine(output: Output, spec: EnsembleSpec, hdl: Mapping[str, Any]) -> EnsembleEngine:
+def make_ensemble_engine(spec: EnsembleSpec, hdl: Mapping[str, Any]) -> EnsembleEngine:
     """The engine that was asked for, which may be any :class:`rdahw.ensemble.EnsembleEngine`."""
     if hdl["where"] == "hdl":
         raise UsageError("an ensemble does not learn in simulated hardware; leave --hdl out")
@@ -95,7 +95,7 @@ class EnsembleRun(Run):
             options["margin"] = self.spec.margin
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
         with compiling(output, request.hdl["engine"] or "compiled"):
-            self.engine = make_ensemble_engine(output, self.spec, request.hdl)
+            self.engine = make_ensemble_engine(self.spec, request.hdl)
         self.training = EnsembleTraining(
             self.engine,
             self.schedule,

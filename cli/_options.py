@@ -86,11 +86,17 @@ def settle(ctx: click.Context, options: dict[str, Any]) -> None:
 def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedModel | SavedEnsemble:
     """The model to go on from; ``options`` become those of its run, but for its length if that is given now."""
     from rdahw.saved import load_model
+    from rdahw.saved_ensemble import SavedEnsemble
 
     saved = load_model(path)
     before = options_of(saved)
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot go on; train again")
+    if is_ensemble(before["model"]) != isinstance(saved, SavedEnsemble):
+        raise UserError(
+            f"{str(path)!r} is a circuit made of an ensemble, and that is what was trained; resume the ensemble, and "
+            "binarise it again"
+        )
     for name in RECORDED:
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name in _FIXED and name not in _FILES and options[name] != before[name]:
@@ -105,8 +111,6 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
 
 def options_of(saved: SavedModel | SavedEnsemble) -> dict[str, Any] | None:
     """The options that a model was trained with, or None if it does not say them as ``rdahw train`` does."""
-    from rdahw.saved_ensemble import SavedEnsemble
-
     options = saved.provenance.get("options")
     if not isinstance(options, dict):
         return None
@@ -114,9 +118,7 @@ def options_of(saved: SavedModel | SavedEnsemble) -> dict[str, Any] | None:
     if not known.keys() <= options.keys():
         return None
     # type() and not isinstance: True is no number of examples
-    if not all(type(options[name]) in types for name, types in known.items()):
-        return None
-    return options if is_ensemble(options["model"]) == isinstance(saved, SavedEnsemble) else None
+    return options if all(type(options[name]) in types for name, types in known.items()) else None
 
 
 def parse_counter(optimiser: str) -> int:

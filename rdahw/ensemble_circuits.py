@@ -18,7 +18,18 @@ from rdahw.primitives import Array
 from rdahw.tracing import Wire, cat, equal, mux, trace
 from rdahw.types import Bits
 
-__all__ = ["binarise", "boolean_ensemble", "counters_to_bits", "step_bits", "step_circuit"]
+__all__ = [
+    "binarise",
+    "boolean_ensemble",
+    "boolean_model",
+    "counters_to_bits",
+    "step_bits",
+    "step_circuit",
+    "tables_to_bits",
+]
+
+#: The most table bits of a model in the form of a circuit: beyond it nothing that takes circuits has any use for it.
+MAX_TABLE_BITS = 1 << 24
 
 #: The widest state whose learning step is traced: beyond it a circuit is no form for an ensemble.
 MAX_STEP_BITS = 1 << 16
@@ -35,23 +46,50 @@ def boolean_ensemble(spec: EnsembleSpec, tables: Array, code: Code = "binary") -
     Each table looks up one bit a class; the class with the most bits set wins, the lowest number on a tie. This is
     what an ensemble with ``sign`` predicts if ``tables`` are its counters' signs (:func:`binarise`).
     """
+    tables = tables_to_bits(spec, tables).reshape(spec.tables, -1)
+
+    def predict(x: Wire) -> Wire:
+        constants = [int.from_bytes(np.packbits(table, bitorder="little").tobytes(), "little") for table in tables]
+        return _most_votes(spec, [x.const(value, tables.shape[1]) for value in constants], x, code)
+
+    return trace(predict, x=Bits(spec.input_bits))
+
+
+def boolean_model(spec: EnsembleSpec, code: Code = "binary") -> Circuit:
+    """``f : P × A → B``, the model of which :func:`boolean_ensemble` is the value at ``theta``, its table bits.
+
+    P: see :func:`tables_to_bits`. Raises :class:`UsageError` for more than ``MAX_TABLE_BITS``.
+    """
+    size = spec.classes << spec.inputs
+    if spec.tables * size > MAX_TABLE_BITS:
+        raise UsageError(
+            f"{spec.tables} tables of {spec.inputs} inputs for {spec.classes} classes have {spec.tables * size} bits, "
+            f"and a circuit takes at most {MAX_TABLE_BITS}; train with fewer tables or inputs"
+        )
+
+    def predict(theta: Wire, x: Wire) -> Wire:
+        return _most_votes(spec, [theta[j * size : (j + 1) * size] for j in range(spec.tables)], x, code)
+
+    return trace(predict, theta=Bits(spec.tables * size), x=Bits(spec.input_bits))
+
+
+def tables_to_bits(spec: EnsembleSpec, tables: Array) -> Array:
+    """The bits ``tables`` (tables, 2^inputs, classes) as parameters of :func:`boolean_model`, (P,).
+
+    Bit ``((j * classes + c) << inputs) + index`` is what table j says of class c at ``index``, as in a lookup model.
+    """
     tables = np.asarray(tables, np.uint8)
     if tables.shape != spec.counters_shape or tables.max(initial=0) > 1:
         raise UsageError(f"table bits of shape {tables.shape} were given; expected 0 and 1 of {spec.counters_shape}")
-    wiring = make_wiring(spec)
+    return np.ascontiguousarray(tables.transpose(0, 2, 1)).reshape(-1)
 
-    def predict(x: Wire) -> Wire:
-        votes = []
-        for j, wires in enumerate(wiring.tolist()):
-            # A lookup's table holds output after output.
-            table = np.packbits(tables[j].T.reshape(-1), bitorder="little").tobytes()
-            constant = x.const(int.from_bytes(table, "little"), tables[j].size)
-            votes.append(constant.lookup(x.gather(wires)))
-        every = cat(*votes)
-        counts = [every.gather(range(c, every.width, spec.classes)).popcount() for c in range(spec.classes)]
-        return _coded(_largest(counts, spec.classes), spec.classes, code)
 
-    return trace(predict, x=Bits(spec.input_bits))
+def _most_votes(spec: EnsembleSpec, tables: Sequence[Wire], x: Wire, code: Code) -> Wire:
+    """The class that most tables have a bit set for, given the bits of each table, output after output."""
+    votes = [table.lookup(x.gather(wires)) for table, wires in zip(tables, make_wiring(spec).tolist(), strict=True)]
+    every = cat(*votes)
+    counts = [every.gather(range(c, every.width, spec.classes)).popcount() for c in range(spec.classes)]
+    return _coded(_largest(counts, spec.classes), spec.classes, code)
 
 
 def _coded(number: Wire, classes: int, code: Code) -> Wire:
