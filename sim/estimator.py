@@ -260,21 +260,20 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def feature_importances_(self) -> NDArray[np.float64]:
         """How much the scores depend on each feature, (F,), of sum 1 (or all 0).
 
-        Of input i of a table, the dependence is the mean over indices and classes of how far the table's part of a
-        score changes when bit i of the index does. A feature has the sum over all inputs that read one of its wires. It
-        says what the tables hold and not how well they predict: for that, take
-        :func:`sklearn.inspection.permutation_importance`.
+        Of input i of a table, the dependence is the sum over indices and classes of how far the table's part of a score
+        changes when bit i of the index does, where the table has learned something for both indices (has a counter that
+        is not zero). A feature has the sum over all inputs that read one of its wires. It says what the tables hold and
+        not how well they predict: for that, take :func:`sklearn.inspection.permutation_importance`.
         """
         check_is_fitted(self)
         counters, wiring = self.counters_, self._engine.wiring
-        values = (counters >= 0).astype(np.int16) if self.spec_.sign else counters.astype(np.int16)
+        known = np.asarray(counters.any(axis=-1))
+        values = (counters >= 0 if self.spec_.sign else counters).astype(np.int16)
         total = np.zeros(self.n_features_in_)
         for i in range(self.spec_.inputs):
-            pairs = values.reshape(
-                len(values), -1, 2, 1 << i, values.shape[-1]
-            )  # bit i of the index is the axis of two
-            change = np.abs(pairs[:, :, 1] - pairs[:, :, 0]).mean(axis=(1, 2, 3))
-            total += np.bincount(self.wire_features_[wiring[:, i]], weights=change, minlength=len(total))
+            other = np.arange(values.shape[1]) ^ (1 << i)
+            change = np.abs(values - values[:, other]).sum(axis=-1) * (known & known[:, other])
+            total += np.bincount(self.wire_features_[wiring[:, i]], weights=change.sum(axis=1), minlength=len(total))
         return np.asarray(total / (total.sum() or 1.0))
 
     # -- saving --------------------------------------------------------------------------------------------------------

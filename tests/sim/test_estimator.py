@@ -1,0 +1,387 @@
+"""RDAClassifier: scikit-learn's own checks, the rule it must equal, its thresholds, and its use with other tools."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits, load_iris, make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectFromModel
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from rdahw import RDAClassifier
+from rdahw.data import load
+from rdahw.ensemble import EnsembleSpec, EnsembleTraining, Image, PlainEnsemble, default_margin
+from rdahw.training import Schedule
+
+IRIS_X, IRIS_Y = load_iris(return_X_y=True)
+DIGITS = load_digits()
+
+
+def small(**options: Any) -> RDAClassifier:
+    return RDAClassifier(**{"tables": 40, **options})
+
+
+@parametrize_with_checks([RDAClassifier(), RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0)])
+def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_no_check_of_scikit_learn_is_skipped() -> None:
+    """One of them needs a variable that SciPy reads when it is loaded."""
+    program = (
+        "from rdahw import RDAClassifier; from sklearn.utils.estimator_checks import check_estimator\n"
+        "print({result['status'] for result in check_estimator(RDAClassifier())})"
+    )
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    command = [sys.executable, "-P", "-c", program]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "{'passed'}\n"
+
+
+# -- the rule ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sign": True, "margin": 5, "dropout": 0.75, "counter": 4},
+        {"image_shape": (8, 8), "shift": 1, "wiring": "patch5inset1", "bits": 2, "random_state": 7},
+        {"image_shape": (2, 4, 8), "wiring": "patch3", "thresholds": [3, 9]},
+    ],
+    ids=["plain", "signs", "images", "channels"],
+)
+def test_it_is_the_plain_ensemble_on_its_wires(options: dict[str, Any]) -> None:
+    x, y = DIGITS.data[:60], DIGITS.target[:60]
+    ours = RDAClassifier(**{"tables": 21, "inputs": 4, "epochs": 2, **options}).fit(x, y)
+    plain = PlainEnsemble(ours.spec_)
+    wires = (x[:, ours.wire_features_] > ours.wire_thresholds_).astype(np.uint8)
+    schedule = Schedule(epochs=2, shuffle=True, seed=options.get("random_state", 0))
+    training = EnsembleTraining(plain, schedule, wires, y.astype(np.int64))
+    assert len(list(training.run())) == 2
+    assert np.array_equal(ours.counters_, plain.counters)
+    assert ours.counters_.any()
+    assert np.array_equal(ours.decision_function(x), plain.scores(wires))
+    assert np.array_equal(ours.predict(x), plain.predict(wires))
+
+
+def test_parameters_become_the_spec() -> None:
+    model = RDAClassifier(
+        tables=np.int64(30), inputs=np.int32(5), counter=4, margin=np.int64(9), dropout=np.float64(0.25),
+        thresholds=[1, 5], image_shape=(8, 8), wiring="patch4", shift=1, sign=np.True_, random_state=3,
+    ).fit(DIGITS.data, DIGITS.target)  # fmt: skip
+    assert model.spec_ == EnsembleSpec(
+        input_bits=128, classes=10, tables=30, inputs=5, counter=4, margin=9, dropout=0.25, wiring="patch4",
+        image=Image(2, 8, 8), shift=1, sign=True, seed=3,
+    )  # fmt: skip
+
+
+def test_margin_auto_is_the_usual_one_for_images_and_larger_for_tables() -> None:
+    for sign in (False, True):
+        images = small(image_shape=(8, 8), sign=sign).fit(DIGITS.data, DIGITS.target)
+        assert images.spec_.margin == default_margin(40, sign=sign)
+    assert small().fit(IRIS_X, IRIS_Y).spec_.margin == 80
+    assert small(sign=True).fit(IRIS_X, IRIS_Y).spec_.margin == 3
+
+
+def test_patches_are_for_images_larger_than_they() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (20, 18 * 20), np.uint8)
+    y = np.arange(20) % 2
+    assert small(image_shape=(18, 20)).fit(x, y).spec_.wiring == "patch8inset2"
+    assert small(image_shape=(2, 10, 18)).fit(x, y).spec_.wiring == "patch8"
+    assert small(image_shape=(8, 45)).fit(x, y).spec_.wiring == small().fit(x, y).spec_.wiring == "any"
+
+
+def test_tables_have_no_more_inputs_than_there_are_wires() -> None:
+    assert small().fit([[0], [1], [2]], [0, 1, 0]).spec_.inputs == 2
+
+
+@pytest.mark.parametrize("image_shape", [None, (8, 8)])
+def test_calls_of_partial_fit_equal_epochs(image_shape: Any) -> None:
+    options = {"shift": 1, "image_shape": image_shape} if image_shape else {}
+    x, y = DIGITS.data[:200], DIGITS.target[:200]
+    whole, parts = small(epochs=3, **options).fit(x, y), small(**options)
+    for i in range(3):
+        assert parts.partial_fit(x, y, classes=range(10) if i != 1 else None) is parts
+    assert np.array_equal(whole.counters_, parts.counters_)
+    assert whole.passes_ == parts.passes_ == 3
+    parts = pickle.loads(pickle.dumps(small(epochs=1, **options).fit(x, y)))  # noqa: S301
+    assert np.array_equal(parts.partial_fit(x, y).partial_fit(x, y).counters_, whole.counters_)
+
+
+def test_partial_fit_learns_from_batch_after_batch() -> None:
+    model = RDAClassifier(tables=200)
+    order = np.random.default_rng(0).permutation(150)
+    for part in np.array_split(order, 3):
+        model.partial_fit(IRIS_X[part], IRIS_Y[part], classes=[0, 1, 2])
+    assert model.passes_ == 3
+    assert model.score(IRIS_X, IRIS_Y) > 0.93
+    assert len(np.unique(IRIS_X[order[:50], 0])) - 1 >= (model.wire_features_ == 0).sum()  # those of the first batch
+
+
+def test_the_seed_decides_and_none_draws_one() -> None:
+    def counters(random_state: Any) -> Any:
+        return small(random_state=random_state).fit(IRIS_X, IRIS_Y).counters_
+
+    assert np.array_equal(counters(5), counters(np.int64(5)))
+    assert not np.array_equal(counters(5), counters(6))
+    assert np.array_equal(counters(np.random.RandomState(5)), counters(np.random.RandomState(5)))
+    assert not np.array_equal(counters(None), counters(None))
+
+
+# -- thresholds --------------------------------------------------------------------------------------------------------
+
+
+def thresholds(model: RDAClassifier, feature: int) -> list[float]:
+    return list(model.wire_thresholds_[model.wire_features_ == feature])
+
+
+def test_thresholds_lie_between_values_at_the_quantiles() -> None:
+    x = np.array([[i, i % 2, 7, i % 3 - 1, -(i == 0)] for i in range(10)])
+    model = small(bits=3).fit(x, x[:, 1])
+    assert thresholds(model, 0) == [2.5, 4.5, 7.5]  # after the 3rd, the 5th and the 8th of ten values
+    assert thresholds(model, 1) == [0.5]  # bits stay as they are
+    assert thresholds(model, 2) == []
+    assert thresholds(model, 3) == [-0.5, 0.5]
+    assert thresholds(model, 4) == [-0.5]
+    assert list(model.wire_features_) == [0, 1, 3, 4, 0, 3, 0]  # first thresholds first
+
+
+def test_a_frequent_value_has_one_threshold() -> None:
+    often = np.array([0] * 90 + list(range(1, 11)))[:, None]
+    assert thresholds(small(bits=4).fit(often, often[:, 0] > 5), 0) == [0.5]
+    assert thresholds(small(bits=4).fit(-often, often[:, 0] > 5), 0) == [-0.5]  # nearly all of them the largest
+
+
+@pytest.mark.parametrize("low", [0.0, 1.0, -1.0, 1.7e308, np.finfo(float).smallest_subnormal, -1.7e308])
+def test_neighbouring_numbers_are_told_apart(low: float) -> None:
+    x = np.array([[low], [np.nextafter(low, np.inf)]])
+    assert list(small().fit(x, [0, 1]).predict(x)) == [0, 1]
+
+
+def test_features_that_say_nothing_are_no_error() -> None:
+    model = small().fit(np.full((6, 2), 3.5), [0, 1, 1, 1, 1, 1])
+    assert model.spec_.input_bits == 1
+    assert list(model.predict([[3.5, 3.5]])) == [1]
+    assert not small(thresholds=[9]).fit(IRIS_X, IRIS_Y).feature_importances_.any()
+
+
+def test_pixels_share_evenly_spaced_thresholds() -> None:
+    model = small(image_shape=(8, 8)).fit(DIGITS.data, DIGITS.target)
+    assert thresholds(model, 0) == thresholds(model, 63) == [4, 8, 12]
+    assert list(model.wire_features_) == [*range(64)] * 3
+    assert len(small(image_shape=(8, 8), bits=1).fit(DIGITS.data, DIGITS.target).wire_features_) == 64
+
+
+def test_thresholds_can_be_given() -> None:
+    assert thresholds(small(thresholds=(5, 1, 2.5, 1)).fit(IRIS_X, IRIS_Y), 3) == [1, 2.5, 5]
+    model = small(thresholds=[[5], [], np.array([2, 4]), [0.5]]).fit(IRIS_X, IRIS_Y)
+    assert list(model.wire_features_) == [0, 2, 3, 2]
+    assert list(model.wire_thresholds_) == [5, 2, 0.5, 4]
+
+
+def test_kinds_of_numbers_do_not_matter() -> None:
+    x = DIGITS.data[:300]
+    expected = small().fit(x, DIGITS.target[:300])
+    for kind in (np.uint8, np.int16, np.float32, object):
+        assert np.array_equal(small().fit(x.astype(kind), DIGITS.target[:300]).counters_, expected.counters_)
+        assert np.array_equal(expected.decision_function(x.astype(kind)), expected.decision_function(x))
+
+
+# -- labels and scores -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [["setosa", "versicolor", "virginica"], [-5, 0, 300], [0.0, 1.0, 7.0]], ids=repr)
+def test_any_labels(names: list[Any]) -> None:
+    labels = np.array(names)[IRIS_Y]
+    model = small().fit(IRIS_X, labels)
+    assert list(model.classes_) == names
+    assert np.array_equal(model.predict(IRIS_X), np.array(names)[small().fit(IRIS_X, IRIS_Y).predict(IRIS_X)])
+    assert model.decision_function(IRIS_X).shape == (150, 3)
+
+
+def test_of_two_classes_the_second_is_positive() -> None:
+    model = small().fit(IRIS_X[:100], np.where(IRIS_Y[:100], "no", "yes"))
+    scores = model.decision_function(IRIS_X[:100])
+    assert (scores.shape, scores.dtype) == ((100,), np.float64)
+    assert list(model.classes_) == ["no", "yes"]
+    assert np.array_equal(model.predict(IRIS_X[:100]) == "yes", scores > 0)
+    assert (scores[:50] > 0).all()
+    assert (scores[50:] < 0).all()
+
+
+def test_a_tie_is_the_first_class() -> None:
+    model = small(thresholds=[1.0], dropout=0, epochs=1).fit([[0], [0]], ["b", "a"])
+    assert model.decision_function([[2]]) == [0]  # an index that no example had
+    assert model.predict([[2]]) == ["a"]
+
+
+def test_importances_are_the_change_that_a_bit_makes() -> None:
+    model = small(tables=7, inputs=3).fit(IRIS_X, IRIS_Y)
+    expected = np.zeros(4)
+    counters, wiring = model.counters_.astype(int), PlainEnsemble(model.spec_).wiring
+    for j in range(7):
+        for i in range(3):
+            for index in range(8):
+                here, there = counters[j, index], counters[j, index ^ (1 << i)]
+                if here.any() and there.any():
+                    expected[model.wire_features_[wiring[j, i]]] += abs(here - there).sum()
+    assert model.feature_importances_ == pytest.approx(expected / expected.sum())
+
+
+@pytest.mark.parametrize("sign", [False, True])
+def test_importances_find_the_features_that_matter(sign: bool) -> None:
+    x, y = make_classification(600, 12, n_informative=4, n_redundant=0, shuffle=False, class_sep=2, random_state=0)
+    model = RDAClassifier(tables=400, sign=sign).fit(x, y)
+    importances = model.feature_importances_
+    assert importances.shape == (12,)
+    assert importances.sum() == pytest.approx(1)
+    assert importances[:4].min() > importances[4:].max()
+    kept = SelectFromModel(model, max_features=4, threshold=-np.inf, prefit=True).get_support()
+    assert list(np.flatnonzero(kept)) == [0, 1, 2, 3]
+    permuted = permutation_importance(model, x, y, n_repeats=2, random_state=0).importances_mean
+    assert permuted[:4].min() > permuted[4:].max()
+
+
+# -- with other tools --------------------------------------------------------------------------------------------------
+
+
+def test_saved_and_copied_it_predicts_and_goes_on_alike() -> None:
+    model = small().fit(IRIS_X, IRIS_Y)
+    state = model.__getstate__()
+    assert "_engine" not in state
+    assert {type(value).__module__ for value in state["_learned"]} == {"builtins", "numpy"}
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):  # noqa: S301
+        assert np.array_equal(other.decision_function(IRIS_X), model.decision_function(IRIS_X))
+        assert np.array_equal(
+            copy.deepcopy(model).partial_fit(IRIS_X, IRIS_Y).counters_, other.partial_fit(IRIS_X, IRIS_Y).counters_
+        )
+    unfitted = pickle.loads(pickle.dumps(RDAClassifier(tables=5)))  # noqa: S301
+    assert unfitted.get_params() == RDAClassifier(tables=5).get_params()
+    assert not hasattr(clone(model), "counters_")
+
+
+def test_in_pipelines_searches_and_cross_validation() -> None:
+    pipeline = make_pipeline(FunctionTransformer(np.log1p), small())
+    search = GridSearchCV(
+        pipeline,
+        {"rdaclassifier__tables": np.array([2, 60]), "rdaclassifier__dropout": [0, 0.5]},
+        cv=3,
+        n_jobs=2,
+        error_score="raise",
+    )
+    search.fit(IRIS_X, IRIS_Y)
+    assert search.best_params_["rdaclassifier__tables"] == 60
+    scores = cross_val_score(search.best_estimator_, IRIS_X, IRIS_Y, cv=5)
+    assert scores.mean() > 0.92
+
+
+def test_probabilities_by_calibration() -> None:
+    model = CalibratedClassifierCV(small(), cv=3).fit(IRIS_X, IRIS_Y)
+    assert model.predict_proba(IRIS_X).sum(axis=1) == pytest.approx(np.ones(150))
+    assert model.score(IRIS_X, IRIS_Y) > 0.92
+    assert not hasattr(RDAClassifier, "predict_proba")
+
+
+def test_data_frames() -> None:
+    frame = pd.DataFrame(IRIS_X, columns=["a", "b", "c", "d"])
+    model = small().fit(frame, pd.Series(IRIS_Y).map({0: "x", 1: "y", 2: "z"}))
+    assert list(model.feature_names_in_) == ["a", "b", "c", "d"]
+    assert np.array_equal(model.counters_, small().fit(IRIS_X, IRIS_Y).counters_)
+    assert set(model.predict(frame)) == {"x", "y", "z"}
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame[["b", "a", "c", "d"]])
+
+
+def test_images_of_mnist_with_the_settings_it_comes_with(mnist_folder: Any) -> None:
+    data = load("mnist").train
+    x, y = data.features.reshape(len(data), -1), data.labels
+    model = RDAClassifier(image_shape=(28, 28), epochs=5).fit(x[:20_000], y[:20_000])
+    assert model.score(x[-5000:], y[-5000:]) > 0.965
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no tables": ({"tables": 0}, r"^tables is 0; expected a whole number of at least 1$"),
+    "a part of a table": ({"tables": 2.5}, r"^tables is 2\.5; expected a whole number of at least 1$"),
+    "many inputs": ({"bits": 99, "inputs": 17}, r"^inputs of an ensemble is 17; expected a whole number from 1 to 16$"),
+    "counter": ({"counter": 9}, r"^counter of an ensemble is 9; expected a whole number from 2 to 8$"),
+    "margin": ({"margin": "automatic"}, r"^margin is 'automatic'; expected a whole number or 'auto'$"),
+    "dropout": ({"dropout": 0.3}, r"^dropout of an ensemble is 0\.3; expected a multiple of 1/16 from 0 to 15/16"),
+    "no epochs": ({"epochs": 0}, r"^epochs is 0; expected a whole number of at least 1$"),
+    "true bits": ({"bits": True}, r"^bits is True; expected a whole number of at least 1$"),
+    "thresholds of others": ({"thresholds": [[1]] * 3}, r"^thresholds are for 3 features; expected 4, or one sequence"),
+    "no thresholds": ({"thresholds": []}, r"^thresholds are \[\]; expected finite numbers, at least one$"),
+    "infinite": ({"thresholds": [np.inf]}, r"^thresholds are \[inf\]; expected finite numbers, at least one$"),
+    "wiring": ({"wiring": "patch2"}, r"^wiring 'patch2' is for images and the data are none; use wiring=any$"),
+    "shift": ({"shift": 1}, r"^shift is 1, but the data are no images; give image_shape, or shift=0$"),
+    "image": ({"image_shape": (2, 3)}, r"^image_shape is \(2, 3\); expected two or three numbers whose product is 4$"),
+    "no shape": ({"image_shape": 4}, r"^image_shape is 4; expected two or three numbers whose product is 4$"),
+    "uneven pixels": (
+        {"image_shape": (2, 2), "thresholds": [[1], [1], [1], [1, 2]]},
+        r"^the pixels have different numbers of thresholds; expected as many for each$",
+    ),
+    "a seed below zero": ({"random_state": -1}, r"^seed of an ensemble is -1; expected a whole number from 0 to "),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_parameters_that_cannot_be(case: str) -> None:
+    options, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        RDAClassifier(**options).fit(IRIS_X, IRIS_Y)
+
+
+def test_labels_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match=r"^y has 1 class; expected 2 or more$"):
+        small().fit(IRIS_X, np.zeros(150))
+    with pytest.raises(ValueError, match=r"^classes of an ensemble is 300; expected a whole number from 2 to 256$"):
+        small().fit(np.arange(900)[:, None], np.arange(900) % 300)
+    with pytest.raises(ValueError, match=r"^classes were not given; the first call of partial_fit needs classes="):
+        small().partial_fit(IRIS_X, IRIS_Y)
+    model = small().partial_fit(IRIS_X, IRIS_Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"^classes are \[0, 1\]; those of the first call of partial_fit were array"):
+        model.partial_fit(IRIS_X, IRIS_Y, classes=[0, 1])
+    for label in (-1, 3, "a"):
+        with pytest.raises(ValueError, match=rf"^y has the label .*{label}.*, which is not among the classes array"):
+            model.partial_fit(IRIS_X, np.full(150, label))
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        small().fit(IRIS_X, IRIS_X[:, 0])
+
+
+def test_before_it_has_learned() -> None:
+    for name in ("feature_importances_", "counters_", "spec_"):
+        with pytest.raises((NotFittedError, AttributeError), match="fitted|_engine"):
+            getattr(RDAClassifier(), name)
+    with pytest.raises(NotFittedError):
+        RDAClassifier().predict(IRIS_X)
+    with pytest.raises(TypeError, match="sample_weight"):
+        RDAClassifier().fit(IRIS_X, IRIS_Y, sample_weight=np.ones(150))
+
+
+def test_without_scikit_learn_a_sentence_says_so() -> None:
+    program = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "from rdahw import *; import rdahw\n"
+        "try: rdahw.RDAClassifier\n"
+        "except rdahw.MissingError as error: print(error)"
+    )
+    run = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("RDAClassifier needs scikit-learn 1.6 or newer (")
+    assert run.stdout.endswith("); install it with pip install 'rdahw[sklearn]'\n")
