@@ -19,7 +19,7 @@ __all__ = ["cli", "main"]
 
 #: The commands in the order of the help; each is the function ``command`` of the module of that name.
 COMMANDS = (
-    *("train", "eval", "show", "binarise", "prove", "export", "synth", "boards", "pack", "flash", "device"),
+    *("train", "eval", "report", "show", "binarise", "prove", "export", "synth", "boards", "pack", "flash", "device"),
     *("datasets", "reproduce", "doctor", "completion"),
 )
 

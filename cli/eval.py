@@ -69,7 +69,7 @@ def evaluate(
     """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, as ``saved`` reads and names them:
     print for people what came out, and give it as JSON.
     """
-    features, labels, source = _examples(output, saved, data, label)
+    features, labels, source = load_examples(output, saved, data, label)
     names = saved.schema.label_names
     predicted = classify(saved.binariser.transform(features))
     result: dict[str, Any] = {"data": source, "examples": len(predicted)}
@@ -78,7 +78,7 @@ def evaluate(
         _print_predictions(output, result["predictions"], None if labels is None else [names[c] for c in labels])
     if labels is not None:
         correct = int((predicted == labels).sum())
-        confusion = _confusion(predicted, labels, len(names))
+        confusion = count_confusions(predicted, labels, len(names))
         result |= {
             "accuracy": correct / len(labels),
             "correct": correct,
@@ -92,7 +92,7 @@ def evaluate(
     return result
 
 
-def _examples(
+def load_examples(
     output: Output, saved: SavedModel | SavedEnsemble, data: str | None, label: str | None
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
     """Features, labels if there are any, and what they are."""
@@ -135,7 +135,7 @@ def _kinds(columns: Sequence[Column]) -> str:
     return " and ".join(f"{count} {kind}" for kind, count in kinds.items()) + " features"
 
 
-def _confusion(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+def count_confusions(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """How often label r was predicted as c, (classes, classes + 1); the last column is no class."""
     import numpy as np
 

@@ -138,6 +138,9 @@ Examples:
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="save the model here  [default: DATA-MODEL.rdahw]"
 )
 @click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE", help="save a page about the model here (rdahw report)"
+)
+@click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -163,7 +166,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
 
     started = time.perf_counter()
     out, resumed, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
-    seeds, device = options.pop("seeds"), take_device_options(options)
+    seeds, device, page = options.pop("seeds"), take_device_options(options), options.pop("report")
     hdl, saved = take_hdl_options(options), None
     if resumed is not None:
         if seeds is not None:
@@ -171,6 +174,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     settle(ctx, options)
+    if page is not None:
+        _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
     given = {"hdl": hdl, "device": device, "resume": resumed, "saved": saved}
     if seeds is None:
@@ -180,6 +185,10 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         result, run = _train(output, request, checkpoint_seconds)
         output.json(result)
         run.show(result)
+        if page is not None:
+            from rdahw.cli.report import write_report
+
+            write_report(output, out, page)
     else:
         results = []
         for request in _requests(output, options, out, seeds, given):
@@ -204,6 +213,14 @@ def _train(output: Output, request: Request, checkpoint_seconds: float) -> tuple
         return run.result(), run
     finally:
         run.close()
+
+
+def _check_report(page: Path, seeds: int | None) -> None:
+    from rdahw.cli.report import check_report
+
+    if seeds is not None:
+        raise UsageError("--report is about one model and --seeds trains several; use rdahw report on one of them")
+    check_report(page)
 
 
 def _default_name(data: str, model: str) -> str:

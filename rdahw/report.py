@@ -23,7 +23,7 @@ from rdahw.ensemble import find_image
 from rdahw.saved import SavedModel
 from rdahw.saved_ensemble import SavedEnsemble
 
-__all__ = ["Evaluation", "make_report"]
+__all__ = ["Evaluation", "draw_pictures", "make_report"]
 
 #: Confusions that are named in words, beside the picture of all.
 _MOST_MISTAKES = 3
@@ -54,7 +54,7 @@ class Evaluation:
 class _Section:
     title: str
     text: str
-    picture: str = ""
+    figure: Figure | None = None
     alt: str = ""
     caption: str = ""
     columns: Sequence[str] = ()
@@ -66,16 +66,14 @@ class _Section:
     def anchor(self) -> str:
         return re.sub(r"\W+", "-", self.title.lower()).strip("-")
 
+    @property
+    def picture(self) -> str:
+        return "" if self.figure is None else base64.b64encode(pictures.to_svg(self.figure).encode()).decode()
+
 
 def make_report(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None = None) -> str:
     """The page as HTML text; ``evaluation`` is of examples that the model did not learn from."""
     ensemble = isinstance(saved, SavedEnsemble)
-    sections = [
-        *_curve(saved.provenance),
-        *_confusion(evaluation, saved.schema.label_names),
-        *(_of_ensemble(saved) if isinstance(saved, SavedEnsemble) else _of_circuit(saved)),
-        _provenance(saved),
-    ]
     options = _options(saved.provenance)
     data = options.get("data", "data")
     name = str(options.get("model", "ensemble" if isinstance(saved, SavedEnsemble) else saved.learner.model.name))
@@ -90,8 +88,22 @@ def make_report(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None
             + ("" if saved.is_finished else " Its training is not finished: this is a checkpoint.")
         ),
         tiles=list(_tiles(saved, evaluation)),
-        sections=sections,
+        sections=_sections(saved, evaluation),
     ) + ("\n")
+
+
+def draw_pictures(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None = None) -> dict[str, Figure]:
+    """The pictures of the page by name: ``training``, ``mistakes`` and what there is to see in the model."""
+    return {s.anchor: s.figure for s in _sections(saved, evaluation) if s.figure is not None}
+
+
+def _sections(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None) -> list[_Section]:
+    return [
+        *_curve(saved.provenance),
+        *_confusion(evaluation, saved.schema.label_names),
+        *(_of_ensemble(saved) if isinstance(saved, SavedEnsemble) else _of_circuit(saved)),
+        _provenance(saved),
+    ]
 
 
 def _tiles(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None) -> Iterable[tuple[str, str]]:
@@ -113,10 +125,6 @@ def _tiles(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None) -> 
 # -- sections ----------------------------------------------------------------------------------------------------------
 
 
-def _picture(figure: Figure) -> str:
-    return base64.b64encode(pictures.to_svg(figure).encode()).decode()
-
-
 def _options(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     options = provenance.get("options")
     return options if isinstance(options, dict) else {}
@@ -132,7 +140,7 @@ def _curve(provenance: Mapping[str, Any]) -> Iterable[_Section]:
         "Training",
         f"Wrong predictions in each of {len(points)} epochs; in the last one: {ends}. While learning, an example is "
         "predicted before the model learns from it, with the tables that dropout leaves.",
-        _picture(pictures.draw_curve(points)),
+        pictures.draw_curve(points),
         f"Line chart of the percentage of wrong predictions against the epoch, 1 to {last['at']}; last values: {ends}.",
         "Wrong predictions of each epoch, %",
         ["epoch", *(name for key, name in _ERRORS.items() if last.get(key) is not None)],
@@ -182,7 +190,7 @@ def _confusion(evaluation: Evaluation | None, names: Sequence[str]) -> Iterable[
     yield _Section(
         "Mistakes",
         text,
-        _picture(pictures.draw_confusion(evaluation.counts, names)) if len(names) <= 100 else "",
+        pictures.draw_confusion(evaluation.counts, names) if len(names) <= 100 else None,
         f"Confusion matrix, labels in rows and predictions in columns. {text}",
         "Predictions by label",
         ["label", *columns],
@@ -212,7 +220,7 @@ def _of_ensemble(saved: SavedEnsemble) -> Iterable[_Section]:
             "What the tables read",
             f"{spec.tables} tables read {spec.inputs} pixels each (wiring {spec.wiring}). On the left: how often each "
             "pixel is read; on the right: the first tables, with their inputs by number.",
-            _picture(pictures.draw_wiring(spec)),
+            pictures.draw_wiring(spec),
             f"Map of the image with the number of tables' inputs that read each pixel, and small maps of the first "
             f"{min(12, spec.tables)} tables with the {spec.inputs} pixels that each reads.",
         )
@@ -220,7 +228,7 @@ def _of_ensemble(saved: SavedEnsemble) -> Iterable[_Section]:
             "What speaks for each class",
             "For each class, the mean change of its score when a pixel turns to 1: violet speaks for the class, orange "
             "against it.",
-            _picture(pictures.draw_evidence(spec, counters, saved.label_names)),
+            pictures.draw_evidence(spec, counters, saved.label_names),
             f"{spec.classes} maps of the image, one for each class, of how much each pixel speaks for or against it.",
         )
     yield _Section(
@@ -239,7 +247,7 @@ def _of_circuit(saved: SavedModel) -> Iterable[_Section]:
             "The mask",
             f"The model has learned to select {ones} of {image.bits} pixels: an image with few of them set is of the "
             f"second class, {saved.schema.label_names[-1]}.",
-            _picture(pictures.draw_mask(saved.parameters, image)),
+            pictures.draw_mask(saved.parameters, image),
             f"Map of the image with the {ones} selected pixels.",
         )
     elif kind == "lookup" and model.input_bits <= pictures.MAX_TABLE_INPUTS:
@@ -250,7 +258,7 @@ def _of_circuit(saved: SavedModel) -> Iterable[_Section]:
         yield _Section(
             "The truth table",
             f"For each of the {1 << model.input_bits} inputs, the outputs that were learned.",
-            _picture(pictures.draw_truth_table(saved.parameters, model.input_bits, names)),
+            pictures.draw_truth_table(saved.parameters, model.input_bits, names),
             f"The learned truth table of {len(names)} outputs; the table below says the same.",
             "The learned truth table",
             [f"x ({', '.join(reversed(saved.binariser.wire_names))})", *names],

@@ -1,0 +1,134 @@
+"""``rdahw report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rdahw.cli._output import Output, complete, output_options
+from rdahw.errors import MissingError, UserError
+
+if TYPE_CHECKING:
+    from rdahw.report import Evaluation
+    from rdahw.saved import SavedModel
+    from rdahw.saved_ensemble import SavedEnsemble
+
+__all__ = ["check_report", "command", "write_report"]
+
+
+@click.command(
+    "report",
+    short_help="show a saved model as a page with pictures",
+    epilog="""\b
+Examples:
+  rdahw report mnist-ensemble.rdahw
+  rdahw report mnist-ensemble.rdahw --data more.csv --out more.html
+  rdahw report mnist-ensemble.rdahw --pictures figures --format png""",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    metavar="NAME|FILE",
+    shell_complete=complete("rdahw.data", "NAMES"),
+    help="evaluate on this instead of the test part of the training's data",
+)
+@click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="the page  [default: MODEL.html]")
+@click.option("--pictures", type=click.Path(path_type=Path), metavar="FOLDER", help="save each picture here as well")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["svg", "png"]),
+    default="svg",
+    show_default=True,
+    help="of the pictures in --pictures",
+)
+@output_options
+def command(
+    output: Output, model: Path, data: str | None, label: str | None, out: Path | None, pictures: Path | None, kind: str
+) -> None:
+    """Show a saved model as one page of HTML: accuracy, training curve, mistakes, what it looks at, and its options.
+
+    The page needs no network and runs no script. Drawing needs pip install 'rdahw[plot]'.
+    """
+    from rdahw.saved import load_model
+
+    out = out or model.with_suffix(".html")
+    check_report(out)
+    saved = load_model(model)
+    evaluation = _evaluate(output, saved, data, label)
+    written = _write(saved, evaluation, out)
+    names = {} if pictures is None else _draw(saved, evaluation, pictures, kind)
+    output.json({"model": str(model), "out": str(written), "pictures": names})
+    output.line(f"page      {written}")
+    for name, path in names.items():
+        output.line(f"picture   {path} ({name.replace('-', ' ')})")
+
+
+def check_report(out: Path) -> None:
+    """Raise :class:`MissingError` if pictures cannot be drawn, and :class:`UserError` if ``out`` cannot be written."""
+    from rdahw.files import check_writable
+
+    try:
+        import rdahw.report  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("rdahw"):
+            raise
+        raise MissingError(f"a report needs {error.name}, and it is not there; pip install 'rdahw[plot]'") from error
+    check_writable(out)
+
+
+def write_report(output: Output, model: Path, out: Path) -> None:
+    """The page of a saved model, evaluated on the test part of its own data if there is one."""
+    from rdahw.saved import load_model
+
+    saved = load_model(model)
+    _write(saved, _evaluate(output, saved, None, None), out)
+    output.log(f"page: {out}")
+
+
+def _write(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, out: Path) -> Path:
+    from rdahw.files import write_atomically
+    from rdahw.report import make_report
+
+    write_atomically(out, make_report(saved, evaluation).encode())
+    return out
+
+
+def _draw(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, folder: Path, kind: str) -> dict[str, str]:
+    from rdahw.pictures import save_picture
+    from rdahw.report import draw_pictures
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {str(folder)!r} cannot be made ({error.strerror}); choose another") from error
+    paths = {}
+    for name, figure in draw_pictures(saved, evaluation).items():
+        path = folder / f"{name}.{kind}"
+        save_picture(figure, path)
+        paths[name] = str(path)
+    return paths
+
+
+def _evaluate(
+    output: Output, saved: SavedModel | SavedEnsemble, data: str | None, label: str | None
+) -> Evaluation | None:
+    """How the model does on ``data``, or on the test part of its own data; None where that has no labels or is gone."""
+    from rdahw.cli._model import make_classifier
+    from rdahw.cli.eval import count_confusions, load_examples
+    from rdahw.report import Evaluation
+
+    try:
+        features, labels, source = load_examples(output, saved, data, label)
+    except UserError as error:
+        if data is not None:
+            raise
+        output.log(f"without an evaluation: {error}")
+        return None
+    if labels is None:
+        raise UserError(f"{source} has no labels, so there is nothing to compare predictions with; give it labels")
+    predicted = make_classifier(output, saved)(saved.binariser.transform(features))
+    return Evaluation(source, count_confusions(predicted, labels, len(saved.schema.label_names)))
