@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from rdahw.circuit import Assignment, Circuit
 from rdahw.primitives import PRIMITIVES
+from rdahw.tracing import Builder
+from rdahw.types import Bits
 
 __all__ = ["is_safe"]
 
@@ -30,6 +32,7 @@ def is_safe(f: Circuit) -> bool:
     False
     """
     supports: list[_Supports] = []
+    f = _with_parts_as_inputs(f)
     used, whole = 0, _read_as_a_whole(f)
     for wire, type_ in enumerate(f.input_types):
         width = 1 if wire in whole else type_.width
@@ -41,6 +44,42 @@ def is_safe(f: Circuit) -> bool:
             return False
         supports.append(_support(assignment, operands, f.types[len(supports)].width))
     return True
+
+
+def _with_parts_as_inputs(f: Circuit) -> Circuit:
+    """``f`` with each input that is read only in slices without a common bit made as many inputs.
+
+    It depends on the same bits. The tables of an ensemble are such parts of its parameters, each read as a whole.
+    """
+    slices: dict[int, set[tuple[int, int]]] = {wire: set() for wire in range(len(f.inputs))}
+    for primitive, operands, attributes in f.assignments:
+        for wire in operands:
+            if primitive == "slice" and wire in slices:
+                slices[wire].add(attributes)
+            else:
+                slices.pop(wire, None)
+    for wire in {wire for _, wire in f.outputs} & slices.keys():
+        del slices[wire]
+    parts = {wire: sorted(found) for wire, found in slices.items()}
+    apart = {
+        wire: found
+        for wire, found in parts.items()
+        if len(found) > 1 and all(a[1] <= b[0] for a, b in zip(found, found[1:], strict=False))
+    }
+    if not apart:
+        return f
+    builder, wires, inputs = Builder(), [], {}
+    for wire, type_ in enumerate(f.input_types):
+        found = apart.get(wire, [(0, type_.width)])
+        made = [builder.input(f"input_{wire}_{a}", Bits(b - a)) for a, b in found]
+        inputs[wire] = dict(zip(found, made, strict=True))
+        wires.append(made[0])  # of one that is apart only the slices are read
+    for primitive, operands, attributes in f.assignments:
+        if primitive == "slice" and operands[0] in apart:
+            wires.append(inputs[operands[0]][attributes])
+        else:
+            wires.append(builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes))
+    return builder.finish({name: wires[i] for name, i in f.outputs})
 
 
 def _read_as_a_whole(f: Circuit) -> set[int]:

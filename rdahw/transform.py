@@ -78,7 +78,8 @@ def cut(circuit: Circuit, output: str) -> Circuit:
 def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:
     """The circuit with the inputs of these names made constants: ``bind(f, theta=bits)`` is ``x ↦ f(bits, x)``.
 
-    Each value is a sequence of the input's bits, bit 0 first.
+    Each value is a sequence of the input's bits, bit 0 first. A slice of such an input becomes a constant of its own:
+    tables of many lookups do not stay one wide constant.
     """
     given = {}
     for name, bits in values.items():
@@ -95,5 +96,12 @@ def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:
         free[name] if name in free else builder.apply("const", attributes=(given[name], type_.width))
         for name, type_ in circuit.inputs
     ]
-    outputs = builder.inline(circuit, wires)
-    return builder.finish(dict(zip(circuit.output_names, outputs, strict=True)))
+    for primitive, operands, attributes in circuit.assignments:
+        name = circuit.input_names[operands[0]] if operands and operands[0] < len(circuit.inputs) else ""
+        if primitive == "slice" and name in given:
+            start, stop = attributes
+            part = given[name] >> start & (1 << stop - start) - 1
+            wires.append(builder.apply("const", attributes=(part, stop - start)))
+        else:
+            wires.append(builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes))
+    return builder.finish({name: wires[i] for name, i in circuit.outputs})
