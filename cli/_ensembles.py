@@ -182,7 +182,8 @@ class EnsembleRun(Run):
             f"{row['seconds']:.2f} s",
         ]
         every = 1 if epochs <= _ALL_LINES else epochs // (_ALL_LINES // 2)
-        log = self.output.log if epoch % every == 0 or epoch == epochs else self.output.detail
+        is_news = (epoch % every == 0 or epoch == epochs) and not self.request.is_one_of_several
+        log = self.output.log if is_news else self.output.detail
         log(f"epoch {epoch:>{len(str(epochs))}}  {', '.join(parts)}")
 
     def saved(self, provenance: Mapping[str, Any]) -> SavedEnsemble:

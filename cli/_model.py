@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rdahw.cli._options import is_ensemble
 from rdahw.cli._output import make_model
 from rdahw.errors import UsageError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.saved_ensemble import SavedEnsemble
 
-__all__ = ["find_model", "make_classifier", "size_options"]
+__all__ = ["find_ensemble", "find_model", "make_classifier", "size_options"]
 
 #: So many examples times parameter bits are quick in the reference interpreter; more are worth compiling an engine.
 _MOST_BY_REFERENCE = 1 << 28
@@ -52,12 +53,28 @@ def find_model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel 
 
     if spec.partition(":")[0] in MODELS or ".py:" in spec:
         return make_model(spec, inputs, outputs), None
+    if is_ensemble(spec):
+        raise UsageError(
+            f"{spec!r} is a circuit only once it is trained and binarised; give a file of rdahw binarise, or one of "
+            "rdahw train to rdahw show and rdahw eval"
+        )
     if not os.path.exists(spec) and not Path(spec).suffix:
         from rdahw.errors import nearest
 
         raise UsageError(f"there is no model {spec!r} and no such file; {nearest(spec, MODELS)}")
     saved = load_circuit(Path(spec))
     return saved.learner.model, saved
+
+
+def find_ensemble(spec: str) -> SavedEnsemble | None:
+    """The saved ensemble that ``spec`` names; None where it names something else."""
+    from rdahw.saved import load_model
+    from rdahw.saved_ensemble import SavedEnsemble
+
+    if not os.path.isfile(spec) or ".py:" in spec:
+        return None
+    saved = load_model(Path(spec))
+    return saved if isinstance(saved, SavedEnsemble) else None
 
 
 def make_classifier(

@@ -47,6 +47,8 @@ class Request:
     resume: Path | None
     saved: SavedModel | SavedEnsemble | None
     started: float
+    #: One of several seeds: its epochs are no news.
+    is_one_of_several: bool = False
 
 
 class Run(ABC):

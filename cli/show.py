@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_model, size_options
+from rdahw.cli._model import find_ensemble, find_model, size_options
 from rdahw.cli._output import Output, complete, output_options
+from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
+    from rdahw.saved_ensemble import SavedEnsemble
 
 
 @click.command(
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   rdahw show iris-lookup.rdahw          what was learned, and from what
+  rdahw show mnist-ensemble.rdahw       the same of an ensemble
   rdahw show mask --inputs 16           a model by name
   rdahw show lookup --reverse --text    the circuit of its reverse derivative
   rdahw show my_models.py:half_adder --svg adder.svg""",
@@ -51,6 +54,16 @@ def command(
     from rdahw.files import write_atomically
     from rdahw.safety import is_safe
 
+    if (ensemble := find_ensemble(model)) is not None:
+        if of_reverse or text or dot or svg:
+            raise UsageError(
+                f"{model!r} is a table ensemble and no circuit; make one of it with rdahw binarise, or leave out what "
+                "is drawn and printed of circuits"
+            )
+        result = _ensemble(ensemble)
+        output.json(result)
+        _ensemble_for_people(output, result)
+        return
     made, saved = find_model(model, inputs, outputs)
     circuit = reverse(made.circuit) if of_reverse else made.circuit
     gates = count_gates(circuit)
@@ -87,6 +100,64 @@ def command(
     if svg is not None:
         write_atomically(svg, _svg(to_dot(circuit, title)))
         output.log(f"drew {svg}")
+
+
+def _ensemble(saved: SavedEnsemble) -> dict[str, Any]:
+    """What an ensemble is, what it has learned, and from what, as JSON."""
+    from rdahw.cli._ensembles import curve_of, describe_counters, spec_to_result
+
+    spec, state = saved.spec, saved.state
+    low, high = spec.counter_range
+    counters = saved.counters
+    result: dict[str, Any] = {
+        "model": "ensemble",
+        "input_bits": spec.input_bits,
+        "classes": list(saved.label_names),
+        **spec_to_result(spec),
+        "image": None if spec.image is None else list(spec.image),
+        "seed": spec.seed,
+        **describe_counters(spec, counters),
+        # Of all counters: at an end of their range, and never moved from 0 (or back at it).
+        "saturated": float(((counters == low) | (counters == high)).mean()),
+        "zero": float((counters == 0).mean()),
+        "binarise": saved.binariser.rule,
+        "epochs": state.epoch,
+        "examples": state.examples,
+        "finished": saved.is_finished,
+        "curve": curve_of(saved),
+        "provenance": {name: value for name, value in saved.provenance.items() if name != "curve"},
+    }
+    if saved.best is not None:
+        result |= {"best_epoch": saved.best.epoch, "validation_correct": saved.best.correct}
+    return result
+
+
+def _ensemble_for_people(output: Output, result: dict[str, Any]) -> None:
+    names, options = result["classes"], result["provenance"].get("options", {})
+    signs = "; scores are of signs" if result["sign"] else ""
+    last = result["curve"][(result.get("best_epoch") or 0) - 1] if result["curve"] else {}
+    measured = [
+        f"{100 * last[key]:.2f} % right on {name}"
+        for key, name in (("validation_accuracy", "validation"), ("test_accuracy", "test"))
+        if isinstance(last.get(key), float)
+    ]
+    lines = {
+        "model": f"ensemble of {result['tables']} tables of {result['inputs']} inputs, wiring {result['wiring']}",
+        "inputs": f"{result['input_bits']} bits by {result['binarise']}"
+        + (f", images of {' x '.join(map(str, result['image']))} (planes, rows, columns)" if result["image"] else ""),
+        "classes": ", ".join(names if len(names) <= 32 else [*names[:8], "…", names[-1]]),
+        "counters": f"{result['parameter_bits'] // result['counter']} of {result['counter']} bits, "
+        f"{100 * result['saturated']:.1f} % saturated, {100 * result['zero']:.1f} % zero{signs}",
+        "learner": f"margin {result['margin']}, dropout {result['dropout']}, shift {result['shift']}",
+        "trained": f"{result['epochs']} epochs, {result['examples']} examples of {options.get('data')}, seed "
+        f"{result['seed']}" + ("" if result["finished"] else ", not finished: a checkpoint"),
+    }
+    if "best_epoch" in result:
+        lines["best"] = f"epoch {result['best_epoch']}, which it keeps"
+    if measured:
+        lines["measured"] = ", ".join(measured)
+    for name, value in lines.items():
+        output.line(f"{name:9} {value}")
 
 
 def count_gates(circuit: Circuit) -> dict[str, Any]:

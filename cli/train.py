@@ -248,7 +248,15 @@ def _requests(
         if data is None or options["split"] is not None:  # a split is drawn by the seed
             data = load_data(output, own)
         output.log(f"seed {own['seed']}, {i + 1} of {seeds}")
-        yield Request(options=own, dataset=data[0], held_out=data[1], out=path, started=started, **given)
+        yield Request(
+            options=own,
+            dataset=data[0],
+            held_out=data[1],
+            out=path,
+            started=started,
+            is_one_of_several=True,
+            **given,
+        )
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import Runner, finish, start
@@ -17,7 +18,20 @@ TRAININGS = {
     "batches": ("--epochs 150 --shuffle --batch 4 --labels binary", 0),
     "validation": ("--epochs 60 --shuffle --batch 3 --validation 11 --seed 9", 0),
     "wide": ("--binarise thermometer=3 --epochs 25 --shuffle", 0.02),  # 3 * 2^12 parameters
+    "ensemble": ("--model ensemble --epochs 150 --validation 11 --seed 9", 0),
+    # In plain Python, which looks up after every 16 examples: within an epoch, too.
+    "ensemble reference": ("--model ensemble:tables=20,inputs=3 --epochs 12 --engine reference --sign", 0),
 }
+#: What must be as in the uninterrupted run.
+SAME = (
+    *("updates", "parameters", "parameters_sha256", "best_update", "validation_correct", "test_correct"),
+    *("examples", "best_epoch"),
+)
+
+
+def without_seconds(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The curve, but for how long it took."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in result.get("curve", [])]
 
 
 def wait_for_change(path: Path, seen: int | None) -> int:
@@ -29,12 +43,24 @@ def wait_for_change(path: Path, seen: int | None) -> int:
     raise AssertionError(f"no new checkpoint at {path} after 30 seconds")
 
 
-@pytest.mark.parametrize(("name", "kills"), [("iris", 1), ("iris", 3), ("batches", 3), ("validation", 3), ("wide", 2)])
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [
+        ("iris", 1),
+        ("iris", 3),
+        ("batches", 3),
+        ("validation", 3),
+        ("wide", 2),
+        ("ensemble", 3),
+        ("ensemble reference", 3),
+    ],
+)
 def test_kill_and_resume(run: Runner, name: str, kills: int) -> None:
     seed = int(os.environ.get("RDAHW_TEST_SEED", time.time_ns() % 1_000_000))
     print(f"RDAHW_TEST_SEED={seed} gives the same moments")  # noqa: T201 - pytest shows it when the test fails
     moments = random.Random(seed)
     options, seconds = TRAININGS[name][0].split(), TRAININGS[name][1]
+    engine = ["--engine", "reference"] if "reference" in name else []  # is no part of what is saved
     whole = run.ok("train", *options, "--out", "whole.rdahw", "--json").json
 
     checkpoint = run.folder / "out.rdahw.checkpoint"
@@ -48,10 +74,12 @@ def test_kill_and_resume(run: Runner, name: str, kills: int) -> None:
         assert finish(process).code == -signal.SIGKILL, "the training was over before it was killed: make it longer"
         assert not (run.folder / "out.rdahw").exists()
         seen = checkpoint.stat().st_ino
-        words = ["train", "--resume", checkpoint.name]
+        words = ["train", "--resume", checkpoint.name, *engine]
     rest = run.ok(*words, "--json").json
-    assert 0 < rest["resumed_from_update"] < whole["updates"]
+    done = rest.get("resumed_from_update") or rest["resumed_from_example"]
+    assert 0 < done < (whole.get("updates") or whole["examples"])
     assert rest["out"] == "out.rdahw"
-    for key in ("updates", "parameters", "parameters_sha256", "best_update", "validation_correct", "test_correct"):
+    for key in SAME:
         assert rest.get(key) == whole.get(key), key
+    assert without_seconds(rest) == without_seconds(whole)
     assert not checkpoint.exists()
