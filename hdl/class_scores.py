@@ -28,7 +28,7 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         the target's sum is not beyond the rival's by more than the margin.
 
     The sums are compared all at once, bit by bit from the highest: who has a 0 where another that is still in the race
-    has a 1 is out. The bits of the winner are found on the way, so the difference of target and rival is as well.
+    has a 1 is out. So the bits of the winner are found on the way, and with them by how much it wins.
     """
 
     def __init__(self, classes: int, counter: int, most: int, *, sign: bool = False) -> None:
@@ -37,7 +37,7 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         #: The bits of a sum.
         self.bits = largest.bit_length()
         self.margin_bits = self.bits
-        self.latency = self.bits + 4
+        self.latency = self.bits + 3
         super().__init__(
             {
                 "clear": In(1),
@@ -67,11 +67,12 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
 
         # A bit of all sums. ``ends``: the last one has come through each of the stages.
         bit, reading, read, found = Signal(range(max(2, self.bits)), init=self.bits - 1), Signal(), Signal(), Signal()
-        ends = Signal(3)
-        column, last = Signal(classes), Signal()
+        ends = Signal(2)
+        column, margin_bit, last = Signal(classes), Signal(), Signal()
         m.d.comb += last.eq(reading & (bit == 0))
         m.d.sync += [
             column.eq(Cat(total.bit_select(bit, 1) for total in sums)),
+            margin_bit.eq(self.margin.bit_select(bit, 1)),
             ends.eq(Cat(last, ends)),
             read.eq(reading),
             found.eq(read),
@@ -79,28 +80,33 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         with m.If(reading):
             m.d.sync += bit.eq(Mux(last, self.bits - 1, bit - 1))
 
-        # Who is out by it, and whether the target and its best rival have it.
+        # Who is out by it, and what that bit adds to the rival's lead: a number that is negative when all bits have
+        # been added, the highest first, if the target is ahead by more than the margin.
         leaders, rivals = Signal(classes), Signal(classes)
-        target_bit, rival_bit = Signal(), Signal()
-        m.d.sync += target_bit.eq((self.target & column).any())
+        margin_found, rival_found, target_found = Signal(), Signal(), Signal()
+        added, lead = Signal(range(-1, 3)), Signal(range(-(1 << self.bits), 2 << self.bits))
         for racers in (leaders, rivals):
             highest = Signal(name=f"{racers.name}_highest")
             m.d.comb += highest.eq((racers & column).any())
             with m.If(read & highest):
                 m.d.sync += racers.eq(racers & column)
-        m.d.sync += rival_bit.eq((rivals & column).any())
-
-        difference = Signal(range(-(1 << self.bits), 1 << self.bits))
+        m.d.sync += [
+            margin_found.eq(margin_bit),
+            rival_found.eq((rivals & column).any()),
+            target_found.eq((self.target & column).any()),
+        ]
+        m.d.comb += added.eq(margin_found + rival_found - target_found)
         with m.If(found):
-            m.d.sync += difference.eq((difference << 1) + target_bit - rival_bit)
+            m.d.sync += lead.eq((lead << 1) + added)
 
-        m.d.sync += [self.updates.eq(difference <= self.margin), self.rival.eq(rivals & -rivals)]
+        m.d.comb += self.updates.eq(lead >= 0)
+        m.d.sync += self.rival.eq(rivals & -rivals)
         for c in reversed(range(classes)):  # the last assignment counts: the lowest class
             with m.If(leaders[c]):
                 m.d.sync += self.prediction.eq(c)
         with m.If(last):
             m.d.sync += reading.eq(0)
-        with m.If(ends[2]):
+        with m.If(ends[-1]):
             m.d.sync += self.done.eq(1)
         with m.If(self.clear):
             m.d.sync += self.done.eq(0)
@@ -110,6 +116,6 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
                 reading.eq(1),
                 leaders.eq(~0),
                 rivals.eq(~self.target),
-                difference.eq(0),
+                lead.eq(0),
             ]
         return m

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Array, Cat, Module, Signal  # type: ignore[import-untyped]
+from amaranth.hdl import Cat, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+
+from rdahw.hdl.block_memory import block_memory
 
 __all__ = ["LABEL_BITS", "ExampleBuffer"]
 
@@ -23,7 +25,7 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
     classes: a label from there on is no class, and its example is not learned from.
 
     examples: bytes: ``octets`` of the input, wire 0 in bit 0 of the first, then one with the class in bits 0 to 6 and,
-        in bit 7, whether to learn from it. hold: none are taken.
+        in bit 7, whether to learn from it.
     waiting: an example is there. label, learn: of it. release: it is done with; not
         before :data:`LATENCY` cycles after its last ``table``.
     table: number of a table. index: what that one reads, :data:`LATENCY` cycles later.
@@ -46,7 +48,6 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         super().__init__(
             {
                 "examples": In(stream.Signature(8)),
-                "hold": In(1),
                 "waiting": Out(1),
                 "label": Out(range(classes)),
                 "learn": Out(1),
@@ -62,48 +63,46 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         offered = self.examples.payload
 
         # Into one side, while the other one is looked at.
-        filled, filling, looked_at = Signal(2), Signal(), Signal()
+        filled, learn = Signal(2), Signal(2)
+        filling, looked_at = Signal(), Signal()
         labels = [Signal(len(self.label), name=f"label{side}") for side in range(2)]
-        learn = Signal(2)
         accept, octet, at_end = Signal(), Signal(range(self.octets + 1)), Signal()
-        m.d.comb += [
-            self.examples.ready.eq(~filled.bit_select(filling, 1) & ~self.hold),
-            accept.eq(self.examples.valid & self.examples.ready),
-            at_end.eq(octet == self.octets),
-        ]
-        with m.If(self.release):
-            m.d.sync += [filled.bit_select(looked_at, 1).eq(0), looked_at.eq(~looked_at)]
+        m.d.comb += accept.eq(self.examples.valid & self.examples.ready)
+        # Whether there is room is known a cycle late, so none is taken in the cycle after the last byte.
+        m.d.sync += self.examples.ready.eq(~Mux(filling, filled[1], filled[0]) & ~(accept & at_end))
         with m.If(accept):
-            m.d.sync += octet.eq(octet + 1)
+            m.d.sync += [octet.eq(octet + 1), at_end.eq(octet == self.octets - 1)]
             with m.If(at_end):
-                m.d.sync += [octet.eq(0), filling.eq(~filling), filled.bit_select(filling, 1).eq(1)]
-                m.d.sync += learn.bit_select(filling, 1).eq(
-                    offered[LABEL_BITS] & (offered[:LABEL_BITS] < self.classes),
-                )
-                for side, label in enumerate(labels):
-                    with m.If(filling == side):
-                        m.d.sync += label.eq(offered)
+                m.d.sync += [octet.eq(0), filling.eq(~filling)]
+        with m.If(self.release):
+            m.d.sync += looked_at.eq(~looked_at)
+        for side, label in enumerate(labels):
+            with m.If(accept & at_end & (filling == side)):
+                m.d.sync += [
+                    filled[side].eq(1),
+                    label.eq(offered),
+                    learn[side].eq(offered[LABEL_BITS] & (offered[:LABEL_BITS] < self.classes)),
+                ]
+            with m.If(self.release & (looked_at == side)):
+                m.d.sync += filled[side].eq(0)
         m.d.comb += [
-            self.waiting.eq(filled.bit_select(looked_at, 1)),
-            self.label.eq(Array(labels)[looked_at]),
-            self.learn.eq(learn.bit_select(looked_at, 1)),
+            self.waiting.eq(Mux(looked_at, filled[1], filled[0])),
+            self.label.eq(Mux(looked_at, labels[1], labels[0])),
+            self.learn.eq(Mux(looked_at, learn[1], learn[0])),
         ]
 
         m.submodules.wiring = places = memory.Memory(self.table_wiring)
         place = places.read_port()
         m.d.comb += place.addr.eq(self.table)
         for i in range(self.inputs):
-            m.submodules[f"input{i}"] = copy = memory.Memory(
-                shape=8, depth=2 << self.byte_bits, init=[], attrs={"no_rw_check": 1}
-            )
-            write, read = copy.write_port(), copy.read_port()
             wire = place.data[i * self.wire_bits : (i + 1) * self.wire_bits]
+            data = memory.MemoryData(shape=8, depth=2 << self.byte_bits, init=[])
+            there, write = block_memory(m, f"input{i}", data, Cat(wire[3:], looked_at))
             chosen = Signal(3, name=f"chosen{i}", reset_less=True)
             m.d.comb += [
                 write.addr.eq(Cat(octet[: self.byte_bits], filling)),
                 write.data.eq(offered),
                 write.en.eq(accept & ~at_end),
-                read.addr.eq(Cat(wire[3:], looked_at)),
             ]
-            m.d.sync += [chosen.eq(wire[:3]), self.index[i].eq(read.data.bit_select(chosen, 1))]
+            m.d.sync += [chosen.eq(wire[:3]), self.index[i].eq(there.bit_select(chosen, 1))]
         return m

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal  # type: ignore[import-untyped]
-from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
+from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
@@ -18,6 +18,7 @@ from rdahw.ensemble import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.errors import UserError
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import LABEL_BITS, ExampleBuffer
+from rdahw.hdl.kept_words import KeptWords
 from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.trainer import COUNTER_BITS, TrainerControl, count
 
@@ -47,9 +48,9 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
 
     examples : In(stream of 8 bits): an example is ``example_octets`` bytes: those of the input, wire 0 in bit 0 of the
         first, filled with zeros to a whole byte; then one with the class in bits 0 to 6 and in bit 7 whether to learn
-        from it. Without bit 7, or with a class that there is not, the example is only predicted. Nothing is taken
-        while the tables are cleared. Two examples fit in ahead of their results, so that the next one comes in while
-        one is worked on; a gap is allowed anywhere.
+        from it. Without bit 7, or with a class that there is not, the example is only predicted. Two
+        examples fit in ahead of their results, so that the next one comes in while one is worked on or while the tables
+        are cleared; a gap is allowed anywhere.
     results : Out(stream of :func:`ensemble_result_layout`): one an example, in their order. It is there as soon as it
         is decided, before the tables are updated. While one waits to be taken, no other is decided, and nothing is
         learned from the next example.
@@ -133,25 +134,32 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         m.submodules.tables = tables = self._tables
         m.submodules.buffer = buffer = self._buffer
         m.submodules.scores = scores = self._scores
-        m.submodules.kept = kept_words = memory.Memory(
-            shape=self._word_bits + len(tables.address), depth=spec.tables, init=[], attrs={"no_rw_check": 1}
-        )
-        keep, restore = kept_words.write_port(), kept_words.read_port()
+        m.submodules.words = words = KeptWords(spec.classes, spec.counter, len(tables.address), spec.tables)
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
         control, result = self.control, self.results.payload
 
+        # The state: one of these is set, or a table is on its way through the first pass, or words come back in the
+        # second one.
+        clearing, idle, naming, deciding = Signal(init=1), Signal(), Signal(), Signal()
         # The example in hand.
         label, learn, target = Signal.like(buffer.label), Signal(), Signal(spec.classes)
-        m.d.comb += [scores.target.eq(target), scores.margin.eq(self.margin)]
 
-        # First pass: a table in each stage. It is named; LATENCY cycles later its word is asked for, then it is there.
-        named, asked = Signal(range(spec.tables)), Signal(range(spec.tables))
-        naming, drop = Signal(), Signal()
+        # First pass: a table is named; LATENCY cycles later its word is asked for, and then it is there.
         stages = ExampleBuffer.LATENCY + 1
         passing, kept, last = Signal(stages), Signal(stages), Signal(stages)
+        named, asked = Signal(range(spec.tables)), Signal(range(spec.tables))
         address, address_there = Signal.like(tables.address), Signal.like(tables.address)
-        at_last = named == spec.tables - 1
-        m.d.comb += [buffer.table.eq(named), address.eq(Cat(buffer.index, asked))]
+        at_last, drop = named == spec.tables - 1, Signal()
+        word = tables.read_data[: len(words.word)]
+        m.d.comb += [
+            buffer.table.eq(named),
+            address.eq(Cat(buffer.index, asked)),
+            scores.add.eq(kept[-1]),
+            scores.counters.eq(word),
+            words.put.eq(kept[-1]),
+            words.word.eq(word),
+            words.address.eq(address_there),
+        ]
         m.d.sync += [
             passing.eq(Cat(naming, passing)),
             kept.eq(Cat(naming & ~(learn & drop), kept)),
@@ -160,6 +168,8 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         ]
         with m.If(naming):
             m.d.sync += named.eq(named + 1)
+            with m.If(at_last):
+                m.d.sync += naming.eq(0)
         with m.If(passing[-2]):
             m.d.sync += asked.eq(asked + 1)
         if bits := len(self.dropout_below):
@@ -169,37 +179,88 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(naming & learn):
                 m.d.sync += state.eq(Cat(state[bits:], drawn))
 
-        # The words of the tables that are kept are put by, so that the second pass need not read them again.
-        held = Signal(range(spec.tables + 1))
-        word = tables.read_data[: self._word_bits]
+        # The decision.
+        decided, updates = Signal(), Signal()
         m.d.comb += [
-            scores.add.eq(kept[-1]),
-            scores.counters.eq(word),
-            keep.addr.eq(held),
-            keep.data.eq(Cat(word, address_there)),
-            keep.en.eq(kept[-1]),
+            scores.clear.eq(idle),
+            scores.start.eq(last[-1]),
+            scores.target.eq(target),
+            scores.margin.eq(self.margin),
+            buffer.release.eq(last[-1]),
+            decided.eq(deciding & scores.done & (~self.results.valid | self.results.ready)),
+            updates.eq(learn & scores.updates),
         ]
-        with m.If(kept[-1]):
-            m.d.sync += held.eq(held + 1)
+        with m.If(self.results.ready):
+            m.d.sync += self.results.valid.eq(0)
+        with m.If(last[-1]):
+            m.d.sync += deciding.eq(1)
+        with m.If(decided):
+            m.d.sync += [
+                deciding.eq(0),
+                idle.eq(~updates | words.empty),
+                self.results.valid.eq(1),
+                result.prediction.eq(scores.prediction),
+                result.correct.eq(scores.prediction == label),
+                result.updated.eq(updates),
+            ]
 
-        # What is written, by whomever, is put in registers first.
-        write_address, write_data = Signal.like(tables.address), Signal(8 * tables.octets, init=self._zero)
-        write_enable, writing = Signal(tables.octets, init=~0), Signal(init=1)
-        m.d.sync += [write_enable.eq(0), writing.eq(0)]
-        m.d.comb += [tables.write_data.eq(write_data), tables.write_enable.eq(write_enable)]
+        # Second pass.
+        m.d.comb += [
+            words.forget.eq(idle),
+            words.start.eq(decided & updates),
+            words.target.eq(target),
+            words.rival.eq(scores.rival),
+        ]
+        with m.If(words.ends):
+            m.d.sync += idle.eq(1)
 
-        def write(at: Value, data: Value, octets: Value) -> None:
-            m.d.sync += [write_address.eq(at), write_data.eq(data), write_enable.eq(octets), writing.eq(1)]
+        # Between examples.
+        with m.If(idle):
+            m.d.sync += [
+                label.eq(buffer.label),
+                learn.eq(buffer.learn),
+                target.eq(Const(1, spec.classes) << buffer.label),
+                named.eq(0),
+                asked.eq(0),
+            ]
+            with m.If(buffer.waiting):
+                m.d.sync += [idle.eq(0), naming.eq(1)]
 
-        # Second pass. The word that it is at is there in the same cycle, as its address is given a cycle ahead.
-        at, following = Signal.like(held), Signal.like(held)
-        m.d.comb += [following.eq(0), restore.addr.eq(following)]
-        m.d.sync += at.eq(following)
-        old_word, old_address = restore.data[: self._word_bits], restore.data[self._word_bits :]
-
-        in_settings = control.parameter_address[-1]
+        # What is written, by whomever, goes through registers.
+        write_address, write_data = Signal.like(tables.address, init=~0), Signal(8 * tables.octets)
+        write_enable, writing = Signal(tables.octets), Signal()
         octet = control.parameter_address[: self._octet_bits]
         asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
+        in_settings, set_register = control.parameter_address[-1], Signal()
+        written, cleared, clear = Signal(), Signal(), Signal()  # clear: a cycle after ``cleared``
+        m.d.comb += [
+            control.ready.eq(idle & ~buffer.waiting & ~words.valid & ~writing),
+            written.eq(control.ready & control.parameter_write_enable),
+            cleared.eq(control.ready & control.clear),
+            self.busy.eq(~idle | buffer.waiting | words.valid | writing),
+            tables.write_data.eq(write_data),
+            tables.write_enable.eq(write_enable),
+        ]
+        m.d.sync += [
+            writing.eq(words.valid | written | clearing),
+            clear.eq(cleared),
+            set_register.eq(written & in_settings),
+            write_address.eq(asked_for),
+            write_enable.eq(Mux(written & ~in_settings, Const(1) << octet, 0)),
+            write_data.eq(control.parameter_write.replicate(tables.octets) ^ self._zero),
+        ]
+        with m.If(words.valid):
+            m.d.sync += [write_address.eq(words.new_address), write_data.eq(words.new_word), write_enable.eq(~0)]
+        # The address behind the last one may be written as well: there is no such word, or it is the first.
+        with m.If(clearing):
+            m.d.sync += [write_address.eq(write_address + 1), write_data.eq(self._zero), write_enable.eq(~0)]
+            with m.If(writing & (write_address == tables.words - 1)):
+                m.d.sync += [clearing.eq(0), idle.eq(1)]
+        with m.If(cleared):
+            m.d.sync += idle.eq(0)
+        with m.If(clear):
+            m.d.sync += [clearing.eq(1), write_address.eq(~0)]
+
         with m.If(writing):
             m.d.comb += tables.address.eq(write_address)
         with m.Elif(passing[-2]):
@@ -207,115 +268,47 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         with m.Else():
             m.d.comb += tables.address.eq(asked_for)
 
-        with m.If(self.results.ready):
-            m.d.sync += self.results.valid.eq(0)
-        decided, updates = Signal(), Signal()
-        m.d.comb += updates.eq(learn & scores.updates)
-        with m.FSM(init="CLEAR") as machine:
-            with m.State("CLEAR"):
-                m.d.comb += buffer.hold.eq(1)
-                with m.If(write_address == tables.words - 1):
-                    m.next = "IDLE"
-                with m.Else():
-                    write(write_address + 1, self._zero, ~0)
-
-            with m.State("IDLE"):
-                m.d.comb += [control.ready.eq(~buffer.waiting & ~writing), scores.clear.eq(1)]
-                m.d.sync += [
-                    label.eq(buffer.label),
-                    learn.eq(buffer.learn),
-                    target.eq(Const(1, spec.classes) << buffer.label),
-                    named.eq(0),
-                    asked.eq(0),
-                    held.eq(0),
-                ]
-                with m.If(buffer.waiting):
-                    m.next = "READ"
-                with m.Elif(~writing):
-                    with m.If(control.parameter_write_enable & ~in_settings):
-                        flipped = control.parameter_write.replicate(tables.octets) ^ self._zero
-                        write(asked_for, flipped, Const(1) << octet)
-                    with m.If(control.clear):
-                        write(0, self._zero, ~0)
-                        m.next = "CLEAR"
-
-            with m.State("READ"):
-                m.d.comb += naming.eq(1)
-                with m.If(at_last):
-                    m.next = "SUM"
-
-            with m.State("SUM"), m.If(last[-1]):
-                m.d.comb += [scores.start.eq(1), buffer.release.eq(1)]
-                m.next = "DECIDE"
-
-            with m.State("DECIDE"), m.If(scores.done & (~self.results.valid | self.results.ready)):
-                m.d.comb += decided.eq(1)
-                m.d.sync += self.results.valid.eq(1)
-                m.next = "IDLE"
-                with m.If(updates & (held != 0)):
-                    m.next = "UPDATE"
-
-            with m.State("UPDATE"):
-                m.d.comb += following.eq(at + 1)
-                write(old_address, self._moved(old_word, target, scores.rival), ~0)
-                with m.If(following == held):
-                    m.next = "IDLE"
-
-        correct = scores.prediction == label
-        with m.If(decided):
-            m.d.sync += [
-                result.prediction.eq(scores.prediction),
-                result.correct.eq(correct),
-                result.updated.eq(updates),
-            ]
-        m.d.comb += self.busy.eq(~machine.ongoing("IDLE") | buffer.waiting | writing)
-        count(m, control, decided & learn, ~correct)
+        self._access(m, set_register, write_data[:8] ^ self._zero & 0xFF, clear)
+        count(m, control, decided & learn, scores.prediction != label)
         moved = Signal()
         m.d.sync += moved.eq(decided & updates)
         with m.If(moved):
             m.d.sync += self.update_count.eq(self.update_count + 1)
-        self._access(m)
+        with m.If(clear):
+            m.d.sync += self.update_count.eq(0)
         return m
 
-    def _moved(self, word: Value, target: Value, rival: Value) -> Value:
-        """A word with the target's counter one up and the rival's one down, unless they are at their end."""
-        k, moved = self.spec.counter, []
-        for c in range(self.spec.classes):
-            counter = word[c * k : (c + 1) * k]
-            # Counting down is counting up the complement.
-            up = counter ^ rival[c].replicate(k)
-            carry = (target[c] | rival[c]) & ~up.all()
-            for bit in range(k):
-                moved.append(counter[bit] ^ carry)
-                carry = carry & up[bit]
-        return Cat(moved)
+    def _access(self, m: Module, write: Value, written: Value, clear: Value) -> None:
+        """Reading parameters, and setting and clearing the registers behind the tables.
 
-    def _access(self, m: Module) -> None:
-        """Reading parameters, writing the settings, and clearing them."""
+        write: the byte ``written`` goes to the register whose address was given a cycle before.
+        """
         control, settings_bits = self.control, 8 * SETTINGS_OCTETS
-        in_settings = control.parameter_address[-1]
+        in_settings, number = control.parameter_address[-1], control.parameter_address[:4]
         word = Cat(self._tables.read_data ^ self._zero, Const(0, 8 * (self.word_octets - self._tables.octets)))
         settings = Cat(
             _padded(self.dropout_state, 8 * STATE_OCTETS),
             _padded(self.margin, 8 * MARGIN_OCTETS),
             _padded(self.dropout_below, settings_bits - 8 * (STATE_OCTETS + MARGIN_OCTETS)),
         )
-        setting = control.parameter_address[:4]
         m.d.comb += control.parameter_read.eq(word.word_select(control.parameter_address[: self._octet_bits], 8))
         with m.If(in_settings):
-            m.d.comb += control.parameter_read.eq(settings.word_select(setting, 8))
+            m.d.comb += control.parameter_read.eq(settings.word_select(number, 8))
 
-        taken = control.ready & control.parameter_write_enable & in_settings
+        number_then = Signal(4)
+        m.d.sync += number_then.eq(number)
         for register, first in (
             (self.dropout_state, 0),
             (self.margin, STATE_OCTETS),
             (self.dropout_below, STATE_OCTETS + MARGIN_OCTETS),
         ):
-            for number in range(-(-len(register) // 8)):
-                with m.If(taken & (setting == first + number)):
-                    m.d.sync += register[8 * number : 8 * number + 8].eq(control.parameter_write)
-            with m.If(control.ready & control.clear):
-                m.d.sync += register.eq(register.init)
+            for octet in range(-(-len(register) // 8)):
+                with m.If(write & (number_then == first + octet)):
+                    m.d.sync += register[8 * octet : 8 * octet + 8].eq(written)
+        with m.If(clear):
+            m.d.sync += [
+                register.eq(register.init) for register in (self.dropout_state, self.margin, self.dropout_below)
+            ]
 
 
 def _padded(value: Value, width: int) -> Value:

@@ -10,6 +10,7 @@ from amaranth.lib import memory, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.errors import UsageError
+from rdahw.hdl.block_memory import block_memory
 
 __all__ = ["KINDS", "SPRAM_DEPTH", "SPRAM_WIDTH", "TableMemory", "spram_blocks"]
 
@@ -57,12 +58,9 @@ class TableMemory(wiring.Component):  # type: ignore[misc]
         return m
 
     def _block(self, m: Module) -> None:
-        # Nobody looks at what is read while it is written, so no logic is needed to make sure of it.
-        m.submodules.memory = store = memory.Memory(self.data, attrs={"no_rw_check": 1})
-        read, write = store.read_port(), store.write_port(granularity=8)
+        there, write = block_memory(m, "memory", self.data, self.address, granularity=8)
         m.d.comb += [
-            read.addr.eq(self.address),
-            self.read_data.eq(read.data),
+            self.read_data.eq(there),
             write.addr.eq(self.address),
             write.data.eq(self.write_data),
             write.en.eq(self.write_enable),

@@ -1,0 +1,96 @@
+"""The second pass of a memory trainer: the words that an example has read, put by, and given back changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal  # type: ignore[import-untyped]
+from amaranth.lib import memory, wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.hdl.block_memory import block_memory
+
+__all__ = ["KeptWords"]
+
+
+class KeptWords(wiring.Component):  # type: ignore[misc]
+    """Room for ``most`` words of a counter for each class, and their addresses, so that they need not be read again.
+
+    forget: all words. put: ``word`` and ``address`` are put by. empty: none are.
+    start: two cycles later on the words come back, the last one first, one a cycle while ``valid``: ``new_address``
+        and ``new_word``, the counter of ``target`` one up and that of ``rival`` one down, unless it is at its end.
+        ends: the last one is there in the next cycle. target, rival: one bit for each class, up to the last cycle.
+
+    Counters are unsigned here: their sign bits come inverted. After ``start`` the words must be forgotten.
+    """
+
+    def __init__(self, classes: int, counter: int, address_bits: int, most: int) -> None:
+        self.classes, self.counter, self.most = classes, counter, most
+        width = classes * counter
+        super().__init__(
+            {
+                "forget": In(1),
+                "put": In(1),
+                "word": In(width),
+                "address": In(address_bits),
+                "empty": Out(1),
+                "start": In(1),
+                "target": In(classes),
+                "rival": In(classes),
+                "valid": Out(1),
+                "ends": Out(1),
+                "new_word": Out(width),
+                "new_address": Out(address_bits),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        width = len(self.word)
+        # ``top``: the word put by last, -1: none. A word is there a cycle after it was the top one.
+        held, top = Signal(range(self.most + 1)), Signal(range(-1, self.most), init=-1)
+        # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``.
+        coming, old, moves = Signal(), Signal(width), Signal(self.classes)
+        data = memory.MemoryData(shape=width + len(self.address), depth=self.most, init=[])
+        there, write = block_memory(m, "memory", data, top)
+        m.d.comb += [
+            write.addr.eq(held),
+            write.data.eq(Cat(self.word, self.address)),
+            write.en.eq(self.put),
+            self.empty.eq(top < 0),
+            self.ends.eq(coming & self.empty),
+            self.new_word.eq(self._moved(old, moves)),
+        ]
+        m.d.sync += [
+            coming.eq((self.start | coming) & ~self.empty),
+            self.valid.eq(coming),
+            old.eq(there),
+            self.new_address.eq(there[width:]),
+            moves.eq(self._moves(there)),
+        ]
+        with m.If(self.start | coming):
+            m.d.sync += top.eq(top - 1)
+        with m.If(self.put):
+            m.d.sync += [held.eq(held + 1), top.eq(held)]
+        with m.If(self.forget):
+            m.d.sync += [held.eq(0), top.eq(-1)]
+        return m
+
+    def _upwards(self, word: Any) -> list[tuple[Any, Any]]:
+        """Each counter, and what counts up when it moves: counting down is counting up the complement."""
+        counters = [word[c * self.counter : (c + 1) * self.counter] for c in range(self.classes)]
+        return [(counter, counter ^ self.rival[c].replicate(self.counter)) for c, counter in enumerate(counters)]
+
+    def _moves(self, word: Any) -> Any:
+        """Which counters move."""
+        return Cat(
+            (self.target[c] | self.rival[c]) & ~upwards.all() for c, (_, upwards) in enumerate(self._upwards(word))
+        )
+
+    def _moved(self, word: Any, moves: Any) -> Any:
+        """The word with the counters ``moves`` moved."""
+        bits = []
+        for c, (counter, upwards) in enumerate(self._upwards(word)):
+            bits += [counter[b] ^ (moves[c] & upwards[:b].all()) for b in range(self.counter)]
+        return Cat(bits)
