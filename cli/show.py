@@ -60,9 +60,9 @@ def command(
                 f"{model!r} is a table ensemble and no circuit; make one of it with rdahw binarise, or leave out what "
                 "is drawn and printed of circuits"
             )
-        result = _ensemble(ensemble)
-        output.json(result)
-        _ensemble_for_people(output, result)
+        described = _ensemble(ensemble)
+        output.json(described)
+        _ensemble_for_people(output, described)
         return
     made, saved = find_model(model, inputs, outputs)
     circuit = reverse(made.circuit) if of_reverse else made.circuit

@@ -1,0 +1,444 @@
+"""``rdahw train --model ensemble`` and what takes its models: options, what is recorded and printed, going on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import statistics
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from running import finish, start
+
+from rdahw.data import load
+from rdahw.ensemble import EnsembleTraining, Image, PlainEnsemble, find_image, parse_ensemble
+from rdahw.saved import load_circuit, load_model, save_model
+from rdahw.saved_ensemble import SavedEnsemble
+from rdahw.training import Schedule
+
+SMALL = ("train", "--model", "ensemble:tables=20,inputs=3")
+
+
+@pytest.fixture
+def images(tmp_path: Any) -> str:
+    """Noisy 9 x 9 pictures of a horizontal or a vertical bar, 120 to learn and 40 to test."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 160)
+    pixels = rng.integers(0, 100, (160, 9, 9)).astype(np.uint8)
+    for picture, label, at in zip(pixels, labels, rng.integers(2, 7, 160), strict=True):
+        (picture.T if label else picture)[at] += 120
+    np.savez(tmp_path / "bars.npz", x=pixels[:120], y=labels[:120], x_test=pixels[120:], y_test=labels[120:])
+    return "bars.npz"
+
+
+def ensemble(path: Any) -> SavedEnsemble:
+    saved = load_model(path)
+    assert isinstance(saved, SavedEnsemble)
+    return saved
+
+
+# -- what is learned ---------------------------------------------------------------------------------------------------
+
+
+def test_defaults_and_what_is_recorded(run, tmp_path):
+    result = run.ok("train", "--model", "ensemble", "--json").json
+    assert (result["tables"], result["inputs"], result["counter"], result["wiring"]) == (256, 6, 6, "any")
+    assert (result["margin"], result["dropout"], result["shift"], result["sign"]) == (160, 0.5, 0, False)
+    assert (result["epochs"], result["shuffle"], result["binarise"]) == (15, True, "quantile=15")
+    assert (result["engine"], result["out"]) == ("compiled", "iris-ensemble.rdahw")
+    assert (result["train_examples"], result["examples"], result["parameter_bits"]) == (75, 1125, 256 * 64 * 3 * 6)
+    assert result["test_accuracy"] == result["test_correct"] / 75 > 0.85
+    assert 0 < result["seconds"] < result["seconds_total"]
+    curve = result["curve"]
+    assert [row["epoch"] for row in curve] == list(range(1, 16))
+    assert all(row["examples"] == 75 and 0 <= row["wrong"] <= row["updates"] <= 75 for row in curve)
+    assert [row["seconds"] for row in curve] == sorted(row["seconds"] for row in curve)
+    assert curve[-1]["test_accuracy"] == result["test_accuracy"]
+    assert "validation_accuracy" not in curve[0]
+    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    assert saved.is_finished
+    assert saved.provenance["curve"] == curve
+    assert saved.provenance["options"] == saved.provenance["options"] | {
+        "model": "ensemble",
+        "optimiser": "counter=6",
+        "margin": 160,
+        "dropout": 0.5,
+        "augment": None,
+        "sign": False,
+        "labels": None,
+        "stride": 1,
+        "binarise": "quantile=15",
+    }
+    assert (saved.spec.margin, saved.spec.seed, saved.schedule) == (160, 0, Schedule(epochs=15, shuffle=True))
+
+
+OPTIONS = "--optimiser counter=4 --margin 9 --dropout 0.25 --augment shift=1 --binarise threshold=50,150 --seed 3"
+
+
+@pytest.mark.parametrize("sign", [False, True])
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_every_option_means_what_the_rule_says(run, tmp_path, images, engine, sign):
+    command = ("train", "--data", images, "--model", "ensemble:tables=12,inputs=4,wiring=patch5inset1")
+    order = ("--stride", 7, "--epochs", 2) if sign else ("--updates", 200)
+    options = (*OPTIONS.split(), *order, *(["--sign"] * sign))
+    result = run.ok(*command, *options, "--engine", engine, "--json").json
+    data = load(images)
+    x = ensemble(tmp_path / "bars-ensemble.rdahw").binariser.transform(data.train.features)
+    assert find_image(data.columns, data.image_shape, x.shape[1]) == Image(2, 9, 9)
+    given = {"counter": 4, "margin": 9, "dropout": 0.25, "shift": 1, "seed": 3, "sign": sign}
+    spec = parse_ensemble("ensemble:tables=12,inputs=4,wiring=patch5inset1", 162, 2, Image(2, 9, 9), **given)
+    schedule = Schedule(epochs=2, stride=7, seed=3) if sign else Schedule(15, 15, 200, True, 3)
+    training = EnsembleTraining(PlainEnsemble(spec), replace(schedule, batch=1), x, data.train.labels)
+    for _ in training.run():
+        pass
+    saved = ensemble(tmp_path / "bars-ensemble.rdahw")
+    assert saved.spec == spec
+    assert (saved.counters == training.checkpoint().counters).all()
+    assert saved.state.dropout_state == training.checkpoint().dropout_state
+    assert result["engine"] == engine
+    assert (result["examples"], result["stride"], result["shuffle"]) == ((240, 7, False) if sign else (200, 1, True))
+    assert [row["examples"] for row in result["curve"]] == ([120, 120] if sign else [120, 80])
+
+
+def test_validation_keeps_the_best_epoch(run, tmp_path):
+    result = run.ok(*SMALL, "--validation", 25, "--epochs", 8, "--json").json
+    correct = [row["validation_correct"] for row in result["curve"]]
+    best = max(range(8), key=lambda i: (correct[i], i))  # the later one of equal ones
+    assert (result["best_epoch"], result["validation_correct"]) == (best + 1, correct[best])
+    assert (result["train_examples"], result["validation_examples"]) == (50, 25)
+    assert result["validation_accuracy"] == correct[best] / 25
+    assert result["test_correct"] == result["curve"][best]["test_correct"]
+    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    assert saved.best is not None
+    assert (saved.best.epoch, saved.best.correct, saved.state.epoch) == (best + 1, correct[best], 8)
+    shorter = run.ok(*SMALL, "--validation", 25, "--epochs", best + 1, "--out", "x.rdahw", "--json").json
+    assert shorter["parameters_sha256"] == result["parameters_sha256"]
+    assert run.ok("eval", "iris-ensemble.rdahw", "--json").json["correct"] == result["test_correct"]
+
+
+def test_a_table_of_words_and_numbers(run, tmp_path):
+    rows = "".join(f"{i % 17},{'red' if i % 3 else 'green'},{'hot' if i % 17 > 8 else 'cold'}\n" for i in range(90))
+    (tmp_path / "table.csv").write_text("size,colour,label\n" + rows)
+    result = run.ok(*SMALL, "--data", "table.csv", "--split", 0.3, "--json").json
+    assert result["test_accuracy"] > 0.8
+    (tmp_path / "more.csv").write_text("size,colour\n1,red\n16,green\n")
+    assert run.ok("eval", "table-ensemble.rdahw", "--data", "more.csv").out == "prediction\ncold\nhot\n"
+
+
+def test_few_inputs_are_all_read(run):
+    result = run.ok("train", "--model", "ensemble", "--binarise", "midrange", "--json").json
+    assert result["inputs"] == 4
+
+
+# -- what is printed ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_person_sees(run):
+    ran = run.ok(*SMALL, "--epochs", 2, "--validation", 10)
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["learned", "best", "test", "saved"]
+    log = ran.err.splitlines()
+    assert log[0] == ("iris: 65 examples to learn, ensemble of 20 x 3 tables, 60 -> 3 classes, 480 counters of 6 bits")
+    assert log[1].startswith("epoch 1  ")
+    assert " % wrong and " in log[2]
+    assert ", validation " in log[2]
+    assert ", test " in log[2]
+    assert log[3] == "next: rdahw show iris-ensemble.rdahw, rdahw eval iris-ensemble.rdahw"
+    assert run.ok(*SMALL, "-q").err == ""
+
+
+def test_of_many_epochs_some_are_told(run):
+    lines = run.ok(*SMALL, "--epochs", 200).err.splitlines()
+    told = [line.split()[1] for line in lines if line.startswith("epoch")]
+    assert len(told) == 25
+    assert told[-1] == "200"
+
+
+def test_show(run, images):
+    run.ok(*SMALL, "--data", images, "--epochs", 3, "--validation", 20)
+    out = run.ok("show", "bars-ensemble.rdahw").out
+    assert "ensemble of 20 tables of 3 inputs, wiring patch8" in out
+    assert "81 bits by threshold=32, images of 1 x 9 x 9 (planes, rows, columns)" in out
+    assert "320 of 6 bits" in out
+    assert "margin 12, dropout 0.5, shift 0" in out
+    assert "3 epochs, 300 examples of bars.npz, seed 0" in out
+    result = run.ok("show", "bars-ensemble.rdahw", "--json").json
+    assert (result["tables"], result["epochs"], result["finished"], result["image"]) == (20, 3, True, [1, 9, 9])
+    assert f"epoch {result['best_epoch']}, which it keeps" in out
+    measured = result["curve"][result["best_epoch"] - 1]
+    assert f"{100 * measured['validation_accuracy']:.2f} % right on validation, " in out
+    assert "curve" not in result["provenance"]
+    assert 0 <= result["saturated"] <= 1
+
+
+def test_eval(run):
+    run.ok(*SMALL)
+    result = run.ok("eval", "iris-ensemble.rdahw", "--json").json
+    assert sum(map(sum, result["confusion"])) == result["examples"] == 75
+    assert sum(result["confusion"][c][c] for c in range(3)) == result["correct"]
+    assert [row[3] for row in result["confusion"]] == [0, 0, 0]  # an ensemble always says a class
+
+
+# -- several seeds -----------------------------------------------------------------------------------------------------
+
+
+def test_several_seeds(run, tmp_path):
+    result = run.ok(*SMALL, "--seeds", 3, "--seed", 5, "--validation", 15, "--json").json
+    assert result["seeds"] == [5, 6, 7]
+    outs = [one["out"] for one in result["runs"]]
+    assert outs == [f"iris-ensemble-seed{seed}.rdahw" for seed in (5, 6, 7)]
+    for name in ("test_accuracy", "validation_accuracy"):
+        values = [one[name] for one in result["runs"]]
+        assert result[name] == {
+            "mean": statistics.mean(values),
+            "min": min(values),
+            "max": max(values),
+            "stdev": statistics.stdev(values),
+        }
+    alone = run.ok(*SMALL, "--seed", 6, "--validation", 15, "--json").json
+    assert alone["parameters_sha256"] == result["runs"][1]["parameters_sha256"]
+    assert len({one["parameters_sha256"] for one in result["runs"]}) == 3
+    assert ensemble(tmp_path / outs[2]).spec.seed == 7
+    out = run.ok(*SMALL, "--seeds", 2, "--out", "x.y").out
+    assert "x-seed1.y" in out
+    assert "test %        mean " in out
+
+
+def test_several_seeds_of_a_circuit_with_a_split_each(run):
+    command = ("train", "--shuffle", "--split", 0.5, "--json")
+    result = run.ok(*command, "--seeds", 2, "--out", "x.rdahw").json
+    assert "validation_accuracy" not in result
+    for seed, one in enumerate(result["runs"]):
+        assert one["parameters"] == run.ok(*command, "--seed", seed).json["parameters"]
+
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+
+def test_going_on_ends_with_the_bits_of_an_uninterrupted_run(run):
+    whole = run.ok(*SMALL, "--epochs", 5, "--validation", 20, "--out", "whole.rdahw", "--json").json
+    run.ok(*SMALL, "--epochs", 5, "--validation", 20, "--updates", 130, "--out", "part.rdahw")
+    ran = run.ok("train", "--resume", "part.rdahw", "--updates", 275, "--json")
+    assert "going on after example 130 of 275" in ran.err
+    for key in ("parameters_sha256", "examples", "best_epoch", "validation_correct", "test_correct", "margin"):
+        assert ran.json[key] == whole[key]
+    assert ran.json["resumed_from_example"] == 130
+    rows = [[{**row, "seconds": 0} for row in result["curve"]] for result in (ran.json, whole)]
+    assert rows[0] == rows[1]
+    more = run.ok("train", "--resume", "part.rdahw", "--epochs", 7, "--updates", 999, "--json").json
+    assert (more["examples"], len(more["curve"])) == (385, 7)
+    seconds = [row["seconds"] for row in more["curve"]]
+    assert seconds == sorted(seconds)
+    assert "nothing to go on with: 385 examples are done of 385" in run.ok("train", "--resume", "part.rdahw").err
+
+
+def test_ctrl_c_keeps_what_was_learned(run):
+    words = [*SMALL, "--epochs", 40, "--engine", "reference", "--checkpoint", 999, "--json"]
+    whole = run.ok(*SMALL, "--epochs", 40, "--out", "whole.rdahw", "--json").json
+    process = start(*words, folder=run.folder)
+    assert process.stderr is not None
+    while "epoch  2" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    ran = finish(process)
+    assert ran.code == 130
+    assert "stopped after example" in json.loads(ran.out)["error"]
+    rest = run.ok("train", "--resume", "iris-ensemble.rdahw.checkpoint", "--json").json
+    assert rest["parameters_sha256"] == whole["parameters_sha256"]
+    assert (rest["engine"], rest["resumed_from_example"] >= 150) == ("compiled", True)
+
+
+def test_one_core_and_two_give_the_same_bits(run, images):
+    results = []
+    for cores in (sorted(os.sched_getaffinity(0))[:1], sorted(os.sched_getaffinity(0))):
+        words = ["train", "--model", "ensemble:tables=70", "--data", images, "--augment", "shift=1", "--json"]
+        environment = {"NUMBA_NUM_THREADS": str(len(cores))}
+        process = start(
+            *words,
+            *("--out", f"{len(cores)}.rdahw"),
+            folder=run.folder,
+            env=environment,
+            preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores),
+        )
+        ran = finish(process)
+        assert ran.code == 0, ran.err
+        result = ran.json
+        for row in result["curve"]:
+            del row["seconds"]
+        results.append({key: result[key] for key in ("parameters_sha256", "curve", "test_correct", "examples")})
+    assert results[0] == results[1]
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--optimiser xor", "an ensemble learns by counters, and the optimiser 'xor' has none; expected counter=K"),
+        ("--optimiser counter=9", "counter of an ensemble is 9; expected a whole number from 2 to 8"),
+        ("--labels binary", "--labels is of circuits, and the model is 'ensemble'; leave it out"),
+        ("--batch 2", "--batch is 2, and an ensemble takes examples one at a time; leave it out"),
+        ("--augment flip", "there is no augmentation 'flip'; expected shift=PIXELS, such as shift=1"),
+        ("--augment shift=1", "the data are no images and cannot be shifted; leave --augment out"),
+        ("--dropout 0.3", "dropout of an ensemble is 0.3; expected a multiple of 1/16"),
+        ("--stride 5", "a stride of 5 leaves out examples: it and their number 75 are both divisible by 5"),
+        ("--stride 7 --shuffle", "a stride of 7 and shuffling were both asked for; choose one order"),
+        ("--hdl", "an ensemble does not learn in simulated hardware; leave --hdl out"),
+        ("--device /dev/null", "an ensemble does not learn on a board; leave --device out"),
+        ("--engine packed", "--engine packed is of circuits; an ensemble learns by reference or compiled"),
+        ("--seed -1", "seed of an ensemble is -1; expected a whole number from 0"),
+        ("--model ensemble:table=3", "model 'ensemble' has no option 'table=3'"),
+        ("--model ensemble:wiring=patch3", "wiring 'patch3' is for images and the data are none; use wiring=any"),
+        ("--resume x --seeds 2", "--seeds trains anew and --resume goes on with one training; leave one out"),
+    ],
+)
+def test_options_that_do_not_go_with_an_ensemble(run, options, sentence):
+    ran = run("train", *([] if "--model" in options else ["--model", "ensemble"]), *options.split(), "--json")
+    assert ran.code == 2
+    assert sentence in ran.error
+    assert list(run.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--margin 3", "--dropout 0.5", "--augment shift=1", "--sign"])
+def test_options_of_ensembles_do_not_go_with_a_circuit(run, option):
+    ran = run("train", *option.split())
+    assert ran.code == 2
+    assert ran.error == f"{option.split()[0]} is of --model ensemble, and the model is 'lookup'; leave it out"
+
+
+def test_an_engine_of_ensembles_does_not_run_a_circuit(run):
+    ran = run("train", "--engine", "compiled")
+    assert (ran.code, ran.error) == (2, "--engine compiled is of ensembles; a circuit learns by reference or packed")
+
+
+def test_what_a_resumed_training_may_not_change(run):
+    run.ok(*SMALL, "--margin", 30)
+    run.ok("train", "--resume", "iris-ensemble.rdahw", "--margin", 30)
+    ran = run("train", "--resume", "iris-ensemble.rdahw", "--margin", 31)
+    assert ran.code == 2
+    assert "--margin is 31, and 'iris-ensemble.rdahw' was trained with 30; leave --margin out" in ran.error
+
+
+@pytest.mark.parametrize("command", ["export {} --to verilog", "prove {}", "synth {} --inference"])
+def test_commands_for_circuits_say_how_to_get_one(run, command):
+    run.ok(*SMALL, "--epochs", 1)
+    ran = run(*command.format("iris-ensemble.rdahw").split())
+    assert ran.code == 2
+    assert ran.error == (
+        "'iris-ensemble.rdahw' is a table ensemble and no circuit; make a circuit of it with rdahw binarise "
+        "iris-ensemble.rdahw"
+    )
+    assert "is a circuit only once it is trained and binarised" in run(*command.format("ensemble").split()).error
+    assert "leave out what is drawn and printed of circuits" in run("show", "iris-ensemble.rdahw", "--text").error
+
+
+# -- binarised ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
+    run.ok("train", "--model", "ensemble:tables=6,inputs=2", "--binarise", "thermometer=2", "--epochs", 4)
+    ran = run.ok("binarise", "iris-ensemble.rdahw", "--labels", "one-hot", "--json")
+    assert ran.json == {
+        "model": "iris-ensemble.rdahw",
+        "tables": 6,
+        "inputs": 2,
+        "labels": "one-hot",
+        "epochs": 0,
+        "parameter_bits": 6 * 4 * 3,
+        "out": "iris-ensemble-boolean.rdahw",
+    }
+    name = "iris-ensemble-boolean.rdahw"
+    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    signs = PlainEnsemble(replace(saved.spec, sign=True))
+    signs.counters = saved.counters
+    test = load("iris").test
+    assert test is not None
+    right = int((signs.predict(saved.binariser.transform(test.features)) == test.labels).sum())
+    assert run.ok("eval", name, "--json").json["correct"] == right
+    shown = run.ok("show", name, "--json").json
+    assert (shown["labels"], shown["inputs"]) == ("one-hot", [["theta", 72], ["x", 8]])
+    run.ok("export", name, "--to", "verilog", "--inference", "--out", "x.v")
+    assert re.search(r"module iris_ensemble_boolean\((x, y|y, x)\);", (tmp_path / "x.v").read_text())
+    claims = run.ok("prove", name, "--what", "one-hot,gateware", "--json").json["claims"]
+    assert [claim["verdict"] for claim in claims] == ["proved"] * 4
+    ran = run("train", "--resume", name)
+    assert "is a circuit made of an ensemble, and that is what was trained; resume the ensemble" in ran.error
+    assert "is a circuit already; give an ensemble" in run("binarise", name).error
+
+
+def test_fine_tuning_learns_through_the_signs(run, tmp_path):
+    run.ok(*SMALL, "--epochs", 3, "--seed", 2)
+    ran = run.ok("binarise", "iris-ensemble.rdahw", "--epochs", 4, "--out", "tuned.rdahw", "--json")
+    saved, data = ensemble(tmp_path / "iris-ensemble.rdahw"), load("iris")
+    spec = replace(saved.spec, sign=True, margin=1)
+    start_state = replace(saved.state, epoch=0, position=0, examples=0)
+    x = saved.binariser.transform(data.train.features)
+    schedule = Schedule(epochs=4, shuffle=True, seed=2)
+    training = EnsembleTraining(PlainEnsemble(spec), schedule, x, data.train.labels, state=start_state)
+    for _ in training.run():
+        pass
+    signs = (training.checkpoint().counters >= 0).transpose(0, 2, 1).reshape(-1)
+    assert (load_circuit(tmp_path / "tuned.rdahw").parameters == signs).all()
+    assert (ran.json["margin"], ran.json["epochs"]) == (1, 4)
+    assert run.ok("eval", "tuned.rdahw", "--json").json["correct"] == ran.json["test_correct"]
+    assert "epoch 4  " in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--margin 3", "--margin 3 is of a training, and --epochs is 0; give --epochs, or leave it out"),
+        ("--out no/x", "its folder must exist"),
+    ],
+)
+def test_binarising_that_is_refused(run, options, sentence):
+    run.ok(*SMALL, "--epochs", 1)
+    assert sentence in run("binarise", "iris-ensemble.rdahw", *options.split()).error
+
+
+def test_fine_tuning_needs_the_data(run, tmp_path):
+    run.ok(*SMALL, "--epochs", 1)
+    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    for provenance, sentence in (
+        ({}, "the model does not say what it was trained on, which --epochs needs; leave --epochs out"),
+        ({**saved.provenance, "data_sha256": "0"}, "the data 'iris' are not those of the training; get these"),
+    ):
+        save_model(replace(saved, provenance=provenance), tmp_path / "other.rdahw")
+        ran = run("binarise", "other.rdahw", "--epochs", 1)
+        assert (ran.code, sentence in ran.error) == (1, True)
+        assert run.ok("binarise", "other.rdahw").code == 0
+
+
+# -- MNIST -------------------------------------------------------------------------------------------------------------
+
+
+def test_mnist(run, mnist_folder, monkeypatch, tmp_path):
+    """98 % after four epochs; the circuit made of it says what the signs say, on every test image."""
+    monkeypatch.setenv("RDAHW_DATA", str(mnist_folder.parent))
+    result = run.ok("train", "--data", "mnist", "--model", "ensemble", "--epochs", 4, "--json").json
+    assert result["test_accuracy"] > 0.976
+    assert (result["wiring"], result["binarise"], result["examples"]) == ("patch8inset2", "threshold=32", 240_000)
+    started = time.monotonic()
+    saved = ensemble(tmp_path / result["out"])
+    save_model(saved, tmp_path / "again.rdahw")
+    assert time.monotonic() - started < 2  # some hundredths of a second, when nobody else is there
+    from rdahw.sim.engines import make_engine
+    from rdahw.sim.ensemble import CompiledEnsemble
+
+    run.ok("binarise", result["out"])
+    circuit, data = load_circuit(tmp_path / "mnist-ensemble-boolean.rdahw"), load("mnist")
+    signs = CompiledEnsemble(replace(saved.spec, sign=True))
+    signs.counters = saved.counters
+    assert data.test is not None
+    x = saved.binariser.transform(data.test.features)
+    expected = signs.predict(signs.pack(x))
+    engine = make_engine("packed", circuit.learner)
+    engine.parameters = circuit.parameters
+    assert (engine.predict(x) @ [1, 2, 4, 8] == expected).all()
+    correct = int((expected == data.test.labels).sum())
+    assert 9600 < correct == run.ok("eval", "mnist-ensemble-boolean.rdahw", "--json").json["correct"]
