@@ -36,7 +36,11 @@ def small(**options: Any) -> RDAClassifier:
     return RDAClassifier(**{"tables": 40, **options})
 
 
-@parametrize_with_checks([RDAClassifier(), RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0)])
+CHECKS = parametrize_with_checks([RDAClassifier(), RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0)])
+
+
+# A list: scikit-learn 1.6 gives a generator, of which newer versions of pytest warn.
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)
 
