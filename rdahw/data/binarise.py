@@ -59,7 +59,7 @@ class Binariser:
         array = _checked(features, columns)
         if not len(array):
             raise UserError("a binariser cannot be fitted to no examples; expected one or more")
-        numbers = array[:, _numbers(columns)]
+        numbers = _number_columns(array, columns)
         if kind == "threshold":
             table = np.array(values, dtype=np.float64)[:, None]
         elif kind == "quantile":
@@ -95,8 +95,7 @@ class Binariser:
         """The wires, 0 or 1, (N, width), of features (N, F). Raises UserError for another F and for NaN."""
         array = _checked(features, self.columns)
         bits = np.empty((len(array), self.width), dtype=np.uint8)
-        at = _numbers(self.columns)
-        numbers = array if len(at) == len(self.columns) else array[:, at]
+        numbers = _number_columns(array, self.columns)
 
         first = []  # where plane 0 of each number column goes
         wire = 0
@@ -128,7 +127,8 @@ class Binariser:
         if numbers.dtype == np.uint8:
             # v > t just when v > floor(t) for whole v, and comparing small integers is much faster.
             whole = np.floor(thresholds)
-            return np.asarray((numbers > np.clip(whole, 0, 255).astype(np.uint8)) | (whole < 0))
+            above = np.asarray(numbers > np.clip(whole, 0, 255).astype(np.uint8))
+            return above | (whole < 0) if (whole < 0).any() else above
         return np.asarray(numbers > thresholds)
 
     @property
@@ -240,6 +240,12 @@ def _parse(rule: str) -> tuple[str, list[float]]:
 
 def _numbers(columns: Sequence[Column]) -> list[int]:
     return [i for i, column in enumerate(columns) if column.kind == "number"]
+
+
+def _number_columns(array: NDArray[Any], columns: Sequence[Column]) -> NDArray[Any]:
+    """The number columns of features (N, F): the array itself, where there are no others."""
+    at = _numbers(columns)
+    return array if len(at) == len(columns) else array[:, at]
 
 
 def _first_plane_width(column: Column) -> int:
