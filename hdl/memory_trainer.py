@@ -20,6 +20,7 @@ from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import LABEL_BITS, ExampleBuffer
 from rdahw.hdl.kept_words import KeptWords
 from rdahw.hdl.table_memory import TableMemory
+from rdahw.hdl.table_words import word_octets
 from rdahw.hdl.trainer import COUNTER_BITS, TrainerControl, count
 
 __all__ = ["MemoryTrainer", "ensemble_result_layout"]
@@ -85,7 +86,8 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             )
         self.spec = spec
         words = spec.tables << spec.inputs
-        octets = -(-spec.classes * spec.counter // 8)
+        #: The bytes of a word of the tables.
+        self.table_octets = octets = word_octets(spec)
         self._tables = TableMemory(words, octets, memory_kind)
         self._buffer = ExampleBuffer(spec.input_bits, make_wiring(spec), spec.classes)
         self._scores = ClassScores(spec.classes, spec.counter, spec.tables, sign=spec.sign)

@@ -1,0 +1,40 @@
+"""The counters of an ensemble as the words of a memory trainer's tables, in bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rdahw.ensemble import Counters, EnsembleSpec
+from rdahw.primitives import Array
+
+__all__ = ["counters_of_words", "word_octets", "words_of_counters"]
+
+
+def word_octets(spec: EnsembleSpec) -> int:
+    """How many bytes the counters of all classes take."""
+    return -(-spec.classes * spec.counter // 8)
+
+
+def words_of_counters(spec: EnsembleSpec, counters: Counters, *, inverted: bool = False) -> Array:
+    """The words, (tables * 2^inputs, bytes), of counters (tables, 2^inputs, classes).
+
+    Word ``table << inputs | index``; counter c in two's complement is its bits ``c * counter`` and up, bit 0 of byte 0
+    first. ``inverted``: the sign bits are, as they are in the memory itself.
+    """
+    octets = counters.reshape(-1, 1).view(np.uint8)
+    if inverted:
+        octets = octets ^ np.uint8(1 << spec.counter - 1)
+    bits = np.unpackbits(octets, axis=1, count=spec.counter, bitorder="little")
+    return np.packbits(bits.reshape(spec.tables << spec.inputs, -1), axis=1, bitorder="little")
+
+
+def counters_of_words(spec: EnsembleSpec, words: Array, *, inverted: bool = False) -> Counters:
+    """The inverse of :func:`words_of_counters`; bits above the last counter are not looked at."""
+    bits = np.unpackbits(words, axis=1, count=spec.classes * spec.counter, bitorder="little")
+    bits = bits.reshape(-1, spec.counter)
+    if inverted:
+        bits = np.concatenate([bits[:, :-1], bits[:, -1:] ^ 1], axis=1)
+    octets = np.packbits(
+        np.concatenate([bits, np.repeat(bits[:, -1:], 8 - spec.counter, axis=1)], axis=1), axis=1, bitorder="little"
+    )
+    return octets.view(np.int8).reshape(spec.counters_shape)
