@@ -44,16 +44,21 @@ class Output:
         self._result = result
         self.as_json = as_json
         self.verbosity = verbosity
+        self._bars: list[Bar] = []
 
     def log(self, message: str) -> None:
         """A line of the log."""
         if self.verbosity >= 0:
-            click.echo(plain(message), err=True)
+            self._log(plain(message))
 
     def detail(self, message: str) -> None:
         """A line of the log with -v only."""
         if self.verbosity > 0:
-            click.echo(plain(message), err=True)
+            self._log(plain(message))
+
+    def _log(self, text: str) -> None:
+        if not any(bar.print_above(text) for bar in self._bars):
+            click.echo(text, err=True)
 
     def line(self, text: str = "") -> None:
         """A line of the result for people."""
@@ -88,9 +93,11 @@ class Output:
     def progress(self, what: str, unit: str = "", *, rate: bool = False) -> Iterator[Bar]:
         """A bar on stderr for long work, with ``rate`` also how much is done in a second; see :class:`Bar`."""
         bar = Bar(what, unit, shown=self.verbosity >= 0 and sys.stderr.isatty(), rate=rate)
+        self._bars.append(bar)
         try:
             yield bar
         finally:
+            self._bars.remove(bar)
             bar.close()
 
 
@@ -114,14 +121,21 @@ class Bar:
             return
         self._next = now + 0.1
         if self._bar is None:
-            self._start()
+            self._start(done, total)
             self._seen = now, done
         assert self._bar is not None
         since, before = self._seen
         rate = f"{(done - before) / (now - since):,.0f}" if now > since else "–"
         self._bar.update(self._task, completed=done, total=total, rate=rate)
 
-    def _start(self) -> None:
+    def print_above(self, text: str) -> bool:
+        """Print a line above the bar; False if there is no bar now."""
+        if self._bar is None:
+            return False
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        return True
+
+    def _start(self, done: int, total: int | None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -134,13 +148,14 @@ class Bar:
             console=Console(stderr=True),
             transient=True,
         )
+        self._task = self._bar.add_task(self._what, completed=done, total=total, rate="–")
         self._bar.start()
-        self._task = self._bar.add_task(self._what, rate="–")
 
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
 
 def output_options(function: _Command) -> _Command:
