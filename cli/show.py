@@ -133,9 +133,12 @@ def _ensemble(saved: SavedEnsemble) -> dict[str, Any]:
 
 
 def _ensemble_for_people(output: Output, result: dict[str, Any]) -> None:
-    names, options = result["classes"], result["provenance"].get("options", {})
+    names = result["classes"]
     signs = "; scores are of signs" if result["sign"] else ""
-    last = result["curve"][(result.get("best_epoch") or 0) - 1] if result["curve"] else {}
+    # The row of the epoch that it keeps, or the last; a file may say less than its training did.
+    epoch = result.get("best_epoch")
+    rows = [row for row in result["curve"] if epoch is None or row["epoch"] == epoch]
+    last = rows[-1] if rows else {}
     measured = [
         f"{100 * last[key]:.2f} % right on {name}"
         for key, name in (("validation_accuracy", "validation"), ("test_accuracy", "test"))
@@ -149,7 +152,7 @@ def _ensemble_for_people(output: Output, result: dict[str, Any]) -> None:
         "counters": f"{result['parameter_bits'] // result['counter']} of {result['counter']} bits, "
         f"{100 * result['saturated']:.1f} % saturated, {100 * result['zero']:.1f} % zero{signs}",
         "learner": f"margin {result['margin']}, dropout {result['dropout']}, shift {result['shift']}",
-        "trained": f"{result['epochs']} epochs, {result['examples']} examples of {options.get('data')}, seed "
+        "trained": f"{result['epochs']} epochs, {result['examples']} examples of {_trained_on(result)}, seed "
         f"{result['seed']}" + ("" if result["finished"] else ", not finished: a checkpoint"),
     }
     if "best_epoch" in result:
@@ -196,8 +199,14 @@ def _for_people(output: Output, result: dict[str, Any]) -> None:
         names = [f"{i}: {name}" for i, name in enumerate(result["wires"])]
         lines["x"] = f"\n{'':10}".join(names if len(names) <= 32 else [*names[:8], "…", names[-1]])
         lines["theta"] = f"0x{result['parameters']}" if "parameters" in result else f"{result['parameter_bits']} bits"
-        lines["trained"] = f"{result['updates']} updates on {result['provenance'].get('options', {}).get('data')}" + (
+        lines["trained"] = f"{result['updates']} updates on {_trained_on(result)}" + (
             "" if result["finished"] else ", not finished: a checkpoint"
         )
     for name, value in lines.items():
         output.line(f"{name:9} {value}")
+
+
+def _trained_on(result: dict[str, Any]) -> Any:
+    """What a model says that it was trained on."""
+    options = result["provenance"].get("options")
+    return options.get("data") if isinstance(options, dict) else None

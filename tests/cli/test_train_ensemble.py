@@ -175,6 +175,19 @@ def test_show(run, images):
     assert 0 <= result["saturated"] <= 1
 
 
+def test_show_of_a_file_that_says_little_of_its_training(run, tmp_path):
+    run.ok(*SMALL, "--epochs", 2, "--validation", 20)
+    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    for provenance in ({}, {"options": 3, "curve": 4, "seconds": "x"}, {"curve": [{"epoch": 7}, 3], "seconds": -1}):
+        save_model(replace(saved, provenance=provenance), tmp_path / "odd.rdahw")
+        assert "2 epochs, 110 examples of None, seed 0, not finished" in run.ok("show", "odd.rdahw").out
+        assert "does not say how it was trained" in run("train", "--resume", "odd.rdahw").error
+    odd = {**saved.provenance, "curve": [{"epoch": 7}, 3], "seconds": None}
+    save_model(replace(saved, provenance=odd), tmp_path / "odd.rdahw")
+    curve = run.ok("train", "--resume", "odd.rdahw", "--epochs", 3, "--json").json["curve"]
+    assert [row["epoch"] for row in curve] == [3]
+
+
 def test_eval(run):
     run.ok(*SMALL)
     result = run.ok("eval", "iris-ensemble.rdahw", "--json").json
