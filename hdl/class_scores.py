@@ -100,10 +100,11 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
             m.d.sync += lead.eq((lead << 1) + added)
 
         m.d.comb += self.updates.eq(lead >= 0)
-        m.d.sync += self.rival.eq(rivals & -rivals)
-        for c in reversed(range(classes)):  # the last assignment counts: the lowest class
-            with m.If(leaders[c]):
-                m.d.sync += self.prediction.eq(c)
+        # Of several, the lowest class.
+        leader = Signal(classes)
+        m.d.sync += [leader.eq(leaders & -leaders), self.rival.eq(rivals & -rivals)]
+        for b in range(len(self.prediction)):
+            m.d.comb += self.prediction[b].eq(Cat(leader[c] for c in range(classes) if c >> b & 1).any())
         with m.If(last):
             m.d.sync += reading.eq(0)
         with m.If(ends[-1]):

@@ -107,7 +107,7 @@ class HardwareEnsemble:
         self.given = made.given
         outcome = Outcome(self._field(made, "prediction").astype(np.int16), self._field(made, "updated") == 1)
         if self._software is not None:
-            self._compare(outcome, packed, labels[rows])
+            self._compare(self._software, outcome, packed, labels[rows])
         self.examples += len(rows)
         return outcome
 
@@ -166,9 +166,8 @@ class HardwareEnsemble:
             x[these] = shift_images(x[these], self.spec.image, int(dy), int(dx))
         return self.pack(x)
 
-    def _compare(self, outcome: Outcome, packed: Array, labels: NDArray[np.int64]) -> None:
+    def _compare(self, software: Any, outcome: Outcome, packed: Array, labels: NDArray[np.int64]) -> None:
         """Raise :class:`Mismatch` at the first thing in which the hardware differs from the software."""
-        software = self._software
         expected = software.train(software.pack(self._unpacked(packed)), labels, np.arange(len(labels)))
         for kind, found, wanted in zip(("prediction", "update decision"), outcome, expected, strict=True):
             wrong = np.flatnonzero(found != wanted)
@@ -179,10 +178,10 @@ class HardwareEnsemble:
                     f"expected {int(wanted[i])}"
                 )
         counters, correct = self.counters, software.counters
-        wrong = np.argwhere(counters != correct)
+        differing = np.argwhere(counters != correct)
         after = f"hardware and software part by example {self.examples + len(labels)}"
-        if len(wrong):
-            table, index, label = map(int, wrong[0])
+        if len(differing):
+            table, index, label = map(int, differing[0])
             raise Mismatch(
                 f"{after}: the counter of table {table}, index {index}, class {label} is "
                 f"{counters[table, index, label]}, expected {correct[table, index, label]}"
