@@ -23,7 +23,7 @@ class Bench:
     async def tick(self) -> None:
         await self.ctx.tick()
         self.cycle += 1
-        assert self.cycle < 100_000, "the trainer is stuck"
+        assert self.cycle < 5_000, "the trainer is stuck"
 
     async def learn(self, example: Example, learn: bool | None = None) -> tuple[int, int]:
         """Offer the words of an example, and take its result: the prediction, and whether it was right."""
@@ -41,6 +41,8 @@ class Bench:
                 await self.tick()
             await self.tick()
             self.ctx.set(offered.valid, 0)
+            payload = offered.payload.as_value()
+            self.ctx.set(payload, self.rng.getrandbits(len(payload)))  # not looked at now
         while not self.ctx.get(results.valid) or self.rng.random() < self.pause:
             await self.tick()
         self.ctx.set(results.ready, 1)
@@ -77,7 +79,8 @@ def state_and_example(inputs: int, k: int, rng: random.Random) -> tuple[int, Exa
     chosen = rng.sample(range(inputs), rng.randint(0, inputs))
     common = min(len(chosen), len(chosen) // k + rng.randint(0, 1))
     others = [i for i in range(inputs) if i not in chosen and rng.random() < 0.5]
-    x = sum(1 << i for i in (*rng.sample(chosen, common), *others))
+    both = sorted(chosen)[:common] if k == 2 else rng.sample(chosen, common)  # with k = 2 they can fill a word
+    x = sum(1 << i for i in (*both, *others))
     return sum(1 << i for i in chosen), Example(x, rng.getrandbits(1))
 
 
@@ -87,7 +90,9 @@ def state_and_example(inputs: int, k: int, rng: random.Random) -> tuple[int, Exa
         (5, 2, 8, 100, 0),  # a single word, with bits to spare
         (7, 1, 8, 100, 0),  # a count of all ones fills its bits
         (8, 3, 8, 100, 0.3),
+        (16, 2, 8, 150, 0.3),
         (20, 4, 8, 150, 0.3),
+        (20, 4, 8, 150, 0),  # a number of words that is no power of two
         (23, 4, 16, 150, 0),
         (33, 5, 32, 100, 0),
         (784, 4, 16, 12, 0),  # the paper's
@@ -108,6 +113,8 @@ def test_it_is_the_software_learner(inputs: int, k: int, word: int, count: int, 
                 for at in range(trainer.words):
                     ctx.set(trainer.theta[at], theta >> at * word & (1 << word) - 1)
             expected = software(trainer.learner, [example], batch=False, theta=theta)
+            for _ in range(rng.randint(0, 2)):
+                await driver.tick()
             start = driver.cycle
             result = await driver.learn(example)
             assert result == (expected.predictions[0], expected.correct[0])
@@ -164,6 +171,40 @@ def test_parameters_counters_and_clear(inputs: int, word: int) -> None:
         assert ctx.get(trainer.control.example_count) == 30
 
     simulate(trainer, bench)
+
+
+@pytest.mark.parametrize(("inputs", "k", "pause"), [(16, 2, 0), (21, 3, 0), (21, 3, 0.3)])
+def test_examples_and_accesses_at_any_time(inputs: int, k: int, pause: float) -> None:
+    """Writes while an example is offered, too, and counters that wrap, since they are made of few bits."""
+    rng = random.Random(f"{inputs} {k} {pause}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rdahw.hdl.trainer.COUNTER_BITS", 4)
+        trainer = SerialMaskTrainer(inputs, k, word=8, access=True)
+    counts = [0, 0]
+
+    async def bench(ctx: Any) -> None:
+        driver = Bench(ctx, trainer, rng, pause)
+        for _ in range(100):
+            theta, example = state_and_example(inputs, k, rng)
+            learn = rng.random() < 0.8
+            ctx.set(trainer.examples.valid, not pause and rng.random() < 0.5)
+            for at in range(-(-inputs // 8)):
+                byte = theta >> 8 * at & 0xFF
+                await driver.access(parameter_address=at, parameter_write=byte, parameter_write_enable=1)
+            assert driver.theta() == theta
+            expected = software(trainer.learner, [example], batch=False, theta=theta)
+            start = driver.cycle
+            assert await driver.learn(example, learn=learn) == (expected.predictions[0], expected.correct[0])
+            assert driver.theta() == (expected.thetas[0] if learn else theta)
+            if not pause:
+                assert driver.cycle - start == trainer.words * (2 if learn and not expected.correct[0] else 1) + 4
+            counts[0] += learn
+            counts[1] += learn and not expected.correct[0]
+            found = ctx.get(trainer.control.example_count), ctx.get(trainer.control.error_count)
+            assert found == (counts[0] & 0xF, counts[1] & 0xF)
+
+    simulate(trainer, bench)
+    assert min(counts) > 16
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
