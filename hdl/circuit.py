@@ -20,11 +20,15 @@ from amaranth.lib import wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.circuit import Circuit
+from rdahw.claims import TooLarge
 from rdahw.derivative import reverse
 from rdahw.tracing import Builder
 from rdahw.transform import expand
 
 __all__ = ["ROWS", "CircuitModule", "with_reverse"]
+
+#: Amaranth numbers the bits of a value by 16 bits.
+_MAX_WIDTH = (1 << 16) - 1
 
 #: Amaranth's values have no types that a type checker could read.
 Value = Any
@@ -103,8 +107,13 @@ class CircuitModule(wiring.Component):  # type: ignore[misc]
 
     def elaborate(self, platform: object) -> Module:
         """The logic, as Amaranth asks for it."""
-        m = Module()
         lowered = expand(self.circuit, keep=ROWS.keys())
+        if (widest := max(type_.width for type_ in lowered.types)) > _MAX_WIDTH:
+            raise TooLarge(
+                f"a wire of the circuit has {widest} bits, and Amaranth takes at most {_MAX_WIDTH}; fold the "
+                "parameters in (--inference), or take a smaller model"
+            )
+        m = Module()
         values: list[Value] = list(self.operands)
         part = m
         for wire, (primitive, operands, attributes) in lowered.wires():

@@ -384,6 +384,15 @@ def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
     assert "is a circuit already; give an ensemble" in run("binarise", name).error
 
 
+def test_a_circuit_of_many_parameters_becomes_hardware_only_with_these_folded_in(run):
+    run.ok("train", "--model", "ensemble:tables=400", "--epochs", 1)
+    run.ok("binarise", "iris-ensemble.rdahw")
+    name = "iris-ensemble-boolean.rdahw"
+    sentence = "a wire of the circuit has 76800 bits, and Amaranth takes at most 65535; fold the parameters in"
+    ran = run("export", name, "--to", "rtlil")
+    assert (ran.code, sentence in ran.error) == (1, True)
+
+
 def test_fine_tuning_learns_through_the_signs(run, tmp_path):
     run.ok(*SMALL, "--epochs", 3, "--seed", 2)
     ran = run.ok("binarise", "iris-ensemble.rdahw", "--epochs", 4, "--out", "tuned.rdahw", "--json")
