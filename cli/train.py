@@ -66,8 +66,8 @@ Examples:
     show_default=True,
     metavar="NAME|FILE.py:NAME",
     shell_complete=complete("rdahw.models", "MODELS", "ensemble"),
-    help="learn this model: lookup, mask[:k=4], ensemble[:tables=256,inputs=6,wiring=patch8inset2], or a circuit from "
-    "a Python file, which is run",
+    help="learn this model: lookup, mask[:k=4], ensemble[:OPTIONS] such as ensemble:tables=256,inputs=6,wiring=any, or "
+    "a circuit from a Python file, which is run",
 )
 @click.option(
     "--optimiser",
