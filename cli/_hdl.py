@@ -70,14 +70,7 @@ def compiling(output: Output, engine: str | None) -> Iterator[None]:
         return
     from rdahw.sim.jit import on_compile
 
-    said: list[str] = []
-
-    def report(name: str) -> None:
-        if not said:
-            output.log(f"compiling the {engine} engine, which takes some seconds the first time")
-        said.append(name)
-
-    with on_compile(report):
+    with on_compile(lambda name: output.log_once("compiling, which takes some seconds the first time")):
         yield
 
 

@@ -45,11 +45,18 @@ class Output:
         self.as_json = as_json
         self.verbosity = verbosity
         self._bars: list[Bar] = []
+        self._once: set[str] = set()
 
     def log(self, message: str) -> None:
         """A line of the log."""
         if self.verbosity >= 0:
             self._log(plain(message))
+
+    def log_once(self, message: str) -> None:
+        """A line of the log, unless it was there before."""
+        if message not in self._once:
+            self._once.add(message)
+            self.log(message)
 
     def detail(self, message: str) -> None:
         """A line of the log with -v only."""

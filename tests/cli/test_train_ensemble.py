@@ -8,6 +8,7 @@ import re
 import signal
 import statistics
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -194,6 +195,20 @@ def test_eval(run):
     assert sum(map(sum, result["confusion"])) == result["examples"] == 75
     assert sum(result["confusion"][c][c] for c in range(3)) == result["correct"]
     assert [row[3] for row in result["confusion"]] == [0, 0, 0]  # an ensemble always says a class
+
+
+@pytest.mark.parametrize("compiled", [[], ["train_examples", "score_examples"]])
+def test_compiling_is_told_once_and_only_where_it_happens(run, monkeypatch, compiled):
+    @contextmanager
+    def on_compile(report):
+        for name in compiled:
+            report(name)
+        yield
+
+    monkeypatch.setattr("rdahw.sim.jit.on_compile", on_compile)
+    log = run.ok(*SMALL, "--epochs", 1).err
+    assert log.count("compiling, which takes some seconds the first time") == bool(compiled)
+    assert "compiling" not in run.ok(*SMALL, "--epochs", 1, "--engine", "reference").err
 
 
 # -- several seeds -----------------------------------------------------------------------------------------------------
