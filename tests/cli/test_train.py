@@ -269,6 +269,31 @@ def test_another_engine_goes_on_to_the_same_bits(run):
     assert ran["parameters"] == whole["parameters"]
 
 
+def test_resume_of_a_file_of_version_1(run, tmp_path):
+    whole = run.ok("train", "--epochs", 2, "--json").json
+    run.ok("train", "--updates", 40)
+    path = tmp_path / "iris-lookup.rdahw"
+    document = json.loads(path.read_text())
+    del document["kind"], document["schedule"]["stride"], document["sha256"]
+    for name in ("stride", "margin", "dropout", "augment", "sign"):
+        del document["provenance"]["options"][name]
+    document["version"] = 1
+    text = json.dumps(document, sort_keys=True)
+    path.write_text(json.dumps({**document, "sha256": hashlib.sha256(text.encode()).hexdigest()}))
+    assert run.ok("eval", path.name, "--json").json["examples"] == 75
+    rest = run.ok("train", "--resume", path.name, "--epochs", 2, "--updates", 150, "--json").json
+    assert (rest["resumed_from_update"], rest["parameters"]) == (40, whole["parameters"])
+
+
+def test_a_stride_is_the_order_of_the_examples(run, parity, tmp_path):
+    run.ok("train", "--data", parity, "--labels", "binary", "--stride", 3, "--updates", 3)
+    learned = load_model(tmp_path / "parity-lookup.rdahw").parameters
+    assert np.flatnonzero(learned).tolist() == [i for i in (0, 3, 6) if i.bit_count() & 1]
+    ran = run("train", "--data", parity, "--stride", 6)
+    assert ran.code == 2
+    assert "a stride of 6 leaves out examples: it and their number 8 are both divisible by 2" in ran.error
+
+
 def test_resume_of_what_is_finished_changes_nothing(run):
     before = run.ok("train", "--json").json
     after = run.ok("train", "--resume", "iris-lookup.rdahw", "--json").json
