@@ -87,8 +87,10 @@ def evaluate(
         }
         if not predictions:
             output.line(f"{source}: {percent(correct, len(labels))} right ({correct} of {len(labels)})")
-            rows = [(name, *map(int, row)) for name, row in zip(names, confusion, strict=True)]
-            output.table(("label \\ predicted", *names, "–"), rows)
+            # The column of no class only where there is one of it, and so never of an ensemble.
+            columns = (*names, "–") if confusion[:, -1].any() else names
+            rows = [(name, *map(int, row[: len(columns)])) for name, row in zip(names, confusion, strict=True)]
+            output.table(("label \\ predicted", *columns), rows)
     return result
 
 
