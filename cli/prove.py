@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -15,16 +17,17 @@ from rdahw.errors import UsageError, UserError, nearest
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
-    from rdahw.claims import Claim
-    from rdahw.hdl.proof import Gateware, Proof
-    from rdahw.hdl.trainer_proof import TrainerClaim
+    from rdahw.hdl.proof import AnyClaim, Proof, Solver, Verdict
+    from rdahw.learner import Learner
     from rdahw.models import Model
     from rdahw.saved import SavedModel
 
 #: What rdahw itself claims of every model, in the order of the table.
-_CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer")
+_CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis")
 #: What is asked of a trained model.
 _WISHES = ("one-hot", "robust")
+#: Boards for which netlists are made: one of each family of FPGAs whose cells have models to prove with.
+_BOARDS = ("icebreaker", "ulx3s")
 
 
 class _What(click.ParamType):  # type: ignore[type-arg]
@@ -56,11 +59,11 @@ Examples:
 )
 @click.argument("model", metavar="[MODEL|NAME|FILE.py:NAME]", required=False)
 @click.option("--what", type=_What(), metavar="CLAIM,…",
-              help="adjoint, difference, custom, gateware, trainer (default: these), one-hot, robust:K")  # fmt: skip
+              help=f"{', '.join(_CLAIMS)} (default: these), one-hot, robust:K")  # fmt: skip
 @click.option("--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs")
 @size_options()
-@click.option("--solver", type=click.Choice(["auto", "yosys"]), default="auto", show_default=True,
-              help="auto tries all inputs where they are few")  # fmt: skip
+@click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
+              help="auto: all inputs where they are few, else yosys")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, metavar="S",
               help="seconds for each claim; then it stays open")  # fmt: skip
 @toolchain_option
@@ -72,7 +75,7 @@ def command(
     equal: tuple[str, str] | None,
     inputs: int,
     outputs: int,
-    solver: Literal["auto", "yosys"],
+    solver: Solver,
     timeout: float,
     toolchain: Literal["yowasp", "native"],
 ) -> int:
@@ -80,7 +83,7 @@ def command(
 
     adjoint: the reverse derivative obeys its law; difference: it is the Boolean difference (asked by default where the
     circuit is safe); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit;
-    trainer: the trainers learn as they should, for ever.
+    trainer: the trainers learn as they should, for ever; synthesis: so do their netlists of iCE40 and ECP5 cells.
     Wishes about a trained model: one-hot, robust:K (K flipped input bits change nothing).
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
@@ -89,8 +92,11 @@ def command(
     from rdahw.hdl.proof import Proof, prove
     from rdahw.sim.reference import run
 
-    stated: list[Claim | Gateware | TrainerClaim] = []
+    stated: list[AnyClaim] = []
     unstated: list[Proof] = []
+    compared: list[str] = []
+    if equal is not None and model is None and what is None:
+        compared, unstated = _surroundings(*(find_model(name, inputs, outputs)[1] for name in equal))
     for name, make in _statements(model, what, equal, inputs, outputs).items():
         try:
             stated += make()
@@ -99,8 +105,10 @@ def command(
     with output.progress("proving", "claims") as bar:
         proofs = prove(stated, replay=run, solver=solver, timeout=timeout, toolchain=toolchain, progress=bar)
     proofs += unstated
-    output.json({"claims": [proof.to_json() for proof in proofs]})
+    output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": compared} if compared else {}))
     _for_people(output, proofs)
+    if compared == _CIRCUITS:
+        output.line("\nOnly the circuits on bits were compared: a model by name has no binariser and no labels.")
     failed = [proof for proof in proofs if proof.verdict != "proved"]
     if failed:
         counts = {verdict: sum(proof.verdict == verdict for proof in failed) for verdict in ("refuted", "open")}
@@ -114,7 +122,7 @@ _WAY_OUT = {
     False: "give --timeout more seconds, or prove a smaller size",
 }
 
-_Makers = Mapping[str, Callable[[], "list[Claim | Gateware | TrainerClaim]"]]
+_Makers = Mapping[str, Callable[[], "list[AnyClaim]"]]
 
 
 def _statements(
@@ -140,21 +148,39 @@ def _statements(
     if trained and saved is None:
         raise UsageError(f"--what {trained[0]} is asked of a trained model; give a file of rdahw train")
     function = _function(made, saved)
-    rows: dict[str, Callable[[int], list[Claim | Gateware | TrainerClaim]]] = {
+    rows: dict[str, Callable[[int], list[AnyClaim]]] = {
         "adjoint": lambda _: [claims.adjoint(made.circuit)],
         "difference": lambda _: [claims.difference(made.circuit)],
         "custom": lambda _: [*claims.custom(made.circuit)],
         "gateware": lambda _: _gateware(made, saved),
         "trainer": lambda _: _trainers(made, saved),
+        "synthesis": lambda _: _netlists(made, saved),
         "one-hot": lambda _: [claims.one_hot(function)],
         "robust": lambda flips: [claims.robust(function, flips)],
     }
     return {f"{name} {flips}" if flips else name: _bound(rows[name], flips) for name, flips in chosen}
 
 
-def _bound(
-    maker: Callable[[int], list[Claim | Gateware | TrainerClaim]], flips: int
-) -> Callable[[], list[Claim | Gateware | TrainerClaim]]:
+#: What is compared of two models of which one is not saved.
+_CIRCUITS = ["circuits"]
+
+
+def _surroundings(a: SavedModel | None, b: SavedModel | None) -> tuple[list[str], list[Proof]]:
+    """What can be compared of two models, and what came of comparing all but their circuits."""
+    from rdahw.claims import surroundings
+    from rdahw.hdl.proof import Proof
+
+    if a is None or b is None:
+        return _CIRCUITS, []
+    differs = surroundings(a, b)
+    words = "the same data become the same bits, and the same bits the same label"
+    symbols = "binariser and labels of f = those of g"
+    verdict: Verdict = "refuted" if differs else "proved"
+    proof = Proof("equal", "data, labels", words, symbols, verdict, 0.0, "comparison", reason="; ".join(differs))
+    return [*_CIRCUITS, "binariser", "labels"], [proof]
+
+
+def _bound(maker: Callable[[int], list[AnyClaim]], flips: int) -> Callable[[], list[AnyClaim]]:
     return lambda: maker(flips)
 
 
@@ -173,25 +199,50 @@ def _function(model: Model, saved: SavedModel | None) -> Circuit:
     return bind(model.circuit, **{model.circuit.input_names[0]: saved.parameters.tolist()})
 
 
-def _gateware(model: Model, saved: SavedModel | None) -> list[Claim | Gateware | TrainerClaim]:
+def _gateware(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
     """The hardware of the model, of its learning step, and of what was learned."""
     from rdahw.hdl.proof import gateware
-    from rdahw.learner import Learner
 
-    learner = Learner(model) if saved is None else saved.learner
-    claims: list[Claim | Gateware | TrainerClaim] = [gateware(model.circuit, "model"), gateware(learner.step, "step")]
+    learner = _learner(model, saved)
+    claims: list[AnyClaim] = [gateware(model.circuit, "model"), gateware(learner.step, "step")]
     return claims if saved is None else [*claims, gateware(_function(model, saved), "inference")]
 
 
-def _trainers(model: Model, saved: SavedModel | None) -> list[Claim | Gateware | TrainerClaim]:
-    """The trainers of one stage, and those of two where the model has the rule that lets them accept every cycle."""
+def _trainers(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
+    """The trainers in registers, of every kind."""
     from rdahw.hdl.trainer_proof import trainer
-    from rdahw.kernel import tangent_kernel
+
+    learner = _learner(model, saved)
+    kinds = itertools.product((False, True), (False, True), (1, 2))
+    return [trainer(learner, batch=batch, stages=stages, access=access) for access, batch, stages in kinds]
+
+
+def _netlists(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
+    """The netlists of what goes on a board behind the host link: the trainers, and what was learned."""
+    from rdahw.boards import board
+    from rdahw.boards.board import FAMILIES
+    from rdahw.claims import MAX_GATES, TooLarge, count_gates, shape
+    from rdahw.hdl.inference import FixedModel
+    from rdahw.hdl.netlist_proof import netlist
+    from rdahw.hdl.trainer import RegisterTrainer
+
+    learner = _learner(model, saved)
+    if (gates := count_gates(learner.step)) > MAX_GATES:
+        raise TooLarge(f"a netlist of {gates:,} gates is more than the {MAX_GATES:,} tried: prove a smaller size")
+    designs: dict[str, Callable[[], Any]] = {}
+    for batch, stages in itertools.product((False, True), (1, 2)):
+        kind = f"{'batch' if batch else 'immediate'}, {stages} stage{'s' * (stages > 1)}: {shape(model.circuit)}"
+        designs[kind] = partial(RegisterTrainer, learner, batch=batch, stages=stages, access=True)
+    if saved is not None:
+        designs[f"inference: {shape(_function(model, saved))}"] = partial(FixedModel, learner, saved.parameters)
+    synths = [(FAMILIES[found.family].synth, *found.synth) for found in map(board, _BOARDS)]
+    return [netlist(make, synth, size) for synth in synths for size, make in designs.items()]
+
+
+def _learner(model: Model, saved: SavedModel | None) -> Learner:
     from rdahw.learner import Learner
 
-    learner = Learner(model) if saved is None else saved.learner
-    stages = (1,) if tangent_kernel(model.circuit) is None else (1, 2)
-    return [trainer(learner, batch=batch, stages=count) for batch in (False, True) for count in stages]
+    return Learner(model) if saved is None else saved.learner
 
 
 def _for_people(output: Output, proofs: list[Proof]) -> None:
@@ -201,12 +252,16 @@ def _for_people(output: Output, proofs: list[Proof]) -> None:
     ]
     output.table(("claim", "bits", "verdict", "seconds", "solver"), rows)
     for proof in proofs:
+        name = f"{proof.name} ({proof.size})" if proof.size and (proof.cycles or proof.reason) else proof.name
         if proof.reason:
-            output.line(f"\n{proof.name} is {proof.verdict}: {proof.reason}")
-        elif proof.counterexample is not None and proof.found is not None:
-            output.line(f"\n{proof.name} is refuted: not for all inputs {proof.symbols}. Bit 0 is the last.")
-            for name, bits in proof.counterexample.items():
+            output.line(f"\n{name} is {proof.verdict}: {proof.reason}")
+        elif proof.found is not None:
+            where = "in the last cycle shown" if proof.cycles else "for all inputs"
+            output.line(f"\n{name} is refuted: not {where} {proof.symbols}. Bit 0 is the last.")
+            for name, bits in (proof.counterexample or {}).items():
                 output.line(f"  {name} = {bits}")
+            for number, row in enumerate(proof.cycles):
+                output.line(f"  cycle {number}: " + ", ".join(f"{name} = {bits}" for name, bits in row.items()))
             for side, values in proof.found.items():
                 output.line(f"  {side}: " + ", ".join(f"{name} = {bits}" for name, bits in values.items()))
             if proof.name == "difference":

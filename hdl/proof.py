@@ -1,8 +1,9 @@
-"""Claims proved or refuted: as gates to Yosys' ``sat``, or by trying all inputs where they are few.
+"""Claims proved or refuted: by trying all inputs where they are few, or by a solver (:mod:`rdahw.hdl.solvers`).
 
 A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`); Amaranth is only
-seen by :func:`gateware`, whose subject it is. A verdict is read from the sentence in the tool's own log. Before a claim
-counts as refuted, its counterexample is run by the caller's interpreter, which must see the same.
+seen by the claims whose subject it is: :func:`gateware` here, and those about machines with registers, which are
+:func:`rdahw.hdl.trainer_proof.trainer` and :func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
+its counterexample is run by the caller's interpreter or in Amaranth's simulator, which must see the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import tempfile
 import threading
 import time
@@ -25,19 +25,19 @@ import numpy as np
 
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, Claim, count_gates, shape
-from rdahw.errors import InternalError, UserError
+from rdahw.errors import InternalError, UsageError, UserError, nearest
 from rdahw.files import user_cache, write_atomically
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
-from rdahw.hdl.toolchain import FoundTool, Run, Step, Stopped, Toolchain, find, run
+from rdahw.hdl.netlist_proof import NetlistClaim, Undecidable
+from rdahw.hdl.solvers import SOLVERS, Answer, Budget, OutOfTime, Question, Verdict
+from rdahw.hdl.toolchain import FoundTool, Stopped, Toolchain, find
 from rdahw.hdl.trainer_proof import TrainerClaim
 from rdahw.primitives import Array
 
-__all__ = ["Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
+__all__ = ["AnyClaim", "Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
 
-Verdict = Literal["proved", "refuted", "open"]
-
-#: ``auto`` tries all inputs where that takes seconds, and else asks Yosys; ``yosys`` always asks.
-Solver = Literal["auto", "yosys"]
+#: ``auto`` tries all inputs where that takes seconds, and else asks Yosys; the others always ask.
+Solver = Literal["auto", "yosys", "boolector", "z3"]
 
 #: Runs a circuit on one input an array; :func:`rdahw.sim.reference.run` is the one to give.
 Replay = Callable[..., tuple[Array, ...]]
@@ -46,7 +46,7 @@ Replay = Callable[..., tuple[Array, ...]]
 _MAX_OPERATIONS = 1 << 32
 
 #: Goes into the key of each cached verdict: raised when what is proved by the same files becomes something else.
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Proof:
     verdict: ``"proved"``, ``"refuted"`` or ``"open"``: not decided, for ``reason``. Only the first is a success.
     seconds: of the solver, when it was run. solver: which one, with its version. is_cached: it was run earlier.
     counterexample: bits of each input, as text with bit 0 last; found: the same of each output of both sides.
+    cycles: instead of a counterexample, of a claim about a machine: its inputs in each cycle from power-up; what was
+        found is what differs in the last of them.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Proof:
     reason: str = ""
     counterexample: Mapping[str, str] | None = None
     found: Mapping[str, Mapping[str, str]] | None = None
+    cycles: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The proof as plain JSON values; what does not apply is left out."""
@@ -100,8 +103,11 @@ class Proof:
         }
         if self.reason:
             value["reason"] = self.reason
-        if self.counterexample is not None and self.found is not None:
+        if self.counterexample is not None:
             value["counterexample"] = dict(self.counterexample)
+        if self.cycles:
+            value["cycles"] = [dict(row) for row in self.cycles]
+        if self.found is not None:
             value["found"] = {side: dict(outputs) for side, outputs in self.found.items()}
         return value
 
@@ -122,11 +128,15 @@ def gateware(circuit: Circuit, what: str = "") -> Gateware:
     return Gateware(circuit, text, operands, results, f"{what}: {shape(circuit)}" if what else shape(circuit))
 
 
+#: What :func:`prove` takes.
+AnyClaim = Claim | Gateware | TrainerClaim | NetlistClaim
+
+
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
 def prove(
-    claims: Sequence[Claim | Gateware | TrainerClaim],
+    claims: Sequence[AnyClaim],
     *,
     replay: Replay,
     solver: Solver = "auto",
@@ -139,13 +149,16 @@ def prove(
     """Prove each claim, ``jobs`` at a time (default: one a processor), and return the proofs in the claims' order.
 
     replay: checks each counterexample; :func:`rdahw.sim.reference.run` is the one to give.
+    solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: small circuits by trying all inputs, others by Yosys.
     timeout: seconds for each claim; one that takes longer stays open.
     cache: the folder of earlier verdicts (default: in the user's cache), by the gates, the solver and its version; open
         ones are not kept.
     progress: called with how many are done, and of how many.
 
-    On an exception, Ctrl-C too, all solvers are stopped first. Raises :class:`rdahw.MissingError` without Yosys.
+    On an exception, Ctrl-C too, all solvers are stopped first. Raises :class:`rdahw.MissingError` without the solver.
     """
+    if solver != "auto" and solver not in SOLVERS:
+        raise UsageError(f"no solver is called {solver!r}; {nearest(solver, ('auto', *SOLVERS))}")
     folder = user_cache("proofs") if cache is None else cache
     stop = threading.Event()
     decide = _Decider(replay, solver, timeout, folder, toolchain, stop)
@@ -169,26 +182,24 @@ def prove(
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """A claim as a solver takes it: one bit of gates that is to be 0, or a script of Yosys.
+    """A claim about a circuit, as gates of which one bit, ``differ``, is to be 0, and as a question.
 
-    inputs, outputs: what the script calls the inputs of the claim's circuit, and what it shows beside them.
+    inputs: the names that the question has for the inputs of the claim's circuit.
     """
 
     gates: Gates
     differ: int
-    files: Mapping[str, str]
-    script: str
+    question: Question
     inputs: Sequence[Port]
-    outputs: Sequence[str]
 
 
 def _claim_problem(claim: Claim) -> _Problem:
     miter = claim.miter
     gates, results = to_gates(miter)
     inputs = [Port(f"i{k}", type_) for k, type_ in enumerate(miter.input_types)]
-    text = to_rtlil(gates, results, "claim", inputs, ["differ"])
-    script = "read_rtlil claim.il\nsat -prove differ 0 {shown} claim\n"
-    return _Problem(gates, results[0][0], {"claim.il": text}, script, inputs, ["differ"])
+    files = {"claim.il": to_rtlil(gates, results, "claim", inputs, ["differ"])}
+    shown = {port.name: port.type.width for port in inputs}
+    return _Problem(gates, results[0][0], Question(files, "read_rtlil claim.il\n", "claim", "differ", shown), inputs)
 
 
 def _gateware_problem(claim: Gateware) -> _Problem:
@@ -197,22 +208,13 @@ def _gateware_problem(claim: Gateware) -> _Problem:
     files = {"gold.il": to_rtlil(gates, results, "gold", ports, claim.results), "gate.il": claim.netlist}
     script = (
         "read_rtlil gate.il\nhierarchy -check -top gate\nproc\nflatten\nopt_clean\n"
-        "read_rtlil gold.il\nmiter -equiv -make_outputs -flatten gold gate miter\n"
-        "sat -prove trigger 0 {shown} miter\n"
+        "read_rtlil gold.il\nmiter -equiv -make_outputs -flatten gold gate miter\nhierarchy -top miter\n"
     )
     inputs = [Port(f"in_{name}", type_) for name, type_ in ports]
-    outputs = [f"{side}_{name}" for side in ("gold", "gate") for name in claim.results]
-    return _Problem(gates, 0, files, script, inputs, outputs)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What a solver found, with the bits of each of a problem's inputs and outputs, bit 0 last, if it refuted it."""
-
-    verdict: Verdict
-    seconds: float
-    values: Mapping[str, str] | None = None
-    reason: str = ""
+    outputs = dict(zip(claim.results, claim.circuit.output_types, strict=True))
+    shown = {port.name: port.type.width for port in inputs}
+    shown |= {f"{side}_{name}": type_.width for side in ("gold", "gate") for name, type_ in outputs.items()}
+    return _Problem(gates, 0, Question(files, script, "miter", "trigger", shown), inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,38 +228,85 @@ class _Decider:
     toolchain: Toolchain
     stop: threading.Event
 
-    def __call__(self, claim: Claim | Gateware | TrainerClaim) -> Proof:
-        about = (claim.name, claim.size, claim.words, claim.symbols)
+    def __call__(self, claim: AnyClaim) -> Proof:
+        if isinstance(claim, Claim | Gateware):
+            return self._circuit(claim)
+        tools = SOLVERS[self._program].find(self.toolchain)
         if isinstance(claim, TrainerClaim):
-            problem = _Problem(Gates(0), 0, claim.files, claim.script, (), ())
+            question = claim.question
+            content: object = [dict(question.files), question.script]
+            proof, cycles = self._decided(claim, content, tools, lambda budget: question)
         else:
-            size = count_gates(claim.circuit if isinstance(claim, Gateware) else claim.miter)
-            if size > MAX_GATES:
-                return Proof(
-                    *about, "open", 0.0, "none", reason=f"{size:,} gates are more than the {MAX_GATES:,} tried"
-                )
-            problem = _gateware_problem(claim) if isinstance(claim, Gateware) else _claim_problem(claim)
+            yosys = find("yosys", self.toolchain)
+            content = [dict(claim.files), claim.script]
+            proof, cycles = self._decided(claim, content, tools, lambda budget: claim.question(budget, yosys))
+        if proof.verdict != "refuted":
+            return proof
+        run = claim.replayed(cycles, self.replay)
+        return replace(proof, cycles=run.cycles, found=run.found)
+
+    @property
+    def _program(self) -> str:
+        """The solver that is asked where not all inputs are tried."""
+        return "yosys" if self.solver == "auto" else self.solver
+
+    def _circuit(self, claim: Claim | Gateware) -> Proof:
+        size = count_gates(claim.circuit if isinstance(claim, Gateware) else claim.miter)
+        if size > MAX_GATES:
+            reason = f"{size:,} gates are more than the {MAX_GATES:,} tried"
+            return Proof(*_about(claim), "open", 0.0, "none", reason=reason)
+        problem = _gateware_problem(claim) if isinstance(claim, Gateware) else _claim_problem(claim)
         bits = problem.gates.inputs
         is_small = bits < 64 and len(problem.gates.gates) << max(0, bits - 6) <= _MAX_OPERATIONS
+        content = [dict(problem.question.files), problem.question.script]
         if self.solver == "auto" and isinstance(claim, Claim) and is_small:
-            found, solver = None, f"all 2^{bits} inputs"
+            proof, cycles = self._decided(claim, content, f"all 2^{bits} inputs", lambda budget: problem)
         else:
-            found = find("yosys", self.toolchain)
-            solver = f"{found} sat"
-        file = self.cache / f"{_digest(problem, solver, found)}.json"
-        outcome = _read(file)
-        is_cached = outcome is not None
-        if outcome is None:
-            outcome = self._try_all(problem) if found is None else self._ask_yosys(found, problem)
-            if outcome.verdict != "open":
-                _write(file, outcome)
-        if outcome.verdict == "open":
-            reason = outcome.reason or f"not decided in {self.timeout:g} seconds"
-            return Proof(*about, "open", outcome.seconds, solver, reason=reason)
-        proof = Proof(*about, outcome.verdict, outcome.seconds, solver, is_cached, outcome.reason)
-        if isinstance(claim, TrainerClaim) or outcome.values is None:
-            return proof
-        return self._replayed(claim, problem, proof, outcome.values)
+            tools = SOLVERS[self._program].find(self.toolchain)
+            proof, cycles = self._decided(claim, content, tools, lambda budget: problem.question)
+        return proof if proof.verdict != "refuted" else self._replayed(claim, problem, proof, cycles[0])
+
+    def _decided(
+        self,
+        claim: AnyClaim,
+        content: object,
+        tools: str | Sequence[FoundTool],
+        pose: Callable[[Budget], Question | _Problem],
+    ) -> tuple[Proof, Sequence[Mapping[str, str]]]:
+        """The proof, with the values of a refutation; from the cache if the same was decided before.
+
+        content: what the verdict depends on. tools: of the solver, or what to call it where it has none.
+        """
+        if isinstance(tools, str):
+            solver, commands = tools, []
+        else:
+            solver = f"{tools[0]} sat" if len(tools) == 1 else str(tools[-1])
+            commands = [[str(tool), tool.origin, *tool.command] for tool in tools]
+        key = json.dumps([_CACHE_FORMAT, solver, commands, claim.name, content], sort_keys=True)
+        file = self.cache / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+        found = _read(file)
+        is_cached = found is not None
+        if found is None:
+            found = self._ask(pose, tools)
+            if found.answer.verdict != "open":
+                _write(file, found)
+        answer = found.answer
+        reason = answer.reason or (f"not decided in {self.timeout:g} seconds" if answer.verdict == "open" else "")
+        return Proof(*_about(claim), answer.verdict, found.seconds, solver, is_cached, reason), answer.cycles
+
+    def _ask(self, pose: Callable[[Budget], Question | _Problem], tools: str | Sequence[FoundTool]) -> _Decided:
+        with tempfile.TemporaryDirectory(prefix="rdahw-proof-") as name:
+            budget = Budget(Path(name), self.timeout, self.stop)
+            try:
+                posed = pose(budget)
+                if isinstance(posed, _Problem):
+                    return self._try_all(posed)
+                assert not isinstance(tools, str)
+                return _Decided(SOLVERS[self._program].ask(posed, budget, tools), budget.used)
+            except OutOfTime:
+                return _Decided(Answer("open"), self.timeout)
+            except Undecidable as why:
+                return _Decided(Answer("open", reason=str(why)), budget.used)
 
     def _replayed(self, claim: Claim | Gateware, problem: _Problem, proof: Proof, values: Mapping[str, str]) -> Proof:
         """The refuted proof with its counterexample, after the interpreter has seen it fail too."""
@@ -277,40 +326,7 @@ class _Decider:
         shown = [dict(zip(circuit.output_names, side, strict=True)) for side in (left, right)]
         return replace(proof, counterexample=named, found=dict(zip(sides, shown, strict=True)))
 
-    def _ask_yosys(self, found: FoundTool, problem: _Problem) -> _Outcome:
-        before = 0.0  # seconds that are not the solver's
-
-        def watch(step: Step) -> None:
-            nonlocal before
-            if self.stop.is_set():
-                raise Stopped(step.tool)
-            if "compiled" in step.what:
-                before = step.seconds
-            elif step.seconds - before > self.timeout:
-                raise _OutOfTime
-
-        with tempfile.TemporaryDirectory(prefix="rdahw-proof-") as name:
-            folder = Path(name)
-            for file, text in {**problem.files, "proof.ys": _script(problem)}.items():
-                (folder / file).write_text(text, encoding="utf-8")
-            try:
-                done = run(found, ["-q", "-s", "proof.ys"], cwd=folder, log="log", progress=watch)
-            except _OutOfTime:
-                return _Outcome("open", self.timeout)
-        done = replace(done, seconds=max(0.0, done.seconds - before))
-        if _INDUCTION in problem.script:
-            return _induction(done)
-        if done.log.count(_PROVED) == 1 and _REFUTED not in done.log:
-            return _Outcome("proved", done.seconds)
-        if done.log.count(_REFUTED) == 1 and _PROVED not in done.log:
-            model = dict(re.findall(r"^ +\\(\S+) +\S+ +\S+ +([01]+) *$", done.log.partition(_REFUTED)[2], re.MULTILINE))
-            widths = {port.name: port.type.width for port in problem.inputs}
-            names = [*widths, *problem.outputs]
-            if all(name in model and len(model[name]) >= widths.get(name, 1) for name in names):
-                return _Outcome("refuted", done.seconds, {name: model[name] for name in names})
-        raise InternalError("yosys ended well without a verdict that can be read; its log may have changed its form")
-
-    def _try_all(self, problem: _Problem) -> _Outcome:
+    def _try_all(self, problem: _Problem) -> _Decided:
         """All inputs, 64 in a word: inputs 0 to 5 within a word, the next along the words, the others by repetition."""
         started = time.monotonic()
         gates, bits = problem.gates, problem.gates.inputs
@@ -329,7 +345,7 @@ class _Decider:
             if self.stop.is_set():
                 raise Stopped("trying all inputs")
             if time.monotonic() - started > self.timeout:
-                return _Outcome("open", self.timeout)
+                return _Decided(Answer("open"), self.timeout)
             for k in range(6 + along, bits):
                 rows[2 + k][:] = _ONES if number >> (k - 6 - along) & 1 else 0
             for operator, a, b, result in steps:
@@ -339,46 +355,27 @@ class _Decider:
                 word = int(np.argmax(differ != 0))
                 first = (int(differ[word]) & -int(differ[word])).bit_length() - 1
                 point = first | word << 6 | number << (6 + along)
-                return _Outcome("refuted", time.monotonic() - started, _at(problem, point))
-        return _Outcome("proved", time.monotonic() - started)
+                return _Decided(Answer("refuted", [_at(problem, point)]), time.monotonic() - started)
+        return _Decided(Answer("proved"), time.monotonic() - started)
 
 
-class _OutOfTime(Exception):
-    """A solver has used up its seconds."""
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """An answer, and the seconds that it took."""
+
+    answer: Answer
+    seconds: float
 
 
-_PROVED = "SAT proof finished - no model found: SUCCESS!"
-_REFUTED = "SAT proof finished - model found: FAIL!"
+def _about(claim: AnyClaim) -> tuple[str, str, str, str]:
+    return claim.name, claim.size, claim.words, claim.symbols
+
 
 _MEMORY = 1 << 26  # bytes for all wires of a chunk of inputs
 _ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 #: Bit p of word k is bit k of p.
 _WITHIN = [np.uint64(sum(1 << p for p in range(64) if p >> k & 1)) for k in range(6)]
 _OPERATORS = {"xor": np.bitwise_xor, "and": np.bitwise_and}
-
-
-_INDUCTION = "sat -tempinduct"
-_STEP_PROVED = "Induction step proven: SUCCESS!"
-_BASE_REFUTED = "model found for base case: FAIL!"
-_NO_MORE_STEPS = "Reached maximum number of time steps -> proof failed."
-
-
-def _induction(done: Run) -> _Outcome:
-    """What a proof by induction ended with; one sentence of the three, and no other."""
-    sentences = [s for s in (_STEP_PROVED, _BASE_REFUTED, _NO_MORE_STEPS) if s in done.log]
-    if sentences == [_STEP_PROVED]:
-        return _Outcome("proved", done.seconds)
-    if sentences == [_BASE_REFUTED]:
-        cycles = len(re.findall(r"^\[base case \d+\]", done.log, re.MULTILINE))
-        return _Outcome("refuted", done.seconds, reason=f"the two differ in cycle {cycles} after the start")
-    if sentences == [_NO_MORE_STEPS]:
-        return _Outcome("open", done.seconds, reason="no induction of so few steps decides it")
-    raise InternalError("yosys ended well without a verdict that can be read; its log may have changed its form")
-
-
-def _script(problem: _Problem) -> str:
-    shown = " ".join(f"-show {name}" for name in [*(port.name for port in problem.inputs), *problem.outputs])
-    return problem.script.format(shown=shown)
 
 
 def _at(problem: _Problem, point: int) -> dict[str, str]:
@@ -401,30 +398,24 @@ def _text(bits: Array) -> str:
 # -- verdicts that are there already -----------------------------------------------------------------------------------
 
 
-def _digest(problem: _Problem, solver: str, found: FoundTool | None) -> str:
-    command = [] if found is None else [found.origin, *found.command]
-    content = json.dumps([_CACHE_FORMAT, solver, command, dict(problem.files), _script(problem)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _read(file: Path) -> _Outcome | None:
+def _read(file: Path) -> _Decided | None:
     """An earlier verdict; what is no whole one is not there."""
     try:
         value = json.loads(file.read_bytes())
-        verdict, seconds = value["verdict"], float(value["seconds"])
-        values, reason = value["values"], str(value["reason"])
+        verdict, seconds, cycles = value["verdict"], float(value["seconds"]), list(value["cycles"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    if verdict == "proved" and values is None:
-        return _Outcome("proved", seconds)
-    if verdict == "refuted" and (isinstance(values, dict) or reason):
-        return _Outcome("refuted", seconds, values, reason)
+    if verdict == "proved" and not cycles:
+        return _Decided(Answer("proved"), seconds)
+    if verdict == "refuted" and cycles and all(isinstance(row, dict) for row in cycles):
+        return _Decided(Answer("refuted", cycles), seconds)
     return None
 
 
-def _write(file: Path, outcome: _Outcome) -> None:
+def _write(file: Path, decided: _Decided) -> None:
     """Keep a verdict; where that is not possible it is found again the next time."""
-    value = {"verdict": outcome.verdict, "seconds": outcome.seconds, "values": outcome.values, "reason": outcome.reason}
+    cycles = [dict(row) for row in decided.answer.cycles]
+    value = {"verdict": decided.answer.verdict, "seconds": decided.seconds, "cycles": cycles}
     with contextlib.suppress(OSError, UserError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(value).encode())

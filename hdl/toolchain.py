@@ -22,13 +22,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from rdahw.errors import InternalError, MissingError, UserError, nearest
+from rdahw.files import user_cache
 
 __all__ = [
     "TOOLS",
@@ -52,6 +53,8 @@ Toolchain = Literal["yowasp", "native"]
 
 #: What a YoWASP tool writes to stderr when it is about to be compiled for this machine, once after each installation.
 _FIRST_RUN = "Preparing to run"
+#: What such a tool is doing then.
+_COMPILED = "being compiled for this machine, once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -457,17 +460,21 @@ def run(
     options = [tool.log_option, log] if tool.log_option else []
     command = [*found.command, *options, *map(str, arguments)]
     started = time.monotonic()
-    with output.open("wb") as sink:
+
+    def tell(what: str) -> None:
+        if stop is not None and stop.is_set():
+            raise Stopped(tool.name)
+        if progress is not None:
+            progress(Step(tool.name, what, time.monotonic() - started))
+
+    with _compiled_once(found, tell), output.open("wb") as sink:
         try:
             process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
         except OSError as error:
             raise ToolFailure(tool.name, f"it cannot be started ({error.strerror})", own, "") from error
         try:
             for what in _watch(process, tool, own, output):
-                if stop is not None and stop.is_set():
-                    raise Stopped(tool.name)
-                if progress is not None:
-                    progress(Step(tool.name, what, time.monotonic() - started))
+                tell(what)
         except BaseException:
             _stop(process)
             raise
@@ -481,6 +488,40 @@ def run(
         output.unlink()
     warnings = dict.fromkeys(re.findall(r"^Warning: (.+)$", text, re.MULTILINE))
     return Run(text, tuple(warnings), time.monotonic() - started)
+
+
+@contextmanager
+def _compiled_once(found: FoundTool, tell: Callable[[str], None]) -> Iterator[None]:
+    """Let the first run of a YoWASP tool go alone, so that a fresh installation is compiled once and not by each run.
+
+    A mark in the user's cache says that it was; where no mark or no lock can be made, all go at once.
+    """
+    package = found.tool.package or ""
+    mark = user_cache("compiled") / f"{package}-{found.version}-{found.tool.name}"
+    if found.origin != "yowasp" or not package.startswith("yowasp-") or mark.exists():
+        yield
+        return
+    try:
+        import fcntl
+
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        lock = mark.with_name(f"{mark.name}.lock").open("w")
+    except (ImportError, OSError):  # Windows, or a cache that cannot be written
+        yield
+        return
+    with lock:  # closing it unlocks it
+        while not mark.exists():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                tell(_COMPILED)
+                time.sleep(0.1)
+            except OSError:  # a file system without locks
+                break
+        yield
+        with suppress(OSError):
+            mark.touch()
 
 
 @contextmanager
@@ -514,7 +555,7 @@ def _watch(process: subprocess.Popen[bytes], tool: Tool, log: Path, output: Path
         if stages:
             yield stages[-1].strip()
         elif _FIRST_RUN in _read(output, last=1 << 14):
-            yield "being compiled for this machine, once"
+            yield _COMPILED
         else:
             yield "starting"
 

@@ -1,182 +1,382 @@
 """The claim that a register trainer learns as its learner says, for ever: two machines in step, proved by induction.
 
 The *model* is written from the learner's circuits and a few registers: what a trainer of one stage without a pipeline
-would do. Each cycle the trainer's parameters, its results and its readiness are compared with the model's.
+would do, told late where the trainer has two stages. In each cycle all that can be seen of the trainer is compared with
+it: parameters, accumulator, results, readiness and, with ``access``, what is read and the counters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
 
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, TooLarge, count_gates
+from rdahw.errors import InternalError
 from rdahw.hdl.gates import to_gates, to_rtlil
+from rdahw.hdl.solvers import Question
+from rdahw.kernel import tangent_kernel
 from rdahw.learner import Learner
+from rdahw.primitives import Array
 from rdahw.tracing import Wire, equal, mux, trace
 from rdahw.types import Bits
 
-__all__ = ["TrainerClaim", "trainer"]
+__all__ = ["Refutation", "TrainerClaim", "simulate", "trainer"]
 
 #: So many cycles of agreement are assumed at most; a trainer of two stages needs two.
 _MAX_STEPS = 4
+#: The width of a trainer's counters.
+_COUNTER = Bits(32)
 
+#: Reads a component of Amaranth's as the flat module ``gate``, and what is beside it as the flat module ``top``.
 _SCRIPT = """read_rtlil gate.il
 hierarchy -check -top gate
 proc
 flatten
 opt_clean
-{expose}read_rtlil model.il
+read_rtlil model.il
 hierarchy -check -top top
 flatten
 opt -full
+setundef -init -zero
 dffunmap
-sat -tempinduct -maxsteps {steps} -set-init-zero -prove differ 0 top
 """
+
+#: What comes into a trainer, and what is seen of it: the name here, and the port as :func:`_port` finds it.
+_INPUTS: Mapping[str, tuple[str, ...]] = {
+    "x": ("examples", "payload", "x"),
+    "y": ("examples", "payload", "y"),
+    "last": ("examples", "payload", "last"),
+    "learn": ("examples", "payload", "learn"),
+    "offered": ("examples", "valid"),
+    "taken": ("results", "ready"),
+    "address": ("control", "parameter_address"),
+    "write": ("control", "parameter_write"),
+    "write_enable": ("control", "parameter_write_enable"),
+    "clear": ("control", "clear"),
+}
+_OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "theta": ("theta",),
+    "accumulator": ("accumulator",),
+    "accepts": ("examples", "ready"),
+    "waiting": ("results", "valid"),
+    "prediction": ("results", "payload", "prediction"),
+    "correct": ("results", "payload", "correct"),
+    "read": ("control", "parameter_read"),
+    "answers": ("control", "ready"),
+    "example_count": ("control", "example_count"),
+    "error_count": ("control", "error_count"),
+}
+
+#: Runs a circuit on one input an array.
+Replay = Callable[..., tuple[Array, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refutation:
+    """A run of a machine at the end of which it does not do what is claimed, as it was seen to happen.
+
+    cycles: what came in, in each cycle from the first, by name, with bit 0 last. found: of each side what was seen in
+    the last cycle, by name, where the two sides differ.
+    """
+
+    cycles: Sequence[Mapping[str, str]]
+    found: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What a trainer is to do: its registers in the next cycle, and what is to be seen of it in this one.
+
+    Both circuits take the states, which begin as 0, and the inputs. ``result`` is compared only where ``waiting`` is 1.
+    """
+
+    states: tuple[Port, ...]
+    inputs: tuple[Port, ...]
+    following: Circuit
+    expected: Circuit
 
 
 @dataclass(frozen=True, slots=True)
 class TrainerClaim:
-    """What :func:`trainer` states; files and script are for Yosys."""
+    """What :func:`trainer` states. files and script are for Yosys; make makes the trainer once more, for its replay."""
 
     size: str
     files: Mapping[str, str] = field(repr=False)
     script: str = field(repr=False)
+    model: _Model = field(repr=False)
+    make: Callable[[], Any] = field(repr=False)
     name: str = "trainer"
-    words: str = "the trainer learns as the learner says, for ever, with any gaps and back-pressure"
+    words: str = "the trainer learns as the learner says, for ever, with any gaps, back-pressure and resets"
     symbols: str = "theta(t + 1) = step(theta(t), x, y) where an example is accepted, else theta(t)"
 
+    @property
+    def question(self) -> Question:
+        """What a solver is asked."""
+        shown = {port.name: port.type.width for port in self.model.inputs}
+        return Question(self.files, self.script, "top", "differ", shown, _MAX_STEPS)
 
-def trainer(learner: Learner, *, batch: bool = False, stages: int = 1) -> TrainerClaim:
-    """The claim about :class:`rdahw.hdl.trainer.RegisterTrainer` with these arguments and no access to its parameters.
+    def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
+        """The refutation that has these inputs, run: the trainer in Amaranth's simulator, the model by ``replay``.
 
-    For every stream of examples from the cycle on in which all registers are 0, whenever those come and results are
-    taken: an example is accepted unless a result waits to be taken; its result is there in the next cycle and stays
-    until it is taken; theta moves as :class:`rdahw.Learner` says, after ``stages`` cycles; with ``batch``, so does the
-    accumulator. The reset is not used. In two stages a model needs a :func:`rdahw.kernel.tangent_kernel`, since without
-    one the trainer waits, and the claim does not hold. Raises :class:`rdahw.claims.TooLarge`.
+        Raises :class:`InternalError` unless the two agree in all cycles but the last, and differ there.
+        """
+        model = self.model
+        seen = simulate(self.make(), cycles, _INPUTS, {name: _OUTPUTS[name] for name in model.expected.output_names})
+        states = [np.zeros(port.type.width, np.uint8) for port in model.states]
+        wrong = []
+        for row, its in zip(cycles, seen, strict=True):
+            given = [np.array([int(bit) for bit in reversed(row[port.name])], np.uint8) for port in model.inputs]
+            outputs = replay(model.expected, *states, *given)
+            mine = {
+                name: "".join(str(int(bit)) for bit in reversed(bits))
+                for name, bits in zip(model.expected.output_names, outputs, strict=True)
+            }
+            states = list(replay(model.following, *states, *given))
+            compared = [name for name in mine if name not in _RESULT or mine["waiting"] == "1"]
+            wrong.append([name for name in compared if mine[name] != its[name]])
+        if not wrong[-1] or any(wrong[:-1]):
+            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        sides = {"trainer": its, "learner": mine}
+        found = {side: {name: values[name] for name in wrong[-1]} for side, values in sides.items()}
+        return Refutation(cycles, found)
+
+
+#: What is seen only while a result waits to be taken.
+_RESULT = ("prediction", "correct")
+
+
+def trainer(
+    learner: Learner,
+    *,
+    batch: bool = False,
+    stages: int = 1,
+    access: bool = False,
+    make: Callable[..., Any] | None = None,
+) -> TrainerClaim:
+    """The claim about :class:`rdahw.hdl.trainer.RegisterTrainer` with these arguments.
+
+    For every stream of examples from power-up on, whenever those come, results are taken and the trainer is reset: an
+    example is accepted unless a result waits to be taken, an access takes the cycle, or a trainer of two stages without
+    a :func:`rdahw.kernel.tangent_kernel` waits for an update; its result is there in the next cycle and stays until it
+    is taken; theta moves as :class:`rdahw.Learner` says, after ``stages`` cycles; with ``batch``, so does the
+    accumulator. With ``access``, an example without ``learn`` changes nothing, a write sets the byte at its address, a
+    clear sets parameters, accumulator and counters to 0, the byte read is the one at the address, and the counters
+    count.
+
+    make: another component to make such a trainer, with the same arguments. Raises :class:`rdahw.claims.TooLarge`.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
-    from amaranth.hdl import Module  # type: ignore[import-untyped]
+    from amaranth.hdl import Module, Value  # type: ignore[import-untyped]
 
     from rdahw.hdl.trainer import RegisterTrainer
 
     if (gates := count_gates(learner.step)) > MAX_GATES:
         raise TooLarge(f"the trainer's step has {gates:,} gates; at most {MAX_GATES:,} are tried: prove a smaller size")
-    device = RegisterTrainer(learner, batch=batch, stages=stages)
+
+    def device() -> Any:
+        return (make or RegisterTrainer)(learner, batch=batch, stages=stages, access=access)
+
     m = Module()
-    m.submodules.trainer = device
-    examples, results = device.examples, device.results
-    ports = [examples.payload.as_value(), examples.valid, examples.ready]
-    ports += [results.payload.as_value(), results.valid, results.ready, device.theta]
-    files = {
-        "gate.il": str(rtlil.convert(m, name="gate", ports=ports, emit_src=False)),
-        "model.il": _machines(learner, batch=batch, stages=stages),
-    }
-    expose = "expose w:trainer.accumulator\n" if batch else ""
-    kind = f"{'batch' if batch else 'immediate'}, {stages} stage{'s' * (stages > 1)}"
-    model = learner.model
-    size = f"{kind}: {model.parameter_bits}+{model.input_bits} -> {model.output_bits}"
-    return TrainerClaim(size, files, _SCRIPT.format(expose=expose, steps=_MAX_STEPS))
+    m.submodules.trainer = made = device()
+    model = _model(learner, batch=batch, stages=stages, access=access)
+    inputs = [name for name, _ in model.inputs if name in _INPUTS]
+    names = {_INPUTS[name][:2] for name in inputs} | {_OUTPUTS[name][:2] for name in model.expected.output_names}
+    ports = [Value.cast(reduce(getattr, path, made)) for path in sorted(names)]
+    files = {"gate.il": str(rtlil.convert(m, name="gate", ports=ports, emit_src=False)), "model.il": _machines(model)}
+    kind = f"{'batch' if batch else 'immediate'}, {stages} stage{'s' * (stages > 1)}{', access' * access}"
+    bits = learner.model
+    size = f"{kind}: {bits.parameter_bits}+{bits.input_bits} -> {bits.output_bits}"
+    return TrainerClaim(size, files, _SCRIPT, model, device)
 
 
-def _next_state(learner: Learner, *, batch: bool) -> Circuit:
-    """The model's registers in the next cycle, from those of this one and what comes in."""
+def simulate(
+    device: Any,
+    cycles: Sequence[Mapping[str, str]],
+    inputs: Mapping[str, Sequence[str]],
+    outputs: Mapping[str, Sequence[str]],
+) -> list[dict[str, str]]:
+    """What is seen of a component of Amaranth's in each of the cycles from power-up, in Amaranth's simulator.
+
+    cycles: what comes in, by name, as bits with bit 0 last; ``rst`` is the reset. inputs, outputs: the attributes that
+    lead to each port, by name; what ``cycles`` do not name stays 0.
+    """
+    from amaranth.hdl import Module, ResetInserter, Signal
+    from amaranth.sim import Simulator  # type: ignore[import-untyped]
+
+    m = Module()
+    reset = Signal()
+    m.submodules.device = ResetInserter(reset)(device)
+    seen = []
+
+    async def bench(ctx: Any) -> None:
+        for row in cycles:
+            for name, bits in row.items():
+                ctx.set(reset if name == "rst" else _value(device, inputs[name]), int(bits, 2))
+            ports = {name: _value(device, path) for name, path in outputs.items()}
+            seen.append({name: format(ctx.get(port), f"0{len(port)}b") for name, port in ports.items()})
+            await ctx.tick()
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return seen
+
+
+def _value(device: Any, path: Sequence[str]) -> Any:
+    """The port that these attributes lead to, as plain bits."""
+    from amaranth.hdl import Value
+
+    return Value.cast(reduce(getattr, path, device))
+
+
+def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Model:
+    """What the trainer with these arguments is to do."""
     model = learner.model
-    inputs = model.input_bits
     state, label = Bits(model.parameter_bits), Bits(model.output_bits)
+    waits = stages == 2 and (learner.optimiser != "xor" or tangent_kernel(model.circuit) is None)
+    late = stages == 2
+    states = [Port("theta", state), Port("prediction", label), Port("correct", Bits(1)), Port("waiting", Bits(1))]
+    states += [Port("accumulator", state)] * batch + [Port("moving", Bits(1))] * waits
+    states += [Port("late_theta", state)] * late + [Port("late_accumulator", state)] * (late and batch)
+    inputs = [Port("rst", Bits(1)), Port("x", Bits(model.input_bits)), Port("y", label), Port("last", Bits(1))]
+    inputs += [Port("learn", Bits(1))] * access + [Port("offered", Bits(1)), Port("taken", Bits(1))]
+    if access:
+        size = -(-state.width // 8)
+        states += [Port("counted", Bits(1)), Port("erred", Bits(1))]
+        states += [Port("example_count", _COUNTER), Port("error_count", _COUNTER)]
+        inputs += [Port("address", Bits(max(1, (size - 1).bit_length()))), Port("write", Bits(8))]
+        inputs += [Port("write_enable", Bits(1)), Port("clear", Bits(1))]
+    names = [name for name, _ in (*states, *inputs)]
 
-    def following(
-        theta: Wire, total: Wire, prediction: Wire, correct: Wire, valid: Wire, payload: Wire, accept: Wire, taken: Wire
-    ) -> dict[str, Wire]:
-        x, y, last = payload[:inputs], payload[inputs:-1], payload[-1]
-        request, output = learner.request(theta, x, y)
-        requests = total ^ request if batch else request
-        moves = accept & last if batch else accept
-        return {
-            "next_theta": mux(moves, learner.update(theta, requests), theta),
-            "next_total": mux(accept, mux(last, total.zeros(total.width), requests), total) if batch else total,
-            "next_prediction": mux(accept, output, prediction),
-            "next_correct": mux(accept, equal(output, y), correct),
-            "next_valid": accept | (valid & ~taken),
+    def accepts(w: Mapping[str, Wire]) -> Wire:
+        free = ~w["waiting"] | w["taken"]
+        if access:
+            free = free & ~(w["write_enable"] | w["clear"])
+        return free & ~w["moving"] if waits else free
+
+    def following(*wires: Wire) -> dict[str, Wire]:
+        w = dict(zip(names, wires, strict=True))
+        theta, last = w["theta"], w["last"]
+        accept = w["offered"] & accepts(w)
+        learns = accept & w["learn"] if access else accept
+        moves = learns & last if batch else learns
+        request, output = learner.request(theta, w["x"], w["y"])
+        total = w["accumulator"] ^ request if batch else request
+        result = {
+            "theta": mux(moves, learner.update(theta, total), theta),
+            "prediction": mux(accept, output, w["prediction"]),
+            "correct": mux(accept, equal(output, w["y"]), w["correct"]),
+            "waiting": accept | (w["waiting"] & ~w["taken"]),
         }
+        if batch:
+            result["accumulator"] = mux(learns, mux(last, total.zeros(total.width), total), w["accumulator"])
+        if waits:
+            result["moving"] = moves
+        if access:
+            result["theta"] = mux(w["write_enable"], _written(theta, w["address"], w["write"]), result["theta"])
+            result |= {"counted": learns, "erred": w["counted"] & ~w["correct"]}
+            for name, event in (("example_count", w["counted"]), ("error_count", w["erred"])):
+                result[name] = w[name].plus(event.extend(_COUNTER.width))[: _COUNTER.width]
+            for name in result.keys() & _CLEARED:
+                result[name] = mux(w["clear"], result[name].zeros(result[name].width), result[name])
+        for name in ("theta", "accumulator"):
+            if f"late_{name}" in w:  # an example moves it a cycle later; an access does not wait
+                at_once = w["write_enable"] | w["clear"] if access else None
+                result[f"late_{name}"] = w[name] if at_once is None else mux(at_once, result[name], w[name])
+        return {name: mux(w["rst"], w[name].zeros(type_.width), result[name]) for name, type_ in states}
 
-    states = {"theta": state, "total": state, "prediction": label, "correct": Bits(1), "valid": Bits(1)}
-    incoming = {"payload": Bits(inputs + label.width + 1), "accept": Bits(1), "taken": Bits(1)}
-    return trace(following, **states, **incoming)
+    def expected(*wires: Wire) -> dict[str, Wire]:
+        w = dict(zip(names, wires, strict=True))
+        result = {name: w[f"late_{name}" if late else name] for name in ("theta", *["accumulator"] * batch)}
+        result |= {name: w[name] for name in ("waiting", "prediction", "correct")} | {"accepts": accepts(w)}
+        if access:
+            result |= {name: w[name] for name in ("example_count", "error_count")}
+            result |= {"read": _byte(result["theta"], w["address"]), "answers": ~w["rst"].zeros(1)}
+        return result
+
+    given = {name: type_ for name, type_ in (*states, *inputs)}
+    return _Model(tuple(states), tuple(inputs), trace(following, **given), trace(expected, **given))
 
 
-def _compare(learner: Learner) -> Circuit:
-    """Whether the trainer (``its_``) differs from the model."""
-    state, label = Bits(learner.model.parameter_bits), Bits(learner.model.output_bits)
-
-    def differ(
-        theta: Wire, total: Wire, prediction: Wire, correct: Wire, valid: Wire, taken: Wire,
-        its_theta: Wire, its_total: Wire, its_result: Wire, its_valid: Wire, its_ready: Wire,
-    ) -> dict[str, Wire]:  # fmt: skip
-        result = equal(prediction, its_result[: label.width]) & equal(correct, its_result[-1])
-        same = equal(theta, its_theta) & equal(total, its_total) & equal(valid, its_valid) & (~valid | result)
-        return {"differ": ~(same & equal(its_ready, ~valid | taken))}
-
-    return trace(
-        differ, theta=state, total=state, prediction=label, correct=Bits(1), valid=Bits(1), taken=Bits(1),
-        its_theta=state, its_total=state, its_result=Bits(label.width + 1), its_valid=Bits(1), its_ready=Bits(1),
-    )  # fmt: skip
+#: The registers that a clear sets to 0.
+_CLEARED = {"theta", "accumulator", "erred", "example_count", "error_count"}
 
 
-def _machines(learner: Learner, *, batch: bool, stages: int) -> str:
+def _written(theta: Wire, address: Wire, byte: Wire) -> Wire:
+    """theta with the byte at the address replaced; bits above its width, and bytes that it has not, are lost."""
+    bytes_ = [theta[at : at + 8] for at in range(0, theta.width, 8)]
+    return theta.concat(*(mux(equal(address, k), byte[: old.width], old) for k, old in enumerate(bytes_)))
+
+
+def _byte(theta: Wire, address: Wire) -> Wire:
+    """The byte of theta at the address; what it has not is 0."""
+    count = 1 << address.width
+    padded = theta.extend(8 * count)
+    return padded.gather([8 * k + bit for bit in range(8) for k in range(count)]).lookup(address)
+
+
+# -- the two machines --------------------------------------------------------------------------------------------------
+
+
+def _compare(model: _Model) -> Circuit:
+    """The model's registers in the next cycle, and whether what is seen of the trainer (``its_``) differs from it."""
+    given = [*model.states, *model.inputs]
+    names = model.expected.output_names
+    seen = [Port(f"its_{name}", type_) for name, type_ in zip(names, model.expected.output_types, strict=True)]
+
+    def machine(*wires: Wire) -> dict[str, Wire]:
+        own = wires[: len(given)]
+        following, expected = ([*one(*own)] for one in (model.following, model.expected))
+        waiting = expected[names.index("waiting")]
+        own_states = dict(zip((name for name, _ in model.states), own, strict=False))
+        # Never so from power-up on; said, as an induction that must find it out takes a cycle and many seconds more.
+        differs = own_states["counted"] & ~waiting if "counted" in own_states else waiting.zeros(1)
+        for name, mine, its in zip(names, expected, wires[len(given) :], strict=True):
+            wrong = ~equal(mine, its)
+            differs = differs | (wrong & waiting if name in _RESULT else wrong)
+        following_ = {f"next_{name}": wire for (name, _), wire in zip(model.states, following, strict=True)}
+        return following_ | {"differ": differs}
+
+    return trace(machine, **{name: type_ for name, type_ in (*given, *seen)})
+
+
+def _machines(model: _Model) -> str:
     """RTLIL of the model, and of it and the trainer side by side, as module ``top``."""
-    following, comparison = _next_state(learner, batch=batch), _compare(learner)
-    text = ""
-    for circuit, name in ((following, "following"), (comparison, "comparison")):
-        text += to_rtlil(*to_gates(circuit), name, circuit.inputs, circuit.output_names)
-    return text + "".join(f"{line}\n" for line in _top(following, comparison, batch=batch, stages=stages))
+    machine = _compare(model)
+    text = to_rtlil(*to_gates(machine), "machine", machine.inputs, machine.output_names)
+    return text + "".join(f"{line}\n" for line in _top(model, machine))
 
 
-def _top(following: Circuit, comparison: Circuit, *, batch: bool, stages: int) -> Iterator[str]:
-    states, (payload, accept, taken) = following.inputs[:5], following.inputs[5:]
-    incoming = [Port("clk", Bits(1)), payload, Port("offered", Bits(1)), taken]
+def _top(model: _Model, machine: Circuit) -> Iterator[str]:
+    incoming = [Port("clk", Bits(1)), *model.inputs]
     yield "module \\top"
     for number, (name, type_) in enumerate(incoming, 1):
         yield f"  wire width {type_.width} input {number} \\{name}"
     yield f"  wire width 1 output {len(incoming) + 1} \\differ"
-    wires = [accept, *comparison.inputs[6:]]
-    for name, type_ in states:
-        wires += [Port(prefix + name, type_) for prefix in ("", "next_", "late_")]
-    for name, type_ in wires:
+    seen = machine.inputs[len(model.states) + len(model.inputs) :]
+    for name, type_ in (*model.states, *(Port(f"next_{name}", type_) for name, type_ in model.states), *seen):
         yield f"  wire width {type_.width} \\{name}"
-
-    wide = {"A_WIDTH": 1, "B_WIDTH": 1, "Y_WIDTH": 1, "A_SIGNED": 0, "B_SIGNED": 0}
-    yield from _cell("$and", "accept", {"A": "\\offered", "B": "\\its_ready", "Y": "\\accept"}, wide)
-    for name, type_ in states:
-        for d, q in ((f"next_{name}", name), (name, f"late_{name}")):
-            yield from _register(d, q, type_.width)
-    names = (*following.input_names, *following.output_names)
-    yield from _cell("\\following", "following", {name: f"\\{name}" for name in names})
-    ports = {name: f"\\{name}" for name in (*comparison.input_names, "differ")}
-    if stages == 2:  # theta and the accumulator move a cycle later
-        ports |= {"theta": "\\late_theta", "total": "\\late_total"}
-    if not batch:  # there is no accumulator
-        ports["its_total"] = ports["total"]
-    yield from _cell("\\comparison", "comparison", ports)
-    device = {
-        "clk": "\\clk",
-        "rst": "1'0",
-        "examples__payload": "\\payload",
-        "examples__valid": "\\offered",
-        "examples__ready": "\\its_ready",
-        "results__payload": "\\its_result",
-        "results__valid": "\\its_valid",
-        "results__ready": "\\taken",
-        "theta": "\\its_theta",
-    }
-    yield from _cell("\\gate", "gate", device | ({"trainer.accumulator": "\\its_total"} if batch else {}))
+    for name, type_ in model.states:
+        ports = {"CLK": "\\clk", "D": f"\\next_{name}", "Q": f"\\{name}"}
+        yield from _cell("$dff", f"register_{name}", ports, {"WIDTH": type_.width, "CLK_POLARITY": 1})
+    yield from _cell("\\machine", "machine", {n: f"\\{n}" for n in (*machine.input_names, *machine.output_names)})
+    device = {"clk": ["\\clk"], "rst": ["\\rst"]}
+    # The fields of a port, the first in its lowest bits.
+    for names, prefix, paths in (
+        ([name for name, _ in model.inputs], "", _INPUTS),
+        (model.expected.output_names, "its_", _OUTPUTS),
+    ):
+        for name, path in paths.items():
+            if name in names:
+                device.setdefault("__".join(path[:2]), []).insert(0, f"\\{prefix}{name}")
+    yield from _cell("\\gate", "gate", {port: f"{{ {' '.join(fields)} }}" for port, fields in device.items()})
     yield "end"
-
-
-def _register(d: str, q: str, width: int) -> Iterator[str]:
-    ports = {"CLK": "\\clk", "D": f"\\{d}", "Q": f"\\{q}"}
-    return _cell("$dff", f"register_{q}", ports, {"WIDTH": width, "CLK_POLARITY": 1})
 
 
 def _cell(kind: str, name: str, ports: Mapping[str, str], parameters: Mapping[str, int] | None = None) -> Iterator[str]:

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rdahw.circuit import Circuit
 from rdahw.derivative import boolean_difference, forward_derivative, reverse
@@ -24,6 +26,9 @@ from rdahw.tracing import Builder, Wire, trace
 from rdahw.tracing import equal as equal_bits
 from rdahw.transform import expand
 from rdahw.types import Bits
+
+if TYPE_CHECKING:
+    from rdahw.saved import SavedModel
 
 __all__ = [
     "MAX_GATES",
@@ -37,6 +42,7 @@ __all__ = [
     "one_hot",
     "robust",
     "shape",
+    "surroundings",
 ]
 
 #: No claim of more gates is stated: writing it down would take minutes, and no solver would end.
@@ -217,6 +223,39 @@ def equal(f: Circuit, g: Circuit) -> Claim:
         f,
         g.renamed(f.input_names, f.output_names),
     )
+
+
+def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
+    """What differs around the circuits of two saved models, in words, ``a``'s first.
+
+    Nothing does where the same data become the same bits, and the same output bits the same label.
+    """
+    what: dict[str, tuple[object, object]] = {
+        "the rules of their binarisers": (a.binariser.rule, b.binariser.rule),
+        "the features": (a.binariser.names, b.binariser.names),
+        "the kinds of the features": (_kinds(a), _kinds(b)),
+        "the codes of the labels": (a.labels, b.labels),
+        "the labels": (a.schema.label_names, b.schema.label_names),
+    }
+    differs = [f"{name} are {_listed(one)} and {_listed(other)}" for name, (one, other) in what.items() if one != other]
+    tables = a.binariser.table, b.binariser.table
+    if not differs and not np.array_equal(*tables):
+        # A table has a column for each number, or one for all of them.
+        at = int(np.argmax((tables[0] != tables[1]).any(axis=0)))
+        named = zip(a.binariser.names, a.binariser.columns, strict=True)
+        numbers = [name for name, column in named if column.kind == "number"]
+        where = f"of {numbers[at]!r} " if len(numbers) == tables[0].shape[1] else ""
+        one, other = (_listed(tuple(table[:, at].tolist())) for table in tables)
+        differs.append(f"the thresholds {where}are {one} and {other}")
+    return differs
+
+
+def _kinds(saved: SavedModel) -> tuple[str, ...]:
+    return tuple("/".join((column.kind, *column.categories)) for column in saved.binariser.columns)
+
+
+def _listed(value: object) -> str:
+    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else repr(value)
 
 
 def one_hot(f: Circuit) -> Claim:

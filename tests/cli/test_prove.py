@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from running import Runner
 
-from rdahw.hdl import proof
+from rdahw.cli import prove
+from rdahw.hdl import netlist_proof, proof, toolchain
 
 SQUARE = """
 from rdahw import Bits, trace
@@ -39,6 +41,20 @@ def test_all_claims_about_the_trained_iris_lookup(run: Runner) -> None:
         ("trainer", "immediate, 2 stages: 48+4 -> 3"): "proved",
         ("trainer", "batch, 1 stage: 48+4 -> 3"): "proved",
         ("trainer", "batch, 2 stages: 48+4 -> 3"): "proved",
+        ("trainer", "immediate, 1 stage, access: 48+4 -> 3"): "proved",
+        ("trainer", "immediate, 2 stages, access: 48+4 -> 3"): "proved",
+        ("trainer", "batch, 1 stage, access: 48+4 -> 3"): "proved",
+        ("trainer", "batch, 2 stages, access: 48+4 -> 3"): "proved",
+        ("synthesis", "iCE40, immediate, 1 stage: 48+4 -> 3"): "proved",
+        ("synthesis", "iCE40, immediate, 2 stages: 48+4 -> 3"): "proved",
+        ("synthesis", "iCE40, batch, 1 stage: 48+4 -> 3"): "proved",
+        ("synthesis", "iCE40, batch, 2 stages: 48+4 -> 3"): "proved",
+        ("synthesis", "iCE40, inference: 4 -> 3"): "proved",
+        ("synthesis", "ECP5, immediate, 1 stage: 48+4 -> 3"): "proved",
+        ("synthesis", "ECP5, immediate, 2 stages: 48+4 -> 3"): "proved",
+        ("synthesis", "ECP5, batch, 1 stage: 48+4 -> 3"): "proved",
+        ("synthesis", "ECP5, batch, 2 stages: 48+4 -> 3"): "proved",
+        ("synthesis", "ECP5, inference: 4 -> 3"): "proved",
     }
     assert all({"seconds", "solver", "statement"} <= claim.keys() for claim in value["claims"])
     out = run.ok("prove", "iris-lookup.rdahw").out  # from the cache
@@ -47,9 +63,10 @@ def test_all_claims_about_the_trained_iris_lookup(run: Runner) -> None:
         "difference",
         "custom",
         *["gateware"] * 3,
-        *["trainer"] * 4,
+        *["trainer"] * 8,
+        *["synthesis"] * 10,
     ]
-    assert out.count("(kept)") == 10
+    assert out.count("(kept)") == 24
 
 
 def test_wishes_about_a_trained_model(run: Runner) -> None:
@@ -65,23 +82,66 @@ def test_wishes_about_a_trained_model(run: Runner) -> None:
 def test_two_models_are_compared(run: Runner) -> None:
     run.ok("train", "-q", "--out", "a.rdahw")
     run.ok("train", "-q", "--out", "b.rdahw", "--seed", 5, "--updates", 3)
-    assert verdicts(run.ok("prove", "--equal", "a.rdahw", "a.rdahw", "--json").json) == {("equal", "4 -> 3"): "proved"}
+    value = run.ok("prove", "--equal", "a.rdahw", "a.rdahw", "--json").json
+    assert verdicts(value) == {("equal", "4 -> 3"): "proved", ("equal", "data, labels"): "proved"}
+    assert value["compared"] == ["circuits", "binariser", "labels"]
     ran = run("prove", "--equal", "a.rdahw", "b.rdahw")
-    assert (ran.code, ran.error) == (1, "of 1 claims 1 refuted; what is shown above says where")
+    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; what is shown above says where")
     shown = ran.out.partition("equal is refuted: not for all inputs f(x) = g(x). Bit 0 is the last.\n")[2].splitlines()
     x, f, g = (line.strip() for line in shown)
     assert x.startswith("x = ")
     assert f.removeprefix("f: ") != g.removeprefix("g: ")
 
 
-def test_a_square_is_refuted_and_explained(run: Runner) -> None:
+def test_models_that_see_the_data_otherwise_are_not_equal(run: Runner) -> None:
+    run.ok("train", "-q", "--out", "a.rdahw")
+    run.ok("train", "-q", "--out", "b.rdahw", "--binarise", "quantile=1")
+    ran = run("prove", "--equal", "a.rdahw", "b.rdahw", "--json")
+    assert ran.code == 1
+    proof = ran.json["claims"][-1]
+    assert (proof["size"], proof["verdict"]) == ("data, labels", "refuted")
+    assert proof["reason"] == "the rules of their binarisers are 'midrange' and 'quantile=1'"
+
+
+def test_models_by_name_have_only_circuits_to_compare(run: Runner) -> None:
+    out = run.ok("prove", "--equal", "lookup", "lookup").out
+    assert "Only the circuits on bits were compared: a model by name has no binariser and no labels." in out
+    assert run.ok("prove", "--equal", "lookup", "lookup", "--json").json["compared"] == ["circuits"]
+
+
+def test_a_damaged_netlist_is_no_success(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = netlist_proof._SYNTHESISE.replace(
+        "write_json netlist", "setparam -set LUT_INIT 0 t:SB_LUT4\nwrite_json netlist"
+    )
+    monkeypatch.setattr(netlist_proof, "_SYNTHESISE", broken)
+    monkeypatch.setattr(prove, "_BOARDS", ("icebreaker",))
+    ran = run("prove", "lookup", "--inputs", 1, "--what", "synthesis")
+    assert (ran.code, ran.error) == (1, "of 4 claims 4 refuted; what is shown above says where")
+    assert "synthesis (iCE40, immediate, 1 stage: 2+1 -> 1) is refuted: not in the last cycle shown" in ran.out
+    assert re.search(r"^  cycle 0: .*rst = [01]", ran.out, re.MULTILINE)
+    assert re.search(r"^  netlist: ", ran.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("solver", ["boolector", "z3"])
+def test_another_solver(run: Runner, solver: str) -> None:
+    value = run.ok("prove", "lookup", "--inputs", 2, "--what", "adjoint,gateware", "--solver", solver, "--json").json
+    assert {claim["solver"].split()[0] for claim in value["claims"]} == {solver}
+
+
+def test_a_solver_that_is_missing(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "_from_package", lambda tool: None)
+    ran = run("prove", "lookup", "--inputs", 2, "--what", "adjoint", "--solver", "boolector")
+    assert ran.code == 3
+    assert "is not installed; pip install" in ran.error
+
+
+def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     (run.folder / "mine.py").write_text(SQUARE)
     options = ("mine.py:square", "--inputs", 4, "--outputs", 4)
-    assert {name for name, _ in verdicts(run.ok("prove", *options, "--json").json)} == {
-        "adjoint",
-        "gateware",
-        "trainer",
-    }
+    assert prove._CLAIMS[:2] == ("adjoint", "difference")
+    monkeypatch.setattr(prove, "_CLAIMS", ("adjoint", "difference", "gateware"))  # the others take long
+    value = run.ok("prove", *options, "--json").json  # not the difference, since the circuit is not safe
+    assert {name for name, _ in verdicts(value)} == {"adjoint", "gateware"}
     ran = run("prove", *options, "--what", "difference,adjoint")
     assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; what is shown above says where")
     assert "R[f]: dtheta = " in ran.out

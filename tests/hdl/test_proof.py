@@ -16,13 +16,27 @@ from hypothesis import given
 from oracles import evaluate, inputs_of
 from strategies import circuits
 
-from rdahw import Bits, Circuit, InternalError, Learner, Model, UserError, lookup_model, mask_model, mux, trace
-from rdahw.claims import Claim, adjoint, custom, difference, equal, one_hot, robust
+from rdahw import (
+    Bits,
+    Circuit,
+    InternalError,
+    Learner,
+    MissingError,
+    Model,
+    UsageError,
+    UserError,
+    lookup_model,
+    mask_model,
+    mux,
+    trace,
+)
+from rdahw.claims import adjoint, custom, difference, equal, one_hot, robust
 from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl import proof as proof_module
+from rdahw.hdl import toolchain
 from rdahw.hdl.gates import ROWS, Gates, to_gates
-from rdahw.hdl.proof import Gateware, Proof, gateware, prove
-from rdahw.hdl.trainer_proof import TrainerClaim, trainer
+from rdahw.hdl.proof import AnyClaim, Proof, gateware, prove
+from rdahw.hdl.toolchain import find
 from rdahw.primitives import CORE, PRIMITIVES
 from rdahw.sim.reference import run
 from rdahw.tracing import Builder
@@ -35,7 +49,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "proofs"
 
 
-def prove_one(claim: Claim | Gateware | TrainerClaim, cache: Path, **options: Any) -> Proof:
+def prove_one(claim: AnyClaim, cache: Path, **options: Any) -> Proof:
     (proof,) = prove([claim], replay=run, cache=cache, **options)
     return proof
 
@@ -110,7 +124,10 @@ def test_a_mask_has_its_boolean_difference_as_reverse(inputs: int, cache: Path) 
     assert (proof.verdict, proof.solver) == ("proved", f"all 2^{2 * inputs + 1} inputs")
 
 
-@pytest.mark.parametrize("solver", ["auto", "yosys"])
+SOLVERS = ["auto", "yosys", "boolector", "z3"]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_the_difference_of_a_square_is_refuted(solver: Any, cache: Path) -> None:
     proof = prove_one(difference(SQUARE), cache, solver=solver)
     assert proof.verdict == "refuted"
@@ -134,9 +151,10 @@ def test_a_wrong_reverse_rule_is_refuted(monkeypatch: pytest.MonkeyPatch, cache:
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
-def test_wide_inputs_are_named_and_in_order(cache: Path) -> None:
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_wide_inputs_are_named_and_in_order(solver: Any, cache: Path) -> None:
     f = trace(lambda differ, i0: differ[69] & ~i0[2], differ=Bits(70), i0=Bits(3))
-    proof = prove_one(equal(f, trace(lambda p, q: p[69] & ~q[1], p=Bits(70), q=Bits(3))), cache)
+    proof = prove_one(equal(f, trace(lambda p, q: p[69] & ~q[1], p=Bits(70), q=Bits(3))), cache, solver=solver)
     assert proof.verdict == "refuted"
     assert proof.counterexample is not None
     assert {name: len(bits) for name, bits in proof.counterexample.items()} == {"differ": 70, "i0": 3}
@@ -144,14 +162,14 @@ def test_wide_inputs_are_named_and_in_order(cache: Path) -> None:
     assert proof.counterexample["i0"][0] != proof.counterexample["i0"][1]
 
 
-@pytest.mark.parametrize("solver", ["auto", "yosys"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_the_last_input_of_all_is_tried(solver: Any, cache: Path) -> None:
     for width in (1, 3, 6, 7, 10):
         f = trace(lambda x, y: x.decode()[-1] & y, x=Bits(width), y=Bits(1))
         proof = prove_one(equal(f, trace(lambda x, y: y & 0, x=Bits(width), y=Bits(1))), cache, solver=solver)
         assert proof.counterexample == {"x": "1" * width, "y": "1"}
         assert proof.found == {"f": {"y": "1"}, "g": {"y": "0"}}
-        if solver == "yosys":
+        if solver != "auto":
             break
 
 
@@ -194,10 +212,13 @@ def test_hardware_is_proved(cache: Path) -> None:
     ]
 
 
-def test_a_wrong_row_of_the_hardware_table_is_refuted(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+@pytest.mark.parametrize("solver", ["yosys", "boolector", "z3"])
+def test_a_wrong_row_of_the_hardware_table_is_refuted(
+    solver: Any, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
     f = trace(lambda a, b: {"same": a & b, "sum": a | b}, a=Bits(2), b=Bits(2))
     monkeypatch.setitem(hdl_circuit.ROWS, "or", lambda a, b: a ^ b)  # type: ignore[attr-defined]
-    proof = prove_one(gateware(f), cache)
+    proof = prove_one(gateware(f), cache, solver=solver)
     assert proof.verdict == "refuted"
     assert proof.counterexample is not None
     assert proof.found is not None
@@ -240,6 +261,28 @@ def test_a_log_without_a_verdict_is_none(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(UserError, match="^yosys failed: no such module"):
         prove_one(adjoint(SQUARE), cache, solver="yosys")
     assert not cache.exists()
+
+
+def test_another_solver_must_say_so_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
+    program = tmp_path / "solver.py"
+    for said in ("", "unknown", "sat\nunsat"):
+        program.write_text(f"print({said!r})")
+        monkeypatch.setenv("RDAHW_Z3", f"{shlex.quote(sys.executable)} {shlex.quote(str(program))}")
+        with pytest.raises(InternalError, match="^z3 ended well without a verdict that can be read; expected sat or"):
+            prove_one(adjoint(SQUARE), cache, solver="z3")
+    program.write_text("print('sat')")
+    with pytest.raises(InternalError, match="^z3 found a counterexample that cannot be read"):
+        prove_one(adjoint(SQUARE), cache, solver="z3")
+    assert not cache.exists()
+
+
+def test_a_solver_that_is_missing_or_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
+    monkeypatch.setattr(toolchain, "_from_package", lambda tool: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match=r"^z3 .* is not installed; pip install 'rdahw\[proof\]'$"):
+        find("z3")
+    with pytest.raises(UsageError, match="^no solver is called 'z4'; did you mean 'z3'"):
+        prove_one(adjoint(SQUARE), cache, solver="z4")
 
 
 def test_a_counterexample_is_run_before_it_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
@@ -296,37 +339,3 @@ def test_a_proof_as_json(cache: Path) -> None:
     assert value["counterexample"] == {"x": "0", "dy": "1"}
     assert value["found"] == {"R[f]": {"dx": "0"}, "Boolean difference": {"dx": "1"}}
     assert "counterexample" not in prove_one(adjoint(SQUARE), cache).to_json()
-
-
-# -- trainers ----------------------------------------------------------------------------------------------------------
-
-IRIS = Learner(Model("lookup", lookup_model(4, 3)))
-KINDS = [(batch, stages) for batch in (False, True) for stages in (1, 2)]
-
-
-def test_the_iris_trainers_are_proved(cache: Path) -> None:
-    proofs = prove([trainer(IRIS, batch=batch, stages=stages) for batch, stages in KINDS], replay=run, cache=cache)
-    assert [(proof.size, proof.verdict) for proof in proofs] == [
-        ("immediate, 1 stage: 48+4 -> 3", "proved"),
-        ("immediate, 2 stages: 48+4 -> 3", "proved"),
-        ("batch, 1 stage: 48+4 -> 3", "proved"),
-        ("batch, 2 stages: 48+4 -> 3", "proved"),
-    ]
-
-
-@pytest.mark.parametrize(("batch", "stages"), KINDS)
-def test_a_wrong_row_in_a_trainer_is_refuted(
-    batch: bool, stages: int, monkeypatch: pytest.MonkeyPatch, cache: Path
-) -> None:
-    monkeypatch.setitem(hdl_circuit.ROWS, "decode", lambda a: hdl_circuit.Cat(1 << i != a for i in range(1 << len(a))))  # type: ignore[attr-defined]
-    proof = prove_one(trainer(Learner(Model("lookup", lookup_model(2, 1))), batch=batch, stages=stages), cache)
-    assert proof.verdict == "refuted"
-    assert proof.reason.startswith("the two differ in cycle ")
-    assert prove_one(trainer(Learner(Model("lookup", lookup_model(2, 1))), batch=batch, stages=stages), cache).is_cached
-
-
-def test_the_model_of_one_trainer_refutes_another(cache: Path) -> None:
-    learner = Learner(Model("lookup", lookup_model(2, 1)))
-    one, two = (trainer(learner, stages=stages) for stages in (1, 2))
-    mixed = replace(two, files={**two.files, "model.il": one.files["model.il"]})
-    assert prove_one(mixed, cache).verdict == "refuted"

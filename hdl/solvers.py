@@ -1,0 +1,234 @@
+"""Solvers, in one table: each is asked whether one bit of a circuit, or of a machine with registers, is ever 1.
+
+Yosys puts every question into one form. Its own ``sat`` answers it, or another program that reads SMT-LIB, to which the
+same is written out: a circuit as one formula, a machine as an induction, one base and one step a number of cycles.
+
+A verdict is what a solver says in its log, never its exit code.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rdahw.errors import InternalError
+from rdahw.hdl.toolchain import FoundTool, Run, Step, Stopped, Toolchain, find, run
+
+__all__ = ["SOLVERS", "Answer", "Budget", "OutOfTime", "Question", "Solver", "Verdict"]
+
+Verdict = Literal["proved", "refuted", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether ``bit`` of the module ``top`` is ever 1.
+
+    files: what ``script``, commands of Yosys, reads; it leaves ``top`` flat, of gates and plain flip-flops.
+    shown: wires of ``top``, and their widths, whose values are asked for where the bit is 1.
+    steps: of a machine, how many cycles of agreement an induction may assume at most; 0: it has no registers.
+        All registers start with their initial value, or with 0 where they have none. The clock is not looked at: each
+        register moves in each cycle.
+    """
+
+    files: Mapping[str, str]
+    script: str
+    top: str
+    bit: str
+    shown: Mapping[str, int]
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict: ``"proved"``, the bit is always 0. ``"refuted"``: it is 1 in the last of ``cycles``, each the bits of
+    what was shown, as text with bit 0 last. ``"open"``: for ``reason``.
+    """
+
+    verdict: Verdict
+    cycles: Sequence[Mapping[str, str]] = ()
+    reason: str = ""
+
+
+class OutOfTime(Exception):
+    """The seconds are used up."""
+
+
+class Budget:
+    """Runs tools in a folder until their seconds are used up (:class:`OutOfTime`) or another thread stops them.
+
+    The time in which a tool is compiled for this machine, once after its installation, does not count.
+    """
+
+    def __init__(self, folder: Path, timeout: float, stop: threading.Event) -> None:
+        self.folder = folder
+        self.used = 0.0
+        self._timeout = timeout
+        self._stop = stop
+
+    def run(self, found: FoundTool, arguments: Sequence[str], log: str) -> Run:
+        """One run of a tool to its end."""
+        free = 0.0
+        started = time.monotonic()
+
+        def watch(step: Step) -> None:
+            nonlocal free
+            if self._stop.is_set():
+                raise Stopped(step.tool)
+            if "compiled" in step.what:
+                free = time.monotonic() - started
+            elif self.used + time.monotonic() - started - free > self._timeout:
+                raise OutOfTime
+
+        try:
+            return run(found, arguments, cwd=self.folder, log=log, progress=watch)
+        finally:
+            self.used += max(0.0, time.monotonic() - started - free)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Files by name into the folder."""
+        for name, text in files.items():
+            (self.folder / name).write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """A row of the table. tools: what it needs, of :data:`rdahw.hdl.toolchain.TOOLS`; ask: how it is asked."""
+
+    tools: tuple[str, ...]
+    ask: Callable[[Question, Budget, Sequence[FoundTool]], Answer]
+
+    def find(self, toolchain: Toolchain) -> list[FoundTool]:
+        """Its tools; raises :class:`rdahw.MissingError` if one is missing."""
+        return [find(name, toolchain) for name in self.tools]
+
+
+# -- Yosys' own --------------------------------------------------------------------------------------------------------
+
+_PROVED = "SAT proof finished - no model found: SUCCESS!"
+_REFUTED = "SAT proof finished - model found: FAIL!"
+_STEP_PROVED = "Induction step proven: SUCCESS!"
+_BASE_REFUTED = "model found for base case: FAIL!"
+_NO_MORE_STEPS = "Reached maximum number of time steps -> proof failed."
+
+#: What is said of a machine that no induction of so few cycles decides.
+_UNDECIDED = "no induction of so few steps decides it"
+
+
+def _ask_yosys(question: Question, budget: Budget, found: Sequence[FoundTool]) -> Answer:
+    shown = " ".join(f"-show {name}" for name in question.shown)
+    how = f"-tempinduct -maxsteps {question.steps}" if question.steps else ""
+    script = f"{question.script}sat {how} -prove {question.bit} 0 {shown} {question.top}\n"
+    budget.write({**question.files, "proof.ys": script})
+    log = budget.run(found[0], ["-q", "-s", "proof.ys"], "log").log
+    known = (_STEP_PROVED, _BASE_REFUTED, _NO_MORE_STEPS) if question.steps else (_PROVED, _REFUTED)
+    said = [sentence for sentence in known for _ in range(log.count(sentence))]
+    if said in ([_PROVED], [_STEP_PROVED]):
+        return Answer("proved")
+    if said in ([_REFUTED], [_BASE_REFUTED]):
+        cycles = _table(log.partition(said[0])[2], question)
+        if cycles is not None:
+            return Answer("refuted", cycles)
+    if said == [_NO_MORE_STEPS]:
+        return Answer("open", reason=_UNDECIDED)
+    raise InternalError("yosys ended well without a verdict that can be read; its log may have changed its form")
+
+
+def _table(text: str, question: Question) -> list[dict[str, str]] | None:
+    """The values of each cycle, from the table in which Yosys prints what it found; ``None``: it is not complete."""
+    cycles: dict[int, dict[str, str]] = {}
+    for cycle, name, bits in re.findall(r"^ +(\d+ )? *\\(\S+) +\S+ +\S+ +([01]+) *$", text, re.MULTILINE):
+        cycles.setdefault(int(cycle or 0), {})[name] = bits
+    rows = [cycles[number] for number in sorted(cycles)]
+    if not rows or any(len(row.get(name, "")) < width for row in rows for name, width in question.shown.items()):
+        return None
+    return [{name: row[name] for name in question.shown} for row in rows]
+
+
+# -- SMT-LIB -----------------------------------------------------------------------------------------------------------
+
+
+def _asks_smt(*options: str) -> Callable[[Question, Budget, Sequence[FoundTool]], Answer]:
+    """How a program is asked that reads SMT-LIB from a file, with these options."""
+
+    def ask(question: Question, budget: Budget, found: Sequence[FoundTool]) -> Answer:
+        yosys, solver = found
+        smt = _Smt(question, budget, solver, options)
+        # A state as one bit vector: plain formulas of bits, which every solver reads.
+        budget.write({**question.files, "proof.ys": f"{question.script}write_smt2 -stbv -wires system.smt2\n"})
+        budget.run(yosys, ["-q", "-s", "proof.ys"], "log")
+        if not question.steps:
+            refuted = smt.satisfied(1, [smt.bad(0)])
+            return Answer("refuted", smt.values(1, [smt.bad(0)])) if refuted else Answer("proved")
+        for cycles in range(1, question.steps + 1):
+            base = [f"(|{question.top}_i| s0)", *map(smt.good, range(cycles - 1)), smt.bad(cycles - 1)]
+            if smt.satisfied(cycles, base):
+                return Answer("refuted", smt.values(cycles, base))
+            if not smt.satisfied(cycles + 1, [*map(smt.good, range(cycles)), smt.bad(cycles)]):
+                return Answer("proved")
+        return Answer("open", reason=_UNDECIDED)
+
+    return ask
+
+
+@dataclass(frozen=True, slots=True)
+class _Smt:
+    """Asks an SMT solver about the states s0, s1, … of a machine, each the successor of the one before."""
+
+    question: Question
+    budget: Budget
+    solver: FoundTool
+    options: tuple[str, ...]
+
+    def good(self, at: int) -> str:
+        return f"(not (|{self.question.top}_n {self.question.bit}| s{at}))"
+
+    def bad(self, at: int) -> str:
+        return f"(|{self.question.top}_n {self.question.bit}| s{at})"
+
+    def satisfied(self, states: int, conditions: Sequence[str]) -> bool:
+        """Whether so many states can be as the conditions say."""
+        said = re.findall(r"^(sat|unsat)$", self._run(states, conditions, ()), re.MULTILINE)
+        if len(said) != 1:
+            raise InternalError(
+                f"{self.solver.tool.name} ended well without a verdict that can be read; expected sat or unsat"
+            )
+        return bool(said[0] == "sat")
+
+    def values(self, states: int, conditions: Sequence[str]) -> list[dict[str, str]]:
+        """What is shown of each of the states, where they can be as the conditions say."""
+        top, shown = self.question.top, self.question.shown
+        wanted = [f"(get-value ((|{top}_n {name}| s{at})))" for at in range(states) for name in shown]
+        said = re.findall(r"(true|false|#b[01]+|#x[0-9a-f]+)\s*\)\s*\)", self._run(states, conditions, wanted))
+        if len(said) != len(wanted):
+            raise InternalError(f"{self.solver.tool.name} found a counterexample that cannot be read")
+        values = iter(said)
+        return [{name: _bits(next(values), width) for name, width in shown.items()} for _ in range(states)]
+
+    def _run(self, states: int, conditions: Sequence[str], after: Sequence[str]) -> str:
+        top = self.question.top
+        system = (self.budget.folder / "system.smt2").read_text(encoding="utf-8")
+        declared = [f"(declare-fun s{at} () |{top}_s|)" for at in range(states)]
+        moves = [f"(|{top}_t| s{at} s{at + 1})" for at in range(states - 1)]
+        lines = ["(set-option :produce-models true)", "(set-logic QF_BV)", system, *declared]
+        lines += [f"(assert {condition})" for condition in (*moves, *conditions)]
+        self.budget.write({"question.smt2": "\n".join([*lines, "(check-sat)", *after, ""])})
+        return self.budget.run(self.solver, [*self.options, "question.smt2"], "answer").log
+
+
+def _bits(value: str, width: int) -> str:
+    if value in ("true", "false"):
+        return str(int(value == "true"))
+    return format(int(value[2:], 2 if value[1] == "b" else 16), f"0{width}b")
+
+
+#: Every solver, by the name that ``--solver`` takes.
+SOLVERS: Mapping[str, Solver] = {
+    "yosys": Solver(("yosys",), _ask_yosys),
+    "boolector": Solver(("yosys", "boolector"), _asks_smt("--smt2", "--exit-codes=0")),
+    "z3": Solver(("yosys", "z3"), _asks_smt("-smt2")),
+}
