@@ -92,11 +92,10 @@ _ABOUT = {
 
 
 def _circuit(what: str, made: Model, saved: SavedModel | None) -> Circuit:
-    from rdahw.derivative import reverse
     from rdahw.transform import bind
 
     if what == "reverse":
-        return reverse(made.circuit)
+        return made.reverse()
     if what == "inference":
         if saved is None:
             raise UsageError("--inference folds in what was learned; give a file of rdahw train")

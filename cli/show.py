@@ -49,7 +49,6 @@ def command(
 
     Safe: the reverse derivative is the Boolean difference. NAME is lookup or mask[:k=4]; FILE.py:NAME runs the file.
     """
-    from rdahw.derivative import reverse
     from rdahw.draw import to_dot
     from rdahw.files import write_atomically
     from rdahw.safety import is_safe
@@ -65,7 +64,7 @@ def command(
         _ensemble_for_people(output, described)
         return
     made, saved = find_model(model, inputs, outputs)
-    circuit = reverse(made.circuit) if of_reverse else made.circuit
+    circuit = made.reverse() if of_reverse else made.circuit
     gates = count_gates(circuit)
     result: dict[str, Any] = {
         "model": made.name,

@@ -23,7 +23,7 @@ from rdahw.circuit import Circuit
 from rdahw.claims import TooLarge
 from rdahw.derivative import reverse
 from rdahw.tracing import Builder
-from rdahw.transform import expand
+from rdahw.transform import to_rows
 
 __all__ = ["ROWS", "CircuitModule", "with_reverse"]
 
@@ -55,6 +55,11 @@ def _lookup(table: Value, address: Value) -> Value:
     return Cat(table[at : at + rows].bit_select(address, 1) for at in range(0, len(table), rows))
 
 
+def _add_words(a: Value, b: Value, bits: int) -> Value:
+    # As one addition a word, for the carry chains of an FPGA.
+    return Cat((a[at : at + bits] + b[at : at + bits])[:bits] for at in range(0, len(a), bits))
+
+
 #: What this back end has rows for: from the operands' values and the attributes to the value of the result.
 ROWS: Mapping[str, Callable[..., Value]] = {
     "xor": lambda a, b: a ^ b,
@@ -74,6 +79,9 @@ ROWS: Mapping[str, Callable[..., Value]] = {
     "popcount": lambda a: _tree(add, list(a)),
     "less_equal": lambda a, b: a <= b,
     "plus": lambda a, b: a + b,
+    "to_words": lambda a, bits: a,
+    "to_bits": lambda a: a,
+    "add_words": _add_words,
 }
 
 
@@ -107,7 +115,7 @@ class CircuitModule(wiring.Component):  # type: ignore[misc]
 
     def elaborate(self, platform: object) -> Module:
         """The logic, as Amaranth asks for it."""
-        lowered = expand(self.circuit, keep=ROWS.keys())
+        lowered = to_rows(self.circuit, ROWS)
         if (widest := max(type_.width for type_ in lowered.types)) > _MAX_WIDTH:
             raise TooLarge(
                 f"a wire of the circuit has {widest} bits, and Amaranth takes at most {_MAX_WIDTH}; fold the "

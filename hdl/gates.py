@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rdahw.circuit import Circuit, Port
-from rdahw.transform import expand
+from rdahw.transform import to_rows
 
 __all__ = ["ROWS", "Gates", "to_gates", "to_rtlil"]
 
@@ -91,6 +91,8 @@ ROWS: Mapping[str, Callable[..., _Wire]] = {
     "sum": lambda gates, a, times: [gates.sum(a[i :: len(a) // times]) for i in range(len(a) // times)],
     "gather": lambda gates, a, indices: [a[i] for i in indices],
     "scatter": _scatter,
+    "to_words": lambda gates, a, bits: a,
+    "to_bits": lambda gates, a: a,
 }
 
 
@@ -102,7 +104,7 @@ def to_gates(circuit: Circuit) -> tuple[Gates, list[_Wire]]:
     for type_ in circuit.input_types:
         wires.append(list(range(at, at + type_.width)))
         at += type_.width
-    core = expand(circuit)
+    core = to_rows(circuit, ROWS)
     for primitive, operands, attributes in core.assignments:
         wires.append(ROWS[primitive](gates, *(wires[i] for i in operands), *attributes))
     return gates, [wires[i] for _, i in core.outputs]

@@ -20,7 +20,7 @@ from rdahw.hdl.trainer import TrainerControl, example_layout, result_layout
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 from rdahw.tracing import Wire
-from rdahw.transform import bind, expand, replay
+from rdahw.transform import bind, replay, to_rows
 
 __all__ = ["DEPTHS", "LEVELS", "FixedModel", "cut_points"]
 
@@ -47,6 +47,9 @@ DEPTHS: Mapping[str, Callable[..., float]] = {
     "popcount": lambda widths: 2 * ceil(log(widths[0] + 1, 2)),
     "less_equal": lambda widths: 1 + widths[0] / 8,
     "plus": lambda widths: 1 + widths[0] / 8,
+    "to_words": lambda widths, bits: 0,
+    "to_bits": lambda widths: 0,
+    "add_words": lambda widths, bits: 1 + bits / 8,
 }
 
 
@@ -108,8 +111,8 @@ class FixedModel(wiring.Component):  # type: ignore[misc]
         self.learner = learner
         model = learner.model
         self.bits = [int(bit) for bit in theta]
-        bound = bind(model.circuit, **{model.circuit.input_names[0]: self.bits})
-        self.circuit = _spread_popcounts(expand(bound, keep=ROWS.keys()))
+        bound = bind(model.predictor, **{model.circuit.input_names[0]: self.bits})
+        self.circuit = _spread_popcounts(to_rows(bound, ROWS))
         self._at = cut_points(self.circuit, levels)
         self.stages = 1 + max(stage or 0 for stage in self._at)
         super().__init__(

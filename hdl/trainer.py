@@ -19,7 +19,7 @@ from rdahw.errors import UsageError
 from rdahw.hdl.circuit import ROWS, CircuitModule
 from rdahw.kernel import tangent_kernel
 from rdahw.learner import Learner
-from rdahw.transform import cut, expand
+from rdahw.transform import cut, to_rows
 from rdahw.types import Bits
 
 __all__ = ["RegisterTrainer", "TrainerControl", "count", "example_layout", "result_layout"]
@@ -85,7 +85,8 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
 
     ``learner``: whose circuits the trainer is made of.
     ``batch``: an accumulator sums the requests until the last example of a batch, which applies them. Without it
-    each example is a batch of its own, and ``last`` is not looked at.
+    each example is a batch of its own, and ``last`` is not looked at. Sums of words wrap: the caller keeps to
+    :attr:`rdahw.Learner.largest_batch`.
     ``stages``: 1, or 2 for a higher clock: the prediction is made in the first, the parameters move in the second.
     Where the model has a :func:`rdahw.kernel.tangent_kernel` the prediction is corrected by what the second stage is
     about to change; otherwise an example that follows an update waits for one cycle.
@@ -136,7 +137,9 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
             requested, last, request = learn, self.examples.payload.last, self._one_stage(m, accept, learn)
         else:
             requested, (last, request) = learned, self._two_stages(m, accept, learned, accumulator, hold)
-        total = request if accumulator is None else ROWS[Bits.ring.addition](accumulator, request)
+        total = request
+        if accumulator is not None:
+            (total,) = _apply(m, "total", self.learner.total, accumulator, request)
         moves = requested & last if self.batch else requested
         (moved,) = _apply(m, "update", self.learner.update, self.theta, total)
         flips = Signal(8)  # in each byte of the parameters that moves
@@ -197,7 +200,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
         output = Signal(len(new.y))
         moves = learned & example.last if self.batch else learned
 
-        terms = [_register(m, "read", accept, _apply(m, "model", model, self.theta, new.x)[0])]
+        terms = [_register(m, "read", accept, _apply(m, "model", self.learner.model.predictor, self.theta, new.x)[0])]
         kernel = tangent_kernel(model) if self.learner.optimiser == "xor" else None
         if kernel is None:
             with m.If(moves):
@@ -215,7 +218,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(accept):
             m.d.sync += example.eq(new)
 
-        request = cut(expand(self.learner.request, keep=ROWS.keys()), "output")
+        request = cut(to_rows(self.learner.request, ROWS), "output")
         return example.last, _apply(m, "request", request, self.theta, example.x, example.y, output)[0]
 
     def _write(self, m: Module, moved: Value, flips: Value) -> None:

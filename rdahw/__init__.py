@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.tracing import trace as trace
     from rdahw.transform import expand as expand
     from rdahw.types import Bits as Bits
+    from rdahw.types import Words as Words
 
     __version__: str
 
@@ -46,6 +47,7 @@ _HOME = {
     "UsageError": "rdahw.errors",
     "UserError": "rdahw.errors",
     "Wire": "rdahw.tracing",
+    "Words": "rdahw.types",
     "boolean_difference": "rdahw.derivative",
     "cat": "rdahw.tracing",
     "custom_reverse": "rdahw.custom",

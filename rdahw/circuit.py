@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import PRIMITIVES, Primitive
-from rdahw.types import MAX_WIDTH, Bits, parse_type, shown
+from rdahw.types import MAX_WIDTH, Type, parse_type, shown
 
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
@@ -36,7 +36,7 @@ class Port(NamedTuple):
     """A named input and its type."""
 
     name: str
-    type: Bits
+    type: Type
 
 
 class Assignment(NamedTuple):
@@ -90,11 +90,11 @@ class Block:
             raise UserError(f"block {self.name!r} unfolds to {self.gates} gates; expected at most {_MAX_GATES}")
 
 
-def _types(circuit: Circuit) -> tuple[tuple[Bits, ...], tuple[Bits, ...]]:
+def _types(circuit: Circuit) -> tuple[tuple[Type, ...], tuple[Type, ...]]:
     return circuit.input_types, circuit.output_types
 
 
-def _signature(inputs: Sequence[Bits], outputs: Sequence[Bits]) -> str:
+def _signature(inputs: Sequence[Type], outputs: Sequence[Type]) -> str:
     return f"({', '.join(map(str, inputs))}) -> ({', '.join(map(str, outputs))})"
 
 
@@ -113,7 +113,7 @@ class Circuit:
     inputs: tuple[Port, ...]
     assignments: tuple[Assignment, ...]
     outputs: tuple[tuple[str, int], ...]
-    types: tuple[Bits, ...] = field(init=False, compare=False, repr=False)
+    types: tuple[Type, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -141,7 +141,7 @@ class Circuit:
         inputs: tuple[Port, ...],
         assignments: tuple[Assignment, ...],
         outputs: tuple[tuple[str, int], ...],
-        types: tuple[Bits, ...],
+        types: tuple[Type, ...],
     ) -> Circuit:
         """A circuit from assignments that a :class:`rdahw.tracing.Builder` has checked one by one, with their types."""
         circuit = object.__new__(cls)
@@ -162,12 +162,12 @@ class Circuit:
                 raise UserError(f"two {kind}s are named {shown(twice)}; give each its own name")
 
     @property
-    def input_types(self) -> tuple[Bits, ...]:
+    def input_types(self) -> tuple[Type, ...]:
         """The types of the inputs, in order."""
         return tuple(port.type for port in self.inputs)
 
     @property
-    def output_types(self) -> tuple[Bits, ...]:
+    def output_types(self) -> tuple[Type, ...]:
         """The types of the outputs, in order."""
         return tuple(self.types[wire] for _, wire in self.outputs)
 
@@ -259,7 +259,7 @@ class Circuit:
         return _from_json(value, 0)
 
 
-def result_type(primitive: str, operands: Sequence[Bits], attributes: Sequence[Any]) -> Bits:
+def result_type(primitive: str, operands: Sequence[Type], attributes: Sequence[Any]) -> Type:
     """The type that ``primitive`` gives its wire from operands of these types, after all that is to be checked."""
     row = _row(primitive)
     if len(attributes) != len(row.attributes):
@@ -302,6 +302,9 @@ _ATTRIBUTES: Mapping[str, _Attribute] = {
     "start": _NUMBER,
     "stop": _NUMBER,
     "times": _NUMBER,
+    "bits": _NUMBER,
+    "count": _NUMBER,
+    "tables": _NUMBER,
     "indices": _Attribute(
         lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_number, v)), "a tuple of bit numbers, at least one"
     ),
@@ -437,7 +440,7 @@ def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line
     assignments: list[Assignment] = []
     for line in lines[1:end]:
         number = str(len(inputs) + len(assignments))
-        found = re.fullmatch(pad + r"  %([0-9]+): (?:\S+) = (\w+)\((.*)\)", line[1])
+        found = re.fullmatch(pad + r"  %([0-9]+): [^=]+ = (\w+)\((.*)\)", line[1])
         if not found or found[1] != number:
             raise _syntax(line, f"«%{number}: type = primitive(…)»")
         row = PRIMITIVES.get(found[2])
@@ -471,7 +474,8 @@ def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line
 
 
 def _split(text: str) -> list[str]:
-    return [word.strip() for word in re.findall(r"(?:[^,\[\]]+|\[[^\[\]]*\])+", text)]
+    """The text cut at commas, but at none inside of brackets."""
+    return [word.strip() for word in re.findall(r"(?:[^,\[\]()]+|\[[^\[\]]*\]|\([^()]*\))+", text)]
 
 
 def _from_text(text: str) -> Any:

@@ -22,10 +22,10 @@ from rdahw.circuit import Circuit
 from rdahw.derivative import boolean_difference, forward_derivative, reverse
 from rdahw.errors import InternalError, UserError
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire, trace
+from rdahw.tracing import Builder, Wire, WordWire, trace
 from rdahw.tracing import equal as equal_bits
 from rdahw.transform import expand
-from rdahw.types import Bits
+from rdahw.types import Type, Words
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -76,11 +76,15 @@ class Claim:
         builder = Builder()
         inputs = [builder.input(name, type_) for name, type_ in self.left.inputs]
         outputs = zip(builder.inline(self.left, inputs), builder.inline(self.right, inputs), strict=True)
-        differences = [a ^ b for a, b in outputs]
+        differences = [_bits(a) ^ _bits(b) for a, b in outputs]
         if not differences:
             return builder.finish({"differ": builder.apply("const", attributes=(0, 1))})
         every = differences[0].concat(*differences)
         return builder.finish({"differ": ~equal_bits(every, 0)})
+
+
+def _bits(wire: Wire) -> Wire:
+    return wire.as_bits() if isinstance(wire, WordWire) else wire
 
 
 def shape(f: Circuit) -> str:
@@ -99,8 +103,10 @@ def adjoint(f: Circuit) -> Claim:
     off the circuit of D[f] first. (In the form above a solver would be held up by the parities.) D[f] is computed from
     the expansions and by rules of its own, so the claim says something about every reverse rule that R[f] uses.
 
-    Cockett et al., *Reverse derivative categories*, arXiv 1910.07065. Raises :class:`TooLarge`.
+    Cockett et al., *Reverse derivative categories*, arXiv 1910.07065. Raises :class:`TooLarge`, and :class:`UserError`
+    for a circuit with words, which the solvers are given no form of this law for.
     """
+    _check_bits("adjoint", f)
     bits = sum(type_.width for type_ in f.input_types)
     _check_size("adjoint", f, bits * (1 + 4 * count_gates(f)))
     forward, backward = forward_derivative(f), reverse(f)
@@ -160,11 +166,18 @@ def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
     return all(kinds[wire] != "free" for _, wire in core.outputs)
 
 
+def _check_bits(name: str, f: Circuit) -> None:
+    if words := next((type_ for type_ in f.types if isinstance(type_, Words)), None):
+        raise UserError(f"the claim {name!r} is of circuits of bits alone, and this one has a wire of type {words}")
+
+
 def difference(f: Circuit) -> Claim:
     """R[f] is the Boolean difference of ``f``. True of safe circuits (:func:`rdahw.is_safe`), false of ``x AND x``.
 
-    Raises :class:`TooLarge` where the Boolean difference, a copy of ``f`` for each input bit, is too large.
+    Raises :class:`TooLarge` where the Boolean difference, a copy of ``f`` for each input bit, is too large, and
+    :class:`UserError` for a circuit with words, of which there is no Boolean difference.
     """
+    _check_bits("difference", f)
     return _difference("difference", shape(f), "the reverse derivative is the Boolean difference", f)
 
 
@@ -183,7 +196,9 @@ def _difference(name: str, size: str, words: str, f: Circuit) -> Claim:
 
 def custom(f: Circuit) -> list[Claim]:
     """For each exact :func:`rdahw.custom_reverse` block in ``f``, and each primitive outside of the polynomial core, at
-    the widths that it has there: its declared reverse is its Boolean difference."""
+    the widths that it has there: its declared reverse is its Boolean difference. Raises :class:`UserError` for a
+    circuit with words."""
+    _check_bits("custom", f)
     claims = []
     for (primitive, _, attributes), single in _singles(f).items():
         block = attributes[0] if primitive == "custom" else None
@@ -195,7 +210,7 @@ def custom(f: Circuit) -> list[Claim]:
     return claims
 
 
-def _singles(f: Circuit) -> dict[tuple[str, tuple[Bits, ...], tuple[Any, ...]], Circuit]:
+def _singles(f: Circuit) -> dict[tuple[str, tuple[Type, ...], tuple[Any, ...]], Circuit]:
     """Each assignment outside of the core as a circuit of its own, once for each of its kind."""
     found = {}
     for primitive, operands, attributes in f.assignments:
@@ -332,11 +347,10 @@ def count_gates(circuit: Circuit) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _weight(primitive: str, types: tuple[Bits, ...], attributes: tuple[Any, ...]) -> int:
-    if primitive in CORE:
+def _weight(primitive: str, types: tuple[Type, ...], attributes: tuple[Any, ...]) -> int:
+    row = PRIMITIVES[primitive]
+    form = row.lowering or row.expansion
+    if form is None:
         return sum(type_.width for type_ in types) if primitive in ("xor", "and", "sum", "scatter") else 0
-    expansion = PRIMITIVES[primitive].expansion
-    if expansion is None:
-        raise InternalError(f"{primitive} is not in the core and has no expansion")
     named = {f"x{i}": type_ for i, type_ in enumerate(types)}
-    return count_gates(trace(lambda *wires: expansion(*wires, *attributes), **named))
+    return count_gates(trace(lambda *wires: form(*wires, *attributes), **named))

@@ -2,7 +2,8 @@
 
 A circuit of these is read by its ports: a list of types in, a list of types out. ``f >> g`` joins the outputs of f to
 the inputs of g in order; ``f @ g`` puts g beside (below) f. The ports of a result are named ``x`` and ``y`` where there
-is one, else ``x0``, ``x1``, … and ``y0``, ``y1``, …. They give the same data as :func:`rdahw.trace`:
+is one, else ``x0``, ``x1``, … and ``y0``, ``y1``, …. A number in place of a type stands for so many bits. They give the
+same data as :func:`rdahw.trace`:
 
 >>> from rdahw import Bits, trace
 >>> copy(8) >> multiply(8) == trace(lambda x: x & x, x=Bits(8))
@@ -15,8 +16,8 @@ from collections.abc import Callable, Sequence
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError
-from rdahw.tracing import Builder, Wire
-from rdahw.types import Z2, Bits
+from rdahw.tracing import Builder, Wire, constant
+from rdahw.types import Bits, Type
 
 __all__ = [
     "add",
@@ -39,7 +40,11 @@ def _names(letter: str, count: int) -> list[str]:
     return [letter] if count == 1 else [f"{letter}{i}" for i in range(count)]
 
 
-def _wiring(types: Sequence[Bits], body: Callable[[Builder, list[Wire]], Sequence[Wire]]) -> Circuit:
+def _type(given: Type | int) -> Type:
+    return given if isinstance(given, Type) else Bits(given)
+
+
+def _wiring(types: Sequence[Type], body: Callable[[Builder, list[Wire]], Sequence[Wire]]) -> Circuit:
     builder = Builder()
     inputs = [builder.input(name, t) for name, t in zip(_names("x", len(types)), types, strict=True)]
     outputs = body(builder, inputs)
@@ -84,59 +89,65 @@ def tensor_n(n: int, f: Circuit) -> Circuit:
     return tensor(*[f] * n)
 
 
-def identity(width: int) -> Circuit:
-    """``id : n → n``."""
-    return _wiring([Bits(width)], lambda _, wires: wires)
+def identity(type_: Type | int) -> Circuit:
+    """``id : A → A``."""
+    return _wiring([_type(type_)], lambda _, wires: wires)
 
 
-def copy(width: int) -> Circuit:
-    """``copy : n → n × n``; its reverse derivative is :func:`add`."""
-    return copy_n(2, width)
+def copy(type_: Type | int) -> Circuit:
+    """``copy : A → A × A``; its reverse derivative is :func:`add`."""
+    return copy_n(2, type_)
 
 
-def copy_n(copies: int, width: int) -> Circuit:
-    """``copy : n → n × … × n``, to ``copies`` copies."""
-    return _wiring([Bits(width)], lambda _, wires: wires * copies)
+def copy_n(copies: int, type_: Type | int) -> Circuit:
+    """``copy : A → A × … × A``, to ``copies`` copies."""
+    return _wiring([_type(type_)], lambda _, wires: wires * copies)
 
 
-def add(width: int) -> Circuit:
-    """``add : n × n → n``, the sum in Z2: XOR."""
-    return add_n(2, width)
+def add(type_: Type | int) -> Circuit:
+    """``add : A × A → A``, the sum in the type's ring: of bits, XOR."""
+    return add_n(2, type_)
 
 
-def add_n(summands: int, width: int) -> Circuit:
-    """``add : n × … × n → n``, the XOR of ``summands`` wires (at least one)."""
+def add_n(summands: int, type_: Type | int) -> Circuit:
+    """``add : A × … × A → A``, the sum of ``summands`` wires (at least one)."""
 
     if summands < 1:
         raise UserError(f"a sum of {summands} wires was asked for; expected at least one")
+    ring = _type(type_).ring
 
     def body(builder: Builder, wires: list[Wire]) -> list[Wire]:
         total = wires[0]
         for wire in wires[1:]:
-            total = builder.apply(Z2.addition, total, wire)
+            total = builder.apply(ring.addition, total, wire, attributes=ring.attributes)
         return [total]
 
-    return _wiring([Bits(width)] * summands, body)
+    return _wiring([_type(type_)] * summands, body)
 
 
-def multiply(width: int) -> Circuit:
-    """``multiply : n × n → n``, the product in Z2: AND."""
-    return _wiring([Bits(width)] * 2, lambda builder, wires: [builder.apply(Z2.multiplication, *wires)])
+def multiply(type_: Type | int) -> Circuit:
+    """``multiply : A × A → A``, the product in the type's ring: of bits, AND."""
+    ring = _type(type_).ring
+
+    def body(builder: Builder, wires: list[Wire]) -> list[Wire]:
+        return [builder.apply(ring.multiplication, *wires, attributes=ring.attributes)]
+
+    return _wiring([_type(type_)] * 2, body)
 
 
-def swap(a: int, b: int) -> Circuit:
-    """``swap : a × b → b × a``."""
-    return _wiring([Bits(a), Bits(b)], lambda _, wires: wires[::-1])
+def swap(a: Type | int, b: Type | int) -> Circuit:
+    """``swap : A × B → B × A``."""
+    return _wiring([_type(a), _type(b)], lambda _, wires: wires[::-1])
 
 
-def discard(width: int) -> Circuit:
-    """``discard : n → 1``, to no output at all."""
-    return _wiring([Bits(width)], lambda _, wires: [])
+def discard(type_: Type | int) -> Circuit:
+    """``discard : A → 1``, to no output at all."""
+    return _wiring([_type(type_)], lambda _, wires: [])
 
 
-def zero(width: int) -> Circuit:
-    """``zero : 1 → n``, from no input at all."""
-    return _wiring([], lambda builder, _: [builder.apply("const", attributes=(0, width))])
+def zero(type_: Type | int) -> Circuit:
+    """``zero : 1 → A``, from no input at all."""
+    return _wiring([], lambda builder, _: [constant(builder, 0, _type(type_))])
 
 
 def one(width: int) -> Circuit:

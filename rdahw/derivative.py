@@ -1,25 +1,30 @@
 """Two meanings of «derivative», never to be mixed up.
 
-- The **reverse derivative** R[f], by the chain rule over the circuit (XOR is addition, AND multiplication in Z2), and
-  its adjoint, the forward derivative D[f]. Cockett et al., *Reverse derivative categories*, arXiv 1910.07065; for
-  Boolean circuits Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488, section 3.
-- The **Boolean difference**: what flipping a bit really does, by brute force (the paper's ``rdiffB``).
+- The **reverse derivative** R[f], by the chain rule over the circuit, in the ring of each wire's type (in Z2 XOR is
+  addition, AND multiplication), and its adjoint, the forward derivative D[f]. Cockett et al., *Reverse derivative
+  categories*, arXiv 1910.07065; for Boolean circuits Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488,
+  section 3.
+- The **Boolean difference**: what flipping a bit really does, by brute force (the paper's ``rdiffB``). It is of bits
+  alone.
 
-They agree on every primitive and on safe circuits (:func:`rdahw.is_safe`). On ``x AND x`` they differ: R gives 0, the
-Boolean difference gives dy.
+There is no derivative from one ring to another: a wire of bits that selects among words, or a cast, ends the chain
+rule, and what is asked for across it is an error.
+
+On bits the two agree on every primitive and on safe circuits (:func:`rdahw.is_safe`). On ``x AND x`` they differ: R
+gives 0, the Boolean difference gives dy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import PRIMITIVES
-from rdahw.tracing import Builder, Wire, trace
+from rdahw.tracing import Builder, Wire, constant, trace
 from rdahw.transform import expand
-from rdahw.types import Bits
+from rdahw.types import Bits, Type
 
 __all__ = ["boolean_difference", "forward_derivative", "reverse"]
 
@@ -31,7 +36,8 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     ``d`` in front. ``wrt`` names the inputs whose cotangents are wanted (default: all). To differentiate the result
     again, start from ``reverse(expand(f))``: the rules of rich primitives are right to first order only.
 
-    Raises :class:`UserError` for a name in ``wrt`` that no input has.
+    Raises :class:`UserError` for a name in ``wrt`` that no input has, and where the way from a wanted input to an
+    output goes from bits to words or back.
 
     >>> print(reverse(trace(lambda a, b: a & b, a=Bits(4), b=Bits(4))))
     circuit (a: Bits(4), b: Bits(4), dy: Bits(4)) -> (da: Bits(4), db: Bits(4)):
@@ -47,8 +53,10 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     wires, cotangents = builder.replay(f, inputs), dict[int, Wire]()
     for (_, wire), seed in zip(f.outputs, seeds, strict=True):
         _accumulate(cotangents, wire, seed)
+    moving = _depends(f, wanted)
     for number, (primitive, operands, attributes) in reversed(list(f.wires())):
         if (dy := cotangents.pop(number, None)) is not None:
+            _check_selects(number, primitive, [moving[i] for i in operands])
             contributions = _pull_back(primitive, dy, [wires[i] for i in operands], attributes)
             for operand, contribution in zip(operands, contributions, strict=True):
                 if contribution is not None:
@@ -56,8 +64,28 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     outputs = {}
     for i, (name, out) in enumerate(zip(f.input_names, _tangent_names(f.input_names, ()), strict=True)):
         if name in wanted:
-            outputs[out] = cotangents[i] if i in cotangents else _zero(builder, f.types[i])
+            outputs[out] = cotangents[i] if i in cotangents else constant(builder, 0, f.types[i])
     return builder.finish(outputs)
+
+
+def _depends(f: Circuit, names: Sequence[str]) -> list[str | None]:
+    """For each wire one of the inputs of these ``names`` that it is computed from, if any."""
+    found = [name if name in names else None for name in f.input_names]
+    for _, operands, _ in f.assignments:
+        found.append(next((found[i] for i in operands if found[i] is not None), None))
+    return found
+
+
+def _check_selects(number: int, primitive: str, moving: Sequence[str | None]) -> None:
+    """Raises :class:`UserError` if an operand by which there is no derivative depends on an input, named in
+    ``moving``."""
+    for k in PRIMITIVES[primitive].selects:
+        if moving[k] is not None:
+            raise UserError(
+                f"wire %{number} = {primitive} is computed from input {moving[k]!r} and leads from bits to words or "
+                f"back, where there is no derivative; leave {moving[k]!r} out of wrt, or declare one with "
+                "custom_reverse"
+            )
 
 
 def _wanted(f: Circuit, wrt: Iterable[str] | None) -> tuple[str, ...]:
@@ -82,13 +110,13 @@ def _tangent_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
 def _accumulate(cotangents: dict[int, Wire], wire: int, contribution: Wire) -> None:
     """Fan-out: the cotangents of a wire's uses are added, in the ring of the wire's type."""
     if wire in cotangents:
-        addition = contribution.type.ring.addition
-        contribution = contribution.builder.apply(addition, cotangents[wire], contribution)
+        contribution = _add(cotangents[wire], contribution)
     cotangents[wire] = contribution
 
 
-def _zero(builder: Builder, type_: Bits) -> Wire:
-    return builder.apply("const", attributes=(0, type_.width))
+def _add(a: Wire, b: Wire) -> Wire:
+    ring = a.type.ring
+    return a.builder.apply(ring.addition, a, b, attributes=ring.attributes)
 
 
 def _pull_back(primitive: str, dy: Wire, operands: list[Wire], attributes: Sequence[object]) -> Sequence[Wire | None]:
@@ -100,55 +128,70 @@ def _pull_back(primitive: str, dy: Wire, operands: list[Wire], attributes: Seque
 
 
 @lru_cache(maxsize=256)
-def _reverse_of_expansion(primitive: str, types: tuple[Bits, ...], attributes: tuple[object, ...]) -> Circuit:
+def _reverse_of_expansion(primitive: str, types: tuple[Type, ...], attributes: tuple[object, ...]) -> Circuit:
     expansion = PRIMITIVES[primitive].expansion
     assert expansion is not None, "a row of the polynomial core has a reverse rule"
     inputs = {f"x{i}": type_ for i, type_ in enumerate(types)}
     return reverse(trace(lambda *wires: expansion(*wires, *attributes), **inputs))
 
 
-def forward_derivative(f: Circuit) -> Circuit:
+def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the change of the output, to first order, that a
-    change ``dx`` of the input makes.
+    change ``dx`` of the input makes. With ``wrt`` only the inputs of these names change.
 
     It is computed on the expansion into the polynomial core by rules of its own, so that
     ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ says something about every reverse rule. Only a :func:`custom_reverse` block
     has no other derivative than the one it declares, which is transposed.
+
+    Raises :class:`UserError` as :func:`reverse` does.
     """
+    wanted = _wanted(f, wrt)
     f = expand(f, keep={"custom"})
     builder = Builder()
     wires = [builder.input(name, type_) for name, type_ in f.inputs]
     names = _tangent_names(f.input_names, f.input_names)
-    tangents: list[Wire | None] = [builder.input(name, type_) for name, type_ in zip(names, f.input_types, strict=True)]
-    for primitive, reads, attributes in f.assignments:
+    tangents: list[Wire | None] = [
+        builder.input(tangent, type_) if name in wanted else None
+        for tangent, (name, type_) in zip(names, f.inputs, strict=True)
+    ]
+    sources = _depends(f, wanted)
+    for number, (primitive, reads, attributes) in f.wires():
         operands = [wires[i] for i in reads]
         moving = [tangents[i] for i in reads]
         wires.append(builder.apply(primitive, *operands, attributes=attributes))
         if all(tangent is None for tangent in moving):
             tangents.append(None)
             continue
-        changes = [t if t is not None else _zero(builder, w.type) for t, w in zip(moving, operands, strict=True)]
-        tangents.append(_push_forward(builder, primitive, operands, changes, attributes))
+        _check_selects(number, primitive, [sources[i] for i in reads])
+        tangents.append(_push_forward(builder, primitive, operands, moving, attributes))
     outputs = {}
     for name, (_, wire) in zip(_tangent_names(f.output_names, ()), f.outputs, strict=True):
         tangent = tangents[wire]
-        outputs[name] = tangent if tangent is not None else _zero(builder, f.types[wire])
+        outputs[name] = tangent if tangent is not None else constant(builder, 0, f.types[wire])
     return builder.finish(outputs)
 
 
 def _push_forward(
-    builder: Builder, primitive: str, operands: list[Wire], changes: list[Wire], attributes: Sequence[object]
+    builder: Builder, primitive: str, operands: list[Wire], moving: list[Wire | None], attributes: Sequence[object]
 ) -> Wire:
-    if PRIMITIVES[primitive].linear:
+    """The change of the result, from those of the operands that change."""
+    row = PRIMITIVES[primitive]
+    if row.bilinear:
+        # Each factor changes while the others stay.
+        terms = [
+            builder.apply(primitive, *operands[:k], change, *operands[k + 1 :], attributes=attributes)
+            for k, change in enumerate(moving)
+            if change is not None
+        ]
+        return reduce(_add, terms)
+    changes = [t if t is not None else constant(builder, 0, w.type) for t, w in zip(moving, operands, strict=True)]
+    if row.linear:
         return builder.apply(primitive, *changes, attributes=attributes)
-    if primitive == "and":
-        (a, b), (da, db) = operands, changes
-        return (da & b) ^ (a & db)
     if primitive == "custom":
         # r(x, dy) is linear in dy, so its reverse derivative by dy, wherever dy is, is its transpose.
         r = attributes[0].reverse  # type: ignore[attr-defined]
         dy = r.inputs[-1]
-        (change,) = builder.inline(reverse(r, wrt=[dy.name]), [*operands, _zero(builder, dy.type), *changes])
+        (change,) = builder.inline(reverse(r, wrt=[dy.name]), [*operands, constant(builder, 0, dy.type), *changes])
         return change
     raise AssertionError(f"{primitive} is neither linear nor a product, so it must have an expansion")
 
@@ -158,7 +201,13 @@ def boolean_difference(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     (f(x) ⊕ f(x ⊕ eᵢ)) AND dy.
 
     By brute force: a copy of ``f`` for each input bit. It uses no rule of any primitive, and is the oracle for those.
+    Raises :class:`UserError` for a circuit with inputs or outputs of words: it is of bits alone.
     """
+    for type_ in (*f.input_types, *f.output_types):
+        if not isinstance(type_, Bits):
+            raise UserError(
+                f"the circuit has a port of type {type_}, and the Boolean difference is of bits alone; expected bits"
+            )
     wanted = _wanted(f, wrt)
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
@@ -173,7 +222,7 @@ def boolean_difference(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
         for i in range(x.width):
             there = builder.inline(f, [*inputs[:k], x ^ (1 << i), *inputs[k + 1 :]])
             masked = [((a ^ b) & dy).parity() for a, b, dy in zip(here, there, seeds, strict=True)]
-            total = masked[0] if masked else _zero(builder, Bits(1))
+            total = masked[0] if masked else constant(builder, 0, Bits(1))
             for term in masked[1:]:
                 total = total ^ term
             differences.append(total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError
 from rdahw.primitives import PRIMITIVES
+from rdahw.types import Type, Words
 
 __all__ = ["MAX_DRAWN", "to_dot"]
 
@@ -12,7 +13,16 @@ __all__ = ["MAX_DRAWN", "to_dot"]
 MAX_DRAWN = 2000
 
 #: What the common gates are drawn as.
-_SYMBOLS = {"xor": "⊕", "and": "∧", "or": "∨", "not": "¬", "less_equal": "≤", "plus": "+", "sum": "Σ⊕"}
+_SYMBOLS = {
+    "xor": "⊕",
+    "and": "∧",
+    "or": "∨",
+    "not": "¬",
+    "less_equal": "≤",
+    "plus": "+",
+    "sum": "Σ⊕",
+    "add_words": "+",
+}
 
 
 def to_dot(circuit: Circuit, title: str = "circuit") -> str:
@@ -35,11 +45,16 @@ def to_dot(circuit: Circuit, title: str = "circuit") -> str:
     for i, assignment in circuit.wires():
         lines.append(f"  w{i} [label={_quoted(_label(assignment))}];")
         for operand in assignment.operands:
-            lines.append(f"  w{operand} -> w{i} [label={_quoted(str(circuit.types[operand].width))}];")
+            lines.append(f"  w{operand} -> w{i} [label={_quoted(_size(circuit.types[operand]))}];")
     for k, (name, wire) in enumerate(circuit.outputs):
         lines.append(f"  y{k} [label={_quoted(name)}, shape=cds, style=filled, fillcolor={_quoted('#dcfce7')}];")
-        lines.append(f"  w{wire} -> y{k} [label={_quoted(str(circuit.types[wire].width))}];")
+        lines.append(f"  w{wire} -> y{k} [label={_quoted(_size(circuit.types[wire]))}];")
     return "\n".join([*lines, "}", ""])
+
+
+def _size(type_: Type) -> str:
+    """How many bits, or how many words of how many bits."""
+    return f"{type_.count}×{type_.bits}" if isinstance(type_, Words) else str(type_.width)
 
 
 def _label(assignment: Assignment) -> str:

@@ -1,28 +1,36 @@
-"""Ensembles as ordinary circuits: the binarised one at any size, and the whole learning step at small sizes.
+"""Ensembles as ordinary circuits: the binarised one at any size, and at small sizes the model to learn and its step.
 
-Numbers on wires are unsigned or two's complement, bit 0 least significant. A class number is the smallest width that
-holds all of them (the label code ``binary``), or one wire a class (``one-hot``).
+The step is that of a :class:`rdahw.Learner`: the model is linear in its counters, the error is ``margin``, the
+optimiser ``counter``. Numbers on wires are unsigned or two's complement, bit 0 least significant. A class number is the
+smallest width that holds all of them (the label code ``binary``), or one wire a class (``one-hot``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rdahw.circuit import Circuit
+from rdahw.custom import custom_reverse
 from rdahw.data.labels import Code, label_width
 from rdahw.ensemble import Counters, EnsembleSpec, check_counters, make_wiring
 from rdahw.errors import UsageError
+from rdahw.learner import Learner
+from rdahw.models import Model
 from rdahw.primitives import Array
-from rdahw.tracing import Wire, cat, equal, mux, trace
-from rdahw.types import Bits
+from rdahw.scores import largest
+from rdahw.tracing import Wire, WordWire, cat, equal, trace
+from rdahw.types import Bits, Words
+from rdahw.word_rows import from_planes, planes
 
 __all__ = [
     "binarise",
     "boolean_ensemble",
     "boolean_model",
     "counters_to_bits",
+    "ensemble_model",
+    "score_bits",
     "step_bits",
     "step_circuit",
     "tables_to_bits",
@@ -89,27 +97,69 @@ def _most_votes(spec: EnsembleSpec, tables: Sequence[Wire], x: Wire, code: Code)
     votes = [table.lookup(x.gather(wires)) for table, wires in zip(tables, make_wiring(spec).tolist(), strict=True)]
     every = cat(*votes)
     counts = [every.gather(range(c, every.width, spec.classes)).popcount() for c in range(spec.classes)]
-    return _coded(_largest(counts, spec.classes), spec.classes, code)
+    return _coded(largest(counts), spec.classes, code)
 
 
 def _coded(number: Wire, classes: int, code: Code) -> Wire:
     return number.decode()[:classes] if code == "one-hot" else number
 
 
-def _largest(scores: Sequence[Wire], classes: int) -> Wire:
-    """The number of the largest of unsigned ``scores``, the lowest on a tie, by a tree of comparisons."""
-    width = label_width(classes, "binary")
-    left = [(score, score.const(c, width)) for c, score in enumerate(scores)]
-    while len(left) > 1:
-        pairs = zip(left[::2], left[1::2], strict=False)
-        odd = left[len(left) // 2 * 2 :]
-        left = [_better(a, b) for a, b in pairs] + odd
-    return left[0][1]
+# -- the model ---------------------------------------------------------------------------------------------------------
 
 
-def _better(a: tuple[Wire, Wire], b: tuple[Wire, Wire]) -> tuple[Wire, Wire]:
-    first = b[0] <= a[0]
-    return mux(first, a[0], b[0]), mux(first, a[1], b[1])
+def score_bits(spec: EnsembleSpec) -> int:
+    """The fewest bits of words that hold every counter, and every score without wrapping."""
+    largest_score = spec.tables << (0 if spec.sign else spec.counter - 1)
+    return max(spec.counter, largest_score.bit_length() + 1)
+
+
+def ensemble_model(spec: EnsembleSpec, *, dropout: bool = False) -> Circuit:
+    """``f : P × A → B``: the class scores of an ensemble, from its counters ``theta`` and the input ``x``.
+
+    P: a word for each counter; counter (j, index, c) is word ``(j * 2^inputs + index) * classes + c``. B: a word a
+    class. Both have :func:`score_bits` bits, so that sums never wrap, and f is linear in theta over Z_2^k: its reverse
+    derivative is exact. With ``sign`` each addressed counter counts as 1 where it is not negative, else 0, by a block
+    whose reverse derivative is a declared surrogate: that of the identity.
+
+    With ``dropout`` A is longer by a bit a table, which says whether the table is kept. Raises :class:`UsageError` if
+    the counters are many.
+    """
+    _check_size(spec, spec.parameter_bits)
+    wiring = make_wiring(spec).reshape(-1).tolist()
+    bits = score_bits(spec)
+
+    def scores(theta: WordWire, x: Wire) -> Wire:
+        votes: Wire = theta.lookup(x.gather(wiring), spec.tables)
+        if spec.sign:
+            votes = _signs(len(votes), bits)(votes)
+        assert isinstance(votes, WordWire)
+        if dropout:
+            kept = x[spec.input_bits :].gather(j for j in range(spec.tables) for _ in range(spec.classes))
+            votes = votes.mask(kept)
+        return votes.sum(spec.tables)
+
+    counters = Words(int(np.prod(spec.counters_shape)), bits)
+    return trace(scores, theta=counters, x=Bits(spec.input_bits + (spec.tables if dropout else 0)))
+
+
+def _signs(count: int, bits: int) -> Callable[..., Wire]:
+    """1 for each word that is not negative, else 0, learnt as if it were the word itself."""
+    type_ = Words(count, bits)
+
+    def sign(v: WordWire) -> Wire:
+        positive = ~planes(v.as_bits(), bits)[-1]
+        return from_planes([positive, *[v.builder.apply("const", attributes=(0, count))] * (bits - 1)]).as_words(bits)
+
+    through = trace(lambda v, dy: dy, v=type_, dy=type_)
+    return custom_reverse(trace(sign, v=type_), through, name="signs of counters", exact=False)
+
+
+def _check_size(spec: EnsembleSpec, bits: int) -> None:
+    if bits > MAX_STEP_BITS:
+        raise UsageError(
+            f"the learning step of {spec.tables} tables of {spec.inputs} inputs would have a state of {bits} bits; a "
+            f"circuit takes at most {MAX_STEP_BITS}: lower tables or inputs, or use the ensemble engine"
+        )
 
 
 # -- the learning step -------------------------------------------------------------------------------------------------
@@ -131,111 +181,49 @@ def step_bits(spec: EnsembleSpec) -> int:
 
 
 def step_circuit(spec: EnsembleSpec) -> Circuit:
-    """``step : S × A × B → S``, one update by one example, and what was predicted before it.
+    """``step : S × A × B → S``, one update by one example, and what was predicted before it: the step of a
+    :class:`rdahw.Learner`, with the dropout drawn and the counters in as few bits as they have.
 
     S: the counters, bit ``((j * 2^inputs + index) * classes + c) * counter + b`` is bit b of a counter in two's
     complement; with dropout the shift register's 63 bits follow, the oldest first. B: the target's number, ``binary``.
     Outputs: ``state``, ``prediction`` (binary), ``updated`` (one bit). Raises :class:`UsageError` if the state is
     large.
     """
-    if step_bits(spec) > MAX_STEP_BITS:
-        raise UsageError(
-            f"the learning step of {spec.tables} tables of {spec.inputs} inputs would have a state of "
-            f"{step_bits(spec)} bits; a circuit takes at most {MAX_STEP_BITS}: lower tables or inputs, or use the "
-            "ensemble engine"
-        )
-    wiring = make_wiring(spec)
-    width = _score_width(spec)
-    label = label_width(spec.classes, "binary")
+    _check_size(spec, step_bits(spec))
+    dropout = bool(spec.dropout)
+    learner = Learner(
+        Model("ensemble", ensemble_model(spec, dropout=dropout)), f"margin={spec.margin}", f"counter={spec.counter}"
+    )
+    bits, label = score_bits(spec), label_width(spec.classes, "binary")
 
     def step(state: Wire, x: Wire, target: Wire) -> dict[str, Wire]:
-        kept, register = _drop(spec, state)
-        indices = [x.gather(wires) for wires in wiring.tolist()]
-        # [table][class], each of ``counter`` bits
-        addressed = [
-            [_addressed(spec, state, j, c, indices[j]) for c in range(spec.classes)] for j in range(spec.tables)
-        ]
-        scores = [
-            _total([_vote(spec, addressed[j][c], width) & kept[j].repeat(width) for j in range(spec.tables)])
-            for c in range(spec.classes)
-        ]
-        ordered = [score ^ score.const(1 << width - 1, width) for score in scores]  # signed order as unsigned order
-        prediction = _largest(ordered, spec.classes)
-        is_target = [equal(target, c) for c in range(spec.classes)]
-        # The target is no rival: it counts as below the lowest score that there can be.
-        rival = _largest([score & ~t.repeat(width) for score, t in zip(ordered, is_target, strict=True)], spec.classes)
-        is_rival = [equal(rival, c) for c in range(spec.classes)]
-        lead_of_rival = _total([_chosen(scores, is_rival), state.const(spec.margin, width)])
-        updated = _less_equal_signed(_chosen(scores, is_target), lead_of_rival)
-        counters = []
-        for j in range(spec.tables):
-            change = kept[j] & updated
-            at = indices[j].decode()
-            new = [_bumped(addressed[j][c], is_target[c] & change, is_rival[c] & change) for c in range(spec.classes)]
-            row = cat(*new)
-            old = state[j * (row.width << spec.inputs) : (j + 1) * (row.width << spec.inputs)]
-            for a in range(1 << spec.inputs):
-                counters.append(mux(at[a], row, old[a * row.width : (a + 1) * row.width]))
-        return {"state": cat(*counters, *register), "prediction": prediction, "updated": updated}
+        kept, register = _drop(spec, state) if dropout else ([], [])
+        weights = planes(state[: spec.parameter_bits], spec.counter)
+        theta = from_planes([*weights, *[weights[-1]] * (bits - spec.counter)]).as_words(bits)
+        data, wanted = cat(x, *kept), target.decode()[: spec.classes]
+        request, prediction = learner.request(theta, data, wanted)
+        cotangent = learner.cotangent(learner.model.circuit(theta, data), wanted)
+        counters = from_planes(planes(learner.update(theta, request).as_bits(), bits)[: spec.counter])
+        return {
+            "state": cat(counters, *register),
+            "prediction": _number(prediction, label),
+            "updated": ~equal(cotangent.as_bits(), 0),
+        }
 
     return trace(step, state=Bits(step_bits(spec)), x=Bits(spec.input_bits), y=Bits(label))
 
 
-def _score_width(spec: EnsembleSpec) -> int:
-    """So many bits that neither a score nor a score plus the margin wraps, nor is a score the lowest number."""
-    largest = (spec.tables << (0 if spec.sign else spec.counter - 1)) + spec.margin
-    return largest.bit_length() + 2
+def _number(one_hot: Wire, width: int) -> Wire:
+    """The number of the bit that is set."""
+    classes = range(one_hot.width)
+    return cat(*(one_hot.gather(c for c in classes if c >> b & 1).parity() for b in range(width)))
 
 
 def _drop(spec: EnsembleSpec, state: Wire) -> tuple[list[Wire], list[Wire]]:
     """One bit a table that says whether it is kept, and the shift register's next state."""
     bits, below = spec.dropout_rule
-    if not bits:
-        return [state.const(1, 1)] * spec.tables, []
     stream = [state[spec.parameter_bits + i] for i in range(63)]
     for t in range(63, 63 + spec.tables * bits):
         stream.append(stream[t - 63] ^ stream[t - 32])
     drawn = [cat(*stream[63 + j * bits : 63 + (j + 1) * bits]) for j in range(spec.tables)]
     return [number >= below for number in drawn], [cat(*stream[-63:])]
-
-
-def _addressed(spec: EnsembleSpec, state: Wire, table: int, label: int, index: Wire) -> Wire:
-    """The counter of a class in the row that ``index`` addresses."""
-    rows = np.arange(table << spec.inputs, (table + 1) << spec.inputs)
-    places = (rows * spec.classes + label) * spec.counter + np.arange(spec.counter)[:, None]
-    return state.gather(places.reshape(-1).tolist()).lookup(index)
-
-
-def _vote(spec: EnsembleSpec, counter: Wire, width: int) -> Wire:
-    """What a counter adds to a score."""
-    if spec.sign:
-        return (~counter[spec.counter - 1]).extend(width)
-    return cat(counter, counter[spec.counter - 1].repeat(width - spec.counter))
-
-
-def _total(terms: Sequence[Wire]) -> Wire:
-    """The sum in two's complement on the terms' own width."""
-    terms = list(terms)
-    while len(terms) > 1:
-        sums = [a.plus(b)[: a.width] for a, b in zip(terms[::2], terms[1::2], strict=False)]
-        terms = sums + terms[len(terms) // 2 * 2 :]
-    return terms[0]
-
-
-def _chosen(wires: Sequence[Wire], which: Sequence[Wire]) -> Wire:
-    """The one of ``wires`` whose bit in ``which`` is set."""
-    parts = [wire & bit.repeat(wire.width) for wire, bit in zip(wires, which, strict=True)]
-    return cat(*parts).sum(len(parts))
-
-
-def _less_equal_signed(a: Wire, b: Wire) -> Wire:
-    lowest = a.const(1 << a.width - 1, a.width)
-    return (a ^ lowest) <= (b ^ lowest)
-
-
-def _bumped(counter: Wire, up: Wire, down: Wire) -> Wire:
-    """A counter one up or one down, but never beyond its bits."""
-    k = counter.width
-    highest, lowest = equal(counter, (1 << k - 1) - 1), equal(counter, 1 << k - 1)
-    up, down = up & ~highest, down & ~lowest
-    return counter.plus(cat(up | down, *[down] * (k - 1)))[:k]

@@ -1,6 +1,7 @@
 """The learner: a model, an error and an optimiser, and the learning step that they make, as circuits.
 
-One step of reverse derivative ascent (Wilson and Zanasi, arXiv 2101.10488, section 4):
+One step of reverse derivative ascent (Wilson and Zanasi, arXiv 2101.10488, section 4), in the rings of the model's
+types:
 
     dy     = error(f(theta, x), y)
     dtheta = R[f](theta, x, dy), the part that belongs to theta
@@ -12,36 +13,75 @@ Gradient-Based Learning*, arXiv 2103.01931.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
 from rdahw.errors import UsageError, nearest
 from rdahw.models import Model
+from rdahw.ranges import word_range
+from rdahw.scores import margin, saturating_sum
 from rdahw.tracing import Wire, trace
-from rdahw.types import Bits
+from rdahw.types import MAX_WORD_BITS, Bits, Type, Words
 
-__all__ = ["ERRORS", "OPTIMISERS", "Learner"]
+__all__ = ["ERRORS", "OPTIMISERS", "Learner", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row of :data:`ERRORS` or :data:`OPTIMISERS`.
+
+    kind: the types that it is for. apply: the rule on two wires.
+    number: the name of one more argument, which follows the rule's name as in ``margin=80``, if there is one;
+        ``numbers`` what it may be, ``usual`` one to propose.
+    """
+
+    kind: type[Bits] | type[Words]
+    apply: Callable[..., Wire]
+    number: str = ""
+    numbers: range | None = None
+    usual: int = 0
+
+    def spelt(self, name: str) -> str:
+        """The rule as it is asked for, with its usual number."""
+        return name if self.numbers is None else f"{name}={self.usual}"
+
 
 #: Errors: (output, label) to the cotangent of the output. ``xor`` is the paper's: the change of output wished for.
-ERRORS: Mapping[str, Callable[[Wire, Wire], Wire]] = {"xor": lambda output, label: output ^ label}
+#: ``margin=T`` is of class scores and one-hot labels: see :func:`rdahw.scores.margin`.
+ERRORS: Mapping[str, Rule] = {
+    "xor": Rule(Bits, lambda output, label: output ^ label),
+    "margin": Rule(Words, margin, "threshold", range((1 << 28) + 1), 80),
+}
 
 #: Optimisers: (state, request) to the new state. ``xor`` is the paper's: requested parameters are flipped.
-OPTIMISERS: Mapping[str, Callable[[Wire, Wire], Wire]] = {"xor": lambda theta, request: theta ^ request}
+#: ``counter=K`` adds the request to signed counters that saturate at K bits.
+OPTIMISERS: Mapping[str, Rule] = {
+    "xor": Rule(Bits, lambda theta, request: theta ^ request),
+    "counter": Rule(Words, saturating_sum, "bits", range(2, MAX_WORD_BITS + 1), 6),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A model with its error and optimiser, by name; raises :class:`UsageError` for an unknown one.
+    """A model with its error and optimiser, by name.
 
-    cotangent : B × B → B, from (output, y) to ``dy``.
-    request : P × A × B → P × B, from (theta, x, y) to the request ``dtheta`` and the ``output`` that it was made from.
+    cotangent : B × Y → B, from (output, y) to ``dy``.
+    request : P × A × Y → P × Y, from (theta, x, y) to the request ``dtheta`` and the prediction ``output`` that the
+        model made on the way.
+    total : P × P → P, the sum of two requests.
     update : P × P → P, from (theta, dtheta) to the new theta.
-    step : P × A × B → P, one update by one example. It is the two above in sequence.
+    step : P × A × Y → P, one update by one example. It is request and update in sequence.
 
+    Y is the type of labels and predictions, ``Bits(model.output_bits)``; for a model whose output is bits it is B.
     In a batch the requests are summed in their ring (for bits: XOR) and applied once, after the last example; a batch
     of one is the paper.
+
+    Raises :class:`UsageError` for an unknown error or optimiser, for one that is for another type, and for counters so
+    wide that the scores which they make would wrap.
     """
 
     model: Model
@@ -49,25 +89,30 @@ class Learner:
     optimiser: str = "xor"
     cotangent: Circuit = field(init=False, compare=False, repr=False)
     request: Circuit = field(init=False, compare=False, repr=False)
+    total: Circuit = field(init=False, compare=False, repr=False)
     update: Circuit = field(init=False, compare=False, repr=False)
     step: Circuit = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for kind, name, known in (("error", self.error, ERRORS), ("optimiser", self.optimiser, OPTIMISERS)):
-            if name not in known:
-                raise UsageError(f"{kind} {name!r} is unknown; {nearest(name, known)}")
         model = self.model.circuit
+        state, data = model.input_types
+        output, label = model.output_types[0], Bits(self.model.output_bits)
+        error = _rule("error", self.error, ERRORS, f"model {self.model.name!r} gives", output)
+        update = _rule("optimiser", self.optimiser, OPTIMISERS, f"model {self.model.name!r} has parameters of", state)
+        self._check_width()
         pull_back = reverse(model, wrt=model.input_names[:1])
 
         def request(theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
             output = model(theta, x)
-            return {"dtheta": pull_back(theta, x, ERRORS[self.error](output, y)), "output": output}
+            return {"dtheta": pull_back(theta, x, error(output, y)), "output": self.model.head(output)}
 
-        state, data, label = Bits(self.model.parameter_bits), Bits(self.model.input_bits), Bits(self.model.output_bits)
-        update = OPTIMISERS[self.optimiser]
+        def total(a: Wire, b: Wire) -> dict[str, Wire]:
+            return {"total": a.builder.apply(state.ring.addition, a, b, attributes=state.ring.attributes)}
+
         made = {
-            "cotangent": trace(lambda output, y: {"dy": ERRORS[self.error](output, y)}, output=label, y=label),
+            "cotangent": trace(lambda output, y: {"dy": error(output, y)}, output=output, y=label),
             "request": trace(request, theta=state, x=data, y=label),
+            "total": trace(total, a=state, b=state),
             "update": trace(lambda theta, dtheta: {"theta": update(theta, dtheta)}, theta=state, dtheta=state),
             "step": trace(
                 lambda theta, x, y: {"theta": update(theta, request(theta, x, y)["dtheta"])},
@@ -78,3 +123,52 @@ class Learner:
         }
         for name, circuit in made.items():
             object.__setattr__(self, name, circuit)
+
+    def _check_width(self) -> None:
+        state = self.model.circuit.input_types[0]
+        name, _, number = self.optimiser.partition("=")
+        if isinstance(state, Words) and name == "counter":
+            counters = -(1 << int(number) - 1), (1 << int(number) - 1) - 1
+            found = word_range(self.model.circuit, self.model.circuit.input_names[0], counters)
+            limit = 1 << state.bits - 1
+            if found is not None and not -limit <= found[0] <= found[1] < limit:
+                raise UsageError(
+                    f"optimiser {self.optimiser!r} does not suit: with such counters scores of model "
+                    f"{self.model.name!r} would wrap, as its words have {state.bits} bits; use fewer bits for a "
+                    "counter, or a model of wider words"
+                )
+
+    @property
+    def largest_batch(self) -> int | None:
+        """The most requests of -1, 0 and 1 a parameter whose sum cannot wrap; ``None`` where any sum is right."""
+        state = self.model.circuit.input_types[0]
+        return None if isinstance(state, Bits) else (1 << state.bits - 1) - 1
+
+    def check_batch(self, examples: int) -> None:
+        """Raises :class:`UsageError` if so many examples are too many for one batch."""
+        if self.largest_batch is not None and examples > self.largest_batch:
+            raise UsageError(
+                f"a batch of {examples} examples is too large for parameters of type "
+                f"{self.model.circuit.input_types[0]}, whose sums would wrap; expected at most {self.largest_batch}"
+            )
+
+
+def _rule(kind: str, given: str, known: Mapping[str, Rule], what: str, type_: Type) -> Callable[..., Wire]:
+    """The rule that ``given`` asks for, on wires of ``type_``, with its number put in."""
+    name, equals, number = given.partition("=")
+    if name not in known:
+        raise UsageError(f"{kind} {given!r} is unknown; {nearest(name, known)}")
+    rule = known[name]
+    if not isinstance(type_, rule.kind):
+        fitting = " or ".join(row.spelt(other) for other, row in known.items() if isinstance(type_, row.kind))
+        raise UsageError(f"{kind} {given!r} does not suit, as {what} {type_}; use {fitting}")
+    if rule.numbers is None:
+        if equals:
+            raise UsageError(f"{kind} {given!r} was given; expected {name!r} with no number")
+        return rule.apply
+    if not re.fullmatch(r"\d{1,9}", number) or int(number) not in rule.numbers:
+        raise UsageError(
+            f"{kind} {given!r} was given; expected {name}=NUMBER, a whole number from {rule.numbers[0]} to "
+            f"{rule.numbers[-1]}, such as {rule.spelt(name)}"
+        )
+    return partial(rule.apply, **{rule.number: int(number)})

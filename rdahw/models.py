@@ -1,5 +1,8 @@
 """Models: circuits ``f : P × A → B`` from parameters ``theta`` and an input ``x`` to the output ``y``.
 
+Where the output is bits it is the prediction; where it is words, they are the scores of classes, and a head beside the
+model makes the prediction from them.
+
 :func:`make_model` makes one from the name that the command line takes. A model of the user's own is any circuit with
 two inputs, parameters first, and one output.
 """
@@ -10,15 +13,17 @@ import os
 import re
 import runpy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rdahw.circuit import Circuit
 from rdahw.custom import custom_reverse
+from rdahw.derivative import reverse
 from rdahw.errors import UsageError, UserError, nearest
-from rdahw.tracing import Wire, cat, trace
-from rdahw.types import Bits
+from rdahw.scores import one_hot_prediction
+from rdahw.tracing import Wire, WordWire, cat, trace
+from rdahw.types import Bits, Words
 
 __all__ = ["MODELS", "Model", "lookup_model", "make_model", "mask_model"]
 
@@ -30,18 +35,39 @@ MAX_LOOKUP_INPUTS = 20
 class Model:
     """A circuit ``f : P × A → B`` to learn, and the name that it was asked for by.
 
-    Raises :class:`UserError` if the circuit has not two inputs and one output.
+    predictor : P × A → Y, the circuit and behind it the head: the output itself where it is bits, and of class scores
+        the largest, one-hot, the lowest class on a tie.
+
+    Raises :class:`UserError` if the circuit has not two inputs and one output, or if its data are not bits.
     """
 
     name: str
     circuit: Circuit
+    predictor: Circuit = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if (len(self.circuit.inputs), len(self.circuit.outputs)) != (2, 1):
+        f = self.circuit
+        if (len(f.inputs), len(f.outputs)) != (2, 1):
             raise UserError(
-                f"model {self.name!r} has {len(self.circuit.inputs)} inputs and {len(self.circuit.outputs)} outputs; "
+                f"model {self.name!r} has {len(f.inputs)} inputs and {len(f.outputs)} outputs; "
                 "expected two inputs, the parameters first, and one output"
             )
+        if not isinstance(f.input_types[1], Bits):
+            raise UserError(f"model {self.name!r} takes data of type {f.input_types[1]}; expected bits")
+        predictor = f
+        if isinstance(f.output_types[0], Words):
+            predictor = trace(lambda *wires: {f.output_names[0]: self.head(f(*wires))}, **dict(f.inputs))
+        object.__setattr__(self, "predictor", predictor)
+
+    def head(self, output: Wire) -> Wire:
+        """The prediction that an output makes."""
+        return one_hot_prediction(output) if isinstance(output, WordWire) else output
+
+    def reverse(self) -> Circuit:
+        """The reverse derivative of the circuit by all that it has one by: where its parameters are words, by those
+        alone, as the data only select among them."""
+        f = self.circuit
+        return reverse(f) if isinstance(f.input_types[0], Bits) else reverse(f, wrt=f.input_names[:1])
 
     @property
     def parameter_bits(self) -> int:
@@ -55,8 +81,9 @@ class Model:
 
     @property
     def output_bits(self) -> int:
-        """How many bits B has."""
-        return self.circuit.output_types[0].width
+        """How many bits a prediction and a label have: of class scores, one a class."""
+        output = self.circuit.output_types[0]
+        return output.count if isinstance(output, Words) else output.width
 
 
 def lookup_model(inputs: int, outputs: int) -> Circuit:
@@ -139,8 +166,32 @@ def _make_mask(inputs: int, outputs: int, k: int = 4) -> Circuit:
     return mask_model(inputs, k)
 
 
+def _make_ensemble(
+    input_bits: int, classes: int, tables: int = 8, inputs: int = 4, counter: int = 6, sign: int = 0, seed: int = 0
+) -> Circuit:
+    from rdahw.ensemble import EnsembleSpec
+    from rdahw.ensemble_circuits import ensemble_model
+
+    return ensemble_model(
+        EnsembleSpec(
+            input_bits=input_bits,
+            classes=classes,
+            tables=tables,
+            inputs=inputs,
+            counter=counter,
+            dropout=0.0,
+            sign=bool(sign),
+            seed=seed,
+        )
+    )
+
+
 #: The models by name: a function from the bits of input and output, and options as whole numbers, to the circuit.
-MODELS: Mapping[str, Callable[..., Circuit]] = {"lookup": lookup_model, "mask": _make_mask}
+MODELS: Mapping[str, Callable[..., Circuit]] = {
+    "lookup": lookup_model,
+    "mask": _make_mask,
+    "ensemble": _make_ensemble,
+}
 
 
 def make_model(spec: str, inputs: int, outputs: int) -> Model:

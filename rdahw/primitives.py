@@ -1,84 +1,50 @@
 """The primitives, each stated once: a row says its type, meaning, derivatives, expansion and products.
 
 Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits (bit 0 first), any axes of examples
-before it; meanings broadcast over those. Rules (reverse, expansion) are written on symbolic wires
+before it; meanings broadcast over those. Rules (reverse, expansion, lowering) are written on symbolic wires
 (:class:`rdahw.tracing.Wire`).
 
-The **polynomial core** (rows without an expansion) is XOR, AND, constants and wiring; it is closed under the reverse
-derivative and obeys the axioms RD.1 to RD.7 of reverse derivative categories (Cockett et al., arXiv 1910.07065).
-A richer primitive has an *expansion* into the core, and a cheaper reverse rule where that pays. Such a rule is right to
-first order; higher derivatives go through the expansion (:func:`rdahw.expand`).
+The **polynomial core** (rows without an expansion) is addition, multiplication, constants and wiring, in Z2 (XOR, AND)
+and in Z_2^k (:mod:`rdahw.word_rows`); it is closed under the reverse derivative and obeys the axioms RD.1 to RD.7 of
+reverse derivative categories (Cockett et al., arXiv 1910.07065). A richer primitive has an *expansion* into the core,
+and a cheaper reverse rule where that pays. Such a rule is right to first order; higher derivatives go through the
+expansion (:func:`rdahw.expand`).
 
-Every back end is one more table keyed by these names; ``custom`` alone has no row anywhere, as every back end runs what
-:func:`rdahw.expand` leaves of it.
+Every back end is one more table keyed by these names, for the rows of :data:`LOWERED` at least: it runs what
+:func:`rdahw.transform.to_rows` leaves. ``custom`` has no row anywhere, and a row of words one where that pays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.types import Bits, shown
+from rdahw.row import Array, Primitive, bits_only, listed
+from rdahw.types import Bits, Type, Words, shown
+from rdahw.word_rows import WORD_ROWS
 
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
 
-__all__ = ["CORE", "PRIMITIVES", "Array", "Primitive"]
-
-Array = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Primitive:
-    """One row of the table; see the module's text for what the functions take.
-
-    name: as printed and as every back end's table spells it.
-    attributes: names of the static arguments, in order.
-    law: ``law(*types, *attributes) -> type`` of the result; raises :class:`UserError` on a misuse.
-    meaning: ``meaning(*arrays, *attributes) -> array``.
-    reverse: ``reverse(dy, *operands, *attributes) -> cotangent of each operand`` (``None``: zero). A row without one is
-        differentiated through its expansion.
-    expansion: ``expansion(*operands, *attributes) -> wire`` in the core only; ``None`` in the core itself.
-    linear: the map is linear over the ring, so it is its own forward derivative.
-    products: which operands are multiplied with which, as ``(i, j)``: each bit of i with each other bit of j, or
-        ``"bitwise"``: bit k of one operand with bit k of the other, or ``"all"``: every two bits of the operands.
-    support: which input bits each bit of the result depends on, given the same of the operands, as arrays of Python
-        numbers with one bit an input bit; ``None``: each depends on all. With ``products``, for :func:`rdahw.is_safe`.
-    """
-
-    name: str
-    attributes: tuple[str, ...] = ()
-    law: Callable[..., Bits]
-    meaning: Callable[..., Array] | None
-    reverse: Callable[..., Sequence[Wire | None]] | None = None
-    expansion: Callable[..., Wire] | None = None
-    linear: bool = False
-    products: tuple[tuple[int, int], ...] | Literal["bitwise", "all"] = ()
-    support: Callable[..., NDArray[Any]] | None = None
-
+__all__ = ["CORE", "LOWERED", "PRIMITIVES", "Array", "Primitive"]
 
 # -- type laws ---------------------------------------------------------------------------------------------------------
 
 
-def _same(*types: Bits) -> Bits:
-    if len(types) != 2 or types[0] != types[1]:
-        raise UserError(f"operands of types {_list(types)} were given; expected two of the same type")
-    return types[0]
+def _same(*types: Type) -> Bits:
+    if len(given := bits_only(types)) != 2 or given[0] != given[1]:
+        raise UserError(f"operands of types {listed(types)} were given; expected two of the same type")
+    return given[0]
 
 
-def _list(types: Sequence[Bits]) -> str:
-    return ", ".join(map(str, types)) or "none"
-
-
-def _one(*types: Bits) -> Bits:
-    if len(types) != 1:
-        raise UserError(f"operands of types {_list(types)} were given; expected one")
-    return types[0]
+def _one(*types: Type) -> Bits:
+    if len(given := bits_only(types)) != 1:
+        raise UserError(f"operands of types {listed(types)} were given; expected one")
+    return given[0]
 
 
 def _const_law(*args: Any) -> Bits:
@@ -89,10 +55,16 @@ def _const_law(*args: Any) -> Bits:
     return result
 
 
-def _concat_law(*types: Bits) -> Bits:
+def _concat_law(*types: Type) -> Type:
+    # The one row that is the same in every ring: it asks nothing of what it puts side by side.
     if not types:
         raise UserError("nothing was given to concatenate; expected at least one operand")
-    return Bits(sum(t.width for t in types))
+    words = [t for t in types if isinstance(t, Words)]
+    if not words:
+        return Bits(sum(t.width for t in types))
+    if len(words) < len(types) or len({t.bits for t in words}) > 1:
+        raise UserError(f"operands of types {listed(types)} were given; expected all bits, or words of as many bits")
+    return Words(sum(t.count for t in words), words[0].bits)
 
 
 def _slice_law(*args: Any) -> Bits:
@@ -139,22 +111,22 @@ def _in_range(indices: Sequence[int], width: int) -> None:
         raise UserError(f"bit {wrong} was asked for; expected one from 0 to {width - 1}")
 
 
-def _mux_law(*types: Bits) -> Bits:
+def _mux_law(*types: Type) -> Bits:
     if len(types) != 3 or types[0] != Bits(1):
-        raise UserError(f"operands of types {_list(types)} were given; expected Bits(1) and two of the same type")
+        raise UserError(f"operands of types {listed(types)} were given; expected Bits(1) and two of the same type")
     return _same(*types[1:])
 
 
-def _decode_law(*types: Bits) -> Bits:
+def _decode_law(*types: Type) -> Bits:
     width = _one(*types).width
     if width > 26:
         raise UserError(f"an address of {width} bits is too wide to decode; expected at most 26")
     return Bits(1 << width)
 
 
-def _lookup_law(*types: Bits) -> Bits:
-    if len(types) != 2:
-        raise UserError(f"operands of types {_list(types)} were given; expected a table and an address")
+def _lookup_law(*types: Type) -> Bits:
+    if len(bits_only(types)) != 2:
+        raise UserError(f"operands of types {listed(types)} were given; expected a table and an address")
     rows = _decode_law(types[1]).width
     if types[0].width % rows:
         raise UserError(
@@ -164,7 +136,7 @@ def _lookup_law(*types: Bits) -> Bits:
     return Bits(types[0].width // rows)
 
 
-def _compare_law(*types: Bits) -> Bits:
+def _compare_law(*types: Type) -> Bits:
     _same(*types)
     return Bits(1)
 
@@ -279,8 +251,8 @@ def _scatter_support(a: NDArray[Any], indices: Sequence[int], width: int) -> NDA
 def _concat_reverse(dy: Wire, *parts: Wire) -> list[Wire]:
     cotangents, at = [], 0
     for part in parts:
-        cotangents.append(dy[at : at + part.width])
-        at += part.width
+        cotangents.append(dy[at : at + len(part)])
+        at += len(part)
     return cotangents
 
 
@@ -382,12 +354,12 @@ def _plus_expansion(a: Wire, b: Wire) -> Wire:
     return a.concat(*total, carry)
 
 
-def _custom_law(*args: Any) -> Bits:
+def _custom_law(*args: Any) -> Type:
     *types, block = args
     expected = tuple(port.type for port in block.forward.inputs)
     if tuple(types) != expected:
-        raise UserError(f"block {block.name!r} was given types {_list(types)}; it takes {_list(expected)}")
-    result: Bits = block.forward.output_types[0]
+        raise UserError(f"block {block.name!r} was given types {listed(types)}; it takes {listed(expected)}")
+    result: Type = block.forward.output_types[0]
     return result
 
 
@@ -403,7 +375,7 @@ def _custom_expansion(*args: Any) -> Wire:
     return result
 
 
-#: The table: every primitive by its name, the polynomial core first.
+#: The table: every primitive by its name, those of bits first, and of these the polynomial core.
 PRIMITIVES: dict[str, Primitive] = {
     row.name: row
     for row in (
@@ -420,6 +392,7 @@ PRIMITIVES: dict[str, Primitive] = {
             law=_same,
             meaning=np.bitwise_and,
             reverse=lambda dy, a, b: (b & dy, a & dy),
+            bilinear=True,
             products="bitwise",
             support=np.bitwise_or,
         ),
@@ -557,8 +530,12 @@ PRIMITIVES: dict[str, Primitive] = {
             expansion=_custom_expansion,
             products="all",
         ),
+        *WORD_ROWS,
     )
 }
 
 #: The names of the polynomial core.
 CORE = frozenset(name for name, row in PRIMITIVES.items() if row.expansion is None)
+
+#: The names of what every back end has rows for.
+LOWERED = frozenset(name for name, row in PRIMITIVES.items() if row.lowering is None and name != "custom")

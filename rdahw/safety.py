@@ -23,7 +23,8 @@ def is_safe(f: Circuit) -> bool:
 
     Then every wire is a polynomial without squares, and R[f] is the Boolean difference of ``f`` (Wilson and Zanasi,
     arXiv 2101.10488, section 3.3). The condition is sufficient, not necessary: False says that the two *may* differ. A
-    circuit with a surrogate block is never safe.
+    circuit with a surrogate block is never safe, nor is one with a wire of words: the Boolean difference is of bits,
+    and another thing than a derivative in Z_2^k.
 
     >>> from rdahw import Bits, trace
     >>> is_safe(trace(lambda a, b: a & b, a=Bits(4), b=Bits(4)))
@@ -31,6 +32,8 @@ def is_safe(f: Circuit) -> bool:
     >>> is_safe(trace(lambda a, b: (a ^ b) & b, a=Bits(4), b=Bits(4)))
     False
     """
+    if not all(isinstance(type_, Bits) for type_ in f.types):
+        return False
     supports: list[_Supports] = []
     f = _with_parts_as_inputs(f)
     used, whole = 0, _read_as_a_whole(f)

@@ -9,18 +9,32 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 from rdahw.circuit import Assignment, Circuit, Port, result_type
 from rdahw.errors import UserError
-from rdahw.types import Bits, shown
+from rdahw.types import Type, Words, shown
 
-__all__ = ["Builder", "Wire", "builder_of", "cat", "equal", "less_equal", "lookup", "mux", "plus", "trace"]
+__all__ = [
+    "Builder",
+    "Wire",
+    "WordWire",
+    "builder_of",
+    "cat",
+    "constant",
+    "equal",
+    "less_equal",
+    "lookup",
+    "mux",
+    "plus",
+    "trace",
+]
 
 
 class Builder:
     """A circuit in the making: :meth:`input`, :meth:`apply` and :meth:`inline` add wires, :meth:`finish` makes it.
 
+    >>> from rdahw import Bits
     >>> b = Builder()
     >>> x = b.input("x", Bits(4))
     >>> print(b.finish({"y": x & x}))
@@ -31,11 +45,11 @@ class Builder:
 
     def __init__(self) -> None:
         self._inputs: list[Port] = []
-        self._types: list[Bits] = []
+        self._types: list[Type] = []
         self._assignments: list[Assignment] = []
         self._known: dict[Assignment, Wire] = {}
 
-    def input(self, name: str, type_: Bits) -> Wire:
+    def input(self, name: str, type_: Type) -> Wire:
         """A new input, after those there are; all inputs come before the first assignment."""
         if self._assignments:
             raise UserError(f"input {name!r} comes after an assignment; expected all inputs first")
@@ -60,14 +74,15 @@ class Builder:
             if wire.builder is not self:
                 raise UserError("wires of two different traces meet; expected wires of one, passed as its arguments")
 
-    def _add(self, assignment: Assignment, type_: Bits) -> Wire:
+    def _add(self, assignment: Assignment, type_: Type) -> Wire:
         self._assignments.append(assignment)
         known = self._known[assignment] = self._wire(type_)
         return known
 
-    def _wire(self, type_: Bits) -> Wire:
+    def _wire(self, type_: Type) -> Wire:
         self._types.append(type_)
-        return Wire(self, len(self._types) - 1, type_)
+        kind = WordWire if isinstance(type_, Words) else Wire
+        return kind(self, len(self._types) - 1, type_)
 
     def inline(self, circuit: Circuit, operands: Sequence[Wire]) -> list[Wire]:
         """The outputs of ``circuit`` on ``operands``, its assignments copied into this trace."""
@@ -126,7 +141,7 @@ class Wire:
 
     __slots__ = ("builder", "number", "type")
 
-    def __init__(self, builder: Builder, number: int, type_: Bits) -> None:
+    def __init__(self, builder: Builder, number: int, type_: Type) -> None:
         self.builder = builder
         self.number = number
         self.type = type_
@@ -246,6 +261,81 @@ class Wire:
             raise UserError(f"a wire of {self.width} bits cannot be extended to {width}; expected no fewer than it has")
         return self if width == self.width else self.concat(self, self.zeros(width - self.width))
 
+    def as_words(self, bits: int) -> WordWire:
+        """The same bits as words of ``bits`` bits, word 0 first: a cast, through which there is no derivative."""
+        return cast(WordWire, self.builder.apply("to_words", self, attributes=(bits,)))
+
+
+class WordWire(Wire):
+    """A symbolic vector of words, :class:`rdahw.types.Words`: ``+`` and ``*`` in Z_2^k word by word, indices and slices
+    of words, and of the methods of :class:`Wire` those for which words are given below. Its length is the number of
+    words.
+    """
+
+    __slots__ = ()
+
+    type: Words
+
+    def __len__(self) -> int:
+        return self.type.count
+
+    def __add__(self, other: Wire) -> WordWire:
+        return self._combine("add_words", other)
+
+    def __mul__(self, other: Wire) -> WordWire:
+        return self._combine("multiply_words", other)
+
+    def _combine(self, primitive: str, *others: Wire, attributes: Sequence[Any] = ()) -> WordWire:
+        return cast(WordWire, self.builder.apply(primitive, self, *others, attributes=(*attributes, self.type.bits)))
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Wire:
+        chosen = range(len(self))[index]
+        return self.gather(chosen if isinstance(chosen, range) else [chosen])
+
+    def zeros(self, width: int) -> WordWire:
+        """``width`` words that are zero."""
+        return cast(WordWire, constant(self.builder, 0, Words(width, self.type.bits)))
+
+    def repeat(self, times: int) -> WordWire:
+        """``times`` copies of this wire side by side."""
+        return self.gather(list(range(len(self))) * times)
+
+    def sum(self, times: int) -> WordWire:
+        """The sum in the ring of the ``times`` equal parts of this wire."""
+        if times < 1 or len(self) % times:
+            raise UserError(f"{len(self)} words cannot be cut into {times} equal parts to sum; choose a divisor")
+        return self.scatter(list(range(len(self) // times)) * times, len(self) // times)
+
+    def gather(self, indices: Iterable[int]) -> WordWire:
+        """Word i of the result is word ``indices[i]`` of this wire."""
+        chosen = tuple(map(operator.index, indices))
+        if chosen == tuple(range(len(self))):
+            return self
+        return self._combine("gather_words", attributes=(chosen,))
+
+    def scatter(self, indices: Iterable[int], width: int) -> WordWire:
+        """``width`` words; word ``indices[i]`` is the sum of all words i sent there. The adjoint of :meth:`gather`."""
+        return self._combine("scatter_words", attributes=(tuple(map(operator.index, indices)), width))
+
+    def mask(self, chosen: Wire) -> WordWire:
+        """The words whose bit in ``chosen`` is set, and zero in place of the others."""
+        return self._combine("mask_words", chosen)
+
+    def lookup(self, address: Wire, tables: int = 1) -> WordWire:
+        """This wire read as so many tables of 2^a rows, ``address`` as an address of a bits for each: the addressed row
+        of each table. (A table of rows holds row after row, and one of bits output after output.)"""
+        return self._combine("lookup_words", address, attributes=(tables,))
+
+    def as_bits(self) -> Wire:
+        """The bits of all words, word 0 first: a cast, through which there is no derivative."""
+        return self.builder.apply("to_bits", self)
+
+
+def constant(builder: Builder, value: int, type_: Type) -> Wire:
+    """The constant of this type whose bits are the number ``value``; 0 is the zero of every ring."""
+    bits = builder.apply("const", attributes=(value, type_.width))
+    return bits.as_words(type_.bits) if isinstance(type_, Words) else bits
+
 
 def builder_of(*wires: Wire) -> Builder:
     """The trace that all of ``wires`` belong to; raises :class:`UserError` if there is none."""
@@ -254,12 +344,13 @@ def builder_of(*wires: Wire) -> Builder:
     return wires[0].builder
 
 
-def trace(function: Callable[..., Any], /, **inputs: Bits) -> Circuit:
+def trace(function: Callable[..., Any], /, **inputs: Type) -> Circuit:
     """The circuit that ``function`` computes on inputs of these names and types.
 
     ``function`` takes the wires as keywords' values in order and returns a wire (the output ``y``), a sequence of wires
     (``y0``, ``y1``, …) or a mapping from names to wires.
 
+    >>> from rdahw import Bits
     >>> print(trace(lambda a, b: a ^ b[::-1], a=Bits(2), b=Bits(2)))
     circuit (a: Bits(2), b: Bits(2)) -> (y: Bits(2)):
       %2: Bits(2) = gather(b, indices=[1, 0])

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError, nearest
-from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire
+from rdahw.primitives import CORE, LOWERED, PRIMITIVES, Primitive
+from rdahw.tracing import Builder, Wire, constant
 
-__all__ = ["bind", "cut", "expand", "replay"]
+__all__ = ["bind", "cut", "expand", "replay", "to_rows"]
 
 
 def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | None]) -> Circuit:
@@ -28,7 +28,7 @@ def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | Non
 def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
     """The same function in the primitives of ``keep`` and of the polynomial core only.
 
-    ``keep`` is what a back end has rows for: all else is replaced by its expansion, blocks by their forward circuit.
+    Rich primitives are replaced by their expansion, blocks by their forward circuit.
     With the default, the polynomial core, the formal derivatives of the result are right to every order. Blocks lose
     the reverse derivative of their own.
 
@@ -41,14 +41,39 @@ def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
       return y=%4
     """
 
-    def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:
-        row = PRIMITIVES[assignment.primitive]
-        if row.expansion is None or row.name in keep:
-            return None
-        return row.expansion(*operands, *assignment.attributes)
+    return _rewritten(circuit, keep, lambda row: row.expansion)
 
-    # An expansion may use blocks and rich primitives of its own (a block's forward circuit does): until none is left.
-    while any(a.primitive not in keep and a.primitive not in CORE for a in circuit.assignments):
+
+def to_rows(circuit: Circuit, rows: Collection[str] = LOWERED) -> Circuit:
+    """The same function as back ends run it: in the primitives that one has ``rows`` for and of the polynomial core of
+    Z2, with words as bits between casts where no row of words is kept.
+
+    What is left is for running only: there is no derivative through a cast.
+
+    >>> from rdahw import Words, trace
+    >>> print(to_rows(trace(lambda a, b: a + b, a=Words(3, 1), b=Words(3, 1))))
+    circuit (a: Words(3, 1), b: Words(3, 1)) -> (y: Words(3, 1)):
+      %2: Bits(3) = to_bits(a)
+      %3: Bits(3) = to_bits(b)
+      %4: Bits(3) = xor(%2, %3)
+      %5: Words(3, 1) = to_words(%4, bits=1)
+      return y=%5
+    """
+
+    return _rewritten(circuit, rows, lambda row: row.lowering or row.expansion)
+
+
+def _rewritten(
+    circuit: Circuit, keep: Collection[str], form: Callable[[Primitive], Callable[..., Wire] | None]
+) -> Circuit:
+    """The circuit with all that is not in ``keep`` in the form that its row has, where it has one."""
+
+    def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:
+        rewrite = None if assignment.primitive in keep else form(PRIMITIVES[assignment.primitive])
+        return None if rewrite is None else rewrite(*operands, *assignment.attributes)
+
+    # A form may use blocks and rich primitives of its own (a block's forward circuit does): until none is left.
+    while any(a.primitive not in keep and form(PRIMITIVES[a.primitive]) is not None for a in circuit.assignments):
         circuit = replay(circuit, rule)
     return circuit
 
@@ -78,8 +103,8 @@ def cut(circuit: Circuit, output: str) -> Circuit:
 def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:
     """The circuit with the inputs of these names made constants: ``bind(f, theta=bits)`` is ``x ↦ f(bits, x)``.
 
-    Each value is a sequence of the input's bits, bit 0 first. A slice of such an input becomes a constant of its own:
-    tables of many lookups do not stay one wide constant.
+    Each value is a sequence of the input's bits, bit 0 first, also of words. A slice of such an input becomes a
+    constant of its own: tables of many lookups do not stay one wide constant.
     """
     given = {}
     for name, bits in values.items():
@@ -92,10 +117,7 @@ def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:
         given[name] = int("".join("1" if bit else "0" for bit in reversed(bits)) or "0", 2)
     builder = Builder()
     free = {name: builder.input(name, type_) for name, type_ in circuit.inputs if name not in given}
-    wires = [
-        free[name] if name in free else builder.apply("const", attributes=(given[name], type_.width))
-        for name, type_ in circuit.inputs
-    ]
+    wires = [free[name] if name in free else constant(builder, given[name], type_) for name, type_ in circuit.inputs]
     for primitive, operands, attributes in circuit.assignments:
         name = circuit.input_names[operands[0]] if operands and operands[0] < len(circuit.inputs) else ""
         if primitive == "slice" and name in given:

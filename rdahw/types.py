@@ -1,30 +1,41 @@
 """The types of wires. A type names its ring, and the ring names the primitives that add and multiply in it.
 
-Every transformation asks the type for its addition instead of assuming XOR, so that another ring (integer words, say)
-is a new type and new rows of the primitive table, and no new transformation.
+Every transformation asks the type for its addition instead of assuming XOR, so that another ring is a new type and new
+rows of the primitive table, and no new transformation. There are two: :class:`Bits` over Z2 and :class:`Words` over
+Z_2^k. A wire of words carries ``count * bits`` bits like any other, but is no number of Z2: only the two casts lead
+from one to the other.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from rdahw.errors import UserError
 
-__all__ = ["MAX_WIDTH", "Z2", "Bits", "Ring", "parse_type", "shown"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["MAX_WIDTH", "MAX_WORD_BITS", "Z2", "Bits", "Ring", "Type", "Words", "parse_type", "shown"]
 
 #: The widest wire: 2^26 bits. A bound, so that a circuit read from a stranger's file cannot ask for all memory.
 MAX_WIDTH = 1 << 26
 
+#: The widest word, so that every engine may hold one in a machine word.
+MAX_WORD_BITS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A commutative ring: its name and the primitives that are its addition and its multiplication."""
+    """A commutative ring: its name, and the primitives that are its addition and its multiplication, both with the same
+    attributes."""
 
     name: str
     addition: str
     multiplication: str
+    attributes: tuple[int, ...] = ()
 
 
 #: The ring of two elements: addition is XOR, multiplication is AND.
@@ -51,12 +62,94 @@ class Bits:
         return f"Bits({self.width})"
 
 
-def parse_type(text: str) -> Bits:
+@dataclass(frozen=True, slots=True)
+class Words:
+    """``Words(n, k)``: n signed words of k bits, each an element of Z_2^k, the whole numbers modulo 2^k.
+
+    Two's complement. Word 0 comes first and bit 0 of each word is its least significant one: bit b of word i is bit
+    ``i * k + b`` of the wire.
+    """
+
+    count: int
+    bits: int
+
+    def __post_init__(self) -> None:
+        if type(self.bits) is not int or not 1 <= self.bits <= MAX_WORD_BITS:
+            raise UserError(
+                f"words of {shown(self.bits)} bits were asked for; expected a whole number from 1 to {MAX_WORD_BITS}"
+            )
+        if type(self.count) is not int or not 1 <= self.count <= MAX_WIDTH // self.bits:
+            raise UserError(
+                f"{shown(self.count)} words of {self.bits} bits were asked for; expected a whole number from 1 to "
+                f"{MAX_WIDTH // self.bits}"
+            )
+
+    @property
+    def width(self) -> int:
+        """How many bits all words have together."""
+        return self.count * self.bits
+
+    @property
+    def ring(self) -> Ring:
+        """Z_2^k."""
+        return Ring(f"Z2^{self.bits}", "add_words", "multiply_words", (self.bits,))
+
+    def to_bits(self, integers: ArrayLike) -> NDArray[np.uint8]:
+        """Signed whole numbers (…, count) as the bits of a wire, (…, width).
+
+        Raises :class:`UserError` for another shape and for a number that the words do not hold.
+
+        >>> Words(2, 3).to_bits([1, -1]).tolist()
+        [1, 0, 0, 1, 1, 1]
+        """
+        import numpy as np
+
+        from rdahw.word_rows import from_numbers
+
+        values = np.asarray(integers, np.int64)
+        if not values.ndim or values.shape[-1] != self.count:
+            raise UserError(
+                f"numbers of shape {values.shape} were given for {self}; expected {self.count} in the last axis"
+            )
+        limit = 1 << self.bits - 1
+        if values.size and not -limit <= int(values.min()) <= int(values.max()) < limit:
+            raise UserError(
+                f"a number is outside of {-limit} to {limit - 1}, which is all that words of {self.bits} bits hold"
+            )
+        return from_numbers(values.astype(np.uint64), self.bits)
+
+    def to_integers(self, bits: ArrayLike) -> NDArray[np.int64]:
+        """The inverse of :meth:`to_bits`: the signed numbers (…, count) that the bits (…, width) of a wire are.
+
+        Raises :class:`UserError` for another shape.
+        """
+        import numpy as np
+
+        from rdahw.word_rows import to_numbers
+
+        array = np.asarray(bits, np.uint8)
+        if not array.ndim or array.shape[-1] != self.width:
+            raise UserError(
+                f"bits of shape {array.shape} were given for {self}; expected {self.width} in the last axis"
+            )
+        unused = np.uint64(64 - self.bits)
+        return (to_numbers(array, self.bits) << unused).view(np.int64) >> unused.astype(np.int64)
+
+    def __str__(self) -> str:
+        return f"Words({self.count}, {self.bits})"
+
+
+#: What a wire may be.
+Type: TypeAlias = Bits | Words
+
+
+def parse_type(text: str) -> Type:
     """The type that prints as ``text``; raises :class:`UserError` when none does."""
-    found = re.fullmatch(r"Bits\(([0-9]{1,9})\)", text.strip())
-    if not found:
-        raise UserError(f"the type {shown(text.strip())} is unknown; expected one like Bits(8)")
-    return Bits(int(found[1]))
+    if found := re.fullmatch(r"Bits\(([0-9]{1,9})\)", text.strip()):
+        return Bits(int(found[1]))
+    if found := re.fullmatch(r"Words\(([0-9]{1,9}), ([0-9]{1,9})\)", text.strip()):
+        return Words(int(found[1]), int(found[2]))
+    raise UserError(f"the type {shown(text.strip())} is unknown; expected one like Bits(8) or Words(3, 8)")
 
 
 def shown(value: Any) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 
 from rdahw.errors import UsageError, nearest
 from rdahw.learner import Learner
-from rdahw.primitives import PRIMITIVES, Array
+from rdahw.primitives import Array
 from rdahw.sim.reference import Reference
 from rdahw.training import Engine
+from rdahw.word_rows import sum_of_counts
 
 __all__ = ["ENGINES", "ReferenceEngine", "make_engine"]
 
@@ -27,7 +28,7 @@ class ReferenceEngine:
         self.learner = learner
         self._request = Reference(learner.request)
         self._update = Reference(learner.update)
-        self._model = Reference(learner.model.circuit)
+        self._model = Reference(learner.model.predictor)
         self._parameters: Array = np.zeros(learner.model.parameter_bits, np.uint8)
         self._part = max(1, _PART // learner.model.parameter_bits)
 
@@ -41,21 +42,20 @@ class ReferenceEngine:
         self._parameters = np.array(value, np.uint8)
 
     def train(self, x: Array, y: Array) -> Array:
-        """Apply one batch, and give the outputs (N, B) before the update."""
-        add = PRIMITIVES["sum"].meaning
-        assert add is not None
-        total, outputs = np.zeros_like(self._parameters), []
+        """Apply one batch, and give the predictions (N, B) before the update."""
+        self.learner.check_batch(len(x))
+        counts, outputs = np.zeros(len(self._parameters), np.int64), []
         for start in range(0, len(x), self._part):
             part = slice(start, start + self._part)
             requests, output = (_for_each(bits, x[part]) for bits in self._request(self._parameters, x[part], y[part]))
             outputs.append(output)
-            requests = np.concatenate([total[None], requests])
-            total = add(requests.reshape(-1), len(requests))
+            counts += requests.sum(axis=0, dtype=np.int64)
+        total = sum_of_counts(self.learner.model.circuit.input_types[0], counts)
         (self._parameters,) = self._update(self._parameters, total)
         return np.concatenate(outputs)
 
     def predict(self, x: Array) -> Array:
-        """The outputs (N, B) at the present parameters."""
+        """The predictions (N, B) at the present parameters."""
         return _for_each(self._model(self._parameters, x)[0], x)
 
 

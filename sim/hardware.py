@@ -122,6 +122,7 @@ class HardwareEngine:
 
     def train(self, x: Array, y: Array) -> Array:
         """Learn from one batch, and give the outputs (N, B) that were computed on the way, before the update."""
+        self.learner.check_batch(len(x))
         beats = self._encode(x, y)
         following, self._following = self._following, self._encode.none()
         offered = np.concatenate([beats, following])

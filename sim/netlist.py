@@ -13,7 +13,7 @@ from typing import Any
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError
-from rdahw.transform import expand
+from rdahw.transform import to_rows
 
 __all__ = ["MAX_GATES", "ROWS", "Gate", "Netlist", "lower"]
 
@@ -276,12 +276,14 @@ ROWS: dict[str, Callable[..., Bits]] = {
     "popcount": _popcount,
     "less_equal": _less_equal,
     "plus": _plus,
+    "to_words": lambda net, a, bits: a,
+    "to_bits": lambda net, a: a,
 }
 
 
 def lower(circuit: Circuit) -> Netlist:
     """The netlist of ``circuit``, one gate a bit operation; raises :class:`UserError` above :data:`MAX_GATES`."""
-    circuit = expand(circuit, keep=ROWS.keys())
+    circuit = to_rows(circuit, ROWS)
     net = _Builder(sum(t.width for t in circuit.input_types))
     wires: list[Any] = []
     at = 2

@@ -23,6 +23,7 @@ from rdahw.primitives import Array
 from rdahw.sim.packed import Packed, thread_count
 from rdahw.sim.packing import Words, pack_examples, pack_wires, unpack_examples, unpack_wires, words_for
 from rdahw.training import Examples
+from rdahw.word_rows import sum_of_counts
 
 __all__ = ["PackedEngine", "PackedExamples"]
 
@@ -103,8 +104,9 @@ def _general_kernels(learner: Learner) -> _Kernels:
         places = np.array([place.at for place in (*program.inputs, *program.outputs)], np.int64)
         return program.code, program.pool, program.memory, places
 
-    steps = (*machine(WordProgram.of(learner.request)), *machine(WordProgram.of(learner.update)))
-    model = WordProgram.of(learner.model.circuit)
+    circuits = (learner.request, learner.total, learner.update)
+    steps = tuple(part for circuit in circuits for part in machine(WordProgram.of(circuit)))
+    model = WordProgram.of(learner.model.predictor)
     places = model.output_words
 
     def predict(theta: Words, x: Words, outputs: Words) -> None:
@@ -144,7 +146,7 @@ class PackedEngine:
         self._theta = pack_wires(np.asarray(value, np.uint8))
 
     def train(self, x: Array, y: Array) -> Array:
-        """Apply one batch, and give the outputs (N, B) before the update."""
+        """Apply one batch, and give the predictions (N, B) before the update."""
         outputs = self.predict(x)
         n = np.array([len(x)], np.int64)
         self.train_many(self.prepare(Examples(x, y)), np.arange(len(x), dtype=np.int64), n)
@@ -183,7 +185,9 @@ class PackedEngine:
         if len(ends) and ((np.diff(ends, prepend=0) < 0).any() or ends[-1] > len(rows)):
             raise UserError(f"the ends of the batches go up to {ends.max()}; expected to {len(rows)}, and in order")
         wrong = np.zeros(len(ends), np.int64)
-        if len(ends) and self._packs(int(np.diff(ends, prepend=0).max())):
+        largest = int(np.diff(ends, prepend=0).max(initial=0))
+        self.learner.check_batch(largest)
+        if self._packs(largest):
             start = 0
             for u, end in enumerate(ends.tolist()):
                 before = self._theta
@@ -206,7 +210,7 @@ class PackedEngine:
 
     @cached_property
     def _model(self) -> Packed:
-        return Packed(self.learner.model.circuit, threads=self.threads)
+        return Packed(self.learner.model.predictor, threads=self.threads)
 
     @cached_property
     def _request(self) -> Packed:
@@ -234,9 +238,9 @@ class PackedEngine:
         requests, outputs = self._request.run(self._shared_theta(), pack_examples(examples.x[rows]), y)
         valid = np.full(requests.shape[1], ~np.uint64(0))
         valid[-1] >>= np.uint64(-len(rows) % 64)
-        total = np.bitwise_xor.reduce(requests & valid, axis=1)
         wrong = np.bitwise_or.reduce(outputs ^ y, axis=0) & valid
-        dtheta = np.unpackbits(total[:, None].view(np.uint8), axis=1).sum(axis=1, dtype=np.uint8) & 1
+        counts = np.unpackbits((requests & valid).view(np.uint8), axis=1).sum(axis=1, dtype=np.int64)
+        dtheta = sum_of_counts(self.learner.model.circuit.input_types[0], counts)
         (self.parameters,) = self._update(self.parameters, dtheta)
         return int(np.unpackbits(wrong.view(np.uint8)).sum())
 

@@ -13,7 +13,7 @@ import numpy as np
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError
 from rdahw.primitives import PRIMITIVES, Array
-from rdahw.transform import expand
+from rdahw.transform import to_rows
 
 __all__ = ["Reference", "example_arrays", "run"]
 
@@ -30,7 +30,7 @@ class Reference:
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
-        lowered = expand(circuit, keep=ROWS.keys())
+        lowered = to_rows(circuit, ROWS)
         last_use: dict[int, int] = {}
         for wire, assignment in lowered.wires():
             last_use.update(dict.fromkeys(assignment.operands, wire))

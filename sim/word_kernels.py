@@ -215,16 +215,19 @@ _ROWS = nb.types.Array(nb.int64, 1, "C", readonly=True)
 @compiled(
     _CODE, _POOL, _MEMORY, _POOL,
     _CODE, _POOL, _MEMORY, _POOL,
+    _CODE, _POOL, _MEMORY, _POOL,
     nb.uint64[::1], _EXAMPLES, _EXAMPLES, _ROWS, _ROWS, nb.boolean, nb.int64[::1], nb.int64[::1],
 )  # fmt: skip
 def train_words(
     request: Any, request_pool: Any, request_memory: Any, request_places: Any,
+    add: Any, add_pool: Any, add_memory: Any, add_places: Any,
     update: Any, update_pool: Any, update_memory: Any, update_places: Any,
     theta: Any, x: Any, y: Any, rows: Any, ends: Any, until_change: bool, wrong: Any, done: Any,
 ) -> None:  # fmt: skip
     """Apply update after update to ``theta``; update u has the examples ``rows[ends[u - 1] : ends[u]]`` of x and y.
 
-    request_places: first words of theta, x, y, dtheta and output; update_places: of theta, dtheta and the new theta.
+    request_places: first words of theta, x, y, dtheta and output; add_places: of two requests and their sum;
+    update_places: of theta, dtheta and the new theta.
     wrong[u]: how many examples of update u the model had wrong. done[0]: how many updates were applied; with
     ``until_change`` the last of them is the first that changed theta.
     """
@@ -235,7 +238,7 @@ def train_words(
     for u in range(ends.shape[0]):
         for i in range(len(theta)):
             m[at_theta + i] = theta[i]
-            total[i] = 0
+            total[i] = 0  # an empty batch asks for nothing
         wrong[u] = 0
         for k in range(start, ends[u]):
             row = rows[k]
@@ -244,8 +247,16 @@ def train_words(
             for i in range(y.shape[1]):
                 m[at_y + i] = y[row, i]
             _run(request, request_pool, m)
-            for i in range(len(total)):
-                total[i] ^= m[at_dtheta + i]
+            if k == start:
+                for i in range(len(total)):
+                    total[i] = m[at_dtheta + i]
+            else:
+                for i in range(len(total)):
+                    add_memory[add_places[0] + i] = total[i]
+                    add_memory[add_places[1] + i] = m[at_dtheta + i]
+                _run(add, add_pool, add_memory)
+                for i in range(len(total)):
+                    total[i] = add_memory[add_places[2] + i]
             right = True
             for i in range(y.shape[1]):
                 right &= m[at_output + i] == y[row, i]

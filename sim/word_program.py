@@ -20,7 +20,7 @@ from rdahw.circuit import Circuit
 from rdahw.primitives import Array
 from rdahw.sim.packing import Words, pack_wires, unpack_wires, words_for
 from rdahw.sim.reference import example_arrays
-from rdahw.transform import expand
+from rdahw.transform import to_rows
 
 __all__ = ["OPERATIONS", "ROWS", "Place", "WordMachine", "WordProgram"]
 
@@ -152,6 +152,8 @@ ROWS: dict[str, Callable[..., None]] = {
     "popcount": lambda code, result, a: code.emit("popcount", result, a.at, a.words),
     "less_equal": lambda code, result, a, b: code.emit("less_equal", result, a.at, b.at, a.words),
     "plus": lambda code, result, a, b: code.emit("plus", result, a.at, b.at, a.words, result.words),
+    "to_words": lambda code, result, a, bits: code.move(result, 0, a, 0, a.width),
+    "to_bits": lambda code, result, a: code.move(result, 0, a, 0, a.width),
 }
 
 
@@ -178,7 +180,7 @@ class WordProgram:
     @staticmethod
     def of(circuit: Circuit) -> WordProgram:
         """The program that computes ``circuit``."""
-        circuit = expand(circuit, keep=ROWS.keys())
+        circuit = to_rows(circuit, ROWS)
         code = _Code()
         places = [code.place(type_.width) for type_ in circuit.types]
         constants: list[tuple[Place, int]] = []

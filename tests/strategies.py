@@ -1,7 +1,8 @@
 """Hypothesis strategies for random circuits; ``test_strategies.py`` checks what they produce.
 
 A circuit is drawn gate by gate: a primitive, then operands cut to fit from the wires there are. :data:`GATES` has a
-row for each primitive, so a new one is a new row and reaches every property test.
+row for each primitive of bits and :data:`WORD_GATES` for each of words, so a new one is a new row and reaches every
+property test.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from hypothesis.strategies import DrawFn
 
 from rdahw import Bits, Circuit, boolean_difference, custom_reverse, mux, reverse
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire
+from rdahw.tracing import Builder, Wire, WordWire, constant
+from rdahw.types import Words
+from rdahw.word_rows import WORD_ROWS
 
 #: No wire becomes wider, so that every circuit runs in an instant.
 MAX_WIDTH = 16
@@ -136,10 +139,12 @@ GATES: Mapping[str, _Gate] = {
     "custom": _custom,
 }
 
-ALL = tuple(PRIMITIVES)
-POLYNOMIAL = tuple(sorted(CORE))
+#: The rows of words; all other lists are of bits alone.
+WORDS = tuple(row.name for row in WORD_ROWS)
+ALL = tuple(name for name in PRIMITIVES if name not in WORDS)
+POLYNOMIAL = tuple(sorted(CORE.difference(WORDS)))
 #: All but blocks, where a property speaks of primitives' own rules.
-PLAIN = tuple(name for name in PRIMITIVES if name != "custom")
+PLAIN = tuple(name for name in ALL if name != "custom")
 
 
 def widths(most: int = 3) -> st.SearchStrategy[list[int]]:
@@ -171,6 +176,95 @@ def circuits(
     else:
         chosen = [fit(draw, wires[: max(3, len(wires) // 2)], width) for width in outputs]
     return builder.finish({f"y{i}": wire for i, wire in enumerate(chosen)})
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+_WordGate = Callable[[_Draw, Builder, list[Wire], list[WordWire]], Wire]
+
+
+def _some_words(draw: _Draw, words: list[WordWire], bits: int, count: int) -> WordWire:
+    """``count`` words of ``bits`` bits, chosen from a wire that has such."""
+    wire = draw(st.sampled_from([w for w in words if w.type.bits == bits]))
+    return wire.gather(draw(st.lists(st.integers(0, len(wire) - 1), min_size=count, max_size=count)))
+
+
+def _few_words(draw: _Draw, words: list[WordWire], most: int) -> WordWire:
+    wire = draw(st.sampled_from(words))
+    return wire if len(wire) <= most else wire.gather(range(most))
+
+
+def _two_words(primitive: str) -> _WordGate:
+    def gate(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+        a = _few_words(draw, words, 4)
+        b = _some_words(draw, words, a.type.bits, len(a))
+        return builder.apply(primitive, a, b, attributes=(a.type.bits,))
+
+    return gate
+
+
+def _to_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    wire = _any(draw, bits)
+    return wire.as_words(draw(st.sampled_from([k for k in range(1, wire.width + 1) if wire.width % k == 0])))
+
+
+def _mask_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    wire = _few_words(draw, words, 4)
+    return wire.mask(fit(draw, bits, len(wire)))
+
+
+def _gather_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    wire = draw(st.sampled_from(words))
+    return wire.gather(draw(st.lists(st.integers(0, len(wire) - 1), min_size=1, max_size=4)))
+
+
+def _scatter_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    wire, count = _few_words(draw, words, 8), draw(st.integers(1, 4))
+    return wire.scatter(draw(st.lists(st.integers(0, count - 1), min_size=len(wire), max_size=len(wire))), count)
+
+
+def _lookup_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    tables, width, row = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    content = _some_words(draw, words, draw(st.sampled_from(words)).type.bits, tables * row << width)
+    return content.lookup(fit(draw, bits, tables * width), tables)
+
+
+#: How to draw a gate of each primitive of words, from wires of bits and of words.
+WORD_GATES: Mapping[str, _WordGate] = {
+    "to_words": _to_words,
+    "to_bits": lambda draw, builder, bits, words: _few_words(draw, words, 4).as_bits(),
+    "add_words": _two_words("add_words"),
+    "multiply_words": _two_words("multiply_words"),
+    "mask_words": _mask_words,
+    "gather_words": _gather_words,
+    "scatter_words": _scatter_words,
+    "lookup_words": _lookup_words,
+}
+#: Those over which there is a derivative by words.
+DIFFERENTIABLE = tuple(name for name in WORDS if name not in ("to_words", "to_bits"))
+
+
+@st.composite
+def mixed_circuits(draw: _Draw, primitives: Sequence[str] = (*PLAIN, *WORDS), gates: int = 10) -> Circuit:
+    """A circuit of bits and words: inputs ``x0``, … of bits and ``w0``, … of words, outputs of both, the last of words.
+
+    Without casts in ``primitives`` all words depend on bits by selection alone, so that there is a derivative by words.
+    """
+    builder, k = Builder(), draw(st.sampled_from([1, 2, 3, 4, 6, 8]))
+    bits: list[Wire] = [builder.input(f"x{i}", Bits(draw(st.integers(1, 3)))) for i in range(draw(st.integers(1, 2)))]
+    counts = draw(st.lists(st.integers(1, 4), min_size=1, max_size=2))
+    words = [builder.input(f"w{i}", Words(count, k)) for i, count in enumerate(counts)]
+    words.append(constant(builder, draw(st.integers(0, (1 << 2 * k) - 1)), Words(2, k)))
+    for name in draw(st.lists(st.sampled_from(primitives), min_size=3, max_size=gates)):
+        wire = WORD_GATES[name](draw, builder, bits, words) if name in WORD_GATES else GATES[name](draw, builder, bits)
+        # The newest wires first: chains, not bushes, are what differentiates.
+        (words if isinstance(wire, WordWire) else bits).insert(0, wire)
+    return builder.finish({"bits": bits[0], "words": words[0]})
+
+
+def word_circuits(gates: int = 10) -> st.SearchStrategy[Circuit]:
+    """A circuit that has a derivative by its inputs of words."""
+    return mixed_circuits(DIFFERENTIABLE, gates)
 
 
 @st.composite

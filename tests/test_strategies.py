@@ -6,9 +6,24 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from oracles import evaluate, inputs_of
-from strategies import ALL, GATES, MAX_WIDTH, PLAIN, POLYNOMIAL, circuits, exact_block, products, safe_circuits
+from strategies import (
+    ALL,
+    DIFFERENTIABLE,
+    GATES,
+    MAX_WIDTH,
+    PLAIN,
+    POLYNOMIAL,
+    WORD_GATES,
+    WORDS,
+    circuits,
+    exact_block,
+    mixed_circuits,
+    products,
+    safe_circuits,
+    word_circuits,
+)
 
-from rdahw import Bits, Circuit, is_safe, trace
+from rdahw import Bits, Circuit, is_safe, reverse, trace
 from rdahw.circuit import Block
 from rdahw.primitives import CORE, PRIMITIVES
 
@@ -31,7 +46,9 @@ def blocks_of(circuit: Circuit) -> list[Block]:
 
 
 def test_every_primitive_has_a_gate() -> None:
-    assert set(GATES) == set(PRIMITIVES)
+    assert set(GATES) == set(ALL)
+    assert set(WORD_GATES) == set(WORDS)
+    assert {*GATES, *WORD_GATES} == set(PRIMITIVES)
 
 
 @pytest.mark.parametrize("primitive", ALL)
@@ -39,7 +56,7 @@ def test_every_primitive_is_drawn(primitive: str) -> None:
     find(circuits(), lambda c: primitive in used(c), settings=SEARCH)
 
 
-@pytest.mark.parametrize("primitive", sorted(CORE))
+@pytest.mark.parametrize("primitive", POLYNOMIAL)
 def test_every_primitive_of_the_core_is_drawn_for_the_axioms(primitive: str) -> None:
     find(circuits(POLYNOMIAL), lambda c: primitive in used(c), settings=SEARCH)
 
@@ -53,6 +70,21 @@ def test_circuits_of_the_core_hold_nothing_else(circuit: Circuit) -> None:
 def test_wires_are_narrow_enough_to_try(circuit: Circuit) -> None:
     assert max(t.width for t in circuit.types) <= MAX_WIDTH
     assert evaluate(circuit, inputs_of(circuit)).shape[1] == sum(t.width for t in circuit.output_types)
+
+
+@pytest.mark.parametrize("primitive", WORDS)
+def test_every_primitive_of_words_is_drawn(primitive: str) -> None:
+    find(mixed_circuits(), lambda c: primitive in used(c) and len(used(c)) > 2, settings=SEARCH)
+
+
+@pytest.mark.parametrize("primitive", DIFFERENTIABLE)
+def test_every_primitive_of_words_is_drawn_for_their_derivatives(primitive: str) -> None:
+    find(word_circuits(), lambda c: primitive in used(c) and len(used(c)) > 2, settings=SEARCH)
+
+
+@given(word_circuits())
+def test_circuits_of_words_have_a_derivative_by_words(circuit: Circuit) -> None:
+    reverse(circuit, wrt=[name for name in circuit.input_names if name.startswith("w")])
 
 
 @given(st.data(), st.lists(st.integers(1, 3), min_size=1, max_size=3), st.lists(st.integers(1, 3), max_size=3))
@@ -96,7 +128,7 @@ def test_safe_circuits_are_accepted(circuit: Circuit) -> None:
     assert is_safe(circuit)
 
 
-@pytest.mark.parametrize("primitive", [name for name, row in PRIMITIVES.items() if row.products])
+@pytest.mark.parametrize("primitive", [name for name in ALL if PRIMITIVES[name].products])
 def test_safe_circuits_use_every_product(primitive: str) -> None:
     find(safe_circuits(), lambda c: primitive in used(c), settings=SEARCH)
 

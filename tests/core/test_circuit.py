@@ -172,7 +172,7 @@ def test_a_width_is_a_whole_number(width: Any) -> None:
         Bits(width)
 
 
-@pytest.mark.parametrize("text", ["Bits", "Bits(0x8)", "Bits(-1)", "Words(2, 3)", "Bits(1234567890)", "Bits(٣)", ""])
+@pytest.mark.parametrize("text", ["Bits", "Bits(0x8)", "Bits(-1)", "Floats(2, 3)", "Bits(1234567890)", "Bits(٣)", ""])
 def test_an_unknown_type_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=f"^the type {re.escape(repr(text))} is unknown; expected one like Bits"):
         parse_type(text)

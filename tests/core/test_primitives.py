@@ -1,4 +1,6 @@
-"""Each row of the table of primitives, exhausted at small widths against what does not know the table."""
+"""Each row of the table of primitives of bits, exhausted at small widths against what does not know the table, and the
+tables of the back ends. The rows of words are in ``test_words.py``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from oracles import (
     number,
     split,
 )
+from strategies import ALL, WORDS
 
 from rdahw import (
     Bits,
@@ -30,7 +33,7 @@ from rdahw import (
     trace,
 )
 from rdahw.circuit import Block
-from rdahw.primitives import CORE, PRIMITIVES
+from rdahw.primitives import CORE, LOWERED, PRIMITIVES
 from rdahw.sim import reference
 from rdahw.tracing import Wire
 
@@ -100,7 +103,7 @@ PLAIN: Mapping[str, Callable[..., list[int]]] = {
 }
 
 #: The modules that have a table of rows; a new back end is a line here.
-TABLES = ["rdahw.sim.reference", "rdahw.sim.netlist", "rdahw.hdl.circuit"]
+TABLES = ["rdahw.sim.reference", "rdahw.sim.netlist", "rdahw.sim.word_program", "rdahw.hdl.circuit"]
 
 
 def single(name: str, widths: Sequence[int], attributes: Sequence[Any]) -> Circuit:
@@ -113,11 +116,21 @@ def single(name: str, widths: Sequence[int], attributes: Sequence[Any]) -> Circu
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_primitive_has_a_row_in_the_table(table: str) -> None:
-    assert set(importlib.import_module(table).ROWS) == set(PRIMITIVES) - {"custom"}
+    rows = set(importlib.import_module(table).ROWS)
+    assert LOWERED <= rows <= set(PRIMITIVES) - {"custom"}
+
+
+def test_solvers_have_a_row_for_what_has_no_other_form() -> None:
+    rows = importlib.import_module("rdahw.hdl.gates").ROWS
+    assert set(rows) == {name for name in CORE if PRIMITIVES[name].lowering is None}
+
+
+def test_every_row_but_those_of_words_has_to_be_in_every_table() -> None:
+    assert set(PRIMITIVES) - LOWERED == {"custom", *WORDS} - {"to_words", "to_bits"}
 
 
 def test_every_row_is_exhausted_here() -> None:
-    assert set(SHAPES) == set(PLAIN) == set(PRIMITIVES)
+    assert set(SHAPES) == set(PLAIN) == set(ALL)
 
 
 def test_rows_are_filed_under_their_names() -> None:
@@ -125,14 +138,17 @@ def test_rows_are_filed_under_their_names() -> None:
 
 
 def test_the_core_is_what_the_axioms_speak_of() -> None:
-    assert {"xor", "and", "const", "concat", "slice", "repeat", "sum", "gather", "scatter"} == CORE
+    assert {"xor", "and", "const", "concat", "slice", "repeat", "sum", "gather", "scatter"} == CORE.difference(WORDS)
+    words = {"to_words", "to_bits", "add_words", "multiply_words", "mask_words", "gather_words", "scatter_words"}
+    assert words == CORE.intersection(WORDS)
 
 
 def test_the_core_has_reverse_rules_and_is_linear_or_a_product() -> None:
     for name in CORE:
         row = PRIMITIVES[name]
         assert row.reverse is not None
-        assert row.linear + bool(row.products) + (name == "const") == 1, name
+        assert row.linear + row.bilinear + (name in ("const", "to_words", "to_bits")) == 1, name
+    assert {name for name in CORE if PRIMITIVES[name].products} == {"and"}
 
 
 def test_only_primitives_without_products_or_core_rows_are_linear() -> None:

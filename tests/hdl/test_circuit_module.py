@@ -11,12 +11,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from oracles import bits, evaluate, input_widths, inputs_of, number, split
-from strategies import ALL, circuits
+from strategies import ALL, circuits, mixed_circuits
 
 from rdahw import Bits, Circuit, Learner, expand, lookup_model, make_model, mask_model, reverse, trace
 from rdahw.circuit import Assignment, Port
 from rdahw.hdl.circuit import ROWS, CircuitModule, with_reverse
-from rdahw.primitives import PRIMITIVES, Array
+from rdahw.primitives import LOWERED, PRIMITIVES, Array
+from rdahw.types import Words
 
 #: Operand widths and attributes to try each primitive on.
 CASES: dict[str, list[tuple[list[int], tuple[Any, ...]]]] = {
@@ -66,11 +67,11 @@ def assert_elaborates(module: Any) -> None:
 
 
 def test_there_is_a_row_for_every_primitive() -> None:
-    assert ROWS.keys() == PRIMITIVES.keys() - {"custom"}
-    assert CASES.keys() == ROWS.keys()
+    assert LOWERED <= ROWS.keys() <= PRIMITIVES.keys()
+    assert CASES.keys() == LOWERED - {"to_words", "to_bits"}, "words are below"
 
 
-@pytest.mark.parametrize("primitive", ROWS)
+@pytest.mark.parametrize("primitive", CASES)
 def test_a_primitive(primitive: str) -> None:
     for widths, attributes in CASES[primitive]:
         ports = tuple(Port(f"x{i}", Bits(width)) for i, width in enumerate(widths))
@@ -82,6 +83,18 @@ def test_a_primitive(primitive: str) -> None:
 @given(circuits(ALL))
 def test_random_circuits(circuit: Circuit) -> None:
     assert_same_bits(circuit, inputs_of(circuit)[:24])
+
+
+@settings(max_examples=40)
+@given(mixed_circuits())
+def test_random_circuits_of_words(circuit: Circuit) -> None:
+    inputs = np.random.default_rng(0).integers(0, 2, (24, sum(input_widths(circuit))), np.uint8)
+    assert_same_bits(circuit, inputs)
+
+
+def test_a_sum_of_words_is_one_addition_a_word() -> None:
+    text = rtlil.convert(CircuitModule(trace(lambda a, b: a + b, a=Words(3, 5), b=Words(3, 5))), emit_src=False)
+    assert text.count("cell $add") == 3
 
 
 @settings(max_examples=25)

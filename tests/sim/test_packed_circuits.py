@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import circuits
+from strategies import PLAIN, circuits, mixed_circuits
 
 from rdahw import Bits, Circuit, Learner, make_model, mux, reverse, trace
 from rdahw.errors import UsageError, UserError
-from rdahw.primitives import PRIMITIVES
+from rdahw.primitives import LOWERED, PRIMITIVES
 from rdahw.sim import lut_kernels, netlist, word_kernels, word_program
 from rdahw.sim.lut_program import KINDS, schedule
 from rdahw.sim.netlist import Netlist, lower
@@ -21,6 +21,7 @@ from rdahw.sim.packed import Packed, thread_count
 from rdahw.sim.packing import pack_examples, pack_wires, unpack_examples, unpack_wires
 from rdahw.sim.reference import Reference
 from rdahw.sim.word_program import WordMachine
+from rdahw.types import Words
 
 ENGINES: dict[str, Callable[[Circuit], Any]] = {
     "packed": Packed,
@@ -48,8 +49,7 @@ def assert_same_bits(engine: Callable[[Circuit], Any], circuit: Circuit, *inputs
 
 @pytest.mark.parametrize("rows", [netlist.ROWS, word_program.ROWS], ids=["netlist", "word machine"])
 def test_every_primitive_has_a_row(rows: dict[str, Any]) -> None:
-    assert PRIMITIVES.keys() - rows.keys() == {"custom"}
-    assert rows.keys() <= PRIMITIVES.keys()
+    assert LOWERED <= rows.keys() <= PRIMITIVES.keys()
 
 
 def test_every_operation_of_the_word_machine_has_a_function() -> None:
@@ -87,12 +87,12 @@ def primitive_at(name: str, n: int) -> Circuit:
         "less_equal": lambda: trace(lambda a, b: [a <= b, a <= a, (a | b) <= b, a < b], **b),
         "plus": lambda: trace(lambda a, b: [a.plus(b), (~a).plus(a), (~a).plus(1 if n > 1 else a)], **b),
     }
-    assert makers.keys() | {"custom"} == PRIMITIVES.keys()
+    assert makers.keys() == set(PLAIN)
     return makers[name]()
 
 
 @pytest.mark.parametrize("engine", ["packed", "word machine"])
-@pytest.mark.parametrize("name", [name for name in PRIMITIVES if name != "custom"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_every_primitive_at_every_width(name: str, engine: str) -> None:
     for width in WIDTHS:
         circuit = primitive_at(name, width)
@@ -116,6 +116,28 @@ def test_random_circuits_and_their_derivatives(engine: str, circuit: Circuit, da
             for i, t in enumerate(c.input_types)
         ]
         assert_same_bits(ENGINES[engine], c, *inputs)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=60)
+@given(circuit=mixed_circuits(), data=st.data())
+def test_random_circuits_of_words(engine: str, circuit: Circuit, data: st.DataObject) -> None:
+    examples = data.draw(st.sampled_from([1, 2, 65]))
+    assert_same_bits(
+        ENGINES[engine], circuit, *(bits(examples, t.width, seed=i) for i, t in enumerate(circuit.input_types))
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("k", [1, 7, 31, 63, 64])
+def test_words_of_every_width(engine: str, k: int) -> None:
+    circuit = trace(
+        lambda a, b, x: [a + b, a * b, a.mask(x[:3]), a.scatter([1, 1, 1], 3), a.repeat(4).lookup(x[:2]), a[1] + b[2]],
+        a=Words(3, k),
+        b=Words(3, k),
+        x=Bits(4),
+    )
+    assert_same_bits(ENGINES[engine], circuit, *(bits(65, t.width, seed=i) for i, t in enumerate(circuit.input_types)))
 
 
 MODELS = [("lookup", 4, 3), ("lookup", 2, 70), ("mask", 70, 1), ("mask:k=3", 9, 1)]

@@ -1,0 +1,104 @@
+"""Class scores on wires: the prediction that they make, the margin error, and the counters that learn from it.
+
+Scores are one signed word a class. A label and a prediction are one-hot: bit c is set for class c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdahw.errors import UsageError
+from rdahw.tracing import Wire, WordWire, cat, mux
+from rdahw.word_rows import from_planes, planes, sum_of_planes
+
+__all__ = ["largest", "margin", "one_hot_prediction", "saturating_sum"]
+
+
+def largest(numbers: Sequence[Wire]) -> Wire:
+    """The place of the largest of unsigned numbers, the first on a tie, in as few bits as hold all places (at least
+    one), by a tree of comparisons."""
+    width = max(1, (len(numbers) - 1).bit_length())
+    left = [(number, number.const(place, width)) for place, number in enumerate(numbers)]
+    while len(left) > 1:
+        pairs = zip(left[::2], left[1::2], strict=False)
+        odd = left[len(left) // 2 * 2 :]
+        left = [_better(a, b) for a, b in pairs] + odd
+    return left[0][1]
+
+
+def _better(a: tuple[Wire, Wire], b: tuple[Wire, Wire]) -> tuple[Wire, Wire]:
+    first = b[0] <= a[0]
+    return mux(first, a[0], b[0]), mux(first, a[1], b[1])
+
+
+def one_hot_prediction(scores: WordWire) -> Wire:
+    """The class of the largest score, the lowest on a tie."""
+    return largest(_in_order(scores)).decode()[: len(scores)]
+
+
+def _each(scores: WordWire) -> list[Wire]:
+    """The bits of each score."""
+    bits, k = scores.as_bits(), scores.type.bits
+    return [bits[c * k : (c + 1) * k] for c in range(len(scores))]
+
+
+def _in_order(scores: WordWire) -> list[Wire]:
+    """Unsigned numbers in the order of the scores."""
+    return [score ^ (1 << score.width - 1) for score in _each(scores)]
+
+
+def margin(scores: WordWire, label: Wire, threshold: int) -> WordWire:
+    """The cotangent of the scores that the margin rule asks for.
+
+    The rival is the class of the largest score of all but the label's, the lowest on a tie. While score(label) -
+    score(rival) <= threshold, also when the answer was right, it is +1 for the label, -1 for the rival and 0 for all
+    others; else it is 0. Differences are taken in as many bits as they need.
+
+    Raises :class:`UsageError` for the score of one class alone.
+    """
+    if len(scores) < 2:
+        raise UsageError("a margin is between the scores of two classes; expected scores of two at least")
+    wanted = [label[c] for c in range(len(scores))]
+    # With one bit more on top, so that the label is below every rival, even one of the lowest score there is.
+    rivals = [cat(number, ~is_label) for number, is_label in zip(_in_order(scores), wanted, strict=True)]
+    rival = largest(rivals).decode()[: len(scores)]
+    width = max(scores.type.bits, threshold.bit_length() + 1) + 1
+    signed = [_extended(score, width) for score in _each(scores)]
+    lead_of_rival = _chosen(signed, rival).plus(threshold)[:width]
+    asks = _signed_less_equal(_chosen(signed, label), lead_of_rival).repeat(len(scores))
+    up, down = label & asks, rival & asks
+    return from_planes([up | down, *[down] * (scores.type.bits - 1)]).as_words(scores.type.bits)
+
+
+def _extended(number: Wire, width: int) -> Wire:
+    """The same signed number on ``width`` bits."""
+    return cat(number, *[number[-1]] * (width - number.width))
+
+
+def _chosen(numbers: Sequence[Wire], which: Wire) -> Wire:
+    """The one of ``numbers`` whose bit in ``which`` is set."""
+    parts = [number & which[i].repeat(number.width) for i, number in enumerate(numbers)]
+    return cat(*parts).sum(len(parts))
+
+
+def _signed_less_equal(a: Wire, b: Wire) -> Wire:
+    lowest = 1 << a.width - 1
+    return (a ^ lowest) <= (b ^ lowest)
+
+
+def saturating_sum(counters: WordWire, request: WordWire, bits: int) -> WordWire:
+    """counters + request, word by word as whole numbers, and no further than -2^(bits - 1) and 2^(bits - 1) - 1.
+
+    Raises :class:`UsageError` if the words have not so many bits.
+    """
+    width = counters.type.bits
+    if bits > width:
+        raise UsageError(f"counters of {bits} bits were asked for in words of {width}; expected at most {width}")
+    a, b = planes(counters.as_bits(), width), planes(request.as_bits(), width)
+    total = sum_of_planes([*a, a[-1]], [*b, b[-1]])
+    sign = total[-1]
+    fits = ~(total[bits - 1] ^ sign)
+    for plane in total[bits:-1]:
+        fits = fits & ~(plane ^ sign)
+    low = [(fits & plane) | ~(fits | sign) for plane in total[: bits - 1]]
+    return from_planes([*low, *[sign] * (width - bits + 1)]).as_words(width)

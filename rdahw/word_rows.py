@@ -1,0 +1,343 @@
+"""The rows of the table of primitives that speak of words: arithmetic in Z_2^k, and the two casts to and from bits.
+
+A row's ``bits`` is k, and positions count words. All rows but the casts are linear in each operand that is of words,
+so their reverse rules are exact, in the ring and to every order. Operands of bits *select* among words; there is no
+derivative by those, and none through a cast, as no ring has both.
+
+Lowered, words are bits again: sums are ripple-carry adders on *planes*, the bits of equal weight of all words, so that
+a sum of any number of words is a few wide gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.errors import UserError
+from rdahw.row import Array, Primitive, bits_only, listed
+from rdahw.types import Bits, Type, Words
+
+if TYPE_CHECKING:
+    from rdahw.tracing import Wire, WordWire
+
+__all__ = ["WORD_ROWS", "from_numbers", "from_planes", "planes", "sum_of_counts", "sum_of_planes", "to_numbers"]
+
+Numbers = NDArray[np.uint64]
+
+
+def to_numbers(a: Array, bits: int) -> Numbers:
+    """The words of the last axis as unsigned numbers, (…, n * bits) to (…, n). Their sums wrap modulo 2^64, and so are
+    right modulo 2^bits."""
+    words = a.reshape(*a.shape[:-1], a.shape[-1] // bits, bits).astype(np.uint64)
+    numbers: Numbers = (words << np.arange(bits, dtype=np.uint64)).sum(axis=-1, dtype=np.uint64)
+    return numbers
+
+
+def from_numbers(numbers: Numbers, bits: int) -> Array:
+    """The inverse of :func:`to_numbers`, of numbers modulo 2^bits."""
+    words = (numbers[..., None] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
+    return words.reshape(*numbers.shape[:-1], numbers.shape[-1] * bits)
+
+
+def sum_of_counts(type_: Type, counts: NDArray[np.int64]) -> Array:
+    """The sum, in the ring of ``type_``, of elements of which ``counts`` (width,) have each bit set."""
+    bits = type_.bits if isinstance(type_, Words) else 1  # Z2 is Z_2^1
+    weighted = counts.astype(np.uint64).reshape(-1, bits) << np.arange(bits, dtype=np.uint64)
+    return from_numbers(weighted.sum(axis=-1, dtype=np.uint64), bits)
+
+
+# -- type laws ---------------------------------------------------------------------------------------------------------
+
+
+def _words(type_: Type, bits: int) -> Words:
+    if not isinstance(type_, Words) or type_.bits != bits:
+        raise UserError(f"an operand of type {type_} was given; expected words of {bits} bits")
+    return type_
+
+
+def _to_words_law(*args: Any) -> Words:
+    *types, bits = args
+    if len(given := bits_only(types)) != 1:
+        raise UserError(f"operands of types {listed(types)} were given; expected one")
+    if not bits or given[0].width % bits:
+        raise UserError(f"{given[0].width} bits cannot be cut into words of {bits}; expected a divisor")
+    return Words(given[0].width // bits, bits)
+
+
+def _to_bits_law(*types: Type) -> Bits:
+    if len(types) != 1 or not isinstance(types[0], Words):
+        raise UserError(f"operands of types {listed(types)} were given; expected one of words")
+    return Bits(types[0].width)
+
+
+def _same_words_law(*args: Any) -> Words:
+    *types, bits = args
+    if len(types) != 2 or types[0] != types[1]:
+        raise UserError(f"operands of types {listed(types)} were given; expected two of the same type")
+    return _words(types[0], bits)
+
+
+def _mask_law(*args: Any) -> Words:
+    *types, bits = args
+    words = _words(types[0], bits) if types else None
+    if words is None or types[1:] != [Bits(words.count)]:
+        raise UserError(f"operands of types {listed(types)} were given; expected words, and one bit for each of them")
+    return words
+
+
+def _gather_law(*args: Any) -> Words:
+    *types, indices, bits = args
+    if len(types) != 1:
+        raise UserError(f"operands of types {listed(types)} were given; expected one")
+    _in_range(indices, _words(types[0], bits).count)
+    return Words(len(indices), bits)
+
+
+def _scatter_law(*args: Any) -> Words:
+    *types, indices, count, bits = args
+    if len(types) != 1 or len(indices) != _words(types[0], bits).count:
+        raise UserError(
+            f"{len(indices)} places were given for operands of types {listed(types)}; expected one for each word of one"
+        )
+    _in_range(indices, count)
+    return Words(count, bits)
+
+
+def _in_range(indices: Sequence[int], count: int) -> None:
+    wrong = next((i for i in indices if not 0 <= i < count), None)
+    if wrong is not None:
+        raise UserError(f"word {wrong} was asked for; expected one from 0 to {count - 1}")
+
+
+def _lookup_law(*args: Any) -> Words:
+    *types, tables, bits = args
+    if len(types) != 2 or not isinstance(types[1], Bits):
+        raise UserError(f"operands of types {listed(types)} were given; expected tables of words and their addresses")
+    count, width = _words(types[0], bits).count, types[1].width
+    if not tables or width % tables or width // tables > 26:
+        raise UserError(
+            f"{width} bits of addresses were given for {tables} tables; expected as many for each, at most 26"
+        )
+    rows = tables << width // tables
+    if count % rows:
+        raise UserError(
+            f"{tables} tables of {count} words in all were given for addresses of {width // tables} bits; "
+            f"expected a multiple of {rows}"
+        )
+    return Words(count // rows * tables, bits)
+
+
+# -- meanings ----------------------------------------------------------------------------------------------------------
+
+
+def _mask(a: Array, chosen: Array, bits: int) -> Array:
+    masked: Array = a & np.repeat(chosen, bits, axis=-1)
+    return masked
+
+
+def _gather(a: Array, indices: Sequence[int], bits: int) -> Array:
+    words = a.reshape(*a.shape[:-1], a.shape[-1] // bits, bits)[..., list(indices), :]
+    return words.reshape(*a.shape[:-1], len(indices) * bits)
+
+
+def _scatter(a: Array, indices: Sequence[int], count: int, bits: int) -> Array:
+    numbers = to_numbers(a, bits)
+    total = np.zeros((*numbers.shape[:-1], count), np.uint64)
+    at: Any = (..., list(indices))
+    np.add.at(total, at, numbers)
+    return from_numbers(total, bits)
+
+
+def _lookup(table: Array, address: Array, tables: int, bits: int) -> Array:
+    each = address.reshape(*address.shape[:-1], tables, address.shape[-1] // tables).astype(np.int64)
+    row = each @ (np.int64(1) << np.arange(each.shape[-1], dtype=np.int64))
+    size = table.shape[-1] // (tables << each.shape[-1])
+    rows = table.reshape(*table.shape[:-1], tables, 1 << each.shape[-1], size)
+    if rows.ndim == 3:  # the same tables for all examples
+        found = rows[np.arange(tables), row]
+    else:
+        examples = np.broadcast_shapes(rows.shape[:-3], row.shape[:-1])
+        rows = np.broadcast_to(rows, examples + rows.shape[-3:])
+        at = np.broadcast_to(row[..., None, None], (*examples, tables, 1, size))
+        found = np.take_along_axis(rows, at, axis=-2)[..., 0, :]
+    return found.reshape(*found.shape[:-2], tables * size)
+
+
+# -- on symbolic wires -------------------------------------------------------------------------------------------------
+
+
+def planes(a: Wire, bits: int) -> list[Wire]:
+    """The words that the bits ``a`` are, as wires of their bits of equal weight, the least significant first."""
+    return [a] if bits == 1 else [a.gather(range(b, a.width, bits)) for b in range(bits)]
+
+
+def from_planes(weights: Sequence[Wire]) -> Wire:
+    """The inverse of :func:`planes`."""
+    side, bits = weights[0].width, len(weights)
+    joined = weights[0].concat(*weights)
+    return joined if bits == 1 else joined.gather(b * side + i for i in range(side) for b in range(bits))
+
+
+def sum_of_planes(a: Sequence[Wire], b: Sequence[Wire]) -> list[Wire]:
+    """a + b modulo 2^bits."""
+    total = [a[0] ^ b[0]]
+    carry = a[0] & b[0]
+    for p, q in zip(a[1:], b[1:], strict=True):
+        half = p ^ q
+        total.append(half ^ carry)
+        carry = (p & q) ^ (half & carry)
+    return total
+
+
+def _add_lowering(a: WordWire, b: WordWire, bits: int) -> Wire:
+    return from_planes(sum_of_planes(planes(a.as_bits(), bits), planes(b.as_bits(), bits))).as_words(bits)
+
+
+def _multiply_lowering(a: WordWire, b: WordWire, bits: int) -> Wire:
+    p, q = planes(a.as_bits(), bits), planes(b.as_bits(), bits)
+    total = [p[0] & plane for plane in q]
+    for shift in range(1, bits):
+        total[shift:] = sum_of_planes(total[shift:], [p[shift] & plane for plane in q[: bits - shift]])
+    return from_planes(total).as_words(bits)
+
+
+def _mask_lowering(a: WordWire, chosen: Wire, bits: int) -> Wire:
+    each = chosen.gather(i for i in range(chosen.width) for _ in range(bits))
+    return (a.as_bits() & each).as_words(bits)
+
+
+def _gather_lowering(a: WordWire, indices: Sequence[int], bits: int) -> Wire:
+    return a.as_bits().gather(i * bits + b for i in indices for b in range(bits)).as_words(bits)
+
+
+def _scatter_lowering(a: WordWire, indices: Sequence[int], count: int, bits: int) -> Wire:
+    # The words of each place in pairs, all pairs of all places at once, until each place has one left.
+    words = a
+    sent: list[list[int]] = [[] for _ in range(count)]
+    for word, place in enumerate(indices):
+        sent[place].append(word)
+    while any(len(here) > 1 for here in sent):
+        pairs = [(here[i], here[i + 1]) for here in sent for i in range(0, len(here) - 1, 2)]
+        odd = [here[-1] for here in sent if len(here) % 2]
+        sums = words.gather(i for i, _ in pairs) + words.gather(j for _, j in pairs)
+        words = cast("WordWire", words.concat(sums, words.gather(odd))) if odd else sums
+        new_sums, new_odd = iter(range(len(pairs))), iter(range(len(pairs), len(pairs) + len(odd)))
+        sent = [[next(new_sums) for _ in here[1::2]] + [next(new_odd) for _ in here[: len(here) % 2]] for here in sent]
+    if all(sent):
+        return words.gather(here[0] for here in sent)
+    spare = len(words)
+    return words.concat(words, words.zeros(1)).gather(here[0] if here else spare for here in sent)
+
+
+def _addresses(address: Wire, tables: int) -> list[Wire]:
+    width = address.width // tables
+    return [address[t * width : (t + 1) * width] for t in range(tables)]
+
+
+def _lookup_lowering(table: WordWire, address: Wire, tables: int, bits: int) -> Wire:
+    # A lookup of bits holds output after output, and here a row holds all outputs.
+    each = _addresses(address, tables)
+    rows = 1 << each[0].width
+    row = len(table) // (tables * rows) * bits
+    content, found = table.as_bits(), []
+    for t, at in enumerate(each):
+        first = t * rows * row
+        found.append(content.gather(first + r * row + j for j in range(row) for r in range(rows)).lookup(at))
+    return address.concat(*found).as_words(bits)
+
+
+def _chosen_rows(address: Wire, tables: int, row: int) -> Wire:
+    """One bit for each word of tables of rows of ``row`` words, set in the rows that are addressed."""
+    chosen = address.concat(*(at.decode() for at in _addresses(address, tables)))
+    return chosen if row == 1 else chosen.gather(i // row for i in range(chosen.width * row))
+
+
+def _lookup_expansion(table: WordWire, address: Wire, tables: int, bits: int) -> Wire:
+    row = len(table) // (tables << address.width // tables)
+    place = [t * row + i for t in range(tables) for _ in range(1 << address.width // tables) for i in range(row)]
+    return table.mask(_chosen_rows(address, tables, row)).scatter(place, tables * row)
+
+
+def _lookup_reverse(dy: WordWire, table: WordWire, address: Wire, tables: int, bits: int) -> list[Wire | None]:
+    row = len(dy) // tables
+    place = [t * row + i for t in range(tables) for _ in range(1 << address.width // tables) for i in range(row)]
+    return [dy.gather(place).mask(_chosen_rows(address, tables, row)), None]
+
+
+#: The rows, the core of Z_2^k first.
+WORD_ROWS = (
+    Primitive(
+        name="to_words",
+        attributes=("bits",),
+        law=_to_words_law,
+        meaning=lambda a, bits: a,
+        reverse=lambda dy, a, bits: (None,),
+        selects=(0,),
+    ),
+    Primitive(
+        name="to_bits",
+        law=_to_bits_law,
+        meaning=lambda a: a,
+        reverse=lambda dy, a: (None,),
+        selects=(0,),
+    ),
+    Primitive(
+        name="add_words",
+        attributes=("bits",),
+        law=_same_words_law,
+        meaning=lambda a, b, bits: from_numbers(to_numbers(a, bits) + to_numbers(b, bits), bits),
+        reverse=lambda dy, a, b, bits: (dy, dy),
+        lowering=_add_lowering,
+        linear=True,
+    ),
+    Primitive(
+        name="multiply_words",
+        attributes=("bits",),
+        law=_same_words_law,
+        meaning=lambda a, b, bits: from_numbers(to_numbers(a, bits) * to_numbers(b, bits), bits),
+        reverse=lambda dy, a, b, bits: (b * dy, a * dy),
+        lowering=_multiply_lowering,
+        bilinear=True,
+    ),
+    Primitive(
+        name="mask_words",
+        attributes=("bits",),
+        law=_mask_law,
+        meaning=_mask,
+        reverse=lambda dy, a, chosen, bits: (dy.mask(chosen), None),
+        lowering=_mask_lowering,
+        bilinear=True,
+        selects=(1,),
+    ),
+    Primitive(
+        name="gather_words",
+        attributes=("indices", "bits"),
+        law=_gather_law,
+        meaning=_gather,
+        reverse=lambda dy, a, indices, bits: (dy.scatter(indices, len(a)),),
+        lowering=_gather_lowering,
+        linear=True,
+    ),
+    Primitive(
+        name="scatter_words",
+        attributes=("indices", "count", "bits"),
+        law=_scatter_law,
+        meaning=_scatter,
+        reverse=lambda dy, a, indices, count, bits: (dy.gather(indices),),
+        lowering=_scatter_lowering,
+        linear=True,
+    ),
+    Primitive(
+        name="lookup_words",
+        attributes=("tables", "bits"),
+        law=_lookup_law,
+        meaning=_lookup,
+        reverse=_lookup_reverse,
+        expansion=_lookup_expansion,
+        lowering=_lookup_lowering,
+        selects=(1,),
+    ),
+)
