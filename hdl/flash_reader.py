@@ -135,7 +135,8 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         m = Module()
         pins, quad = self.pins, self.quad
         step = Signal(_Step, init=_Step.LEAVE)
-        wait = Signal(range(self._wake + 1), init=self._pause)
+        # After a reset the part may just have been woken.
+        wait = Signal(range(self._wake + 1), init=self._wake)
         address, left = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         command = Signal(8)
 
@@ -181,7 +182,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
 
         with m.FSM() as machine:
             with m.State("PAUSE"):  # not selected
-                m.d.sync += [half.eq(0), pins.clock.eq(0), count.eq(7)]
+                m.d.sync += [half.eq(0), count.eq(7)]
                 m.d.comb += self.requests.ready.eq((wait == 0) & (step == _Step.READY))
                 with m.If(wait != 0):
                     m.d.sync += wait.eq(wait - 1)
@@ -273,7 +274,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                 m.next = "DESELECT"
 
             with m.State("DESELECT"):
-                m.d.sync += [pins.select.eq(0), wait.eq(self._pause)]
+                m.d.sync += [pins.select.eq(0), pins.clock.eq(0), wait.eq(self._pause)]
                 with m.Switch(step):
                     with m.Case(_Step.READY):
                         pass

@@ -64,13 +64,14 @@ class HostLink(wiring.Component):  # type: ignore[misc]
     activity: high while a request is worked on or answered. error: high for a cycle when a request is refused.
 
     ``trainer`` is a trainer with access or a fixed model, and becomes a submodule: of :mod:`rdahw.hdl.trainer`,
-    :mod:`rdahw.hdl.inference` (whose ``learns`` is ``False``) or :mod:`rdahw.hdl.serial_mask` (which takes x in words
-    of ``word`` bits).
+    :mod:`rdahw.hdl.inference` (whose ``learns`` is ``False``), :mod:`rdahw.hdl.serial_mask` (which takes x in words of
+    ``word`` bits) or :mod:`rdahw.hdl.ensemble_link` (which has a ``layout`` and a ``fingerprint`` of its own).
     """
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
-        self.layout = Layout.of(trainer.learner, getattr(trainer, "word", 0))
+        layout = getattr(trainer, "layout", None)
+        self.layout = Layout.of(trainer.learner, getattr(trainer, "word", 0)) if layout is None else layout
         self._learns = getattr(trainer, "learns", True)
         super().__init__(
             {
@@ -82,6 +83,11 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         )
 
     @property
+    def _fingerprint(self) -> int:
+        own = getattr(self.trainer, "fingerprint", None)
+        return fingerprint(self.trainer.learner) if own is None else int(own)
+
+    @property
     def identity(self) -> dict[str, int]:
         """The values of :data:`rdahw.hdl.protocol.IDENTITY`."""
         layout = self.layout
@@ -90,7 +96,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             "learns": int(self._learns),
             "batches": int(self.trainer.batch),
             "payload": MAX_PAYLOAD,
-            "fingerprint": fingerprint(self.trainer.learner),
+            "fingerprint": self._fingerprint,
             "parameter_bits": layout.parameter_bits,
             "input_bits": layout.input_bits,
             "output_bits": layout.output_bits,

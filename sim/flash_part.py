@@ -189,7 +189,7 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         with m.Else():
             m.d.comb += byte.eq(identity[which[:2]])
         last = Mux(four, position == 1, position == 7)
-        with m.If(fall & begun):
+        with m.If(fall & begun & ~selected):
             m.d.sync += [
                 held.eq(byte),
                 position.eq(Mux(last, 0, position + 1)),

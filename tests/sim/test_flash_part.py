@@ -67,7 +67,8 @@ def command(random: Random, flash: PlainFlash) -> list[Pins]:
     if random.random() < 0.02 and pins:
         at = random.randrange(len(pins))
         pins[at] = (*pins[at][:2], random.randrange(16), random.randrange(16))
-    return [*pins, *off(random.choice((1, 2, 2, 2, 2, 3, 12, 40)))]
+    clock = int(random.random() < 0.2)
+    return [*pins, *[(0, clock, 12, 13)] * random.choice((1, 2, 2, 2, 2, 3, 12, 40))]
 
 
 class Both:

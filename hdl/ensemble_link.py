@@ -1,0 +1,104 @@
+"""An ensemble's trainer as the host link wants a trainer: examples in words of a byte, the class before the input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Signal  # type: ignore[import-untyped]
+from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.ensemble import EnsembleSpec
+from rdahw.hdl.example_buffer import LABEL_BITS
+from rdahw.hdl.protocol import Layout
+from rdahw.hdl.trainer import TrainerControl, result_layout
+
+__all__ = ["ExampleOctets", "LinkedEnsemble", "ensemble_fingerprint", "ensemble_layout", "link_members"]
+
+
+def ensemble_fingerprint(spec: EnsembleSpec) -> int:
+    """A number of 64 bits for an ensemble, as :func:`rdahw.hdl.protocol.fingerprint` is for a learner."""
+    text = json.dumps(spec.to_json(), sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def ensemble_layout(spec: EnsembleSpec, parameter_bits: int) -> Layout:
+    """Examples and results of an ensemble on the host link: y and predictions are class numbers of 7 bits."""
+    return Layout(parameter_bits, spec.input_bits, LABEL_BITS, 8)
+
+
+def link_members(parameter_bits: int) -> dict[str, Any]:
+    """The members that the host link connects to."""
+    example = StructLayout({"x": 8, "y": LABEL_BITS, "last": 1, "learn": 1})
+    return {
+        "examples": In(stream.Signature(example)),
+        "results": Out(stream.Signature(result_layout(LABEL_BITS))),
+        "control": In(TrainerControl(parameter_bits)),
+    }
+
+
+class ExampleOctets(wiring.Component):  # type: ignore[misc]
+    """From the host link's examples to bytes for a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`.
+
+    words: ``count`` bytes of x for each example, all with its ``y`` and ``learn``, which must stay as they are until
+        the example's result comes. octets: the same bytes, and behind them one with y and learn.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        example = StructLayout({"x": 8, "y": LABEL_BITS, "last": 1, "learn": 1})
+        super().__init__({"words": In(stream.Signature(example)), "octets": Out(stream.Signature(8))})
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        words, octets, number = self.words, self.octets, Signal(range(self.count + 1))
+        at_label = number == self.count
+        m.d.comb += [
+            octets.valid.eq(words.valid | at_label),
+            octets.payload.eq(words.payload.x),
+            words.ready.eq(octets.ready & ~at_label),
+        ]
+        with m.If(at_label):
+            m.d.comb += octets.payload.eq(Cat(words.payload.y, words.payload.learn))
+        with m.If(octets.valid & octets.ready):
+            m.d.sync += number.eq(number + 1)
+            with m.If(at_label):
+                m.d.sync += number.eq(0)
+        return m
+
+
+class LinkedEnsemble(wiring.Component):  # type: ignore[misc]
+    """A :class:`rdahw.hdl.memory_trainer.MemoryTrainer` with the members of other trainers, for
+    :class:`rdahw.hdl.link.HostLink`.
+    """
+
+    learns, batch, word = True, False, 8
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+        parameter_bits = trainer.control.signature.parameter_bits
+        self.layout = ensemble_layout(trainer.spec, parameter_bits)
+        self.fingerprint = ensemble_fingerprint(trainer.spec)
+        super().__init__(link_members(parameter_bits))
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        m.submodules.trainer = trainer = self.trainer
+        m.submodules.octets = octets = ExampleOctets(self.layout.words)
+        wiring.connect(m, wiring.flipped(self.examples), octets.words)
+        wiring.connect(m, octets.octets, trainer.examples)
+        wiring.connect(m, wiring.flipped(self.control), trainer.control)
+        result = trainer.results
+        prediction = Cat(result.payload.prediction, Const(0, LABEL_BITS))[:LABEL_BITS]
+        m.d.comb += [
+            self.results.valid.eq(result.valid),
+            result.ready.eq(self.results.ready),
+            self.results.payload.prediction.eq(prediction),
+            self.results.payload.correct.eq(result.payload.correct),
+        ]
+        return m

@@ -1,0 +1,436 @@
+"""Training without a computer: a flash holds the data set, and the trainer goes through it epoch after epoch.
+
+The order of things, after every reset: the flash is woken; the header of the image (:mod:`rdahw.flash_image`) is read,
+and must be whole and of examples as the trainer's; then all records are read once, and their CRC-32 must hold; only
+then does training begin. In the order of the data set every epoch is checked again as it goes by. Nothing is trained on
+from an image that is known to be damaged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal  # type: ignore[import-untyped]
+from amaranth.lib import crc, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.ensemble import EnsembleSpec
+from rdahw.errors import UserError
+from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, record_bytes
+from rdahw.hdl.ensemble_link import ExampleOctets, ensemble_fingerprint, ensemble_layout, link_members
+from rdahw.hdl.example_buffer import LABEL_BITS
+from rdahw.hdl.flash_reader import ADDRESS_BITS, FlashPins, FlashReader
+
+__all__ = ["REGISTERS", "Register", "SelfTrainer", "State", "expected_header"]
+
+_COUNT_BITS = 24
+
+
+class State(enum.IntEnum):
+    """What a self trainer is at; from ``NO_FLASH`` on it has stopped for a reason, and only a reset or ``clear`` makes
+    it try again."""
+
+    WAKING = 0  # the flash, and the header is read
+    CHECKING = 1  # the CRC-32 of all records
+    TRAINING = 2
+    TESTING = 3  # the test records after an epoch
+    DONE = 4  # all epochs that were asked for
+    NO_FLASH = 8  # the part does not let four data lines be used
+    NO_IMAGE = 9  # the header is damaged, or there is none
+    FOREIGN = 10  # a whole image, of other examples than the trainer's
+    DAMAGED = 11  # records whose CRC-32 does not hold; nothing was trained on
+    SPOILED = 12  # the same, found in an epoch: the tables have learned from damaged records
+
+
+class Register(NamedTuple):
+    """A number that the host reads or writes behind the trainer's parameters: name, bytes, writable, meaning."""
+
+    name: str
+    bytes: int
+    writable: bool
+    meaning: str
+
+
+#: The registers of a self trainer, from byte :attr:`SelfTrainer.registers_address` of the parameters on.
+REGISTERS = (
+    Register("state", 1, False, "a number of the table of states"),
+    Register("run", 1, True, "1: go on; 0: stop before the next example"),
+    Register("changed", 1, False, "1: the host has trained, or written parameters, since the training began"),
+    Register("reserved", 1, False, "0"),
+    Register("epochs", 2, True, "how many epochs to train; 0: without an end"),
+    Register("epoch", 2, False, "how many are finished; it wraps"),
+    Register("left", 4, False, "records that are still to come in this epoch or test"),
+    Register("errors", 4, False, "wrong predictions while training, from the start to the end of the last epoch"),
+    Register("updates", 4, False, "examples that changed counters, from the start to the end of the last epoch"),
+    Register("right", 4, False, "right predictions of the last test"),
+    Register("train_examples", 4, False, "training records of the image"),
+    Register("test_examples", 4, False, "test records of the image"),
+)
+_REGISTER_BYTES = 64
+assert sum(register.bytes for register in REGISTERS) <= _REGISTER_BYTES
+
+
+def expected_header(spec: EnsembleSpec) -> bytes:
+    """The beginning of the header of every image that is for ``spec``: up to the classes, and for a model of images up
+    to their form."""
+    planes, height, width = spec.image or (0, 0, 0)
+    values = {
+        "version": VERSION,
+        "record_bytes": record_bytes(spec.input_bits),
+        "input_bits": spec.input_bits,
+        "classes": spec.classes,
+    }
+    if spec.image is not None:
+        values |= {"planes": planes, "height": height, "width": width}
+    return MAGIC + b"".join(values[field.name].to_bytes(field.bytes, "little") for field in HEADER[: len(values)])
+
+
+def _header_offsets() -> Mapping[str, int]:
+    offsets, at = {}, len(MAGIC)
+    for field in HEADER:
+        offsets[field.name] = at
+        at += field.bytes
+    return offsets
+
+
+class SelfTrainer(wiring.Component):  # type: ignore[misc]
+    """A trainer, a flash reader, and what goes between them.
+
+    trainer: a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, which becomes a submodule. reader: a
+    :class:`rdahw.hdl.flash_reader.FlashReader`, likewise. base: the address of the image in the flash. epochs: how many
+    to train unless the host asks for others; 0: without an end. autostart: whether to begin without being asked to.
+
+    examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.ensemble_link`).
+        Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`. ``clear``
+        clears the trainer and begins anew, from waking the flash on. While the board trains, ``ready`` and examples
+        have to wait for the end of an example, and with ``hold`` no further one is begun.
+    hold : In(1): the host is at work.
+    state : Out(8): of :class:`State`. failed : Out(1): it is one of those that stop.
+    progress : Out(1): changes every 32,768 examples that were trained on.
+    outcomes : Out(stream of :func:`rdahw.hdl.memory_trainer.ensemble_result_layout`, always ready): the results of the
+        examples from the flash, in their order, for simulators.
+    flash: the pins of the flash.
+
+    Raises :class:`UserError` for more input bits than a flash image can have.
+    """
+
+    learns, batch, word = True, False, 8
+
+    def __init__(
+        self, trainer: Any, reader: FlashReader, *, base: int, epochs: int = 15, autostart: bool = True
+    ) -> None:
+        spec: EnsembleSpec = trainer.spec
+        if record_bytes(spec.input_bits) >= 1 << 16:
+            raise UserError(
+                f"examples of {spec.input_bits} bits were asked for; a record in flash has at most {(1 << 16) - 1} "
+                "bytes: choose fewer inputs"
+            )
+        self.trainer, self.reader = trainer, reader
+        self._base, self._epochs, self._autostart = base, epochs, autostart
+        self._own_bits = len(trainer.control.parameter_address)
+        #: Where the registers are behind the parameters.
+        self.registers_address = 1 << self._own_bits
+        parameter_bits = 8 * (self.registers_address + _REGISTER_BYTES)
+        self.layout = ensemble_layout(spec, parameter_bits)
+        self.fingerprint = ensemble_fingerprint(spec)
+        super().__init__(
+            {
+                **link_members(parameter_bits),
+                "hold": In(1),
+                "state": Out(8),
+                "failed": Out(1),
+                "progress": Out(1),
+                "outcomes": Out(stream.Signature(trainer.results.payload.shape(), always_ready=True)),
+                "flash": Out(FlashPins()),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        spec, control = self.trainer.spec, self.control
+        m.submodules.trainer = trainer = self.trainer
+        restart = Signal()
+        reader = self.reader
+        m.submodules.reader = ResetInserter(restart)(reader)
+        wiring.connect(m, wiring.flipped(self.flash), reader.pins)
+        size = record_bytes(spec.input_bits)
+
+        # -- the image, and how far the training is
+        image = {name: Signal(_COUNT_BITS, name=name) for name in _FROM_HEADER}
+        strided = Signal()
+        state = Signal(State)
+        run, changed = Signal(init=self._autostart), Signal()
+        epochs, epoch, more = Signal(16, init=self._epochs), Signal(16), Signal()
+        left, right = Signal(_COUNT_BITS), Signal(_COUNT_BITS)
+        errors, updates = Signal(32), Signal(32)
+        m.d.sync += [strided.eq(image["stride"] != 1), more.eq((epochs == 0) | (epoch < epochs))]
+
+        # -- reading: what to read next, and its checksum
+        address, length, ask = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal()
+        m.d.comb += [
+            reader.requests.valid.eq(ask),
+            reader.requests.payload.address.eq(address),
+            reader.requests.payload.length.eq(length),
+        ]
+        octet, take = reader.octets.payload, Signal()
+        check, fresh = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal()
+        m.submodules.crc = ResetInserter(fresh)(check)
+        m.d.comb += [take.eq(reader.octets.valid & reader.octets.ready), check.valid.eq(take), check.data.eq(octet)]
+
+        # -- the trainer's bytes: those of the flash, or between two examples of it those of the host
+        testing, feeding = Signal(), Signal()  # the test records; the trainer gets them
+        number = Signal(range(max(size, HEADER_BYTES + CRC_BYTES) + 1))
+        flying, lent = Signal(3), Signal()  # examples of the flash whose results are to come; the host has the trainer
+        between, at_label, wanted, offer = Signal(), Signal(), Signal(), Signal()
+        m.submodules.octets = host = ExampleOctets(self.layout.words)
+        wiring.connect(m, wiring.flipped(self.examples), host.words)
+        m.d.comb += [
+            between.eq(number == 0),
+            at_label.eq(number == size - 1),
+            wanted.eq(feeding & (left != 0)),
+            offer.eq(wanted & ~lent & ~(between & (self.hold | ~run))),
+            trainer.examples.payload.eq(octet),
+        ]
+        with m.If(at_label):
+            m.d.comb += trainer.examples.payload.eq(Cat(octet[:LABEL_BITS], ~testing))
+        with m.If(lent):
+            m.d.comb += [
+                trainer.examples.payload.eq(host.octets.payload),
+                trainer.examples.valid.eq(host.octets.valid),
+                host.octets.ready.eq(trainer.examples.ready),
+            ]
+        with m.Else():
+            m.d.comb += trainer.examples.valid.eq(reader.octets.valid & offer)
+        # With ``hold`` no example is begun, so none begins in the cycle before the trainer is lent.
+        m.d.sync += lent.eq(self.hold & between & (flying == 0))
+
+        # -- results
+        result, ours, landed, taken_off = trainer.results, Signal(), Signal(), Signal()
+        prediction = Cat(result.payload.prediction, Const(0, LABEL_BITS))[:LABEL_BITS]
+        m.d.comb += [
+            ours.eq(flying != 0),
+            result.ready.eq(ours | self.results.ready),
+            landed.eq(result.valid & ours),
+            taken_off.eq(take & wanted & at_label),
+            self.results.valid.eq(result.valid & ~ours),
+            self.results.payload.prediction.eq(prediction),
+            self.results.payload.correct.eq(result.payload.correct),
+            self.outcomes.valid.eq(landed),
+            self.outcomes.payload.eq(result.payload),
+        ]
+        m.d.sync += flying.eq(flying + taken_off - landed)
+        with m.If(landed & testing):
+            m.d.sync += right.eq(right + result.payload.correct)
+
+        # -- the next record of a stride, while one is read: (place + stride) mod all, in three steps
+        place, total, following, due = Signal(_COUNT_BITS), Signal(_COUNT_BITS + 1), Signal(3), Signal()
+        here = self._base + HEADER_BYTES + CRC_BYTES
+        wrapped = Signal(_COUNT_BITS + 1)
+        m.d.comb += wrapped.eq(total - image["train_bytes"])
+        m.d.sync += following.eq(following << 1)
+        with m.If(following[0]):
+            m.d.sync += total.eq(place + image["stride_bytes"])
+        with m.If(following[1]):
+            m.d.sync += place.eq(Mux(wrapped[-1], total, wrapped))
+        with m.If(following[2]):
+            m.d.sync += [address.eq(place + here), due.eq(place != 0)]
+
+        def stop(why: State) -> None:
+            m.d.sync += state.eq(why)
+            m.next = "STOPPED"
+
+        quiet = Signal(2)
+        restart_if_asked = _Restart(m, restart)
+        with m.FSM():
+            with restart_if_asked.state("BEGIN"):
+                m.d.sync += [state.eq(State.WAKING), address.eq(self._base), length.eq(HEADER_BYTES + CRC_BYTES)]
+                m.d.sync += [number.eq(0), feeding.eq(0), testing.eq(0), due.eq(0), following.eq(0), quiet.eq(0)]
+                m.d.sync += [epoch.eq(0), left.eq(0), right.eq(0), errors.eq(0), updates.eq(0)]
+                m.d.comb += fresh.eq(1)
+                with m.If(run):
+                    m.next = "ASK HEADER"
+
+            foreign = Signal()
+            with restart_if_asked.state("ASK HEADER"):
+                m.d.comb += ask.eq(1)
+                m.d.sync += foreign.eq(0)
+                with m.If(reader.failed):
+                    stop(State.NO_FLASH)
+                with m.Elif(reader.requests.ready):
+                    m.next = "HEADER"
+
+            with restart_if_asked.state("HEADER"):
+                m.d.comb += reader.octets.ready.eq(1)
+                with m.If(take):
+                    m.d.sync += number.eq(number + 1)
+                    _look_at_header(m, number, octet, expected_header(spec), image, foreign)
+                with m.Elif(number == HEADER_BYTES + CRC_BYTES):
+                    m.d.sync += number.eq(0)
+                    m.next = "PLAN"
+                    with m.If(~check.match_detected):
+                        stop(State.NO_IMAGE)
+                    with m.Elif(foreign | (image["train_examples"] == 0)):
+                        stop(State.FOREIGN)
+
+            # A part: the training or the test records, with or without the trainer.
+            one_by_one = Signal()
+            m.d.comb += one_by_one.eq(strided & feeding & ~testing)
+            with restart_if_asked.state("PLAN"):
+                m.d.comb += fresh.eq(1)
+                m.d.sync += [address.eq(here), left.eq(image["train_examples"]), place.eq(0)]
+                m.d.sync += [length.eq(image["train_bytes"] + CRC_BYTES), state.eq(State.CHECKING)]
+                with m.If(feeding):
+                    m.d.sync += state.eq(Mux(testing, State.TESTING, State.TRAINING))
+                with m.If(one_by_one):
+                    m.d.sync += length.eq(size)
+                with m.Elif(testing):
+                    m.d.sync += [
+                        address.eq(image["train_bytes"] + (here + CRC_BYTES)),
+                        length.eq(image["test_bytes"] + CRC_BYTES),
+                        left.eq(image["test_examples"]),
+                        right.eq(0),
+                    ]
+                m.next = "ASK"
+
+            with restart_if_asked.state("ASK"):
+                m.d.comb += ask.eq(1)
+                with m.If(reader.requests.ready):
+                    m.d.sync += following.eq(one_by_one)
+                    m.next = "READ"
+
+            with restart_if_asked.state("READ"):
+                m.d.comb += [
+                    reader.octets.ready.eq(~wanted | (offer & trainer.examples.ready)),
+                    ask.eq(due),
+                ]
+                with m.If(ask & reader.requests.ready):
+                    m.d.sync += [due.eq(0), following.eq(1)]
+                with m.If(take & wanted):
+                    m.d.sync += number.eq(number + 1)
+                    with m.If(at_label):
+                        m.d.sync += [number.eq(0), left.eq(left - 1)]
+                # The trainer's counts follow its results within three cycles.
+                with m.Elif(reader.idle & ~wanted & (flying == 0)):
+                    m.d.sync += quiet.eq(quiet + 1)
+                    with m.If(quiet.all()):
+                        m.next = "JUDGE"
+
+            with restart_if_asked.state("JUDGE"):
+                m.next = "PLAN"
+                with m.If(testing | (image["test_examples"] == 0)):
+                    m.d.sync += [testing.eq(0), feeding.eq(1)]
+                    with m.If(feeding):
+                        m.d.sync += epoch.eq(epoch + 1)
+                    m.next = "FINISHED"
+                with m.Else():
+                    m.d.sync += testing.eq(1)
+                with m.If(feeding & ~testing):
+                    m.d.sync += [errors.eq(trainer.control.error_count), updates.eq(trainer.update_count)]
+                with m.If(~check.match_detected & ~one_by_one):
+                    stop(State.DAMAGED)
+                    with m.If(feeding & ~testing):
+                        stop(State.SPOILED)
+
+            wait = Signal()  # until ``more`` is of the new epoch
+            with restart_if_asked.state("FINISHED"):
+                m.d.sync += wait.eq(~wait)
+                with m.If(wait & more):
+                    m.next = "PLAN"
+                with m.Elif(wait):
+                    m.d.sync += state.eq(State.DONE)
+
+            with restart_if_asked.state("STOPPED"):
+                pass
+
+        # -- the host's access: the trainer's while it has the trainer, the registers at any time
+        own = control.parameter_address[self._own_bits]
+        theirs = trainer.control
+        written, register_write = Signal(), Signal()
+        m.d.comb += [
+            theirs.parameter_address.eq(control.parameter_address[: self._own_bits]),
+            theirs.parameter_write.eq(control.parameter_write),
+            theirs.parameter_write_enable.eq(control.parameter_write_enable & ~own & lent),
+            theirs.clear.eq(control.clear & lent),
+            control.ready.eq((own & ~control.clear) | (lent & theirs.ready)),
+            control.example_count.eq(theirs.example_count),
+            control.error_count.eq(theirs.error_count),
+            restart.eq(control.clear & control.ready),
+            written.eq(theirs.parameter_write_enable & theirs.ready),
+            register_write.eq(control.parameter_write_enable & own & ~control.clear),
+        ]
+        learned = host.octets.valid & host.octets.ready & ~host.words.ready & host.words.payload.learn
+        with m.If(restart):
+            m.d.sync += [changed.eq(0), flying.eq(0)]
+        with m.Elif(written | learned):
+            m.d.sync += changed.eq(1)
+        values = {
+            "state": state,
+            "run": run,
+            "changed": changed,
+            "reserved": Const(0),
+            "epochs": epochs,
+            "epoch": epoch,
+            "left": left,
+            "errors": errors,
+            "updates": updates,
+            "right": right,
+            "train_examples": image["train_examples"],
+            "test_examples": image["test_examples"],
+        }
+        own_number, own_data, octets = control.parameter_address[:6], Signal(8), []
+        for register in REGISTERS:
+            value = Cat(values[register.name], Const(0, 32))
+            for i in range(register.bytes):
+                if register.writable:
+                    with m.If(register_write & (own_number == len(octets))):
+                        target = values[register.name][8 * i : 8 * i + 8]
+                        m.d.sync += target.eq(control.parameter_write)
+                octets.append(value[8 * i : 8 * i + 8])
+        m.d.sync += own_data.eq(Array(octets + [Const(0, 8)] * (_REGISTER_BYTES - len(octets)))[own_number])
+        m.d.comb += [
+            control.parameter_read.eq(Mux(own, own_data, theirs.parameter_read)),
+            self.state.eq(state),
+            self.failed.eq(state >= State.NO_FLASH),
+            self.progress.eq(theirs.example_count[15]),
+        ]
+        return m
+
+
+#: What is kept of the header, the lower three bytes of each: an image has fewer bytes than 24 bits count.
+_FROM_HEADER = ("train_examples", "train_bytes", "test_examples", "test_bytes", "stride", "stride_bytes")
+
+
+def _look_at_header(
+    m: Module, number: Any, octet: Any, expected: bytes, image: Mapping[str, Any], foreign: Any
+) -> None:
+    """Byte ``number`` of the header is ``octet``."""
+    offsets = _header_offsets()
+    with m.Switch(number):
+        for i, byte in enumerate(expected):
+            with m.Case(i), m.If(octet != byte):
+                m.d.sync += foreign.eq(1)
+        for name, value in image.items():
+            for i in range(3):
+                with m.Case(offsets[name] + i):
+                    m.d.sync += value[8 * i : 8 * i + 8].eq(octet)
+            with m.Case(offsets[name] + 3), m.If(octet != 0):
+                m.d.sync += foreign.eq(1)
+
+
+class _Restart:
+    """States of a machine that all go to ``BEGIN`` when ``asked``."""
+
+    def __init__(self, m: Module, asked: Any) -> None:
+        self._m, self._asked = m, asked
+
+    @contextmanager
+    def state(self, name: str) -> Iterator[None]:
+        """One of them."""
+        with self._m.State(name):
+            yield
+            with self._m.If(self._asked):
+                self._m.next = "BEGIN"
