@@ -8,7 +8,7 @@ however many gates are left after fusing. The same gates as C, one statement a g
 one word so that it stays one (around the statements themselves a loop over words is turned by gcc into much the same as
 the next), and on vectors of 512 bits. Both C programs have the data in the layout that is best for them, and their
 compile time is left out. Limits: vectors of 512 bits combined in registers, and combined from and to as much memory as
-the circuit's live wires take, without fusing.
+the circuit's live wires take, without fusing, and from and to main memory.
 
 Updates: batch 1, in order, Iris as lookup (4 to 3), and mask of 784 inputs on random bits of which a fifth is set, with
 random labels.
@@ -24,7 +24,6 @@ import ctypes
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import Turns
 
 from rdahw import Bits, Learner, make_model
 from rdahw.data import encode, fit_binariser, load
@@ -157,35 +157,6 @@ class Call:
         self.function(*self.arguments)
 
 
-class Turns:
-    """Programs that take turns; each is a function and how much work one call of it is."""
-
-    def __init__(self) -> None:
-        self.programs: dict[str, tuple[Callable[[], Any], float]] = {}
-        self.seconds: dict[str, list[float]] = {}
-
-    def add(self, name: str, work: float, run: Callable[[], Any]) -> None:
-        self.programs[name] = run, work
-
-    def take(self, rounds: int) -> None:
-        for run, _ in self.programs.values():
-            run()
-        for _ in range(rounds):
-            for name, (run, _) in self.programs.items():
-                started = time.perf_counter()
-                run()
-                self.seconds.setdefault(name, []).append(time.perf_counter() - started)
-
-    def results(self) -> dict[str, dict[str, float]]:
-        return {
-            name: {
-                "per_second": work / min(self.seconds[name]),
-                "noise": statistics.median(self.seconds[name]) / min(self.seconds[name]) - 1,
-            }
-            for name, (_, work) in self.programs.items()
-        }
-
-
 def bench_gates(rounds: int, compiler: str | None) -> dict[str, Any]:
     gates, outputs = random_gates()
     circuit = circuit_of(gates, outputs)
@@ -221,8 +192,20 @@ def bench_gates(rounds: int, compiler: str | None) -> dict[str, Any]:
             vectors = packed._program.slots * 2 // 3
             parts = [aligned((vectors, 8)) for _ in range(3)]
             turns.add("limit: through the cache", 200.0 * vectors * 512, Call(library.memory, parts, vectors, 200))
+            vectors = 1 << 20
+            parts = [aligned((vectors, 8)) for _ in range(3)]
+            turns.add("limit: through main memory", vectors * 512.0, Call(library.memory, parts, vectors, 1))
         turns.take(rounds)
-    return {**info, "results": turns.results()}
+    return {**info, "copy_bytes_per_second": copy_speed(), "results": turns.results()}
+
+
+def copy_speed(rounds: int = 10) -> float:
+    """Bytes a second that numpy reads and writes when it copies more than caches hold."""
+    source, target = np.ones(1 << 24, np.uint64), np.empty(1 << 24, np.uint64)
+    turns = Turns()
+    turns.add("copy", 2.0 * source.nbytes, lambda: np.copyto(target, source))
+    turns.take(rounds)
+    return turns.results()["copy"]["per_second"]
 
 
 def bench_updates(rounds: int) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""What rdahw alone is measured at: predictions, and a whole training from files to a saved model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ensemble import SETTINGS, Setting, make, prepare
+from measure import Turns
+
+from rdahw.data import load
+from rdahw.data.binarise import Binariser
+from rdahw.ensemble import EnsembleTraining, Image
+from rdahw.sim.ensemble import CompiledEnsemble
+from rdahw.training import Schedule
+
+
+def settings_text(setting: Setting) -> str:
+    """The spec of a race in words."""
+    spec = make(setting, 0, np.zeros((1, 784), np.uint8), Image(1, 28, 28))
+    return (
+        f"{spec.tables} tables of {spec.inputs} inputs, counters of {spec.counter} bits, margin {spec.margin}, "
+        f"dropout {spec.dropout:g}, {spec.wiring}, {setting.rule}"
+    )
+
+
+def predictions(rounds: int) -> dict[str, Any]:
+    """Classes a second of the 256 x 6 model, on the test images."""
+    setting = SETTINGS["256x6"]
+    data = load(setting.data)
+    assert data.test is not None
+    x, labels, test_x, test_labels, image = prepare(setting, held_out=False)
+    engine = CompiledEnsemble(make(setting, 0, x, image))
+    for _ in EnsembleTraining(engine, Schedule(epochs=5, shuffle=True), x, labels).run():
+        pass
+    packed = engine.pack(test_x)
+    binariser = Binariser.fit(setting.rule, data.train.features, data.columns)
+    pixels = data.test.features
+    right = float((engine.predict(packed) == test_labels).mean())
+    turns = Turns()
+    turns.add("from packed bits", len(packed), lambda: engine.predict(packed))
+    turns.add("from pixels", len(packed), lambda: engine.predict(engine.pack(binariser.transform(pixels))))
+    turns.take(rounds)
+    return {name: {**row, "test_accuracy": right} for name, row in turns.results().items()}
+
+
+def whole_training(runs: int) -> dict[str, Any]:
+    """`rdahw train` from gzip files to a saved model, as a user starts it: seconds of its loop, and of all of it."""
+    program = Path(sysconfig.get_path("scripts")) / "rdahw"
+    arguments = ["train", "--data", "mnist", "--model", "ensemble"]
+    found: dict[str, Any] = {"command": " ".join(["rdahw", *arguments]), "runs": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(runs + 1):  # the first may compile
+            started = time.perf_counter()
+            command = [str(program), *arguments, "--json", "--out", str(Path(folder) / f"{run}.rdahw")]
+            done = subprocess.run(command, capture_output=True, text=True)
+            elapsed = time.perf_counter() - started
+            if done.returncode:
+                print(done.stderr, file=sys.stderr)
+                return {**found, "missing": f"rdahw train ended with {done.returncode}"}
+            result = json.loads(done.stdout)
+            names = ("seconds", "seconds_total", "epochs", "test_accuracy")
+            if run:
+                found["runs"].append({"process_seconds": elapsed, **{name: result[name] for name in names}})
+    return found

@@ -1,0 +1,217 @@
+"""The rule of the race, and the page that is written from results."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+
+def bench_module(name: str) -> Any:
+    """A module of bench/, which is a folder of programs and no package."""
+    sys.path.insert(0, str(BENCH))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(BENCH))
+
+
+measure = bench_module("measure")
+report = bench_module("report")
+
+
+class FakeLearner:
+    """Every step takes 2 s, making it ready 10 s, a look 100 s; accuracies are given."""
+
+    def __init__(self, accuracies: list[float]) -> None:
+        self.now, self.accuracies = 0.0, iter(accuracies)
+
+    def steps(self) -> Iterator[Callable[[], int]]:
+        def step() -> int:
+            self.now += 2
+            return 500
+
+        while True:
+            self.now += 10
+            yield step
+
+    def accuracy(self) -> float:
+        self.now += 100
+        return next(self.accuracies)
+
+    def race(self, budget: float) -> Any:
+        return measure.race(self.steps(), self.accuracy, budget, clock=lambda: self.now)
+
+
+def test_only_training_is_on_the_clock() -> None:
+    assert FakeLearner([0.5, 0.6, 0.7]).race(6) == [(2, 500, 0.5), (4, 1000, 0.6), (6, 1500, 0.7)]
+
+
+def test_the_step_in_which_the_budget_ends_counts() -> None:
+    assert FakeLearner([0.5, 0.6, 0.7]).race(3) == [(2, 500, 0.5), (4, 1000, 0.6)]
+
+
+def test_a_race_ends_with_its_steps() -> None:
+    assert len(measure.race([lambda: 1, lambda: 1], lambda: 1.0, 100, clock=lambda: 0.0)) == 2
+
+
+def test_a_level_is_reached_at_the_first_look_at_or_above_it() -> None:
+    looks = [(1.0, 1, 0.94), (2.0, 2, 0.95), (3.0, 3, 0.94), (4.0, 4, 0.97)]
+    assert [measure.reached(looks, level) for level in (0.95, 0.96, 0.97, 0.98)] == [2.0, 4.0, 4.0, None]
+    assert measure.best(looks) == 0.97
+    assert measure.best([]) == 0
+
+
+def test_pruning_keeps_levels_and_the_best() -> None:
+    looks = [measure.Look(0.01 * n, n, 0.90 + 0.0001 * (n % 950)) for n in range(1, 3000)]
+    few = measure.pruned(looks)
+    assert len(few) < 500
+    assert measure.best(few) == measure.best(looks)
+    for level in measure.LEVELS:
+        assert measure.reached(few, level) == measure.reached(looks, level) is not None
+
+
+def test_turns_count_work_in_the_best_turn() -> None:
+    turns = measure.Turns()
+    turns.add("a", 10.0, lambda: None)
+    turns.take(5)
+    turns.seconds["a"] = [4.0, 2.0, 3.0]
+    assert turns.results() == {"a": {"per_second": 5.0, "noise": 0.5}}
+
+
+def learner(name: str, runs: list[list[tuple[float, int, float]]], **more: Any) -> dict[str, Any]:
+    return {"name": name, "label": name, "settings": f"{name}'s", "ours": False, "budget": 60, "runs": runs, **more}
+
+
+OURS = [(0.1, 1, 0.95), (0.2, 2, 0.97), (0.5, 3, 0.98)]
+RESULTS: dict[str, Any] = {
+    "machine": {
+        "processor": "Some CPU",
+        "cores": 2,
+        "system": "Linux x86_64",
+        "ours": {"rdahw": "1.0"},
+        "peers": {"torch": None},
+    },
+    "race": {
+        "load": 0.5,
+        "learners": [
+            learner("rdahw 1 x 2", [OURS, [(0.3, 1, 0.981)], OURS], ours=True),
+            learner(
+                "fast | peer",
+                [[(1.0, 1, 0.951), (30.0, 2, 0.96)]],
+                predict={"in C": {"per_second": 1000.0, "noise": 0.1, "test_accuracy": 0.9}},
+            ),
+            learner("unlucky", [[(1.0, 1, 0.99)], [(2.0, 1, 0.9)], [(3.0, 1, 0.9)]]),
+            learner("absent", [], missing="ModuleNotFoundError: No module named 'absent'"),
+        ],
+    },
+    "predict": {"load": 0.1, "from packed bits": {"per_second": 2e6, "noise": 0.01, "test_accuracy": 0.98}},
+}
+
+
+def lines_of(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(f"| {start}")]
+
+
+def test_the_table_of_the_race() -> None:
+    page = report.document(RESULTS)
+    (ours,) = lines_of(page, "rdahw 1 x 2 |")
+    assert "| 0.10 (0.10 to 0.30) | 0.20 (0.20 to 0.30) | 0.50 (0.30 to 0.50) | 98.00 in 60 s |" in ours
+    peer = lines_of(page, "fast")[0]
+    assert peer == "| fast \\| peer | 1.0, 10 × | not reached in 60 s | not reached in 60 s | 96.00 in 60 s |"
+    assert "reached by 1 of 3 seeds in 60 s" in lines_of(page, "unlucky")[0]
+
+
+def test_a_missing_peer_is_named() -> None:
+    page = report.document(RESULTS)
+    race, predict = lines_of(page, "absent")
+    assert race == "| absent | missing | missing | missing | ModuleNotFoundError: No module named 'absent' |"
+    assert predict.startswith("| absent | missing |")
+    assert "peers: torch missing" in page
+
+
+def test_the_table_of_predictions_has_ratios() -> None:
+    (row,) = lines_of(report.document(RESULTS), "fast \\| peer: in C")
+    assert row == "| fast \\| peer: in C | 1,000 | 2,000 × | 90.00 | 10 % |"
+
+
+def test_sections_that_were_not_measured_are_named() -> None:
+    page = report.document(RESULTS)
+    assert "Not measured: accuracy, train, updates, gates." in page
+    assert "## Gate" not in page
+
+
+def test_gates_updates_training_and_accuracy() -> None:
+    row = {"per_second": 4e11, "noise": 0.0}
+    results = RESULTS | {
+        "gates": {"load": 0, "results": {"packed": row, "limit: x": {"per_second": 8e11, "noise": 0.0}}},
+        "updates": {
+            "load": 0,
+            "measured": {"mask of 784": {"packed": {"per_second": 1e6, "noise": 0.0}}},
+            "quoted": {"mask of 784": 1250},
+        },
+        "train": {
+            "load": 0,
+            "command": "rdahw train",
+            "runs": [
+                {"seconds": 1.0, "seconds_total": s, "process_seconds": 4.0, "epochs": 15, "test_accuracy": 0.98}
+                for s in (2.0, 3.0)
+            ],
+        },
+        "accuracy": {
+            "load": 0,
+            "small": {
+                "spec": {"tables": 8, "inputs": 4, "sign": True, "counter": 6},
+                "data": "mnist",
+                "rule": "threshold=32,64",
+                "epochs": 3,
+                "accuracy": [0.97, 0.98],
+                "cpu": [0.5],
+            },
+            "large": {"missing": "no data"},
+        },
+    }
+    page = report.document(results)
+    assert "| limit: x | 8e+11 | 0.5 × | 0 % |" in page
+    assert "C by gcc -O3: missing" in page
+    assert "| mask of 784 | the paper's program (quoted) | 1,250 | 800 × |  |" in page
+    assert "| 1.00 (1.00 to 1.00) | 2.50 (2.00 to 3.00) | 4.00 (4.00 to 4.00) | 98.00 |" in page
+    assert (
+        "| `small` | mnist, 32 64 | 8 x 4, signs of 6 bits | 97.50 (97.00 to 98.00) | 3 epochs, 2 seeds | 0.50 |"
+        in page
+    )
+    assert "| `large` |  |  | missing | no data |  |" in page
+    assert "Not measured" not in page
+
+
+def test_the_picture_is_xml_with_a_line_for_each_learner_that_ran() -> None:
+    root = ElementTree.fromstring(report.picture(RESULTS))
+    space = "{http://www.w3.org/2000/svg}"
+    assert len(root.findall(f"{space}polyline")) == 3
+    texts = [element.text for element in root.iter(f"{space}text")]
+    assert "fast | peer" in texts
+    assert "absent" not in texts
+    assert root.findtext(f"{space}title")
+
+
+def test_a_picture_without_results() -> None:
+    ElementTree.fromstring(report.picture({}))
+
+
+def test_the_file_of_peers_is_read_as_arguments_of_pip() -> None:
+    install = bench_module("install_peers")
+    found = install.lines((BENCH / "peers.txt").read_text())
+    assert ["torchlogix==0.2.2", "--no-deps"] in found
+    assert install.lines("# nothing\n\n'a==1; python_version < \"3\"'  # why\n") == [['a==1; python_version < "3"']]
+
+
+@pytest.mark.parametrize(("value", "text"), [(208.3, "208"), (9.71, "9.7"), (0.27, "0.27"), (0.0193, "0.019")])
+def test_seconds_have_as_many_digits_as_they_deserve(value: float, text: str) -> None:
+    assert report.seconds_text(value) == text
