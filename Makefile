@@ -9,7 +9,7 @@ or say where one is with make PYTHON=/path/to/python
 pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types clean
+.PHONY: help demo test lint types bench clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 8
@@ -32,8 +32,11 @@ types: .venv/installed-dev  ## check types in a built copy
 	$(pip) --no-deps --target build/types .
 	cd build/types && ../../.venv/bin/mypy --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p rdahw
 
+bench: .venv/installed .venv-bench/installed  ## measure beside peers and write docs/benchmarks.md (BENCH=--full for all)
+	.venv/bin/python bench/run.py $(BENCH)
+
 clean:  ## remove the virtual environment and everything built
-	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
@@ -45,4 +48,8 @@ clean:  ## remove the virtual environment and everything built
 
 .venv/installed-dev: .venv/installed
 	$(pip) --editable '.[dev]'
+	@touch $@
+
+.venv-bench/installed: bench/peers.txt bench/install_peers.py | .venv/installed
+	.venv/bin/python bench/install_peers.py .venv-bench
 	@touch $@
