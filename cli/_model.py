@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rdahw.cli._options import is_ensemble
 from rdahw.cli._output import make_model
 from rdahw.errors import UsageError
 
@@ -53,11 +52,6 @@ def find_model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel 
 
     if spec.partition(":")[0] in MODELS or ".py:" in spec:
         return make_model(spec, inputs, outputs), None
-    if is_ensemble(spec):
-        raise UsageError(
-            f"{spec!r} is a circuit only once it is trained and binarised; give a file of rdahw binarise, or one of "
-            "rdahw train to rdahw show and rdahw eval"
-        )
     if not os.path.exists(spec) and not Path(spec).suffix:
         from rdahw.errors import nearest
 

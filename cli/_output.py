@@ -187,16 +187,13 @@ def make_model(spec: str, inputs: int, outputs: int) -> Model:
         return make_model(spec, inputs, outputs)
 
 
-def complete(
-    module: str, names: str, *more: str
-) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """What a shell may complete a word to: the names in ``names`` of ``module`` and ``more``, else files."""
+def complete(module: str, names: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What a shell may complete a word to: the names in ``names`` of ``module``, else files."""
 
     def matching(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        names_of = (*getattr(importlib.import_module(module), names), *more)
-        known = [name for name in names_of if name.startswith(word)]
+        known = [name for name in getattr(importlib.import_module(module), names) if name.startswith(word)]
         return [CompletionItem(name) for name in known] or [CompletionItem(word, type="file")]
 
     return matching

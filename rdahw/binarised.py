@@ -24,7 +24,7 @@ def binarise_ensemble(saved: SavedEnsemble, code: Code = "binary", provenance: M
     ensemble that is too large for a circuit.
     """
     spec = saved.spec
-    model = Model(f"ensemble:tables={spec.tables},inputs={spec.inputs}", boolean_model(spec, code))
+    model = Model(f"boolean-ensemble:tables={spec.tables},inputs={spec.inputs}", boolean_model(spec, code))
     parameters = tables_to_bits(spec, binarise(saved.counters))
     return SavedModel(
         learner=Learner(model),

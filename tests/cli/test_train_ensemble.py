@@ -361,7 +361,6 @@ def test_commands_for_circuits_say_how_to_get_one(run, command):
         "'iris-ensemble.rdahw' is a table ensemble and no circuit; make a circuit of it with rdahw binarise "
         "iris-ensemble.rdahw"
     )
-    assert "is a circuit only once it is trained and binarised" in run(*command.format("ensemble").split()).error
     assert "leave out what is drawn and printed of circuits" in run("show", "iris-ensemble.rdahw", "--text").error
 
 
