@@ -143,7 +143,7 @@ def _statements(
     if spec is None:
         raise UsageError("no model was given; name one, like iris-lookup.rdahw or lookup, or give --equal A B")
     made, saved = find_model(spec, inputs, outputs)
-    chosen = what or tuple((name, 0) for name in _CLAIMS if name != "difference" or _is_safe(made.circuit))
+    chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, made.circuit))
     trained = [name for name, _ in chosen if name in _WISHES]
     if trained and saved is None:
         raise UsageError(f"--what {trained[0]} is asked of a trained model; give a file of rdahw train")
@@ -184,10 +184,14 @@ def _bound(maker: Callable[[int], list[AnyClaim]], flips: int) -> Callable[[], l
     return lambda: maker(flips)
 
 
-def _is_safe(circuit: Circuit) -> bool:
+def _applies(claim: str, circuit: Circuit) -> bool:
+    """Whether a claim is made of this circuit unasked: those about derivatives are of bits alone."""
     from rdahw.safety import is_safe
+    from rdahw.types import Bits
 
-    return is_safe(circuit)
+    if claim in ("adjoint", "difference", "custom") and not all(isinstance(type_, Bits) for type_ in circuit.types):
+        return False
+    return claim != "difference" or is_safe(circuit)
 
 
 def _function(model: Model, saved: SavedModel | None) -> Circuit:
@@ -240,9 +244,13 @@ def _netlists(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
 
 
 def _learner(model: Model, saved: SavedModel | None) -> Learner:
-    from rdahw.learner import Learner
+    """The learner that was saved, or one with the rules that suit the model's types."""
+    from rdahw.learner import ERRORS, OPTIMISERS, Learner
 
-    return Learner(model) if saved is None else saved.learner
+    if saved is not None:
+        return saved.learner
+    types = (ERRORS, model.circuit.output_types[0]), (OPTIMISERS, model.circuit.input_types[0])
+    return Learner(model, *(next(r.spelt(n) for n, r in rows.items() if isinstance(t, r.kind)) for rows, t in types))
 
 
 def _for_people(output: Output, proofs: list[Proof]) -> None:

@@ -22,8 +22,8 @@ from rdahw.hdl.solvers import Question
 from rdahw.kernel import tangent_kernel
 from rdahw.learner import Learner
 from rdahw.primitives import Array
-from rdahw.tracing import Wire, equal, mux, trace
-from rdahw.types import Bits
+from rdahw.tracing import Wire, WordWire, equal, mux, trace
+from rdahw.types import Bits, Words
 
 __all__ = ["Refutation", "TrainerClaim", "simulate", "trainer"]
 
@@ -266,10 +266,10 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
         accept = w["offered"] & accepts(w)
         learns = accept & w["learn"] if access else accept
         moves = learns & last if batch else learns
-        request, output = learner.request(theta, w["x"], w["y"])
-        total = w["accumulator"] ^ request if batch else request
+        request, output = _on_bits(learner.request, theta, w["x"], w["y"])
+        total = request if not batch else _on_bits(learner.total, w["accumulator"], request)[0]
         result = {
-            "theta": mux(moves, learner.update(theta, total), theta),
+            "theta": mux(moves, _on_bits(learner.update, theta, total)[0], theta),
             "prediction": mux(accept, output, w["prediction"]),
             "correct": mux(accept, equal(output, w["y"]), w["correct"]),
             "waiting": accept | (w["waiting"] & ~w["taken"]),
@@ -302,6 +302,14 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
 
     given = {name: type_ for name, type_ in (*states, *inputs)}
     return _Model(tuple(states), tuple(inputs), trace(following, **given), trace(expected, **given))
+
+
+def _on_bits(circuit: Circuit, *wires: Wire) -> list[Wire]:
+    """The outputs of a circuit, as bits, whose inputs are given as bits."""
+    builder = wires[0].builder
+    given = zip(wires, circuit.input_types, strict=True)
+    typed = [wire.as_words(type_.bits) if isinstance(type_, Words) else wire for wire, type_ in given]
+    return [wire.as_bits() if isinstance(wire, WordWire) else wire for wire in builder.inline(circuit, typed)]
 
 
 #: The registers that a clear sets to 0.

@@ -148,6 +148,15 @@ def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.Monk
     assert "Somewhere what depends on the same input bit is multiplied, as in x AND x" in ran.out
 
 
+def test_a_model_of_words_has_no_claims_about_bits(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prove, "_CLAIMS", ("adjoint", "difference", "custom", "gateware"))
+    value = run.ok("prove", "ensemble:tables=2,inputs=1", "--inputs", 2, "--outputs", 2, "--json").json
+    assert verdicts(value) == {
+        ("gateware", "model: 64+2 -> 16"): "proved",
+        ("gateware", "step: 64+2+2 -> 64"): "proved",
+    }
+
+
 def test_open_is_no_success(run: Runner) -> None:
     ran = run("prove", "lookup", "--outputs", 3, "--what", "adjoint", "--timeout", "0.001", "--json")
     assert ran.code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,19 @@ from hypothesis import given
 from oracles import assert_is_boolean_difference, evaluate, every, inputs_of
 from strategies import circuits, safe_circuits
 
-from rdahw import Bits, Circuit, UserError, custom_reverse, lookup_model, mask_model, mux, reverse, trace
+from rdahw import (
+    Bits,
+    Circuit,
+    Learner,
+    Model,
+    UserError,
+    custom_reverse,
+    lookup_model,
+    mask_model,
+    mux,
+    reverse,
+    trace,
+)
 from rdahw.claims import (
     Claim,
     TooLarge,
@@ -24,9 +37,13 @@ from rdahw.claims import (
     one_hot,
     robust,
     shape,
+    surroundings,
 )
+from rdahw.data import Binariser, Code, Column, Schema
 from rdahw.primitives import PRIMITIVES
+from rdahw.saved import SavedModel
 from rdahw.tracing import equal as equal_bits
+from rdahw.training import Schedule, TrainingState
 
 SQUARE = trace(lambda x: x & x, x=Bits(1))
 
@@ -136,3 +153,53 @@ def test_gates_are_counted_without_being_made() -> None:
     assert count_gates(trace(lambda a, b: (a ^ b) & a, a=Bits(3), b=Bits(3))) == 12
     assert count_gates(trace(lambda a: ~a, a=Bits(3))) == 6
     assert shape(lookup_model(4, 3)) == "48+4 -> 3"
+
+
+# -- what surrounds a circuit ------------------------------------------------------------------------------------------
+
+NUMBERS = (Column("number"), Column("number"))
+
+
+def saved(
+    features: Sequence[Sequence[float]] = ((0, 0), (1, 4)),
+    *,
+    rule: str = "midrange",
+    columns: tuple[Column, ...] = NUMBERS,
+    labels: tuple[str, ...] = ("no", "yes"),
+    code: Code = "binary",
+) -> SavedModel:
+    names = ("size", "weight")
+    made = Model("lookup", lookup_model(2, 1))
+    zeros = np.zeros(made.parameter_bits, np.uint8)
+    binariser = Binariser.fit(rule, np.array(features, float), columns, names)
+    state = TrainingState(zeros, 0, 0, 0, 0, None)
+    return SavedModel(Learner(made), zeros, Schema(names, columns, labels), binariser, code, state, Schedule(), {})
+
+
+def test_models_with_the_same_surroundings() -> None:
+    assert surroundings(saved(), saved()) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (saved(rule="quantile=1"), "the rules of their binarisers are 'midrange' and 'quantile=1'"),
+        (saved(((0, 0), (1, 5))), "the thresholds of 'weight' are (0.0, 4.0) and (0.0, 5.0)"),
+        (
+            saved(columns=(Column("number"), Column("binary")), features=((0, 0), (1, 1))),
+            "the kinds of the features are (number, number) and (number, binary)",
+        ),
+        (saved(code="one-hot"), "the codes of the labels are 'binary' and 'one-hot'"),
+        (saved(labels=("yes", "no")), "the labels are (no, yes) and (yes, no)"),
+    ],
+)
+def test_what_differs_around_two_models_is_said(other: SavedModel, said: str) -> None:
+    assert surroundings(saved(), other) == [said]
+
+
+def test_thresholds_of_all_columns_are_of_none() -> None:
+    one, other = (saved(rule=f"threshold={value}") for value in (1, 2))
+    assert surroundings(
+        replace(one, binariser=replace(one.binariser, rule="t")),
+        replace(other, binariser=replace(other.binariser, rule="t")),
+    ) == ["the thresholds are (1.0) and (2.0)"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rdahw import Bits, InternalError, Learner, Model, lookup_model, trace
+from rdahw import Bits, InternalError, Learner, Model, lookup_model, make_model, trace
 from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl.proof import Proof, prove
 from rdahw.hdl.trainer import RegisterTrainer
@@ -58,6 +58,12 @@ def test_trainers_that_wait_for_an_update_are_proved(cache: Path) -> None:
     kinds = itertools.product((False, True), (False, True))
     claims = [trainer(learner, batch=batch, stages=2, access=access) for batch, access in kinds]
     assert [proof.verdict for proof in prove(claims, replay=run, cache=cache)] == ["proved"] * 4
+
+
+def test_a_trainer_of_counters_is_proved(cache: Path) -> None:
+    model = make_model("ensemble:tables=1,inputs=1", 1, 2)
+    claim = trainer(Learner(model, "margin=1", "counter=3"), batch=True)
+    assert prove_one(claim, cache).verdict == "proved"
 
 
 @pytest.mark.parametrize("solver", ["boolector", "z3"])
