@@ -84,7 +84,7 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         # been added, the highest first, if the target is ahead by more than the margin.
         leaders, rivals = Signal(classes), Signal(classes)
         margin_found, rival_found, target_found = Signal(), Signal(), Signal()
-        added, lead = Signal(range(-1, 3)), Signal(range(-(1 << self.bits), 2 << self.bits))
+        lead = Signal(range(-(1 << self.bits), 2 << self.bits))
         for racers in (leaders, rivals):
             highest = Signal(name=f"{racers.name}_highest")
             m.d.comb += highest.eq((racers & column).any())
@@ -95,9 +95,11 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
             rival_found.eq((rivals & column).any()),
             target_found.eq((self.target & column).any()),
         ]
-        m.d.comb += added.eq(margin_found + rival_found - target_found)
+        # Twice the lead and margin + rival - target, which is odd or even, and else one up or one down: one adder.
+        odd = margin_found ^ rival_found ^ target_found
+        up, down = margin_found & rival_found & ~target_found, ~margin_found & ~rival_found & target_found
         with m.If(found):
-            m.d.sync += lead.eq((lead << 1) + added)
+            m.d.sync += lead.eq(Cat(odd, lead + Cat(up | down, down).as_signed()))
 
         m.d.comb += self.updates.eq(lead >= 0)
         # Of several, the lowest class.
