@@ -99,7 +99,7 @@ def _circuit(what: str, made: Model, saved: SavedModel | None) -> Circuit:
     if what == "inference":
         if saved is None:
             raise UsageError("--inference folds in what was learned; give a file of rdahw train")
-        return bind(made.circuit, **{made.circuit.input_names[0]: saved.parameters.tolist()})
+        return bind(made.predictor, **{made.circuit.input_names[0]: saved.parameters.tolist()})
     return made.circuit
 
 

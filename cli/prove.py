@@ -199,8 +199,8 @@ def _function(model: Model, saved: SavedModel | None) -> Circuit:
     from rdahw.transform import bind
 
     if saved is None:
-        return model.circuit
-    return bind(model.circuit, **{model.circuit.input_names[0]: saved.parameters.tolist()})
+        return model.predictor
+    return bind(model.predictor, **{model.circuit.input_names[0]: saved.parameters.tolist()})
 
 
 def _gateware(model: Model, saved: SavedModel | None) -> list[AnyClaim]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from strategies import mixed_circuits
 from rdahw import Circuit, Learner, make_model
 from rdahw.hdl.gates import to_gates
 from rdahw.hdl.inference import FixedModel
+from rdahw.hdl.proof import gateware, prove
 from rdahw.sim.reference import run
 
 
@@ -62,3 +64,10 @@ def test_a_fixed_ensemble_predicts_its_head(levels: int) -> None:
     simulator.run()
     assert found == [sum(int(bit) << i for i, bit in enumerate(row)) for row in expected]
     assert len(set(found)) > 1
+
+
+def test_the_step_of_an_ensemble_in_hardware_is_proved(tmp_path: Path) -> None:
+    """For all counters, inputs and labels: words add up, wrap and saturate in Amaranth as they do in gates."""
+    learner = Learner(make_model("ensemble:tables=2,inputs=1,counter=2", 2, 2), "margin=1", "counter=2")
+    (proof,) = prove([gateware(learner.step, "step")], replay=run, cache=tmp_path / "proofs")
+    assert (proof.size, proof.verdict) == ("step: 32+2+2 -> 32", "proved")
