@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rdahw.cli._hdl import compiling
+from rdahw.cli._hdl import compiling, describe_hardware_ensemble, make_hardware_ensemble
 from rdahw.cli._options import parse_counter, parse_shift
 from rdahw.cli._output import Output, percent
 from rdahw.cli._training import Request, Run
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rdahw.data import Examples
     from rdahw.ensemble import Counters, EnsembleEngine, EnsembleSpec, EnsembleState
     from rdahw.saved_ensemble import SavedEnsemble
+    from rdahw.sim.ensemble_hardware import HardwareEnsemble
 
 __all__ = ["EnsembleRun", "describe_counters", "make_ensemble_engine"]
 
@@ -28,13 +29,11 @@ DEFAULT_RULE = "quantile=15"
 #: So many epochs have a line of the log each; of more, some have.
 _ALL_LINES = 50
 #: How many examples are learned between two looks at the clock and for Ctrl-C, by engine.
-_CHUNKS = {"reference": 16}
+_CHUNKS = {"reference": 16, "amaranth": 64}
 
 
 def make_ensemble_engine(spec: EnsembleSpec, hdl: Mapping[str, Any]) -> EnsembleEngine:
-    """The engine that was asked for, which may be any :class:`rdahw.ensemble.EnsembleEngine`."""
-    if hdl["where"] == "hdl":
-        raise UsageError("an ensemble does not learn in simulated hardware; leave --hdl out")
+    """The engine in software that was asked for."""
     name = hdl["engine"] or "compiled"
     if name == "reference":
         from rdahw.ensemble import PlainEnsemble
@@ -49,7 +48,7 @@ def make_ensemble_engine(spec: EnsembleSpec, hdl: Mapping[str, Any]) -> Ensemble
 
 
 class EnsembleRun(Run):
-    """An ensemble in software."""
+    """An ensemble in software, or in simulated hardware."""
 
     unit = "examples"
 
@@ -94,8 +93,16 @@ class EnsembleRun(Run):
             )
             options["margin"] = self.spec.margin
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
-        with compiling(output, request.hdl["engine"] or "compiled"):
-            self.engine = make_ensemble_engine(self.spec, request.hdl)
+        self.engine: EnsembleEngine
+        self.hardware: HardwareEnsemble | None = None
+        if request.hdl["where"] == "hdl":
+            before, examples = 0 if saved is None else saved.state.examples, len(dataset.train)
+            to_learn = self.schedule.total_updates(examples) - before
+            self.engine = self.hardware = make_hardware_ensemble(output, self.spec, request.hdl, examples=to_learn)
+            self.hardware.examples = before
+        else:
+            with compiling(output, request.hdl["engine"] or "compiled"):
+                self.engine = make_ensemble_engine(self.spec, request.hdl)
         self.training = EnsembleTraining(
             self.engine,
             self.schedule,
@@ -122,7 +129,10 @@ class EnsembleRun(Run):
         return self.engine.pack(self.binariser.transform(examples.features)), examples.labels
 
     def _count_correct(self, examples: tuple[Any, NDArray[np.int64]]) -> int:
-        return int((self.engine.predict(examples[0]) == examples[1]).sum())
+        x, labels = examples
+        if self.engine.name == "amaranth":  # minutes for thousands; the software has the hardware's counters
+            return int((self.engine.scores(x).argmax(axis=1) == labels).sum())
+        return int((self.engine.predict(x) == labels).sum())
 
     @property
     def total(self) -> int:
@@ -204,6 +214,11 @@ class EnsembleRun(Run):
             best=self.best,
         )
 
+    def close(self) -> None:
+        """End the simulation."""
+        if self.hardware is not None:
+            self.hardware.close()
+
     def result(self) -> dict[str, Any]:
         """What came out, as JSON."""
         state, spec = self.training.checkpoint(), self.spec
@@ -218,6 +233,8 @@ class EnsembleRun(Run):
         }
         if self.resumed_from is not None:
             result["resumed_from_example"] = self.resumed_from
+        if self.hardware is not None:
+            result |= describe_hardware_ensemble(self.hardware, state.examples - (self.resumed_from or 0))
         if self.best is not None and self.validation is not None:
             result["best_epoch"] = self.best.epoch
             result["validation_correct"] = self.best.correct
@@ -235,11 +252,21 @@ class EnsembleRun(Run):
         made, seconds = result["examples"] - (self.resumed_from or 0), result["seconds"]
         speed = f", {made / seconds:,.0f} a second" if made and seconds else ""
         self.output.line(f"learned   {made} examples in {seconds:.3g} s{speed}; {result['seconds_total']:.3g} s in all")
+        if "bit_exact" in result:
+            kinds = (("without", result["cycles_without_update"]), ("with", result["cycles_with_update"]))
+            said = ", ".join(f"{_span(cycles)} {kind} an update" for kind, cycles in kinds if cycles is not None)
+            every = f"every bit as in software ({result['engine']})"
+            self.output.line(f"hardware  {result['cycles']} cycles, {said or 'none an example'}; {every}")
         if "best_epoch" in result:
             correct, count = result["validation_correct"], result["validation_examples"]
             of = f"{percent(correct, count)} of {count} validation examples right"
             self.output.line(f"best      epoch {result['best_epoch']}: {of}")
         self.show_saved(result)
+
+
+def _span(cycles: Mapping[str, float]) -> str:
+    low, high = cycles["min"], cycles["max"]
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def describe_spec(spec: EnsembleSpec) -> str:

@@ -13,11 +13,22 @@ from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
+    from rdahw.ensemble import EnsembleSpec
     from rdahw.learner import Learner
+    from rdahw.sim.ensemble_hardware import HardwareEnsemble
     from rdahw.sim.hardware import HardwareEngine
     from rdahw.training import Engine
 
-__all__ = ["compiling", "describe_hardware", "hdl_options", "make_hardware", "make_software", "take_hdl_options"]
+__all__ = [
+    "compiling",
+    "describe_hardware",
+    "describe_hardware_ensemble",
+    "hdl_options",
+    "make_hardware",
+    "make_hardware_ensemble",
+    "make_software",
+    "take_hdl_options",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -107,13 +118,51 @@ def make_hardware(
 
 def describe_hardware(engine: HardwareEngine) -> dict[str, Any]:
     """What the simulation of a run that came to its end has shown, as JSON."""
-    per_example = round(engine.cycles_per_example, 6)
     return {
         "engine": engine.name,
         "stages": engine.stages,
         "cycles": engine.cycles,
-        "cycles_per_example": int(per_example) if per_example == int(per_example) else per_example,
+        "cycles_per_example": _number(engine.cycles_per_example),
         "startup_cycles": engine.startup_cycles,
         # A bit that differs ends the run with an error.
         "bit_exact": True,
     }
+
+
+def make_hardware_ensemble(
+    output: Output, spec: EnsembleSpec, hdl: Mapping[str, Any], *, examples: int
+) -> HardwareEnsemble:
+    """An ensemble in simulated hardware that is checked against software, for a run over so many examples."""
+    from rdahw.files import check_writable
+    from rdahw.sim.ensemble_hardware import HardwareEnsemble
+    from rdahw.sim.simulator import choose_engine
+
+    if hdl["stages"] is not None:
+        raise UsageError(
+            f"--stages {hdl['stages']} is of the trainers of circuits, and that of an ensemble has one form; leave "
+            "--stages out"
+        )
+    if hdl["vcd"] is not None:
+        check_writable(hdl["vcd"])
+    engine = choose_engine(hdl["engine"], cycles=examples * spec.tables)
+    with compiling(output, "compiled"):  # the software that it is checked against
+        return HardwareEnsemble(spec, engine, check=True, vcd=hdl["vcd"], log=output.log)
+
+
+def describe_hardware_ensemble(engine: HardwareEnsemble, examples: int) -> dict[str, Any]:
+    """What the simulation of a run over so many examples has shown, as JSON."""
+    counts = engine.cycle_counts
+    return {
+        "engine": engine.name,
+        "cycles": engine.cycles,
+        "cycles_per_example": _number(engine.cycles / examples) if examples else None,
+        "cycles_without_update": counts.without_update.to_json(),
+        "cycles_with_update": counts.with_update.to_json(),
+        "bit_exact": True,
+    }
+
+
+def _number(value: float) -> float:
+    """Rounded, and a whole number as one, so that JSON says 1 and not 1.0."""
+    value = round(value, 6)
+    return int(value) if value == int(value) else value

@@ -30,7 +30,8 @@ class HardwareEnsemble:
 
     engine: ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``; see :func:`rdahw.sim.simulator.choose_engine`.
     check: compare every prediction and every update decision, and after each training call all counters and the
-        dropout's shift register, with the compiled software, and raise :class:`rdahw.sim.hardware.Mismatch` where they part.
+        dropout's shift register, with the compiled software, and raise :class:`rdahw.sim.hardware.Mismatch` where they
+        part.
     netlist: run what synthesis for this family makes of the trainer; see :func:`rdahw.sim.simulator.make_simulator`.
     memory_kind: of the tables, for a netlist.
     vcd: write the waveforms there.

@@ -316,7 +316,7 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--dropout 0.3", "dropout of an ensemble is 0.3; expected a multiple of 1/16"),
         ("--stride 5", "a stride of 5 leaves out examples: it and their number 75 are both divisible by 5"),
         ("--stride 7 --shuffle", "a stride of 7 and shuffling were both asked for; choose one order"),
-        ("--hdl", "an ensemble does not learn in simulated hardware; leave --hdl out"),
+        ("--hdl --stages 1", "--stages 1 is of the trainers of circuits, and that of an ensemble has one form; leave"),
         ("--device /dev/null", "an ensemble does not learn on a board; leave --device out"),
         ("--engine packed", "--engine packed is of circuits; an ensemble learns by reference or compiled"),
         ("--seed -1", "seed of an ensemble is -1; expected a whole number from 0"),

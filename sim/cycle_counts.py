@@ -1,0 +1,50 @@
+"""How many clock cycles the examples of a memory trainer took, apart for those that changed counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CycleCounts", "Cycles"]
+
+
+@dataclass(slots=True)
+class Cycles:
+    """Clock cycles of examples of one kind: how many examples there were, the fewest, the most and the sum."""
+
+    count: int = 0
+    min: int = 0
+    max: int = 0
+    total: int = 0
+
+    def add(self, cycles: NDArray[np.int64]) -> None:
+        """Those of some more examples."""
+        if len(cycles):
+            low, high = int(cycles.min()), int(cycles.max())
+            self.min, self.max = min(self.min, low) if self.count else low, max(self.max, high)
+            self.count, self.total = self.count + len(cycles), self.total + int(cycles.sum())
+
+    def to_json(self) -> dict[str, Any] | None:
+        """``min``, ``max`` and ``mean``; None if there were no such examples."""
+        if not self.count:
+            return None
+        return {"min": self.min, "max": self.max, "mean": round(self.total / self.count, 3)}
+
+
+@dataclass(slots=True)
+class CycleCounts:
+    """From an example's result to that of the next one: the first one's update, if any, and the next one's scores."""
+
+    without_update: Cycles = field(default_factory=Cycles)
+    with_update: Cycles = field(default_factory=Cycles)
+
+    def add(self, given: NDArray[np.int64], updated: NDArray[np.bool_]) -> None:
+        """given: the cycle of each result, (n,), which begins anew with each exchange; updated: (n,), by which examples
+        counters were changed."""
+        between = np.diff(given)
+        followed = between > 0
+        self.without_update.add(between[followed & ~updated[:-1]])
+        self.with_update.add(between[followed & updated[:-1]])
