@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from rdahw.boards.board import Board
+from rdahw.ensemble import EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 
-__all__ = ["Design", "inference_design", "trainer_design"]
+__all__ = ["Design", "ensemble_design", "inference_design", "trainer_design"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,48 @@ def inference_design(learner: Learner, theta: Array, *, name: str = "inference")
         return FixedModel(learner, theta)
 
     return Design(name=name, core=core, link=_linked(core), cycles_per_example=_cycles)
+
+
+def ensemble_design(
+    spec: EnsembleSpec,
+    board: Board,
+    *,
+    flash: bool = False,
+    quad: bool = True,
+    epochs: int = 15,
+    name: str = "ensemble",
+) -> Design:
+    """The memory trainer of ``spec`` behind the host link, with its tables in the large memory of ``board`` if it has
+    some, else in block RAM.
+
+    flash: it trains by itself from the data in the board's flash, over four lines or (not ``quad``) one, so many
+    ``epochs``, without an end if 0. Raises :class:`UserError` if the board has no flash memory for data.
+    """
+
+    def core() -> Any:
+        from rdahw.hdl.memory_trainer import MemoryTrainer
+
+        return MemoryTrainer(spec, "spram" if board.spram else "block")
+
+    def link(clock: int, baud: int) -> Any:
+        from rdahw.boards.top import FLASH_LATENCY
+        from rdahw.hdl.ensemble_link import LinkedEnsemble
+        from rdahw.hdl.flash_reader import FlashReader
+        from rdahw.hdl.link import UartLink
+        from rdahw.hdl.self_link import SelfTrainerLink
+        from rdahw.hdl.self_trainer import SelfTrainer
+        from rdahw.hdl.uart import divisor_for
+
+        divisor = divisor_for(clock, baud)
+        if place is None:
+            return UartLink(LinkedEnsemble(core()), divisor)
+        reader = FlashReader(clock, quad=quad, latency=FLASH_LATENCY)
+        return SelfTrainerLink(SelfTrainer(core(), reader, base=place.offset, epochs=epochs), divisor)
+
+    place = board.flash if flash else None
+    if flash and place is None:
+        raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
+    return Design(name=name, core=core, link=link, cycles_per_example=lambda trainer: Fraction(trainer.cycles(True)))
 
 
 def _cycles(core: Any) -> Fraction:

@@ -10,8 +10,12 @@ from amaranth.lib import io  # type: ignore[import-untyped]
 
 from rdahw.boards.board import Board
 from rdahw.boards.clock import add_clock
+from rdahw.errors import UserError
 
-__all__ = ["Top"]
+__all__ = ["FLASH_LATENCY", "Top"]
+
+#: The cycles of the flip-flops in the pads of a flash memory, out and in together.
+FLASH_LATENCY = 2
 
 #: For how long an event lights its LED, in seconds.
 _GLOW = 1 / 16
@@ -23,7 +27,7 @@ class Top(Elaboratable):  # type: ignore[misc]
     ``rx`` is the pin as it is, which the component synchronises to its clock; ``tx`` comes from a flip-flop.
 
     If it has members ``error`` or ``activity``, each high for a cycle or longer when something happens, they light the
-    board's LEDs of that name.
+    board's LEDs of that name. A member ``flash`` is on the board's flash memory, a flip-flop in each direction.
     """
 
     def __init__(self, board: Board, component: Any, clock: float) -> None:
@@ -42,6 +46,8 @@ class Top(Elaboratable):  # type: ignore[misc]
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
         m.d.comb += [design.rx.eq(rx.i), tx.o.eq(design.tx)]
+        if hasattr(design, "flash"):
+            _connect_flash(m, platform, board, design.flash)
         events = {name: getattr(design, name) for name in board.leds if hasattr(design, name)}
         tick = _tick(m, self._clock * 1e6 * _GLOW) if events else None
         requested: dict[tuple[str, int], Any] = {}
@@ -61,6 +67,19 @@ class Top(Elaboratable):  # type: ignore[misc]
                 m.d.sync += glow.eq(glow >> 1)
             m.d.comb += led.o.eq(glow != 0)
         return m
+
+
+def _connect_flash(m: Module, platform: Any, board: Board, flash: Any) -> None:
+    """The lines of :class:`rdahw.hdl.flash_reader.FlashPins`, with :data:`FLASH_LATENCY` cycles there and back."""
+    if board.flash is None:
+        raise UserError(f"the design reads a flash memory, and {board.title} has none for data; choose another board")
+    pins = platform.request(board.flash.resource, board.flash.number, dir="-")
+    for name, port, value in (("select", pins.cs, flash.select), ("clock", pins.clk, flash.clock)):
+        m.submodules[f"flash_{name}"] = line = io.FFBuffer("o", port)
+        m.d.comb += line.o.eq(value)
+    for i in range(4):
+        m.submodules[f"flash_{i}"] = line = io.FFBuffer("io", pins.dq[i])
+        m.d.comb += [line.o.eq(flash.o[i]), line.oe.eq(flash.oe[i]), flash.i[i].eq(line.i)]
 
 
 def _tick(m: Module, cycles: float) -> Any:

@@ -162,7 +162,7 @@ def test_a_part_left_reading_without_commands_by_other_gateware() -> None:
 
 def test_the_plain_flash_would_see_a_reader_in_a_hurry() -> None:
     with pytest.raises(FlashFault, match="early"):
-        read([(0, 4)], PlainFlash(MEMORY, size=256, wake=160))
+        read([(0, 4)], PlainFlash(MEMORY, size=256, wake=200))
     with pytest.raises(FlashFault, match="pause"):
         read([(0, 4)], PlainFlash(MEMORY, size=256, wake=140, pause=7))
 

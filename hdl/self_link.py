@@ -1,0 +1,53 @@
+"""A self trainer on a board: behind the host link on a UART, with the pins of a flash and two lights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module  # type: ignore[import-untyped]
+from amaranth.lib import wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.hdl.flash_reader import FlashPins
+from rdahw.hdl.link import UartLink
+from rdahw.hdl.self_trainer import SelfTrainer, State
+
+__all__ = ["SelfTrainerLink"]
+
+
+class SelfTrainerLink(wiring.Component):  # type: ignore[misc]
+    """A self trainer behind the host link on a UART, ``divisor`` clock cycles a bit: ``rx`` and ``tx``, idle high.
+
+    activity: a request is worked on; also half of the time while it trains, 32,768 examples high and as many low, and
+        always when it is done. error: a request is refused; also always when the training has stopped for a reason.
+    flash: the pins of the flash.
+    """
+
+    def __init__(self, trainer: SelfTrainer, divisor: int) -> None:
+        self.trainer = trainer
+        self.link = UartLink(trainer, divisor)
+        super().__init__(
+            {
+                "rx": In(1, init=1),
+                "tx": Out(1, init=1),
+                "activity": Out(1),
+                "error": Out(1),
+                "flash": Out(FlashPins()),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        m.submodules.link = link = self.link
+        trainer = self.trainer
+        wiring.connect(m, wiring.flipped(self.flash), trainer.flash)
+        training = trainer.state == State.TRAINING
+        m.d.comb += [
+            link.rx.eq(self.rx),
+            self.tx.eq(link.tx),
+            trainer.hold.eq(link.activity),
+            self.activity.eq(link.activity | (training & trainer.progress) | (trainer.state == State.DONE)),
+            self.error.eq(link.error | trainer.failed),
+        ]
+        return m
