@@ -9,7 +9,7 @@ or say where one is with make PYTHON=/path/to/python
 pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types mutants bench clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 8
@@ -31,6 +31,10 @@ types: .venv/installed-dev  ## check types in a built copy
 	@rm -rf build/lib build/types
 	$(pip) --no-deps --target build/types .
 	cd build/types && ../../.venv/bin/mypy --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p rdahw
+
+# After a new row or signal, `.venv/bin/python tests/mutants.py --write --new` is quicker.
+mutants: .venv/installed-dev  ## make all mutants and write docs/mutants.md: some 10 minutes
+	.venv/bin/python tests/mutants.py --write
 
 bench: .venv/installed .venv-bench/installed  ## measure beside peers and write docs/benchmarks.md (BENCH=--full for all)
 	.venv/bin/python bench/run.py $(BENCH)

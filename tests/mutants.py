@@ -1,0 +1,510 @@
+"""Mutants: the tables and the trainers with one thing wrong, and what notices it.
+
+``python tests/mutants.py --write`` makes all of them, from every row of the reverse and of the hardware table
+and from every control signal of the trainers, and writes down what became of each, in ``docs/mutants.md``. A mutant is
+*killed* by a claim that is refuted or by a named test that fails, or it is *equivalent*: proved to do what the original
+does. Anything else is *alive*: a gap in the proofs and tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import linecache
+import re
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from amaranth.back import rtlil
+from faults import KINDS, fault, sites
+from mutations import mutated_circuits, mutated_rows
+
+from rdahw import Circuit, Learner, Model, lookup_model, reverse
+from rdahw.claims import adjoint, equal
+from rdahw.hdl import circuit as hdl_circuit
+from rdahw.hdl.proof import gateware, prove
+from rdahw.hdl.serial_mask import SerialMaskTrainer
+from rdahw.hdl.toolchain import ToolFailure, find
+from rdahw.hdl.toolchain import run as run_tool
+from rdahw.hdl.trainer import RegisterTrainer
+from rdahw.hdl.trainer_proof import trainer as trainer_claim
+from rdahw.primitives import PRIMITIVES
+from rdahw.sim.reference import run
+from rdahw.tracing import Wire
+
+TESTS = Path(__file__).parent
+DOCUMENT = TESTS.parent / "docs" / "mutants.md"
+
+Verdict = Literal["killed", "equivalent", "alive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a mutant. killer: the claim or the test. how: in which way it noticed."""
+
+    verdict: Verdict
+    killer: str = ""
+    how: str = ""
+    seconds: float = 0.0
+
+
+#: Decides a mutant that is in force, or says nothing.
+Killer = Callable[[], Fate | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One thing wrong. where: the table or the trainer, and what of it. change: what is wrong with it.
+
+    force: makes it so for a while. killers: are asked in this order.
+    """
+
+    section: str
+    where: str
+    change: str
+    force: Callable[[], AbstractContextManager[None]]
+    killers: Sequence[Killer]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What the mutant is known by in the document."""
+        return self.section, self.where, self.change
+
+    def fate(self) -> Fate:
+        """Make it, and ask one killer after the other."""
+        started = time.monotonic()
+        with self.force():
+            fate = next((found for killer in self.killers if (found := killer()) is not None), Fate("alive"))
+        return replace(fate, seconds=time.monotonic() - started)
+
+
+# -- killers -----------------------------------------------------------------------------------------------------------
+
+
+def claimed(make: Callable[[], Any]) -> Killer:
+    """A claim about the mutant: refuted, it is dead; proved, it is no mutant."""
+
+    def ask() -> Fate | None:
+        claim = make()
+        with tempfile.TemporaryDirectory() as folder:
+            (proof,) = prove([claim], replay=run, cache=Path(folder), jobs=1)
+        if proof.verdict == "open":
+            return None
+        if proof.verdict == "proved":
+            return Fate("equivalent", claim.name, "proved")
+        how = ", ".join(f"{name}={bits}" for name, bits in (proof.counterexample or {}).items())
+        if proof.cycles:
+            different = dict.fromkeys(name for side in (proof.found or {}).values() for name in side)
+            how = f"{', '.join(different)} in cycle {len(proof.cycles)}"
+        return Fate("killed", claim.name, f"refuted: {how}")
+
+    return ask
+
+
+def refused(make: Callable[[], Any]) -> Killer:
+    """What cannot even be made of the mutant."""
+
+    def ask() -> Fate | None:
+        try:
+            make()
+        except ValueError as error:
+            return Fate("killed", "an error", str(error))
+        return None
+
+    return ask
+
+
+def same(make: Callable[[], Circuit]) -> Killer:
+    """Whether the mutant's circuit is proved to be that of the original, which is now in force."""
+    original = make()
+
+    def ask() -> Fate | None:
+        fate = claimed(lambda: equal(make(), original))()
+        return fate if fate is not None and fate.verdict == "equivalent" else None
+
+    return ask
+
+
+@cache
+def module(file: str) -> ModuleType:
+    """A file of tests, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(file).stem + "_for_mutants", TESTS / file)
+    assert spec is not None
+    assert spec.loader is not None
+    result = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = result
+    spec.loader.exec_module(result)
+    return result
+
+
+def tested(file: str, test: str, *arguments: Any) -> Killer:
+    """A test, with its parameters: the mutant is dead if an assertion fails, and for no other reason."""
+    name = f"{Path(file).stem}.{test}"
+    shown = ", ".join("one gate" if isinstance(value, Circuit) else repr(value) for value in arguments)
+
+    def ask() -> Fate | None:
+        function = getattr(module(file), test)
+        try:
+            # Of a test of drawn circuits the test itself, of the one given.
+            getattr(getattr(function, "hypothesis", None), "inner_test", function)(*arguments)
+        except AssertionError as error:
+            return Fate("killed", name, f"({shown}) {_failed(error)}")
+        return None
+
+    return ask
+
+
+def _failed(error: AssertionError) -> str:
+    """The line of the tests that failed."""
+    ours = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(TESTS)]
+    return linecache.getline(ours[-1].filename, ours[-1].lineno or 0).strip()
+
+
+def unchanged(make: Callable[[], Any]) -> Killer:
+    """Whether the component is proved to be what it is without the fault: from any state and inputs it gives the same
+    outputs and the same next state."""
+    original = text(make(), "gold")
+
+    def ask() -> Fate | None:
+        found = find("yosys")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "gold.il").write_text(original, encoding="utf-8")
+            (folder / "gate.il").write_text(text(make(), "gate"), encoding="utf-8")
+            (folder / "proof.ys").write_text(_EQUIVALENCE, encoding="utf-8")
+            try:
+                log = run_tool(found, ["-q", "-s", "proof.ys"], cwd=folder, log="log").log
+            except ToolFailure:  # the two have not the same registers
+                return None
+        return Fate("equivalent", "same machine", "proved") if _EQUIVALENT in log else None
+
+    return ask
+
+
+def text(component: Any, name: str) -> str:
+    """The component as RTLIL, in which a name's number, for one of several alike, does not count other names."""
+    numbers: dict[str, str] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return numbers.setdefault(found[0], f"{found[1]}$n{len(numbers)}")
+
+    return re.sub(r"(\\\$signature__\w+)\$\d+\b", numbered, str(rtlil.convert(component, name=name, emit_src=False)))
+
+
+#: Flip-flops become ports, so that what is compared is the next state and the outputs, from any state and inputs.
+_PREPARE = """read_rtlil {0}.il
+hierarchy -check -top {0}
+proc
+flatten
+memory_map
+opt -full
+dffunmap
+opt_clean -purge
+expose -dff -evert-dff
+design -stash {0}
+"""
+_EQUIVALENCE = (
+    _PREPARE.format("gold")
+    + _PREPARE.format("gate")
+    + "design -copy-from gold gold\ndesign -copy-from gate gate\n"
+    + "miter -equiv -flatten gold gate miter\nsat -prove trigger 0 miter\n"
+)
+_EQUIVALENT = "SAT proof finished - no model found: SUCCESS!"
+
+
+# -- the reverse table and the hardware table --------------------------------------------------------------------------
+
+#: Bounds for the gate that a row's mutants are looked at on: bits of its operands, of which all are tried, and
+#: assignments of its reverse derivative, each of which is changed in several ways.
+MAX_BITS = 10
+MAX_ASSIGNMENTS = 50
+
+
+#: The tests that have shapes for each primitive, of bits and of words.
+PRIMITIVE, WORDS = "core/test_primitives.py", "core/test_words.py"
+
+
+@cache
+def gate(name: str) -> tuple[Circuit, tuple[Any, ...]]:
+    """A circuit of one gate of this primitive, and its shape: of those that are tested the widest within the bounds."""
+    tests = module(PRIMITIVE if name in module(PRIMITIVE).SHAPES else WORDS)
+    sizes = {}
+    for number, shape in enumerate(tests.SHAPES[name]):
+        circuit = tests.single(name, *shape)
+        bits = sum(type_.width for type_ in circuit.input_types)
+        is_small = bits <= MAX_BITS and len(rule(circuit).assignments) <= MAX_ASSIGNMENTS
+        sizes[number] = (is_small, bits if is_small else -bits, circuit.output_types[0].width)
+    shape = tests.SHAPES[name][max(sizes, key=lambda number: sizes[number])]
+    return tests.single(name, *shape), (name, *shape)
+
+
+def rule(circuit: Circuit) -> Circuit:
+    """The reverse rule of the one gate of a circuit: cotangents of all operands that there is a derivative by."""
+    primitive, operands, _ = circuit.assignments[0]
+    selects = {operands[k] for k in PRIMITIVES[primitive].selects}
+    return reverse(circuit, wrt=[name for i, name in enumerate(circuit.input_names) if i not in selects])
+
+
+@contextmanager
+def patched(table: Any, name: str, row: Any) -> Iterator[None]:
+    """While this lasts, the table has another row."""
+    original = table[name]
+    table[name] = row
+    try:
+        yield
+    finally:
+        table[name] = original
+
+
+def reverse_mutants(name: str) -> Iterator[Mutant]:
+    """The reverse rule of a primitive, as the circuit that it makes, with one thing in that circuit changed.
+
+    A row without a rule has that of its expansion, so it is that which is changed.
+    """
+    circuit, shape = gate(name)
+    row, arguments = PRIMITIVES[name], len(circuit.assignments[0].operands)
+
+    def force(rule: Callable[..., Any]) -> Callable[[], AbstractContextManager[None]]:
+        return lambda: patched(PRIMITIVES, name, replace(row, reverse=rule))
+
+    def inlined(changed: Circuit) -> Callable[..., Any]:
+        def reverse(dy: Wire, *given: Any) -> list[Wire | None]:
+            cotangents = iter(dy.builder.inline(changed, [*given[:arguments], dy]))
+            return [None if k in row.selects else next(cotangents) for k in range(arguments)]
+
+        return reverse
+
+    def one_more(dy: Wire, *given: Any) -> list[Wire]:
+        return [*given[:arguments], dy]
+
+    if name in module(PRIMITIVE).SHAPES:
+        killers = [
+            claimed(lambda: adjoint(circuit)),
+            tested(PRIMITIVE, "test_reverse_is_the_boolean_difference", *shape),
+        ]
+    else:  # the claim is of bits alone
+        named = circuit.renamed(outputs=["words"])
+        killers = [
+            tested(WORDS, "test_forward_and_reverse_derivative_are_adjoint_over_the_ring", named),
+            same(lambda: rule(circuit)),
+        ]
+    if len(row.selects) < arguments:
+        for change, changed in mutated_circuits(rule(circuit)):
+            yield Mutant("reverse rules", name, change, force(inlined(changed)), killers)
+    yield Mutant(
+        "reverse rules", name, "a cotangent more than operands", force(one_more), [refused(lambda: rule(circuit))]
+    )
+
+
+def hardware_mutants(name: str) -> Iterator[Mutant]:
+    """The row of a primitive in the hardware table with its result, an operand or an attribute changed."""
+    circuit, _ = gate(name)
+    _, operands, attributes = circuit.assignments[0]
+    types = [circuit.types[i] for i in operands]
+    row, killers = hdl_circuit.ROWS[name], [claimed(lambda: gateware(circuit))]
+    for change, changed in mutated_rows(row, types, circuit.output_types[0], attributes, name):
+        force = lambda changed=changed: patched(hdl_circuit.ROWS, name, changed)  # noqa: E731
+        yield Mutant("hardware rows", name, change, force, killers)
+
+
+# -- trainers ----------------------------------------------------------------------------------------------------------
+
+REGISTER = "hdl/test_register_trainer.py"
+ACCESS = "hdl/test_trainer_with_access.py"
+SERIAL = "hdl/test_serial_mask.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """A kind of trainer: how one is made, and what is asked about its mutants."""
+
+    name: str
+    make: Callable[[], Any]
+    killers: Sequence[Killer]
+
+    def mutants(self) -> Iterator[Mutant]:
+        component = self.make()
+        killers = [*self.killers, unchanged(self.make)]
+        for site in sites(component):
+            for kind in KINDS:
+                force = lambda site=site, kind=kind: fault(type(component), site, kind)  # noqa: E731
+                yield Mutant(self.name, site.text, kind, force, killers)
+
+
+def trainers() -> Iterator[Trainer]:
+    """Every kind of trainer that there is."""
+    lookup = Learner(Model("lookup", lookup_model(3, 2)))
+    gated = module(REGISTER).LEARNERS["gated"]
+    kinds = [
+        (lookup, batch, stages, access) for access in (False, True) for batch in (False, True) for stages in (1, 2)
+    ]
+    for learner, batch, stages, access in [*kinds, (gated, False, 2, False), (gated, True, 2, False)]:
+        name = f"register trainer, {'batch' if batch else 'immediate'}, {stages} stage{'s' * (stages > 1)}"
+        name += ", access" * access + ", no kernel" * (learner is gated)
+        options = {"batch": batch, "stages": stages, "access": access}
+        make = partial(RegisterTrainer, learner, **options)
+        claim = claimed(partial(trainer_claim, learner, **options))
+        # The claim is of any stream; the test is for what would take it more cycles than it looks at.
+        if access:  # what a test sees is seen sooner
+            killers = [
+                tested(REGISTER, "test_parameters_counters_and_clear", "lookup 3 -> 2", batch, stages),
+                tested(ACCESS, "test_it_is_the_software_learner", batch, stages),
+                claim,
+            ]
+        else:
+            known = "gated" if learner is gated else "lookup 3 -> 2"
+            stream = (known, "any" if batch else None, stages, "both")
+            killers = [claim, tested(REGISTER, "test_it_is_the_software_learner", *stream)]
+        yield Trainer(name, make, killers)
+    sizes = [(20, 4, 8, 150, 0), (20, 4, 8, 150, 0.3), (16, 2, 8, 150, 0.3)]
+    streams = [tested(SERIAL, "test_it_is_the_software_learner", *size) for size in sizes]
+    yield Trainer("serial mask trainer", lambda: SerialMaskTrainer(20, 4, word=8), streams)
+    accesses = [tested(SERIAL, "test_parameters_counters_and_clear", 21, 8)]
+    accesses += [
+        tested(SERIAL, "test_examples_and_accesses_at_any_time", *size)
+        for size in ((21, 3, 0), (21, 3, 0.3), (16, 2, 0))
+    ]
+    yield Trainer("serial mask trainer, access", lambda: SerialMaskTrainer(21, 3, word=8, access=True), accesses)
+
+
+@cache
+def mutants() -> tuple[Mutant, ...]:
+    """All mutants there are, in the order of the document."""
+    rules = chain.from_iterable(map(reverse_mutants, PRIMITIVES))
+    rows = chain.from_iterable(map(hardware_mutants, hdl_circuit.ROWS))
+    found = tuple(chain(rules, rows, *(trainer.mutants() for trainer in trainers())))
+    twice = [key for key, count in Counter(mutant.key for mutant in found).items() if count > 1]
+    assert not twice, f"two mutants are called {twice[0]}"
+    return found
+
+
+# -- the document ------------------------------------------------------------------------------------------------------
+
+_INTRODUCTION = """# Mutants
+
+Every mutant is a table or a trainer with one thing wrong. None of them was thought of: `make mutants` makes them all, from each row of the reverse rules and of the hardware table and from each input, signal and condition of the trainers, and writes this page. A test checks that the page is up to date and that a sample of it is still true.
+
+- **Reverse rules**: the rule of a primitive as the circuit that it makes, with one output or one assignment (`%5 = and`) changed. A primitive without a rule of its own has that of its expansion. `adjoint` and `gateware` are the [claims](proofs.md) of that name, about a circuit of that one primitive.
+- **Hardware rows**: what the row makes of its operands, with its result, an operand or an attribute changed.
+- **Trainers**: a bit that is stuck. Of what is wider than a bit it is the lowest and the highest; `if` and `mux` are the conditions in the trainer's own statements, numbered in their order. `trainer` is the claim, and a name with a dot is a test, with its parameters and the line that failed.
+- **Equivalent** is what is proved to be no mutant: by the claim itself, or, as *same machine*, because from any state and inputs it has the outputs and the next state of the original.
+
+"""  # noqa: E501
+_SUMMARY = (
+    "| section | mutants | killed by a claim | killed by a test or an error | equivalent | alive | seconds |\n"
+    "|---|---|---|---|---|---|---|\n"
+)
+_COLUMNS = "| where | change | found by | how | seconds |\n|---|---|---|---|---|\n"
+
+
+def document(results: Sequence[tuple[Mutant, Fate]]) -> str:
+    """The page: how many there are, and a line for each."""
+    sections = list(dict.fromkeys(mutant.section for mutant, _ in results))
+    page = (
+        _INTRODUCTION
+        + "| section | mutants | killed by a claim | killed by a test or an error | equivalent | alive | seconds |\n"
+    )
+    page += "|---|---|---|---|---|---|---|\n"
+    for section in [*sections, ""]:
+        found = [fate for mutant, fate in results if section in ("", mutant.section)]
+        ways = Counter(_way(fate) for fate in found)
+        counts = [len(found), *(ways[way] for way in ("claim", "test", "equivalent", "alive"))]
+        seconds = sum(fate.seconds for fate in found)
+        page += _line(section or "all", *map(str, counts), f"{seconds:.0f}")
+    for section in sections:
+        page += f"\n## {section[0].upper()}{section[1:]}\n\n{_COLUMNS}"
+        for mutant, fate in results:
+            if mutant.section == section:
+                killer = fate.killer if fate.verdict == "killed" else f"{fate.verdict}: {fate.killer}"
+                page += _line(mutant.where, mutant.change, killer, fate.how, f"{fate.seconds:.1f}")
+    return page
+
+
+def _way(fate: Fate) -> str:
+    if fate.verdict != "killed":
+        return fate.verdict
+    return "claim" if fate.how.startswith("refuted") else "test"
+
+
+def _line(*cells: str) -> str:
+    escaped = [cell.replace("|", "\\|").replace("](", "] (").replace("*", "\\*") for cell in cells]
+    return f"| {' | '.join(escaped)} |\n"
+
+
+def read_document() -> dict[tuple[str, str, str], Fate]:
+    """What the page says of each mutant, by its key."""
+    found: dict[tuple[str, str, str], Fate] = {}
+    section = ""
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            section = line[3].lower() + line[4:]
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        cells = [cell.replace("\\|", "|").replace("\\*", "*") for cell in cells]
+        if section and len(cells) == 5 and cells[0] not in ("where", "---"):
+            verdict, is_other, killer = cells[2].partition(":")
+            fate = Fate(verdict, killer.strip(), cells[3], float(cells[4]))
+            if not is_other:
+                fate = replace(fate, verdict="killed", killer=cells[2])
+            found[section, cells[0], cells[1]] = fate
+    return found
+
+
+def false_alarms() -> Iterator[str]:
+    """Killers that find something wrong where nothing is."""
+    for killers in dict.fromkeys(tuple(mutant.killers) for mutant in mutants()):
+        for killer in killers:
+            fate = killer()
+            if fate is not None and fate.verdict != "equivalent":
+                yield f"{fate.killer}: {fate.how}"
+
+
+def fate_of(number: int) -> Fate:
+    """The fate of one mutant; for processes, which know it by its number."""
+    return mutants()[number].fate()
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Make all mutants, and see what kills them.")
+    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.relative_to(TESTS.parent)}")
+    parser.add_argument(
+        "--new", action="store_true", help="only those that it does not list; the others stay as listed"
+    )
+    parser.add_argument("--only", metavar="TEXT", default="", help="only those in whose name this is, without writing")
+    parser.add_argument("--jobs", metavar="N", type=int, help="processes (default: one a processor)")
+    options = parser.parse_args()
+    if options.write and options.only:
+        parser.error("the page lists all mutants: --write does not go with --only")
+    fates = read_document() if options.new else {}
+    numbers = [n for n, m in enumerate(mutants()) if m.key not in fates and options.only in ": ".join(m.key)]
+    if not options.new:
+        for alarm in false_alarms():
+            print(f"without any mutant: {alarm}")  # noqa: T201
+            return 1
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for done, (number, fate) in enumerate(zip(numbers, pool.map(fate_of, numbers), strict=True), 1):
+            key = mutants()[number].key
+            fates[key] = fate
+            if fate.verdict == "alive" or not options.write:
+                print(*key, fate.verdict, fate.killer, fate.how, f"{fate.seconds:.1f}", sep=" | ", flush=True)  # noqa: T201
+            elif done % 100 == 0:
+                print(f"{done} of {len(numbers)}", flush=True)  # noqa: T201
+    if options.write:
+        DOCUMENT.write_text(document([(mutant, fates[mutant.key]) for mutant in mutants()]), encoding="utf-8")
+    return int(any(fate.verdict == "alive" for fate in fates.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
