@@ -42,6 +42,7 @@ def test_it_is_the_software_learner(batch: bool, stages: int) -> None:
     learn = [rng.random() < 0.8 for _ in examples]
     predictions, correct, theta = expected(examples, learn, batch=batch)
     taken: list[tuple[int, int]] = []
+    counted: tuple[set[int], set[int]] = set(), set()
 
     async def bench(ctx: Any) -> None:
         offered, results, control = trainer.examples, trainer.results, trainer.control
@@ -63,10 +64,12 @@ def test_it_is_the_software_learner(batch: bool, stages: int) -> None:
             sent += (accepted := waiting and ctx.get(offered.ready))
             waiting = waiting and not accepted
             await ctx.tick()
+            counted[0].add(ctx.get(control.example_count))
+            counted[1].add(ctx.get(control.error_count))
         assert taken == list(zip(predictions, correct, strict=True))
         assert ctx.get(trainer.theta) == theta
         wrong = sum(learns and not right for learns, right in zip(learn, correct, strict=True))
-        assert min(sum(learn), wrong) > 16
+        assert counted == (set(range(16)), set(range(16)))
         assert (ctx.get(control.example_count), ctx.get(control.error_count)) == (sum(learn) & 0xF, wrong & 0xF)
 
     simulate(trainer, bench)
