@@ -498,7 +498,7 @@ def _compiled_once(found: FoundTool, tell: Callable[[str], None]) -> Iterator[No
     """
     package = found.tool.package or ""
     mark = user_cache("compiled") / f"{package}-{found.version}-{found.tool.name}"
-    if found.origin != "yowasp" or not package.startswith("yowasp-") or mark.exists():
+    if found.origin != "yowasp" or not package.startswith("yowasp-") or os.path.exists(mark):
         yield
         return
     try:
@@ -510,7 +510,7 @@ def _compiled_once(found: FoundTool, tell: Callable[[str], None]) -> Iterator[No
         yield
         return
     with lock:  # closing it unlocks it
-        while not mark.exists():
+        while not os.path.exists(mark):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break

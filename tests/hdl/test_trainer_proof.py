@@ -159,8 +159,9 @@ def test_one_stage_is_not_two(cache: Path) -> None:
 
     for batch in (False, True):
         proof = prove_one(trainer(SMALL, batch=batch, stages=2, make=one), cache)
+        assert proof.verdict == "refuted"
         assert proof.found is not None
-        assert proof.found["trainer"]["theta" if not batch else next(iter(proof.found["trainer"]))] != "0000"
+        assert proof.found["trainer"].keys() & {"theta", "accumulator", "prediction"}
 
 
 def test_a_run_that_shows_nothing_is_no_refutation() -> None:
