@@ -60,9 +60,9 @@ def test_the_iris_trainer_is_proved(synth: tuple[str, ...], cache: Path) -> None
     learner = Learner(Model("lookup", lookup_model(4, 3)))
     claims = [
         netlist(lambda stages=stages, batch=batch: RegisterTrainer(learner, stages=stages, batch=batch), synth, "iris")
-        for stages, batch in ((1, False), (1, True), (2, True))
+        for stages, batch in ((1, False), (2, True))
     ]
-    assert [proof.verdict for proof in prove(claims, replay=run, cache=cache)] == ["proved"] * 3
+    assert [proof.verdict for proof in prove(claims, replay=run, cache=cache)] == ["proved"] * 2
 
 
 @pytest.mark.parametrize("synth", [ICE40, ECP5], ids=lambda synth: str(synth[0]))
