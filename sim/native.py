@@ -227,7 +227,8 @@ class NativeSimulator:
 
     def set(self, port: str, value: int) -> None:
         """Drive an input port."""
-        if not self._library.sim_set(self._handle, self._items[port], _pack(value, self._widths[port]).ctypes.data):
+        words = _pack(value, self._widths[port])  # lives until the library has read it
+        if not self._library.sim_set(self._handle, self._items[port], words.ctypes.data):
             raise InternalError(f"{port!r} cannot be overwritten in engine {self.engine!r}")
 
     def get(self, port: str) -> int:
