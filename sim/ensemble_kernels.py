@@ -16,7 +16,17 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
-from rdahw.sim.ensemble_vectors import LANES, MOST_ROWS, add_rows, add_table, bump_rows, join_bits, spread_bits
+from rdahw.sim.ensemble_vectors import (
+    LANES,
+    MOST_ROWS,
+    TABLES,
+    add_rows,
+    add_table,
+    add_tables,
+    bump_rows,
+    join_bits,
+    spread_bits,
+)
 
 __all__ = ["score_examples", "train_examples"]
 
@@ -175,6 +185,7 @@ def score_examples(
     lanes = scores.shape[1]
     buffer, wires = np.empty(64, np.uint64), np.empty((words.shape[1] - 2 * empty) * 4096, np.uint8)
     low, high = np.zeros((_SCORED, tables * 64), np.uint8), np.zeros((_SCORED, tables * 64), np.uint8)
+    wide = np.int64(read.shape[1] > 8)
     shifts, totals = np.zeros(64, np.int64), np.empty((_SCORED, 64, lanes), np.int16)
     for start in range(0, len(words), _SCORED * 64):
         stop = min(len(words), start + _SCORED * 64)
@@ -186,10 +197,20 @@ def score_examples(
         # Table by table, so that the rows of one stay in the nearest cache while many examples read it.
         for first in range(0, tables, MOST_ROWS):
             totals[:] = 0
-            for table in range(first, min(tables, first + MOST_ROWS)):
+            last = min(tables, first + MOST_ROWS)
+            whole = last - (last - first) % TABLES
+            for table in range(first, whole, TABLES):
                 for b in range(blocks):
                     for lane in range(0, lanes, LANES):
-                        add_table(counters, table * size, classes, low[b], high[b], table, lane, sign, totals[b])
+                        add_tables(
+                            counters, table * size, size, classes, low[b], high[b], wide, table, lane, sign, totals[b]
+                        )
+            for table in range(whole, last):
+                for b in range(blocks):
+                    for lane in range(0, lanes, LANES):
+                        add_table(
+                            counters, table * size, size, classes, low[b], high[b], wide, table, lane, sign, totals[b]
+                        )
             for i in range(start, stop):
                 for c in range(classes):
                     scores[i, c] += totals[(i - start) >> 6, (i - start) & 63, c]

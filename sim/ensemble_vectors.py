@@ -7,13 +7,25 @@ register on any processor that has such, and the kernels are about three times a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic as numba_intrinsic
 
-__all__ = ["BLOCK", "LANES", "MOST_ROWS", "add_rows", "add_table", "bump_rows", "join_bits", "spread_bits"]
+__all__ = [
+    "BLOCK",
+    "LANES",
+    "MOST_ROWS",
+    "TABLES",
+    "add_rows",
+    "add_table",
+    "add_tables",
+    "bump_rows",
+    "join_bits",
+    "spread_bits",
+]
 
 #: How many examples are turned into bytes together, one bit of a word each.
 BLOCK = 64
@@ -22,6 +34,8 @@ BLOCK = 64
 LANES = 16
 #: How many rows may be added at once: their sums are kept in 16 bits.
 MOST_ROWS = 128
+#: How many tables :func:`add_tables` adds at once.
+TABLES = 4
 
 _I1, _I8, _I32, _I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _BITS, _BYTES = (ir.VectorType(type_, BLOCK) for type_ in (_I1, _I8))
@@ -81,11 +95,11 @@ def add_rows(
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         rows, places, sums = (_data(context, builder, signature.args[i], args[i]) for i in (0, 1, 6))
         start, stop, lane = args[2:5]
-        by = _vector(builder, args[5])
+        by = builder.zext(_vector(builder, args[5]), _V16)
 
         def add(q: Any, total: Any) -> Any:
             row = builder.load(_row(builder, rows, places, q, lane), align=1)
-            return builder.add(total, builder.sext(builder.ashr(row, by), _V16))
+            return builder.add(total, builder.ashr(builder.sext(row, _V16), by))
 
         total = _each(builder, start, stop, ir.Constant(_V16, [0] * LANES), add)
         place = builder.bitcast(builder.gep(sums, [lane]), _V32.as_pointer())
@@ -95,41 +109,63 @@ def add_rows(
     return types.void(counters, offsets, types.int64, types.int64, types.int64, types.int8, totals), code
 
 
-@_intrinsic
-def add_table(
-    typing: Any, counters: Any, first: Any, width: Any, low: Any, high: Any, at: Any, lane: Any, shift: Any, totals: Any
-) -> Any:
-    """``totals[e, lane:lane+16] += counters[o:o+16] >> shift`` for ``o = first + lane + width * index``, e < 64.
+def _table_adder(tables: int) -> Callable[..., Any]:
+    """``totals[e, lane:lane+16] += counters[o:o+16] >> shift`` for ``o = first + t * size + lane + width * index``, e <
+    64, t < tables: several at once, as the totals are then read and written once for all of them.
 
-    index: ``low[64 * at + e] + 256 * high[64 * at + e]``. counters: int8; low, high: uint8; totals: int16,
-    (64, lanes). At most MOST_ROWS times.
+    index: ``low[64 * (at + t) + e]``, plus 256 times that of ``high`` if ``wide`` is not 0. counters: int8; low, high:
+    uint8; totals: int16, (64, lanes). At most MOST_ROWS tables in all.
     """
 
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows, lows, highs = (_data(context, builder, signature.args[i], args[i]) for i in (0, 3, 4))
-        sums = context.make_array(signature.args[8])(context, builder, args[8])
-        lanes = builder.extract_value(sums.shape, 1)
-        first, width, at, lane = args[1], args[2], args[5], args[6]
-        by = _vector(builder, args[7])
-        first = builder.add(first, lane)
-        indices = builder.mul(at, ir.Constant(_I64, BLOCK))
+    def adder(
+        typing: Any, counters: Any, first: Any, size: Any, width: Any, low: Any, high: Any, wide: Any, at: Any,
+        lane: Any, shift: Any, totals: Any,
+    ) -> Any:  # fmt: skip
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            rows, lows, highs = (_data(context, builder, signature.args[i], args[i]) for i in (0, 4, 5))
+            sums = context.make_array(signature.args[10])(context, builder, args[10])
+            lanes = builder.extract_value(sums.shape, 1)
+            first, size, width, wide, at, lane = (args[i] for i in (1, 2, 3, 6, 7, 8))
+            by = builder.zext(_vector(builder, args[9]), _V16)
 
-        def add(e: Any, nothing: Any) -> Any:
-            byte = builder.add(indices, e)
-            index, upper = (builder.zext(builder.load(builder.gep(part, [byte])), _I64) for part in (lows, highs))
-            index = builder.add(index, builder.shl(upper, ir.Constant(_I64, 8)))
-            row = builder.gep(rows, [builder.add(first, builder.mul(index, width))])
-            row = builder.ashr(builder.load(builder.bitcast(row, _V8.as_pointer()), align=1), by)
-            place = builder.gep(sums.data, [builder.add(builder.mul(e, lanes), lane)])
-            place = builder.bitcast(place, _V16.as_pointer())
-            builder.store(builder.add(builder.load(place, align=2), builder.sext(row, _V16)), place, align=2)
-            return nothing
+            def number(k: int) -> Any:
+                return ir.Constant(_I64, k)
 
-        _each(builder, ir.Constant(_I64, 0), ir.Constant(_I64, BLOCK), ir.Constant(_I8, 0), add)
-        return context.get_dummy_value()
+            starts = [builder.add(builder.add(first, lane), builder.mul(size, number(t))) for t in range(tables)]
+            indices = [builder.mul(builder.add(at, number(t)), number(BLOCK)) for t in range(tables)]
 
-    integer = types.int64
-    return types.void(counters, integer, integer, low, high, integer, integer, types.int8, totals), code
+            def add(two_bytes: bool, e: Any, nothing: Any) -> Any:
+                place = builder.gep(sums.data, [builder.add(builder.mul(e, lanes), lane)])
+                place = builder.bitcast(place, _V16.as_pointer())
+                total = builder.load(place, align=2)
+                for start, byte in zip(starts, indices, strict=True):
+                    byte = builder.add(byte, e)
+                    index = builder.zext(builder.load(builder.gep(lows, [byte])), _I64)
+                    if two_bytes:
+                        upper = builder.zext(builder.load(builder.gep(highs, [byte])), _I64)
+                        index = builder.add(index, builder.shl(upper, number(8)))
+                    row = builder.gep(rows, [builder.add(start, builder.mul(index, width))])
+                    row = builder.load(builder.bitcast(row, _V8.as_pointer()), align=1)
+                    total = builder.add(total, builder.ashr(builder.sext(row, _V16), by))
+                builder.store(total, place, align=2)
+                return nothing
+
+            with builder.if_else(builder.icmp_signed("!=", wide, number(0))) as (then, otherwise):
+                for two_bytes, branch in ((True, then), (False, otherwise)):
+                    with branch:
+                        _each(builder, number(0), number(BLOCK), ir.Constant(_I8, 0), partial(add, two_bytes))
+            return context.get_dummy_value()
+
+        integer = types.int64
+        return types.void(
+            counters, integer, integer, integer, low, high, integer, integer, integer, types.int8, totals
+        ), code
+
+    return adder
+
+
+add_table = _intrinsic(_table_adder(1))
+add_tables = _intrinsic(_table_adder(TABLES))
 
 
 @_intrinsic
