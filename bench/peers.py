@@ -227,7 +227,7 @@ class Tmu(Learner):
 
 
 class Torchlogix(Learner):
-    chunk, batch = 2000, 100
+    chunk, batch = 4000, 100
 
     def __init__(self, data: Data, seed: int) -> None:
         import numpy as np
@@ -272,7 +272,7 @@ class Torchlogix(Learner):
         count = len(x) // 64 * 64
         words = np.packbits(x[:count].reshape(-1, 64, 784), axis=1, bitorder="little")
         words = np.ascontiguousarray(words.swapaxes(1, 2)).view(np.uint64)  # (blocks, 784, 1)
-        library = compiled(circuit.get_c_code(pack_bits=64))
+        library = compiled(circuit.get_c_code(pack_bits=64))  # some minutes
         sums = np.empty((count, 10), np.float32)
 
         def run() -> Any:
@@ -329,23 +329,23 @@ PEERS = {
         "scikit-learn MLPClassifier",
         "128 hidden units, Adam at 0.003, partial_fit on every 1,000 examples",
         Mlp,
-        30,
-        3,
+        15,
+        2,
     ),
     "extra-trees": Peer(
         "scikit-learn",
         "scikit-learn ExtraTreesClassifier",
         "defaults, one more tree a step (warm_start)",
         ExtraTrees,
-        30,
-        3,
+        15,
+        2,
     ),
     "logistic": Peer(
         "scikit-learn",
         "scikit-learn LogisticRegression",
         "saga, one more epoch a step (warm_start)",
         LogisticRegression,
-        20,
+        10,
         1,
     ),
     "green_tsetlin": Peer(
@@ -353,7 +353,7 @@ PEERS = {
         "green_tsetlin",
         "1,000 clauses, s 10, T 1,000, 20 literals, pixels > 75 (its own MNIST programs), stopped every 5,000 examples",
         GreenTsetlin,
-        60,
+        45,
         1,
     ),
     "tmu": Peer(
@@ -362,14 +362,14 @@ PEERS = {
         "2,000 weighted clauses, T 5,000, s 10, 32 literals, pixels > 75 (its MNIST demo), stopped every "
         "5,000 examples",
         Tmu,
-        150,
+        90,
         1,
     ),
     "torchlogix": Peer(
         "torchlogix",
         "torchlogix",
         "5 layers of 8,000 gates, tau 10, Adam at 0.01, batches of 100, pixels > 0 (its DlgnMnistSmall, random "
-        "start as in difflogic), stopped every 2,000 examples",
+        "start as in difflogic), stopped every 4,000 examples",
         Torchlogix,
         240,
         1,
