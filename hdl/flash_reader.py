@@ -13,7 +13,7 @@ import enum
 import math
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.hdl import Array, Cat, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
@@ -165,19 +165,19 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
 
         # A byte is read only if there will be room for it: ``promised`` counts those begun and not yet taken.
         queue = [Signal(8, name=f"queue{i}", reset_less=True) for i in range(_DEPTH)]
+        into, out_of = Signal(range(_DEPTH)), Signal(range(_DEPTH))
         level, promised = Signal(range(_DEPTH + 1)), Signal(range(_DEPTH + 1))
         push, pop, begin = Signal(), Signal(), Signal()
         m.d.sync += push.eq(complete & reading)
         m.d.comb += [
             self.octets.valid.eq(level != 0),
-            self.octets.payload.eq(queue[0]),
+            self.octets.payload.eq(Array(queue)[out_of]),
             pop.eq(self.octets.valid & self.octets.ready),
         ]
         m.d.sync += [level.eq(level + push - pop), promised.eq(promised + begin - pop)]
-        with m.If(pop):
-            m.d.sync += [entry.eq(following) for entry, following in zip(queue, queue[1:], strict=False)]
+        m.d.sync += [into.eq(into + push), out_of.eq(out_of + pop)]
         for i, entry in enumerate(queue):
-            with m.If(push & (level - pop == i)):
+            with m.If(push & (into == i)):
                 m.d.sync += entry.eq(shift)
 
         with m.FSM() as machine:

@@ -176,22 +176,26 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             reader.requests.payload.address.eq(address),
             reader.requests.payload.length.eq(length),
         ]
-        octet, take = reader.octets.payload, Signal()
-        check, fresh = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal()
+        # A byte rests in a register, so that who wants it and who has it to give are not in one path.
+        octet, full, came, take = Signal(8, reset_less=True), Signal(), Signal(), Signal()
+        check, fresh, sound = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal(), Signal()
         m.submodules.crc = ResetInserter(fresh)(check)
-        m.d.comb += [take.eq(reader.octets.valid & reader.octets.ready), check.valid.eq(take), check.data.eq(octet)]
+        m.d.comb += [reader.octets.ready.eq(~full), check.valid.eq(came), check.data.eq(octet)]
+        m.d.sync += [came.eq(reader.octets.valid & ~full), sound.eq(check.match_detected)]
+        with m.If(take):
+            m.d.sync += full.eq(0)
+        with m.Elif(reader.octets.valid & ~full):
+            m.d.sync += [full.eq(1), octet.eq(reader.octets.payload)]
 
         # -- the trainer's bytes: those of the flash, or between two examples of it those of the host
         testing, feeding = Signal(), Signal()  # the test records; the trainer gets them
         number = Signal(range(max(size, HEADER_BYTES + CRC_BYTES) + 1))
         flying, lent = Signal(3), Signal()  # examples of the flash whose results are to come; the host has the trainer
         between, at_label, wanted, offer = Signal(), Signal(), Signal(), Signal()
+        last = Signal()  # this record is the last one
         m.submodules.octets = host = ExampleOctets(self.layout.words)
         wiring.connect(m, wiring.flipped(self.examples), host.words)
         m.d.comb += [
-            between.eq(number == 0),
-            at_label.eq(number == size - 1),
-            wanted.eq(feeding & (left != 0)),
             offer.eq(wanted & ~lent & ~(between & (self.hold | ~run))),
             trainer.examples.payload.eq(octet),
         ]
@@ -204,7 +208,8 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 host.octets.ready.eq(trainer.examples.ready),
             ]
         with m.Else():
-            m.d.comb += trainer.examples.valid.eq(reader.octets.valid & offer)
+            m.d.comb += trainer.examples.valid.eq(full & offer)
+        m.d.sync += last.eq(left == 1)
         # With ``hold`` no example is begun, so none begins in the cycle before the trainer is lent.
         m.d.sync += lent.eq(self.hold & between & (flying == 0))
 
@@ -248,6 +253,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         with m.FSM():
             with restart_if_asked.state("BEGIN"):
                 m.d.sync += [state.eq(State.WAKING), address.eq(self._base), length.eq(HEADER_BYTES + CRC_BYTES)]
+                m.d.sync += [between.eq(1), at_label.eq(0), wanted.eq(0), full.eq(0), came.eq(0)]
                 m.d.sync += [number.eq(0), feeding.eq(0), testing.eq(0), due.eq(0), following.eq(0), quiet.eq(0)]
                 m.d.sync += [epoch.eq(0), left.eq(0), right.eq(0), errors.eq(0), updates.eq(0)]
                 m.d.comb += fresh.eq(1)
@@ -264,24 +270,26 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                     m.next = "HEADER"
 
             with restart_if_asked.state("HEADER"):
-                m.d.comb += reader.octets.ready.eq(1)
+                m.d.comb += take.eq(full)
                 with m.If(take):
                     m.d.sync += number.eq(number + 1)
                     _look_at_header(m, number, octet, expected_header(spec), image, foreign)
                 with m.Elif(number == HEADER_BYTES + CRC_BYTES):
-                    m.d.sync += number.eq(0)
-                    m.next = "PLAN"
-                    with m.If(~check.match_detected):
-                        stop(State.NO_IMAGE)
-                    with m.Elif(foreign | (image["train_examples"] == 0)):
-                        stop(State.FOREIGN)
+                    m.d.sync += quiet.eq(quiet + 1)
+                    with m.If(quiet.all()):
+                        m.d.sync += number.eq(0)
+                        m.next = "PLAN"
+                        with m.If(~sound):
+                            stop(State.NO_IMAGE)
+                        with m.Elif(foreign | (image["train_examples"] == 0)):
+                            stop(State.FOREIGN)
 
             # A part: the training or the test records, with or without the trainer.
             one_by_one = Signal()
             m.d.comb += one_by_one.eq(strided & feeding & ~testing)
             with restart_if_asked.state("PLAN"):
                 m.d.comb += fresh.eq(1)
-                m.d.sync += [address.eq(here), left.eq(image["train_examples"]), place.eq(0)]
+                m.d.sync += [address.eq(here), left.eq(image["train_examples"]), place.eq(0), wanted.eq(feeding)]
                 m.d.sync += [length.eq(image["train_bytes"] + CRC_BYTES), state.eq(State.CHECKING)]
                 with m.If(feeding):
                     m.d.sync += state.eq(Mux(testing, State.TESTING, State.TRAINING))
@@ -303,18 +311,15 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                     m.next = "READ"
 
             with restart_if_asked.state("READ"):
-                m.d.comb += [
-                    reader.octets.ready.eq(~wanted | (offer & trainer.examples.ready)),
-                    ask.eq(due),
-                ]
+                m.d.comb += [take.eq(full & (~wanted | (offer & trainer.examples.ready))), ask.eq(due)]
                 with m.If(ask & reader.requests.ready):
                     m.d.sync += [due.eq(0), following.eq(1)]
                 with m.If(take & wanted):
-                    m.d.sync += number.eq(number + 1)
+                    m.d.sync += [number.eq(number + 1), between.eq(0), at_label.eq(number == size - 2)]
                     with m.If(at_label):
-                        m.d.sync += [number.eq(0), left.eq(left - 1)]
+                        m.d.sync += [number.eq(0), between.eq(1), left.eq(left - 1), wanted.eq(~last)]
                 # The trainer's counts follow its results within three cycles.
-                with m.Elif(reader.idle & ~wanted & (flying == 0)):
+                with m.Elif(reader.idle & ~full & ~wanted & (flying == 0)):
                     m.d.sync += quiet.eq(quiet + 1)
                     with m.If(quiet.all()):
                         m.next = "JUDGE"
@@ -330,7 +335,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                     m.d.sync += testing.eq(1)
                 with m.If(feeding & ~testing):
                     m.d.sync += [errors.eq(trainer.control.error_count), updates.eq(trainer.update_count)]
-                with m.If(~check.match_detected & ~one_by_one):
+                with m.If(~sound & ~one_by_one):
                     stop(State.DAMAGED)
                     with m.If(feeding & ~testing):
                         stop(State.SPOILED)
@@ -381,7 +386,8 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             "train_examples": image["train_examples"],
             "test_examples": image["test_examples"],
         }
-        own_number, own_data, octets = control.parameter_address[:6], Signal(8), []
+        own_number, own_data = control.parameter_address[:6], Signal(8)
+        octets: list[Any] = []
         for register in REGISTERS:
             value = Cat(values[register.name], Const(0, 32))
             for i in range(register.bytes):

@@ -115,9 +115,9 @@ class Bench:
         reader = FlashReader(CLOCK, quad=quad, latency=latency)
         self.design = SelfTrainer(self.trainer, reader, base=base, epochs=epochs)
         registers = {"tables": self.trainer.tables, "dropout": self.trainer.dropout_state}
-        self.simulator: Simulator = make_simulator(
-            WithFlash(self.design, latency=latency, **part), engine, registers=registers
-        )
+        design = WithFlash(self.design, latency=latency, **part)
+        registers["fault"] = design.part.fault
+        self.simulator: Simulator = make_simulator(design, engine, registers=registers)
         self.simulator.attach("address", "data", b"\xff" * base + content)
         self.simulator.set("results__ready", 1)
 
