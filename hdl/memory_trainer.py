@@ -189,7 +189,7 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             scores.target.eq(target),
             scores.margin.eq(self.margin),
             buffer.release.eq(last[-1]),
-            decided.eq(deciding & scores.done & (~self.results.valid | self.results.ready)),
+            decided.eq(deciding & scores.done & ~self.results.valid),
             updates.eq(learn & scores.updates),
         ]
         with m.If(self.results.ready):
@@ -293,12 +293,17 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             _padded(self.margin, 8 * MARGIN_OCTETS),
             _padded(self.dropout_below, settings_bits - 8 * (STATE_OCTETS + MARGIN_OCTETS)),
         )
+        # The word comes a cycle after its address, so the others may as well.
+        number_then, in_settings_then, setting_then = Signal(4), Signal(), Signal(8)
+        m.d.sync += [
+            number_then.eq(number),
+            in_settings_then.eq(in_settings),
+            setting_then.eq(settings.word_select(number, 8)),
+        ]
         m.d.comb += control.parameter_read.eq(word.word_select(control.parameter_address[: self._octet_bits], 8))
-        with m.If(in_settings):
-            m.d.comb += control.parameter_read.eq(settings.word_select(number, 8))
+        with m.If(in_settings_then):
+            m.d.comb += control.parameter_read.eq(setting_then)
 
-        number_then = Signal(4)
-        m.d.sync += number_then.eq(number)
         for register, first in (
             (self.dropout_state, 0),
             (self.margin, STATE_OCTETS),
