@@ -154,7 +154,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         refusal = Signal(3)  # why it is a refusal, or 0
         part = Signal(range(max(16, layout.head_bytes)))  # counts within whatever the state machine is at
 
+        # Comparisons go through registers, and have a state to settle in where they are needed: at 48 MHz an iCE40
+        # UltraPlus has time for few look-up tables between two flip-flops.
+        sound, long_enough = Signal(), Signal()
+        m.d.sync += long_enough.eq(fill >= HEADER_BYTES + CRC_BYTES)
         check, restart = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal()
+        m.d.sync += sound.eq(check.match_detected)
         # Its own ``start`` may come with a byte, which costs a multiplexer a bit; here it never does.
         m.submodules.crc = ResetInserter(restart)(check)
         escaping = Signal()  # the byte before was ESCAPE
@@ -175,8 +180,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         m.d.comb += [
             control.parameter_address.eq(address),
             control.parameter_write.eq(byte),
-            beyond.eq(address >= layout.parameter_bytes),
         ]
+        m.d.sync += beyond.eq(address >= layout.parameter_bytes)
 
         # -- results and counts as bytes
         result_bits = Cat(result.payload.prediction, result.payload.correct)
@@ -235,18 +240,22 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 m.d.sync += [end.eq(fill - CRC_BYTES), part.eq(0), ours.eq(opened)]
                 with m.If(self.received.valid):
                     m.d.sync += escaping.eq(arrived == ESCAPE)
-                    with m.If(arrived == FLAG):
-                        with m.If(fill == 0):
-                            pass  # the end of a frame was lost, or this is one
-                        with m.Elif(check.match_detected & (fill >= HEADER_BYTES + CRC_BYTES)):
-                            m.next = "HEADER"
-                        with m.Else():
-                            refuse("damaged")
+                    with m.If((arrived == FLAG) & (fill == 0)):
+                        pass  # the end of a frame was lost, or this is one
+                    with m.Elif(arrived == FLAG):
+                        m.next = "CHECK"
                     with m.Elif(arrived != ESCAPE):
                         put(check.data)
                         m.d.comb += check.valid.eq(1)
                         with m.If(fill == _MAX_REQUEST):
                             refuse("damaged")
+
+            with m.State("CHECK"):
+                m.d.comb += rewind.eq(1)
+                with m.If(sound & long_enough):
+                    m.next = "HEADER"
+                with m.Else():
+                    refuse("damaged")
 
             # -- whether the packet is new: ``source`` goes over the header
             header_end = source[:3] == _SEQUENCE
@@ -260,17 +269,24 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                     with m.If(byte != session[:8]):
                         m.d.sync += ours.eq(0)
                 with m.If(source[:3] == _SEQUENCE - 1):
-                    m.next = "JUDGE"
+                    m.next = "COMPARE"
+
+            repeated, follows, following = Signal(), Signal(), Signal(8)
+            m.d.sync += [
+                following.eq(sequence + 1),
+                repeated.eq(byte == sequence),
+                follows.eq(byte == following),
+            ]
+            with m.State("COMPARE"):
+                m.next = "JUDGE"
 
             with m.State("JUDGE"):
-                step = Signal(8)
-                m.d.comb += step.eq(byte - sequence)
                 m.d.sync += [dry.eq(1), refusal.eq(0)]
                 with m.If(ours):
                     m.d.comb += advance.eq(1)
-                    with m.If(step == 0):  # a repeated packet
+                    with m.If(repeated):
                         m.next = "ANSWER"
-                    with m.Elif((step != 1) | (known & asks("open"))):
+                    with m.Elif(~follows | (known & asks("open"))):
                         refuse("wrong_sequence")
                     with m.Else():
                         m.next = "BEGIN"
@@ -381,9 +397,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 with m.Elif((part >= len(address) // 8) & (byte != 0)):
                     refuse("wrong_address")
                 with m.Elif(part == 3):
-                    m.next = "WRITE"
+                    m.next = "WRITE NEXT"
                     with m.If(asks("read")):
-                        m.next = "READ"
+                        m.next = "READ NEXT"
+
+            with m.State("WRITE NEXT"):
+                m.next = "WRITE"
 
             with m.State("WRITE"):
                 with m.If(at_end):
@@ -395,6 +414,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                     with m.If(control.ready | dry):
                         m.d.comb += advance.eq(1)
                         m.d.sync += address.eq(address + 1)
+                        m.next = "WRITE NEXT"
 
             with m.State("CLEAR"):
                 m.d.comb += control.clear.eq(~dry)
@@ -402,12 +422,17 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                     m.d.sync += batch_open.eq(0)
                     finish()
 
-            with m.State("READ"):  # ``byte`` stays at the count
+            all_read = Signal()
+            m.d.sync += all_read.eq((fill - _ANSWER)[:8] == byte)
+            with m.State("READ NEXT"):  # ``byte`` stays at the count
+                m.next = "READ"
+
+            with m.State("READ"):
                 with m.If(control.ready):
                     m.next = "READ BYTE"
                 with m.If(at_end):
                     refuse("wrong_length")
-                with m.Elif(fill[:8] == (byte + _ANSWER)[:8]):
+                with m.Elif(all_read):
                     finish()
                 with m.Elif(beyond):
                     refuse("wrong_address")
@@ -417,7 +442,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             with m.State("READ BYTE"):
                 put(control.parameter_read)
                 m.d.sync += address.eq(address + 1)
-                m.next = "READ"
+                m.next = "READ NEXT"
 
             # -- answering
             with m.State("ANSWER"):
