@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from rdahw.boards.board import Board
-from rdahw.ensemble import EnsembleSpec
+from rdahw.ensemble import Counters, EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 
-__all__ = ["Design", "ensemble_design", "inference_design", "trainer_design"]
+__all__ = ["Design", "Rates", "ensemble_design", "ensemble_inference_design", "inference_design", "trainer_design"]
+
+#: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by what is done with them
+#: and by what limits them; see :func:`rdahw.boards.ensemble_rates.ensemble_rates`.
+Rates = Callable[[Any, float, int], Mapping[str, Mapping[str, int]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +34,14 @@ class Design:
         ``Out(1)``.
     cycles_per_example: from such a core to the clock cycles between two examples when they come as fast as it takes
         them; where examples differ, of those that take longest.
+    rates: what a report says beside that of the examples a second; ``None``: nothing.
     """
 
     name: str
     core: Callable[[], Any]
     link: Callable[[int, int], Any]
     cycles_per_example: Callable[[Any], Fraction]
+    rates: Rates | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
@@ -80,13 +88,15 @@ def ensemble_design(
     some, else in block RAM.
 
     flash: it trains by itself from the data in the board's flash, over four lines or (not ``quad``) one, so many
-    ``epochs``, without an end if 0. Raises :class:`UserError` if the board has no flash memory for data.
+    ``epochs``, without an end if 0. Raises :class:`UserError` if the board has no flash memory for data, and as
+    :func:`rdahw.boards.ensemble_fit.check_ensemble_fits`.
     """
+    from rdahw.boards.ensemble_fit import check_ensemble_fits, table_memory_kind
 
     def core() -> Any:
         from rdahw.hdl.memory_trainer import MemoryTrainer
 
-        return MemoryTrainer(spec, "spram" if board.spram else "block")
+        return MemoryTrainer(spec, table_memory_kind(spec, board))
 
     def link(clock: int, baud: int) -> Any:
         from rdahw.boards.top import FLASH_LATENCY
@@ -106,7 +116,38 @@ def ensemble_design(
     place = board.flash if flash else None
     if flash and place is None:
         raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
-    return Design(name=name, core=core, link=link, cycles_per_example=lambda trainer: Fraction(trainer.cycles(True)))
+    check_ensemble_fits(spec, board)
+
+    def rates(trainer: Any, clock: float, baud: int) -> Mapping[str, Mapping[str, int]]:
+        from rdahw.boards.ensemble_rates import ensemble_rates
+
+        return ensemble_rates(trainer, clock, baud, None if place is None else 4 if quad else 16)
+
+    return Design(
+        name=name,
+        core=core,
+        link=link,
+        cycles_per_example=lambda trainer: Fraction(trainer.cycles(True)),
+        rates=rates,
+    )
+
+
+def ensemble_inference_design(
+    spec: EnsembleSpec, counters: Counters, board: Board, *, name: str = "inference"
+) -> Design:
+    """The ensemble with the ``counters`` (tables, 2^inputs, classes) folded into logic, behind the host link.
+
+    It predicts only, and gives a bit for each class. Raises as
+    :func:`rdahw.boards.ensemble_fit.check_folded_ensemble_fits`.
+    """
+    from rdahw.boards.ensemble_fit import check_folded_ensemble_fits
+    from rdahw.ensemble_circuits import ensemble_model, score_bits
+    from rdahw.models import Model
+
+    check_folded_ensemble_fits(spec, board)
+    learner = Learner(Model("ensemble", ensemble_model(spec)), f"margin={spec.margin}", f"counter={spec.counter}")
+    words = counters.reshape(-1, 1).astype(np.int64) >> np.arange(score_bits(spec))
+    return inference_design(learner, (words & 1).astype(np.uint8).reshape(-1), name=name)
 
 
 def _cycles(core: Any) -> Fraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Report:
     fmax_mhz: nextpnr's estimate after routing, of the best seed. seeds: all seeds that were tried.
     cycles_per_example: of the core, for the slowest kind of example. examples_per_second: of the core at ``clock_mhz``;
         a host behind a UART is slower.
+    rates: examples a second, by what is done with them and by what limits them, of designs that say them.
     tools: name to version. warnings: what the tools and the margins say; not in the JSON.
     """
 
@@ -67,6 +68,7 @@ class Report:
     pnr_seed: int
     seeds: tuple[Seed, ...]
     tools: Mapping[str, str]
+    rates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class Report:
             "clock_mhz": self.clock_mhz,
             "cycles_per_example": _number(self.cycles_per_example),
             "examples_per_second": self.examples_per_second,
+            **{purpose: dict(rate) for purpose, rate in self.rates.items()},
             "pnr_seed": self.pnr_seed,
             "seeds": [seed.to_json() for seed in self.seeds],
             "tools": dict(self.tools),

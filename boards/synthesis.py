@@ -255,6 +255,7 @@ def synthesise(
             pnr_seed=best.seed,
             seeds=tuple(seed for seed, _ in placed),
             tools=_versions(*tools),
+            rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             warnings=(*([margin] if margin else []), *dict.fromkeys(said)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")

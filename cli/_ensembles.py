@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rdahw.data import Examples
+    from rdahw.data import Dataset, Examples
     from rdahw.ensemble import Counters, EnsembleEngine, EnsembleSpec, EnsembleState
     from rdahw.saved_ensemble import SavedEnsemble
     from rdahw.sim.ensemble_hardware import HardwareEnsemble
 
-__all__ = ["EnsembleRun", "describe_counters", "make_ensemble_engine"]
+__all__ = ["EnsembleRun", "default_rule", "describe_counters", "make_ensemble_engine"]
 
 #: How columns of numbers become bits where nothing is asked for: a table wants more to choose from than one bit each.
 DEFAULT_RULE = "quantile=15"
@@ -76,7 +76,7 @@ class EnsembleRun(Run):
             self.curve = curve_of(saved)[: saved.state.epoch]
             self._seconds_before = seconds_of(saved)
         else:
-            options["binarise"] = options["binarise"] or self._default_rule()
+            options["binarise"] = options["binarise"] or default_rule(dataset)
             self.binariser = fit_binariser(dataset, options["binarise"])
             margin = {} if options["margin"] is None else {"margin": options["margin"]}
             self.spec = parse_ensemble(
@@ -115,12 +115,6 @@ class EnsembleRun(Run):
         self.resumed_from = None if saved is None else self.training.checkpoint().examples
         self.validation = self._packed(request.held_out)
         self.test = self._packed(dataset.test)
-
-    def _default_rule(self) -> str:
-        from rdahw.data import default_rule
-
-        rule = default_rule(self.dataset)
-        return DEFAULT_RULE if rule == "midrange" else rule
 
     def _packed(self, examples: Examples | None) -> tuple[Any, NDArray[np.int64]] | None:
         """Examples in the engine's form, and their labels."""
@@ -262,6 +256,14 @@ class EnsembleRun(Run):
             of = f"{percent(correct, count)} of {count} validation examples right"
             self.output.line(f"best      epoch {result['best_epoch']}: {of}")
         self.show_saved(result)
+
+
+def default_rule(dataset: Dataset) -> str:
+    """How the data become bits for an ensemble if nothing is asked for."""
+    from rdahw.data import default_rule
+
+    rule = default_rule(dataset)
+    return DEFAULT_RULE if rule == "midrange" else rule
 
 
 def _span(cycles: Mapping[str, float]) -> str:

@@ -1,0 +1,102 @@
+"""``rdahw synth`` of ensembles: trainers and trained ones, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Fragment
+from running import Runner
+
+from rdahw.boards import board
+from rdahw.boards.design import Design, ensemble_inference_design
+from rdahw.ensemble import EnsembleSpec, PlainEnsemble
+from rdahw.hdl.inference import FixedModel
+from rdahw.sim.simulator import Exchange, make_simulator
+
+SMALL = ("train", "--model", "ensemble:tables=6,inputs=3", "--optimiser", "counter=3", "--epochs", 2)
+
+
+@pytest.fixture
+def designs(monkeypatch: pytest.MonkeyPatch) -> list[Design]:
+    """What is handed to synthesis, which is left out."""
+    from rdahw.boards import synthesis
+    from rdahw.errors import UserError
+
+    made: list[Design] = []
+
+    def synthesise(design: Design, *arguments: Any, **options: Any) -> Any:
+        made.append(design)
+        raise UserError("synthesis was left out")
+
+    monkeypatch.setattr(synthesis, "synthesise", synthesise)
+    return made
+
+
+def test_the_trainer_of_a_small_ensemble(run: Runner) -> None:
+    """All the way to a bitstream."""
+    ran = run.ok("synth", "ensemble:tables=4,inputs=2", "--binarise", "midrange", "--out", "made", "--json")
+    report = ran.json
+    assert json.loads((run.folder / "made" / "report.json").read_text()) == report
+    assert (run.folder / "made" / "ensemble.bin").stat().st_size > 100_000
+    assert (report["board"], report["spram"]) == ("icebreaker", 2)  # 3 classes of 6 bits
+    assert 300 < report["core_logic_cells"] < report["logic_cells"]
+    training, prediction = report["training_examples_per_second"], report["predictions_per_second"]
+    assert training.keys() == prediction.keys() == {"core", "uart"}
+    assert training["uart"] <= prediction["uart"] < training["core"] < prediction["core"]
+
+
+def test_a_saved_ensemble_and_one_by_name_are_the_same(run: Runner, designs: list[Design]) -> None:
+    run.ok("train", "--model", "ensemble:tables=6,inputs=3", "--seed", 3, "--epochs", 1)
+    options = ("--binarise", "quantile=15", "--seed", 3, "--data", "iris")
+    for command in (("iris-ensemble.rdahw",), ("ensemble:tables=6,inputs=3", *options)):
+        assert run("synth", *command).error == "synthesis was left out"
+    saved, named = (design.core() for design in designs)
+    assert saved.spec == named.spec
+    for core in (saved, named):
+        Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
+    assert (saved.spec.tables, saved.spec.input_bits, saved.spec.seed) == (6, 60, 3)
+
+
+def test_a_folded_ensemble_predicts_as_the_ensemble_does() -> None:
+    spec = EnsembleSpec(input_bits=12, classes=3, tables=5, inputs=3, counter=4)
+    rng = np.random.default_rng(0)
+    engine = PlainEnsemble(spec)
+    engine.counters = rng.integers(-8, 8, spec.counters_shape).astype(np.int8)
+    x = rng.integers(0, 2, (60, 12)).astype(np.uint8)
+    x[:5] = 0
+    core = ensemble_inference_design(spec, engine.counters, board("icebreaker")).core()
+    assert isinstance(core, FixedModel)
+    simulator = make_simulator(core, "amaranth")
+    beats = np.concatenate([x, np.zeros((60, 3 + 2), np.uint8)], axis=1)  # y, last, learn
+    made = simulator.exchange(Exchange("examples", "results", beats, 60, 60))
+    simulator.close()
+    assert (made.results[:, :3].sum(axis=1) == 1).all()
+    assert (made.results[:, :3].argmax(axis=1) == engine.predict(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        ("ensemble --batch 2", 2, "--batch 2 is of circuits, and this is an ensemble; leave --batch out"),
+        ("ensemble --stages 2", 2, "--stages 2 is of circuits, and this is an ensemble; leave --stages out"),
+        ("ensemble --epochs 3", 2, "--epochs 3 goes with --flash; add it, or leave --epochs out"),
+        ("ensemble --inference", 2, "--inference needs a trained model, and 'ensemble' is not one; give a file of rd"),
+        ("lookup --flash quad", 2, "--flash quad is of ensembles, and the model is none; leave --flash out"),
+        ("lookup --seed 1", 2, "--seed 1 is of ensembles, and the model is none; leave --seed out"),
+        ("iris-ensemble.rdahw --seed 1", 2, "--seed 1 is of an ensemble by name, and this is a trained one; leave"),
+        ("iris-ensemble.rdahw --inference --flash quad", 2, "--flash quad is of a trainer, and --inference makes none"),
+        ("iris-ensemble.rdahw --board ulx3s --flash quad", 1, "ULX3S 25F has no flash memory for data; leave out --fl"),
+        ("ensemble:tables=2048,inputs=6", 1, "it needs 16 large memory blocks (SPRAM) of 4 and "),
+        ("ensemble --board icestick", 1, "does not fit iCEstick: it needs "),
+    ],
+)
+def test_what_is_refused(run: Runner, designs: list[Design], options: str, code: int, sentence: str) -> None:
+    if "iris-ensemble" in options:
+        run.ok(*SMALL)
+    ran = run("synth", *options.split())
+    assert ran.code == code
+    assert sentence in ran.error
+    assert not designs
