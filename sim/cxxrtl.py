@@ -128,6 +128,29 @@ struct Model {
 """
 
 
+#: Models of cells in place of Yosys' own, by family. That of the SPRAM has a loop over all words when power goes off,
+#: which takes minutes to elaborate. In this one, what was never written and what is read in the cycle of a write are
+#: arbitrary bits, as they are undefined.
+_CELLS = {
+    "ice40": """read_verilog <<EOT
+module SB_SPRAM256KA (
+    input [13:0] ADDRESS, input [15:0] DATAIN, input [3:0] MASKWREN,
+    input WREN, CHIPSELECT, CLOCK, STANDBY, SLEEP, POWEROFF, output reg [15:0] DATAOUT
+);
+    localparam [15:0] UNWRITTEN = 16'h5a96;
+    reg [15:0] mem [0:16383];
+    wire [15:0] mask = {{4{MASKWREN[3]}}, {4{MASKWREN[2]}}, {4{MASKWREN[1]}}, {4{MASKWREN[0]}}};
+    wire on = POWEROFF & ~SLEEP & ~STANDBY & CHIPSELECT;
+    always @(posedge CLOCK) begin
+        if (on & WREN) mem[ADDRESS] <= (mem[ADDRESS] & ~mask) | ((DATAIN ^ UNWRITTEN) & mask);
+        if (on) DATAOUT <= WREN ? 16'ha5c3 ^ ADDRESS : mem[ADDRESS] ^ UNWRITTEN;
+    end
+endmodule
+EOT
+""",
+}
+
+
 def build(
     component: Any,
     ports: Mapping[str, Port],
@@ -167,7 +190,7 @@ def synthesis_script(netlist: str | None) -> str:
         # From an empty design, as synthesis leaves the cells behind as black boxes; -defer: those in use are enough.
         script += (
             f"synth_{netlist} -top top\nselect top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"
-            f"read_verilog -defer +/{netlist}/cells_sim.v\nread_rtlil netlist.il\n"
+            f"read_verilog -defer +/{netlist}/cells_sim.v\n{_CELLS.get(netlist, '')}read_rtlil netlist.il\n"
             "hierarchy -top top\nproc\nflatten\nopt_clean -purge\n"
         )
     return script
