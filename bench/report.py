@@ -129,7 +129,7 @@ def predict_section(results: Row) -> str:
             add(row["label"], name, figures)
     if not rows:
         return ""
-    head = ["predictor", "images/s", "rdahw is", "test accuracy %", "noise"]
+    head = ["predictor", "images/s", "rdahw to it", "test accuracy %", "noise"]
     return (
         "## MNIST: predictions\n\nClasses of the 10,000 test images on one core, elapsed time, the best turn of many; "
         "noise is how much longer the median turn was. The peers' models are those that the race above left behind, in "
@@ -150,7 +150,7 @@ def updates_section(updates: Row) -> str:
         if case in updates["quoted"]:
             quoted = updates["quoted"][case]
             rows.append([case, "the paper's program (quoted)", f"{quoted:,}", f"{ratio_text(base / quoted)} ×", ""])
-    head = ["case, batch 1", "program", "updates/s", "the packed engine is", "noise"]
+    head = ["case, batch 1", "program", "updates/s", "the packed engine to it", "noise"]
     return (
         "## Updates of reverse derivative ascent\n\nOne core, elapsed time, the best turn. The figures of the paper's "
         "Haskell program are quoted from runs on a machine of the same kind; it was not run again.\n\n"
@@ -169,7 +169,7 @@ def gates_section(gates: Row) -> str:
         rows.append(cells)
     missing = [] if any(name.startswith("C,") for name in results) else [["C by gcc -O3: missing", "", "", ""]]
     notes = [
-        f"{name.split(':')[0]} took gcc {value:.0f} s to compile"
+        f"gcc took {value:.0f} s for {name.split(':')[0]}"
         for name, value in gates.items()
         if name.endswith("seconds of gcc")
     ]
@@ -180,7 +180,7 @@ def gates_section(gates: Row) -> str:
         "elapsed time, the best turn; `bench/packed.py` says more. C is the same gates, one statement each, by gcc -O3 "
         "-march=native on words of so many bits, without its compile time. The limits are of the machine: vectors in "
         "registers, and every operand and result from and to the cache or main memory.\n\n"
-        f"{table(['program', 'gates/s', 'rdahw is', 'noise'], [*rows, *missing])}"
+        f"{table(['program', 'gates/s', 'rdahw to it', 'noise'], [*rows, *missing])}"
         + ("\n" + "; ".join(notes) + ".\n" if notes else "")
     )
 

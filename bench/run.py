@@ -179,6 +179,13 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 }
 
 
+def write(results: dict[str, Any]) -> None:
+    import report
+
+    (ROOT / "docs" / "benchmarks.svg").write_text(report.picture(results))
+    (ROOT / "docs" / "benchmarks.md").write_text(report.document(results))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, help="measure these sections only")
@@ -188,8 +195,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="turns of each program (default 100)")
     parser.add_argument("--document", action="store_true", help="measure nothing, write the document again")
     options = parser.parse_args()
-
-    import report
 
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not options.document:
@@ -201,10 +206,10 @@ def main() -> None:
             print(f"== {name} (load before: {load:.2f})", flush=True)
             results[name] = {"load": load, **SECTIONS[name](options)}
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            write(results)
     if not results:
         sys.exit(f"there are no results in {RESULTS.relative_to(ROOT)}; measure first")
-    (ROOT / "docs" / "benchmarks.svg").write_text(report.picture(results))
-    (ROOT / "docs" / "benchmarks.md").write_text(report.document(results))
+    write(results)
     print("wrote docs/benchmarks.md and docs/benchmarks.svg")
 
 
