@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,15 +64,22 @@ def peer(name: str, *arguments: str, timeout: float = 60) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         command = [str(PEER_PYTHON), str(ROOT / "bench" / "peers.py"), name, "--out", str(out), *arguments]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-        except subprocess.TimeoutExpired:
+            _, log = process.communicate(timeout=timeout)
+        except BaseException as error:  # an interrupt as well: nothing of it may go on, nor a compiler that it called
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             return {"missing": f"it was not done after {timeout:.0f} s"}
         if out.exists():
             result: dict[str, Any] = json.loads(out.read_text())
             return result
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return {"missing": lines[-1][:200] if lines else f"it ended with {done.returncode}"}
+    lines = [line for line in log.splitlines() if line.strip()]
+    return {"missing": lines[-1][:200] if lines else f"it ended with {process.returncode}"}
 
 
 def pixels() -> Path:
