@@ -31,6 +31,10 @@ class Top(Elaboratable):  # type: ignore[misc]
     """
 
     def __init__(self, board: Board, component: Any, clock: float) -> None:
+        if hasattr(component, "flash") and board.flash is None:
+            raise UserError(
+                f"the design reads a flash memory, and {board.title} has none for data; choose another board"
+            )
         self._board = board
         self._component = component
         self._clock = clock
@@ -71,8 +75,7 @@ class Top(Elaboratable):  # type: ignore[misc]
 
 def _connect_flash(m: Module, platform: Any, board: Board, flash: Any) -> None:
     """The lines of :class:`rdahw.hdl.flash_reader.FlashPins`, with :data:`FLASH_LATENCY` cycles there and back."""
-    if board.flash is None:
-        raise UserError(f"the design reads a flash memory, and {board.title} has none for data; choose another board")
+    assert board.flash is not None
     pins = platform.request(board.flash.resource, board.flash.number, dir="-")
     for name, port, value in (("select", pins.cs, flash.select), ("clock", pins.clk, flash.clock)):
         m.submodules[f"flash_{name}"] = line = io.FFBuffer("o", port)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from board_designs import Shifter
 
 from rdahw.boards import BOARDS, board
@@ -15,6 +19,7 @@ from rdahw.boards.clock import PLLS, choose, ecp5_settings, ice40_settings
 from rdahw.boards.design import Design
 from rdahw.boards.top import Top
 from rdahw.errors import UsageError, UserError
+from rdahw.hdl.flash_reader import FlashPins
 from rdahw.hdl.toolchain import TOOLS, find
 
 #: By board: the pins of clock, UART rx and tx, LEDs, each as the board's schematic has them.
@@ -103,3 +108,55 @@ def test_a_clock_that_cannot_be_made(name: str, core: float, nearest: str) -> No
     its = board(name)
     with pytest.raises(UserError, match=rf"^a clock of {core} MHz cannot be made .*; the nearest is {nearest} MHz$"):
         choose(its.pll, its.oscillator[1], core)
+
+
+# -- flash -------------------------------------------------------------------------------------------------------------
+
+
+class Blinker(wiring.Component):
+    """A component with a member ``flash``."""
+
+    def __init__(self) -> None:
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "flash": Out(FlashPins())})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += [self.flash.clock.eq(~self.flash.clock), self.flash.select.eq(self.flash.i[1])]
+        m.d.comb += [self.tx.eq(self.rx), self.flash.o.eq(self.flash.i), self.flash.oe.eq(self.rx.replicate(4))]
+        return m
+
+
+def test_the_pins_of_the_flash_are_those_of_the_schematic() -> None:
+    its = board("icebreaker")
+    plan = its.platform().prepare(Top(its, Blinker(), its.clock), "top", emit_src=False)
+    found = dict(re.findall(r"set_io (\S+) (\w+)", str(plan.files["top.pcf"])))
+    flash = {name: pin for name, pin in found.items() if "flash" in name}
+    # FLASH_SSB, FLASH_SCK and FLASH_IO0 to IO3 of iCEBreaker v1.0e.
+    assert sorted(flash.values()) == ["12", "13", "14", "15", "16", "17"]
+    assert {pin for name, pin in flash.items() if "__cs" in name} == {"16"}
+    assert {pin for name, pin in flash.items() if "__clk" in name} == {"15"}
+    lines = {name: pin for name, pin in flash.items() if "__dq" in name}
+    assert [pin for _, pin in sorted(lines.items())] == ["14", "17", "12", "13"]
+    # Each line goes through flip-flops in its pad, as the reader is told. PIN_TYPE of SB_IO: 1101, output and enable
+    # registered; then 00, the input registered, or 01, the input as it is.
+    types = re.findall(r"PIN_TYPE 6'(\d{6})", str(plan.files["top.il"]))
+    assert (types.count("110100"), types.count("110101")) == (4, 2)
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_board_without_a_flash_for_data() -> None:
+    its = board("ulx3s")
+    with pytest.raises(UserError, match="the design reads a flash memory, and ULX3S 25F has none for data; choose ano"):
+        Top(its, Blinker(), its.clock)
+    gc.collect()  # so that Amaranth complains within this test
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_data_lie_behind_the_bitstream_and_can_be_put_there(name: str) -> None:
+    its = board(name)
+    if its.flash is None:
+        assert not any(programmer.data for programmer in its.programmers)
+    else:
+        assert 200_000 < its.flash.offset < its.flash.bytes
+        assert its.flash.offset % (1 << 16) == 0
+        assert all(programmer.data for programmer in its.programmers)
