@@ -231,18 +231,26 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(landed & testing):
             m.d.sync += right.eq(right + result.payload.correct)
 
-        # -- the next record of a stride, while one is read: (place + stride) mod all, in three steps
-        place, total, following, due = Signal(_COUNT_BITS), Signal(_COUNT_BITS + 1), Signal(3), Signal()
+        # -- the next record of a stride, while one is read: (place + stride) mod all, in steps
+        place, total, following, due = Signal(_COUNT_BITS), Signal(_COUNT_BITS + 1), Signal(5), Signal()
         here = self._base + HEADER_BYTES + CRC_BYTES
-        wrapped = Signal(_COUNT_BITS + 1)
-        m.d.comb += wrapped.eq(total - image["train_bytes"])
-        m.d.sync += following.eq(following << 1)
+        # One sum between two registers, as each takes half of the time that there is.
+        wrapped, place_address = Signal(_COUNT_BITS + 1), Signal(ADDRESS_BITS)
+        train_length, test_length, test_address = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        m.d.sync += [
+            following.eq(following << 1),
+            wrapped.eq(total - image["train_bytes"]),
+            place_address.eq(place + here),
+            train_length.eq(image["train_bytes"] + CRC_BYTES),
+            test_length.eq(image["test_bytes"] + CRC_BYTES),
+            test_address.eq(train_length + here),
+        ]
         with m.If(following[0]):
             m.d.sync += total.eq(place + image["stride_bytes"])
-        with m.If(following[1]):
-            m.d.sync += place.eq(Mux(wrapped[-1], total, wrapped))
         with m.If(following[2]):
-            m.d.sync += [address.eq(place + here), due.eq(place != 0)]
+            m.d.sync += place.eq(Mux(wrapped[-1], total, wrapped))
+        with m.If(following[4]):
+            m.d.sync += [address.eq(place_address), due.eq(place != 0)]
 
         def stop(why: State) -> None:
             m.d.sync += state.eq(why)
@@ -290,15 +298,15 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             with restart_if_asked.state("PLAN"):
                 m.d.comb += fresh.eq(1)
                 m.d.sync += [address.eq(here), left.eq(image["train_examples"]), place.eq(0), wanted.eq(feeding)]
-                m.d.sync += [length.eq(image["train_bytes"] + CRC_BYTES), state.eq(State.CHECKING)]
+                m.d.sync += [length.eq(train_length), state.eq(State.CHECKING)]
                 with m.If(feeding):
                     m.d.sync += state.eq(Mux(testing, State.TESTING, State.TRAINING))
                 with m.If(one_by_one):
                     m.d.sync += length.eq(size)
                 with m.Elif(testing):
                     m.d.sync += [
-                        address.eq(image["train_bytes"] + (here + CRC_BYTES)),
-                        length.eq(image["test_bytes"] + CRC_BYTES),
+                        address.eq(test_address),
+                        length.eq(test_length),
                         left.eq(image["test_examples"]),
                         right.eq(0),
                     ]
