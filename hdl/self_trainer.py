@@ -197,18 +197,23 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         wiring.connect(m, wiring.flipped(self.examples), host.words)
         m.d.comb += [
             offer.eq(wanted & ~lent & ~(between & (self.hold | ~run))),
-            trainer.examples.payload.eq(octet),
+        ]
+        # Before the trainer a byte rests once more.
+        given, waits, feed = Signal(8), Signal(), Signal(8, reset_less=True)
+        m.d.comb += [
+            given.eq(octet),
+            trainer.examples.valid.eq(waits),
+            trainer.examples.payload.eq(feed),
+            host.octets.ready.eq(lent & ~waits),
         ]
         with m.If(at_label):
-            m.d.comb += trainer.examples.payload.eq(Cat(octet[:LABEL_BITS], ~testing))
+            m.d.comb += given.eq(Cat(octet[:LABEL_BITS], ~testing))
         with m.If(lent):
-            m.d.comb += [
-                trainer.examples.payload.eq(host.octets.payload),
-                trainer.examples.valid.eq(host.octets.valid),
-                host.octets.ready.eq(trainer.examples.ready),
-            ]
-        with m.Else():
-            m.d.comb += trainer.examples.valid.eq(full & offer)
+            m.d.comb += given.eq(host.octets.payload)
+        with m.If(~waits):
+            m.d.sync += [waits.eq(Mux(lent, host.octets.valid, full & offer)), feed.eq(given)]
+        with m.Elif(trainer.examples.ready):
+            m.d.sync += waits.eq(0)
         m.d.sync += last.eq(left == 1)
         # With ``hold`` no example is begun, so none begins in the cycle before the trainer is lent.
         m.d.sync += lent.eq(self.hold & between & (flying == 0))
@@ -319,7 +324,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                     m.next = "READ"
 
             with restart_if_asked.state("READ"):
-                m.d.comb += [take.eq(full & (~wanted | (offer & trainer.examples.ready))), ask.eq(due)]
+                m.d.comb += [take.eq(full & (~wanted | (offer & ~waits))), ask.eq(due)]
                 with m.If(ask & reader.requests.ready):
                     m.d.sync += [due.eq(0), following.eq(1)]
                 with m.If(take & wanted):
