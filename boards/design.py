@@ -16,7 +16,15 @@ from rdahw.errors import UserError
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 
-__all__ = ["Design", "Rates", "ensemble_design", "ensemble_inference_design", "inference_design", "trainer_design"]
+__all__ = [
+    "Design",
+    "Rates",
+    "ensemble_design",
+    "ensemble_inference_design",
+    "folded_learner",
+    "inference_design",
+    "trainer_design",
+]
 
 #: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by what is done with them
 #: and by what limits them; see :func:`rdahw.boards.ensemble_rates.ensemble_rates`.
@@ -141,13 +149,19 @@ def ensemble_inference_design(
     :func:`rdahw.boards.ensemble_fit.check_folded_ensemble_fits`.
     """
     from rdahw.boards.ensemble_fit import check_folded_ensemble_fits
-    from rdahw.ensemble_circuits import ensemble_model, score_bits
-    from rdahw.models import Model
+    from rdahw.ensemble_circuits import score_bits
 
     check_folded_ensemble_fits(spec, board)
-    learner = Learner(Model("ensemble", ensemble_model(spec)), f"margin={spec.margin}", f"counter={spec.counter}")
     words = counters.reshape(-1, 1).astype(np.int64) >> np.arange(score_bits(spec))
-    return inference_design(learner, (words & 1).astype(np.uint8).reshape(-1), name=name)
+    return inference_design(folded_learner(spec), (words & 1).astype(np.uint8).reshape(-1), name=name)
+
+
+def folded_learner(spec: EnsembleSpec) -> Learner:
+    """The circuit of :func:`ensemble_inference_design`; raises :class:`UsageError` if it would be large."""
+    from rdahw.ensemble_circuits import ensemble_model
+    from rdahw.models import Model
+
+    return Learner(Model("ensemble", ensemble_model(spec)), f"margin={spec.margin}", f"counter={spec.counter}")
 
 
 def _cycles(core: Any) -> Fraction:

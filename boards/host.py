@@ -356,16 +356,20 @@ class Device:
     def read_parameters(self, progress: Progress | None = None) -> Array:
         """The device's parameters, (P,)."""
         identity = self.identify()
-        total, data = identity.layout.parameter_bytes, b""
+        bits = np.frombuffer(self.read_bytes(0, identity.layout.parameter_bytes, progress), np.uint8)
+        return np.unpackbits(bits, count=identity.parameter_bits, bitorder="little")
+
+    def read_bytes(self, address: int, total: int, progress: Progress | None = None) -> bytes:
+        """``total`` bytes of the parameters from byte ``address`` on."""
+        room, data = min(self.identify().payload, MAX_PAYLOAD, 255), b""
         while len(data) < total:
-            count = min(total - len(data), identity.payload, MAX_PAYLOAD, 255)
-            part = self._command("read", len(data).to_bytes(_ADDRESS_BYTES, "little") + bytes([count]))
+            count = min(total - len(data), room)
+            part = self._command("read", (address + len(data)).to_bytes(_ADDRESS_BYTES, "little") + bytes([count]))
             self._expect(len(part), count)
             data += part
             if progress is not None:
                 progress(len(data), total)
-        bits = np.frombuffer(data, np.uint8)
-        return np.unpackbits(bits, count=identity.parameter_bits, bitorder="little")
+        return data
 
     def write_parameters(self, parameters: Array, progress: Progress | None = None) -> None:
         """Set the device's parameters, (P,); its counts and an open batch stay (see :meth:`clear`)."""
@@ -376,11 +380,15 @@ class Device:
             raise UserError(
                 f"parameters of shape {bits.shape} were given; the device has {identity.parameter_bits} bits"
             )
-        data = np.packbits(bits, bitorder="little").tobytes()
-        room = min(identity.payload, MAX_PAYLOAD) - _ADDRESS_BYTES
+        self.write_bytes(0, np.packbits(bits, bitorder="little").tobytes(), progress)
+
+    def write_bytes(self, address: int, data: bytes, progress: Progress | None = None) -> None:
+        """Set bytes of the parameters from byte ``address`` on."""
+        self._ensure_learns()
+        room = min(self.identify().payload, MAX_PAYLOAD) - _ADDRESS_BYTES
         for start in range(0, len(data), room):
             part = data[start : start + room]
-            self._command("write", start.to_bytes(_ADDRESS_BYTES, "little") + part)
+            self._command("write", (address + start).to_bytes(_ADDRESS_BYTES, "little") + part)
             if progress is not None:
                 progress(start + len(part), len(data))
 

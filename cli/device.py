@@ -63,15 +63,21 @@ def command(
     COM3.
     """
     from rdahw.boards.host import BAUD, connect
-    from rdahw.saved import load_circuit
+    from rdahw.saved import load_model
+    from rdahw.saved_ensemble import SavedEnsemble
 
-    _check_options(action, model, {"data": data, "label": label, "predictions": predictions}, out)
-    saved = None if model is None else load_circuit(model)
-    learner = None if saved is None else saved.learner
+    of_predict: dict[str, Any] = {"data": data, "label": label, "predictions": predictions}
+    _check_options(action, model, of_predict, out)
+    saved = None if model is None else load_model(model)
+    learner = None if saved is None or isinstance(saved, SavedEnsemble) else saved.learner
     with connect(port, baud=baud or BAUD, learner=learner) as device:
         result: dict[str, Any] = {"port": port, "action": action}
         if saved is None:
             result |= _status(output, device)
+        elif isinstance(saved, SavedEnsemble):
+            from rdahw.cli._ensemble_device import act_on_ensemble
+
+            result |= act_on_ensemble(output, device, action, saved, out, of_predict)
         elif action == "load":
             result |= _load(output, device, saved)
         elif action == "dump":
@@ -82,9 +88,7 @@ def command(
             from rdahw.data import decode
 
             classes, code = len(saved.schema.label_names), saved.labels
-            result |= evaluate(
-                output, saved, lambda x: decode(device.predict(x), classes, code), data, label, predictions
-            )
+            result |= evaluate(output, saved, lambda x: decode(device.predict(x), classes, code), **of_predict)
     output.json(result)
 
 

@@ -7,12 +7,23 @@ import numpy as np
 from rdahw.ensemble import Counters, EnsembleSpec
 from rdahw.primitives import Array
 
-__all__ = ["counters_of_words", "word_octets", "words_of_counters"]
+__all__ = ["counters_of_words", "settings_address", "word_octets", "word_stride", "words_of_counters"]
 
 
 def word_octets(spec: EnsembleSpec) -> int:
     """How many bytes the counters of all classes take."""
     return -(-spec.classes * spec.counter // 8)
+
+
+def word_stride(spec: EnsembleSpec) -> int:
+    """The bytes from one word to the next, among a memory trainer's parameters."""
+    return 1 << (word_octets(spec) - 1).bit_length()
+
+
+def settings_address(spec: EnsembleSpec) -> int:
+    """Where the settings are behind the words, among a memory trainer's parameters."""
+    stride, words = word_stride(spec), spec.tables << spec.inputs
+    return stride << max((words - 1).bit_length(), 5 - stride.bit_length())
 
 
 def words_of_counters(spec: EnsembleSpec, counters: Counters, *, inverted: bool = False) -> Array:

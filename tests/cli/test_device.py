@@ -10,7 +10,10 @@ import pytest
 from link_helpers import SimulatedDevice, SoftwareDevice, lookup_learner, pseudo_terminal, simulate
 from running import Runner
 
+from rdahw.hdl.ensemble_link import LinkedEnsemble
+from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.saved import load_model
+from rdahw.saved_ensemble import SavedEnsemble
 
 
 @pytest.fixture
@@ -67,6 +70,27 @@ def test_a_device_of_another_model_is_refused(run: Runner, port: str) -> None:
     ran = run("train", "--device", port, "--labels", "binary")
     assert (ran.code, "is not a trainer of 'lookup'" in ran.error) == (1, True)
     assert not list(run.folder.iterdir())
+
+
+def test_an_ensemble_is_loaded_measured_and_dumped(run: Runner) -> None:
+    options = ("--model", "ensemble:tables=4,inputs=2", "--binarise", "midrange", "--epochs", 3)
+    trained = run.ok("train", *options, "--json").json
+    saved = load_model(run.folder / "iris-ensemble.rdahw")
+    assert isinstance(saved, SavedEnsemble)
+    with pseudo_terminal(SimulatedDevice(simulate(core=LinkedEnsemble(MemoryTrainer(saved.spec))))) as port:
+        loaded = run.ok("device", port, "load", "iris-ensemble.rdahw", "--json").json
+        on_board = run.ok("device", port, "predict", "iris-ensemble.rdahw", "--json").json
+        run.ok("device", port, "dump", "iris-ensemble.rdahw", "--out", "dumped.rdahw")
+        run.ok("train", *options, "--seed", 1, "--out", "other.rdahw")
+        ran = run("device", port, "predict", "other.rdahw")
+    assert loaded["parameters_sha256"] == trained["parameters_sha256"]
+    assert on_board["correct"] == trained["test_correct"]
+    dumped = load_model(run.folder / "dumped.rdahw")
+    assert isinstance(dumped, SavedEnsemble)
+    assert (dumped.counters == saved.counters).all()
+    assert dumped.state.dropout_state == saved.state.dropout_state
+    assert (ran.code, "is not of this ensemble of 4 x 2 tables" in ran.error) == (1, True)
+    assert run("train", "--resume", "dumped.rdahw").code == 1
 
 
 def test_no_device(run: Runner) -> None:
