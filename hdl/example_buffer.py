@@ -26,8 +26,8 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
 
     examples: bytes: ``octets`` of the input, wire 0 in bit 0 of the first, then one with the class in bits 0 to 6 and,
         in bit 7, whether to learn from it.
-    waiting: an example is there. label, learn: of it. release: it is done with; not
-        before :data:`LATENCY` cycles after its last ``table``.
+    waiting: an example is there; not to be looked at in the two cycles after ``release``. label, learn: of it.
+    release: it is done with; not before :data:`LATENCY` cycles after its last ``table``.
     table: number of a table. index: what that one reads, :data:`LATENCY` cycles later.
 
     Each input of a table has a copy of the examples of its own, as each reads another byte in every cycle.
@@ -74,6 +74,8 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
             m.d.sync += [octet.eq(octet + 1), at_end.eq(octet == self.octets - 1)]
             with m.If(at_end):
                 m.d.sync += [octet.eq(0), filling.eq(~filling)]
+        # Sides are filled in turn, so after a last byte something waits. After ``release`` it is late by a cycle.
+        m.d.sync += self.waiting.eq(Mux(looked_at, filled[1], filled[0]) | (accept & at_end))
         with m.If(self.release):
             m.d.sync += looked_at.eq(~looked_at)
         for side, label in enumerate(labels):
@@ -86,7 +88,6 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
             with m.If(self.release & (looked_at == side)):
                 m.d.sync += filled[side].eq(0)
         m.d.comb += [
-            self.waiting.eq(Mux(looked_at, filled[1], filled[0])),
             self.label.eq(Mux(looked_at, labels[1], labels[0])),
             self.learn.eq(Mux(looked_at, learn[1], learn[0])),
         ]

@@ -294,15 +294,19 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             _padded(self.dropout_below, settings_bits - 8 * (STATE_OCTETS + MARGIN_OCTETS)),
         )
         # The word comes a cycle after its address, so the others may as well.
-        number_then, in_settings_then, setting_then = Signal(4), Signal(), Signal(8)
+        number_then, in_settings_then = Signal(4), Signal()
+        halves = [Signal(8, name=f"settings{half}") for half in range(2)]
         m.d.sync += [
             number_then.eq(number),
             in_settings_then.eq(in_settings),
-            setting_then.eq(settings.word_select(number, 8)),
+            *(
+                byte.eq(settings[half * settings_bits // 2 :][: settings_bits // 2].word_select(number[:3], 8))
+                for half, byte in enumerate(halves)
+            ),
         ]
         m.d.comb += control.parameter_read.eq(word.word_select(control.parameter_address[: self._octet_bits], 8))
         with m.If(in_settings_then):
-            m.d.comb += control.parameter_read.eq(setting_then)
+            m.d.comb += control.parameter_read.eq(Mux(number_then[-1], halves[1], halves[0]))
 
         for register, first in (
             (self.dropout_state, 0),
