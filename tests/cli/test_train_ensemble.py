@@ -352,7 +352,7 @@ def test_what_a_resumed_training_may_not_change(run):
     assert "--margin is 31, and 'iris-ensemble.rdahw' was trained with 30; leave --margin out" in ran.error
 
 
-@pytest.mark.parametrize("command", ["export {} --to verilog", "prove {}", "synth {} --inference"])
+@pytest.mark.parametrize("command", ["export {} --to verilog", "prove {}"])
 def test_commands_for_circuits_say_how_to_get_one(run, command):
     run.ok(*SMALL, "--epochs", 1)
     ran = run(*command.format("iris-ensemble.rdahw").split())
