@@ -261,6 +261,10 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             m.d.sync += state.eq(why)
             m.next = "STOPPED"
 
+        # A byte is compared while it rests.
+        foreign, other, compared = Signal(), Signal(), Signal()
+        due_byte, matters = _expected_byte(m, number, expected_header(spec))
+        m.d.sync += [other.eq(matters & (octet != due_byte)), compared.eq(full & ~take)]
         quiet = Signal(2)
         restart_if_asked = _Restart(m, restart)
         with m.FSM():
@@ -273,7 +277,6 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 with m.If(run):
                     m.next = "ASK HEADER"
 
-            foreign = Signal()
             with restart_if_asked.state("ASK HEADER"):
                 m.d.comb += ask.eq(1)
                 m.d.sync += foreign.eq(0)
@@ -283,10 +286,12 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                     m.next = "HEADER"
 
             with restart_if_asked.state("HEADER"):
-                m.d.comb += take.eq(full)
+                m.d.comb += take.eq(full & compared)
                 with m.If(take):
                     m.d.sync += number.eq(number + 1)
-                    _look_at_header(m, number, octet, expected_header(spec), image, foreign)
+                    with m.If(other):
+                        m.d.sync += foreign.eq(1)
+                    _keep_fields(m, number, octet, image)
                 with m.Elif(number == HEADER_BYTES + CRC_BYTES):
                     m.d.sync += quiet.eq(quiet + 1)
                     with m.If(quiet.all()):
@@ -376,10 +381,10 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             control.ready.eq((own & ~control.clear) | (lent & theirs.ready)),
             control.example_count.eq(theirs.example_count),
             control.error_count.eq(theirs.error_count),
-            restart.eq(control.clear & control.ready),
             written.eq(theirs.parameter_write_enable & theirs.ready),
             register_write.eq(control.parameter_write_enable & own & ~control.clear),
         ]
+        m.d.sync += restart.eq(control.clear & control.ready)  # nothing of the flash comes in between, as it is lent
         learned = host.octets.valid & host.octets.ready & ~host.words.ready & host.words.payload.learn
         with m.If(restart):
             m.d.sync += [changed.eq(0), flying.eq(0)]
@@ -423,21 +428,26 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 _FROM_HEADER = ("train_examples", "train_bytes", "test_examples", "test_bytes", "stride", "stride_bytes")
 
 
-def _look_at_header(
-    m: Module, number: Any, octet: Any, expected: bytes, image: Mapping[str, Any], foreign: Any
-) -> None:
+def _expected_byte(m: Module, number: Any, expected: bytes) -> tuple[Any, Any]:
+    """What byte ``number`` of the header must be, and whether it matters, a cycle later."""
+    offsets, byte, matters = _header_offsets(), Signal(8), Signal()
+    known = dict(enumerate(expected)) | {offsets[name] + 3: 0 for name in _FROM_HEADER}
+    m.d.sync += matters.eq(0)
+    with m.Switch(number):
+        for i, value in known.items():
+            with m.Case(i):
+                m.d.sync += [byte.eq(value), matters.eq(1)]
+    return byte, matters
+
+
+def _keep_fields(m: Module, number: Any, octet: Any, image: Mapping[str, Any]) -> None:
     """Byte ``number`` of the header is ``octet``."""
     offsets = _header_offsets()
     with m.Switch(number):
-        for i, byte in enumerate(expected):
-            with m.Case(i), m.If(octet != byte):
-                m.d.sync += foreign.eq(1)
         for name, value in image.items():
             for i in range(3):
                 with m.Case(offsets[name] + i):
                     m.d.sync += value[8 * i : 8 * i + 8].eq(octet)
-            with m.Case(offsets[name] + 3), m.If(octet != 0):
-                m.d.sync += foreign.eq(1)
 
 
 class _Restart:
