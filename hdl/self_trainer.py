@@ -161,13 +161,18 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
         # -- the image, and how far the training is
         image = {name: Signal(_COUNT_BITS, name=name) for name in _FROM_HEADER}
-        strided = Signal()
+        strided, empty, untested = Signal(), Signal(), Signal()
         state = Signal(State)
         run, changed = Signal(init=self._autostart), Signal()
         epochs, epoch, more = Signal(16, init=self._epochs), Signal(16), Signal()
         left, right = Signal(_COUNT_BITS), Signal(_COUNT_BITS)
         errors, updates = Signal(32), Signal(32)
-        m.d.sync += [strided.eq(image["stride"] != 1), more.eq((epochs == 0) | (epoch < epochs))]
+        m.d.sync += [
+            strided.eq(image["stride"] != 1),
+            empty.eq(image["train_examples"] == 0),
+            untested.eq(image["test_examples"] == 0),
+        ]
+        m.d.sync += [more.eq((epochs == 0) | (epoch < epochs))]
 
         # -- reading: what to read next, and its checksum
         address, length, ask = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal()
@@ -299,7 +304,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                         m.next = "PLAN"
                         with m.If(~sound):
                             stop(State.NO_IMAGE)
-                        with m.Elif(foreign | (image["train_examples"] == 0)):
+                        with m.Elif(foreign | empty):
                             stop(State.FOREIGN)
 
             # A part: the training or the test records, with or without the trainer.
@@ -344,7 +349,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
             with restart_if_asked.state("JUDGE"):
                 m.next = "PLAN"
-                with m.If(testing | (image["test_examples"] == 0)):
+                with m.If(testing | untested):
                     m.d.sync += [testing.eq(0), feeding.eq(1)]
                     with m.If(feeding):
                         m.d.sync += epoch.eq(epoch + 1)
