@@ -15,6 +15,7 @@ BOARDS = {
     "icestick": "icestick",
     "ice40-hx8k": "ice40_hx8k",
     "ulx3s": "ulx3s",
+    "ulx3s-85f": "ulx3s_85f",
     "orangecrab": "orangecrab",
     "tangnano9k": "tangnano9k",
 }

@@ -84,7 +84,7 @@ def test_a_design_that_is_too_large_says_what_is_short_and_where_it_fits() -> No
         check_fit("mask", ICEBREAKER, needs, ALL_BOARDS)
     assert str(caught.value) == (
         "mask does not fit iCEBreaker: it needs 7,659 logic cells of 5,280 and 34 memory blocks (EBR) of 30; take a "
-        "smaller model, or a larger board (ice40-hx8k, ulx3s, orangecrab, tangnano9k)"
+        "smaller model, or a larger board (ice40-hx8k, ulx3s, ulx3s-85f, orangecrab, tangnano9k)"
     )
     assert (caught.value.exit_code, caught.value.usage) == (1, needs)
 

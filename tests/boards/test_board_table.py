@@ -28,6 +28,7 @@ PINS = {
     "icestick": {"clk12": "21", "rx": "9", "tx": "8", "led_0": "99", "led_4": "95"},
     "ice40-hx8k": {"clk12": "J3", "rx": "B10", "tx": "B12", "led_0": "C3", "led_1": "B3"},
     "ulx3s": {"clk25": "G2", "rx": "M1", "tx": "L4", "led_0": "B2", "led_1": "C2"},
+    "ulx3s-85f": {"clk25": "G2", "rx": "M1", "tx": "L4", "led_0": "B2", "led_1": "C2"},
     "orangecrab": {"clk": "A9", "rx": "N17", "tx": "M18", "r__io": "K4", "g__io": "M3"},
     "tangnano9k": {"clk27": "52", "rx": "18", "tx": "17", "led_0": "10", "led_5": "16"},
 }

@@ -30,6 +30,7 @@ def test_the_ensemble_of_mnist_fits_the_icebreaker() -> None:
     assert (needs.ebr, needs.spram) == (6 + 4 + 5 + 1, 4)
     for fitting in (spec(), spec(tables=128, inputs=7), spec(image=Image(2, 28, 28)), spec(counter=5)):
         check_ensemble_fits(fitting, board("icebreaker"))
+    check_ensemble_fits(spec(), board("ulx3s-85f"))
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -61,6 +62,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "planes (--binarise threshold=K)",
     ),
     "no large memory": ("ice40-hx8k", dict(), "it needs 272 memory blocks (EBR) of 32; lower tables to 16"),
+    "a smaller ECP5": ("ulx3s", dict(), "memory blocks (EBR) of 56; lower the counters to 4 bits"),
     "a small board": (
         "icestick",
         dict(),
