@@ -33,6 +33,7 @@ Examples:
   rdahw train --data table.csv --label species --split 0.25 \\
       --binarise quantile=3 --epochs 20 --shuffle
   rdahw train --data mnist --model ensemble
+  rdahw train --data mnist --model ensemble --hdl --epochs 1
   rdahw train --data mnist --model ensemble:tables=1024,inputs=8 \\
       --optimiser counter=8 --augment shift=1 --epochs 30 --seeds 5
   rdahw train --resume table-lookup.rdahw.checkpoint""",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,14 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
     of, given, sentence = REFUSED[name]
     with pytest.raises(DesignError, match=re.escape(sentence)):
         check_ensemble_fits(spec(**given), board(of))
+
+
+def test_the_page_about_mnist_shows_these_sentences() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mnist-on-a-board.md").read_text()
+    shown = [REFUSED[name][2] for name in REFUSED if name not in ("a smaller ECP5", "many classes")]
+    for sentence in shown:
+        said = sentence.partition("it needs ")
+        assert (said[1] + said[2] if said[1] else sentence).removesuffix("lower the counters to ") in page
 
 
 @pytest.mark.parametrize(
