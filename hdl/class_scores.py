@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
@@ -68,35 +68,36 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         # A bit of all sums. ``ends``: the last one has come through each of the stages.
         bit, reading, read, found = Signal(range(max(2, self.bits)), init=self.bits - 1), Signal(), Signal(), Signal()
         ends = Signal(2)
-        columns, margin_bit, last = Cat(total.bit_select(bit, 1) for total in sums), Signal(), Signal()
+        column, margin_bit, last = Signal(classes), Signal(), Signal()
         m.d.comb += last.eq(reading & (bit == 0))
         m.d.sync += [
+            # Without bits nobody is out: so the bits and not the race are stopped, as that is the longest path.
+            column.eq(0),
             margin_bit.eq(self.margin.bit_select(bit, 1)),
             ends.eq(Cat(last, ends)),
             read.eq(reading),
             found.eq(read),
         ]
         with m.If(reading):
-            m.d.sync += bit.eq(Mux(last, self.bits - 1, bit - 1))
+            m.d.sync += [
+                bit.eq(Mux(last, self.bits - 1, bit - 1)),
+                column.eq(Cat(total.bit_select(bit, 1) for total in sums)),
+            ]
 
         # Who is out by it, and what that bit adds to the rival's lead: a number that is negative when all bits have
         # been added, the highest first, if the target is ahead by more than the margin.
-        # The target is no rival, but stays among them with bits of 0, so that nothing need be loaded.
         leaders, rivals = Signal(classes), Signal(classes)
-        leaders_column, rivals_column = Signal(classes), Signal(classes)
         margin_found, rival_found, target_found = Signal(), Signal(), Signal()
         lead = Signal(range(-(1 << self.bits), 2 << self.bits))
-        # Without bits nobody is out: so the bits and not the race are stopped, as that is the longest path.
-        m.d.sync += [leaders_column.eq(0), rivals_column.eq(0)]
-        with m.If(reading):
-            m.d.sync += [leaders_column.eq(columns), rivals_column.eq(columns & ~self.target)]
-        for racers, column in ((leaders, leaders_column), (rivals, rivals_column)):
-            highest = (racers & column).any()
-            m.d.sync += racers.eq(racers & (column | ~highest.replicate(classes)))
+        # All start, and the target is taken from its rivals in the cycle before the first bit.
+        for racers, starters in ((leaders, Const(-1, classes)), (rivals, ~self.target)):
+            highest = Signal(name=f"{racers.name}_highest")
+            m.d.comb += highest.eq((racers & column).any())
+            m.d.sync += racers.eq(racers & starters & (column | ~highest.replicate(classes)))
         m.d.sync += [
             margin_found.eq(margin_bit),
-            rival_found.eq((rivals & rivals_column).any()),
-            target_found.eq((self.target & leaders_column).any()),
+            rival_found.eq((rivals & column).any()),
+            target_found.eq((self.target & column).any()),
         ]
         # Twice the lead and margin + rival - target, which is odd or even, and else one up or one down: one adder.
         odd = margin_found ^ rival_found ^ target_found
@@ -106,9 +107,8 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
 
         m.d.comb += self.updates.eq(lead >= 0)
         # Of several, the lowest class.
-        leader, others = Signal(classes), Signal(classes)
-        m.d.comb += others.eq(rivals & ~self.target)
-        m.d.sync += [leader.eq(leaders & -leaders), self.rival.eq(others & -others)]
+        leader = Signal(classes)
+        m.d.sync += [leader.eq(leaders & -leaders), self.rival.eq(rivals & -rivals)]
         for b in range(len(self.prediction)):
             m.d.comb += self.prediction[b].eq(Cat(leader[c] for c in range(classes) if c >> b & 1).any())
         with m.If(last):
