@@ -116,7 +116,7 @@ class Bench:
         self.design = SelfTrainer(self.trainer, reader, base=base, epochs=epochs)
         registers = {"tables": self.trainer.tables, "dropout": self.trainer.dropout_state}
         design = WithFlash(self.design, latency=latency, **part)
-        registers["fault"] = design.part.fault
+        registers["first fault"] = design.part.fault
         self.simulator: Simulator = make_simulator(design, engine, registers=registers)
         self.simulator.attach("address", "data", b"\xff" * base + content)
         self.simulator.set("results__ready", 1)

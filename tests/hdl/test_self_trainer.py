@@ -225,7 +225,7 @@ def host(bench: Bench, *, clear: bool = False) -> None:
     simulator.set("control__clear", 0)
     simulator.tick(100)
     if simulator.get("fault") == FAULTS.index("cut") + 1:
-        simulator.poke("fault", 0)  # a command that the beginning cut short, and the part did not obey
+        simulator.poke("first fault", 0)  # a command that the beginning cut short, and the part did not obey
     simulator.set("hold", 0)
 
 
