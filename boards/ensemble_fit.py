@@ -69,7 +69,7 @@ def ensemble_needs(spec: EnsembleSpec, board: Board) -> Needs:
 def _blocks(board: Board, words: int, bits: int, *, rom: bool = False) -> int:
     count = min(-(-words // depth) * -(-bits // width) for depth, width in _SHAPES[board.ebr_bits])
     by_logic = (_LOGIC_ROM_BITS if rom else _LOGIC_BITS)[board.ebr_bits]
-    return 0 if words * bits <= by_logic * count else count
+    return 0 if words * bits < by_logic * count else count
 
 
 def _short(spec: EnsembleSpec, board: Board) -> dict[str, Usage]:

@@ -32,6 +32,7 @@ def test_the_ensemble_of_mnist_fits_the_icebreaker() -> None:
     for fitting in (spec(), spec(tables=128, inputs=7), spec(image=Image(2, 28, 28)), spec(counter=5)):
         check_ensemble_fits(fitting, board("icebreaker"))
     check_ensemble_fits(spec(), board("ulx3s-85f"))
+    assert ensemble_needs(spec(), board("ulx3s-85f")).ebr == 76  # as Yosys and nextpnr say
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
