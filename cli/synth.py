@@ -51,9 +51,9 @@ Examples:
   rdahw synth --board ulx3s --pnr-seed best-of-4
   rdahw synth iris-lookup.rdahw --inference    a trained circuit
   rdahw synth mask --inputs 16 --outputs 1 --batch 10
-  rdahw synth mnist-ensemble.rdahw --clock 48    a trainer of an ensemble
-  rdahw synth mnist-ensemble.rdahw --clock 48 --flash quad
-  rdahw synth ensemble --data mnist --clock 48 --baud 3000000""",
+  rdahw synth mnist-ensemble.rdahw             a trainer of an ensemble
+  rdahw synth mnist-ensemble.rdahw --flash quad --epochs 0
+  rdahw synth ensemble --data mnist --baud 3000000""",
 )
 @click.argument(
     "model", metavar="[MODEL|NAME|FILE.py:NAME]", default="lookup", shell_complete=complete("rdahw.models", "MODELS")
