@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 #: The most seeds of best-of-N: beyond it more seeds hardly ever find a better one.
 _MAX_SEEDS = 64
-#: The defaults of options that ensembles do not have.
-_OF_CIRCUITS = {"batch": 1, "stages": 1}
+#: The defaults of options that ensembles do not have: those of trainers, and the bits of a model by name.
+_OF_TRAINERS = {"batch": 1, "stages": 1}
+_OF_CIRCUITS = {**_OF_TRAINERS, "inputs": 4, "outputs": 3}
 _OF_FLASH = ("flash", "epochs")
 
 
@@ -124,9 +125,13 @@ def command(
 
     its = board(board_name)
     of_names, of_ensembles = {"data": data, "binarise": binarise, "seed": seed}, {"flash": flash, "epochs": epochs}
-    of_circuits = {"batch": batch, "stages": stages}
+    of_circuits = {"batch": batch, "stages": stages, "inputs": inputs, "outputs": outputs}
     if inference:
-        _refuse(of_circuits, _OF_CIRCUITS, "--{} {} is of a trainer, and --inference makes none")
+        _refuse(
+            {n: of_circuits[n] for n in _OF_TRAINERS},
+            _OF_TRAINERS,
+            "--{} {} is of a trainer, and --inference makes none",
+        )
     if is_ensemble(model) or find_ensemble(model) is not None:
         design = _ensemble_design(output, model, its, of_names, inference=inference, **of_circuits, **of_ensembles)
     else:

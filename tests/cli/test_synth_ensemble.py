@@ -82,6 +82,7 @@ def test_a_folded_ensemble_predicts_as_the_ensemble_does() -> None:
     [
         ("ensemble --batch 2", 2, "--batch 2 is of circuits, and this is an ensemble; leave --batch out"),
         ("ensemble --stages 2", 2, "--stages 2 is of circuits, and this is an ensemble; leave --stages out"),
+        ("ensemble --inputs 784", 2, "--inputs 784 is of circuits, and this is an ensemble; leave --inputs out"),
         ("ensemble --epochs 3", 2, "--epochs 3 goes with --flash; add it, or leave --epochs out"),
         ("ensemble --inference", 2, "--inference needs a trained model, and 'ensemble' is not one; give a file of rd"),
         ("lookup --flash quad", 2, "--flash quad is of ensembles, and the model is none; leave --flash out"),
