@@ -19,6 +19,7 @@ from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.errors import UserError
+from rdahw.hdl.one_hot import OneHot
 
 __all__ = ["ADDRESS_BITS", "QUAD_ENABLE", "Command", "FlashPins", "FlashReader", "flash_request_layout"]
 
@@ -136,7 +137,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         pins, quad = self.pins, self.quad
         step = Signal(_Step, init=_Step.LEAVE)
         # After a reset the part may just have been woken.
-        wait = Signal(range(self._wake + 1), init=self._wake)
+        wait, waited = Signal(range(self._wake + 1), init=self._wake), Signal()  # waited: wait == 0
         address, left = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         command = Signal(8)
 
@@ -180,123 +181,125 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
             with m.If(push & (into == i)):
                 m.d.sync += entry.eq(shift)
 
-        with m.FSM() as machine:
-            with m.State("PAUSE"):  # not selected
-                m.d.sync += [half.eq(0), count.eq(7)]
-                m.d.comb += self.requests.ready.eq((wait == 0) & (step == _Step.READY))
-                with m.If(wait != 0):
-                    m.d.sync += wait.eq(wait - 1)
-                with m.Else():
-                    with m.Switch(step):
-                        for name, code in (
-                            (_Step.LEAVE, Command.LEAVE_CONTINUOUS),
-                            (_Step.WAKE, Command.WAKE),
-                            (_Step.CHECK, Command.READ_STATUS),
-                            (_Step.ENABLE, Command.ENABLE_VOLATILE_WRITE),
-                            (_Step.SET, Command.WRITE_STATUS),
-                            (_Step.VERIFY, Command.READ_STATUS),
-                        ):
-                            with m.Case(name):
-                                m.d.sync += command.eq(code)
-                        with m.Case(_Step.READY):
-                            m.d.sync += command.eq(Command.READ_QUAD if quad else Command.READ)
-                    m.d.sync += [single.eq(1), reading.eq(0)]
-                    m.d.sync += [address.eq(self.requests.payload.address), left.eq(self.requests.payload.length)]
-                    with m.If((step != _Step.FAILED) & ((step != _Step.READY) | self.requests.valid)):
-                        m.d.sync += pins.select.eq(1)
-                        send(0)
-                        m.next = "COMMAND"
-
-            with m.State("COMMAND"):
-                m.d.comb += running.eq(1)
-                with m.If(~half):
-                    send(command.bit_select(count[:3], 1))
-                with m.If(over):
-                    m.next = "END"
-                    with m.If(step == _Step.READY):
-                        m.d.sync += count.eq(5 if quad else 23)
-                        m.next = "ADDRESS"
-                    with m.Elif((step == _Step.CHECK) | (step == _Step.VERIFY)):
-                        m.d.sync += count.eq(7)
-                        m.next = "STATUS"
-                    with m.Elif(step == _Step.SET):
-                        m.d.sync += count.eq(7)
-                        m.next = "WRITE"
-
-            with m.State("STATUS"):
-                m.d.comb += [running.eq(1), sample.eq(~half)]
-                with m.If(over):
-                    m.next = "END"
-
-            with m.State("WRITE"):  # what was read, with the bit set
-                m.d.comb += running.eq(1)
-                with m.If(~half):
-                    send((shift | (1 << QUAD_ENABLE)).bit_select(count[:3], 1))
-                with m.If(over):
-                    m.next = "END"
-
-            with m.State("ADDRESS"):
-                m.d.comb += running.eq(1)
-                with m.If(~half):
-                    if quad:
-                        m.d.sync += [pins.o.eq(address.word_select(count[:3], 4)), pins.oe.eq(0b1111)]
-                    else:
-                        send(address.bit_select(count, 1))
-                with m.If(over):
-                    m.d.sync += count.eq(5 if quad else 7)
-                    m.next = "GAP" if quad else "DATA"
-
-            if quad:
-                with m.State("GAP"):  # mode bits that ask for nothing, then the part makes itself ready to drive
-                    m.d.comb += running.eq(1)
-                    with m.If(~half):
-                        m.d.sync += [pins.o.eq(0b1111), pins.oe.eq(Mux(count >= 4, 0b1111, 0))]
-                    with m.If(over):
-                        m.d.sync += count.eq(1)
-                        m.next = "DATA"
-
-            with m.State("DATA"):
-                first = ~half & (count == (1 if quad else 7))
-                m.d.sync += [single.eq(not quad), reading.eq(1)]
-                m.d.comb += [
-                    running.eq(~first | (promised != _DEPTH)),
-                    begin.eq(first & running),
-                    sample.eq(~half & running),
-                ]
-                with m.If(begin):
-                    m.d.sync += left.eq(left - 1)
-                with m.If(over):
-                    m.d.sync += count.eq(1 if quad else 7)
-                    with m.If(left == 0):
-                        m.next = "END"
-
-            with m.State("END"):  # the last bit is on its way
-                m.next = "DESELECT"
-
-            with m.State("DESELECT"):
-                m.d.sync += [pins.select.eq(0), pins.clock.eq(0), wait.eq(self._pause)]
+        machine = OneHot(m, "PAUSE")
+        with machine.state("PAUSE"):  # not selected
+            m.d.sync += [half.eq(0), count.eq(7)]
+            m.d.comb += self.requests.ready.eq(waited & (step == _Step.READY))
+            with m.If(~waited):
+                m.d.sync += [wait.eq(wait - 1), waited.eq(wait == 1)]
+            with m.Else():
                 with m.Switch(step):
+                    for name, code in (
+                        (_Step.LEAVE, Command.LEAVE_CONTINUOUS),
+                        (_Step.WAKE, Command.WAKE),
+                        (_Step.CHECK, Command.READ_STATUS),
+                        (_Step.ENABLE, Command.ENABLE_VOLATILE_WRITE),
+                        (_Step.SET, Command.WRITE_STATUS),
+                        (_Step.VERIFY, Command.READ_STATUS),
+                    ):
+                        with m.Case(name):
+                            m.d.sync += command.eq(code)
                     with m.Case(_Step.READY):
-                        pass
-                    with m.Case(_Step.WAKE):
-                        m.d.sync += [wait.eq(self._wake), step.eq(_Step.CHECK if quad else _Step.READY)]
-                    with m.Case(_Step.CHECK, _Step.VERIFY):
-                        m.next = "JUDGE"
-                    with m.Default():
-                        m.d.sync += step.eq(step + 1)
-                with m.If((step != _Step.CHECK) & (step != _Step.VERIFY)):
-                    m.next = "PAUSE"
+                        m.d.sync += command.eq(Command.READ_QUAD if quad else Command.READ)
+                m.d.sync += [single.eq(1), reading.eq(0)]
+                m.d.sync += [address.eq(self.requests.payload.address), left.eq(self.requests.payload.length)]
+                with m.If((step != _Step.FAILED) & ((step != _Step.READY) | self.requests.valid)):
+                    m.d.sync += pins.select.eq(1)
+                    send(0)
+                    machine.next = "COMMAND"
 
-            with m.State("JUDGE"):  # the status, when all of it has come
-                m.d.sync += wait.eq(wait - 1)
-                with m.If(wait == 0):
-                    m.d.sync += [wait.eq(0), step.eq(Mux(step == _Step.CHECK, _Step.ENABLE, _Step.FAILED))]
-                    with m.If(shift[QUAD_ENABLE]):
-                        m.d.sync += step.eq(_Step.READY)
-                    m.next = "PAUSE"
+        with machine.state("COMMAND"):
+            m.d.comb += running.eq(1)
+            with m.If(~half):
+                send(command.bit_select(count[:3], 1))
+            with m.If(over):
+                machine.next = "END"
+                with m.If(step == _Step.READY):
+                    m.d.sync += count.eq(5 if quad else 23)
+                    machine.next = "ADDRESS"
+                with m.Elif((step == _Step.CHECK) | (step == _Step.VERIFY)):
+                    m.d.sync += count.eq(7)
+                    machine.next = "STATUS"
+                with m.Elif(step == _Step.SET):
+                    m.d.sync += count.eq(7)
+                    machine.next = "WRITE"
+
+        with machine.state("STATUS"):
+            m.d.comb += [running.eq(1), sample.eq(~half)]
+            with m.If(over):
+                machine.next = "END"
+
+        with machine.state("WRITE"):  # what was read, with the bit set
+            m.d.comb += running.eq(1)
+            with m.If(~half):
+                send((shift | (1 << QUAD_ENABLE)).bit_select(count[:3], 1))
+            with m.If(over):
+                machine.next = "END"
+
+        with machine.state("ADDRESS"):
+            m.d.comb += running.eq(1)
+            with m.If(~half):
+                if quad:
+                    m.d.sync += [pins.o.eq(address.word_select(count[:3], 4)), pins.oe.eq(0b1111)]
+                else:
+                    send(address.bit_select(count, 1))
+            with m.If(over):
+                m.d.sync += count.eq(5 if quad else 7)
+                machine.next = "GAP" if quad else "DATA"
+
+        if quad:
+            with machine.state("GAP"):  # mode bits that ask for nothing, then the part makes itself ready to drive
+                m.d.comb += running.eq(1)
+                with m.If(~half):
+                    m.d.sync += [pins.o.eq(0b1111), pins.oe.eq(Mux(count >= 4, 0b1111, 0))]
+                with m.If(over):
+                    m.d.sync += count.eq(1)
+                    machine.next = "DATA"
+
+        with machine.state("DATA"):
+            first = ~half & (count == (1 if quad else 7))
+            m.d.sync += [single.eq(not quad), reading.eq(1)]
+            m.d.comb += [
+                running.eq(~first | (promised != _DEPTH)),
+                begin.eq(first & running),
+                sample.eq(~half & running),
+            ]
+            with m.If(begin):
+                m.d.sync += left.eq(left - 1)
+            with m.If(over):
+                m.d.sync += count.eq(1 if quad else 7)
+                with m.If(left == 0):
+                    machine.next = "END"
+
+        with machine.state("END"):  # the last bit is on its way
+            machine.next = "DESELECT"
+
+        with machine.state("DESELECT"):
+            m.d.sync += [pins.select.eq(0), pins.clock.eq(0), wait.eq(self._pause), waited.eq(0)]
+            with m.Switch(step):
+                with m.Case(_Step.READY):
+                    pass
+                with m.Case(_Step.WAKE):
+                    m.d.sync += [wait.eq(self._wake), step.eq(_Step.CHECK if quad else _Step.READY)]
+                with m.Case(_Step.CHECK, _Step.VERIFY):
+                    machine.next = "JUDGE"
+                with m.Default():
+                    m.d.sync += step.eq(step + 1)
+            with m.If((step != _Step.CHECK) & (step != _Step.VERIFY)):
+                machine.next = "PAUSE"
+
+        with machine.state("JUDGE"):  # the status, when all of it has come
+            with m.If(~waited):
+                m.d.sync += [wait.eq(wait - 1), waited.eq(wait == 1)]
+            with m.Else():
+                m.d.sync += [step.eq(Mux(step == _Step.CHECK, _Step.ENABLE, _Step.FAILED))]
+                with m.If(shift[QUAD_ENABLE]):
+                    m.d.sync += step.eq(_Step.READY)
+                machine.next = "PAUSE"
+        machine.finish()
 
         m.d.comb += [
             self.failed.eq(step == _Step.FAILED),
-            self.idle.eq(machine.ongoing("PAUSE") & (step == _Step.READY) & (wait == 0) & (promised == 0)),
+            self.idle.eq(machine.ongoing("PAUSE") & (step == _Step.READY) & waited & (promised == 0)),
         ]
         return m

@@ -17,6 +17,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, ResetInserter, Signal  # type:
 from amaranth.lib import crc, memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
+from rdahw.hdl.one_hot import OneHot
 from rdahw.hdl.protocol import (
     COMMANDS,
     CRC_BYTES,
@@ -109,10 +110,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         control, layout = trainer.control, self.layout
 
         command, known = Signal(3), Signal()
+        requested = {name: Signal(name=f"asks_{name}") for name in COMMANDS}  # a cycle after ``command``
+        m.d.sync += [signal.eq(command == COMMANDS[name].code) for name, signal in requested.items()]
 
         def asks(*names: str) -> Any:
             """Whether the request is one of these commands."""
-            return command.matches(*(COMMANDS[name].code for name in names))
+            return Cat(requested[name] for name in names).any()
 
         # -- memory: ``byte`` is what ``source`` points to, in the same cycle, as the address is given a cycle ahead
         contents = [0] * _IDENTITY + list(join(IDENTITY, self.identity)) + [0] * MAX_PAYLOAD
@@ -121,23 +124,34 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         attributes = {"no_rw_check": 1}
         m.submodules.memory = store = memory.Memory(shape=8, depth=_MEMORY, init=contents, attrs=attributes)
         read, write = store.read_port(domain="comb"), store.write_port()
-        source = Signal(range(_MEMORY))
+        source, ahead = Signal(range(_MEMORY)), Signal(range(_MEMORY), init=1)  # ahead: source + 1
         advance, rewind, replay = Signal(), Signal(), Signal()  # on to the next byte, to the request's, to the answer's
         byte = Signal(8, reset_less=True)
         m.d.sync += byte.eq(read.data)
         fill = Signal(range(_MEMORY))  # where the next byte is written
-        m.d.comb += [read.addr.eq(source + advance), write.addr.eq(fill)]
+        m.d.comb += read.addr.eq(source)
+        report = asks("open", "status")
+        with m.If(advance):
+            m.d.comb += read.addr.eq(ahead)
+            m.d.sync += ahead.eq(ahead + 1)
         with m.If(rewind):
             m.d.comb += read.addr.eq(0)
+            m.d.sync += ahead.eq(1)
         with m.If(replay):
-            m.d.comb += read.addr.eq(Mux(asks("open", "status"), _IDENTITY, _ANSWER))
+            m.d.comb += read.addr.eq(Mux(report, _IDENTITY, _ANSWER))
+            m.d.sync += ahead.eq(Mux(report, _IDENTITY + 1, _ANSWER + 1))
         m.d.sync += source.eq(read.addr)
         push, dry = Signal(), Signal()  # write a byte, and on to the next; dry: the first pass, nothing is written
-        m.d.comb += write.en.eq(push & ~dry)
-        m.d.sync += fill.eq(fill + push)
+        put_data = Signal(8)
+        # A byte is written a cycle after it was put; none is read so soon.
+        write_enable, write_address, write_data = Signal(), Signal.like(fill), Signal(8, reset_less=True)
+        m.d.sync += [write_enable.eq(push & ~dry), write_address.eq(fill), write_data.eq(put_data)]
+        m.d.comb += [write.en.eq(write_enable), write.addr.eq(write_address), write.data.eq(write_data)]
+        with m.If(push):
+            m.d.sync += fill.eq(fill + 1)
 
         def put(value: Any) -> None:
-            m.d.comb += [write.data.eq(value), push.eq(1)]
+            m.d.comb += [put_data.eq(value), push.eq(1)]
 
         # -- the state of the link
         opened = Signal()  # a session is open, its number and its last sequence number are:
@@ -148,8 +162,11 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         # -- the request in hand
         end = Signal(8)  # where its payload ends
         ours = Signal()  # its session is the open one
-        at_end = Signal()
-        m.d.comb += at_end.eq(source[:8] == end)
+        at_end = Signal()  # source == end
+        with m.If(advance):
+            m.d.sync += at_end.eq(ahead[:8] == end)
+        with m.If(rewind):
+            m.d.sync += at_end.eq(0)  # there is a header before
         # -- the answer in hand
         refusal = Signal(3)  # why it is a refusal, or 0
         part = Signal(range(max(16, layout.head_bytes)))  # counts within whatever the state machine is at
@@ -176,8 +193,11 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             offered.payload.x.eq(word if layout.words else example[1 + layout.output_bits :]),
         ]
         address = Signal(8 * -(-layout.parameter_bytes.bit_length() // 8))  # also of the byte behind the last
-        beyond = Signal()
+        beyond, write_byte, clear = Signal(), Signal(), Signal()
+        # What the trainer is asked comes from flip-flops, and all that its readiness does is to change the state.
         m.d.comb += [
+            control.parameter_write_enable.eq(write_byte),
+            control.clear.eq(clear),
             control.parameter_address.eq(address),
             control.parameter_write.eq(byte),
         ]
@@ -217,265 +237,294 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             """Answer with an error; nothing was changed."""
             m.d.comb += self.error.eq(1)
             m.d.sync += refusal.eq(ERRORS[error].code & ~REFUSED)
-            m.next = "ANSWER"
+            machine.next = "ANSWER"
 
         def finish() -> None:
             """The end of a pass."""
-            m.next = "REWIND"
+            machine.next = "REWIND"
             with m.If(~dry):
                 m.d.sync += answered.eq(fill)
-                m.next = "ANSWER"
+                machine.next = "ANSWER"
 
-        with m.FSM() as machine:
-            # -- receiving
-            arrived = self.received.payload
-            with m.State("HUNT"):  # for the flag before a frame
-                m.d.sync += [fill.eq(0), dry.eq(0), escaping.eq(0)]
-                m.d.comb += restart.eq(1)
-                with m.If(self.received.valid & (arrived == FLAG)):
-                    m.next = "RECEIVE"
+        machine = OneHot(m, "HUNT")
+        # -- receiving
+        arrived, arrives, is_flag, is_escape = Signal(8), Signal(), Signal(), Signal()
+        begun, too_long = Signal(), Signal()
+        m.d.sync += [
+            arrives.eq(self.received.valid),
+            arrived.eq(self.received.payload),
+            is_flag.eq(self.received.payload == FLAG),
+            is_escape.eq(self.received.payload == ESCAPE),
+        ]
+        with machine.state("HUNT"):  # for the flag before a frame
+            m.d.sync += [fill.eq(0), dry.eq(0), escaping.eq(0), begun.eq(0), too_long.eq(0)]
+            m.d.comb += restart.eq(1)
+            with m.If(arrives & is_flag):
+                machine.next = "RECEIVE"
 
-            with m.State("RECEIVE"):
-                m.d.comb += [check.data.eq(arrived ^ Mux(escaping, TOGGLE, 0)), rewind.eq(1)]
-                m.d.sync += [end.eq(fill - CRC_BYTES), part.eq(0), ours.eq(opened)]
-                with m.If(self.received.valid):
-                    m.d.sync += escaping.eq(arrived == ESCAPE)
-                    with m.If((arrived == FLAG) & (fill == 0)):
-                        pass  # the end of a frame was lost, or this is one
-                    with m.Elif(arrived == FLAG):
-                        m.next = "CHECK"
-                    with m.Elif(arrived != ESCAPE):
-                        put(check.data)
-                        m.d.comb += check.valid.eq(1)
-                        with m.If(fill == _MAX_REQUEST):
-                            refuse("damaged")
+        with machine.state("RECEIVE"):
+            m.d.comb += [check.data.eq(arrived ^ Mux(escaping, TOGGLE, 0)), rewind.eq(1)]
+            m.d.sync += [end.eq(fill - CRC_BYTES), part.eq(0), ours.eq(opened)]
+            with m.If(arrives):
+                m.d.sync += escaping.eq(is_escape)
+                with m.If(is_flag & ~begun):
+                    pass  # the end of a frame was lost, or this is one
+                with m.Elif(is_flag):
+                    machine.next = "CHECK"
+                with m.Elif(~is_escape):
+                    put(check.data)
+                    m.d.comb += check.valid.eq(1)
+                    m.d.sync += [begun.eq(1), too_long.eq(fill == _MAX_REQUEST - 1)]
+                    with m.If(too_long):
+                        refuse("damaged")
 
-            with m.State("CHECK"):
+        with machine.state("CHECK"):
+            m.d.comb += rewind.eq(1)
+            with m.If(sound & long_enough):
+                machine.next = "HEADER"
+            with m.Else():
+                refuse("damaged")
+
+        # -- whether the packet is new: ``source`` goes over the header
+        header_end = source[:3] == _SEQUENCE
+
+        with machine.state("HEADER"):
+            m.d.comb += advance.eq(1)
+            with m.If(source[:3] == 0):
+                m.d.sync += [command.eq(byte), known.eq((byte != 0) & (byte[3:] == 0))]
+            with m.Else():
+                m.d.sync += session.eq(session.rotate_right(8))
+                with m.If(byte != session[:8]):
+                    m.d.sync += ours.eq(0)
+            with m.If(source[:3] == _SEQUENCE - 1):
+                machine.next = "COMPARE"
+
+        repeated, follows, following = Signal(), Signal(), Signal(8)
+        m.d.sync += [
+            following.eq(sequence + 1),
+            repeated.eq(byte == sequence),
+            follows.eq(byte == following),
+        ]
+        with machine.state("COMPARE"):
+            machine.next = "JUDGE"
+
+        with machine.state("JUDGE"):
+            m.d.sync += [dry.eq(1), refusal.eq(0)]
+            with m.If(ours):
+                m.d.comb += advance.eq(1)
+                with m.If(repeated):
+                    machine.next = "ANSWER"
+                with m.Elif(~follows | (known & asks("open"))):
+                    refuse("wrong_sequence")
+                with m.Else():
+                    machine.next = "BEGIN"
+            with m.Elif(known & asks("open")):
                 m.d.comb += rewind.eq(1)
-                with m.If(sound & long_enough):
-                    m.next = "HEADER"
-                with m.Else():
-                    refuse("damaged")
+                machine.next = "ADOPT"
+            with m.Else():
+                refuse("wrong_session")
 
-            # -- whether the packet is new: ``source`` goes over the header
-            header_end = source[:3] == _SEQUENCE
+        with machine.state("ADOPT"):
+            m.d.comb += advance.eq(1)
+            m.d.sync += opened.eq(1)
+            with m.If(header_end):
+                machine.next = "REWIND"
+            with m.Else():  # the code goes through as well
+                m.d.sync += session.eq(Cat(session[8:], byte))
 
-            with m.State("HEADER"):
-                m.d.comb += advance.eq(1)
-                with m.If(source[:3] == 0):
-                    m.d.sync += [command.eq(byte), known.eq((byte != 0) & (byte[3:] == 0))]
-                with m.Else():
-                    m.d.sync += session.eq(session.rotate_right(8))
-                    with m.If(byte != session[:8]):
-                        m.d.sync += ours.eq(0)
-                with m.If(source[:3] == _SEQUENCE - 1):
-                    m.next = "COMPARE"
+        # -- between the passes: now the request will be executed
+        with machine.state("REWIND"):
+            m.d.comb += rewind.eq(1)
+            machine.next = "NUMBER"
 
-            repeated, follows, following = Signal(), Signal(), Signal(8)
-            m.d.sync += [
-                following.eq(sequence + 1),
-                repeated.eq(byte == sequence),
-                follows.eq(byte == following),
-            ]
-            with m.State("COMPARE"):
-                m.next = "JUDGE"
+        with machine.state("NUMBER"):
+            m.d.comb += advance.eq(1)
+            m.d.sync += [sequence.eq(byte), dry.eq(0)]
+            with m.If(header_end):
+                machine.next = "BEGIN"
 
-            with m.State("JUDGE"):
-                m.d.sync += [dry.eq(1), refusal.eq(0)]
-                with m.If(ours):
-                    m.d.comb += advance.eq(1)
-                    with m.If(repeated):
-                        m.next = "ANSWER"
-                    with m.Elif(~follows | (known & asks("open"))):
-                        refuse("wrong_sequence")
-                    with m.Else():
-                        m.next = "BEGIN"
-                with m.Elif(known & asks("open")):
-                    m.d.comb += rewind.eq(1)
-                    m.next = "ADOPT"
-                with m.Else():
-                    refuse("wrong_session")
+        # -- a pass over the payload: ``source`` goes over it, and ``fill`` over the answer
+        with machine.state("BEGIN"):
+            m.d.sync += [part.eq(0), number.eq(0), fill.eq(_ANSWER)]
+            with m.If(asks("open", "status")):
+                machine.next = "STATE"
+            with m.If(asks("train", "predict")):
+                machine.next = "LOAD"
+            with m.If(asks("read", "write")):
+                machine.next = "ADDRESS"
+            with m.If(asks("clear")):
+                machine.next = "CLEAR"
+            refused = ~known if self._learns else ~known | asks("train", "write", "clear")
+            with m.If(refused):
+                refuse("unknown_command")
 
-            with m.State("ADOPT"):
-                m.d.comb += advance.eq(1)
-                m.d.sync += opened.eq(1)
-                with m.If(header_end):
-                    m.next = "REWIND"
-                with m.Else():  # the code goes through as well
-                    m.d.sync += session.eq(Cat(session[8:], byte))
-
-            # -- between the passes: now the request will be executed
-            with m.State("REWIND"):
-                m.d.comb += rewind.eq(1)
-                m.next = "NUMBER"
-
-            with m.State("NUMBER"):
-                m.d.comb += advance.eq(1)
-                m.d.sync += [sequence.eq(byte), dry.eq(0)]
-                with m.If(header_end):
-                    m.next = "BEGIN"
-
-            # -- a pass over the payload: ``source`` goes over it, and ``fill`` over the answer
-            with m.State("BEGIN"):
-                m.d.sync += [part.eq(0), number.eq(0), fill.eq(_ANSWER)]
-                with m.Switch(command):
-                    with m.Case(COMMANDS["open"].code, COMMANDS["status"].code):
-                        m.next = "STATE"
-                    with m.Case(COMMANDS["train"].code, COMMANDS["predict"].code):
-                        m.next = "LOAD"
-                    with m.Case(COMMANDS["read"].code, COMMANDS["write"].code):
-                        m.next = "ADDRESS"
-                    with m.Case(COMMANDS["clear"].code):
-                        m.next = "CLEAR"
-                refused = ~known if self._learns else ~known | asks("train", "write", "clear")
-                with m.If(refused):
-                    refuse("unknown_command")
-
-            with m.State("STATE"):
-                with m.If(part == size(STATE)):
-                    finish()
-                with m.Else():
-                    put(state_bytes[part])
-                    m.d.sync += part.eq(part + 1)
-
-            with m.State("LOAD"):
-                with m.If(at_end):
-                    finish()
-                    with m.If(part != 0):
-                        refuse("wrong_length")
-                with m.Else():
-                    m.d.comb += advance.eq(1)
-                    m.d.sync += [example.eq(Cat(example[8:], byte)), part.eq(part + 1)]
-                    with m.If(part == layout.head_bytes - 1):
-                        m.d.sync += part.eq(0)
-                        if layout.words:
-                            m.next = "LOAD WORD"
-                        else:
-                            with m.If(~dry):
-                                m.next = "OFFER"
-
-            if layout.words:
-                with m.State("LOAD WORD"):
-                    m.d.comb += advance.eq(1)
-                    m.d.sync += [word.eq(Cat(word[8:], byte)), part.eq(part + 1)]
-                    with m.If(at_end):
-                        refuse("wrong_length")
-                    with m.Elif(part == layout.word_bits // 8 - 1):
-                        m.d.sync += part.eq(0)
-                        m.next = "OFFER"
-
-            with m.State("OFFER"):
-                m.d.comb += offered.valid.eq(~dry)
-                with m.If(offered.ready | dry):
-                    m.next = "RESULT"
-                    with m.If(offered.payload.learn & ~dry):
-                        m.d.sync += batch_open.eq(~offered.payload.last & self.trainer.batch)
-                    if layout.words:
-                        m.d.sync += number.eq(number + 1)
-                        with m.If(number != layout.words - 1):
-                            m.next = "LOAD WORD"
-                        with m.Else():
-                            m.d.sync += number.eq(0)
-                            with m.If(dry):
-                                m.next = "LOAD"
-
-            with m.State("RESULT"), m.If(result.valid):
-                put(result_bytes[part])
+        with machine.state("STATE"):
+            with m.If(part == size(STATE)):
+                finish()
+            with m.Else():
+                put(state_bytes[part])
                 m.d.sync += part.eq(part + 1)
-                with m.If(part == layout.result_bytes - 1):
-                    m.d.comb += result.ready.eq(1)
+
+        with machine.state("LOAD"):
+            with m.If(at_end):
+                finish()
+                with m.If(part != 0):
+                    refuse("wrong_length")
+            with m.Else():
+                m.d.comb += advance.eq(1)
+                m.d.sync += [example.eq(Cat(example[8:], byte)), part.eq(part + 1)]
+                with m.If(part == layout.head_bytes - 1):
                     m.d.sync += part.eq(0)
-                    m.next = "LOAD"
+                    if layout.words:
+                        machine.next = "LOAD WORD"
+                    else:
+                        with m.If(~dry):
+                            machine.next = "OFFER"
 
-            with m.State("ADDRESS"):
+        if layout.words:
+            with machine.state("LOAD WORD"):
                 m.d.comb += advance.eq(1)
-                m.d.sync += part.eq(part + 1)
-                with m.If(part < len(address) // 8):
-                    m.d.sync += address.eq(Cat(address[8:], byte))
+                m.d.sync += [word.eq(Cat(word[8:], byte)), part.eq(part + 1)]
                 with m.If(at_end):
                     refuse("wrong_length")
-                with m.Elif((part >= len(address) // 8) & (byte != 0)):
-                    refuse("wrong_address")
-                with m.Elif(part == 3):
-                    m.next = "WRITE NEXT"
-                    with m.If(asks("read")):
-                        m.next = "READ NEXT"
+                with m.Elif(part == layout.word_bits // 8 - 1):
+                    m.d.sync += part.eq(0)
+                    machine.next = "OFFER"
 
-            with m.State("WRITE NEXT"):
-                m.next = "WRITE"
+        with machine.state("OFFER"):
+            m.d.comb += offered.valid.eq(~dry)
+            with m.If(offered.ready | dry):
+                machine.next = "OFFERED"
 
-            with m.State("WRITE"):
-                with m.If(at_end):
-                    finish()
-                with m.Elif(beyond):
-                    refuse("wrong_address")
+        with machine.state("OFFERED"):
+            machine.next = "RESULT"
+            with m.If(offered.payload.learn & ~dry):
+                m.d.sync += batch_open.eq(~offered.payload.last & self.trainer.batch)
+            if layout.words:
+                m.d.sync += number.eq(number + 1)
+                with m.If(number != layout.words - 1):
+                    machine.next = "LOAD WORD"
                 with m.Else():
-                    m.d.comb += control.parameter_write_enable.eq(~dry)
-                    with m.If(control.ready | dry):
-                        m.d.comb += advance.eq(1)
-                        m.d.sync += address.eq(address + 1)
-                        m.next = "WRITE NEXT"
+                    m.d.sync += number.eq(0)
+                    with m.If(dry):
+                        machine.next = "LOAD"
 
-            with m.State("CLEAR"):
-                m.d.comb += control.clear.eq(~dry)
-                with m.If(control.ready | dry):
-                    m.d.sync += batch_open.eq(0)
-                    finish()
+        with machine.state("RESULT"), m.If(result.valid):
+            machine.next = "RESULT BYTE"
 
-            all_read = Signal()
-            m.d.sync += all_read.eq((fill - _ANSWER)[:8] == byte)
-            with m.State("READ NEXT"):  # ``byte`` stays at the count
-                m.next = "READ"
+        with machine.state("RESULT BYTE"):
+            put(result_bytes[part])
+            m.d.sync += part.eq(part + 1)
+            with m.If(part == layout.result_bytes - 1):
+                m.d.comb += result.ready.eq(1)
+                m.d.sync += part.eq(0)
+                machine.next = "LOAD"
 
-            with m.State("READ"):
-                with m.If(control.ready):
-                    m.next = "READ BYTE"
-                with m.If(at_end):
-                    refuse("wrong_length")
-                with m.Elif(all_read):
-                    finish()
-                with m.Elif(beyond):
-                    refuse("wrong_address")
-                with m.Elif(~fill[8]):  # beyond the end of the memory
-                    refuse("wrong_length")
+        with machine.state("ADDRESS"):
+            m.d.comb += advance.eq(1)
+            m.d.sync += part.eq(part + 1)
+            with m.If(part < len(address) // 8):
+                m.d.sync += address.eq(Cat(address[8:], byte))
+            with m.If(at_end):
+                refuse("wrong_length")
+            with m.Elif((part >= len(address) // 8) & (byte != 0)):
+                refuse("wrong_address")
+            with m.Elif(part == 3):
+                machine.next = "WRITE NEXT"
+                with m.If(asks("read")):
+                    machine.next = "READ NEXT"
 
-            with m.State("READ BYTE"):
-                put(control.parameter_read)
-                m.d.sync += address.eq(address + 1)
-                m.next = "READ NEXT"
+        with machine.state("WRITE NEXT"):
+            machine.next = "WRITE"
 
-            # -- answering
-            with m.State("ANSWER"):
-                m.d.comb += [restart.eq(1), rewind.eq(1)]
-                m.d.sync += [escaping.eq(0), part.eq(0)]
-                send_flag()
-                m.next = "ANSWER HEADER"
+        with machine.state("WRITE"):
+            with m.If(at_end):
+                finish()
+            with m.Elif(beyond):
+                refuse("wrong_address")
+            with m.Else():
+                m.d.sync += write_byte.eq(~dry)
+                machine.next = "WRITING"
 
-            with m.State("ANSWER HEADER"):  # that of the request
-                m.d.comb += check.data.eq(byte)
-                with m.If((source[:3] == 0) & (refusal != 0)):
-                    m.d.comb += check.data.eq(REFUSED | refusal)
-                with m.If(~waiting):
-                    send(check.data)
-                    m.d.comb += [check.valid.eq(1), advance.eq(1)]
-                    with m.If(header_end):
-                        m.d.comb += replay.eq(1)
-                        m.next = "ANSWER PAYLOAD"
+        with machine.state("WRITING"), m.If(control.ready | dry):
+            m.d.sync += write_byte.eq(0)
+            machine.next = "WRITTEN"
 
-            with m.State("ANSWER PAYLOAD"):
-                m.d.comb += check.data.eq(byte)
-                with m.If((refusal != 0) | (source[:8] == answered)):
-                    m.next = "ANSWER CRC"
-                with m.Elif(~waiting):
+        with machine.state("WRITTEN"):
+            m.d.comb += advance.eq(1)
+            m.d.sync += address.eq(address + 1)
+            machine.next = "WRITE NEXT"
+
+        with machine.state("CLEAR"):
+            m.d.sync += clear.eq(~dry)
+            machine.next = "CLEARING"
+
+        with machine.state("CLEARING"), m.If(control.ready | dry):
+            m.d.sync += clear.eq(0)
+            machine.next = "CLEARED"
+
+        with machine.state("CLEARED"):
+            m.d.sync += batch_open.eq(0)
+            finish()
+
+        all_read = Signal()
+        m.d.sync += all_read.eq((fill - _ANSWER)[:8] == byte)
+        with machine.state("READ NEXT"):  # ``byte`` stays at the count
+            machine.next = "READ"
+
+        with machine.state("READ"):
+            with m.If(control.ready):
+                machine.next = "READ BYTE"
+            with m.If(at_end):
+                refuse("wrong_length")
+            with m.Elif(all_read):
+                finish()
+            with m.Elif(beyond):
+                refuse("wrong_address")
+            with m.Elif(~fill[8]):  # beyond the end of the memory
+                refuse("wrong_length")
+
+        with machine.state("READ BYTE"):
+            put(control.parameter_read)
+            m.d.sync += address.eq(address + 1)
+            machine.next = "READ NEXT"
+
+        # -- answering
+        with machine.state("ANSWER"):
+            m.d.comb += [restart.eq(1), rewind.eq(1)]
+            m.d.sync += [escaping.eq(0), part.eq(0)]
+            send_flag()
+            machine.next = "ANSWER HEADER"
+
+        with machine.state("ANSWER HEADER"):  # that of the request
+            m.d.comb += check.data.eq(byte)
+            with m.If((source[:3] == 0) & (refusal != 0)):
+                m.d.comb += check.data.eq(REFUSED | refusal)
+            with m.If(~waiting):
+                send(check.data)
+                m.d.comb += [check.valid.eq(1), advance.eq(1)]
+                with m.If(header_end):
+                    m.d.comb += replay.eq(1)
+                    machine.next = "ANSWER PAYLOAD"
+
+        all_sent = Signal()  # while a byte waits, it is found out whether that is the last one
+        m.d.sync += all_sent.eq((refusal != 0) | (source[:8] == answered))
+        with machine.state("ANSWER PAYLOAD"):
+            m.d.comb += check.data.eq(byte)
+            with m.If(~waiting):
+                with m.If(all_sent):
+                    machine.next = "ANSWER CRC"
+                with m.Else():
                     send(byte)
                     m.d.comb += [check.valid.eq(1), advance.eq(1)]
 
-            with m.State("ANSWER CRC"), m.If(~waiting):
-                send(check.crc.word_select(part[:2], 8))
-                m.d.sync += part.eq(part + 1)
-                with m.If(part == CRC_BYTES):
-                    send_flag()
-                    m.next = "HUNT"
+        with machine.state("ANSWER CRC"), m.If(~waiting):
+            send(check.crc.word_select(part[:2], 8))
+            m.d.sync += part.eq(part + 1)
+            with m.If(part == CRC_BYTES):
+                send_flag()
+                machine.next = "HUNT"
+        machine.finish()
         m.d.comb += self.activity.eq(~(machine.ongoing("HUNT") | machine.ongoing("RECEIVE")))
         return m
 

@@ -23,6 +23,7 @@ from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, r
 from rdahw.hdl.ensemble_link import ExampleOctets, ensemble_fingerprint, ensemble_layout, link_members
 from rdahw.hdl.example_buffer import LABEL_BITS
 from rdahw.hdl.flash_reader import ADDRESS_BITS, FlashPins, FlashReader
+from rdahw.hdl.one_hot import OneHot
 
 __all__ = ["REGISTERS", "Register", "SelfTrainer", "State", "expected_header"]
 
@@ -197,12 +198,12 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         number = Signal(range(max(size, HEADER_BYTES + CRC_BYTES) + 1))
         flying, lent = Signal(3), Signal()  # examples of the flash whose results are to come; the host has the trainer
         between, at_label, wanted, offer = Signal(), Signal(), Signal(), Signal()
-        last = Signal()  # this record is the last one
+        last, taken_off = Signal(), Signal()  # this record is the last one; its last byte is taken
         m.submodules.octets = host = ExampleOctets(self.layout.words)
         wiring.connect(m, wiring.flipped(self.examples), host.words)
-        m.d.comb += [
-            offer.eq(wanted & ~lent & ~(between & (self.hold | ~run))),
-        ]
+        held, pausing = Signal(), Signal()  # no further example is begun; that comes from afar, so through registers
+        m.d.sync += [held.eq(self.hold), pausing.eq(self.hold | ~run)]
+        m.d.comb += offer.eq(wanted & ~lent & ~(between & pausing))
         # Before the trainer a byte rests once more.
         given, waits, feed = Signal(8), Signal(), Signal(8, reset_less=True)
         m.d.comb += [
@@ -219,12 +220,15 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             m.d.sync += [waits.eq(Mux(lent, host.octets.valid, full & offer)), feed.eq(given)]
         with m.Elif(trainer.examples.ready):
             m.d.sync += waits.eq(0)
-        m.d.sync += last.eq(left == 1)
+        counted = Signal()  # a record was taken off in the cycle before
+        m.d.sync += [counted.eq(taken_off), last.eq(left == 1)]
+        with m.If(counted):
+            m.d.sync += left.eq(left - 1)
         # With ``hold`` no example is begun, so none begins in the cycle before the trainer is lent.
-        m.d.sync += lent.eq(self.hold & between & (flying == 0))
+        m.d.sync += lent.eq(held & between & (flying == 0))
 
         # -- results
-        result, ours, landed, taken_off = trainer.results, Signal(), Signal(), Signal()
+        result, ours, landed = trainer.results, Signal(), Signal()
         prediction = Cat(result.payload.prediction, Const(0, LABEL_BITS))[:LABEL_BITS]
         m.d.comb += [
             ours.eq(flying != 0),
@@ -242,7 +246,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             m.d.sync += right.eq(right + result.payload.correct)
 
         # -- the next record of a stride, while one is read: (place + stride) mod all, in steps
-        place, total, following, due = Signal(_COUNT_BITS), Signal(_COUNT_BITS + 1), Signal(5), Signal()
+        place, total, following = Signal(_COUNT_BITS), Signal(_COUNT_BITS + 1), Signal(5)
         here = self._base + HEADER_BYTES + CRC_BYTES
         # One sum between two registers, as each takes half of the time that there is.
         wrapped, place_address = Signal(_COUNT_BITS + 1), Signal(ADDRESS_BITS)
@@ -260,119 +264,123 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(following[2]):
             m.d.sync += place.eq(Mux(wrapped[-1], total, wrapped))
         with m.If(following[4]):
-            m.d.sync += [address.eq(place_address), due.eq(place != 0)]
+            m.d.sync += [address.eq(place_address), ask.eq(place != 0)]
 
         def stop(why: State) -> None:
             m.d.sync += state.eq(why)
-            m.next = "STOPPED"
+            machine.next = "STOPPED"
 
         # A byte is compared while it rests.
         foreign, other, compared = Signal(), Signal(), Signal()
         due_byte, matters = _expected_byte(m, number, expected_header(spec))
         m.d.sync += [other.eq(matters & (octet != due_byte)), compared.eq(full & ~take)]
+        # It is kept a cycle after it was taken, when ``octet`` still is what it was.
+        in_header, keep, number_then = Signal(), Signal(), Signal.like(number)
+        m.d.sync += [keep.eq(in_header), number_then.eq(number)]
+        with m.If(keep):
+            _keep_fields(m, number_then, octet, image)
         quiet = Signal(2)
-        restart_if_asked = _Restart(m, restart)
-        with m.FSM():
-            with restart_if_asked.state("BEGIN"):
-                m.d.sync += [state.eq(State.WAKING), address.eq(self._base), length.eq(HEADER_BYTES + CRC_BYTES)]
-                m.d.sync += [between.eq(1), at_label.eq(0), wanted.eq(0), full.eq(0), came.eq(0)]
-                m.d.sync += [number.eq(0), feeding.eq(0), testing.eq(0), due.eq(0), following.eq(0), quiet.eq(0)]
-                m.d.sync += [epoch.eq(0), left.eq(0), right.eq(0), errors.eq(0), updates.eq(0)]
-                m.d.comb += fresh.eq(1)
-                with m.If(run):
-                    m.next = "ASK HEADER"
+        machine = OneHot(m, "BEGIN")
+        restart_if_asked = _Restart(m, machine, restart)
+        with restart_if_asked.state("BEGIN"):
+            m.d.sync += [state.eq(State.WAKING), address.eq(self._base), length.eq(HEADER_BYTES + CRC_BYTES)]
+            m.d.sync += [between.eq(1), at_label.eq(0), wanted.eq(0), full.eq(0), came.eq(0)]
+            m.d.sync += [number.eq(0), feeding.eq(0), testing.eq(0), ask.eq(run), following.eq(0), quiet.eq(0)]
+            m.d.sync += [epoch.eq(0), left.eq(0), right.eq(0), errors.eq(0), updates.eq(0)]
+            m.d.comb += fresh.eq(1)
+            with m.If(run):
+                machine.next = "ASK HEADER"
 
-            with restart_if_asked.state("ASK HEADER"):
-                m.d.comb += ask.eq(1)
-                m.d.sync += foreign.eq(0)
-                with m.If(reader.failed):
-                    stop(State.NO_FLASH)
-                with m.Elif(reader.requests.ready):
-                    m.next = "HEADER"
+        with restart_if_asked.state("ASK HEADER"):
+            m.d.sync += foreign.eq(0)
+            with m.If(reader.failed):
+                stop(State.NO_FLASH)
+            with m.Elif(reader.requests.ready):
+                m.d.sync += ask.eq(0)
+                machine.next = "HEADER"
 
-            with restart_if_asked.state("HEADER"):
-                m.d.comb += take.eq(full & compared)
-                with m.If(take):
-                    m.d.sync += number.eq(number + 1)
-                    with m.If(other):
-                        m.d.sync += foreign.eq(1)
-                    _keep_fields(m, number, octet, image)
-                with m.Elif(number == HEADER_BYTES + CRC_BYTES):
-                    m.d.sync += quiet.eq(quiet + 1)
-                    with m.If(quiet.all()):
-                        m.d.sync += number.eq(0)
-                        m.next = "PLAN"
-                        with m.If(~sound):
-                            stop(State.NO_IMAGE)
-                        with m.Elif(foreign | empty):
-                            stop(State.FOREIGN)
+        with restart_if_asked.state("HEADER"):
+            m.d.comb += [in_header.eq(full & compared), take.eq(in_header)]
+            with m.If(in_header):
+                m.d.sync += number.eq(number + 1)
+                with m.If(other):
+                    m.d.sync += foreign.eq(1)
+            with m.Elif(number == HEADER_BYTES + CRC_BYTES):
+                m.d.sync += quiet.eq(quiet + 1)
+                with m.If(quiet.all()):
+                    m.d.sync += number.eq(0)
+                    machine.next = "PLAN"
+                    with m.If(~sound):
+                        stop(State.NO_IMAGE)
+                    with m.Elif(foreign | empty):
+                        stop(State.FOREIGN)
 
-            # A part: the training or the test records, with or without the trainer.
-            one_by_one = Signal()
-            m.d.comb += one_by_one.eq(strided & feeding & ~testing)
-            with restart_if_asked.state("PLAN"):
-                m.d.comb += fresh.eq(1)
-                m.d.sync += [address.eq(here), left.eq(image["train_examples"]), place.eq(0), wanted.eq(feeding)]
-                m.d.sync += [length.eq(train_length), state.eq(State.CHECKING)]
+        # A part: the training or the test records, with or without the trainer.
+        one_by_one = Signal()
+        m.d.comb += one_by_one.eq(strided & feeding & ~testing)
+        with restart_if_asked.state("PLAN"):
+            m.d.comb += fresh.eq(1)
+            m.d.sync += ask.eq(1)
+            m.d.sync += [address.eq(here), left.eq(image["train_examples"]), place.eq(0), wanted.eq(feeding)]
+            m.d.sync += [length.eq(train_length), state.eq(State.CHECKING)]
+            with m.If(feeding):
+                m.d.sync += state.eq(Mux(testing, State.TESTING, State.TRAINING))
+            with m.If(one_by_one):
+                m.d.sync += length.eq(size)
+            with m.Elif(testing):
+                m.d.sync += [
+                    address.eq(test_address),
+                    length.eq(test_length),
+                    left.eq(image["test_examples"]),
+                    right.eq(0),
+                ]
+            machine.next = "ASK"
+
+        with restart_if_asked.state("ASK"), m.If(reader.requests.ready):
+            m.d.sync += [ask.eq(0), following.eq(one_by_one)]
+            machine.next = "READ"
+
+        with restart_if_asked.state("READ"):
+            m.d.comb += take.eq(full & (~wanted | (offer & ~waits)))
+            with m.If(ask & reader.requests.ready):
+                m.d.sync += [ask.eq(0), following.eq(1)]
+            with m.If(take & wanted):
+                m.d.sync += [number.eq(number + 1), between.eq(0), at_label.eq(number == size - 2)]
+                with m.If(at_label):
+                    m.d.sync += [number.eq(0), between.eq(1), wanted.eq(~last)]
+            # The trainer's counts follow its results within three cycles.
+            with m.If(reader.idle & ~full & ~wanted & (flying == 0)):
+                m.d.sync += quiet.eq(quiet + 1)
+                with m.If(quiet.all()):
+                    machine.next = "JUDGE"
+
+        with restart_if_asked.state("JUDGE"):
+            machine.next = "PLAN"
+            with m.If(testing | untested):
+                m.d.sync += [testing.eq(0), feeding.eq(1)]
                 with m.If(feeding):
-                    m.d.sync += state.eq(Mux(testing, State.TESTING, State.TRAINING))
-                with m.If(one_by_one):
-                    m.d.sync += length.eq(size)
-                with m.Elif(testing):
-                    m.d.sync += [
-                        address.eq(test_address),
-                        length.eq(test_length),
-                        left.eq(image["test_examples"]),
-                        right.eq(0),
-                    ]
-                m.next = "ASK"
-
-            with restart_if_asked.state("ASK"):
-                m.d.comb += ask.eq(1)
-                with m.If(reader.requests.ready):
-                    m.d.sync += following.eq(one_by_one)
-                    m.next = "READ"
-
-            with restart_if_asked.state("READ"):
-                m.d.comb += [take.eq(full & (~wanted | (offer & ~waits))), ask.eq(due)]
-                with m.If(ask & reader.requests.ready):
-                    m.d.sync += [due.eq(0), following.eq(1)]
-                with m.If(take & wanted):
-                    m.d.sync += [number.eq(number + 1), between.eq(0), at_label.eq(number == size - 2)]
-                    with m.If(at_label):
-                        m.d.sync += [number.eq(0), between.eq(1), left.eq(left - 1), wanted.eq(~last)]
-                # The trainer's counts follow its results within three cycles.
-                with m.Elif(reader.idle & ~full & ~wanted & (flying == 0)):
-                    m.d.sync += quiet.eq(quiet + 1)
-                    with m.If(quiet.all()):
-                        m.next = "JUDGE"
-
-            with restart_if_asked.state("JUDGE"):
-                m.next = "PLAN"
-                with m.If(testing | untested):
-                    m.d.sync += [testing.eq(0), feeding.eq(1)]
-                    with m.If(feeding):
-                        m.d.sync += epoch.eq(epoch + 1)
-                    m.next = "FINISHED"
-                with m.Else():
-                    m.d.sync += testing.eq(1)
+                    m.d.sync += epoch.eq(epoch + 1)
+                machine.next = "FINISHED"
+            with m.Else():
+                m.d.sync += testing.eq(1)
+            with m.If(feeding & ~testing):
+                m.d.sync += [errors.eq(trainer.control.error_count), updates.eq(trainer.update_count)]
+            with m.If(~sound & ~one_by_one):
+                stop(State.DAMAGED)
                 with m.If(feeding & ~testing):
-                    m.d.sync += [errors.eq(trainer.control.error_count), updates.eq(trainer.update_count)]
-                with m.If(~sound & ~one_by_one):
-                    stop(State.DAMAGED)
-                    with m.If(feeding & ~testing):
-                        stop(State.SPOILED)
+                    stop(State.SPOILED)
 
-            wait = Signal()  # until ``more`` is of the new epoch
-            with restart_if_asked.state("FINISHED"):
-                m.d.sync += wait.eq(~wait)
-                with m.If(wait & more):
-                    m.next = "PLAN"
-                with m.Elif(wait):
-                    m.d.sync += state.eq(State.DONE)
+        wait = Signal()  # until ``more`` is of the new epoch
+        with restart_if_asked.state("FINISHED"):
+            m.d.sync += wait.eq(~wait)
+            with m.If(wait & more):
+                machine.next = "PLAN"
+            with m.Elif(wait):
+                m.d.sync += state.eq(State.DONE)
 
-            with restart_if_asked.state("STOPPED"):
-                pass
+        with restart_if_asked.state("STOPPED"):
+            pass
+        machine.finish()
 
         # -- the host's access: the trainer's while it has the trainer, the registers at any time
         own = control.parameter_address[self._own_bits]
@@ -458,13 +466,13 @@ def _keep_fields(m: Module, number: Any, octet: Any, image: Mapping[str, Any]) -
 class _Restart:
     """States of a machine that all go to ``BEGIN`` when ``asked``."""
 
-    def __init__(self, m: Module, asked: Any) -> None:
-        self._m, self._asked = m, asked
+    def __init__(self, m: Module, machine: OneHot, asked: Any) -> None:
+        self._m, self._machine, self._asked = m, machine, asked
 
     @contextmanager
     def state(self, name: str) -> Iterator[None]:
         """One of them."""
-        with self._m.State(name):
+        with self._machine.state(name):
             yield
             with self._m.If(self._asked):
-                self._m.next = "BEGIN"
+                self._machine.next = "BEGIN"
