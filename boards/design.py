@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from rdahw.boards.board import Board
 from rdahw.ensemble import Counters, EnsembleSpec
 from rdahw.errors import UserError
@@ -21,7 +19,6 @@ __all__ = [
     "Rates",
     "ensemble_design",
     "ensemble_inference_design",
-    "folded_learner",
     "inference_design",
     "trainer_design",
 ]
@@ -149,19 +146,12 @@ def ensemble_inference_design(
     :func:`rdahw.boards.ensemble_fit.check_folded_ensemble_fits`.
     """
     from rdahw.boards.ensemble_fit import check_folded_ensemble_fits
-    from rdahw.ensemble_circuits import score_bits
+    from rdahw.ensemble_circuits import ensemble_learner, score_bits
+    from rdahw.types import Words
 
     check_folded_ensemble_fits(spec, board)
-    words = counters.reshape(-1, 1).astype(np.int64) >> np.arange(score_bits(spec))
-    return inference_design(folded_learner(spec), (words & 1).astype(np.uint8).reshape(-1), name=name)
-
-
-def folded_learner(spec: EnsembleSpec) -> Learner:
-    """The circuit of :func:`ensemble_inference_design`; raises :class:`UsageError` if it would be large."""
-    from rdahw.ensemble_circuits import ensemble_model
-    from rdahw.models import Model
-
-    return Learner(Model("ensemble", ensemble_model(spec)), f"margin={spec.margin}", f"counter={spec.counter}")
+    theta = Words(counters.size, score_bits(spec)).to_bits(counters.reshape(-1))
+    return inference_design(ensemble_learner(spec), theta, name=name)
 
 
 def _cycles(core: Any) -> Fraction:

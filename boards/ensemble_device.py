@@ -8,18 +8,23 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.boards.design import folded_learner
 from rdahw.boards.host import Device, Progress
 from rdahw.ensemble import Counters, EnsembleSpec, check_counters
+from rdahw.ensemble_circuits import ensemble_learner
 from rdahw.errors import UsageError, UserError
+from rdahw.fields import offset
 from rdahw.hdl.protocol import fingerprint
-from rdahw.hdl.table_words import counters_of_words, settings_address, word_octets, word_stride, words_of_counters
+from rdahw.hdl.table_words import (
+    STATE_OCTETS,
+    counters_of_words,
+    settings_address,
+    word_octets,
+    word_stride,
+    words_of_counters,
+)
 from rdahw.primitives import Array
 
 __all__ = ["EnsembleDevice"]
-
-#: The bytes of the dropout's shift register, the first of the settings.
-_STATE_OCTETS = 8
 
 
 class EnsembleDevice:
@@ -39,7 +44,7 @@ class EnsembleDevice:
             wanted: int | None = ensemble_fingerprint(spec)
         else:
             try:
-                wanted = fingerprint(folded_learner(spec))
+                wanted = fingerprint(ensemble_learner(spec))
             except UsageError:  # as large as this it cannot have been folded
                 wanted = None
         if identity.fingerprint != wanted:
@@ -65,7 +70,7 @@ class EnsembleDevice:
         self._ensure_learns()
         with self._stopped():
             octets = self.device.read_bytes(0, self._tables, progress)
-            state = self.device.read_bytes(self._settings, _STATE_OCTETS)
+            state = self.device.read_bytes(self._settings, STATE_OCTETS)
         words = np.frombuffer(octets, np.uint8).reshape(-1, self._stride)[:, : word_octets(self.spec)]
         return counters_of_words(self.spec, np.ascontiguousarray(words)), int.from_bytes(state, "little")
 
@@ -79,7 +84,7 @@ class EnsembleDevice:
             self._run(False)
         self.device.clear()
         self.device.write_bytes(0, padded.tobytes(), progress)
-        self.device.write_bytes(self._settings, dropout_state.to_bytes(_STATE_OCTETS, "little"))
+        self.device.write_bytes(self._settings, dropout_state.to_bytes(STATE_OCTETS, "little"))
 
     def _ensure_learns(self) -> None:
         if not self.learns:
@@ -94,8 +99,7 @@ class EnsembleDevice:
     def _register(self, name: str) -> int:
         from rdahw.hdl.self_trainer import REGISTERS
 
-        names = [register.name for register in REGISTERS]
-        return self._registers + sum(register.bytes for register in REGISTERS[: names.index(name)])
+        return self._registers + offset(REGISTERS, name)
 
     @contextmanager
     def _stopped(self) -> Iterator[None]:

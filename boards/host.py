@@ -24,6 +24,7 @@ from typing import Any, NoReturn, Protocol, Self
 import numpy as np
 
 from rdahw.errors import MissingError, UserError
+from rdahw.fields import join, size, split
 from rdahw.hdl.protocol import (
     COMMANDS,
     CRC_BYTES,
@@ -40,9 +41,6 @@ from rdahw.hdl.protocol import (
     Layout,
     fingerprint,
     frame,
-    join,
-    size,
-    split,
 )
 from rdahw.learner import Learner
 from rdahw.primitives import Array

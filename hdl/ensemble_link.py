@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Signal  # type: ignore[import-untyped]
@@ -13,16 +11,19 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.ensemble import EnsembleSpec
 from rdahw.hdl.example_buffer import LABEL_BITS
-from rdahw.hdl.protocol import Layout
+from rdahw.hdl.protocol import Layout, fingerprint_of
 from rdahw.hdl.trainer import TrainerControl, result_layout
 
 __all__ = ["ExampleOctets", "LinkedEnsemble", "ensemble_fingerprint", "ensemble_layout", "link_members"]
 
 
+#: The host link's examples: a byte of x with the label.
+_EXAMPLES = stream.Signature(StructLayout({"x": 8, "y": LABEL_BITS, "last": 1, "learn": 1}))
+
+
 def ensemble_fingerprint(spec: EnsembleSpec) -> int:
     """A number of 64 bits for an ensemble, as :func:`rdahw.hdl.protocol.fingerprint` is for a learner."""
-    text = json.dumps(spec.to_json(), sort_keys=True, separators=(",", ":"))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return fingerprint_of(spec.to_json())
 
 
 def ensemble_layout(spec: EnsembleSpec, parameter_bits: int) -> Layout:
@@ -32,9 +33,8 @@ def ensemble_layout(spec: EnsembleSpec, parameter_bits: int) -> Layout:
 
 def link_members(parameter_bits: int) -> dict[str, Any]:
     """The members that the host link connects to."""
-    example = StructLayout({"x": 8, "y": LABEL_BITS, "last": 1, "learn": 1})
     return {
-        "examples": In(stream.Signature(example)),
+        "examples": In(_EXAMPLES),
         "results": Out(stream.Signature(result_layout(LABEL_BITS))),
         "control": In(TrainerControl(parameter_bits)),
     }
@@ -49,8 +49,7 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
 
     def __init__(self, count: int) -> None:
         self.count = count
-        example = StructLayout({"x": 8, "y": LABEL_BITS, "last": 1, "learn": 1})
-        super().__init__({"words": In(stream.Signature(example)), "octets": Out(stream.Signature(8))})
+        super().__init__({"words": In(_EXAMPLES), "octets": Out(stream.Signature(8))})
 
     def elaborate(self, platform: Any) -> Module:
         """The logic, as Amaranth asks for it."""

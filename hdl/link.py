@@ -17,6 +17,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, ResetInserter, Signal  # type:
 from amaranth.lib import crc, memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
+from rdahw.fields import join, size
 from rdahw.hdl.one_hot import OneHot
 from rdahw.hdl.protocol import (
     COMMANDS,
@@ -33,8 +34,6 @@ from rdahw.hdl.protocol import (
     VERSION,
     Layout,
     fingerprint,
-    join,
-    size,
 )
 from rdahw.hdl.uart import UartReceiver, UartTransmitter
 

@@ -20,18 +20,20 @@ from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import LABEL_BITS, ExampleBuffer
 from rdahw.hdl.kept_words import KeptWords
 from rdahw.hdl.table_memory import TableMemory
-from rdahw.hdl.table_words import word_octets
+from rdahw.hdl.table_words import (
+    MARGIN_OCTETS,
+    SETTINGS_OCTETS,
+    STATE_OCTETS,
+    settings_address,
+    word_octets,
+    word_stride,
+)
 from rdahw.hdl.trainer import COUNTER_BITS, TrainerControl, count
 
 __all__ = ["MemoryTrainer", "ensemble_result_layout"]
 
 #: Amaranth's values have no types that a type checker could read.
 Value = Any
-
-#: The bytes behind the tables: the dropout's shift register, the margin, the dropout's numerator.
-STATE_OCTETS = 8
-MARGIN_OCTETS = 4
-SETTINGS_OCTETS = 16
 
 
 def ensemble_result_layout(classes: int) -> Any:
@@ -92,11 +94,10 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         self._buffer = ExampleBuffer(spec.input_bits, make_wiring(spec), spec.classes)
         self._scores = ClassScores(spec.classes, spec.counter, spec.tables, sign=spec.sign)
         #: The bytes from one word of the parameters to the next.
-        self.word_octets = 1 << (octets - 1).bit_length()
+        self.word_octets = word_stride(spec)
         self._octet_bits = self.word_octets.bit_length() - 1
-        self._address_bits = max((words - 1).bit_length(), 4 - self._octet_bits)
         #: Where the settings are behind the tables.
-        self.settings_address = self.word_octets << self._address_bits
+        self.settings_address = settings_address(spec)
         #: The bits of the margin.
         self.margin_bits = self._scores.margin_bits
         #: The bytes of an example, label included.

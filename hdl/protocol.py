@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rdahw.errors import UserError
+from rdahw.fields import Field, size
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 
@@ -40,13 +41,10 @@ __all__ = [
     "Command",
     "Deframer",
     "Error",
-    "Field",
     "Layout",
     "fingerprint",
+    "fingerprint_of",
     "frame",
-    "join",
-    "size",
-    "split",
     "tables",
 ]
 
@@ -67,14 +65,6 @@ MAX_PAYLOAD = 224
 
 #: Set in the code of an answer: the request was refused, and the code says why.
 REFUSED = 0x80
-
-
-class Field(NamedTuple):
-    """A number in a packet: its name, how many bytes it has, what it means."""
-
-    name: str
-    bytes: int
-    meaning: str
 
 
 class Command(NamedTuple):
@@ -151,26 +141,7 @@ ERRORS: Mapping[str, Error] = {
 }
 
 
-def size(fields: Sequence[Field]) -> int:
-    """How many bytes ``fields`` have together."""
-    return sum(field.bytes for field in fields)
-
-
 HEADER_BYTES = size(HEADER)
-
-
-def join(fields: Sequence[Field], values: Mapping[str, int]) -> bytes:
-    """The bytes of ``fields``; a field without a value is zero."""
-    return b"".join(values.get(field.name, 0).to_bytes(field.bytes, "little") for field in fields)
-
-
-def split(fields: Sequence[Field], data: bytes) -> dict[str, int]:
-    """The values of ``fields`` at the beginning of ``data``."""
-    values, at = {}, 0
-    for field in fields:
-        values[field.name] = int.from_bytes(data[at : at + field.bytes], "little")
-        at += field.bytes
-    return values
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------
@@ -322,7 +293,12 @@ class Layout:
 
 def fingerprint(learner: Learner) -> int:
     """A number of 64 bits for the learner: its step circuit's, so equal for learners that learn alike wire by wire."""
-    text = json.dumps(learner.step.to_json(), sort_keys=True, separators=(",", ":"))
+    return fingerprint_of(learner.step.to_json())
+
+
+def fingerprint_of(value: object) -> int:
+    """A number of 64 bits for plain JSON values: the first bytes of the SHA-256 of their text."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 

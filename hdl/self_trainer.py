@@ -19,6 +19,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.ensemble import EnsembleSpec
 from rdahw.errors import UserError
+from rdahw.fields import join, offset, size
 from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, record_bytes
 from rdahw.hdl.ensemble_link import ExampleOctets, ensemble_fingerprint, ensemble_layout, link_members
 from rdahw.hdl.example_buffer import LABEL_BITS
@@ -71,7 +72,7 @@ REGISTERS = (
     Register("test_examples", 4, False, "test records of the image"),
 )
 _REGISTER_BYTES = 64
-assert sum(register.bytes for register in REGISTERS) <= _REGISTER_BYTES
+assert size(REGISTERS) <= _REGISTER_BYTES
 
 
 def expected_header(spec: EnsembleSpec) -> bytes:
@@ -86,15 +87,12 @@ def expected_header(spec: EnsembleSpec) -> bytes:
     }
     if spec.image is not None:
         values |= {"planes": planes, "height": height, "width": width}
-    return MAGIC + b"".join(values[field.name].to_bytes(field.bytes, "little") for field in HEADER[: len(values)])
+    return MAGIC + join(HEADER[: len(values)], values)
 
 
-def _header_offsets() -> Mapping[str, int]:
-    offsets, at = {}, len(MAGIC)
-    for field in HEADER:
-        offsets[field.name] = at
-        at += field.bytes
-    return offsets
+def _in_header(name: str) -> int:
+    """The place of a field's first byte."""
+    return len(MAGIC) + offset(HEADER, name)
 
 
 class SelfTrainer(wiring.Component):  # type: ignore[misc]
@@ -158,7 +156,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         reader = self.reader
         m.submodules.reader = ResetInserter(restart)(reader)
         wiring.connect(m, wiring.flipped(self.flash), reader.pins)
-        size = record_bytes(spec.input_bits)
+        each = record_bytes(spec.input_bits)
 
         # -- the image, and how far the training is
         image = {name: Signal(_COUNT_BITS, name=name) for name in _FROM_HEADER}
@@ -195,7 +193,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
         # -- the trainer's bytes: those of the flash, or between two examples of it those of the host
         testing, feeding = Signal(), Signal()  # the test records; the trainer gets them
-        number = Signal(range(max(size, HEADER_BYTES + CRC_BYTES) + 1))
+        number = Signal(range(max(each, HEADER_BYTES + CRC_BYTES) + 1))
         flying, lent = Signal(3), Signal()  # examples of the flash whose results are to come; the host has the trainer
         between, at_label, wanted, offer = Signal(), Signal(), Signal(), Signal()
         last, taken_off = Signal(), Signal()  # this record is the last one; its last byte is taken
@@ -326,7 +324,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(feeding):
                 m.d.sync += state.eq(Mux(testing, State.TESTING, State.TRAINING))
             with m.If(one_by_one):
-                m.d.sync += length.eq(size)
+                m.d.sync += length.eq(each)
             with m.Elif(testing):
                 m.d.sync += [
                     address.eq(test_address),
@@ -345,7 +343,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(ask & reader.requests.ready):
                 m.d.sync += [ask.eq(0), following.eq(1)]
             with m.If(take & wanted):
-                m.d.sync += [number.eq(number + 1), between.eq(0), at_label.eq(number == size - 2)]
+                m.d.sync += [number.eq(number + 1), between.eq(0), at_label.eq(number == each - 2)]
                 with m.If(at_label):
                     m.d.sync += [number.eq(0), between.eq(1), wanted.eq(~last)]
             # The trainer's counts follow its results within three cycles.
@@ -443,8 +441,8 @@ _FROM_HEADER = ("train_examples", "train_bytes", "test_examples", "test_bytes", 
 
 def _expected_byte(m: Module, number: Any, expected: bytes) -> tuple[Any, Any]:
     """What byte ``number`` of the header must be, and whether it matters, a cycle later."""
-    offsets, byte, matters = _header_offsets(), Signal(8), Signal()
-    known = dict(enumerate(expected)) | {offsets[name] + 3: 0 for name in _FROM_HEADER}
+    byte, matters = Signal(8), Signal()
+    known = dict(enumerate(expected)) | {_in_header(name) + 3: 0 for name in _FROM_HEADER}
     m.d.sync += matters.eq(0)
     with m.Switch(number):
         for i, value in known.items():
@@ -455,11 +453,10 @@ def _expected_byte(m: Module, number: Any, expected: bytes) -> tuple[Any, Any]:
 
 def _keep_fields(m: Module, number: Any, octet: Any, image: Mapping[str, Any]) -> None:
     """Byte ``number`` of the header is ``octet``."""
-    offsets = _header_offsets()
     with m.Switch(number):
         for name, value in image.items():
             for i in range(3):
-                with m.Case(offsets[name] + i):
+                with m.Case(_in_header(name) + i):
                     m.d.sync += value[8 * i : 8 * i + 8].eq(octet)
 
 

@@ -6,8 +6,23 @@ import numpy as np
 
 from rdahw.ensemble import Counters, EnsembleSpec
 from rdahw.primitives import Array
+from rdahw.types import Words
 
-__all__ = ["counters_of_words", "settings_address", "word_octets", "word_stride", "words_of_counters"]
+__all__ = [
+    "MARGIN_OCTETS",
+    "SETTINGS_OCTETS",
+    "STATE_OCTETS",
+    "counters_of_words",
+    "settings_address",
+    "word_octets",
+    "word_stride",
+    "words_of_counters",
+]
+
+#: The bytes of the settings: the dropout's shift register, the margin, and with the dropout's numerator all of them.
+STATE_OCTETS = 8
+MARGIN_OCTETS = 4
+SETTINGS_OCTETS = 16
 
 
 def word_octets(spec: EnsembleSpec) -> int:
@@ -32,20 +47,19 @@ def words_of_counters(spec: EnsembleSpec, counters: Counters, *, inverted: bool 
     Word ``table << inputs | index``; counter c in two's complement is its bits ``c * counter`` and up, bit 0 of byte 0
     first. ``inverted``: the sign bits are, as they are in the memory itself.
     """
-    octets = counters.reshape(-1, 1).view(np.uint8)
+    bits = _words(spec).to_bits(counters.reshape(-1, spec.classes))
     if inverted:
-        octets = octets ^ np.uint8(1 << spec.counter - 1)
-    bits = np.unpackbits(octets, axis=1, count=spec.counter, bitorder="little")
-    return np.packbits(bits.reshape(spec.tables << spec.inputs, -1), axis=1, bitorder="little")
+        bits[:, spec.counter - 1 :: spec.counter] ^= 1
+    return np.packbits(bits, axis=1, bitorder="little")
 
 
 def counters_of_words(spec: EnsembleSpec, words: Array, *, inverted: bool = False) -> Counters:
     """The inverse of :func:`words_of_counters`; bits above the last counter are not looked at."""
     bits = np.unpackbits(words, axis=1, count=spec.classes * spec.counter, bitorder="little")
-    bits = bits.reshape(-1, spec.counter)
     if inverted:
-        bits = np.concatenate([bits[:, :-1], bits[:, -1:] ^ 1], axis=1)
-    octets = np.packbits(
-        np.concatenate([bits, np.repeat(bits[:, -1:], 8 - spec.counter, axis=1)], axis=1), axis=1, bitorder="little"
-    )
-    return octets.view(np.int8).reshape(spec.counters_shape)
+        bits[:, spec.counter - 1 :: spec.counter] ^= 1
+    return _words(spec).to_integers(bits).astype(np.int8).reshape(spec.counters_shape)
+
+
+def _words(spec: EnsembleSpec) -> Words:
+    return Words(spec.classes, spec.counter)

@@ -29,6 +29,7 @@ __all__ = [
     "boolean_ensemble",
     "boolean_model",
     "counters_to_bits",
+    "ensemble_learner",
     "ensemble_model",
     "score_bits",
     "step_bits",
@@ -142,6 +143,12 @@ def ensemble_model(spec: EnsembleSpec, *, dropout: bool = False) -> Circuit:
     return trace(scores, theta=counters, x=Bits(spec.input_bits + (spec.tables if dropout else 0)))
 
 
+def ensemble_learner(spec: EnsembleSpec, *, dropout: bool = False) -> Learner:
+    """The learner of :func:`ensemble_model`, with the margin and the counters of ``spec``. Raises as that."""
+    model = Model("ensemble", ensemble_model(spec, dropout=dropout))
+    return Learner(model, f"margin={spec.margin}", f"counter={spec.counter}")
+
+
 def _signs(count: int, bits: int) -> Callable[..., Wire]:
     """1 for each word that is not negative, else 0, learnt as if it were the word itself."""
     type_ = Words(count, bits)
@@ -168,8 +175,7 @@ def _check_size(spec: EnsembleSpec, bits: int) -> None:
 def counters_to_bits(spec: EnsembleSpec, counters: Counters, dropout_state: int) -> Array:
     """The state of :func:`step_circuit` as bits, (S,): see there for their order."""
     counters = check_counters(spec, counters)
-    bits = (counters.reshape(-1, 1).astype(np.int64) >> np.arange(spec.counter)) & 1
-    state = [bits.reshape(-1)]
+    state = [Words(counters.size, spec.counter).to_bits(counters.reshape(-1))]
     if spec.dropout:
         state.append(np.array([dropout_state >> i & 1 for i in range(63)]))
     return np.concatenate(state).astype(np.uint8)
@@ -191,9 +197,7 @@ def step_circuit(spec: EnsembleSpec) -> Circuit:
     """
     _check_size(spec, step_bits(spec))
     dropout = bool(spec.dropout)
-    learner = Learner(
-        Model("ensemble", ensemble_model(spec, dropout=dropout)), f"margin={spec.margin}", f"counter={spec.counter}"
-    )
+    learner = ensemble_learner(spec, dropout=dropout)
     bits, label = score_bits(spec), label_width(spec.classes, "binary")
 
     def step(state: Wire, x: Wire, target: Wire) -> dict[str, Wire]:

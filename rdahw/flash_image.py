@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data import Binariser, Dataset
 from rdahw.data._json import damaged, members, texts
-from rdahw.ensemble import Image
+from rdahw.ensemble import Image, find_image
 from rdahw.errors import UsageError, UserError
+from rdahw.fields import Field, join, size, split
 from rdahw.primitives import Array
 from rdahw.training import Schedule
 
@@ -57,37 +57,26 @@ MAX_BYTES = 1 << 24
 MAX_RECORDS = MAX_BYTES - (1 << 16)
 
 
-class HeaderField(NamedTuple):
-    """A number of the header: its name, how many bytes it has, what it means."""
-
-    name: str
-    bytes: int
-    meaning: str
-
-
 #: The header behind :data:`MAGIC` and before its CRC. Those up to ``width`` must be what the gateware was made for.
 HEADER = (
-    HeaderField("version", 2, "the version of the format, 1"),
-    HeaderField("record_bytes", 2, "R, the bytes of a record: input bits / 8, rounded up, and 1"),
-    HeaderField("input_bits", 4, "the bits of an example"),
-    HeaderField("classes", 2, "how many classes there are, 2 to 128"),
-    HeaderField("planes", 2, "of an image: bit = (plane * height + row) * width + column; else 0"),
-    HeaderField("height", 2, "rows of an image, else 0"),
-    HeaderField("width", 2, "columns of an image, else 0"),
-    HeaderField("train_examples", 4, "N, how many training records there are"),
-    HeaderField("train_bytes", 4, "N * R"),
-    HeaderField("test_examples", 4, "M, how many test records there are"),
-    HeaderField("test_bytes", 4, "M * R"),
-    HeaderField("stride", 4, "K: training takes record (i * K) mod N as its example number i"),
-    HeaderField("stride_bytes", 4, "K * R"),
-    HeaderField("text_bytes", 4, "the bytes of the JSON text"),
-    HeaderField("data", 8, "the first bytes of the SHA-256 of the files that the data set was read from"),
+    Field("version", 2, "the version of the format, 1"),
+    Field("record_bytes", 2, "R, the bytes of a record: input bits / 8, rounded up, and 1"),
+    Field("input_bits", 4, "the bits of an example"),
+    Field("classes", 2, "how many classes there are, 2 to 128"),
+    Field("planes", 2, "of an image: bit = (plane * height + row) * width + column; else 0"),
+    Field("height", 2, "rows of an image, else 0"),
+    Field("width", 2, "columns of an image, else 0"),
+    Field("train_examples", 4, "N, how many training records there are"),
+    Field("train_bytes", 4, "N * R"),
+    Field("test_examples", 4, "M, how many test records there are"),
+    Field("test_bytes", 4, "M * R"),
+    Field("stride", 4, "K: training takes record (i * K) mod N as its example number i"),
+    Field("stride_bytes", 4, "K * R"),
+    Field("text_bytes", 4, "the bytes of the JSON text"),
+    Field("data", 8, "the first bytes of the SHA-256 of the files that the data set was read from"),
 )
 #: The bytes of the header, without its CRC.
-HEADER_BYTES = len(MAGIC) + sum(field.bytes for field in HEADER)
-
-_PACKING = struct.Struct("<8s" + "".join({2: "H", 4: "I", 8: "Q"}[field.bytes] for field in HEADER))
-assert _PACKING.size == HEADER_BYTES
+HEADER_BYTES = len(MAGIC) + size(HEADER)
 
 
 def record_bytes(input_bits: int) -> int:
@@ -161,7 +150,7 @@ class FlashImage:
     def to_bytes(self) -> bytes:
         """The file's content; :meth:`from_bytes` is the inverse."""
         text = self._text()
-        header = _PACKING.pack(MAGIC, *header_fields(self).values())
+        header = MAGIC + join(HEADER, header_fields(self))
         sections = (header, self.train.records.tobytes(), self.test.records.tobytes(), text)
         return b"".join(part for section in sections for part in (section, _crc(section)))
 
@@ -178,7 +167,7 @@ class FlashImage:
         if content[: len(MAGIC)] != MAGIC:
             raise UserError(f"{what} is no flash image; make one with rdahw pack")
         header, rest = _section(content, HEADER_BYTES, what, "header")
-        values = dict(zip((field.name for field in HEADER), _PACKING.unpack(header)[1:], strict=True))
+        values = split(HEADER, header[len(MAGIC) :])
         if values["version"] != VERSION:
             raise UserError(
                 f"{what} has version {values['version']} of the format, expected {VERSION}; pack the data set again"
@@ -208,22 +197,22 @@ class FlashImage:
 
 def header_fields(image: FlashImage) -> dict[str, int]:
     """The values of :data:`HEADER`."""
-    size = record_bytes(image.input_bits)
+    each = record_bytes(image.input_bits)
     planes, height, width = image.image or (0, 0, 0)
     return {
         "version": VERSION,
-        "record_bytes": size,
+        "record_bytes": each,
         "input_bits": image.input_bits,
         "classes": image.classes,
         "planes": planes,
         "height": height,
         "width": width,
         "train_examples": len(image.train),
-        "train_bytes": len(image.train) * size,
+        "train_bytes": len(image.train) * each,
         "test_examples": len(image.test),
-        "test_bytes": len(image.test) * size,
+        "test_bytes": len(image.test) * each,
         "stride": image.stride,
-        "stride_bytes": image.stride * size,
+        "stride_bytes": image.stride * each,
         "text_bytes": len(image._text()),
         "data": int(image.checksum[:16], 16),
     }
@@ -258,7 +247,7 @@ def make_image(
         for part, wanted in ((dataset.train, train), (dataset.test, test))
         if wanted and part is not None
     ]
-    size = _check_size(binariser, [len(part) for part in chosen])
+    each = _check_size(binariser, [len(part) for part in chosen])
     parts = [Part.pack(binariser.transform(part.features), part.labels) for part in chosen]
     n = len(parts[0])
     if not _reaches_all(stride, n):
@@ -266,12 +255,10 @@ def make_image(
             f"a stride of {stride} does not reach each of {n:,} examples; give a number below without a common divisor "
             f"with it, such as {_some_stride(n)}"
         )
-    shape = dataset.image_shape
-    image = None if shape is None else Image(binariser.planes, *shape)
     return FlashImage(
         train=parts[0],
-        test=parts[1] if len(parts) > 1 else Part(np.empty((0, size), np.uint8), binariser.width),
-        image=image if image is not None and image.bits == binariser.width else None,
+        test=parts[1] if len(parts) > 1 else Part(np.empty((0, each), np.uint8), binariser.width),
+        image=find_image(dataset.columns, dataset.image_shape, binariser.width),
         stride=stride,
         name=dataset.name,
         rule=binariser.rule,
@@ -297,11 +284,11 @@ def read_flash_image(path: Path) -> FlashImage:
 
 def _check_size(binariser: Binariser, counts: Sequence[int]) -> int:
     """The bytes of a record; raises :class:`UserError` that says what would fit."""
-    size, number = record_bytes(binariser.width), sum(column.kind == "number" for column in binariser.columns)
+    each, number = record_bytes(binariser.width), sum(column.kind == "number" for column in binariser.columns)
     total = sum(counts)
-    if size < 1 << 16 and total * size <= MAX_RECORDS:
-        return size
-    room = MAX_RECORDS // size
+    if each < 1 << 16 and total * each <= MAX_RECORDS:
+        return each
+    room = MAX_RECORDS // each
     # So many of each of one or two parts, of which the smaller one may be there as a whole.
     way_out = f"give --examples {max(room // len(counts), room - min(counts) if len(counts) > 1 else room)}"
     for planes in range(binariser.planes - 1, 0, -1):
@@ -313,7 +300,7 @@ def _check_size(binariser: Binariser, counts: Sequence[int]) -> int:
             )
             break
     raise UserError(
-        f"{total:,} examples of {size:,} bytes each take {total * size:,} bytes, and a flash image holds "
+        f"{total:,} examples of {each:,} bytes each take {total * each:,} bytes, and a flash image holds "
         f"{MAX_RECORDS:,}; {way_out}"
     )
 
@@ -349,18 +336,16 @@ def _section(content: bytes, length: int, what: str, name: str) -> tuple[bytes, 
 
 
 def _check_header(values: dict[str, int], what: str) -> Image | None:
-    size, bits = values["record_bytes"], values["input_bits"]
-    if not bits or size != record_bytes(bits):
+    each, bits = values["record_bytes"], values["input_bits"]
+    if not bits or each != record_bytes(bits):
         raise damaged(f"{what}'s 'record_bytes'", f"{record_bytes(bits)}, for examples of {bits} bits")
     if not 2 <= values["classes"] <= MAX_CLASSES:
         raise damaged(f"{what}'s 'classes'", f"2 to {MAX_CLASSES}")
     for kind in ("train", "test"):
-        if values[f"{kind}_bytes"] != values[f"{kind}_examples"] * size:
-            raise damaged(f"{what}'s '{kind}_bytes'", f"{values[f'{kind}_examples']} records of {size} bytes")
+        if values[f"{kind}_bytes"] != values[f"{kind}_examples"] * each:
+            raise damaged(f"{what}'s '{kind}_bytes'", f"{values[f'{kind}_examples']} records of {each} bytes")
     n, stride = values["train_examples"], values["stride"]
-    if not (
-        n and 1 <= stride <= max(1, n - 1) and math.gcd(stride, n) == 1 and values["stride_bytes"] == stride * size
-    ):
+    if not (n and _reaches_all(stride, n) and values["stride_bytes"] == stride * each):
         raise damaged(f"{what}'s 'stride'", f"one that reaches each of {n} examples")
     shape = Image(values["planes"], values["height"], values["width"])
     if shape == (0, 0, 0):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rdahw.ensemble import Counters, EnsembleSpec, Outcome, check_counters, shift_images
 from rdahw.errors import UserError
 from rdahw.hdl.example_buffer import LABEL_BITS
-from rdahw.hdl.memory_trainer import STATE_OCTETS, MemoryTrainer
-from rdahw.hdl.table_words import counters_of_words, words_of_counters
+from rdahw.hdl.memory_trainer import MemoryTrainer
+from rdahw.hdl.table_words import STATE_OCTETS, counters_of_words, words_of_counters
 from rdahw.primitives import Array
 from rdahw.sim.cycle_counts import CycleCounts
 from rdahw.sim.hardware import Mismatch

@@ -15,6 +15,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rdahw import Bits, Learner, Model, trace
+from rdahw.fields import join, split
 from rdahw.hdl.link import HostLink, UartLink
 from rdahw.hdl.protocol import (
     COMMANDS,
@@ -31,8 +32,6 @@ from rdahw.hdl.protocol import (
     Layout,
     fingerprint,
     frame,
-    join,
-    split,
 )
 from rdahw.hdl.trainer import RegisterTrainer
 from rdahw.hdl.uart import UartReceiver, UartTransmitter

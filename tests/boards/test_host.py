@@ -24,7 +24,8 @@ from link_helpers import (
 
 from rdahw.boards.host import Device, DeviceEngine, SerialPort, Status, connect
 from rdahw.errors import MissingError, UserError
-from rdahw.hdl.protocol import ERRORS, FLAG, HEADER, frame, join
+from rdahw.fields import join
+from rdahw.hdl.protocol import ERRORS, FLAG, HEADER, frame
 from rdahw.learner import Learner
 from rdahw.sim.engines import ReferenceEngine
 from rdahw.training import Examples, Schedule, Training

@@ -25,6 +25,7 @@ from link_helpers import (
 from rdahw import Learner, Model, lookup_model
 from rdahw.boards.host import Device
 from rdahw.errors import MissingError, UserError
+from rdahw.fields import join
 from rdahw.hdl.inference import FixedModel
 from rdahw.hdl.protocol import (
     COMMANDS,
@@ -39,7 +40,6 @@ from rdahw.hdl.protocol import (
     Layout,
     fingerprint,
     frame,
-    join,
     tables,
 )
 from rdahw.hdl.serial_mask import SerialMaskTrainer
