@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.cli._device import connect_device
 from rdahw.cli._hdl import compiling, describe_hardware, make_hardware, make_software
 from rdahw.cli._output import Output, make_model
-from rdahw.cli._training import Request, Run
+from rdahw.cli._training import Request, Run, describe_test
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -131,16 +131,12 @@ class CircuitRun(Run):
             result["validation_correct"] = state.best.correct
             result["validation_examples"] = len(training.validation)
         if self.test is None:
-            result |= {"test_accuracy": None, "test_correct": None, "test_examples": 0}
+            result |= describe_test(None, 0)
         else:
             if training.parameters is not state.parameters:  # else they are where they should be; a board keeps count
                 self.engine.parameters = training.parameters
             correct = count_correct(self.engine.predict(self.test.x), self.test.y)
-            result |= {
-                "test_accuracy": correct / len(self.test),
-                "test_correct": correct,
-                "test_examples": len(self.test),
-            }
+            result |= describe_test(correct, len(self.test))
         return result | describe_parameters(training.parameters)
 
     def show(self, result: Mapping[str, Any]) -> None:

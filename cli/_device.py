@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rdahw.boards.host import DeviceEngine
     from rdahw.learner import Learner
 
-__all__ = ["baud_option", "connect_device", "device_options", "take_device_options"]
+__all__ = ["baud_option", "connect_device", "device_options", "dumped", "take_device_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -52,3 +52,11 @@ def connect_device(device: Mapping[str, Any], learner: Learner) -> DeviceEngine 
     found = connect(device["device"], baud=device["baud"] or BAUD, learner=learner)
     found.open()
     return DeviceEngine(found)
+
+
+def dumped(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of a model whose parameters come from a board. Where those come from only the board knows: no
+    training can be gone on with from here."""
+    kept = {name: provenance[name] for name in ("data_sha256",) if name in provenance}
+    version = provenance.get("package_version")
+    return {"command": "rdahw device dump", "package_version": version, **kept, "finished": True}

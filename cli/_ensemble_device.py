@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdahw.cli._device import dumped
+
 if TYPE_CHECKING:
     from rdahw.boards.host import Device
     from rdahw.cli._output import Output
@@ -45,11 +47,7 @@ def _dump(output: Output, board: Any, saved: SavedEnsemble, out: Path) -> dict[s
     check_writable(out)
     with output.progress("reading", "bytes") as bar:
         counters, dropout_state = board.read(bar)
-    # Where the board's tables come from only the board knows: no training can be gone on with from here.
-    provenance = {"command": "rdahw device dump", "package_version": saved.provenance.get("package_version")}
-    kept = {name: saved.provenance[name] for name in ("data_sha256",) if name in saved.provenance}
     state = replace(saved.state, counters=counters, dropout_state=dropout_state)
-    provenance = {**provenance, **kept, "finished": True}
-    save_model(replace(saved, state=state, best=None, provenance=provenance), out)
+    save_model(replace(saved, state=state, best=None, provenance=dumped(saved.provenance)), out)
     output.line(f"saved     {out}")
     return {"out": str(out), **describe_counters(saved.spec, counters)}

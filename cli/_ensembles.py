@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.cli._hdl import compiling, describe_hardware_ensemble, make_hardware_ensemble
 from rdahw.cli._options import parse_counter, parse_shift
 from rdahw.cli._output import Output, percent
-from rdahw.cli._training import Request, Run
+from rdahw.cli._training import Request, Run, describe_test
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -234,11 +234,11 @@ class EnsembleRun(Run):
             result["validation_correct"] = self.best.correct
             result["validation_examples"] = len(self.validation[1])
             result["validation_accuracy"] = self.best.correct / len(self.validation[1])
-        result |= {"test_accuracy": None, "test_correct": None, "test_examples": 0}
-        if self.test is not None:
+        if self.test is None:
+            result |= describe_test(None, 0)
+        else:
             self.engine.counters = counters
-            correct, count = self._count_correct(self.test), len(self.test[1])
-            result |= {"test_accuracy": correct / count, "test_correct": correct, "test_examples": count}
+            result |= describe_test(self._count_correct(self.test), len(self.test[1]))
         return {**result, **describe_counters(spec, counters), "curve": self.curve}
 
     def show(self, result: Mapping[str, Any]) -> None:

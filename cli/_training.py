@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from rdahw.cli._data import load_dataset, split_names
 from rdahw.cli._options import recorded
 from rdahw.cli._output import percent
 from rdahw.errors import UserError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.saved_ensemble import SavedEnsemble
 
-__all__ = ["Interrupted", "Request", "Run", "load_data"]
+__all__ = ["Interrupted", "Request", "Run", "describe_test", "load_data"]
 
 
 class Interrupted(UserError):
@@ -201,20 +202,15 @@ class Run(ABC):
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, Examples | None]:
     """The data set and what is held out of it for validation."""
-    from rdahw.data import load
-
-    classes = options["classes"]
-    with output.progress("downloading", "bytes") as bar:
-        dataset = load(
-            options["data"],
-            classes=None if classes is None else [name.strip() for name in classes.split(",")],
-            label=options["label"],
-            test=options["test"],
-            split=options["split"],
-            seed=options["seed"],
-            progress=bar,
-        )
+    given = {name: options[name] for name in ("data", "label", "test", "split", "seed")}
+    dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
+
+
+def describe_test(correct: int | None, examples: int) -> dict[str, Any]:
+    """How many test examples are right, as JSON; ``None``: there are none."""
+    accuracy = None if correct is None else correct / examples
+    return {"test_accuracy": accuracy, "test_correct": correct, "test_examples": examples}
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def _fine_tune(
     from rdahw.cli._ensembles import make_ensemble_engine
     from rdahw.cli._hdl import compiling
     from rdahw.cli._options import options_of
-    from rdahw.cli._training import load_data
+    from rdahw.cli._training import describe_test, load_data
     from rdahw.ensemble import EnsembleState, EnsembleTraining, default_margin
 
     options = options_of(saved)
@@ -119,12 +119,10 @@ def _fine_tune(
     dataset, _ = load_data(output, options)
     if dataset.checksum != saved.provenance.get("data_sha256"):
         raise UserError(f"the data {options['data']!r} are not those of the training; get these, or leave --epochs out")
-    tables = saved.spec.tables
     spec = replace(
         saved.spec,
         sign=True,
-        margin=default_margin(tables, sign=True) if margin is None else margin,
-        seed=saved.spec.seed,
+        margin=default_margin(saved.spec.tables, sign=True) if margin is None else margin,
     )
     schedule = replace(saved.schedule, epochs=epochs, updates=None)
     start = EnsembleState(saved.counters, saved.state.dropout_state)
@@ -142,8 +140,8 @@ def _fine_tune(
                 output.log(_line(state, epochs))
     result["seconds"] = round(time.perf_counter() - seconds, 6)
     if dataset.test is not None:
-        correct, count = int((engine.predict(test) == dataset.test.labels).sum()), len(dataset.test)
-        result |= {"test_accuracy": correct / count, "test_correct": correct, "test_examples": count}
+        correct = int((engine.predict(test) == dataset.test.labels).sum())
+        result |= describe_test(correct, len(dataset.test))
     return replace(saved, spec=spec, schedule=schedule, state=training.checkpoint(), best=None), result
 
 

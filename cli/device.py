@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._device import baud_option
+from rdahw.cli._device import baud_option, dumped
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.errors import UsageError
 
@@ -143,11 +143,7 @@ def _dump(output: Output, device: Device, saved: SavedModel, out: Path) -> dict[
     check_writable(out)
     with output.progress("reading", "bytes") as bar:
         parameters = device.read_parameters(bar)
-    # Where the board's parameters come from only the board knows: no training can be gone on with from here.
-    provenance = {"command": "rdahw device dump", "package_version": saved.provenance.get("package_version")}
-    kept = {name: saved.provenance[name] for name in ("data_sha256",) if name in saved.provenance}
     state = replace(saved.state, parameters=parameters, best=None)
-    made = replace(saved, parameters=parameters, state=state, provenance={**provenance, **kept, "finished": True})
-    save_model(made, out)
+    save_model(replace(saved, parameters=parameters, state=state, provenance=dumped(saved.provenance)), out)
     output.line(f"saved     {out}")
     return {"out": str(out), **describe_parameters(parameters)}

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdahw.cli._data import evaluation_options, load_dataset
 from rdahw.cli._options import options_of
-from rdahw.cli._output import Output, complete, output_options, percent
+from rdahw.cli._output import Output, output_options, percent
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -34,13 +35,7 @@ Examples:
   rdahw eval table-lookup.rdahw --data unlabelled.csv > predictions.csv""",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    metavar="NAME|FILE",
-    shell_complete=complete("rdahw.data", "NAMES"),
-    help="evaluate on this instead of the test part of the training's data",
-)
-@click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
+@evaluation_options
 @click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
 @output_options
 def command(output: Output, model: Path, data: str | None, label: str | None, predictions: bool) -> None:
@@ -98,27 +93,23 @@ def load_examples(
     output: Output, saved: SavedModel | SavedEnsemble, data: str | None, label: str | None
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
     """Features, labels if there are any, and what they are."""
-    from rdahw.data import NAMES, load, read_examples
+    from rdahw.data import NAMES, read_examples
 
     if data is not None and data not in NAMES:
         return *read_examples(data, saved.schema, label=label), data
     if label is not None:
         raise UsageError(f"--label {label} is for a file of examples; give the file with --data")
-    given: dict[str, Any] = {"data": data, "classes": True, "seed": 0}
+    given: dict[str, Any] = {"data": data, "classes": True}
     options = options_of(saved) if data is None else given
     if options is None:
         raise UserError("the model does not say what it was trained on; give the data with --data")
-    with output.progress("downloading", "bytes") as bar:
-        dataset = load(
-            options["data"],
-            # those of the model, in its order; options say them as text
-            classes=None if options["classes"] is None else saved.schema.label_names,
-            label=options.get("label"),
-            test=options.get("test"),
-            split=options.get("split"),
-            seed=options["seed"],
-            progress=bar,
-        )
+    dataset = load_dataset(
+        output,
+        options["data"],
+        # those of the model, in its order; options say them as text
+        classes=None if options["classes"] is None else saved.schema.label_names,
+        **{name: options[name] for name in ("label", "test", "split", "seed") if name in options},
+    )
     if data is None and dataset.checksum != saved.provenance.get("data_sha256"):
         output.log(f"note: {dataset.name} has changed since the training")
     if dataset.schema.columns != saved.schema.columns:

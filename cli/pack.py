@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from rdahw.cli._data import label_option, load_dataset, split_names
 from rdahw.cli._output import Output, complete, output_options
 
 
@@ -26,7 +27,7 @@ Examples:
     shell_complete=complete("rdahw.data", "NAMES"),
     help="pack this data set (rdahw datasets lists the names), CSV or NPZ file",
 )
-@click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
+@label_option
 @click.option("--classes", metavar="A,B,…", help="pack these classes only, in this order")
 @click.option("--test", type=click.Path(), metavar="FILE", help="take the test part from this file")
 @click.option("--split", type=float, metavar="FRACTION", help="take this fraction of the examples as test part")
@@ -71,22 +72,14 @@ def command(
 
     The file goes into the board's flash with rdahw flash --data.
     """
-    from rdahw.data import fit_binariser, load
+    from rdahw.data import fit_binariser
     from rdahw.files import check_writable, write_atomically
     from rdahw.flash_image import header_fields, make_image
 
     out = out or Path(f"{Path(data).stem}.bin")
     check_writable(out)
-    with output.progress("downloading", "bytes") as bar:
-        dataset = load(
-            data,
-            classes=None if classes is None else [name.strip() for name in classes.split(",")],
-            label=label,
-            test=test,
-            split=split,
-            seed=seed,
-            progress=bar,
-        )
+    names = split_names(classes)
+    dataset = load_dataset(output, data, classes=names, label=label, test=test, split=split, seed=seed)
     part = part or ("train" if dataset.test is None else "both")
     image = make_image(
         dataset,

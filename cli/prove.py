@@ -229,14 +229,17 @@ def _netlists(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
     from rdahw.hdl.inference import FixedModel
     from rdahw.hdl.netlist_proof import netlist
     from rdahw.hdl.trainer import RegisterTrainer
+    from rdahw.hdl.trainer_proof import describe_kind
 
     learner = _learner(model, saved)
     if (gates := count_gates(learner.step)) > MAX_GATES:
         raise TooLarge(f"a netlist of {gates:,} gates is more than the {MAX_GATES:,} tried: prove a smaller size")
     designs: dict[str, Callable[[], Any]] = {}
     for batch, stages in itertools.product((False, True), (1, 2)):
-        kind = f"{'batch' if batch else 'immediate'}, {stages} stage{'s' * (stages > 1)}: {shape(model.circuit)}"
-        designs[kind] = partial(RegisterTrainer, learner, batch=batch, stages=stages, access=True)
+        kind = describe_kind(batch, stages)
+        designs[f"{kind}: {shape(model.circuit)}"] = partial(
+            RegisterTrainer, learner, batch=batch, stages=stages, access=True
+        )
     if saved is not None:
         designs[f"inference: {shape(_function(model, saved))}"] = partial(FixedModel, learner, saved.parameters)
     synths = [(FAMILIES[found.family].synth, *found.synth) for found in map(board, _BOARDS)]

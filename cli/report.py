@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._data import evaluation_options
+from rdahw.cli._output import Output, output_options
 from rdahw.errors import MissingError, UserError
 
 if TYPE_CHECKING:
@@ -28,13 +29,7 @@ Examples:
   rdahw report mnist-ensemble.rdahw --pictures figures --format png""",
 )
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    metavar="NAME|FILE",
-    shell_complete=complete("rdahw.data", "NAMES"),
-    help="evaluate on this instead of the test part of the training's data",
-)
-@click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
+@evaluation_options
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="the page  [default: MODEL.html]")
 @click.option("--pictures", type=click.Path(path_type=Path), metavar="FOLDER", help="save each picture here as well")
 @click.option(
@@ -59,10 +54,10 @@ def command(
     check_report(out)
     saved = load_model(model)
     evaluation = _evaluate(output, saved, data, label)
-    written = _write(saved, evaluation, out)
+    _write(saved, evaluation, out)
     names = {} if pictures is None else _draw(saved, evaluation, pictures, kind)
-    output.json({"model": str(model), "out": str(written), "pictures": names})
-    output.line(f"page      {written}")
+    output.json({"model": str(model), "out": str(out), "pictures": names})
+    output.line(f"page      {out}")
     for name, path in names.items():
         output.line(f"picture   {path} ({name.replace('-', ' ')})")
 
@@ -89,12 +84,11 @@ def write_report(output: Output, model: Path, out: Path) -> None:
     output.log(f"page: {out}")
 
 
-def _write(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, out: Path) -> Path:
+def _write(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, out: Path) -> None:
     from rdahw.files import write_atomically
     from rdahw.report import make_report
 
     write_atomically(out, make_report(saved, evaluation).encode())
-    return out
 
 
 def _draw(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, folder: Path, kind: str) -> dict[str, str]:

@@ -93,14 +93,14 @@ def _iris(golden: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mnist(output: Output) -> dict[str, Any]:
-    from rdahw.data import encode, fit_binariser, load
+    from rdahw.cli._data import load_dataset
+    from rdahw.data import encode, fit_binariser
     from rdahw.learner import Learner
     from rdahw.models import make_model
     from rdahw.sim.engines import ReferenceEngine
     from rdahw.training import Examples, Schedule, Training, count_correct
 
-    with output.progress("downloading", "bytes") as bar:
-        dataset, held_out = load("mnist", classes=("0", "1"), progress=bar).hold_out(1265)
+    dataset, held_out = load_dataset(output, "mnist", classes=("0", "1")).hold_out(1265)
     binariser = fit_binariser(dataset, "threshold=32")
     assert dataset.test is not None, "MNIST has a test part"
     train, validation, test = (

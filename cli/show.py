@@ -104,10 +104,10 @@ def command(
 def _ensemble(saved: SavedEnsemble) -> dict[str, Any]:
     """What an ensemble is, what it has learned, and from what, as JSON."""
     from rdahw.cli._ensembles import curve_of, describe_counters, spec_to_result
+    from rdahw.ensemble import counter_shares
 
     spec, state = saved.spec, saved.state
-    low, high = spec.counter_range
-    counters = saved.counters
+    saturated, zero = counter_shares(spec, saved.counters)
     result: dict[str, Any] = {
         "model": "ensemble",
         "input_bits": spec.input_bits,
@@ -115,10 +115,10 @@ def _ensemble(saved: SavedEnsemble) -> dict[str, Any]:
         **spec_to_result(spec),
         "image": None if spec.image is None else list(spec.image),
         "seed": spec.seed,
-        **describe_counters(spec, counters),
+        **describe_counters(spec, saved.counters),
         # Of all counters: at an end of their range, and never moved from 0 (or back at it).
-        "saturated": float(((counters == low) | (counters == high)).mean()),
-        "zero": float((counters == 0).mean()),
+        "saturated": saturated,
+        "zero": zero,
         "binarise": saved.binariser.rule,
         "epochs": state.epoch,
         "examples": state.examples,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rdahw.cli._data import load_dataset
 from rdahw.cli._model import find_ensemble, find_model, size_options
 from rdahw.cli._options import is_ensemble
 from rdahw.cli._output import Output, complete, output_options
@@ -196,11 +197,10 @@ def _named_ensemble(
 ) -> EnsembleSpec:
     """The ensemble that ``rdahw train --model`` of this name would train on the data."""
     from rdahw.cli._ensembles import default_rule
-    from rdahw.data import fit_binariser, load
+    from rdahw.data import fit_binariser
     from rdahw.ensemble import find_image, parse_ensemble
 
-    with output.progress("downloading", "bytes") as bar:
-        dataset = load(data or "iris", progress=bar)
+    dataset = load_dataset(output, data or "iris")
     width = fit_binariser(dataset, binarise or default_rule(dataset)).width
     image = find_image(dataset.columns, dataset.image_shape, width)
     return parse_ensemble(model, width, len(dataset.label_names), image, seed=seed or 0)

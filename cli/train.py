@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdahw.cli._data import label_option
 from rdahw.cli._device import device_options, take_device_options
 from rdahw.cli._hdl import hdl_options, take_hdl_options
 from rdahw.cli._options import is_ensemble, resume, settle
@@ -46,7 +47,7 @@ Examples:
     shell_complete=complete("rdahw.data", "NAMES"),
     help="learn this data set (rdahw datasets lists the names), CSV or NPZ file",
 )
-@click.option("--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1")
+@label_option
 @click.option("--classes", metavar="A,B,…", help="learn these classes only, in this order")
 @click.option(
     "--labels",

@@ -25,7 +25,7 @@ from rdahw.primitives import Array
 from rdahw.tracing import Wire, WordWire, equal, mux, trace
 from rdahw.types import Bits, Words
 
-__all__ = ["Refutation", "TrainerClaim", "simulate", "trainer"]
+__all__ = ["Refutation", "TrainerClaim", "describe_kind", "simulate", "trainer"]
 
 #: So many cycles of agreement are assumed at most; a trainer of two stages needs two.
 _MAX_STEPS = 4
@@ -188,10 +188,15 @@ def trainer(
     names = {_INPUTS[name][:2] for name in inputs} | {_OUTPUTS[name][:2] for name in model.expected.output_names}
     ports = [Value.cast(reduce(getattr, path, made)) for path in sorted(names)]
     files = {"gate.il": str(rtlil.convert(m, name="gate", ports=ports, emit_src=False)), "model.il": _machines(model)}
-    kind = f"{'batch' if batch else 'immediate'}, {stages} stage{'s' * (stages > 1)}{', access' * access}"
+    kind = f"{describe_kind(batch, stages)}{', access' * access}"
     bits = learner.model
     size = f"{kind}: {bits.parameter_bits}+{bits.input_bits} -> {bits.output_bits}"
     return TrainerClaim(size, files, _SCRIPT, model, device)
+
+
+def describe_kind(batch: bool, stages: int) -> str:
+    """«batch, 2 stages»."""
+    return f"{'batch' if batch else 'immediate'}, {stages} stage{'s' * (stages > 1)}"
 
 
 def simulate(

@@ -61,6 +61,7 @@ __all__ = [
     "Image",
     "Outcome",
     "PlainEnsemble",
+    "counter_shares",
     "default_margin",
     "draw_shifts",
     "find_image",
@@ -473,6 +474,12 @@ class EnsembleState:
     examples: int = 0
     wrong: int = 0
     updates: int = 0
+
+
+def counter_shares(spec: EnsembleSpec, counters: Counters) -> tuple[float, float]:
+    """The part of all counters that are at an end of their range, and the part that are 0."""
+    low, high = spec.counter_range
+    return float(((counters == low) | (counters == high)).mean()), float((counters == 0).mean())
 
 
 _COUNTS = ("epoch", "position", "examples", "wrong", "updates")

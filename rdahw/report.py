@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import rdahw
 from rdahw import pictures
-from rdahw.ensemble import find_image
+from rdahw.ensemble import counter_shares, find_image
 from rdahw.saved import SavedModel
 from rdahw.saved_ensemble import SavedEnsemble
 
@@ -202,8 +202,7 @@ def _of_ensemble(saved: SavedEnsemble) -> Iterable[_Section]:
     spec = saved.spec
     counters = saved.counters
     low, high = spec.counter_range
-    full = float(((counters == low) | (counters == high)).mean())
-    zero = float((counters == 0).mean())
+    full, zero = counter_shares(spec, counters)
     if spec.image is None:
         evidence = pictures.class_evidence(spec, counters)
         names = saved.binariser.wire_names
