@@ -18,6 +18,7 @@ from amaranth.lib import crc, memory, stream, wiring  # type: ignore[import-unty
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.fields import join, size
+from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.one_hot import OneHot
 from rdahw.hdl.protocol import (
     COMMANDS,
@@ -118,28 +119,24 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         # -- memory: ``byte`` is what ``source`` points to, in the same cycle, as the address is given a cycle ahead
         contents = [0] * _IDENTITY + list(join(IDENTITY, self.identity)) + [0] * MAX_PAYLOAD
-        # No byte is read in the cycle in which it is written, so which of the two comes first need not be made sure.
-        # Yosys takes that word for memories that are read into a register, and makes a block RAM of both.
-        attributes = {"no_rw_check": 1}
-        m.submodules.memory = store = memory.Memory(shape=8, depth=_MEMORY, init=contents, attrs=attributes)
-        read, write = store.read_port(domain="comb"), store.write_port()
-        source, ahead = Signal(range(_MEMORY)), Signal(range(_MEMORY), init=1)  # ahead: source + 1
+        data = memory.MemoryData(shape=8, depth=_MEMORY, init=contents)
+        source, following = Signal(range(_MEMORY)), Signal(range(_MEMORY))  # following: what ``source`` is next
+        ahead = Signal(range(_MEMORY), init=1)  # source + 1
+        byte, write = block_memory(m, "memory", data, following)
         advance, rewind, replay = Signal(), Signal(), Signal()  # on to the next byte, to the request's, to the answer's
-        byte = Signal(8, reset_less=True)
-        m.d.sync += byte.eq(read.data)
         fill = Signal(range(_MEMORY))  # where the next byte is written
-        m.d.comb += read.addr.eq(source)
+        m.d.comb += following.eq(source)
         report = asks("open", "status")
         with m.If(advance):
-            m.d.comb += read.addr.eq(ahead)
+            m.d.comb += following.eq(ahead)
             m.d.sync += ahead.eq(ahead + 1)
         with m.If(rewind):
-            m.d.comb += read.addr.eq(0)
+            m.d.comb += following.eq(0)
             m.d.sync += ahead.eq(1)
         with m.If(replay):
-            m.d.comb += read.addr.eq(Mux(report, _IDENTITY, _ANSWER))
+            m.d.comb += following.eq(Mux(report, _IDENTITY, _ANSWER))
             m.d.sync += ahead.eq(Mux(report, _IDENTITY + 1, _ANSWER + 1))
-        m.d.sync += source.eq(read.addr)
+        m.d.sync += source.eq(following)
         push, dry = Signal(), Signal()  # write a byte, and on to the next; dry: the first pass, nothing is written
         put_data = Signal(8)
         # A byte is written a cycle after it was put; none is read so soon.
