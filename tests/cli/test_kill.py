@@ -18,9 +18,9 @@ TRAININGS = {
     "batches": ("--epochs 150 --shuffle --batch 4 --labels binary", 0),
     "validation": ("--epochs 60 --shuffle --batch 3 --validation 11 --seed 9", 0),
     "wide": ("--binarise thermometer=3 --epochs 25 --shuffle", 0.02),  # 3 * 2^12 parameters
-    "ensemble": ("--model ensemble --epochs 150 --validation 11 --seed 9", 0),
+    "ensemble": ("--model ensemble --epochs 900 --validation 11 --seed 9", 0),
     # In plain Python, which looks up after every 16 examples: within an epoch, too.
-    "ensemble reference": ("--model ensemble:tables=20,inputs=3 --epochs 12 --engine reference --sign", 0),
+    "ensemble reference": ("--model ensemble:tables=20,inputs=3 --epochs 150 --engine reference --sign", 0),
 }
 #: What must be as in the uninterrupted run.
 SAME = (
