@@ -164,7 +164,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         with m.If(rewind):
             m.d.sync += at_end.eq(0)  # there is a header before
         # -- the answer in hand
-        refusal = Signal(3)  # why it is a refusal, or 0
+        refusal, refused = Signal(3), Signal()  # why it is a refusal, or 0; whether it is one
+        at_code = Signal()  # the byte of the command, or of the refusal, is sent
         part = Signal(range(max(16, layout.head_bytes)))  # counts within whatever the state machine is at
 
         # Comparisons go through registers, and have a state to settle in where they are needed: at 48 MHz an iCE40
@@ -172,7 +173,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         sound, long_enough = Signal(), Signal()
         m.d.sync += long_enough.eq(fill >= HEADER_BYTES + CRC_BYTES)
         check, restart = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal()
-        m.d.sync += sound.eq(check.match_detected)
+        octet, checked = Signal(8), Signal()  # a byte goes into the checksum
+        m.d.sync += [check.data.eq(octet), check.valid.eq(checked), sound.eq(check.match_detected)]
         # Its own ``start`` may come with a byte, which costs a multiplexer a bit; here it never does.
         m.submodules.crc = ResetInserter(restart)(check)
         escaping = Signal()  # the byte before was ESCAPE
@@ -207,33 +209,28 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         # -- stuffing: ``outgoing`` is sent, with ESCAPE before it if need be; ``flag``: it is a flag, and sent as it is
         outgoing, waiting, flag = Signal(8), Signal(), Signal()
-        special = Signal()
+        special, settled = Signal(), Signal()  # settled: ``special`` is of the byte that waits
+        m.d.sync += [special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag), settled.eq(waiting)]
         m.d.comb += [
-            special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag),
-            self.sent.valid.eq(waiting),
+            self.sent.valid.eq(waiting & settled),
             self.sent.payload.eq(outgoing ^ Mux(escaping, TOGGLE, 0)),
         ]
-        with m.If(flag):
-            m.d.comb += self.sent.payload.eq(FLAG)
-        with m.Elif(special & ~escaping):
+        with m.If(special & ~escaping):
             m.d.comb += self.sent.payload.eq(ESCAPE)
-        with m.If(waiting & self.sent.ready):
-            m.d.sync += waiting.eq(special & ~escaping)
-            with m.If(special):
-                m.d.sync += escaping.eq(~escaping)
+        with m.If(self.sent.valid & self.sent.ready):
+            m.d.sync += [waiting.eq(special & ~escaping), escaping.eq(special & ~escaping)]
 
         def send(value: Any) -> None:
             """Put a byte in line, when none waits there."""
             m.d.sync += [outgoing.eq(value), flag.eq(0), waiting.eq(1)]
 
         def send_flag() -> None:
-            m.d.sync += [flag.eq(1), waiting.eq(1)]
+            m.d.sync += [outgoing.eq(FLAG), flag.eq(1), waiting.eq(1)]
 
         def refuse(error: str) -> None:
             """Answer with an error; nothing was changed."""
-            m.d.comb += self.error.eq(1)
-            m.d.sync += refusal.eq(ERRORS[error].code & ~REFUSED)
-            machine.next = "ANSWER"
+            refusals.add(error)
+            machine.next = error
 
         def finish() -> None:
             """The end of a pass."""
@@ -243,6 +240,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 machine.next = "ANSWER"
 
         machine = OneHot(m, "HUNT")
+        refusals: set[str] = set()
         # -- receiving
         arrived, arrives, is_flag, is_escape = Signal(8), Signal(), Signal(), Signal()
         begun, too_long = Signal(), Signal()
@@ -259,20 +257,23 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 machine.next = "RECEIVE"
 
         with machine.state("RECEIVE"):
-            m.d.comb += [check.data.eq(arrived ^ Mux(escaping, TOGGLE, 0)), rewind.eq(1)]
+            m.d.comb += [octet.eq(arrived ^ Mux(escaping, TOGGLE, 0)), rewind.eq(1)]
             m.d.sync += [end.eq(fill - CRC_BYTES), part.eq(0), ours.eq(opened)]
             with m.If(arrives):
                 m.d.sync += escaping.eq(is_escape)
                 with m.If(is_flag & ~begun):
                     pass  # the end of a frame was lost, or this is one
                 with m.Elif(is_flag):
-                    machine.next = "CHECK"
+                    machine.next = "CHECK NEXT"
                 with m.Elif(~is_escape):
-                    put(check.data)
-                    m.d.comb += check.valid.eq(1)
+                    put(octet)
+                    m.d.comb += checked.eq(1)
                     m.d.sync += [begun.eq(1), too_long.eq(fill == _MAX_REQUEST - 1)]
                     with m.If(too_long):
                         refuse("damaged")
+
+        with machine.state("CHECK NEXT"):
+            machine.next = "CHECK"
 
         with machine.state("CHECK"):
             m.d.comb += rewind.eq(1)
@@ -306,8 +307,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         with machine.state("JUDGE"):
             m.d.sync += [dry.eq(1), refusal.eq(0)]
+            m.d.comb += advance.eq(1)
             with m.If(ours):
-                m.d.comb += advance.eq(1)
                 with m.If(repeated):
                     machine.next = "ANSWER"
                 with m.Elif(~follows | (known & asks("open"))):
@@ -315,10 +316,13 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 with m.Else():
                     machine.next = "BEGIN"
             with m.Elif(known & asks("open")):
-                m.d.comb += rewind.eq(1)
-                machine.next = "ADOPT"
+                machine.next = "ADOPT NEXT"
             with m.Else():
                 refuse("wrong_session")
+
+        with machine.state("ADOPT NEXT"):
+            m.d.comb += rewind.eq(1)
+            machine.next = "ADOPT"
 
         with machine.state("ADOPT"):
             m.d.comb += advance.eq(1)
@@ -343,23 +347,29 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         with machine.state("BEGIN"):
             m.d.sync += [part.eq(0), number.eq(0), fill.eq(_ANSWER)]
             with m.If(asks("open", "status")):
-                machine.next = "STATE"
+                machine.next = "STATE NEXT"
             with m.If(asks("train", "predict")):
                 machine.next = "LOAD"
             with m.If(asks("read", "write")):
-                machine.next = "ADDRESS"
+                machine.next = "ADDRESS NEXT"
             with m.If(asks("clear")):
                 machine.next = "CLEAR"
-            refused = ~known if self._learns else ~known | asks("train", "write", "clear")
-            with m.If(refused):
+            unknown = ~known if self._learns else ~known | asks("train", "write", "clear")
+            with m.If(unknown):
                 refuse("unknown_command")
 
+        state_byte, state_over = Signal(8), Signal()
+        m.d.sync += [state_byte.eq(state_bytes[part]), state_over.eq(part == size(STATE))]
+        with machine.state("STATE NEXT"):
+            machine.next = "STATE"
+
         with machine.state("STATE"):
-            with m.If(part == size(STATE)):
+            with m.If(state_over):
                 finish()
             with m.Else():
-                put(state_bytes[part])
+                put(state_byte)
                 m.d.sync += part.eq(part + 1)
+                machine.next = "STATE NEXT"
 
         with machine.state("LOAD"):
             with m.If(at_end):
@@ -416,14 +426,20 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 m.d.sync += part.eq(0)
                 machine.next = "LOAD"
 
+        too_high = Signal()  # a byte of the address that is not 0, above those that there are
+        m.d.sync += too_high.eq((part >= len(address) // 8) & (byte != 0))
+        with machine.state("ADDRESS NEXT"):
+            machine.next = "ADDRESS"
+
         with machine.state("ADDRESS"):
             m.d.comb += advance.eq(1)
             m.d.sync += part.eq(part + 1)
+            machine.next = "ADDRESS NEXT"
             with m.If(part < len(address) // 8):
                 m.d.sync += address.eq(Cat(address[8:], byte))
             with m.If(at_end):
                 refuse("wrong_length")
-            with m.Elif((part >= len(address) // 8) & (byte != 0)):
+            with m.Elif(too_high):
                 refuse("wrong_address")
             with m.Elif(part == 3):
                 machine.next = "WRITE NEXT"
@@ -470,7 +486,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         with machine.state("READ"):
             with m.If(control.ready):
-                machine.next = "READ BYTE"
+                machine.next = "READ DATA"
             with m.If(at_end):
                 refuse("wrong_length")
             with m.Elif(all_read):
@@ -480,39 +496,52 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             with m.Elif(~fill[8]):  # beyond the end of the memory
                 refuse("wrong_length")
 
+        fetched = Signal(8)
+        m.d.sync += fetched.eq(control.parameter_read)
+        with machine.state("READ DATA"):
+            machine.next = "READ BYTE"
+
         with machine.state("READ BYTE"):
-            put(control.parameter_read)
+            put(fetched)
             m.d.sync += address.eq(address + 1)
             machine.next = "READ NEXT"
 
         # -- answering
+        for error in sorted(refusals):
+            with machine.state(error):
+                m.d.comb += self.error.eq(1)
+                m.d.sync += refusal.eq(ERRORS[error].code & ~REFUSED)
+                machine.next = "ANSWER"
+
         with machine.state("ANSWER"):
             m.d.comb += [restart.eq(1), rewind.eq(1)]
-            m.d.sync += [escaping.eq(0), part.eq(0)]
+            m.d.sync += refused.eq(refusal != 0)
+            m.d.sync += [escaping.eq(0), part.eq(0), at_code.eq(1)]
             send_flag()
             machine.next = "ANSWER HEADER"
 
         with machine.state("ANSWER HEADER"):  # that of the request
-            m.d.comb += check.data.eq(byte)
-            with m.If((source[:3] == 0) & (refusal != 0)):
-                m.d.comb += check.data.eq(REFUSED | refusal)
+            m.d.comb += octet.eq(byte)
+            with m.If(at_code & refused):
+                m.d.comb += octet.eq(REFUSED | refusal)
             with m.If(~waiting):
-                send(check.data)
-                m.d.comb += [check.valid.eq(1), advance.eq(1)]
+                m.d.sync += at_code.eq(0)
+                send(octet)
+                m.d.comb += [checked.eq(1), advance.eq(1)]
                 with m.If(header_end):
                     m.d.comb += replay.eq(1)
                     machine.next = "ANSWER PAYLOAD"
 
         all_sent = Signal()  # while a byte waits, it is found out whether that is the last one
-        m.d.sync += all_sent.eq((refusal != 0) | (source[:8] == answered))
+        m.d.sync += all_sent.eq(refused | (source[:8] == answered))
         with machine.state("ANSWER PAYLOAD"):
-            m.d.comb += check.data.eq(byte)
+            m.d.comb += octet.eq(byte)
             with m.If(~waiting):
                 with m.If(all_sent):
                     machine.next = "ANSWER CRC"
                 with m.Else():
                     send(byte)
-                    m.d.comb += [check.valid.eq(1), advance.eq(1)]
+                    m.d.comb += [checked.eq(1), advance.eq(1)]
 
         with machine.state("ANSWER CRC"), m.If(~waiting):
             send(check.crc.word_select(part[:2], 8))

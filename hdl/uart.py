@@ -60,9 +60,9 @@ class UartReceiver(wiring.Component):  # type: ignore[misc]
         wait = Signal(range(self.divisor))
         # Starts full of ones; the start bit, a zero, reaches bit 0 when all eight data bits are in.
         shift = Signal(9, init=-1)
-        due = Signal()
-        m.d.comb += [due.eq(wait == 0), self.bytes.payload.eq(shift[1:])]
-        m.d.sync += wait.eq(wait - 1)
+        due = Signal()  # wait == 0
+        m.d.comb += self.bytes.payload.eq(shift[1:])
+        m.d.sync += [wait.eq(wait - 1), due.eq(wait == 1)]
 
         with m.FSM():
             with m.State("IDLE"):
@@ -100,16 +100,14 @@ class UartTransmitter(wiring.Component):  # type: ignore[misc]
         wait = Signal(range(self.divisor))
         # Start bit, data, stop bit; zeros come in behind, so that 1 alone is the end of the stop bit and the idle line.
         shift = Signal(10, init=1)
-        due = Signal()
-        m.d.comb += [
-            self.tx.eq(shift[0]),
-            due.eq(wait == 0),
-            self.bytes.ready.eq(due & (shift[1:] == 0)),
-        ]
+        # due: wait == 0; over: none but the last of the byte's bits are left, known a cycle after ``shift`` was set.
+        due, over = Signal(init=1), Signal(init=1)
+        m.d.comb += [self.tx.eq(shift[0]), self.bytes.ready.eq(due & over)]
+        m.d.sync += over.eq(shift[1:] == 0)
         with m.If(~due):
-            m.d.sync += wait.eq(wait - 1)
-        with m.Elif(~self.bytes.ready):
-            m.d.sync += [wait.eq(self.divisor - 1), shift.eq(shift[1:])]
+            m.d.sync += [wait.eq(wait - 1), due.eq(wait == 1)]
+        with m.Elif(~over):
+            m.d.sync += [wait.eq(self.divisor - 1), due.eq(0), shift.eq(shift[1:])]
         with m.Elif(self.bytes.valid):
-            m.d.sync += [wait.eq(self.divisor - 1), shift.eq(Cat(0, self.bytes.payload, 1))]
+            m.d.sync += [wait.eq(self.divisor - 1), due.eq(0), shift.eq(Cat(0, self.bytes.payload, 1))]
         return m
