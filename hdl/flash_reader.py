@@ -88,7 +88,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
     requests: which bytes, at most one request ahead of what is being read; ready when the part is awake and between
         two reads. An address goes on at 0 behind the last byte of the part.
     octets: the bytes of one request after the other. While they are not taken, the flash's clock stands still.
-    idle: no request is worked on and no byte waits. failed: the part did not let quad-enable be set; nothing is read.
+    idle: no request is worked on or waits, and no byte does. failed: the part did not let quad-enable be set; nothing is read.
     pins: the flash's. All outputs come from flip-flops; a line is sampled in the middle of its bit, two cycles after
         the falling edge of ``clock`` that asked for it, so pads and part together may take a cycle and a half.
 
@@ -139,20 +139,33 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         # After a reset the part may just have been woken.
         wait, waited = Signal(range(self._wake + 1), init=self._wake), Signal()  # waited: wait == 0
         address, left = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
-        command = Signal(8)
 
         # -- clocks of the flash: the data line changes and the clock falls in the first half, in the second it rises
         running, half, over = Signal(), Signal(), Signal()
-        count = Signal(5)  # how many clocks are left of this phase; also the number of the bit to send
-        m.d.comb += over.eq(running & half & (count == 0))
+        count = Signal(5)  # how many clocks are left of this phase
+        last = Signal()  # count == 0, known from the second half of a clock on, as ``count`` changes with the first
+        m.d.sync += last.eq(count == 0)
+        m.d.comb += over.eq(running & half & last)
         with m.If(running):
             m.d.sync += [half.eq(~half), pins.clock.eq(half)]
             with m.If(half):
                 m.d.sync += count.eq(count - 1)
 
+        outgoing = Signal(ADDRESS_BITS)  # what is still to be sent, the highest bit first
+
         def send(bit: Any) -> None:
             """One bit on line 0. Lines 2 and 3 are high: without quad-enable they protect and stop the part."""
             m.d.sync += [pins.o.eq(Cat(bit, 0, 1, 1)), pins.oe.eq(0b1101)]
+
+        def send_next() -> None:
+            """A bit of ``outgoing`` in every clock."""
+            with m.If(~half):
+                send(outgoing[-1])
+                m.d.sync += outgoing.eq(outgoing << 1)
+
+        def octet_next(value: Any) -> Any:
+            """Eight bits are what is to be sent."""
+            return outgoing[-8:].eq(value)
 
         # -- bytes coming in
         sample, arriving, single = Signal(), Signal(2 + self.latency), Signal()
@@ -169,7 +182,9 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         into, out_of = Signal(range(_DEPTH)), Signal(range(_DEPTH))
         level, promised = Signal(range(_DEPTH + 1)), Signal(range(_DEPTH + 1))
         push, pop, begin = Signal(), Signal(), Signal()
-        m.d.sync += push.eq(complete & reading)
+        # Known a cycle late: a byte is begun long after the one before, and one that is taken may be seen late.
+        room = Signal()
+        m.d.sync += [push.eq(complete & reading), room.eq(promised != _DEPTH)]
         m.d.comb += [
             self.octets.valid.eq(level != 0),
             self.octets.payload.eq(Array(queue)[out_of]),
@@ -181,9 +196,12 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
             with m.If(push & (into == i)):
                 m.d.sync += entry.eq(shift)
 
+        first, read_all = Signal(), Signal()  # this is the first half of a byte's first clock; left == 0
+        m.d.sync += read_all.eq(left == 0)
+
         machine = OneHot(m, "PAUSE")
         with machine.state("PAUSE"):  # not selected
-            m.d.sync += [half.eq(0), count.eq(7)]
+            m.d.sync += [half.eq(0), count.eq(7), first.eq(1)]
             m.d.comb += self.requests.ready.eq(waited & (step == _Step.READY))
             with m.If(~waited):
                 m.d.sync += [wait.eq(wait - 1), waited.eq(wait == 1)]
@@ -198,9 +216,9 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                         (_Step.VERIFY, Command.READ_STATUS),
                     ):
                         with m.Case(name):
-                            m.d.sync += command.eq(code)
+                            m.d.sync += octet_next(code)
                     with m.Case(_Step.READY):
-                        m.d.sync += command.eq(Command.READ_QUAD if quad else Command.READ)
+                        m.d.sync += octet_next(Command.READ_QUAD if quad else Command.READ)
                 m.d.sync += [single.eq(1), reading.eq(0)]
                 m.d.sync += [address.eq(self.requests.payload.address), left.eq(self.requests.payload.length)]
                 with m.If((step != _Step.FAILED) & ((step != _Step.READY) | self.requests.valid)):
@@ -210,18 +228,18 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
 
         with machine.state("COMMAND"):
             m.d.comb += running.eq(1)
-            with m.If(~half):
-                send(command.bit_select(count[:3], 1))
+            send_next()
             with m.If(over):
                 machine.next = "END"
+                m.d.sync += outgoing.eq(address)
                 with m.If(step == _Step.READY):
                     m.d.sync += count.eq(5 if quad else 23)
                     machine.next = "ADDRESS"
                 with m.Elif((step == _Step.CHECK) | (step == _Step.VERIFY)):
                     m.d.sync += count.eq(7)
                     machine.next = "STATUS"
-                with m.Elif(step == _Step.SET):
-                    m.d.sync += count.eq(7)
+                with m.Elif(step == _Step.SET):  # what was read, with the bit set
+                    m.d.sync += [count.eq(7), octet_next(shift | (1 << QUAD_ENABLE))]
                     machine.next = "WRITE"
 
         with machine.state("STATUS"):
@@ -229,20 +247,19 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
             with m.If(over):
                 machine.next = "END"
 
-        with machine.state("WRITE"):  # what was read, with the bit set
+        with machine.state("WRITE"):
             m.d.comb += running.eq(1)
-            with m.If(~half):
-                send((shift | (1 << QUAD_ENABLE)).bit_select(count[:3], 1))
+            send_next()
             with m.If(over):
                 machine.next = "END"
 
         with machine.state("ADDRESS"):
             m.d.comb += running.eq(1)
-            with m.If(~half):
-                if quad:
-                    m.d.sync += [pins.o.eq(address.word_select(count[:3], 4)), pins.oe.eq(0b1111)]
-                else:
-                    send(address.bit_select(count, 1))
+            if quad:
+                with m.If(~half):
+                    m.d.sync += [pins.o.eq(outgoing[-4:]), pins.oe.eq(0b1111), outgoing.eq(outgoing << 4)]
+            else:
+                send_next()
             with m.If(over):
                 m.d.sync += count.eq(5 if quad else 7)
                 machine.next = "GAP" if quad else "DATA"
@@ -257,18 +274,17 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                     machine.next = "DATA"
 
         with machine.state("DATA"):
-            first = ~half & (count == (1 if quad else 7))
             m.d.sync += [single.eq(not quad), reading.eq(1)]
             m.d.comb += [
-                running.eq(~first | (promised != _DEPTH)),
-                begin.eq(first & running),
+                running.eq(~first | room),
+                begin.eq(first & room),
                 sample.eq(~half & running),
             ]
             with m.If(begin):
-                m.d.sync += left.eq(left - 1)
+                m.d.sync += [left.eq(left - 1), first.eq(0)]
             with m.If(over):
-                m.d.sync += count.eq(1 if quad else 7)
-                with m.If(left == 0):
+                m.d.sync += [count.eq(1 if quad else 7), first.eq(1)]
+                with m.If(read_all):
                     machine.next = "END"
 
         with machine.state("END"):  # the last bit is on its way
@@ -298,8 +314,8 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                 machine.next = "PAUSE"
         machine.finish()
 
-        m.d.comb += [
-            self.failed.eq(step == _Step.FAILED),
-            self.idle.eq(machine.ongoing("PAUSE") & (step == _Step.READY) & waited & (promised == 0)),
-        ]
+        m.d.comb += self.failed.eq(step == _Step.FAILED)
+        # A cycle late; with a request that is taken it is over all the same.
+        ready = machine.ongoing("PAUSE") & (step == _Step.READY) & waited
+        m.d.sync += self.idle.eq(ready & (promised == 0) & ~self.requests.valid)
         return m

@@ -180,8 +180,11 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             reader.requests.payload.address.eq(address),
             reader.requests.payload.length.eq(length),
         ]
-        # A byte rests in a register, so that who wants it and who has it to give are not in one path.
-        octet, full, came, take = Signal(8, reset_less=True), Signal(), Signal(), Signal()
+        # A byte rests in a register, so that who wants it and who has it to give are not in one path; in the cycle after
+        # it is ``due`` it is taken. That makes three cycles a byte, of which the flash gives one in four.
+        octet, full, came = Signal(8, reset_less=True), Signal(), Signal()
+        due, take = Signal(), Signal()
+        m.d.sync += take.eq(full & due & ~take)
         check, fresh, sound = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal(), Signal()
         m.submodules.crc = ResetInserter(fresh)(check)
         m.d.comb += [reader.octets.ready.eq(~full), check.valid.eq(came), check.data.eq(octet)]
@@ -215,7 +218,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(lent):
             m.d.comb += given.eq(host.octets.payload)
         with m.If(~waits):
-            m.d.sync += [waits.eq(Mux(lent, host.octets.valid, full & offer)), feed.eq(given)]
+            m.d.sync += [waits.eq(Mux(lent, host.octets.valid, take & wanted)), feed.eq(given)]
         with m.Elif(trainer.examples.ready):
             m.d.sync += waits.eq(0)
         counted = Signal()  # a record was taken off in the cycle before
@@ -223,7 +226,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(counted):
             m.d.sync += left.eq(left - 1)
         # With ``hold`` no example is begun, so none begins in the cycle before the trainer is lent.
-        m.d.sync += lent.eq(held & between & (flying == 0))
+        m.d.sync += lent.eq(held & between & ~take & (flying == 0))
 
         # -- results
         result, ours, landed = trainer.results, Signal(), Signal()
@@ -269,14 +272,17 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             machine.next = "STOPPED"
 
         # A byte is compared while it rests.
-        foreign, other, compared = Signal(), Signal(), Signal()
-        due_byte, matters = _expected_byte(m, number, expected_header(spec))
-        m.d.sync += [other.eq(matters & (octet != due_byte)), compared.eq(full & ~take)]
+        foreign, other = Signal(), Signal()
+        expected, matters = _expected_byte(m, number, expected_header(spec))
+        m.d.sync += other.eq(matters & (octet != expected))
         # It is kept a cycle after it was taken, when ``octet`` still is what it was.
         in_header, keep, number_then = Signal(), Signal(), Signal.like(number)
         m.d.sync += [keep.eq(in_header), number_then.eq(number)]
         with m.If(keep):
             _keep_fields(m, number_then, octet, image)
+        # ``number`` stays for a cycle and more before anybody asks.
+        header_over, label_next = Signal(), Signal()
+        m.d.sync += [header_over.eq(number == HEADER_BYTES + CRC_BYTES), label_next.eq(number == each - 2)]
         quiet = Signal(2)
         machine = OneHot(m, "BEGIN")
         restart_if_asked = _Restart(m, machine, restart)
@@ -298,12 +304,12 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 machine.next = "HEADER"
 
         with restart_if_asked.state("HEADER"):
-            m.d.comb += [in_header.eq(full & compared), take.eq(in_header)]
-            with m.If(in_header):
+            m.d.comb += [due.eq(1), in_header.eq(take)]
+            with m.If(take):
                 m.d.sync += number.eq(number + 1)
                 with m.If(other):
                     m.d.sync += foreign.eq(1)
-            with m.Elif(number == HEADER_BYTES + CRC_BYTES):
+            with m.If(header_over):
                 m.d.sync += quiet.eq(quiet + 1)
                 with m.If(quiet.all()):
                     m.d.sync += number.eq(0)
@@ -339,11 +345,11 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             machine.next = "READ"
 
         with restart_if_asked.state("READ"):
-            m.d.comb += take.eq(full & (~wanted | (offer & ~waits)))
+            m.d.comb += due.eq(~wanted | (offer & ~waits))
             with m.If(ask & reader.requests.ready):
                 m.d.sync += [ask.eq(0), following.eq(1)]
             with m.If(take & wanted):
-                m.d.sync += [number.eq(number + 1), between.eq(0), at_label.eq(number == each - 2)]
+                m.d.sync += [number.eq(number + 1), between.eq(0), at_label.eq(label_next)]
                 with m.If(at_label):
                     m.d.sync += [number.eq(0), between.eq(1), wanted.eq(~last)]
             # The trainer's counts follow its results within three cycles.
