@@ -349,7 +349,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             with m.If(asks("open", "status")):
                 machine.next = "STATE NEXT"
             with m.If(asks("train", "predict")):
-                machine.next = "LOAD"
+                machine.next = "LOAD NEXT"
             with m.If(asks("read", "write")):
                 machine.next = "ADDRESS NEXT"
             with m.If(asks("clear")):
@@ -364,39 +364,57 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             machine.next = "STATE"
 
         with machine.state("STATE"):
+            put(state_byte)
+            m.d.sync += part.eq(part + 1)
+            machine.next = "STATE NEXT"
             with m.If(state_over):
                 finish()
-            with m.Else():
-                put(state_byte)
-                m.d.sync += part.eq(part + 1)
-                machine.next = "STATE NEXT"
+
+        loaded, word_loaded, in_example = Signal(), Signal(), Signal()  # with the byte that is loaded in this cycle
+        m.d.sync += [
+            loaded.eq(part == layout.head_bytes - 1),
+            word_loaded.eq(part == layout.word_bits // 8 - 1),
+            in_example.eq(part != 0),
+        ]
+        with machine.state("LOAD NEXT"):
+            machine.next = "LOAD"
 
         with machine.state("LOAD"):
+            m.d.comb += advance.eq(1)
+            m.d.sync += [example.eq(Cat(example[8:], byte)), part.eq(part + 1)]
+            machine.next = "LOAD NEXT"
             with m.If(at_end):
                 finish()
-                with m.If(part != 0):
+                with m.If(in_example):
                     refuse("wrong_length")
-            with m.Else():
-                m.d.comb += advance.eq(1)
-                m.d.sync += [example.eq(Cat(example[8:], byte)), part.eq(part + 1)]
-                with m.If(part == layout.head_bytes - 1):
-                    m.d.sync += part.eq(0)
-                    if layout.words:
-                        machine.next = "LOAD WORD"
-                    else:
-                        with m.If(~dry):
-                            machine.next = "OFFER"
+            with m.Elif(loaded):
+                m.d.sync += part.eq(0)
+                if layout.words:
+                    machine.next = "LOAD WORD NEXT"
+                else:
+                    with m.If(~dry):
+                        machine.next = "OFFER"
 
         if layout.words:
+            with machine.state("LOAD WORD NEXT"):
+                machine.next = "LOAD WORD"
+
             with machine.state("LOAD WORD"):
                 m.d.comb += advance.eq(1)
                 m.d.sync += [word.eq(Cat(word[8:], byte)), part.eq(part + 1)]
+                machine.next = "LOAD WORD NEXT"
                 with m.If(at_end):
                     refuse("wrong_length")
-                with m.Elif(part == layout.word_bits // 8 - 1):
+                with m.Elif(word_loaded):
                     m.d.sync += part.eq(0)
                     machine.next = "OFFER"
 
+        last_word, result_byte, result_over = Signal(), Signal(8), Signal()
+        m.d.sync += [
+            last_word.eq(number == layout.words - 1),
+            result_byte.eq(result_bytes[part]),
+            result_over.eq(part == layout.result_bytes - 1),
+        ]
         with machine.state("OFFER"):
             m.d.comb += offered.valid.eq(~dry)
             with m.If(offered.ready | dry):
@@ -408,23 +426,27 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 m.d.sync += batch_open.eq(~offered.payload.last & self.trainer.batch)
             if layout.words:
                 m.d.sync += number.eq(number + 1)
-                with m.If(number != layout.words - 1):
-                    machine.next = "LOAD WORD"
+                with m.If(~last_word):
+                    machine.next = "LOAD WORD NEXT"
                 with m.Else():
                     m.d.sync += number.eq(0)
                     with m.If(dry):
-                        machine.next = "LOAD"
+                        machine.next = "LOAD NEXT"
 
         with machine.state("RESULT"), m.If(result.valid):
+            machine.next = "RESULT NEXT"
+
+        with machine.state("RESULT NEXT"):
             machine.next = "RESULT BYTE"
 
         with machine.state("RESULT BYTE"):
-            put(result_bytes[part])
+            put(result_byte)
             m.d.sync += part.eq(part + 1)
-            with m.If(part == layout.result_bytes - 1):
+            machine.next = "RESULT NEXT"
+            with m.If(result_over):
                 m.d.comb += result.ready.eq(1)
                 m.d.sync += part.eq(0)
-                machine.next = "LOAD"
+                machine.next = "LOAD NEXT"
 
         too_high = Signal()  # a byte of the address that is not 0, above those that there are
         m.d.sync += too_high.eq((part >= len(address) // 8) & (byte != 0))
@@ -537,11 +559,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         with machine.state("ANSWER PAYLOAD"):
             m.d.comb += octet.eq(byte)
             with m.If(~waiting):
+                m.d.comb += advance.eq(1)
                 with m.If(all_sent):
                     machine.next = "ANSWER CRC"
                 with m.Else():
                     send(byte)
-                    m.d.comb += [checked.eq(1), advance.eq(1)]
+                    m.d.comb += checked.eq(1)
 
         with machine.state("ANSWER CRC"), m.If(~waiting):
             send(check.crc.word_select(part[:2], 8))
