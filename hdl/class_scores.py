@@ -24,8 +24,8 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         target: the class, one bit for each. margin: as in :class:`rdahw.ensemble.EnsembleSpec`; of more than
         ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
     done: from ``latency`` cycles after ``start`` until the next one these are valid: ``prediction``, the class of the
-        largest sum, the lowest one on a tie; ``rival``, likewise of all but the target, one bit for each; ``updates``:
-        the target's sum is not beyond the rival's by more than the margin.
+        largest sum, the lowest one on a tie; ``correct``: it is the target; ``rival``, likewise of all but the target,
+        one bit for each; ``updates``: the target's sum is not beyond the rival's by more than the margin.
 
     The sums are compared all at once, bit by bit from the highest: who has a 0 where another that is still in the race
     has a 1 is out. So the bits of the winner are found on the way, and with them by how much it wins.
@@ -48,6 +48,7 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
                 "margin": In(self.margin_bits),
                 "done": Out(1),
                 "prediction": Out(range(classes)),
+                "correct": Out(1),
                 "rival": Out(classes),
                 "updates": Out(1),
             }
@@ -86,7 +87,8 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
 
         # Who is out by it, and what that bit adds to the rival's lead: a number that is negative when all bits have
         # been added, the highest first, if the target is ahead by more than the margin.
-        leaders, rivals = Signal(classes), Signal(classes)
+        # No reset: it would take the place of the one at ``start`` in front of a flip-flop.
+        leaders, rivals = Signal(classes, reset_less=True), Signal(classes, reset_less=True)
         margin_found, rival_found, target_found = Signal(), Signal(), Signal()
         lead = Signal(range(-(1 << self.bits), 2 << self.bits))
         # All start, and the target is taken from its rivals in the cycle before the first bit.
@@ -109,6 +111,7 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         # Of several, the lowest class.
         leader = Signal(classes)
         m.d.sync += [leader.eq(leaders & -leaders), self.rival.eq(rivals & -rivals)]
+        m.d.comb += self.correct.eq((leader & self.target).any())
         for b in range(len(self.prediction)):
             m.d.comb += self.prediction[b].eq(Cat(leader[c] for c in range(classes) if c >> b & 1).any())
         with m.If(last):

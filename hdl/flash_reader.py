@@ -145,11 +145,11 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         count = Signal(5)  # how many clocks are left of this phase
         last = Signal()  # count == 0, known from the second half of a clock on, as ``count`` changes with the first
         m.d.sync += last.eq(count == 0)
-        m.d.comb += over.eq(running & half & last)
+        m.d.comb += over.eq(half & last)
         with m.If(running):
             m.d.sync += [half.eq(~half), pins.clock.eq(half)]
-            with m.If(half):
-                m.d.sync += count.eq(count - 1)
+        with m.If(half):  # then it runs, too
+            m.d.sync += count.eq(count - 1)
 
         outgoing = Signal(ADDRESS_BITS)  # what is still to be sent, the highest bit first
 
@@ -202,28 +202,27 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         machine = OneHot(m, "PAUSE")
         with machine.state("PAUSE"):  # not selected
             m.d.sync += [half.eq(0), count.eq(7), first.eq(1)]
+            m.d.sync += [address.eq(self.requests.payload.address), left.eq(self.requests.payload.length)]
             m.d.comb += self.requests.ready.eq(waited & (step == _Step.READY))
+            send(0)
+            with m.Switch(step):
+                for name, code in (
+                    (_Step.LEAVE, Command.LEAVE_CONTINUOUS),
+                    (_Step.WAKE, Command.WAKE),
+                    (_Step.CHECK, Command.READ_STATUS),
+                    (_Step.ENABLE, Command.ENABLE_VOLATILE_WRITE),
+                    (_Step.SET, Command.WRITE_STATUS),
+                    (_Step.VERIFY, Command.READ_STATUS),
+                    (_Step.READY, Command.READ_QUAD if quad else Command.READ),
+                ):
+                    with m.Case(name):
+                        m.d.sync += octet_next(code)
             with m.If(~waited):
                 m.d.sync += [wait.eq(wait - 1), waited.eq(wait == 1)]
-            with m.Else():
-                with m.Switch(step):
-                    for name, code in (
-                        (_Step.LEAVE, Command.LEAVE_CONTINUOUS),
-                        (_Step.WAKE, Command.WAKE),
-                        (_Step.CHECK, Command.READ_STATUS),
-                        (_Step.ENABLE, Command.ENABLE_VOLATILE_WRITE),
-                        (_Step.SET, Command.WRITE_STATUS),
-                        (_Step.VERIFY, Command.READ_STATUS),
-                    ):
-                        with m.Case(name):
-                            m.d.sync += octet_next(code)
-                    with m.Case(_Step.READY):
-                        m.d.sync += octet_next(Command.READ_QUAD if quad else Command.READ)
+            with m.Else():  # the bits of the read before have come, too
                 m.d.sync += [single.eq(1), reading.eq(0)]
-                m.d.sync += [address.eq(self.requests.payload.address), left.eq(self.requests.payload.length)]
                 with m.If((step != _Step.FAILED) & ((step != _Step.READY) | self.requests.valid)):
                     m.d.sync += pins.select.eq(1)
-                    send(0)
                     machine.next = "COMMAND"
 
         with machine.state("COMMAND"):

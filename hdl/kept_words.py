@@ -50,8 +50,8 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
         width = len(self.word)
         # ``top``: the word put by last, -1: none. A word is there a cycle after it was the top one.
         held, top = Signal(range(self.most + 1)), Signal(range(-1, self.most), init=-1)
-        # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``.
-        coming, old, moves = Signal(), Signal(width), Signal(self.classes)
+        # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``, and ``flips`` are its bits that change.
+        coming, old, flips = Signal(), Signal(width), Signal(width)
         data = memory.MemoryData(shape=width + len(self.address), depth=self.most, init=[])
         there, write = block_memory(m, "memory", data, top)
         m.d.comb += [
@@ -60,14 +60,14 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
             write.en.eq(self.put),
             self.empty.eq(top < 0),
             self.ends.eq(coming & self.empty),
-            self.new_word.eq(self._moved(old, moves)),
+            self.new_word.eq(old ^ flips),
         ]
         m.d.sync += [
             coming.eq((self.start | coming) & ~self.empty),
             self.valid.eq(coming),
             old.eq(there),
             self.new_address.eq(there[width:]),
-            moves.eq(self._moves(there)),
+            flips.eq(self._flips(there)),
         ]
         with m.If(self.start | coming):
             m.d.sync += top.eq(top - 1)
@@ -77,20 +77,13 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
             m.d.sync += [held.eq(0), top.eq(-1)]
         return m
 
-    def _upwards(self, word: Any) -> list[tuple[Any, Any]]:
-        """Each counter, and what counts up when it moves: counting down is counting up the complement."""
-        counters = [word[c * self.counter : (c + 1) * self.counter] for c in range(self.classes)]
-        return [(counter, counter ^ self.rival[c].replicate(self.counter)) for c, counter in enumerate(counters)]
-
-    def _moves(self, word: Any) -> Any:
-        """Which counters move."""
-        return Cat(
-            (self.target[c] | self.rival[c]) & ~upwards.all() for c, (_, upwards) in enumerate(self._upwards(word))
-        )
-
-    def _moved(self, word: Any, moves: Any) -> Any:
-        """The word with the counters ``moves`` moved."""
-        bits = []
-        for c, (counter, upwards) in enumerate(self._upwards(word)):
-            bits += [counter[b] ^ (moves[c] & upwards[:b].all()) for b in range(self.counter)]
-        return Cat(bits)
+    def _flips(self, word: Any) -> Any:
+        """The bits of ``word`` that change."""
+        flips = []
+        for c in range(self.classes):
+            counter = word[c * self.counter : (c + 1) * self.counter]
+            # Counting down is counting up the complement.
+            upwards = counter ^ self.rival[c].replicate(self.counter)
+            moves = (self.target[c] | self.rival[c]) & ~upwards.all()
+            flips += [moves & upwards[:b].all() for b in range(self.counter)]
+        return Cat(flips)

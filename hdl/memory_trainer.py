@@ -7,6 +7,8 @@ writes those words back, changed, for the tables that were kept.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
@@ -145,7 +147,7 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         # second one.
         clearing, idle, naming, deciding = Signal(init=1), Signal(), Signal(), Signal()
         # The example in hand.
-        label, learn, target = Signal.like(buffer.label), Signal(), Signal(spec.classes)
+        learn, target = Signal(), Signal(spec.classes)
 
         # First pass: a table is named; LATENCY cycles later its word is asked for, and then it is there.
         stages = ExampleBuffer.LATENCY + 1
@@ -203,7 +205,7 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
                 idle.eq(~updates | words.empty),
                 self.results.valid.eq(1),
                 result.prediction.eq(scores.prediction),
-                result.correct.eq(scores.prediction == label),
+                result.correct.eq(scores.correct),
                 result.updated.eq(updates),
             ]
 
@@ -220,7 +222,6 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         # Between examples.
         with m.If(idle):
             m.d.sync += [
-                label.eq(buffer.label),
                 learn.eq(buffer.learn),
                 target.eq(Const(1, spec.classes) << buffer.label),
                 named.eq(0),
@@ -272,7 +273,7 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             m.d.comb += tables.address.eq(asked_for)
 
         self._access(m, set_register, write_data[:8] ^ self._zero & 0xFF, clear)
-        count(m, control, decided & learn, scores.prediction != label)
+        count(m, control, decided & learn, ~scores.correct)
         moved = Signal()
         m.d.sync += moved.eq(decided & updates)
         with m.If(moved):
@@ -294,20 +295,21 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             _padded(self.margin, 8 * MARGIN_OCTETS),
             _padded(self.dropout_below, settings_bits - 8 * (STATE_OCTETS + MARGIN_OCTETS)),
         )
-        # The word comes a cycle after its address, so the others may as well.
-        number_then, in_settings_then = Signal(4), Signal()
+        # The word comes a cycle after its address, so the others may as well. All but the one that is asked for are 0.
+        number_then, asked = Signal(4), Signal(self.word_octets)
         halves = [Signal(8, name=f"settings{half}") for half in range(2)]
         m.d.sync += [
             number_then.eq(number),
-            in_settings_then.eq(in_settings),
-            *(
-                byte.eq(settings[half * settings_bits // 2 :][: settings_bits // 2].word_select(number[:3], 8))
-                for half, byte in enumerate(halves)
-            ),
+            asked.eq(Mux(in_settings, 0, Const(1) << control.parameter_address[: self._octet_bits])),
         ]
-        m.d.comb += control.parameter_read.eq(word.word_select(control.parameter_address[: self._octet_bits], 8))
-        with m.If(in_settings_then):
-            m.d.comb += control.parameter_read.eq(Mux(number_then[-1], halves[1], halves[0]))
+        for half, byte in enumerate(halves):
+            m.d.sync += byte.eq(0)
+            with m.If(in_settings & (number[-1] == half)):
+                m.d.sync += byte.eq(
+                    settings[half * settings_bits // 2 :][: settings_bits // 2].word_select(number[:3], 8)
+                )
+        octets = [word[8 * k : 8 * k + 8] & one.replicate(8) for k, one in enumerate(asked)]
+        m.d.comb += control.parameter_read.eq(reduce(or_, [*octets, *halves]))
 
         for register, first in (
             (self.dropout_state, 0),
