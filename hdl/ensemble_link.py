@@ -54,8 +54,8 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         """The logic, as Amaranth asks for it."""
         m = Module()
-        words, octets, number = self.words, self.octets, Signal(range(self.count + 1))
-        at_label = number == self.count
+        words, octets, number = self.words, self.octets, Signal(range(self.count))
+        at_label = Signal()
         m.d.comb += [
             octets.valid.eq(words.valid | at_label),
             octets.payload.eq(words.payload.x),
@@ -64,9 +64,11 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
         with m.If(at_label):
             m.d.comb += octets.payload.eq(Cat(words.payload.y, words.payload.learn))
         with m.If(octets.valid & octets.ready):
-            m.d.sync += number.eq(number + 1)
-            with m.If(at_label):
-                m.d.sync += number.eq(0)
+            m.d.sync += at_label.eq(0)
+            with m.If(~at_label):
+                m.d.sync += [number.eq(number + 1), at_label.eq(number == self.count - 1)]
+                with m.If(number == self.count - 1):
+                    m.d.sync += number.eq(0)
         return m
 
 

@@ -103,7 +103,8 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
     to train unless the host asks for others; 0: without an end. autostart: whether to begin without being asked to.
 
     examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.ensemble_link`).
-        Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`. ``clear``
+        Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are
+        read two cycles after their address was given. ``clear``
         clears the trainer and begins anew, from waking the flash on. While the board trains, ``ready`` and examples
         have to wait for the end of an example, and with ``hold`` no further one is begun.
     hold : In(1): the host is at work.
@@ -221,15 +222,15 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             m.d.sync += [waits.eq(Mux(lent, host.octets.valid, take & wanted)), feed.eq(given)]
         with m.Elif(trainer.examples.ready):
             m.d.sync += waits.eq(0)
-        counted = Signal()  # a record was taken off in the cycle before
+        counted, landed_all = Signal(), Signal()  # a record was taken off in the cycle before; none is flying
         m.d.sync += [counted.eq(taken_off), last.eq(left == 1)]
         with m.If(counted):
             m.d.sync += left.eq(left - 1)
         # With ``hold`` no example is begun, so none begins in the cycle before the trainer is lent.
-        m.d.sync += lent.eq(held & between & ~take & (flying == 0))
+        m.d.sync += lent.eq(held & between & ~take & landed_all)
 
         # -- results
-        result, ours, landed = trainer.results, Signal(), Signal()
+        result, ours, landed, hit = trainer.results, Signal(), Signal(), Signal()
         prediction = Cat(result.payload.prediction, Const(0, LABEL_BITS))[:LABEL_BITS]
         m.d.comb += [
             ours.eq(flying != 0),
@@ -242,9 +243,10 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             self.outcomes.valid.eq(landed),
             self.outcomes.payload.eq(result.payload),
         ]
-        m.d.sync += flying.eq(flying + taken_off - landed)
-        with m.If(landed & testing):
-            m.d.sync += right.eq(right + result.payload.correct)
+        m.d.comb += landed_all.eq((flying == 0) & ~counted)
+        m.d.sync += [flying.eq(flying + counted - landed), hit.eq(landed & testing & result.payload.correct)]
+        with m.If(hit):
+            m.d.sync += right.eq(right + 1)
 
         # -- the next record of a stride, while one is read: (place + stride) mod all, in steps
         place, total, following = Signal(_COUNT_BITS), Signal(_COUNT_BITS + 1), Signal(5)
@@ -266,10 +268,6 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             m.d.sync += place.eq(Mux(wrapped[-1], total, wrapped))
         with m.If(following[4]):
             m.d.sync += [address.eq(place_address), ask.eq(place != 0)]
-
-        def stop(why: State) -> None:
-            m.d.sync += state.eq(why)
-            machine.next = "STOPPED"
 
         # A byte is compared while it rests.
         foreign, other = Signal(), Signal()
@@ -298,7 +296,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         with restart_if_asked.state("ASK HEADER"):
             m.d.sync += foreign.eq(0)
             with m.If(reader.failed):
-                stop(State.NO_FLASH)
+                machine.next = State.NO_FLASH.name
             with m.Elif(reader.requests.ready):
                 m.d.sync += ask.eq(0)
                 machine.next = "HEADER"
@@ -315,13 +313,14 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                     m.d.sync += number.eq(0)
                     machine.next = "PLAN"
                     with m.If(~sound):
-                        stop(State.NO_IMAGE)
+                        machine.next = State.NO_IMAGE.name
                     with m.Elif(foreign | empty):
-                        stop(State.FOREIGN)
+                        machine.next = State.FOREIGN.name
 
         # A part: the training or the test records, with or without the trainer.
-        one_by_one = Signal()
+        one_by_one, damaged = Signal(), Signal()
         m.d.comb += one_by_one.eq(strided & feeding & ~testing)
+        m.d.sync += damaged.eq(~sound & ~one_by_one)
         with restart_if_asked.state("PLAN"):
             m.d.comb += fresh.eq(1)
             m.d.sync += ask.eq(1)
@@ -340,9 +339,11 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 ]
             machine.next = "ASK"
 
-        with restart_if_asked.state("ASK"), m.If(reader.requests.ready):
-            m.d.sync += [ask.eq(0), following.eq(one_by_one)]
-            machine.next = "READ"
+        with restart_if_asked.state("ASK"):
+            m.d.sync += quiet.eq(0)
+            with m.If(reader.requests.ready):
+                m.d.sync += [ask.eq(0), following.eq(one_by_one)]
+                machine.next = "READ"
 
         with restart_if_asked.state("READ"):
             m.d.comb += due.eq(~wanted | (offer & ~waits))
@@ -353,7 +354,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 with m.If(at_label):
                     m.d.sync += [number.eq(0), between.eq(1), wanted.eq(~last)]
             # The trainer's counts follow its results within three cycles.
-            with m.If(reader.idle & ~full & ~wanted & (flying == 0)):
+            with m.If(reader.idle & ~full & ~wanted & landed_all):
                 m.d.sync += quiet.eq(quiet + 1)
                 with m.If(quiet.all()):
                     machine.next = "JUDGE"
@@ -369,10 +370,10 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.sync += testing.eq(1)
             with m.If(feeding & ~testing):
                 m.d.sync += [errors.eq(trainer.control.error_count), updates.eq(trainer.update_count)]
-            with m.If(~sound & ~one_by_one):
-                stop(State.DAMAGED)
+            with m.If(damaged):
+                machine.next = State.DAMAGED.name
                 with m.If(feeding & ~testing):
-                    stop(State.SPOILED)
+                    machine.next = State.SPOILED.name
 
         wait = Signal()  # until ``more`` is of the new epoch
         with restart_if_asked.state("FINISHED"):
@@ -382,23 +383,27 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             with m.Elif(wait):
                 m.d.sync += state.eq(State.DONE)
 
-        with restart_if_asked.state("STOPPED"):
-            pass
+        for why in (why for why in State if why >= State.NO_FLASH):
+            with restart_if_asked.state(why.name):
+                m.d.sync += state.eq(why)
         machine.finish()
 
         # -- the host's access: the trainer's while it has the trainer, the registers at any time
         own = control.parameter_address[self._own_bits]
         theirs = trainer.control
         written, register_write = Signal(), Signal()
+        # Nothing but the host's own access can make a trainer that is lent and ready busy.
+        ready = Signal()
+        m.d.sync += ready.eq(lent & theirs.ready & ~theirs.parameter_write_enable & ~theirs.clear)
         m.d.comb += [
             theirs.parameter_address.eq(control.parameter_address[: self._own_bits]),
             theirs.parameter_write.eq(control.parameter_write),
-            theirs.parameter_write_enable.eq(control.parameter_write_enable & ~own & lent),
-            theirs.clear.eq(control.clear & lent),
-            control.ready.eq((own & ~control.clear) | (lent & theirs.ready)),
+            theirs.parameter_write_enable.eq(control.parameter_write_enable & ~own & ready),
+            theirs.clear.eq(control.clear & ready),
+            control.ready.eq((own & ~control.clear) | ready),
             control.example_count.eq(theirs.example_count),
             control.error_count.eq(theirs.error_count),
-            written.eq(theirs.parameter_write_enable & theirs.ready),
+            written.eq(theirs.parameter_write_enable),
             register_write.eq(control.parameter_write_enable & own & ~control.clear),
         ]
         m.d.sync += restart.eq(control.clear & control.ready)  # nothing of the flash comes in between, as it is lent
@@ -431,7 +436,11 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                         target = values[register.name][8 * i : 8 * i + 8]
                         m.d.sync += target.eq(control.parameter_write)
                 octets.append(value[8 * i : 8 * i + 8])
-        m.d.sync += own_data.eq(Array(octets + [Const(0, 8)] * (_REGISTER_BYTES - len(octets)))[own_number])
+        groups = []
+        for i in range(0, len(octets), 8):
+            groups.append(Signal(8, name=f"registers{i}"))
+            m.d.sync += groups[-1].eq(Array(octets[i : i + 8])[own_number[:3]])
+        m.d.sync += own_data.eq(Array(groups)[own_number[3:]])
         m.d.comb += [
             control.parameter_read.eq(Mux(own, own_data, theirs.parameter_read)),
             self.state.eq(state),
