@@ -88,7 +88,8 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
     requests: which bytes, at most one request ahead of what is being read; ready when the part is awake and between
         two reads. An address goes on at 0 behind the last byte of the part.
     octets: the bytes of one request after the other. While they are not taken, the flash's clock stands still.
-    idle: no request is worked on or waits, and no byte does. failed: the part did not let quad-enable be set; nothing is read.
+    idle: no request is worked on or waits, and no byte does. failed: the part did not let quad-enable be set, and
+        nothing is read.
     pins: the flash's. All outputs come from flip-flops; a line is sampled in the middle of its bit, two cycles after
         the falling edge of ``clock`` that asked for it, so pads and part together may take a cycle and a half.
 

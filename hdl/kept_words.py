@@ -50,7 +50,7 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
         width = len(self.word)
         # ``top``: the word put by last, -1: none. A word is there a cycle after it was the top one.
         held, top = Signal(range(self.most + 1)), Signal(range(-1, self.most), init=-1)
-        # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``, and ``flips`` are its bits that change.
+        # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``. flips: its bits that change.
         coming, old, flips = Signal(), Signal(width), Signal(width)
         data = memory.MemoryData(shape=width + len(self.address), depth=self.most, init=[])
         there, write = block_memory(m, "memory", data, top)

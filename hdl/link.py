@@ -165,7 +165,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             m.d.sync += at_end.eq(0)  # there is a header before
         # -- the answer in hand
         refusal, refused = Signal(3), Signal()  # why it is a refusal, or 0; whether it is one
-        at_code = Signal()  # the byte of the command, or of the refusal, is sent
+        at_code = Signal()  # the code of a refusal is sent
         part = Signal(range(max(16, layout.head_bytes)))  # counts within whatever the state machine is at
 
         # Comparisons go through registers, and have a state to settle in where they are needed: at 48 MHz an iCE40
@@ -234,10 +234,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         def finish() -> None:
             """The end of a pass."""
-            machine.next = "REWIND"
-            with m.If(~dry):
-                m.d.sync += answered.eq(fill)
-                machine.next = "ANSWER"
+            machine.next = "FINISH"
 
         machine = OneHot(m, "HUNT")
         refusals: set[str] = set()
@@ -257,7 +254,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 machine.next = "RECEIVE"
 
         with machine.state("RECEIVE"):
-            m.d.comb += [octet.eq(arrived ^ Mux(escaping, TOGGLE, 0)), rewind.eq(1)]
+            unstuffed = arrived ^ Mux(escaping, TOGGLE, 0)
+            m.d.comb += [octet.eq(unstuffed), rewind.eq(1)]
             m.d.sync += [end.eq(fill - CRC_BYTES), part.eq(0), ours.eq(opened)]
             with m.If(arrives):
                 m.d.sync += escaping.eq(is_escape)
@@ -266,7 +264,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 with m.Elif(is_flag):
                     machine.next = "CHECK NEXT"
                 with m.Elif(~is_escape):
-                    put(octet)
+                    put(unstuffed)
                     m.d.comb += checked.eq(1)
                     m.d.sync += [begun.eq(1), too_long.eq(fill == _MAX_REQUEST - 1)]
                     with m.If(too_long):
@@ -364,11 +362,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             machine.next = "STATE"
 
         with machine.state("STATE"):
-            put(state_byte)
             m.d.sync += part.eq(part + 1)
-            machine.next = "STATE NEXT"
             with m.If(state_over):
                 finish()
+            with m.Else():
+                put(state_byte)
+                machine.next = "STATE NEXT"
 
         loaded, word_loaded, in_example = Signal(), Signal(), Signal()  # with the byte that is loaded in this cycle
         m.d.sync += [
@@ -528,6 +527,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             m.d.sync += address.eq(address + 1)
             machine.next = "READ NEXT"
 
+        with machine.state("FINISH"):
+            m.d.sync += answered.eq(fill)
+            machine.next = "REWIND"
+            with m.If(~dry):
+                machine.next = "ANSWER"
+
         # -- answering
         for error in sorted(refusals):
             with machine.state(error):
@@ -538,13 +543,13 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         with machine.state("ANSWER"):
             m.d.comb += [restart.eq(1), rewind.eq(1)]
             m.d.sync += refused.eq(refusal != 0)
-            m.d.sync += [escaping.eq(0), part.eq(0), at_code.eq(1)]
+            m.d.sync += [escaping.eq(0), part.eq(0), at_code.eq(refusal != 0)]
             send_flag()
             machine.next = "ANSWER HEADER"
 
         with machine.state("ANSWER HEADER"):  # that of the request
             m.d.comb += octet.eq(byte)
-            with m.If(at_code & refused):
+            with m.If(at_code):
                 m.d.comb += octet.eq(REFUSED | refusal)
             with m.If(~waiting):
                 m.d.sync += at_code.eq(0)
@@ -566,8 +571,10 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                     send(byte)
                     m.d.comb += checked.eq(1)
 
+        crc_byte = Signal(8)  # settled while a byte waits, too
+        m.d.sync += crc_byte.eq(check.crc.word_select(part[:2], 8))
         with machine.state("ANSWER CRC"), m.If(~waiting):
-            send(check.crc.word_select(part[:2], 8))
+            send(crc_byte)
             m.d.sync += part.eq(part + 1)
             with m.If(part == CRC_BYTES):
                 send_flag()

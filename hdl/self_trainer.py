@@ -9,12 +9,12 @@ from an image that is known to be damaged.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal  # type: ignore[import-untyped]
-from amaranth.lib import crc, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib import crc, memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.ensemble import EnsembleSpec
@@ -181,8 +181,8 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             reader.requests.payload.address.eq(address),
             reader.requests.payload.length.eq(length),
         ]
-        # A byte rests in a register, so that who wants it and who has it to give are not in one path; in the cycle after
-        # it is ``due`` it is taken. That makes three cycles a byte, of which the flash gives one in four.
+        # A byte rests in a register, so that who wants it and who has it to give are not in one path; in the cycle
+        # after it is ``due`` it is taken. That makes three cycles a byte, of which the flash gives one in four.
         octet, full, came = Signal(8, reset_less=True), Signal(), Signal()
         due, take = Signal(), Signal()
         m.d.sync += take.eq(full & due & ~take)
@@ -271,13 +271,14 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
         # A byte is compared while it rests.
         foreign, other = Signal(), Signal()
-        expected, matters = _expected_byte(m, number, expected_header(spec))
-        m.d.sync += other.eq(matters & (octet != expected))
+        due_byte, matters, kept = _header_plan(m, number, expected_header(spec))
+        m.d.sync += other.eq(matters & (octet != due_byte))
         # It is kept a cycle after it was taken, when ``octet`` still is what it was.
-        in_header, keep, number_then = Signal(), Signal(), Signal.like(number)
-        m.d.sync += [keep.eq(in_header), number_then.eq(number)]
-        with m.If(keep):
-            _keep_fields(m, number_then, octet, image)
+        in_header, keep = Signal(), Signal()
+        m.d.sync += keep.eq(in_header)
+        for which, (name, i) in enumerate(_KEPT, 1):
+            with m.If(keep & (kept == which)):
+                m.d.sync += image[name][8 * i : 8 * i + 8].eq(octet)
         # ``number`` stays for a cycle and more before anybody asks.
         header_over, label_next = Signal(), Signal()
         m.d.sync += [header_over.eq(number == HEADER_BYTES + CRC_BYTES), label_next.eq(number == each - 2)]
@@ -454,25 +455,21 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 _FROM_HEADER = ("train_examples", "train_bytes", "test_examples", "test_bytes", "stride", "stride_bytes")
 
 
-def _expected_byte(m: Module, number: Any, expected: bytes) -> tuple[Any, Any]:
-    """What byte ``number`` of the header must be, and whether it matters, a cycle later."""
-    byte, matters = Signal(8), Signal()
+#: The bytes of those fields: name, and which byte of it.
+_KEPT = tuple((name, i) for name in _FROM_HEADER for i in range(3))
+
+
+def _header_plan(m: Module, number: Any, expected: bytes) -> tuple[Any, Any, Any]:
+    """What byte ``number`` of the header must be, whether it matters, and which of :data:`_KEPT` it is (from 1 on; 0:
+    none), a cycle later.
+    """
     known = dict(enumerate(expected)) | {_in_header(name) + 3: 0 for name in _FROM_HEADER}
-    m.d.sync += matters.eq(0)
-    with m.Switch(number):
-        for i, value in known.items():
-            with m.Case(i):
-                m.d.sync += [byte.eq(value), matters.eq(1)]
-    return byte, matters
-
-
-def _keep_fields(m: Module, number: Any, octet: Any, image: Mapping[str, Any]) -> None:
-    """Byte ``number`` of the header is ``octet``."""
-    with m.Switch(number):
-        for name, value in image.items():
-            for i in range(3):
-                with m.Case(_in_header(name) + i):
-                    m.d.sync += value[8 * i : 8 * i + 8].eq(octet)
+    kept = {_in_header(name) + i: which for which, (name, i) in enumerate(_KEPT, 1)}
+    words = [known.get(k, 0) | (k in known) << 8 | kept.get(k, 0) << 9 for k in range(max(max(known), max(kept)) + 1)]
+    m.submodules.header = plan = memory.Memory(shape=9 + len(_KEPT).bit_length(), depth=1 << len(number), init=words)
+    word = plan.read_port()
+    m.d.comb += word.addr.eq(number)
+    return word.data[:8], word.data[8], word.data[9:]
 
 
 class _Restart:
