@@ -64,8 +64,9 @@ class Top(Elaboratable):  # type: ignore[misc]
             m.submodules[f"{name}_led"] = led = io.Buffer("o", pins)
             if name not in events:
                 continue
-            glow = Signal(2, name=f"{name}_glow")
-            with m.If(events[name]):
+            glow, event = Signal(2, name=f"{name}_glow"), Signal(name=f"{name}_event")
+            m.d.sync += event.eq(events[name])
+            with m.If(event):
                 m.d.sync += glow.eq(3)
             with m.Elif(tick):
                 m.d.sync += glow.eq(glow >> 1)

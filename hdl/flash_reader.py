@@ -139,7 +139,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         step = Signal(_Step, init=_Step.LEAVE)
         # After a reset the part may just have been woken.
         wait, waited = Signal(range(self._wake + 1), init=self._wake), Signal()  # waited: wait == 0
-        address, left = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        address, left = Signal(ADDRESS_BITS, reset_less=True), Signal(ADDRESS_BITS, reset_less=True)
 
         # -- clocks of the flash: the data line changes and the clock falls in the first half, in the second it rises
         running, half, over = Signal(), Signal(), Signal()
@@ -152,7 +152,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         with m.If(half):  # then it runs, too
             m.d.sync += count.eq(count - 1)
 
-        outgoing = Signal(ADDRESS_BITS)  # what is still to be sent, the highest bit first
+        outgoing = Signal(ADDRESS_BITS, reset_less=True)  # what is still to be sent, the highest bit first
 
         def send(bit: Any) -> None:
             """One bit on line 0. Lines 2 and 3 are high: without quad-enable they protect and stop the part."""

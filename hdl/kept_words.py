@@ -52,6 +52,7 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
         held, top = Signal(range(self.most + 1)), Signal(range(-1, self.most), init=-1)
         # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``. flips: its bits that change.
         coming, old, flips = Signal(), Signal(width), Signal(width)
+        marked, down = Signal(self.classes), Signal(self.classes)
         data = memory.MemoryData(shape=width + len(self.address), depth=self.most, init=[])
         there, write = block_memory(m, "memory", data, top)
         m.d.comb += [
@@ -67,7 +68,10 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
             self.valid.eq(coming),
             old.eq(there),
             self.new_address.eq(there[width:]),
-            flips.eq(self._flips(there)),
+            flips.eq(self._flips(there, marked, down)),
+            # One of the two classes whose counters move, and the one that counts down.
+            marked.eq(self.target | self.rival),
+            down.eq(self.rival),
         ]
         with m.If(self.start | coming):
             m.d.sync += top.eq(top - 1)
@@ -77,13 +81,12 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
             m.d.sync += [held.eq(0), top.eq(-1)]
         return m
 
-    def _flips(self, word: Any) -> Any:
+    def _flips(self, word: Any, marked: Any, down: Any) -> Any:
         """The bits of ``word`` that change."""
         flips = []
         for c in range(self.classes):
             counter = word[c * self.counter : (c + 1) * self.counter]
             # Counting down is counting up the complement.
-            upwards = counter ^ self.rival[c].replicate(self.counter)
-            moves = (self.target[c] | self.rival[c]) & ~upwards.all()
-            flips += [moves & upwards[:b].all() for b in range(self.counter)]
+            upwards = counter ^ down[c].replicate(self.counter)
+            flips += [marked[c] & ~upwards.all() & upwards[:b].all() for b in range(self.counter)]
         return Cat(flips)

@@ -123,11 +123,14 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         source, following = Signal(range(_MEMORY)), Signal(range(_MEMORY))  # following: what ``source`` is next
         ahead = Signal(range(_MEMORY), init=1)  # source + 1
         byte, write = block_memory(m, "memory", data, following)
-        advance, rewind, replay = Signal(), Signal(), Signal()  # on to the next byte, to the request's, to the answer's
+        # On to the next byte, which is there two cycles later; to the request's first, to the answer's, in a cycle.
+        advance, rewind, replay = Signal(), Signal(), Signal()
+        step = Signal()  # ``advance`` in the cycle before, as so many states want it
+        m.d.sync += step.eq(advance)
         fill = Signal(range(_MEMORY))  # where the next byte is written
         m.d.comb += following.eq(source)
         report = asks("open", "status")
-        with m.If(advance):
+        with m.If(step):
             m.d.comb += following.eq(ahead)
             m.d.sync += ahead.eq(ahead + 1)
         with m.If(rewind):
@@ -151,15 +154,15 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         # -- the state of the link
         opened = Signal()  # a session is open, its number and its last sequence number are:
-        session = Signal(32)
+        session = Signal(32, reset_less=True)
         sequence = Signal(8)
-        answered = Signal(8)  # where the last answer ends
+        answered = Signal(8, reset_less=True)  # where the last answer ends
         batch_open = Signal()
         # -- the request in hand
-        end = Signal(8)  # where its payload ends
+        end = Signal(8, reset_less=True)  # where its payload ends
         ours = Signal()  # its session is the open one
         at_end = Signal()  # source == end
-        with m.If(advance):
+        with m.If(step):
             m.d.sync += at_end.eq(ahead[:8] == end)
         with m.If(rewind):
             m.d.sync += at_end.eq(0)  # there is a header before
@@ -180,8 +183,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         escaping = Signal()  # the byte before was ESCAPE
 
         # -- trainer
-        example = Signal(layout.head_bytes * 8)  # without x if that comes in words
-        word = Signal(layout.word_bits)
+        example = Signal(layout.head_bytes * 8, reset_less=True)  # without x if that comes in words
+        word = Signal(layout.word_bits, reset_less=True)
         number = Signal(range(max(layout.words, 1)))
         offered, result = trainer.examples, trainer.results
         m.d.comb += [
@@ -190,7 +193,9 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             offered.payload.y.eq(example[1 : 1 + layout.output_bits]),
             offered.payload.x.eq(word if layout.words else example[1 + layout.output_bits :]),
         ]
-        address = Signal(8 * -(-layout.parameter_bytes.bit_length() // 8))  # also of the byte behind the last
+        address = Signal(
+            8 * -(-layout.parameter_bytes.bit_length() // 8), reset_less=True
+        )  # also of the byte behind the last
         beyond, write_byte, clear = Signal(), Signal(), Signal()
         # What the trainer is asked comes from flip-flops, and all that its readiness does is to change the state.
         m.d.comb += [
@@ -208,7 +213,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         state_bytes = Array([live[f.name][i * 8 : i * 8 + 8] for f in STATE for i in range(f.bytes)])
 
         # -- stuffing: ``outgoing`` is sent, with ESCAPE before it if need be; ``flag``: it is a flag, and sent as it is
-        outgoing, waiting, flag = Signal(8), Signal(), Signal()
+        outgoing, waiting, flag = Signal(8, reset_less=True), Signal(), Signal()
         special, settled = Signal(), Signal()  # settled: ``special`` is of the byte that waits
         m.d.sync += [special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag), settled.eq(waiting)]
         m.d.comb += [
@@ -274,7 +279,6 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             machine.next = "CHECK"
 
         with machine.state("CHECK"):
-            m.d.comb += rewind.eq(1)
             with m.If(sound & long_enough):
                 machine.next = "HEADER"
             with m.Else():
@@ -291,6 +295,10 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 m.d.sync += session.eq(session.rotate_right(8))
                 with m.If(byte != session[:8]):
                     m.d.sync += ours.eq(0)
+            machine.next = "HEADER NEXT"
+
+        with machine.state("HEADER NEXT"):
+            machine.next = "HEADER"
             with m.If(source[:3] == _SEQUENCE - 1):
                 machine.next = "COMPARE"
 
@@ -314,21 +322,25 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 with m.Else():
                     machine.next = "BEGIN"
             with m.Elif(known & asks("open")):
-                machine.next = "ADOPT NEXT"
+                machine.next = "ADOPT FIRST"
             with m.Else():
                 refuse("wrong_session")
 
-        with machine.state("ADOPT NEXT"):
+        with machine.state("ADOPT FIRST"):
             m.d.comb += rewind.eq(1)
             machine.next = "ADOPT"
 
         with machine.state("ADOPT"):
             m.d.comb += advance.eq(1)
             m.d.sync += opened.eq(1)
+            machine.next = "ADOPT NEXT"
             with m.If(header_end):
                 machine.next = "REWIND"
             with m.Else():  # the code goes through as well
                 m.d.sync += session.eq(Cat(session[8:], byte))
+
+        with machine.state("ADOPT NEXT"):
+            machine.next = "ADOPT"
 
         # -- between the passes: now the request will be executed
         with machine.state("REWIND"):
@@ -338,8 +350,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         with machine.state("NUMBER"):
             m.d.comb += advance.eq(1)
             m.d.sync += [sequence.eq(byte), dry.eq(0)]
+            machine.next = "NUMBER NEXT"
             with m.If(header_end):
                 machine.next = "BEGIN"
+
+        with machine.state("NUMBER NEXT"):
+            machine.next = "NUMBER"
 
         # -- a pass over the payload: ``source`` goes over it, and ``fill`` over the answer
         with machine.state("BEGIN"):
@@ -450,6 +466,9 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         too_high = Signal()  # a byte of the address that is not 0, above those that there are
         m.d.sync += too_high.eq((part >= len(address) // 8) & (byte != 0))
         with machine.state("ADDRESS NEXT"):
+            machine.next = "ADDRESS BYTE"
+
+        with machine.state("ADDRESS BYTE"):
             machine.next = "ADDRESS"
 
         with machine.state("ADDRESS"):
@@ -465,7 +484,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             with m.Elif(part == 3):
                 machine.next = "WRITE NEXT"
                 with m.If(asks("read")):
-                    machine.next = "READ NEXT"
+                    machine.next = "READ COUNT"
 
         with machine.state("WRITE NEXT"):
             machine.next = "WRITE"
@@ -502,7 +521,10 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         all_read = Signal()
         m.d.sync += all_read.eq((fill - _ANSWER)[:8] == byte)
-        with machine.state("READ NEXT"):  # ``byte`` stays at the count
+        with machine.state("READ COUNT"):  # and at the count ``byte`` stays
+            machine.next = "READ NEXT"
+
+        with machine.state("READ NEXT"):
             machine.next = "READ"
 
         with machine.state("READ"):
@@ -517,9 +539,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             with m.Elif(~fill[8]):  # beyond the end of the memory
                 refuse("wrong_length")
 
-        fetched = Signal(8)
+        fetched = Signal(8, reset_less=True)
         m.d.sync += fetched.eq(control.parameter_read)
         with machine.state("READ DATA"):
+            machine.next = "READ FETCH"
+
+        with machine.state("READ FETCH"):
             machine.next = "READ BYTE"
 
         with machine.state("READ BYTE"):
@@ -556,8 +581,11 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 send(octet)
                 m.d.comb += [checked.eq(1), advance.eq(1)]
                 with m.If(header_end):
-                    m.d.comb += replay.eq(1)
-                    machine.next = "ANSWER PAYLOAD"
+                    machine.next = "REPLAY"
+
+        with machine.state("REPLAY"):
+            m.d.comb += replay.eq(1)
+            machine.next = "ANSWER PAYLOAD"
 
         all_sent = Signal()  # while a byte waits, it is found out whether that is the last one
         m.d.sync += all_sent.eq(refused | (source[:8] == answered))
@@ -571,7 +599,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                     send(byte)
                     m.d.comb += checked.eq(1)
 
-        crc_byte = Signal(8)  # settled while a byte waits, too
+        crc_byte = Signal(8, reset_less=True)  # settled while a byte waits, too
         m.d.sync += crc_byte.eq(check.crc.word_select(part[:2], 8))
         with machine.state("ANSWER CRC"), m.If(~waiting):
             send(crc_byte)

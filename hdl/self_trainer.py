@@ -104,7 +104,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
     examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.ensemble_link`).
         Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are
-        read two cycles after their address was given. ``clear``
+        read three cycles after their address was given and written two cycles after. ``clear``
         clears the trainer and begins anew, from waking the flash on. While the board trains, ``ready`` and examples
         have to wait for the end of an example, and with ``hold`` no further one is begun.
     hold : In(1): the host is at work.
@@ -160,13 +160,22 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         each = record_bytes(spec.input_bits)
 
         # -- the image, and how far the training is
-        image = {name: Signal(_COUNT_BITS, name=name) for name in _FROM_HEADER}
+        image = {name: Signal(_COUNT_BITS, name=name, reset_less=True) for name in _FROM_HEADER}
         strided, empty, untested = Signal(), Signal(), Signal()
         state = Signal(State)
         run, changed = Signal(init=self._autostart), Signal()
-        epochs, epoch, more = Signal(16, init=self._epochs), Signal(16), Signal()
-        left, right = Signal(_COUNT_BITS), Signal(_COUNT_BITS)
-        errors, updates = Signal(32), Signal(32)
+        epochs, more = Signal(16, init=self._epochs), Signal()
+        # What ``BEGIN`` sets needs no reset, and what it does not wait for no multiplexer.
+        epoch, left, right, errors, updates = (
+            Signal(width, name=name, reset_less=True)
+            for name, width in (
+                ("epoch", 16),
+                ("left", _COUNT_BITS),
+                ("right", _COUNT_BITS),
+                ("errors", 32),
+                ("updates", 32),
+            )
+        )
         m.d.sync += [
             strided.eq(image["stride"] != 1),
             empty.eq(image["train_examples"] == 0),
@@ -175,7 +184,8 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         m.d.sync += [more.eq((epochs == 0) | (epoch < epochs))]
 
         # -- reading: what to read next, and its checksum
-        address, length, ask = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal()
+        address, length = Signal(ADDRESS_BITS, reset_less=True), Signal(ADDRESS_BITS, reset_less=True)
+        ask = Signal()
         m.d.comb += [
             reader.requests.valid.eq(ask),
             reader.requests.payload.address.eq(address),
@@ -249,7 +259,8 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             m.d.sync += right.eq(right + 1)
 
         # -- the next record of a stride, while one is read: (place + stride) mod all, in steps
-        place, total, following = Signal(_COUNT_BITS), Signal(_COUNT_BITS + 1), Signal(5)
+        place, total = Signal(_COUNT_BITS, reset_less=True), Signal(_COUNT_BITS + 1, reset_less=True)
+        following = Signal(5)
         here = self._base + HEADER_BYTES + CRC_BYTES
         # One sum between two registers, as each takes half of the time that there is.
         wrapped, place_address = Signal(_COUNT_BITS + 1), Signal(ADDRESS_BITS)
@@ -392,7 +403,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         # -- the host's access: the trainer's while it has the trainer, the registers at any time
         own = control.parameter_address[self._own_bits]
         theirs = trainer.control
-        written, register_write = Signal(), Signal()
+        written = Signal()
         # Nothing but the host's own access can make a trainer that is lent and ready busy.
         ready = Signal()
         m.d.sync += ready.eq(lent & theirs.ready & ~theirs.parameter_write_enable & ~theirs.clear)
@@ -405,7 +416,6 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             control.example_count.eq(theirs.example_count),
             control.error_count.eq(theirs.error_count),
             written.eq(theirs.parameter_write_enable),
-            register_write.eq(control.parameter_write_enable & own & ~control.clear),
         ]
         m.d.sync += restart.eq(control.clear & control.ready)  # nothing of the flash comes in between, as it is lent
         learned = host.octets.valid & host.octets.ready & ~host.words.ready & host.words.payload.learn
@@ -427,15 +437,20 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             "train_examples": image["train_examples"],
             "test_examples": image["test_examples"],
         }
-        own_number, own_data = control.parameter_address[:6], Signal(8)
+        # Through registers: the address and its data come from afar.
+        own_number, own_data, own_write, write_data = Signal(6), Signal(8), Signal(), Signal(8)
+        m.d.sync += [
+            own_number.eq(control.parameter_address),
+            own_write.eq(control.parameter_write_enable & own & ~control.clear),
+            write_data.eq(control.parameter_write),
+        ]
         octets: list[Any] = []
         for register in REGISTERS:
             value = Cat(values[register.name], Const(0, 32))
             for i in range(register.bytes):
                 if register.writable:
-                    with m.If(register_write & (own_number == len(octets))):
-                        target = values[register.name][8 * i : 8 * i + 8]
-                        m.d.sync += target.eq(control.parameter_write)
+                    with m.If(own_write & (own_number == len(octets))):
+                        m.d.sync += values[register.name][8 * i : 8 * i + 8].eq(write_data)
                 octets.append(value[8 * i : 8 * i + 8])
         groups = []
         for i in range(0, len(octets), 8):

@@ -128,7 +128,7 @@ class Bench:
             if register.name == name:
                 for i in range(register.bytes):
                     self.simulator.set("control__parameter_address", at + i)
-                    self.simulator.tick(2)
+                    self.simulator.tick(3)
                     value |= self.simulator.get("control__parameter_read") << 8 * i
                 return value
             at += register.bytes
