@@ -45,6 +45,7 @@ from rdahw.boards.report import (
 )
 from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
+from rdahw.hdl.block_memory import FORGET_FIRST_READ
 from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolFailure, find, run
 
 __all__ = ["CoreReport", "measure_core", "synthesise"]
@@ -60,10 +61,11 @@ write_verilog -norename {name}.v
 design -pop
 """
 
-_SYNTHESISE = """
-{synth} -top {name}
-write_json {name}.json
-write_verilog -noattr {name}.netlist.v
+_SYNTHESISE = f"""
+{FORGET_FIRST_READ}
+{{synth}} -top {{name}}
+write_json {{name}}.json
+write_verilog -noattr {{name}}.netlist.v
 """
 
 

@@ -7,7 +7,11 @@ from typing import Any
 from amaranth.hdl import Module, Signal  # type: ignore[import-untyped]
 from amaranth.lib import memory  # type: ignore[import-untyped]
 
-__all__ = ["block_memory"]
+__all__ = ["FORGET_FIRST_READ", "block_memory"]
+
+#: For synthesis: what a block memory gives before its first clock cycle is not 0 but undefined. iCE40 block RAM has no
+#: initial output, and Yosys would put a gate on each of its bits to make it 0 then; designs are in reset at that time.
+FORGET_FIRST_READ = "setattr -unset init a:rdahw_first_read"
 
 
 def block_memory(m: Module, name: str, data: Any, address: Any, *, granularity: int | None = None) -> tuple[Any, Any]:
@@ -20,7 +24,7 @@ def block_memory(m: Module, name: str, data: Any, address: Any, *, granularity: 
     """
     m.submodules[name] = store = memory.Memory(data, attrs={"no_rw_check": 1})
     read, write = store.read_port(domain="comb"), store.write_port(granularity=granularity)
-    there = Signal.like(read.data, name=f"{name}_data", reset_less=True)
+    there = Signal.like(read.data, name=f"{name}_data", reset_less=True, attrs={"rdahw_first_read": 1})
     m.d.comb += read.addr.eq(address)
     m.d.sync += there.eq(read.data)
     return there, write
