@@ -121,7 +121,7 @@ def ensemble_design(
     place = board.flash if flash else None
     if flash and place is None:
         raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
-    check_ensemble_fits(spec, board)
+    check_ensemble_fits(spec, board, flash)
 
     def rates(trainer: Any, clock: float, baud: int) -> Mapping[str, Mapping[str, int]]:
         from rdahw.boards.ensemble_rates import ensemble_rates

@@ -44,8 +44,8 @@ def table_memory_kind(spec: EnsembleSpec, board: Board) -> str:
     return "spram" if board.spram else "block"
 
 
-def ensemble_needs(spec: EnsembleSpec, board: Board) -> Needs:
-    """What the trainer of ``spec`` needs behind the host link on ``board``."""
+def ensemble_needs(spec: EnsembleSpec, board: Board, flash: bool = False) -> Needs:
+    """What the trainer of ``spec`` needs behind the host link on ``board``, and to train from its ``flash``."""
     octets, words = word_octets(spec), spec.tables << spec.inputs
     width, address_bits = spec.classes * spec.counter, max(1, (words - 1).bit_length())
     byte_bits = max(1, ((spec.input_bits + 7) // 8 - 1).bit_length())
@@ -55,6 +55,7 @@ def ensemble_needs(spec: EnsembleSpec, board: Board) -> Needs:
         + _blocks(board, spec.tables, spec.inputs * (byte_bits + 3), rom=True)  # the wiring
         + _blocks(board, spec.tables, width + address_bits)  # the words put by for the second pass
     )
+    ebr += flash  # what is expected in the header of the image
     spram = 0
     if table_memory_kind(spec, board) == "spram":
         columns, rows = spram_blocks(words, octets)
@@ -72,8 +73,8 @@ def _blocks(board: Board, words: int, bits: int, *, rom: bool = False) -> int:
     return 0 if words * bits < by_logic * count else count
 
 
-def _short(spec: EnsembleSpec, board: Board) -> dict[str, Usage]:
-    needs = ensemble_needs(spec, board)
+def _short(spec: EnsembleSpec, board: Board, flash: bool) -> dict[str, Usage]:
+    needs = ensemble_needs(spec, board, flash)
     usage = {
         SPRAM: Usage(needs.spram, board.spram),
         EBR: Usage(needs.ebr, board.ebr),
@@ -82,10 +83,10 @@ def _short(spec: EnsembleSpec, board: Board) -> dict[str, Usage]:
     return {resource: its for resource, its in usage.items() if its.used > its.available}
 
 
-def check_ensemble_fits(spec: EnsembleSpec, board: Board) -> None:
-    """Raise :class:`DesignError` that says what is short, and to what settings to lower, if the trainer of ``spec``
-    cannot fit ``board`` or its examples a packet of the host link."""
-    short = _short(spec, board)
+def check_ensemble_fits(spec: EnsembleSpec, board: Board, flash: bool = False) -> None:
+    """Raise :class:`DesignError` that says what is short, and to what settings to lower, if the trainer of ``spec``,
+    with what reads the ``flash`` if asked for, cannot fit ``board`` or its examples a packet of the host link."""
+    short = _short(spec, board, flash)
     if not short:
         _check_packet(spec)
         return
@@ -93,7 +94,7 @@ def check_ensemble_fits(spec: EnsembleSpec, board: Board) -> None:
         f"{'at least ' if resource == LOGIC_CELLS else ''}{its.used:,} {resource} of {its.available:,}"
         for resource, its in short.items()
     )
-    ways = [words for lower in _LOWERED if (words := _way_out(spec, board, lower)) is not None]
+    ways = [words for lower in _LOWERED if (words := _way_out(spec, board, flash, lower)) is not None]
     advice = " or ".join(ways[:2]) if ways else "lower tables and inputs, or choose a larger board"
     raise DesignError(
         f"an ensemble of {spec.tables} x {spec.inputs} tables, {spec.classes} classes and counters of {spec.counter} "
@@ -177,12 +178,13 @@ _LOWERED: tuple[Callable[[EnsembleSpec], Iterator[tuple[str, EnsembleSpec]]], ..
 
 
 def _way_out(
-    spec: EnsembleSpec, board: Board, lower: Callable[[EnsembleSpec], Iterator[tuple[str, EnsembleSpec]]]
+    spec: EnsembleSpec, board: Board, flash: bool, lower: Callable[[EnsembleSpec], Iterator[tuple[str, EnsembleSpec]]]
 ) -> str | None:
     """The least that has to be lowered for the ensemble to fit, in words; None if that does not do."""
     try:
         return next(
-            (words for words, lowered in lower(spec) if _fits_packet(lowered) and not _short(lowered, board)), None
+            (words for words, lowered in lower(spec) if _fits_packet(lowered) and not _short(lowered, board, flash)),
+            None,
         )
     except UsageError:  # a patch of fewer planes has fewer bits than a table has inputs
         return None

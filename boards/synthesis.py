@@ -212,7 +212,8 @@ def synthesise(
 
     For a design called NAME it writes: ``NAME.bin`` (``.bit``), the bitstream; ``NAME.il`` and ``NAME.v``, the design
     as RTLIL and Verilog; ``NAME.json`` and ``NAME.netlist.v``, the netlist; the file of pins and clocks; ``NAME.ys``,
-    the script; ``NAME.log``, the logs of all tools; ``report.json``, the report.
+    the script; ``NAME.asc`` (``.config``, ``.pnr.json``), the placed design; ``NAME.log``, the logs of all tools;
+    ``report.json``, the report.
 
     Raises :class:`DesignError` if the design does not fit or misses the clock, :class:`ToolFailure` if a tool fails,
     :class:`MissingError` if one is missing, :class:`UserError` if the clock cannot be made.
@@ -263,7 +264,7 @@ def synthesise(
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")
         flow.write(f"{name}.log", _all_logs(folder))
         own = [f"{name}.{kind}" for kind in ("il", "v", "json", "netlist.v", "ys", "log")]
-        for file in (*own, pins, bitstream, "report.json"):
+        for file in (*own, pins, f"{name}.{family.placed}", bitstream, "report.json"):
             os.replace(folder / file, out / file)
     return report
 

@@ -29,6 +29,8 @@ def test_the_ensemble_of_mnist_fits_the_icebreaker() -> None:
     needs = ensemble_needs(spec(), board("icebreaker"))
     # 6 copies of the examples, 4 for the wiring, 5 for words put by and 1 of the link.
     assert (needs.ebr, needs.spram) == (6 + 4 + 5 + 1, 4)
+    # And what is expected in the header of an image in flash.
+    assert ensemble_needs(spec(), board("icebreaker"), flash=True).ebr == needs.ebr + 1
     for fitting in (spec(), spec(tables=128, inputs=7), spec(image=Image(2, 28, 28)), spec(counter=5)):
         check_ensemble_fits(fitting, board("icebreaker"))
     check_ensemble_fits(spec(), board("ulx3s-85f"))

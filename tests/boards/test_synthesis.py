@@ -17,7 +17,8 @@ from rdahw.boards.synthesis import measure_core, synthesise
 from rdahw.errors import UserError
 from rdahw.hdl.toolchain import Step, ToolFailure
 
-FILES = {"small.bin", "small.il", "small.v", "small.json", "small.netlist.v", "small.pcf", "small.ys", "small.log"}
+SUFFIXES = ("bin", "il", "v", "json", "netlist.v", "pcf", "asc", "ys", "log")
+FILES = {f"small.{suffix}" for suffix in SUFFIXES}
 
 
 @pytest.fixture(scope="module")
