@@ -48,6 +48,17 @@ def test_the_trainer_of_a_small_ensemble(run: Runner) -> None:
     assert training["uart"] <= prediction["uart"] < training["core"] < prediction["core"]
 
 
+@pytest.mark.usefixtures("mnist_folder")
+def test_mnist_on_the_icebreaker_at_48_mhz(run: Runner) -> None:
+    """The whole design, with its flash reader, its link, and the board's pins and PLL."""
+    model = ("ensemble:wiring=patch8inset2", "--data", "mnist", "--flash", "quad")
+    ran = run.ok("synth", *model, "--clock", 48, "--baud", 3_000_000, "--pnr-seed", "best-of-2", "--json")
+    report = ran.json
+    assert report["fmax_mhz"] >= report["clock_mhz"] == 48
+    assert (report["ebr"], report["spram"]) == (17, 4)
+    assert report["training_examples_per_second"]["flash"] > 100_000
+
+
 def test_a_saved_ensemble_and_one_by_name_are_the_same(run: Runner, designs: list[Design]) -> None:
     run.ok("train", "--model", "ensemble:tables=6,inputs=3", "--seed", 3, "--epochs", 1)
     options = ("--binarise", "quantile=15", "--seed", 3, "--data", "iris")
