@@ -193,9 +193,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             offered.payload.y.eq(example[1 : 1 + layout.output_bits]),
             offered.payload.x.eq(word if layout.words else example[1 + layout.output_bits :]),
         ]
-        address = Signal(
-            8 * -(-layout.parameter_bytes.bit_length() // 8), reset_less=True
-        )  # also of the byte behind the last
+        address_bytes = -(-layout.parameter_bytes.bit_length() // 8)  # also of the byte behind the last
+        address = Signal(8 * address_bytes, reset_less=True)
         beyond, write_byte, clear = Signal(), Signal(), Signal()
         # What the trainer is asked comes from flip-flops, and all that its readiness does is to change the state.
         m.d.comb += [
@@ -236,10 +235,6 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             """Answer with an error; nothing was changed."""
             refusals.add(error)
             machine.next = error
-
-        def finish() -> None:
-            """The end of a pass."""
-            machine.next = "FINISH"
 
         machine = OneHot(m, "HUNT")
         refusals: set[str] = set()
@@ -380,7 +375,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         with machine.state("STATE"):
             m.d.sync += part.eq(part + 1)
             with m.If(state_over):
-                finish()
+                machine.next = "FINISH"
             with m.Else():
                 put(state_byte)
                 machine.next = "STATE NEXT"
@@ -399,7 +394,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             m.d.sync += [example.eq(Cat(example[8:], byte)), part.eq(part + 1)]
             machine.next = "LOAD NEXT"
             with m.If(at_end):
-                finish()
+                machine.next = "FINISH"
                 with m.If(in_example):
                     refuse("wrong_length")
             with m.Elif(loaded):
@@ -464,7 +459,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
                 machine.next = "LOAD NEXT"
 
         too_high = Signal()  # a byte of the address that is not 0, above those that there are
-        m.d.sync += too_high.eq((part >= len(address) // 8) & (byte != 0))
+        m.d.sync += too_high.eq((part >= address_bytes) & (byte != 0))
         with machine.state("ADDRESS NEXT"):
             machine.next = "ADDRESS BYTE"
 
@@ -475,7 +470,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             m.d.comb += advance.eq(1)
             m.d.sync += part.eq(part + 1)
             machine.next = "ADDRESS NEXT"
-            with m.If(part < len(address) // 8):
+            with m.If(part < address_bytes):
                 m.d.sync += address.eq(Cat(address[8:], byte))
             with m.If(at_end):
                 refuse("wrong_length")
@@ -491,7 +486,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         with machine.state("WRITE"):
             with m.If(at_end):
-                finish()
+                machine.next = "FINISH"
             with m.Elif(beyond):
                 refuse("wrong_address")
             with m.Else():
@@ -517,7 +512,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         with machine.state("CLEARED"):
             m.d.sync += batch_open.eq(0)
-            finish()
+            machine.next = "FINISH"
 
         all_read = Signal()
         m.d.sync += all_read.eq((fill - _ANSWER)[:8] == byte)
@@ -533,7 +528,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             with m.If(at_end):
                 refuse("wrong_length")
             with m.Elif(all_read):
-                finish()
+                machine.next = "FINISH"
             with m.Elif(beyond):
                 refuse("wrong_address")
             with m.Elif(~fill[8]):  # beyond the end of the memory
@@ -552,7 +547,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             m.d.sync += address.eq(address + 1)
             machine.next = "READ NEXT"
 
-        with machine.state("FINISH"):
+        with machine.state("FINISH"):  # a pass
             m.d.sync += answered.eq(fill)
             machine.next = "REWIND"
             with m.If(~dry):
@@ -567,8 +562,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
 
         with machine.state("ANSWER"):
             m.d.comb += [restart.eq(1), rewind.eq(1)]
-            m.d.sync += refused.eq(refusal != 0)
-            m.d.sync += [escaping.eq(0), part.eq(0), at_code.eq(refusal != 0)]
+            m.d.sync += [escaping.eq(0), part.eq(0), refused.eq(refusal != 0), at_code.eq(refusal != 0)]
             send_flag()
             machine.next = "ANSWER HEADER"
 

@@ -104,9 +104,9 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
     examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.ensemble_link`).
         Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are
-        read three cycles after their address was given and written two cycles after. ``clear``
-        clears the trainer and begins anew, from waking the flash on. While the board trains, ``ready`` and examples
-        have to wait for the end of an example, and with ``hold`` no further one is begun.
+        read three cycles after their address was given, and written two cycles after. ``clear`` clears the trainer and
+        begins anew, from waking the flash on. While the board trains, ``ready`` and examples have to wait for the end
+        of an example, and with ``hold`` no further one is begun.
     hold : In(1): the host is at work.
     state : Out(8): of :class:`State`. failed : Out(1): it is one of those that stop.
     progress : Out(1): changes every 32,768 examples that were trained on.
@@ -165,7 +165,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         state = Signal(State)
         run, changed = Signal(init=self._autostart), Signal()
         epochs, more = Signal(16, init=self._epochs), Signal()
-        # What ``BEGIN`` sets needs no reset, and what it does not wait for no multiplexer.
+        # What ``BEGIN`` sets needs no reset.
         epoch, left, right, errors, updates = (
             Signal(width, name=name, reset_less=True)
             for name, width in (
@@ -285,8 +285,8 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         due_byte, matters, kept = _header_plan(m, number, expected_header(spec))
         m.d.sync += other.eq(matters & (octet != due_byte))
         # It is kept a cycle after it was taken, when ``octet`` still is what it was.
-        in_header, keep = Signal(), Signal()
-        m.d.sync += keep.eq(in_header)
+        keep = Signal()
+        m.d.sync += keep.eq(0)
         for which, (name, i) in enumerate(_KEPT, 1):
             with m.If(keep & (kept == which)):
                 m.d.sync += image[name][8 * i : 8 * i + 8].eq(octet)
@@ -314,9 +314,9 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 machine.next = "HEADER"
 
         with restart_if_asked.state("HEADER"):
-            m.d.comb += [due.eq(1), in_header.eq(take)]
+            m.d.comb += due.eq(1)
             with m.If(take):
-                m.d.sync += number.eq(number + 1)
+                m.d.sync += [number.eq(number + 1), keep.eq(1)]
                 with m.If(other):
                     m.d.sync += foreign.eq(1)
             with m.If(header_over):
@@ -403,7 +403,6 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         # -- the host's access: the trainer's while it has the trainer, the registers at any time
         own = control.parameter_address[self._own_bits]
         theirs = trainer.control
-        written = Signal()
         # Nothing but the host's own access can make a trainer that is lent and ready busy.
         ready = Signal()
         m.d.sync += ready.eq(lent & theirs.ready & ~theirs.parameter_write_enable & ~theirs.clear)
@@ -415,13 +414,12 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
             control.ready.eq((own & ~control.clear) | ready),
             control.example_count.eq(theirs.example_count),
             control.error_count.eq(theirs.error_count),
-            written.eq(theirs.parameter_write_enable),
         ]
         m.d.sync += restart.eq(control.clear & control.ready)  # nothing of the flash comes in between, as it is lent
         learned = host.octets.valid & host.octets.ready & ~host.words.ready & host.words.payload.learn
         with m.If(restart):
             m.d.sync += [changed.eq(0), flying.eq(0)]
-        with m.Elif(written | learned):
+        with m.Elif(theirs.parameter_write_enable | learned):
             m.d.sync += changed.eq(1)
         values = {
             "state": state,
@@ -468,8 +466,6 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
 #: What is kept of the header, the lower three bytes of each: an image has fewer bytes than 24 bits count.
 _FROM_HEADER = ("train_examples", "train_bytes", "test_examples", "test_bytes", "stride", "stride_bytes")
-
-
 #: The bytes of those fields: name, and which byte of it.
 _KEPT = tuple((name, i) for name in _FROM_HEADER for i in range(3))
 
