@@ -11,11 +11,12 @@ from typing import Any
 
 from rdahw.errors import MissingError
 from rdahw.hdl import toolchain
+from rdahw.sim.cells import synthesis_script
 from rdahw.sim.harness import HARNESS
 from rdahw.sim.native import cached, convert
 from rdahw.sim.simulator import Log, Port
 
-__all__ = ["FLAGS", "build", "synthesis_script"]
+__all__ = ["FLAGS", "build"]
 
 #: NDEBUG: a memory that is read behind its end gives zeros, as in Amaranth, and stops nothing.
 FLAGS = ("-std=c++17", "-O2", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden", "-w")
@@ -128,29 +129,6 @@ struct Model {
 """
 
 
-#: Models of cells in place of Yosys' own, by family. That of the SPRAM has a loop over all words when power goes off,
-#: which takes minutes to elaborate. In this one, what was never written and what is read in the cycle of a write are
-#: arbitrary bits, as they are undefined.
-_CELLS = {
-    "ice40": """read_verilog <<EOT
-module SB_SPRAM256KA (
-    input [13:0] ADDRESS, input [15:0] DATAIN, input [3:0] MASKWREN,
-    input WREN, CHIPSELECT, CLOCK, STANDBY, SLEEP, POWEROFF, output reg [15:0] DATAOUT
-);
-    localparam [15:0] UNWRITTEN = 16'h5a96;
-    reg [15:0] mem [0:16383];
-    wire [15:0] mask = {{4{MASKWREN[3]}}, {4{MASKWREN[2]}}, {4{MASKWREN[1]}}, {4{MASKWREN[0]}}};
-    wire on = POWEROFF & ~SLEEP & ~STANDBY & CHIPSELECT;
-    always @(posedge CLOCK) begin
-        if (on & WREN) mem[ADDRESS] <= (mem[ADDRESS] & ~mask) | ((DATAIN ^ UNWRITTEN) & mask);
-        if (on) DATAOUT <= WREN ? 16'ha5c3 ^ ADDRESS : mem[ADDRESS] ^ UNWRITTEN;
-    end
-endmodule
-EOT
-""",
-}
-
-
 def build(
     component: Any,
     ports: Mapping[str, Port],
@@ -181,19 +159,6 @@ def build(
         return work / "simulator.so"
 
     return cached([rtlil, script, source, str(yosys), str(compiler), *FLAGS], make, log, "CXXRTL")
-
-
-def synthesis_script(netlist: str | None) -> str:
-    """Yosys commands that read ``design.il``; for a netlist, synthesise it and put the models of the cells under it."""
-    script = "read_rtlil design.il\n"
-    if netlist is not None:
-        # From an empty design, as synthesis leaves the cells behind as black boxes; -defer: those in use are enough.
-        script += (
-            f"synth_{netlist} -top top\nselect top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"
-            f"read_verilog -defer +/{netlist}/cells_sim.v\n{_CELLS.get(netlist, '')}read_rtlil netlist.il\n"
-            "hierarchy -top top\nproc\nflatten\nopt_clean -purge\n"
-        )
-    return script
 
 
 def _headers(yosys: toolchain.FoundTool) -> Path:

@@ -202,8 +202,8 @@ def make_simulator(
     engine: one of :data:`ENGINES`; see :func:`choose_engine`.
     registers: the signals and memories (``MemoryData``) of the component that will be looked at, by any names.
     vcd: write the waveforms of all signals there.
-    netlist: simulate what synthesis for this family (``"ice40"``) makes of the component, out of the family's cells;
-        for the compiled engines. Synthesis need not keep ``registers``, so leave them out.
+    netlist: simulate what synthesis for this family (of :data:`rdahw.sim.cells.FAMILIES`) makes of the component, out
+        of the family's cells; for the compiled engines. Synthesis need not keep ``registers``, so leave them out.
     log: called with a line before something is compiled.
     """
     registers = registers or {}

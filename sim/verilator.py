@@ -10,7 +10,7 @@ from typing import Any
 
 from rdahw.errors import MissingError
 from rdahw.hdl import toolchain
-from rdahw.sim.cxxrtl import synthesis_script
+from rdahw.sim.cells import synthesis_script
 from rdahw.sim.harness import HARNESS
 from rdahw.sim.native import cached, convert
 from rdahw.sim.simulator import Log, Port

@@ -1,4 +1,4 @@
-"""Ensembles in simulated hardware equal the software: behavioural, compiled, and as a netlist of the iCE40's cells."""
+"""Ensembles in simulated hardware equal the software: behavioural, compiled, and as netlists of a family's cells."""
 
 from __future__ import annotations
 
@@ -75,26 +75,48 @@ def test_inputs_of_another_width() -> None:
         HardwareEnsemble(spec, "amaranth").pack(x[:, :19])
 
 
-def test_the_netlist_with_spram() -> None:
-    """Memory that holds anything at power-up and gives anything after a write, by the cells of the iCE40."""
-    spec, x, labels = small()
-    hardware = HardwareEnsemble(spec, compiled(), check=True, netlist="ice40", memory_kind="spram")
+#: Families of FPGAs, and where the tables are on them.
+FAMILIES = {"ice40": "spram", "ecp5": "block"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_netlist(family: str) -> None:
+    """Memory that gives anything where the data sheets leave it open, by the cells of the family."""
+    spec, x, labels = small(tables=64, inputs=4)
+    hardware = HardwareEnsemble(spec, compiled(), check=True, netlist=family, memory_kind=FAMILIES[family])
     packed = hardware.pack(x)
     hardware.train(packed, labels, np.arange(30))
     counters = np.random.default_rng(4).integers(-8, 8, spec.counters_shape).astype(np.int8)
     hardware.counters = counters
     hardware.dropout_state = 0x123456789ABCDEF
     hardware.train(packed, labels, np.arange(30))
+    hardware.predict(packed)
 
 
-def test_mnist_for_an_epoch(mnist_folder: Path) -> None:
+@pytest.fixture(scope="module")
+def mnist(mnist_folder: Path) -> tuple[EnsembleSpec, Any, Any]:
+    """The trainer of the boards, and the training images in bits with their labels."""
     loaded = load("mnist")
-    data = loaded.train
-    x = fit_binariser(loaded, "threshold=32").transform(data.features)
+    x = fit_binariser(loaded, "threshold=32").transform(loaded.train.features)
     spec = EnsembleSpec(input_bits=784, classes=10, image=Image(1, 28, 28), wiring="patch8inset2")
+    return spec, x, loaded.train.labels
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mnist_on_the_netlist(family: str, mnist: tuple[EnsembleSpec, Any, Any]) -> None:
+    spec, x, labels = mnist
+    hardware = HardwareEnsemble(spec, compiled(), check=True, netlist=family, memory_kind=FAMILIES[family])
+    packed = hardware.pack(x[:1100])
+    outcome = hardware.train(packed, labels[:1000], np.arange(1000))
+    assert int(outcome.updated.sum()) == 742
+    hardware.predict(packed[1000:])
+
+
+def test_mnist_for_an_epoch(mnist: tuple[EnsembleSpec, Any, Any]) -> None:
+    spec, x, labels = mnist
     hardware = HardwareEnsemble(spec, compiled(), check=True)
     schedule = Schedule(epochs=1, shuffle=True)
-    *_, state = EnsembleTraining(hardware, schedule, x, data.labels).run()
+    *_, state = EnsembleTraining(hardware, schedule, x, labels).run()
     assert hardware.examples == 60_000
     assert (state.wrong, state.updates) == (3583, 11346)
     # The targets of the data path: 290 cycles, and 550 with an update of all tables.
