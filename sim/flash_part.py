@@ -52,6 +52,8 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
 
     pins: the lines. address, data: the byte at ``address``, which must be there in the same cycle.
     fault: 0, or what the reader did wrong first, as in :data:`FAULTS` from 1 on.
+
+    The attribute ``asleep`` is the register that says whether it is, for simulators.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         quad: bool = False,
     ) -> None:
         self._size, self._wake, self._write, self._pause = size, wake, write, pause
-        self._asleep, self._quad = asleep, quad
+        self._quad = quad
+        self.asleep = Signal(init=asleep)
         super().__init__(
             {
                 "pins": In(FlashPins()),
@@ -90,7 +93,7 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
                 m.d.sync += self.fault.eq(_CODE[name])
 
         # -- what it is
-        asleep, waking = Signal(init=self._asleep), Signal()
+        asleep, waking = self.asleep, Signal()
         enabled, for_good = Signal(), Signal()  # a status may be written; not only until power goes
         write_latch, writing = Signal(), Signal()
         second = Signal(8, init=int(self._quad) << 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream, wiring
 
 from rdahw.ensemble import EnsembleSpec, Outcome
@@ -57,7 +57,8 @@ class Pipe(wiring.Component):
 
 
 class WithFlash(wiring.Component):
-    """A component with a member ``flash`` on a simulated part; all its other members are those of this one."""
+    """A component with a member ``flash`` on a simulated part; all its other members are those of this one. ``reset`` is
+    that of the component: the part and its pads go on."""
 
     def __init__(self, inner: Any, *, latency: int = 2, **part: Any) -> None:
         self.inner, self.latency = inner, latency
@@ -66,12 +67,19 @@ class WithFlash(wiring.Component):
         self._names = [name for name in members if name != "outcomes"]
         members["outcomes"] = wiring.Out(stream.Signature(inner.outcomes.payload.shape()))
         super().__init__(
-            {**members, "address": wiring.Out(24), "data": wiring.In(8), "fault": wiring.Out(8)},
+            {
+                **members,
+                "address": wiring.Out(24),
+                "data": wiring.In(8),
+                "fault": wiring.Out(8),
+                "reset": wiring.In(1),
+            },
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.inner = inner = self.inner
+        m.submodules.inner = ResetInserter(self.reset)(self.inner)
+        inner = self.inner
         m.submodules.part = part = self.part
         if self.latency:
             m.submodules.pipe = pipe = Pipe()
@@ -116,7 +124,7 @@ class Bench:
         self.design = SelfTrainer(self.trainer, reader, base=base, epochs=epochs)
         registers = {"tables": self.trainer.tables, "dropout": self.trainer.dropout_state}
         design = WithFlash(self.design, latency=latency, **part)
-        registers["first fault"] = design.part.fault
+        registers |= {"first fault": design.part.fault, "asleep": design.part.asleep}
         self.simulator: Simulator = make_simulator(design, engine, registers=registers)
         self.simulator.attach("address", "data", b"\xff" * base + content)
         self.simulator.set("results__ready", 1)

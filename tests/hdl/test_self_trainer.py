@@ -118,6 +118,7 @@ def untouched(bench: Bench) -> bool:
 IMAGE = small_image(SPEC, 6, 3)
 CONTENT = IMAGE.to_bytes()
 TRAIN, TEST = 64, 64 + 6 * 3 + 4
+END = TEST + 3 * 3 + 4  # names of labels and the like follow
 
 
 @pytest.mark.parametrize("at", [0, 7, 20, 24, 40, 59, 60, 63])
@@ -194,10 +195,90 @@ def test_damage_in_the_middle_of_an_epoch_is_told() -> None:
 # -- power, resets, the host -------------------------------------------------------------------------------------------
 
 
+def scramble(bench: Bench, random: Random) -> None:
+    """The tables as they may be at power-up."""
+    bench.simulator.poke("tables", random.getrandbits(bench.trainer.tables.depth * bench.trainer.tables.shape))
+
+
 def test_what_the_tables_hold_at_power_up_does_not_matter() -> None:
     bench = Bench(SPEC, CONTENT)
-    bench.simulator.poke("tables", Random(1).getrandbits(12 * 64))
+    scramble(bench, Random(1))
     check(bench, IMAGE, bench.run(*ENDS), 1)
+
+
+#: Every update writes all eight words.
+WHOLE = replace(SPEC, dropout=0.0)
+
+
+def into_an_update(bench: Bench, random: Random) -> None:
+    """On until a random number of the words of a random update is written, and the others are not."""
+    updates = random.randrange(1, 6)
+    while updates:
+        updates -= sum(updated for _, _, updated in bench.steps(1))
+    before, written = bench.counters, random.randrange(1, WHOLE.tables)
+    while (bench.counters != before).any(axis=2).sum() < written:
+        bench.simulator.tick()
+    assert (bench.counters != before).any(axis=2).sum() == written
+
+
+def reset(bench: Bench, random: Random) -> None:
+    """A reset of the gateware, and not of the flash, which may have gone to sleep meanwhile, or not."""
+    simulator = bench.simulator
+    simulator.set("reset", 1)
+    simulator.tick(random.randrange(1, 4))
+    simulator.poke("asleep", random.randrange(2))
+    simulator.set("reset", 0)
+    if simulator.get("fault") == FAULTS.index("cut") + 1:
+        simulator.poke("first fault", 0)  # a command that the reset cut short, and the part did not obey
+
+
+def begins_anew(bench: Bench) -> None:
+    """All that comes before training: header and records are read again, and the tables are clear."""
+    simulator, places = bench.simulator, set()
+    assert (bench.register("state"), bench.register("epoch"), bench.register("left")) == (State.WAKING, 0, 0)
+    while simulator.get("state") != State.TRAINING:
+        assert simulator.get("state") in (State.WAKING, State.CHECKING)
+        places.add(simulator.get("address"))
+        simulator.tick()
+    assert places >= set(range(BASE, BASE + END))
+    assert untouched(bench)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_reset_in_the_middle_of_an_update_begins_anew(seed: int) -> None:
+    random, bench = Random(seed), Bench(WHOLE, CONTENT, epochs=2)
+    bench.run(State.TRAINING)
+    for _ in range(3):
+        into_an_update(bench, random)
+        reset(bench, random)
+        begins_anew(bench)
+    check(bench, IMAGE, bench.run(*ENDS), 2)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_reset_at_any_time_begins_anew(seed: int) -> None:
+    random, bench = Random(seed), Bench(SPEC, CONTENT, epochs=2)
+    bench.run(*ENDS)
+    whole = bench.simulator.cycles
+    for _ in range(3):
+        reset(bench, random)
+        begins_anew(bench)
+        reset(bench, random)
+        bench.simulator.tick(random.randrange(whole))
+    reset(bench, random)
+    check(bench, IMAGE, bench.run(*ENDS), 2)
+
+
+def test_after_a_reset_an_image_that_was_damaged_meanwhile_is_refused() -> None:
+    random, bench = Random(1), Bench(WHOLE, CONTENT)
+    bench.run(State.TRAINING)
+    into_an_update(bench, random)
+    damaged = bytearray(b"\xff" * BASE + CONTENT)
+    damaged[BASE + TEST + 3] ^= 4
+    bench.simulator.attach("address", "data", bytes(damaged))
+    reset(bench, random)
+    assert bench.run(*ENDS) == []
+    assert (bench.register("state"), untouched(bench)) == (State.DAMAGED, True)
 
 
 def test_clear_at_any_time_begins_anew() -> None:

@@ -44,14 +44,11 @@ class Memories(wiring.Component):
 
     def __init__(self) -> None:
         rng = np.random.default_rng(1)
-        self.data = [
-            memory.MemoryData(
-                shape=s.width,
-                depth=(1 << 14) // (s.width if s.width < 9 else s.width // 9 * 8),
-                init=[int.from_bytes(rng.bytes(5), "little") & (1 << s.width) - 1 for _ in range(1 << 9)],
-            )
-            for s in SHAPES
-        ]
+        self.data = []
+        for width, *_ in SHAPES:
+            depth = (1 << 14) // (width if width < 9 else width // 9 * 8)
+            init = rng.integers(1 << width, size=depth).tolist()
+            self.data.append(memory.MemoryData(shape=width, depth=depth, init=init))
         super().__init__(
             {
                 "address": In(14),
