@@ -8,6 +8,7 @@ them goes wrong.
 from __future__ import annotations
 
 from rdahw.errors import UsageError, nearest
+from rdahw.hdl.block_memory import FORGET_FIRST_READ
 from rdahw.hdl.netlist_proof import LIBRARIES
 
 __all__ = ["FAMILIES", "synthesis_script"]
@@ -118,7 +119,8 @@ def synthesis_script(netlist: str | None) -> str:
             raise UsageError(f"there are no models of the cells of family {netlist!r}; {nearest(netlist, FAMILIES)}")
         # From an empty design, as synthesis leaves the cells behind as black boxes.
         script += (
-            f"synth_{netlist} -top top\nselect top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"
+            f"{FORGET_FIRST_READ}\nsynth_{netlist} -top top\n"
+            "select top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"
             f"{LIBRARIES[f'synth_{netlist}'].read}\nread_verilog <<EOT{FAMILIES[netlist]}EOT\n"
             "read_rtlil netlist.il\nhierarchy -top top\nproc\nflatten\nopt -fast -purge\n"
         )

@@ -57,8 +57,8 @@ class Pipe(wiring.Component):
 
 
 class WithFlash(wiring.Component):
-    """A component with a member ``flash`` on a simulated part; all its other members are those of this one. ``reset`` is
-    that of the component: the part and its pads go on."""
+    """A component with a member ``flash`` on a simulated part; all its other members are those of this one. ``reset``
+    is that of the component: the part and its pads go on."""
 
     def __init__(self, inner: Any, *, latency: int = 2, **part: Any) -> None:
         self.inner, self.latency = inner, latency
