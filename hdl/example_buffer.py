@@ -10,12 +10,23 @@ from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from rdahw.ensemble import EnsembleSpec
+from rdahw.errors import UserError
 from rdahw.hdl.block_memory import block_memory
 
-__all__ = ["LABEL_BITS", "ExampleBuffer"]
+__all__ = ["LABEL_BITS", "ExampleBuffer", "check_classes"]
 
 #: The bits of an example's last byte that are its class; the one above them says to learn from it.
 LABEL_BITS = 7
+
+
+def check_classes(spec: EnsembleSpec) -> None:
+    """Raise :class:`UserError` if there are more classes than the label's byte can say."""
+    if spec.classes > 1 << LABEL_BITS:
+        raise UserError(
+            f"an ensemble of {spec.classes} classes was given; the gateware takes at most {1 << LABEL_BITS}, as the "
+            "label of an example is a byte"
+        )
 
 
 class ExampleBuffer(wiring.Component):  # type: ignore[misc]

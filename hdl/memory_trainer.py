@@ -17,9 +17,9 @@ from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.ensemble import EnsembleSpec, first_dropout_state, make_wiring
-from rdahw.errors import UserError
 from rdahw.hdl.class_scores import ClassScores
-from rdahw.hdl.example_buffer import LABEL_BITS, ExampleBuffer
+from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
+from rdahw.hdl.first_pass import FirstPass, pass_cycles
 from rdahw.hdl.kept_words import KeptWords
 from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.table_words import (
@@ -27,6 +27,7 @@ from rdahw.hdl.table_words import (
     SETTINGS_OCTETS,
     STATE_OCTETS,
     settings_address,
+    sign_bits,
     word_octets,
     word_stride,
 )
@@ -82,12 +83,10 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
     Raises :class:`UserError` if there are more classes than the label's byte can say.
     """
 
+    learns = True
+
     def __init__(self, spec: EnsembleSpec, memory_kind: str = "block") -> None:
-        if spec.classes > 1 << LABEL_BITS:
-            raise UserError(
-                f"an ensemble of {spec.classes} classes was given; the trainer takes at most {1 << LABEL_BITS}, as the "
-                "label of an example is a byte"
-            )
+        check_classes(spec)
         self.spec = spec
         words = spec.tables << spec.inputs
         #: The bytes of a word of the tables.
@@ -120,12 +119,12 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         self.dropout_below = Signal(bits, init=below)
         self._word_bits = spec.classes * spec.counter
         #: A word of counters that are 0: in the tables, sign bits are inverted.
-        self._zero = sum(1 << (c + 1) * spec.counter - 1 for c in range(spec.classes))
+        self._zero = sign_bits(spec)
 
-    def cycles(self, updated: bool, kept: int | None = None) -> int:
+    def cycles(self, updated: bool = False, kept: int | None = None) -> int:
         """The clock cycles of an example of whose tables ``kept`` (``None``: all) learn, if it is ``updated``."""
         kept = self.spec.tables if kept is None else kept
-        return self.spec.tables + ExampleBuffer.LATENCY + self._scores.latency + 2 + (kept if updated else 0)
+        return pass_cycles(self.spec.tables, self._scores) + (kept if updated else 0)
 
     @property
     def tables(self) -> Any:
@@ -149,34 +148,17 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         # The example in hand.
         learn, target = Signal(), Signal(spec.classes)
 
-        # First pass: a table is named; LATENCY cycles later its word is asked for, and then it is there.
-        stages = ExampleBuffer.LATENCY + 1
-        passing, kept, last = Signal(stages), Signal(stages), Signal(stages)
-        named, asked = Signal(range(spec.tables)), Signal(range(spec.tables))
-        address, address_there = Signal.like(tables.address), Signal.like(tables.address)
-        at_last, drop = named == spec.tables - 1, Signal()
+        # First pass. What is dropped is neither added to the scores nor put by.
+        drop = Signal()
+        first = FirstPass(m, buffer, naming, tables.address, learn & drop)
         word = tables.read_data[: len(words.word)]
         m.d.comb += [
-            buffer.table.eq(named),
-            address.eq(Cat(buffer.index, asked)),
-            scores.add.eq(kept[-1]),
+            scores.add.eq(first.kept[-1]),
             scores.counters.eq(word),
-            words.put.eq(kept[-1]),
+            words.put.eq(first.kept[-1]),
             words.word.eq(word),
-            words.address.eq(address_there),
+            words.address.eq(first.address_there),
         ]
-        m.d.sync += [
-            passing.eq(Cat(naming, passing)),
-            kept.eq(Cat(naming & ~(learn & drop), kept)),
-            last.eq(Cat(naming & at_last, last)),
-            address_there.eq(address),
-        ]
-        with m.If(naming):
-            m.d.sync += named.eq(named + 1)
-            with m.If(at_last):
-                m.d.sync += naming.eq(0)
-        with m.If(passing[-2]):
-            m.d.sync += asked.eq(asked + 1)
         if bits := len(self.dropout_below):
             state = self.dropout_state
             drawn = (state ^ state >> 31)[:bits]
@@ -188,16 +170,16 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         decided, updates = Signal(), Signal()
         m.d.comb += [
             scores.clear.eq(idle),
-            scores.start.eq(last[-1]),
+            scores.start.eq(first.last[-1]),
             scores.target.eq(target),
             scores.margin.eq(self.margin),
-            buffer.release.eq(last[-1]),
+            buffer.release.eq(first.last[-1]),
             decided.eq(deciding & scores.done & ~self.results.valid),
             updates.eq(learn & scores.updates),
         ]
         with m.If(self.results.ready):
             m.d.sync += self.results.valid.eq(0)
-        with m.If(last[-1]):
+        with m.If(first.last[-1]):
             m.d.sync += deciding.eq(1)
         with m.If(decided):
             m.d.sync += [
@@ -224,8 +206,7 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             m.d.sync += [
                 learn.eq(buffer.learn),
                 target.eq(Const(1, spec.classes) << buffer.label),
-                named.eq(0),
-                asked.eq(0),
+                *first.rewind(),
             ]
             with m.If(buffer.waiting):
                 m.d.sync += [idle.eq(0), naming.eq(1)]
@@ -267,8 +248,8 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
 
         with m.If(writing):
             m.d.comb += tables.address.eq(write_address)
-        with m.Elif(passing[-2]):
-            m.d.comb += tables.address.eq(address)
+        with m.Elif(first.passing[-2]):
+            m.d.comb += tables.address.eq(first.address)
         with m.Else():
             m.d.comb += tables.address.eq(asked_for)
 

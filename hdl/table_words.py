@@ -14,6 +14,7 @@ __all__ = [
     "STATE_OCTETS",
     "counters_of_words",
     "settings_address",
+    "sign_bits",
     "word_octets",
     "word_stride",
     "words_of_counters",
@@ -33,6 +34,11 @@ def word_octets(spec: EnsembleSpec) -> int:
 def word_stride(spec: EnsembleSpec) -> int:
     """The bytes from one word to the next, among a memory trainer's parameters."""
     return 1 << (word_octets(spec) - 1).bit_length()
+
+
+def sign_bits(spec: EnsembleSpec) -> int:
+    """The sign bits of all counters in a word."""
+    return sum(1 << (c + 1) * spec.counter - 1 for c in range(spec.classes))
 
 
 def settings_address(spec: EnsembleSpec) -> int:

@@ -132,7 +132,7 @@ def test_more_classes_than_the_trainer_has(run: Runner) -> None:
     options = ("--data", "many.csv", "--model", "ensemble:tables=2,inputs=2", "--hdl", "--engine", "amaranth")
     ran = run("train", *options)
     assert ran.code == 1
-    assert ran.error.startswith("an ensemble of 150 classes was given; the trainer takes at most 128")
+    assert ran.error.startswith("an ensemble of 150 classes was given; the gateware takes at most 128")
     gc.collect()  # the trainer that came to nothing, while its warning is off
 
 

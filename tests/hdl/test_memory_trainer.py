@@ -333,7 +333,7 @@ def test_a_reset_at_any_time_clears_everything() -> None:
 def test_errors() -> None:
     with pytest.raises(
         UserError,
-        match=r"^an ensemble of 200 classes was given; the trainer takes at most 128, as the label of an example is a "
+        match=r"^an ensemble of 200 classes was given; the gateware takes at most 128, as the label of an example is a "
         r"byte$",
     ):
         MemoryTrainer(EnsembleSpec(input_bits=20, classes=200))
