@@ -73,14 +73,15 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
 
 
 class LinkedEnsemble(wiring.Component):  # type: ignore[misc]
-    """A :class:`rdahw.hdl.memory_trainer.MemoryTrainer` with the members of other trainers, for
-    :class:`rdahw.hdl.link.HostLink`.
+    """A :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, or a :class:`rdahw.hdl.memory_inference.MemoryInference`, with
+    the members of other trainers, for :class:`rdahw.hdl.link.HostLink`.
     """
 
-    learns, batch, word = True, False, 8
+    batch, word = False, 8
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
+        self.learns = trainer.learns
         parameter_bits = trainer.control.signature.parameter_bits
         self.layout = ensemble_layout(trainer.spec, parameter_bits)
         self.fingerprint = ensemble_fingerprint(trainer.spec)

@@ -1,0 +1,127 @@
+"""A trained ensemble too large for logic: its tables are contents of block RAM, one word of all classes a cycle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.ensemble import Counters, EnsembleSpec, check_counters, make_wiring
+from rdahw.ensemble_circuits import binarise
+from rdahw.hdl.class_scores import ClassScores
+from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
+from rdahw.hdl.first_pass import FirstPass, pass_cycles
+from rdahw.hdl.memory_trainer import ensemble_result_layout
+from rdahw.hdl.table_words import sign_bits, word_stride, words_of_counters
+from rdahw.hdl.trainer import TrainerControl
+
+__all__ = ["MemoryInference"]
+
+#: Amaranth's values have no types that a type checker could read.
+Value = Any
+
+
+class MemoryInference(wiring.Component):  # type: ignore[misc]
+    """The ensemble ``spec`` with the ``counters`` (tables, 2^inputs, classes), which predicts from memory that is never
+    written, so that the bitstream brings its contents.
+
+    It has the streams of a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, but it does not learn (``learns``): every
+    example is only predicted, writes and ``clear`` are ignored, and the counts stay 0. The parameters are the trainer's
+    words, without settings behind them. With ``sign`` the memory holds of each counter only whether it is negative, and
+    one that is reads as -1, any other as 0, which predict the same.
+
+    Cycles an example, if it comes in and its result is taken in time: ``cycles()``. The attribute ``tables`` is the
+    memory's contents.
+
+    Raises :class:`UserError` if there are more classes than the label's byte can say.
+    """
+
+    learns = False
+
+    def __init__(self, spec: EnsembleSpec, counters: Counters) -> None:
+        check_classes(spec)
+        self.spec = spec
+        counters = check_counters(spec, counters)
+        if spec.sign:
+            octets = np.packbits(binarise(counters).reshape(-1, spec.classes), axis=1, bitorder="little")
+        else:
+            octets = words_of_counters(spec, counters, inverted=True)
+        #: The bits of a counter in the memory.
+        self._bits = bits = 1 if spec.sign else spec.counter
+        words = [int.from_bytes(word.tobytes(), "little") for word in octets]
+        self.tables = memory.MemoryData(shape=spec.classes * bits, depth=len(words), init=words)
+        self._buffer = ExampleBuffer(spec.input_bits, make_wiring(spec), spec.classes)
+        self._scores = ClassScores(spec.classes, bits, spec.tables)
+        #: The bytes of an example, label included.
+        self.example_octets = self._buffer.octets + 1
+        super().__init__(
+            {
+                "examples": In(stream.Signature(8)),
+                "results": Out(stream.Signature(ensemble_result_layout(spec.classes))),
+                "control": In(TrainerControl(8 * len(words) * word_stride(spec))),
+            }
+        )
+
+    def cycles(self) -> int:
+        """The clock cycles of an example."""
+        return pass_cycles(self.spec.tables, self._scores)
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        spec, control, result = self.spec, self.control, self.results.payload
+        m.submodules.tables = tables = memory.Memory(self.tables)
+        m.submodules.buffer = buffer = self._buffer
+        m.submodules.scores = scores = self._scores
+        wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
+
+        # The state: one of these is set, or a table is on its way through the pass.
+        idle, naming, deciding = Signal(init=1), Signal(), Signal()
+        target, decided = Signal(spec.classes), Signal()
+        read = tables.read_port()
+        first = FirstPass(m, buffer, naming, read.addr, Const(0))
+        m.d.comb += [
+            scores.add.eq(first.kept[-1]),
+            scores.counters.eq(read.data),
+            scores.clear.eq(idle),
+            scores.start.eq(first.last[-1]),
+            scores.target.eq(target),
+            buffer.release.eq(first.last[-1]),
+            decided.eq(deciding & scores.done & ~self.results.valid),
+        ]
+        with m.If(idle):
+            m.d.sync += [target.eq(Const(1, spec.classes) << buffer.label), *first.rewind()]
+            with m.If(buffer.waiting):
+                m.d.sync += [idle.eq(0), naming.eq(1)]
+        with m.If(first.last[-1]):
+            m.d.sync += deciding.eq(1)
+        with m.If(self.results.ready):
+            m.d.sync += self.results.valid.eq(0)
+        with m.If(decided):
+            m.d.sync += [
+                deciding.eq(0),
+                idle.eq(1),
+                self.results.valid.eq(1),
+                result.prediction.eq(scores.prediction),
+                result.correct.eq(scores.correct),
+            ]
+
+        # The address of a byte: that of a word, above that of the byte in it.
+        octet_bits = word_stride(spec).bit_length() - 1
+        octet = Signal(octet_bits)
+        m.d.sync += octet.eq(control.parameter_address[:octet_bits])
+        m.d.comb += [
+            control.ready.eq(idle & ~buffer.waiting),
+            read.addr.eq(Mux(idle, control.parameter_address[octet_bits:], first.address)),
+            control.parameter_read.eq(self._counters(read.data).word_select(octet, 8)),
+        ]
+        return m
+
+    def _counters(self, word: Value) -> Value:
+        """A word of the memory as counters in two's complement."""
+        if self.spec.sign:
+            return Cat((~bit).replicate(self.spec.counter) for bit in word)
+        return word ^ sign_bits(self.spec)
