@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -40,6 +40,7 @@ class Design:
     cycles_per_example: from such a core to the clock cycles between two examples when they come as fast as it takes
         them; where examples differ, of those that take longest.
     rates: what a report says beside that of the examples a second; ``None``: nothing.
+    tables: where a trained ensemble has its tables, of those in :mod:`rdahw.boards.ensemble_fit`; ``None``: it is none.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Design:
     link: Callable[[int, int], Any]
     cycles_per_example: Callable[[Any], Fraction]
     rates: Rates | None = None
+    tables: str | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
@@ -123,35 +125,60 @@ def ensemble_design(
         raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
     check_ensemble_fits(spec, board, flash)
 
-    def rates(trainer: Any, clock: float, baud: int) -> Mapping[str, Mapping[str, int]]:
-        from rdahw.boards.ensemble_rates import ensemble_rates
-
-        return ensemble_rates(trainer, clock, baud, None if place is None else 4 if quad else 16)
-
     return Design(
         name=name,
         core=core,
         link=link,
         cycles_per_example=lambda trainer: Fraction(trainer.cycles(True)),
-        rates=rates,
+        rates=_ensemble_rates(None if place is None else 4 if quad else 16),
     )
 
 
 def ensemble_inference_design(
     spec: EnsembleSpec, counters: Counters, board: Board, *, name: str = "inference"
 ) -> Design:
-    """The ensemble with the ``counters`` (tables, 2^inputs, classes) folded into logic, behind the host link.
+    """The ensemble with the ``counters`` (tables, 2^inputs, classes) behind the host link, where it predicts only.
 
-    It predicts only, and gives a bit for each class. Raises as
-    :func:`rdahw.boards.ensemble_fit.check_folded_ensemble_fits`.
+    Its tables are folded into logic if they fit there, and then it gives a bit for each class, or else in block RAM.
+    Raises as :func:`rdahw.boards.ensemble_fit.inference_tables`.
     """
-    from rdahw.boards.ensemble_fit import check_folded_ensemble_fits
-    from rdahw.ensemble_circuits import ensemble_learner, score_bits
-    from rdahw.types import Words
+    from rdahw.boards.ensemble_fit import LOGIC, inference_tables
 
-    check_folded_ensemble_fits(spec, board)
-    theta = Words(counters.size, score_bits(spec)).to_bits(counters.reshape(-1))
-    return inference_design(ensemble_learner(spec), theta, name=name)
+    tables = inference_tables(spec, board)
+    if tables == LOGIC:
+        from rdahw.ensemble_circuits import ensemble_learner, score_bits
+        from rdahw.types import Words
+
+        theta = Words(counters.size, score_bits(spec)).to_bits(counters.reshape(-1))
+        return replace(inference_design(ensemble_learner(spec), theta, name=name), tables=tables)
+
+    def core() -> Any:
+        from rdahw.hdl.memory_inference import MemoryInference
+
+        return MemoryInference(spec, counters)
+
+    def linked() -> Any:
+        from rdahw.hdl.ensemble_link import LinkedEnsemble
+
+        return LinkedEnsemble(core())
+
+    return Design(
+        name=name,
+        core=core,
+        link=_linked(linked),
+        cycles_per_example=lambda made: Fraction(made.cycles()),
+        rates=_ensemble_rates(),
+        tables=tables,
+    )
+
+
+def _ensemble_rates(flash_cycles: int | None = None) -> Rates:
+    def rates(core: Any, clock: float, baud: int) -> Mapping[str, Mapping[str, int]]:
+        from rdahw.boards.ensemble_rates import ensemble_rates
+
+        return ensemble_rates(core, clock, baud, flash_cycles)
+
+    return rates
 
 
 def _cycles(core: Any) -> Fraction:

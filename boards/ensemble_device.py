@@ -1,4 +1,4 @@
-"""The host's end of the link to the trainer of an ensemble, or to an ensemble folded into logic, on a board."""
+"""The host's end of the link to an ensemble on a board: a trainer, or a trained one in block RAM or in logic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.boards.host import Device, Progress
-from rdahw.ensemble import Counters, EnsembleSpec, check_counters
+from rdahw.ensemble import Counters, EnsembleSpec, check_counters, first_dropout_state
 from rdahw.ensemble_circuits import ensemble_learner
 from rdahw.errors import UsageError, UserError
 from rdahw.fields import offset
@@ -40,14 +40,9 @@ class EnsembleDevice:
         self.device, self.spec = device, spec
         identity = device.identify()
         self.learns = identity.learns
-        if self.learns:
-            wanted: int | None = ensemble_fingerprint(spec)
-        else:
-            try:
-                wanted = fingerprint(ensemble_learner(spec))
-            except UsageError:  # as large as this it cannot have been folded
-                wanted = None
-        if identity.fingerprint != wanted:
+        #: Its tables are words in memory, as a trainer's are; else they are logic, which gives a bit for each class.
+        self._in_memory = identity.fingerprint == ensemble_fingerprint(spec)
+        if not (self._in_memory or (not self.learns and identity.fingerprint == _folded_fingerprint(spec))):
             raise UserError(
                 f"{device} is not of this ensemble of {spec.tables} x {spec.inputs} tables, or of another seed, margin "
                 "or dropout of it; choose the device's model, or flash a bitstream made for this one (rdahw synth)"
@@ -61,22 +56,36 @@ class EnsembleDevice:
     def predict(self, x: Array, progress: Progress | None = None) -> NDArray[np.int64]:
         """The classes (N,) of examples x (N, A) of 0 and 1."""
         bits = self.device.predict(x, progress).astype(np.int64)
-        if not self.learns:  # a bit for each class
+        if not self._in_memory:
             return np.asarray(bits.argmax(axis=1), np.int64)
         return np.asarray((bits << np.arange(bits.shape[1])).sum(axis=1), np.int64)
 
     def read(self, progress: Progress | None = None) -> tuple[Counters, int]:
-        """The counters (tables, 2^inputs, classes), and the dropout's shift register."""
-        self._ensure_learns()
+        """The counters (tables, 2^inputs, classes), and the dropout's shift register.
+
+        A board that only predicts has no such register: it is the one before training. With ``sign`` such a board has
+        only the signs of the counters, which are given as 0 and -1.
+        """
+        if not self._in_memory:
+            raise UserError(
+                f"{self.device} has its ensemble folded into logic, which is not read; flash a trainer "
+                "(rdahw synth without --inference)"
+            )
         with self._stopped():
             octets = self.device.read_bytes(0, self._tables, progress)
-            state = self.device.read_bytes(self._settings, STATE_OCTETS)
+            state = first_dropout_state(self.spec.seed)
+            if self.learns:
+                state = int.from_bytes(self.device.read_bytes(self._settings, STATE_OCTETS), "little")
         words = np.frombuffer(octets, np.uint8).reshape(-1, self._stride)[:, : word_octets(self.spec)]
-        return counters_of_words(self.spec, np.ascontiguousarray(words)), int.from_bytes(state, "little")
+        return counters_of_words(self.spec, np.ascontiguousarray(words)), state
 
     def write(self, counters: Counters, dropout_state: int, progress: Progress | None = None) -> None:
         """Clear the device, and set the counters and the dropout's shift register."""
-        self._ensure_learns()
+        if not self.learns:
+            raise UserError(
+                f"{self.device} only predicts, by the tables of its bitstream; flash one of this model (rdahw synth "
+                "--inference), or a trainer (without --inference), whose tables are written"
+            )
         words = words_of_counters(self.spec, check_counters(self.spec, counters))
         padded = np.zeros((len(words), self._stride), np.uint8)
         padded[:, : words.shape[1]] = words
@@ -85,13 +94,6 @@ class EnsembleDevice:
         self.device.clear()
         self.device.write_bytes(0, padded.tobytes(), progress)
         self.device.write_bytes(self._settings, dropout_state.to_bytes(STATE_OCTETS, "little"))
-
-    def _ensure_learns(self) -> None:
-        if not self.learns:
-            raise UserError(
-                f"{self.device} has its ensemble folded into logic, which is neither read nor written; flash a trainer "
-                "(rdahw synth without --inference)"
-            )
 
     def _run(self, on: bool) -> None:
         self.device.write_bytes(self._register("run"), bytes([on]))
@@ -114,3 +116,11 @@ class EnsembleDevice:
         finally:
             if running:
                 self._run(True)
+
+
+def _folded_fingerprint(spec: EnsembleSpec) -> int | None:
+    """That of the ensemble folded into logic; None where it is too large for that."""
+    try:
+        return fingerprint(ensemble_learner(spec))
+    except UsageError:
+        return None

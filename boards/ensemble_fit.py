@@ -1,23 +1,38 @@
-"""Whether the trainer of an ensemble can fit a board, before anything is synthesised, and what to change if not.
+"""Whether an ensemble can fit a board, as a trainer or only to predict, before anything is synthesised, in which form,
+and what to change if not.
 
 The blocks of memory are counted as Yosys makes them: each memory in the form of a block that takes fewest, and a small
-one in logic. Logic cells are only known to be no fewer than a bound, so a design that passes may still be too large.
+one in logic; only of tables that are never written it sometimes makes fewer. Logic cells are only known to be no fewer
+than a bound, or, of tables in logic, to be about so many, so a design that passes may still be too large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rdahw.boards.board import Board
 from rdahw.boards.report import EBR, LOGIC_CELLS, SPRAM, DesignError, Usage
 from rdahw.ensemble import EnsembleSpec, Image
+from rdahw.ensemble_circuits import MAX_STEP_BITS, score_bits
 from rdahw.errors import UsageError
 from rdahw.hdl.protocol import MAX_PAYLOAD
 from rdahw.hdl.table_memory import spram_blocks
 from rdahw.hdl.table_words import word_octets
 
-__all__ = ["Needs", "check_ensemble_fits", "check_folded_ensemble_fits", "ensemble_needs", "table_memory_kind"]
+__all__ = [
+    "BLOCK_RAM",
+    "LOGIC",
+    "Needs",
+    "check_ensemble_fits",
+    "ensemble_needs",
+    "inference_needs",
+    "inference_tables",
+    "table_memory_kind",
+]
+
+#: Where the tables of an ensemble are that only predicts.
+LOGIC, BLOCK_RAM = "logic", "block RAM"
 
 #: (words, bits) that a block of memory can have, by its bits.
 _SHAPES: Mapping[int, tuple[tuple[int, int], ...]] = {
@@ -48,13 +63,8 @@ def ensemble_needs(spec: EnsembleSpec, board: Board, flash: bool = False) -> Nee
     """What the trainer of ``spec`` needs behind the host link on ``board``, and to train from its ``flash``."""
     octets, words = word_octets(spec), spec.tables << spec.inputs
     width, address_bits = spec.classes * spec.counter, max(1, (words - 1).bit_length())
-    byte_bits = max(1, ((spec.input_bits + 7) // 8 - 1).bit_length())
-    ebr = (
-        1  # of the link
-        + spec.inputs * _blocks(board, 2 << byte_bits, 8)  # both examples, once for each input of a table
-        + _blocks(board, spec.tables, spec.inputs * (byte_bits + 3), rom=True)  # the wiring
-        + _blocks(board, spec.tables, width + address_bits)  # the words put by for the second pass
-    )
+    # The words put by for the second pass.
+    ebr = _example_blocks(spec, board) + _blocks(board, spec.tables, width + address_bits)
     ebr += flash  # what is expected in the header of the image
     spram = 0
     if table_memory_kind(spec, board) == "spram":
@@ -63,8 +73,47 @@ def ensemble_needs(spec: EnsembleSpec, board: Board, flash: bool = False) -> Nee
     else:
         ebr += _blocks(board, words, 8 * octets)
     # A cell for each bit of the sums, and of the words that come, are changed and go.
-    sums = spec.classes * (spec.tables * (1 if spec.sign else (1 << spec.counter) - 1)).bit_length()
-    return Needs(ebr, spram, _LINK_CELLS + sums + 3 * width)
+    return Needs(ebr, spram, _LINK_CELLS + _sum_bits(spec) + 3 * width)
+
+
+def inference_needs(spec: EnsembleSpec, board: Board) -> Needs:
+    """What ``spec`` needs behind the host link on ``board`` to predict from tables in block RAM."""
+    width = spec.classes * _kept_bits(spec)
+    ebr = _example_blocks(spec, board) + _blocks(board, spec.tables << spec.inputs, width, rom=True)
+    return Needs(ebr, 0, _LINK_CELLS + _sum_bits(spec))
+
+
+def _kept_bits(spec: EnsembleSpec) -> int:
+    """The bits of a counter that predictions need."""
+    return 1 if spec.sign else spec.counter
+
+
+def _sum_bits(spec: EnsembleSpec) -> int:
+    return spec.classes * (spec.tables * ((1 << _kept_bits(spec)) - 1)).bit_length()
+
+
+def _example_blocks(spec: EnsembleSpec, board: Board) -> int:
+    """Blocks of memory for all that brings the tables their inputs."""
+    byte_bits = max(1, ((spec.input_bits + 7) // 8 - 1).bit_length())
+    return (
+        1  # of the link
+        + spec.inputs * _blocks(board, 2 << byte_bits, 8)  # both examples, once for each input of a table
+        + _blocks(board, spec.tables, spec.inputs * (byte_bits + 3), rom=True)  # the wiring
+    )
+
+
+def _folded_cells(spec: EnsembleSpec) -> int:
+    """About how many logic cells the tables take in logic, with their sums and the link, which holds an example."""
+    # A bit of a counter is a tree of multiplexers over look-up tables of four inputs.
+    lookup = (1 << max(4, spec.inputs) - 3) - 1
+    adder = 2 if spec.sign else score_bits(spec)
+    return _LINK_CELLS + spec.input_bits + spec.tables * spec.classes * (_kept_bits(spec) * lookup + adder)
+
+
+def _fits_logic(spec: EnsembleSpec, board: Board) -> bool:
+    """Whether the tables fit logic, and are few enough to be a circuit."""
+    bits = (spec.tables << spec.inputs) * spec.classes * score_bits(spec)
+    return bits <= MAX_STEP_BITS and _folded_cells(spec) <= board.logic_cells
 
 
 def _blocks(board: Board, words: int, bits: int, *, rom: bool = False) -> int:
@@ -73,8 +122,7 @@ def _blocks(board: Board, words: int, bits: int, *, rom: bool = False) -> int:
     return 0 if words * bits < by_logic * count else count
 
 
-def _short(spec: EnsembleSpec, board: Board, flash: bool) -> dict[str, Usage]:
-    needs = ensemble_needs(spec, board, flash)
+def _short(needs: Needs, board: Board) -> dict[str, Usage]:
     usage = {
         SPRAM: Usage(needs.spram, board.spram),
         EBR: Usage(needs.ebr, board.ebr),
@@ -86,37 +134,59 @@ def _short(spec: EnsembleSpec, board: Board, flash: bool) -> dict[str, Usage]:
 def check_ensemble_fits(spec: EnsembleSpec, board: Board, flash: bool = False) -> None:
     """Raise :class:`DesignError` that says what is short, and to what settings to lower, if the trainer of ``spec``,
     with what reads the ``flash`` if asked for, cannot fit ``board`` or its examples a packet of the host link."""
-    short = _short(spec, board, flash)
-    if not short:
+
+    def short(spec: EnsembleSpec) -> dict[str, Usage]:
+        return _short(ensemble_needs(spec, board, flash), board)
+
+    if not short(spec):
         _check_packet(spec)
         return
-    needs = " and ".join(
+    raise DesignError(
+        f"{_named(spec)} does not fit {board.title}: it needs {_said(short(spec))}; "
+        f"{_advice(spec, _LOWERED, lambda lowered: not short(lowered))}",
+        usage=short(spec),
+    )
+
+
+def inference_tables(spec: EnsembleSpec, board: Board) -> str:
+    """Where the tables go if ``spec`` only predicts on ``board``: :data:`LOGIC`, which is faster, if they fit there,
+    else :data:`BLOCK_RAM`.
+
+    Raises :class:`DesignError` that says what is short of each if they fit neither, and to what settings to lower, or
+    as :func:`check_ensemble_fits` if examples do not fit a packet.
+    """
+
+    def short(spec: EnsembleSpec) -> dict[str, Usage]:
+        return _short(inference_needs(spec, board), board)
+
+    _check_packet(spec)
+    if _fits_logic(spec, board):
+        return LOGIC
+    if not short(spec):
+        return BLOCK_RAM
+    advice = _advice(spec, (_sign, *_LOWERED), lambda lowered: _fits_logic(lowered, board) or not short(lowered))
+    if not _short(ensemble_needs(spec, board), board):
+        advice += ", or leave --inference out, for a trainer, which predicts when its tables were written over the link"
+    cells = Usage(_folded_cells(spec), board.logic_cells)
+    raise DesignError(
+        f"{_named(spec)} does not fit {board.title} to predict only: it needs about {cells.used:,} {LOGIC_CELLS} of "
+        f"{cells.available:,} with its tables in logic, and {_said(short(spec))} with them in block RAM; {advice}",
+        usage={LOGIC_CELLS: cells, **short(spec)},
+    )
+
+
+def _named(spec: EnsembleSpec) -> str:
+    return (
+        f"an ensemble of {spec.tables} x {spec.inputs} tables, {spec.classes} classes and counters of {spec.counter} "
+        "bits"
+    )
+
+
+def _said(short: Mapping[str, Usage]) -> str:
+    return " and ".join(
         f"{'at least ' if resource == LOGIC_CELLS else ''}{its.used:,} {resource} of {its.available:,}"
         for resource, its in short.items()
     )
-    ways = [words for lower in _LOWERED if (words := _way_out(spec, board, flash, lower)) is not None]
-    advice = " or ".join(ways[:2]) if ways else "lower tables and inputs, or choose a larger board"
-    raise DesignError(
-        f"an ensemble of {spec.tables} x {spec.inputs} tables, {spec.classes} classes and counters of {spec.counter} "
-        f"bits does not fit {board.title}: it needs {needs}; {advice}",
-        usage=short,
-    )
-
-
-def check_folded_ensemble_fits(spec: EnsembleSpec, board: Board) -> None:
-    """Raise :class:`DesignError` that says what to do instead if ``spec`` with its counters as constants is by far too
-    large for the logic of ``board``, or as :func:`check_ensemble_fits` if its examples do not fit a packet."""
-    _check_packet(spec)
-    # A counter's bit takes a look-up table for 16 words, of which half may turn out to be superfluous.
-    cells = spec.tables * spec.classes * spec.counter * max(1, (1 << spec.inputs) // 16) // 2
-    if cells > board.logic_cells:
-        raise DesignError(
-            f"an ensemble of {spec.tables} x {spec.inputs} tables, {spec.classes} classes and counters of "
-            f"{spec.counter} bits, folded into logic, would need about {cells:,} logic cells of {board.logic_cells:,} "
-            f"of {board.title}; leave --inference out, for a trainer, which predicts when its tables have been written "
-            "over the link, or make a circuit of 1-bit tables of it (rdahw binarise)",
-            usage={LOGIC_CELLS: Usage(cells, board.logic_cells)},
-        )
 
 
 def _fits_packet(spec: EnsembleSpec) -> bool:
@@ -141,6 +211,10 @@ def _fewer_bits(spec: EnsembleSpec, most: int) -> str:
 
 
 # -- ways out ----------------------------------------------------------------------------------------------------------
+
+
+#: What may be lowered, in words, and the ensemble that this gives, from the least change on.
+_Lower = Callable[[EnsembleSpec], Iterator[tuple[str, EnsembleSpec]]]
 
 
 def _tables(spec: EnsembleSpec) -> Iterator[tuple[str, EnsembleSpec]]:
@@ -168,23 +242,23 @@ def _counter(spec: EnsembleSpec) -> Iterator[tuple[str, EnsembleSpec]]:
         yield f"lower the counters to {counter} bits (--optimiser counter={counter})", replace(spec, counter=counter)
 
 
+def _sign(spec: EnsembleSpec) -> Iterator[tuple[str, EnsembleSpec]]:
+    if not spec.sign:
+        yield "train with --sign", replace(spec, sign=True)
+
+
 #: What may be lowered, one thing at a time: that which costs the model least first.
-_LOWERED: tuple[Callable[[EnsembleSpec], Iterator[tuple[str, EnsembleSpec]]], ...] = (
-    _planes,
-    _counter,
-    _tables,
-    _inputs,
-)
+_LOWERED: tuple[_Lower, ...] = (_planes, _counter, _tables, _inputs)
 
 
-def _way_out(
-    spec: EnsembleSpec, board: Board, flash: bool, lower: Callable[[EnsembleSpec], Iterator[tuple[str, EnsembleSpec]]]
-) -> str | None:
+def _advice(spec: EnsembleSpec, lowers: Iterable[_Lower], fits: Callable[[EnsembleSpec], bool]) -> str:
+    ways = [words for lower in lowers if (words := _way_out(spec, lower, fits)) is not None]
+    return " or ".join(ways[:2]) if ways else "lower tables and inputs, or choose a larger board"
+
+
+def _way_out(spec: EnsembleSpec, lower: _Lower, fits: Callable[[EnsembleSpec], bool]) -> str | None:
     """The least that has to be lowered for the ensemble to fit, in words; None if that does not do."""
     try:
-        return next(
-            (words for words, lowered in lower(spec) if _fits_packet(lowered) and not _short(lowered, board, flash)),
-            None,
-        )
+        return next((words for words, lowered in lower(spec) if _fits_packet(lowered) and fits(lowered)), None)
     except UsageError:  # a patch of fewer planes has fewer bits than a table has inputs
         return None

@@ -1,4 +1,4 @@
-"""How many examples a second the trainer of an ensemble takes: its core, and each way of getting examples into it."""
+"""How many examples a second the gateware of an ensemble takes: its core, and each way of getting examples into it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ _UART_BITS = 10
 def ensemble_rates(trainer: Any, clock: float, baud: int, flash_cycles: int | None = None) -> dict[str, dict[str, int]]:
     """Examples a second at ``clock`` MHz, by what is done with them and by what limits them.
 
-    trainer: a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`. flash_cycles: the clock cycles of a byte of the flash.
+    trainer: a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, or a
+    :class:`rdahw.hdl.memory_inference.MemoryInference`, of which there is nothing to say of training.
+    flash_cycles: the clock cycles of a byte of the flash.
     ``core``: examples come as fast as they are taken; each one changes the counters of as many tables as dropout leaves
     on average, so real training is faster. ``flash``: they come from there, in its order. ``uart``: in packets at
     ``baud`` bits a second one after the other, each with its answer, and no time is lost in between by computer or USB.
     """
     spec: EnsembleSpec = trainer.spec
-    kept = round(spec.tables * (1 - spec.dropout))
-    cycles = {"training_examples": trainer.cycles(True, kept), "predictions": trainer.cycles(False)}
+    cycles = {"predictions": trainer.cycles()}
+    if trainer.learns:
+        kept = round(spec.tables * (1 - spec.dropout))
+        cycles = {"training_examples": trainer.cycles(True, kept), **cycles}
     size = record_bytes(spec.input_bits)
     layout = ensemble_layout(spec, trainer.control.signature.parameter_bits)
     # Between two flags each: header, payload, CRC.

@@ -51,6 +51,7 @@ class Report:
     cycles_per_example: of the core, for the slowest kind of example. examples_per_second: of the core at ``clock_mhz``;
         a host behind a UART is slower.
     rates: examples a second, by what is done with them and by what limits them, of designs that say them.
+    tables: where a trained ensemble has its tables; ``None``: it is none.
     tools: name to version. warnings: what the tools and the margins say; not in the JSON.
     """
 
@@ -69,12 +70,14 @@ class Report:
     seeds: tuple[Seed, ...]
     tools: Mapping[str, str]
     rates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    tables: str | None = None
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
             "board": self.board,
+            **({} if self.tables is None else {"tables": self.tables}),
             "bitstream": str(self.bitstream),
             "logic_cells": self.logic_cells,
             "core_logic_cells": self.core_logic_cells,

@@ -259,6 +259,7 @@ def synthesise(
             seeds=tuple(seed for seed, _ in placed),
             tools=_versions(*tools),
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
+            tables=design.tables,
             warnings=(*([margin] if margin else []), *dict.fromkeys(said)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")

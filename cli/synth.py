@@ -224,6 +224,7 @@ def _for_people(output: Output, report: Report) -> None:
         fmax += f" of {len(report.seeds)} ({tried})"
     rows = (
         ("board", report.board),
+        *(() if report.tables is None else (("tables in", report.tables),)),
         ("logic cells", f"{report.logic_cells:,}, of these the core {report.core_logic_cells:,}"),
         ("flip-flops", f"{report.flip_flops:,}"),
         ("memory blocks", f"{report.ebr} EBR, {report.spram} SPRAM"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from rdahw.boards import board
 from rdahw.boards.design import ensemble_inference_design
 from rdahw.boards.ensemble_device import EnsembleDevice
 from rdahw.boards.host import Device, Identity
-from rdahw.ensemble import EnsembleSpec, PlainEnsemble
+from rdahw.ensemble import EnsembleSpec, PlainEnsemble, first_dropout_state
 from rdahw.errors import UserError
 from rdahw.hdl.ensemble_link import LinkedEnsemble, ensemble_fingerprint
 from rdahw.hdl.flash_reader import FlashReader
+from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.protocol import VERSION
 from rdahw.hdl.self_trainer import SelfTrainer
@@ -72,12 +74,33 @@ def test_a_folded_ensemble_predicts_only() -> None:
     there = EnsembleDevice(device(folded), SPEC)
     x, _ = examples(20)
     assert (there.predict(x) == engine.predict(x)).all()
-    with pytest.raises(
-        UserError, match=r"has its ensemble folded into logic, which is neither read nor written; flash"
-    ):
+    with pytest.raises(UserError, match=r"has its ensemble folded into logic, which is not read; flash a trainer \("):
         there.read()
-    with pytest.raises(UserError, match=r"has its ensemble folded into logic"):
+    with pytest.raises(UserError, match=r"only predicts, by the tables of its bitstream; flash one of this model \("):
         there.write(engine.counters, 1)
+
+
+@pytest.mark.parametrize("sign", [False, True], ids=["counters", "signs"])
+def test_an_ensemble_in_block_ram_predicts_only(sign: bool) -> None:
+    engine = PlainEnsemble(replace(SPEC, sign=sign))
+    engine.counters = trained().counters
+    there = EnsembleDevice(device(LinkedEnsemble(MemoryInference(engine.spec, engine.counters))), engine.spec)
+    x, _ = examples(60)
+    assert (there.predict(x) == engine.predict(x)).all()
+    counters, state = there.read()
+    assert (counters == (-(engine.counters < 0).astype(int) if sign else engine.counters)).all()
+    assert state == first_dropout_state(SPEC.seed)
+    with pytest.raises(UserError, match=r"only predicts, by the tables of its bitstream; flash one of this model \("):
+        there.write(engine.counters, 1)
+    with pytest.raises(UserError, match=r"is a fixed model, which predicts and does not learn"):
+        there.device.train(x, np.zeros((60, 7), np.uint8))
+    # The gateware itself refuses to learn, and to be written.
+    link = there.device
+    for command, payload in (("clear", b""), ("write", bytes(5)), ("train", bytes(3))):
+        with pytest.raises(UserError, match=f"refused '{command}': no command has this code, or the device does not "):
+            link._command(command, payload)
+    assert (there.predict(x) == engine.predict(x)).all()
+    assert link.status().example_count == 0
 
 
 def test_another_ensemble_is_refused() -> None:

@@ -6,14 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from amaranth.hdl import Fragment
 
 from rdahw.boards import board
-from rdahw.boards.ensemble_fit import check_ensemble_fits, check_folded_ensemble_fits, ensemble_needs
+from rdahw.boards.ensemble_fit import (
+    BLOCK_RAM,
+    LOGIC,
+    check_ensemble_fits,
+    ensemble_needs,
+    inference_tables,
+)
 from rdahw.boards.ensemble_rates import ensemble_rates
 from rdahw.boards.report import DesignError
 from rdahw.ensemble import EnsembleSpec, Image
+from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.memory_trainer import MemoryTrainer
 
 MNIST = Image(1, 28, 28)
@@ -109,11 +117,67 @@ def test_the_ways_out_are_ways_out(of: str, given: dict[str, Any], changed: dict
     check_ensemble_fits(spec(**{**given, **changed}), board(of))
 
 
-def test_large_ensembles_are_not_folded_into_logic() -> None:
-    sentence = "folded into logic, would need about 30,720 logic cells of 5,280 of iCEBreaker; leave --inference out"
-    with pytest.raises(DesignError, match=re.escape(sentence)):
-        check_folded_ensemble_fits(spec(), board("icebreaker"))
-    check_folded_ensemble_fits(spec(tables=4, inputs=4, classes=3), board("icebreaker"))
+@pytest.mark.parametrize(
+    ("of", "given", "tables"),
+    [
+        ("icebreaker", dict(tables=4, inputs=4, classes=3), LOGIC),
+        ("icebreaker", dict(tables=16), BLOCK_RAM),
+        ("icebreaker", dict(tables=96, sign=True), BLOCK_RAM),
+        ("icebreaker", dict(tables=256, inputs=5, sign=True), BLOCK_RAM),
+        ("icebreaker", dict(tables=32, inputs=4, sign=True), LOGIC),
+        ("ulx3s-85f", dict(), BLOCK_RAM),
+        # It would fit, but is no circuit any more.
+        ("ulx3s-85f", dict(tables=64), BLOCK_RAM),
+    ],
+)
+def test_where_the_tables_of_a_trained_ensemble_are(of: str, given: dict[str, Any], tables: str) -> None:
+    assert inference_tables(spec(**given), board(of)) == tables
+
+
+NOT_PREDICTED = {
+    "too many counters": (
+        "icebreaker",
+        dict(tables=64),
+        "an ensemble of 64 x 6 tables, 10 classes and counters of 6 bits does not fit iCEBreaker to predict only: it "
+        "needs about 36,584 logic cells of 5,280 with its tables in logic, and 67 memory blocks (EBR) of 30 with them "
+        "in block RAM; train with --sign or lower the counters to 2 bits (--optimiser counter=2), or leave --inference "
+        "out, for a trainer, which predicts when its tables were written over the link",
+    ),
+    "too many signs": (
+        "icebreaker",
+        dict(sign=True),
+        "it needs about 24,424 logic cells of 5,280 with its tables in logic, and 51 memory blocks (EBR) of 30 with "
+        "them in block RAM; lower tables to 64 or lower inputs to 5, or leave --inference out, ",
+    ),
+    "a small board": (
+        "icestick",
+        dict(),
+        "and 251 memory blocks (EBR) of 16 with them in block RAM; lower tables and inputs, or choose a larger board",
+    ),
+    "too many bits for a packet": ("icebreaker", dict(tables=4, image=Image(4, 28, 28)), "examples of 3136 bits do "),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PREDICTED)
+def test_what_fits_neither_logic_nor_block_ram_is_refused(name: str) -> None:
+    of, given, sentence = NOT_PREDICTED[name]
+    with pytest.raises(DesignError, match=re.escape(sentence)) as caught:
+        inference_tables(spec(**given), board(of))
+    assert ("leave --inference out" in str(caught.value)) == (of == "icebreaker" and "image" not in given)
+
+
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        (dict(tables=64), dict(sign=True)),
+        (dict(tables=64), dict(counter=2)),
+        (dict(sign=True), dict(tables=64)),
+    ],
+)
+def test_the_ways_out_of_predicting_only_are_ways_out(given: dict[str, Any], changed: dict[str, Any]) -> None:
+    with pytest.raises(DesignError, match="does not fit"):
+        inference_tables(spec(**given), board("icebreaker"))
+    assert inference_tables(spec(**{**given, **changed}), board("icebreaker")) == BLOCK_RAM
 
 
 def test_examples_a_second() -> None:
@@ -131,3 +195,11 @@ def test_examples_a_second() -> None:
     seconds = (2 * (99 + 1) + 2 * 12) * 10 / 3e6 + 2 * trainer.cycles(False) / 48e6
     assert prediction["uart"] == int(2 / seconds)
     assert "flash" not in ensemble_rates(trainer, 48.0, 3_000_000)["predictions_per_second"]
+
+
+def test_predictions_a_second() -> None:
+    core = MemoryInference(spec(), np.zeros(spec().counters_shape, np.int8))
+    Fragment.get(core, None)
+    rates = ensemble_rates(core, 48.0, 3_000_000)
+    assert rates.keys() == {"predictions_per_second"}
+    assert rates["predictions_per_second"]["core"] == 48_000_000 // core.cycles()

@@ -12,8 +12,11 @@ from running import Runner
 
 from rdahw.boards import board
 from rdahw.boards.design import Design, ensemble_inference_design
+from rdahw.boards.ensemble_fit import inference_needs
 from rdahw.ensemble import EnsembleSpec, PlainEnsemble
 from rdahw.hdl.inference import FixedModel
+from rdahw.saved import load_model
+from rdahw.saved_ensemble import SavedEnsemble
 from rdahw.sim.simulator import Exchange, make_simulator
 
 SMALL = ("train", "--model", "ensemble:tables=6,inputs=3", "--optimiser", "counter=3", "--epochs", 2)
@@ -69,6 +72,33 @@ def test_a_saved_ensemble_and_one_by_name_are_the_same(run: Runner, designs: lis
     for core in (saved, named):
         Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
     assert (saved.spec.tables, saved.spec.input_bits, saved.spec.seed) == (6, 60, 3)
+
+
+@pytest.mark.usefixtures("mnist_folder")
+def test_a_trained_ensemble_in_block_ram(run: Runner) -> None:
+    """All the way to a bitstream: an ensemble of signs that fills the board's block RAM."""
+    model = "ensemble:tables=256,inputs=5,wiring=patch8inset2"
+    run.ok("train", "--data", "mnist", "--model", model, "--sign", "--epochs", 1)
+    ran = run.ok("synth", "mnist-ensemble.rdahw", "--inference", "--json")
+    report = ran.json
+    assert json.loads((run.folder / "build/icebreaker/report.json").read_text()) == report
+    saved = load_model(run.folder / "mnist-ensemble.rdahw")
+    assert isinstance(saved, SavedEnsemble)
+    assert (report["tables"], report["ebr"], report["spram"]) == ("block RAM", 30, 0)
+    assert inference_needs(saved.spec, board("icebreaker")).ebr == 30
+    assert report["logic_cells"] < 2500
+    assert "training_examples_per_second" not in report
+    assert report["predictions_per_second"]["core"] == report["examples_per_second"]
+
+
+def test_where_the_tables_are_is_said(run: Runner, designs: list[Design]) -> None:
+    run.ok(*SMALL)
+    assert run("synth", "iris-ensemble.rdahw", "--inference").error == "synthesis was left out"
+    assert run("synth", "iris-ensemble.rdahw").error == "synthesis was left out"
+    assert [design.tables for design in designs] == ["logic", None]
+    run.ok("train", "--model", "ensemble:tables=64,inputs=6", "--epochs", 1, "--sign")
+    assert run("synth", "iris-ensemble.rdahw", "--inference").error == "synthesis was left out"
+    assert designs[-1].tables == "block RAM"
 
 
 def test_a_folded_ensemble_predicts_as_the_ensemble_does() -> None:
