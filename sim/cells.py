@@ -37,9 +37,9 @@ endmodule
 #:
 #: Port A writes, both ports read, on one clock, without the output register; other parameters are refused by Yosys.
 #: Arbitrary are the bits that port B reads while port A writes them, and what is read while a pin is used that is not
-#: modelled: the resets, the selects, and port B's write enable. It stays a module, which compiles sooner than copies.
+#: modelled: the resets, the selects, and port B's write enable.
 _DP16KD = """
-(* keep_hierarchy *) module DP16KD (
+module DP16KD (
     input @DIA@, @ADA@, CLKA, CEA, OCEA, WEA, RSTA, CSA2, CSA1, CSA0,
     input @DIB@, @ADB@, CLKB, CEB, OCEB, WEB, RSTB, CSB2, CSB1, CSB0,
     output @DOA@, @DOB@
@@ -117,7 +117,8 @@ def synthesis_script(netlist: str | None) -> str:
     if netlist is not None:
         if netlist not in FAMILIES:
             raise UsageError(f"there are no models of the cells of family {netlist!r}; {nearest(netlist, FAMILIES)}")
-        # From an empty design, as synthesis leaves the cells behind as black boxes.
+        # From an empty design, as synthesis leaves the cells behind as black boxes. What the models compute of
+        # parameters, and of pins that are 0 or 1, is simplified for the simulators.
         script += (
             f"{FORGET_FIRST_READ}\nsynth_{netlist} -top top\n"
             "select top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"

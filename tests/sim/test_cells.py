@@ -93,16 +93,16 @@ class Memories(wiring.Component):
 
 
 def exercise(simulator: Any) -> list[int]:
-    """What is read in some hundred cycles, at few places that are often the same."""
+    """What is read all over the contents, then in some hundred cycles at few places that are often the same."""
     rng = np.random.default_rng(2)
-    places = [int(place) for place in rng.integers(0, 1 << 14, 6)]
-    places += [place ^ 1 << int(bit) for place in places for bit in rng.integers(0, 14, 3)]
+    everywhere = [(place, 0, 0, 0) for place in range(0, 1 << 14, 251)]
+    places = rng.integers(1 << 14, size=6)
+    places = [*places, *(place ^ 1 << bit for place in places for bit in rng.integers(14, size=3))]
+    often = [(*rng.choice(places, 2), rng.integers(16), rng.integers(1 << 36)) for _ in range(600)]
     seen = []
-    for _ in range(600):
-        for name in ("address", "write_address"):
-            simulator.set(name, places[rng.integers(len(places))])
-        simulator.set("write_enable", int(rng.integers(16)))
-        simulator.set("write_data", int(rng.integers(1 << 36)))
+    for values in everywhere + often:
+        for name, value in zip(("address", "write_address", "write_enable", "write_data"), values, strict=True):
+            simulator.set(name, int(value))
         simulator.tick()
         seen.append(simulator.get("there"))
     return seen
