@@ -117,7 +117,6 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         self.dropout_state = Signal(63, init=first_dropout_state(spec.seed))
         self.margin = Signal(self.margin_bits, init=min(spec.margin, (1 << self.margin_bits) - 1))
         self.dropout_below = Signal(bits, init=below)
-        self._word_bits = spec.classes * spec.counter
         #: A word of counters that are 0: in the tables, sign bits are inverted.
         self._zero = sign_bits(spec)
 
