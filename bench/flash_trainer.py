@@ -20,11 +20,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from ensemble import SETTINGS, make, prepare  # the bench beside this one
+from ensemble import SETTINGS, make  # the bench beside this one
 from self_training import Bench
 
+from rdahw.data import load
+from rdahw.data.binarise import Binariser
 from rdahw.ensemble import EnsembleSpec
-from rdahw.flash_image import FlashImage, Part
+from rdahw.flash_image import FlashImage, make_image
 from rdahw.sim.ensemble import CompiledEnsemble
 
 CLOCK = 48e6
@@ -39,18 +41,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     setting = SETTINGS[options.setting]
-    x, labels, test_x, test_labels, shape = prepare(setting, held_out=False)
-    spec = make(setting, options.seed, x, shape)
-    image = FlashImage(
-        train=Part.pack(x, labels),
-        test=Part.pack(test_x, test_labels),
-        image=shape,
-        stride=options.stride,
-        name=setting.data,
-        rule=setting.rule,
-        label_names=tuple(map(str, range(spec.classes))),
-        checksum="0" * 64,
-    )
+    data = load(setting.data)
+    binariser = Binariser.fit(setting.rule, data.train.features, data.columns)
+    image = make_image(data, binariser, stride=options.stride)
+    assert image.image is not None
+    spec = make(setting, options.seed, image.train.x, image.image)
     for lines in options.lines or [4, 1]:
         stream(image, spec, lines, options.epochs)
 
