@@ -28,7 +28,9 @@ from measure import LEVELS, Look, pruned, race, reached
 
 from rdahw.data import load
 from rdahw.data.binarise import Binariser
-from rdahw.ensemble import EnsembleSpec, EnsembleTraining, Image
+from rdahw.GONE import EnsembleTraining
+from rdahw.data.images import Image
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.sim.ensemble import CompiledEnsemble
 from rdahw.training import Schedule
 

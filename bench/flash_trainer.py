@@ -25,7 +25,7 @@ from self_training import Bench
 
 from rdahw.data import load
 from rdahw.data.binarise import Binariser
-from rdahw.ensemble import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import FlashImage, make_image
 from rdahw.sim.ensemble import CompiledEnsemble
 

@@ -16,7 +16,7 @@ import time
 
 from ensemble import SETTINGS, make, prepare  # the bench beside this one
 
-from rdahw.ensemble import EnsembleTraining
+from rdahw.GONE import EnsembleTraining
 from rdahw.sim.ensemble_hardware import HardwareEnsemble
 from rdahw.sim.simulator import choose_engine
 from rdahw.training import Schedule

@@ -17,7 +17,8 @@ from measure import Turns
 
 from rdahw.data import load
 from rdahw.data.binarise import Binariser
-from rdahw.ensemble import EnsembleTraining, Image
+from rdahw.GONE import EnsembleTraining
+from rdahw.data.images import Image
 from rdahw.sim.ensemble import CompiledEnsemble
 from rdahw.training import Schedule
 

@@ -15,7 +15,7 @@ import numpy as np
 from rdahw.errors import MissingError
 from rdahw.hdl.trainers import make_trainer
 from rdahw.learner import Learner
-from rdahw.models import make_model
+from rdahw.families import make_model
 from rdahw.sim.hardware import Encoder
 from rdahw.sim.simulator import ENGINES, Exchange, choose_engine, make_simulator
 

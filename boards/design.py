@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from rdahw.boards.board import Board
-from rdahw.ensemble import Counters, EnsembleSpec
+from rdahw.families.ensemble.rule import Counters
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.learner import Learner
 from rdahw.primitives import Array
@@ -146,7 +147,7 @@ def ensemble_inference_design(
 
     tables = inference_tables(spec, board)
     if tables == LOGIC:
-        from rdahw.ensemble_circuits import ensemble_learner, score_bits
+        from rdahw.families.ensemble.circuits import ensemble_learner, score_bits
         from rdahw.types import Words
 
         theta = Words(counters.size, score_bits(spec)).to_bits(counters.reshape(-1))

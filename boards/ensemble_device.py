@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.boards.host import Device, Progress
-from rdahw.ensemble import Counters, EnsembleSpec, check_counters, first_dropout_state
-from rdahw.ensemble_circuits import ensemble_learner
+from rdahw.GONE import check_counters
+from rdahw.families.ensemble.rule import Counters
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
+from rdahw.families.ensemble.circuits import ensemble_learner
 from rdahw.errors import UsageError, UserError
 from rdahw.fields import offset
 from rdahw.hdl.protocol import fingerprint

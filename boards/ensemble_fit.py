@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from rdahw.boards.board import Board
 from rdahw.boards.report import EBR, LOGIC_CELLS, SPRAM, DesignError, Usage
-from rdahw.ensemble import EnsembleSpec, Image
-from rdahw.ensemble_circuits import MAX_STEP_BITS, score_bits
+from rdahw.data.images import Image
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.circuits import MAX_STEP_BITS, score_bits
 from rdahw.errors import UsageError
 from rdahw.hdl.protocol import MAX_PAYLOAD
 from rdahw.hdl.table_memory import spram_blocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdahw.ensemble import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import record_bytes
 from rdahw.hdl.ensemble_link import ensemble_layout
 from rdahw.hdl.protocol import CRC_BYTES, HEADER_BYTES

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rdahw.data import Dataset, Examples
-    from rdahw.ensemble import Counters, EnsembleEngine, EnsembleSpec, EnsembleState
+    from rdahw.GONE import EnsembleState
+    from rdahw.families.ensemble.rule import Counters, EnsembleEngine
+    from rdahw.families.ensemble.spec import EnsembleSpec
     from rdahw.saved_ensemble import SavedEnsemble
     from rdahw.sim.ensemble_hardware import HardwareEnsemble
 
@@ -36,7 +38,7 @@ def make_ensemble_engine(spec: EnsembleSpec, hdl: Mapping[str, Any]) -> Ensemble
     """The engine in software that was asked for."""
     name = hdl["engine"] or "compiled"
     if name == "reference":
-        from rdahw.ensemble import PlainEnsemble
+        from rdahw.families.ensemble.rule import PlainEnsemble
 
         return PlainEnsemble(spec)
     if name == "compiled":
@@ -54,7 +56,8 @@ class EnsembleRun(Run):
 
     def __init__(self, output: Output, request: Request) -> None:
         from rdahw.data import fit_binariser
-        from rdahw.ensemble import EnsembleTraining, find_image, parse_ensemble
+        from rdahw.GONE import EnsembleTraining, parse_ensemble
+        from rdahw.data.images import find_image
         from rdahw.saved_ensemble import SavedEnsemble
         from rdahw.training import Schedule
 
@@ -290,7 +293,7 @@ def describe_counters(spec: EnsembleSpec, counters: Counters) -> dict[str, Any]:
     """How many bits the counters have, and the SHA-256 of these bits in the order of a saved model."""
     import hashlib
 
-    from rdahw.ensemble import pack_counters
+    from rdahw.GONE import pack_counters
 
     packed = pack_counters(spec, counters)
     return {"parameter_bits": spec.parameter_bits, "parameters_sha256": hashlib.sha256(packed).hexdigest()}

@@ -13,7 +13,7 @@ from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
-    from rdahw.ensemble import EnsembleSpec
+    from rdahw.families.ensemble.spec import EnsembleSpec
     from rdahw.learner import Learner
     from rdahw.sim.ensemble_hardware import HardwareEnsemble
     from rdahw.sim.hardware import HardwareEngine

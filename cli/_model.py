@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rdahw.cli._output import Output
-    from rdahw.models import Model
+    from rdahw.model import Model
     from rdahw.saved import SavedModel
     from rdahw.saved_ensemble import SavedEnsemble
 
@@ -47,7 +47,7 @@ def find_model(spec: str, inputs: int, outputs: int) -> tuple[Model, SavedModel 
 
     Raises :class:`UsageError` for an unknown name, and as :func:`rdahw.saved.load_circuit`.
     """
-    from rdahw.models import MODELS
+    from rdahw.GONE import MODELS
     from rdahw.saved import load_circuit
 
     if spec.partition(":")[0] in MODELS or ".py:" in spec:

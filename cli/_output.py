@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.progress import Progress
 
-    from rdahw.models import Model
+    from rdahw.model import Model
 
 __all__ = ["Bar", "Output", "complete", "make_model", "output_options", "percent", "plain"]
 
@@ -180,8 +180,8 @@ def output_options(function: _Command) -> _Command:
 
 
 def make_model(spec: str, inputs: int, outputs: int) -> Model:
-    """:func:`rdahw.models.make_model`; what a user's own file prints is log, and not a part of the result."""
-    from rdahw.models import make_model
+    """:func:`rdahw.families.make_model`; what a user's own file prints is log, and not a part of the result."""
+    from rdahw.families import make_model
 
     with contextlib.redirect_stdout(sys.stderr):
         return make_model(spec, inputs, outputs)

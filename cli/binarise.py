@@ -13,7 +13,7 @@ from rdahw.cli._output import Output, output_options, percent
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from rdahw.ensemble import EnsembleState
+    from rdahw.GONE import EnsembleState
     from rdahw.saved_ensemble import SavedEnsemble
 
 
@@ -59,7 +59,7 @@ def command(
     """
     import rdahw
     from rdahw.binarised import binarise_ensemble
-    from rdahw.ensemble_circuits import boolean_model
+    from rdahw.families.ensemble.circuits import boolean_model
     from rdahw.files import check_writable
     from rdahw.saved import load_model, save_model
     from rdahw.saved_ensemble import SavedEnsemble
@@ -111,7 +111,8 @@ def _fine_tune(
     from rdahw.cli._hdl import compiling
     from rdahw.cli._options import options_of
     from rdahw.cli._training import describe_test, load_data
-    from rdahw.ensemble import EnsembleState, EnsembleTraining, default_margin
+    from rdahw.GONE import EnsembleState, EnsembleTraining
+    from rdahw.families.ensemble import default_margin
 
     options = options_of(saved)
     if options is None:

@@ -14,7 +14,7 @@ from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
-    from rdahw.models import Model
+    from rdahw.model import Model
     from rdahw.saved import SavedModel
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.hdl.proof import AnyClaim, Proof, Solver, Verdict
     from rdahw.learner import Learner
-    from rdahw.models import Model
+    from rdahw.model import Model
     from rdahw.saved import SavedModel
 
 #: What rdahw itself claims of every model, in the order of the table.

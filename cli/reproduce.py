@@ -62,7 +62,7 @@ def paper_iris() -> Any:
 def _iris(golden: dict[str, Any]) -> dict[str, Any]:
     from rdahw.data import encode, fit_binariser, label_width, load
     from rdahw.learner import Learner
-    from rdahw.models import make_model
+    from rdahw.families import make_model
     from rdahw.saved import pack_bits
     from rdahw.sim.engines import ReferenceEngine
     from rdahw.training import Examples, Schedule, Training, count_correct
@@ -96,7 +96,7 @@ def _mnist(output: Output) -> dict[str, Any]:
     from rdahw.cli._data import load_dataset
     from rdahw.data import encode, fit_binariser
     from rdahw.learner import Learner
-    from rdahw.models import make_model
+    from rdahw.families import make_model
     from rdahw.sim.engines import ReferenceEngine
     from rdahw.training import Examples, Schedule, Training, count_correct
 

@@ -104,7 +104,7 @@ def command(
 def _ensemble(saved: SavedEnsemble) -> dict[str, Any]:
     """What an ensemble is, what it has learned, and from what, as JSON."""
     from rdahw.cli._ensembles import curve_of, describe_counters, spec_to_result
-    from rdahw.ensemble import counter_shares
+    from rdahw.GONE import counter_shares
 
     spec, state = saved.spec, saved.state
     saturated, zero = counter_shares(spec, saved.counters)

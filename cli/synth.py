@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdahw.boards.board import Board
     from rdahw.boards.design import Design
     from rdahw.boards.report import Report
-    from rdahw.ensemble import EnsembleSpec
+    from rdahw.families.ensemble.spec import EnsembleSpec
 
 #: The most seeds of best-of-N: beyond it more seeds hardly ever find a better one.
 _MAX_SEEDS = 64
@@ -198,7 +198,8 @@ def _named_ensemble(
     """The ensemble that ``rdahw train --model`` of this name would train on the data."""
     from rdahw.cli._ensembles import default_rule
     from rdahw.data import fit_binariser
-    from rdahw.ensemble import find_image, parse_ensemble
+    from rdahw.GONE import parse_ensemble
+    from rdahw.data.images import find_image
 
     dataset = load_dataset(output, data or "iris")
     width = fit_binariser(dataset, binarise or default_rule(dataset)).width

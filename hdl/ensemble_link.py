@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.ensemble import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.example_buffer import LABEL_BITS
 from rdahw.hdl.protocol import Layout, fingerprint_of
 from rdahw.hdl.trainer import TrainerControl, result_layout

@@ -16,7 +16,7 @@ from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.ensemble import EnsembleSpec, first_dropout_state, make_wiring
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.first_pass import FirstPass, pass_cycles
@@ -46,7 +46,7 @@ def ensemble_result_layout(classes: int) -> Any:
 
 
 class MemoryTrainer(wiring.Component):  # type: ignore[misc]
-    """The ensemble ``spec`` (:mod:`rdahw.ensemble`), which predicts and learns in block memory, bit for bit the same.
+    """The ensemble ``spec`` (:mod:`rdahw.families.ensemble.rule`), which predicts and learns in block memory, bit for bit the same.
 
     memory_kind: where the tables are, a kind of :class:`rdahw.hdl.table_memory.TableMemory`.
 
@@ -69,7 +69,7 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
     The parameters by bytes: word ``j << inputs | index`` holds the counters of table j at that index and begins at byte
     ``word * word_octets``; counter c is its bits ``c * counter`` to ``c * counter + counter - 1``, in two's complement,
     and the bits above the last one are 0 (writing them is without effect on anything but what is read there). From byte
-    ``settings_address`` on there are: 8 bytes, the state of the dropout's shift register as in :mod:`rdahw.ensemble`;
+    ``settings_address`` on there are: 8 bytes, the state of the dropout's shift register as in :mod:`rdahw.families.ensemble.rule`;
     4 bytes, the margin, of which only ``margin_bits`` exist (all ones is as good as any larger one); 1 byte, the
     dropout's numerator d of ``dropout_rule``, of whose denominator only the one of ``spec`` is there. Bytes that are
     none of these read as anything.

@@ -17,7 +17,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, ResetInserter, Signal  
 from amaranth.lib import crc, memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.ensemble import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.fields import join, offset, size
 from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, record_bytes

@@ -16,7 +16,8 @@ from rdahw.errors import UsageError
 from rdahw.hdl.circuit import ROWS
 from rdahw.hdl.trainer import TrainerControl, count, example_layout, result_layout
 from rdahw.learner import Learner
-from rdahw.models import Model, mask_model
+from rdahw.families.mask import mask_model
+from rdahw.model import Model
 
 __all__ = ["SerialMaskTrainer"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rdahw.ensemble import Counters, EnsembleSpec
+from rdahw.families.ensemble.rule import Counters
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.primitives import Array
 from rdahw.types import Words
 

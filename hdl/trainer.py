@@ -169,7 +169,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
         Then a bit of theta in a lookup takes one logic cell instead of two. It needs that an example whose label is the
         prediction moves nothing. With an accumulator it saves nothing, and in two stages it would be the longest path.
         """
-        plain = (self.learner.error, self.learner.optimiser) == ("xor", "xor")
+        plain = (self.learner.loss, self.learner.optimiser) == ("xor", "xor")
         return self._access and plain and self.stages == 1 and not self.batch
 
     def _one_stage(self, m: Module, accept: Value, learn: Value) -> Value:

@@ -8,7 +8,7 @@ from typing import Any
 from rdahw.hdl.serial_mask import SerialMaskTrainer
 from rdahw.hdl.trainer import RegisterTrainer
 from rdahw.learner import Learner
-from rdahw.models import mask_model
+from rdahw.families.mask import mask_model
 
 __all__ = ["make_trainer"]
 
@@ -31,7 +31,7 @@ def make_trainer(learner: Learner, *, batch: bool = False, stages: int = 1, acce
 def _mask(learner: Learner) -> int | None:
     """The k of a learner of the mask model by the paper's rule, else ``None``."""
     named = re.fullmatch(r"mask(?::k=(\d+))?", learner.model.name)
-    if named is None or (learner.error, learner.optimiser) != ("xor", "xor"):
+    if named is None or (learner.loss, learner.optimiser) != ("xor", "xor"):
         return None
     k = int(named[1] or 4)
     return k if learner.model.circuit == mask_model(learner.model.input_bits, k) else None

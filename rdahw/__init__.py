@@ -19,10 +19,10 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.errors import UsageError as UsageError
     from rdahw.errors import UserError as UserError
     from rdahw.learner import Learner as Learner
-    from rdahw.models import Model as Model
-    from rdahw.models import lookup_model as lookup_model
-    from rdahw.models import make_model as make_model
-    from rdahw.models import mask_model as mask_model
+    from rdahw.model import Model as Model
+    from rdahw.families.lookup import lookup_model as lookup_model
+    from rdahw.families import make_model as make_model
+    from rdahw.families.mask import mask_model as mask_model
     from rdahw.safety import is_safe as is_safe
     from rdahw.sim.estimator import RDAClassifier as RDAClassifier
     from rdahw.tracing import Wire as Wire
@@ -42,7 +42,7 @@ _HOME = {
     "InternalError": "rdahw.errors",
     "Learner": "rdahw.learner",
     "MissingError": "rdahw.errors",
-    "Model": "rdahw.models",
+    "Model": "rdahw.model",
     "RDAClassifier": "rdahw.sim.estimator",
     "UsageError": "rdahw.errors",
     "UserError": "rdahw.errors",
@@ -55,9 +55,9 @@ _HOME = {
     "expand": "rdahw.transform",
     "forward_derivative": "rdahw.derivative",
     "is_safe": "rdahw.safety",
-    "lookup_model": "rdahw.models",
-    "make_model": "rdahw.models",
-    "mask_model": "rdahw.models",
+    "lookup_model": "rdahw.families.lookup",
+    "make_model": "rdahw.families",
+    "mask_model": "rdahw.families.mask",
     "mux": "rdahw.tracing",
     "reverse": "rdahw.derivative",
     "trace": "rdahw.tracing",

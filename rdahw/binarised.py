@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rdahw.data import Code
-from rdahw.ensemble_circuits import binarise, boolean_model, tables_to_bits
+from rdahw.families.ensemble.circuits import binarise, boolean_model, tables_to_bits
 from rdahw.learner import Learner
-from rdahw.models import Model
+from rdahw.model import Model
 from rdahw.saved import SavedModel
 from rdahw.saved_ensemble import SavedEnsemble
 from rdahw.training import Schedule, TrainingState
@@ -17,7 +17,7 @@ __all__ = ["binarise_ensemble"]
 
 
 def binarise_ensemble(saved: SavedEnsemble, code: Code = "binary", provenance: Mapping[str, Any] = {}) -> SavedModel:
-    """The circuit ``f : P × A → B`` of :func:`rdahw.ensemble_circuits.boolean_model`, whose parameters are the signs of
+    """The circuit ``f : P × A → B`` of :func:`rdahw.families.ensemble.circuits.boolean_model`, whose parameters are the signs of
     the counters: 1 where one is not negative.
 
     It predicts what the ensemble does with ``sign``. ``code``: of the output. Raises :class:`UsageError` for an

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from rdahw.data import Binariser, Dataset
 from rdahw.data._json import damaged, members, texts
-from rdahw.ensemble import Image, find_image
+from rdahw.data.images import Image, find_image
 from rdahw.errors import UsageError, UserError
 from rdahw.fields import Field, join, size, split
 from rdahw.primitives import Array

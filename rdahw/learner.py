@@ -1,9 +1,9 @@
-"""The learner: a model, an error and an optimiser, and the learning step that they make, as circuits.
+"""The learner: a model, a loss and an optimiser, and the learning step that they make, as circuits.
 
 One step of reverse derivative ascent (Wilson and Zanasi, arXiv 2101.10488, section 4), in the rings of the model's
 types:
 
-    dy     = error(f(theta, x), y)
+    dy     = loss(f(theta, x), y)               (the paper calls it the error)
     dtheta = R[f](theta, x, dy), the part that belongs to theta
     theta' = optimiser(theta, dtheta)
 
@@ -21,18 +21,18 @@ from functools import partial
 from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
 from rdahw.errors import UsageError, nearest
-from rdahw.models import Model
+from rdahw.model import Model
 from rdahw.ranges import word_range
 from rdahw.scores import margin, saturating_sum
 from rdahw.tracing import Wire, trace
 from rdahw.types import MAX_WORD_BITS, Bits, Type, Words
 
-__all__ = ["ERRORS", "OPTIMISERS", "Learner", "Rule"]
+__all__ = ["LOSSES", "OPTIMISERS", "Learner", "Rule", "usual_rule"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row of :data:`ERRORS` or :data:`OPTIMISERS`.
+    """A row of :data:`LOSSES` or :data:`OPTIMISERS`.
 
     kind: the types that it is for. apply: the rule on two wires.
     number: the name of one more argument, which follows the rule's name as in ``margin=80``, if there is one;
@@ -52,7 +52,7 @@ class Rule:
 
 #: Errors: (output, label) to the cotangent of the output. ``xor`` is the paper's: the change of output wished for.
 #: ``margin=T`` is of class scores and one-hot labels: see :func:`rdahw.scores.margin`.
-ERRORS: Mapping[str, Rule] = {
+LOSSES: Mapping[str, Rule] = {
     "xor": Rule(Bits, lambda output, label: output ^ label),
     "margin": Rule(Words, margin, "threshold", range((1 << 28) + 1), 80),
 }
@@ -67,7 +67,7 @@ OPTIMISERS: Mapping[str, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A model with its error and optimiser, by name.
+    """A model with its loss and optimiser, by name.
 
     cotangent : B × Y → B, from (output, y) to ``dy``.
     request : P × A × Y → P × Y, from (theta, x, y) to the request ``dtheta`` and the prediction ``output`` that the
@@ -80,12 +80,12 @@ class Learner:
     In a batch the requests are summed in their ring (for bits: XOR) and applied once, after the last example; a batch
     of one is the paper.
 
-    Raises :class:`UsageError` for an unknown error or optimiser, for one that is for another type, and for counters so
+    Raises :class:`UsageError` for an unknown loss or optimiser, for one that is for another type, and for counters so
     wide that the scores which they make would wrap.
     """
 
     model: Model
-    error: str = "xor"
+    loss: str = "xor"
     optimiser: str = "xor"
     cotangent: Circuit = field(init=False, compare=False, repr=False)
     request: Circuit = field(init=False, compare=False, repr=False)
@@ -97,20 +97,20 @@ class Learner:
         model = self.model.circuit
         state, data = model.input_types
         output, label = model.output_types[0], Bits(self.model.output_bits)
-        error = _rule("error", self.error, ERRORS, f"model {self.model.name!r} gives", output)
+        loss = _rule("loss", self.loss, LOSSES, f"model {self.model.name!r} gives", output)
         update = _rule("optimiser", self.optimiser, OPTIMISERS, f"model {self.model.name!r} has parameters of", state)
         self._check_width()
         pull_back = reverse(model, wrt=model.input_names[:1])
 
         def request(theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
             output = model(theta, x)
-            return {"dtheta": pull_back(theta, x, error(output, y)), "output": self.model.head(output)}
+            return {"dtheta": pull_back(theta, x, loss(output, y)), "output": self.model.head(output)}
 
         def total(a: Wire, b: Wire) -> dict[str, Wire]:
             return {"total": a.builder.apply(state.ring.addition, a, b, attributes=state.ring.attributes)}
 
         made = {
-            "cotangent": trace(lambda output, y: {"dy": error(output, y)}, output=output, y=label),
+            "cotangent": trace(lambda output, y: {"dy": loss(output, y)}, output=output, y=label),
             "request": trace(request, theta=state, x=data, y=label),
             "total": trace(total, a=state, b=state),
             "update": trace(lambda theta, dtheta: {"theta": update(theta, dtheta)}, theta=state, dtheta=state),
@@ -151,6 +151,11 @@ class Learner:
                 f"a batch of {examples} examples is too large for parameters of type "
                 f"{self.model.circuit.input_types[0]}, whose sums would wrap; expected at most {self.largest_batch}"
             )
+
+
+def usual_rule(rows: Mapping[str, Rule], type_: Type) -> str:
+    """The first rule of ``rows`` that is for ``type_``, with its usual number."""
+    return next(row.spelt(name) for name, row in rows.items() if isinstance(type_, row.kind))
 
 
 def _rule(kind: str, given: str, known: Mapping[str, Rule], what: str, type_: Type) -> Callable[..., Wire]:

@@ -20,7 +20,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from rdahw.ensemble import Counters, EnsembleSpec, Image, make_wiring
+from rdahw.data.images import Image
+from rdahw.families.ensemble.rule import Counters
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.errors import UsageError, UserError
 from rdahw.files import write_atomically
 from rdahw.primitives import Array

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 
 import rdahw
 from rdahw import pictures
-from rdahw.ensemble import counter_shares, find_image
+from rdahw.GONE import counter_shares
+from rdahw.data.images import find_image
 from rdahw.saved import SavedModel
 from rdahw.saved_ensemble import SavedEnsemble
 
@@ -273,7 +274,7 @@ def _provenance(saved: SavedModel | SavedEnsemble) -> _Section:
     if isinstance(saved, SavedEnsemble):
         shown |= {name: value for name, value in saved.spec.to_json().items() if isinstance(value, str | int | float)}
     else:
-        shown |= {"error": saved.learner.error, "optimiser": saved.learner.optimiser}
+        shown |= {"error": saved.learner.loss, "optimiser": saved.learner.optimiser}
     return _Section(
         "Where it comes from",
         "All that decides the bits of this model. The same options on the same data give the same model:",

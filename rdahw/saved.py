@@ -1,17 +1,12 @@
 """Saved models: one JSON file with the model, what it learned, and all that is needed to predict and to train on.
 
-A file holds a circuit with its parameters (:class:`SavedModel`) or a table ensemble with its counters
-(:class:`rdahw.saved_ensemble.SavedEnsemble`); its ``kind`` says which.
-
 Safe to load from a stranger: plain JSON whose every value is checked; nothing in it is run or unpickled. The file ends
-in a checksum over itself, so that a truncated or altered file is refused. Format version 2; version 1, which had
-circuits only and no stride in its schedule, is read too.
+in a checksum over itself, so that a truncated or altered file is refused. Format version 3; versions 1 and 2 are read
+by :mod:`rdahw.saved_before`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,67 +14,79 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from rdahw.circuit import Circuit
-from rdahw.data import Binariser, Code, Schema, label_width
+from rdahw.data import Binariser, Schema
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
+from rdahw.families import find_family
+from rdahw.family import Spec, Task
 from rdahw.files import write_atomically
-from rdahw.learner import Learner
-from rdahw.models import Model
-from rdahw.primitives import Array
-from rdahw.saved_ensemble import SavedEnsemble, ensemble_from_document, ensemble_to_document
-from rdahw.training import Best, Schedule, TrainingState
+from rdahw.state import State, state_from_json, state_to_json
+from rdahw.training import Best, Progress, Schedule
 
-__all__ = ["FORMAT", "VERSION", "SavedModel", "load_circuit", "load_model", "pack_bits", "save_model"]
+__all__ = ["FORMAT", "VERSION", "SavedModel", "load_model", "save_model"]
 
 FORMAT = "rdahw model"
-VERSION = 2
-#: A larger file is not read: the most counters that an ensemble may have, twice, take less.
+VERSION = 3
+#: A larger file is not read: the most counters that a model may have, twice, take less.
 _MAX_BYTES = 1 << 32
+_KEYS = ("format", "version", "family", "spec", "state", "progress", "schema", "binariser", "schedule", "provenance")
+_COUNTS = ("epoch", "position", "examples", "updates", "wrong")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SavedModel:
-    """A learner with what it learned, how raw data become its bits, and where all that came from.
+    """A model with what it learned, how raw data become its bits, and where all that came from.
 
-    parameters: (P,), what predicts. state and schedule: to train on. labels: the code of the output bits.
-    provenance: plain JSON values: the options of the training, the data's checksum, the command, the package version.
+    spec: what it is, and how it learns. state, progress and schedule: to train on. schema: the columns and the names of
+    the classes. provenance: plain JSON values: the options of the training, the data's checksum, the command, the
+    package version, and ``curve``, an object for each epoch.
     """
 
-    learner: Learner
-    parameters: Array
+    spec: Spec
+    state: State
+    progress: Progress
     schema: Schema
     binariser: Binariser
-    labels: Code
-    state: TrainingState
     schedule: Schedule
     provenance: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> NDArray[Any]:
+        """What predicts: the best parameters with validation, else the last."""
+        best = self.progress.best
+        return self.state[self.spec.parameters.name] if best is None else best.parameters
+
+    @property
+    def best_state(self) -> State:
+        """The state with the parameters that predict."""
+        return {**self.state, self.spec.parameters.name: self.parameters}
 
     @property
     def is_finished(self) -> bool:
         """False for a checkpoint: the training has not come to its end."""
         return bool(self.provenance.get("finished"))
 
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """The epochs that it says it was trained in; [] if malformed (a file may be a stranger's)."""
+        curve = self.provenance.get("curve")
+        if not isinstance(curve, list) or not all(isinstance(row, dict) for row in curve):
+            return []
+        return [row for i, row in enumerate(curve) if row.get("epoch") == i + 1]
 
-def pack_bits(bits: Array) -> bytes:
-    """Bits as bytes: wire 0 is the least significant bit of byte 0."""
-    return np.packbits(bits, bitorder="little").tobytes()
+    @property
+    def seconds(self) -> float:
+        """How long it says that its training has taken."""
+        seconds = self.provenance.get("seconds")
+        return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e9 else 0.0
 
-
-def _text(bits: Array) -> str:
-    return base64.b64encode(pack_bits(bits)).decode()
-
-
-def _bits(value: Any, count: int, what: str) -> Array:
-    try:
-        packed = base64.b64decode(value, validate=True)
-    except (TypeError, ValueError, binascii.Error):
-        raise damaged(what, "base64 text") from None
-    if len(packed) != (count + 7) // 8:
-        raise damaged(what, f"{count} bits")
-    return np.unpackbits(np.frombuffer(packed, np.uint8), count=count, bitorder="little")
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options that it says it was trained with; {} if malformed."""
+        options = self.provenance.get("options")
+        return options if isinstance(options, dict) else {}
 
 
 def _checksum(document: Mapping[str, Any]) -> str:
@@ -93,17 +100,27 @@ def _signed(document: Mapping[str, Any]) -> bytes:
     return f'{{{", ".join(texts.values())}, "sha256": "{checksum}"}}\n'.encode()
 
 
-def save_model(saved: SavedModel | SavedEnsemble, path: Path) -> None:
+def save_model(saved: SavedModel, path: Path) -> None:
     """Write ``saved`` to ``path``, atomically; raises :class:`UserError` and leaves the old file if that fails."""
-    if isinstance(saved, SavedEnsemble):
-        kind, own = "ensemble", ensemble_to_document(saved)
-    else:
-        kind, own = "circuit", _to_document(saved)
+    spec, progress, best = saved.spec, saved.progress, saved.progress.best
+    parameters = spec.fields[:1]
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "kind": kind,
-        **own,
+        "family": spec.family,
+        "spec": spec.to_json(),
+        "state": state_to_json(spec.fields, saved.state),
+        "progress": {
+            **{name: getattr(progress, name) for name in _COUNTS},
+            "changed": progress.changed,
+            "best": best
+            and {
+                "correct": best.correct,
+                "update": best.update,
+                "epoch": best.epoch,
+                "state": state_to_json(parameters, {parameters[0].name: best.parameters}),
+            },
+        },
         "schema": saved.schema.to_json(),
         "binariser": saved.binariser.to_json(),
         "schedule": saved.schedule.to_json(),
@@ -112,29 +129,7 @@ def save_model(saved: SavedModel | SavedEnsemble, path: Path) -> None:
     write_atomically(path, _signed(document))
 
 
-def _to_document(saved: SavedModel) -> dict[str, Any]:
-    state, best = saved.state, saved.state.best
-    return {
-        "model": {"name": saved.learner.model.name, "circuit": saved.learner.model.circuit.to_json()},
-        "learner": {"error": saved.learner.error, "optimiser": saved.learner.optimiser},
-        "parameters": _text(saved.parameters),
-        "labels": saved.labels,
-        "state": {
-            "parameters": _text(state.parameters),
-            **{name: getattr(state, name) for name in _COUNTS},
-            "best": best and {"correct": best.correct, "update": best.update, "parameters": _text(best.parameters)},
-        },
-    }
-
-
-_COUNTS = ("epoch", "position", "updates", "wrong")
-#: The members of every file, and those of its kind.
-_KEYS = ("format", "version", "kind", "schema", "binariser", "schedule", "provenance", "sha256")
-_CIRCUIT = ("model", "learner", "parameters", "labels", "state")
-_ENSEMBLE = ("ensemble", "state", "best")
-
-
-def load_model(path: Path) -> SavedModel | SavedEnsemble:
+def load_model(path: Path) -> SavedModel:
     """The model saved at ``path``; raises :class:`UsageError` if there is no such file, :class:`UserError` if it is not
     a whole model of a version that this package knows.
     """
@@ -151,11 +146,11 @@ def load_model(path: Path) -> SavedModel | SavedEnsemble:
         raise UserError(f"{str(path)!r} cannot be read ({reason}); check its name and permissions") from error
     except (ValueError, RecursionError):
         raise UserError(
-            f"{str(path)!r} is no model, or only part of one; expected a whole file of rdahw train"
+            f"{str(path)!r} is not a valid model file, or truncated; expected a whole file of rdahw train"
         ) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UserError(f"{str(path)!r} is no model; expected a file written by rdahw train")
-    if (version := document.get("version")) not in (1, VERSION) or version is True:
+        raise UserError(f"{str(path)!r} is not a model file; expected a file written by rdahw train")
+    if (version := document.get("version")) not in (1, 2, VERSION) or version is True:
         raise UserError(
             f"{str(path)!r} has format version {version!r}; this rdahw reads versions 1 to {VERSION}: use the rdahw "
             "that wrote it, or train again"
@@ -163,92 +158,51 @@ def load_model(path: Path) -> SavedModel | SavedEnsemble:
     checksum = document.pop("sha256", None)
     if checksum != _checksum(document):
         raise UserError(f"{str(path)!r} is damaged: its checksum does not hold; train again, or get the file again")
-    if version == 1:
-        document = _from_version_1(document)
     try:
-        return _from_document({**document, "sha256": checksum})
+        if version != VERSION:
+            from rdahw.saved_before import update_document
+
+            document = update_document(document)
+        return _from_document(document)
     except UserError as error:
         raise UserError(f"{str(path)!r}: {error}") from None
 
 
-def load_circuit(path: Path) -> SavedModel:
-    """As :func:`load_model`, for what works on circuits only: raises :class:`UsageError` for a table ensemble."""
-    saved = load_model(path)
-    if isinstance(saved, SavedEnsemble):
-        raise UsageError(
-            f"{str(path)!r} is a table ensemble and no circuit; make a circuit of it with rdahw binarise {str(path)}"
-        )
-    return saved
-
-
-def _from_version_1(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as version 2 says it."""
-    schedule = document.get("schedule")
-    if isinstance(schedule, dict):
-        schedule = {**schedule, "stride": 1}
-    return {**document, "kind": "circuit", "schedule": schedule}
-
-
-def _from_document(document: dict[str, Any]) -> SavedModel | SavedEnsemble:
-    kind = document.get("kind")
-    if kind not in ("circuit", "ensemble"):
-        raise damaged("its 'kind'", "'circuit' or 'ensemble'")
-    own = _CIRCUIT if kind == "circuit" else _ENSEMBLE
-    values = members(document, "the model", (*_KEYS, *own))
-    _, _, _, schema, binariser, schedule, provenance, _ = values[: len(_KEYS)]
-    if not isinstance(provenance, dict):
+def _from_document(document: dict[str, Any]) -> SavedModel:
+    values = dict(zip(_KEYS, members(document, "the model", _KEYS), strict=True))
+    if not isinstance(values["provenance"], dict):
         raise damaged("its 'provenance'", "an object")
-    common: dict[str, Any] = {
-        "schema": Schema.from_json(schema),
-        "binariser": Binariser.from_json(binariser),
-        "schedule": Schedule.from_json(schedule),
-        "provenance": provenance,
-    }
-    if common["binariser"].columns != common["schema"].columns:
+    if not isinstance(values["family"], str):
+        raise damaged("its 'family'", "text")
+    schema, binariser = Schema.from_json(values["schema"]), Binariser.from_json(values["binariser"])
+    if binariser.columns != schema.columns:
         raise damaged("its 'binariser'", "for the columns of its 'schema'")
-    read = _circuit if kind == "circuit" else ensemble_from_document
-    return read(*values[len(_KEYS) :], **common)
-
-
-def _circuit(
-    model: Any,
-    learner: Any,
-    parameters: Any,
-    labels: Any,
-    state: Any,
-    *,
-    schema: Schema,
-    binariser: Binariser,
-    schedule: Schedule,
-    provenance: dict[str, Any],
-) -> SavedModel:
-    name, circuit = members(model, "its 'model'", ("name", "circuit"))
-    error, optimiser = members(learner, "its 'learner'", ("error", "optimiser"))
-    if not all(isinstance(text, str) for text in (name, error, optimiser, labels)):
-        raise damaged("a name", "text")
-    made = Model(name, Circuit.from_json(circuit))
-    if (made.input_bits, made.output_bits) != (binariser.width, label_width(len(schema.label_names), labels)):
-        raise damaged("the width of the circuit", "that of the binariser and the labels")
-    count = made.parameter_bits
+    spec, task = find_family(values["family"]).read(values["spec"]), Task.of(schema, binariser)
+    if (spec.input_bits, spec.classes) != (task.input_bits, task.classes):
+        raise damaged("the size of the model", "that of the binariser and the classes")
+    if spec.image not in (None, task.image):
+        raise damaged("the 'image' of the model", "that of the data")
+    schedule = Schedule.from_json(values["schedule"])
+    spec.check_schedule(schedule)
     return SavedModel(
-        learner=Learner(made, error, optimiser),
-        parameters=_bits(parameters, count, "its 'parameters'"),
+        spec=spec,
+        state=state_from_json(spec.fields, values["state"], "its 'state'"),
+        progress=_progress(spec, values["progress"]),
         schema=schema,
         binariser=binariser,
-        labels=labels,
-        state=_state(state, count),
         schedule=schedule,
-        provenance=provenance,
+        provenance=values["provenance"],
     )
 
 
-def _state(value: Any, count: int) -> TrainingState:
-    parameters, *counts, best = members(value, "its 'state'", ("parameters", *_COUNTS, "best"))
-    if not all(is_int(number) and number >= 0 for number in counts):
-        raise damaged("its 'state'", "counts")
+def _progress(spec: Spec, value: object) -> Progress:
+    *counts, changed, best = members(value, "its 'progress'", (*_COUNTS, "changed", "best"))
+    if not all(is_int(number) and 0 <= number < 1 << 62 for number in (*counts, 0 if changed is None else changed)):
+        raise damaged("its 'progress'", "counts")
+    kept = None
     if best is not None:
-        correct, update, bits = members(best, "its 'best'", ("correct", "update", "parameters"))
-        if not all(is_int(number) and number >= 0 for number in (correct, update)):
+        *numbers, state = members(best, "its 'best'", ("correct", "update", "epoch", "state"))
+        if not all(is_int(number) and number >= 0 for number in numbers):
             raise damaged("its 'best'", "counts")
-        best = Best(correct, update, _bits(bits, count, "its 'best'"))
-    return TrainingState(_bits(parameters, count, "its 'state'"), **dict(zip(_COUNTS, counts, strict=True)), best=best)
+        kept = Best(*numbers, state_from_json(spec.fields[:1], state, "its 'best'")[spec.parameters.name])
+    return Progress(**dict(zip(_COUNTS, counts, strict=True)), changed=changed, best=kept)

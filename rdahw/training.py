@@ -1,6 +1,6 @@
 """The training loop: which example comes when, batches, epochs, validation, and the state to go on from.
 
-The loop knows nothing of how a learner is run: an :class:`Engine` of :mod:`rdahw.sim`, or a board, does that.
+The loop knows nothing of how a model is run: an :class:`Engine` of :mod:`rdahw.sim`, or a board, does that.
 """
 
 from __future__ import annotations
@@ -9,94 +9,99 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
+from rdahw.family import Spec
 from rdahw.primitives import Array
 from rdahw.random import permutation, stream
+from rdahw.state import State
 
-__all__ = [
-    "Best",
-    "BulkEngine",
-    "Engine",
-    "Examples",
-    "LookAhead",
-    "Schedule",
-    "Training",
-    "TrainingState",
-    "count_correct",
-]
+__all__ = ["Batches", "Best", "Engine", "Examples", "Outcome", "Progress", "Schedule", "Training"]
 
-#: The most updates that a bulk engine is asked for at once: a bound on the memory that their order takes.
+#: The most updates that an engine is asked for at once: a bound on the memory that their order takes.
 _MOST_AT_ONCE = 1 << 18
+#: When validation examples are scored.
+SCORED = ("update", "epoch")
+
+_NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Examples on the wires of a model: ``x`` (N, A), 0 and 1, and the numbers of their classes ``labels`` (N,)."""
+
+    x: Array
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.labels):
+            raise UserError(
+                f"{len(self.x)} inputs were given with {len(self.labels)} labels; expected the same number of each"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batches:
+    """Updates to apply one after the other: update u is by the examples ``rows[ends[u - 1] : ends[u]]``.
+
+    epoch: the one that they all belong to. following: the examples of the update after the last one, in case an engine
+    can begin with them. until_change: updates after the first that may have changed the parameters may be left out.
+    """
+
+    rows: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    epoch: int = 0
+    following: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
+    until_change: bool = False
+
+    @classmethod
+    def single(cls, rows: NDArray[np.int64], **more: Any) -> Batches:
+        """Updates by one example each."""
+        return cls(rows, np.arange(1, len(rows) + 1, dtype=np.int64), **more)
+
+
+class Outcome(NamedTuple):
+    """What applying updates gave, a number for each update that was applied: how many of its examples were predicted
+    wrongly before it, (U,), and how many of them asked for a change, (U,), or None where that is not known."""
+
+    wrong: NDArray[np.int64]
+    changed: NDArray[np.int64] | None = None
 
 
 class Engine(Protocol):
-    """Something that runs a learner on bits: arrays of 0 and 1, (examples, wires), wire 0 first."""
+    """Something that holds the state of a model, and predicts and learns."""
+
+    spec: Spec
+    #: Into how many updates at a time an epoch is best divided; None: as many as take a tenth of a second.
+    chunk: int | None
 
     @property
     def name(self) -> str:
         """What it is called in reports."""
 
     @property
-    def parameters(self) -> Array:
-        """A copy of the parameters, (P,)."""
+    def state(self) -> State:
+        """A copy of the state: every field of the spec."""
 
-    @parameters.setter
-    def parameters(self, value: Array) -> None: ...
-
-    def train(self, x: Array, y: Array) -> Array:
-        """Apply one batch, and give the outputs (N, B) that were computed on the way, before the update."""
-
-    def predict(self, x: Array) -> Array:
-        """The outputs (N, B) at the present parameters."""
-
-
-@runtime_checkable
-class LookAhead(Protocol):
-    """An :class:`Engine` that wants to know what comes after the next update, as a pipeline does."""
-
-    def announce(self, x: Array, y: Array) -> None:
-        """Say of which batch the update after the next one will be."""
-
-
-@runtime_checkable
-class BulkEngine(Engine, Protocol):
-    """An :class:`Engine` that applies many updates at once, with the bits of applying one after the other."""
+    @state.setter
+    def state(self, value: State) -> None: ...
 
     def prepare(self, examples: Examples) -> Any:
         """The examples in the engine's own form, for the two methods below."""
 
-    def train_many(
-        self, examples: Any, rows: NDArray[np.int64], ends: NDArray[np.int64], *, until_change: bool = False
-    ) -> NDArray[np.int64]:
-        """Apply update after update; update u is the batch ``rows[ends[u - 1] : ends[u]]`` of the examples.
+    def train(self, prepared: Any, batches: Batches) -> Outcome:
+        """Apply update after update."""
 
-        Gives how many examples of each update the model had wrong before it. With ``until_change`` the updates after
-        the first that may have changed the parameters are left out.
-        """
-
-    def count_correct(self, examples: Any) -> int:
-        """How many of the examples the present parameters have right."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Examples:
-    """Inputs ``x`` (N, A) and the outputs wished for ``y`` (N, B), 0 or 1."""
-
-    x: Array
-    y: Array
-
-    def __post_init__(self) -> None:
-        if len(self.x) != len(self.y):
-            raise UserError(f"{len(self.x)} inputs were given with {len(self.y)} labels; expected as many")
-
-    def __len__(self) -> int:
-        return len(self.x)
+    def predict(self, prepared: Any) -> NDArray[np.int64]:
+        """The class (N,) of each example at the present parameters, -1 for outputs that are the code of no class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ class Schedule:
     ``updates`` updates if that comes first. With ``shuffle`` epoch e takes the examples in the order
     ``permutation(stream(seed, "shuffle", e), N)`` of :mod:`rdahw.random`. Else example i of every epoch is number
     ``i * stride mod N``, which needs no memory and no random numbers: for data that are streamed from a flash memory.
-    A stride of one is the order they are in.
+    A stride of one is the order they are in. Validation examples are scored at the start and after every ``update``, or
+    after every whole ``epoch``, as ``scored`` says.
 
     Raises :class:`UsageError` for a batch, epochs, updates or stride below one, and for a stride of shuffled examples.
     """
@@ -119,12 +125,15 @@ class Schedule:
     shuffle: bool = False
     seed: int = 0
     stride: int = 1
+    scored: str = "update"
 
     def __post_init__(self) -> None:
         for name in ("batch", "epochs", "updates", "stride"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected at least 1")
+        if self.scored not in SCORED:
+            raise UsageError(f"scored is {self.scored!r}; expected {' or '.join(SCORED)}")
         if self.shuffle and self.stride != 1:
             raise UsageError(f"a stride of {self.stride} and shuffling were both asked for; choose one order")
 
@@ -142,30 +151,6 @@ class Schedule:
             )
         return np.arange(examples, dtype=np.int64) * (self.stride % examples) % examples
 
-    def batches(self, examples: int, epoch: int = 0, position: int = 0) -> Iterator[NDArray[np.int64]]:
-        """The numbers of the examples of one update after the other, from ``position`` in ``epoch``, without an end."""
-        while True:
-            order = self.order(epoch, examples)
-            for start in range(position, examples, self.batch):
-                yield order[start : start + self.batch]
-            epoch, position = epoch + 1, 0
-
-    def upcoming(
-        self, examples: int, epoch: int, position: int, updates: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The next ``updates`` batches of :meth:`batches`: the numbers of their examples, and where each batch ends."""
-        rows, ends, done = [], [np.zeros(1, np.int64)], 0
-        while done < updates:
-            order = self.order(epoch, examples)[position:]
-            stops = np.arange(self.batch, len(order) + self.batch, self.batch, dtype=np.int64)[: updates - done]
-            stops = np.minimum(stops, len(order))
-            if len(stops):
-                rows.append(order[: stops[-1]])
-                ends.append(ends[-1][-1] + stops)
-                done += len(stops)
-            epoch, position = epoch + 1, 0
-        return np.concatenate(rows), np.concatenate(ends[1:])
-
     def total_updates(self, examples: int) -> int:
         """How many updates a whole run makes."""
         total = self.epochs * -(-examples // self.batch)
@@ -177,176 +162,206 @@ class Schedule:
 
     @classmethod
     def from_json(cls, value: object) -> Schedule:
-        """Read :meth:`to_json` back. Raises :class:`UserError` when anything is not as our own writer writes it."""
+        """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
         names = tuple(cls.__dataclass_fields__)
         given = dict(zip(names, members(value, "its 'schedule'", names), strict=True))
-        shuffle = given.pop("shuffle")
+        shuffle, scored = given.pop("shuffle"), given.pop("scored")
         if not isinstance(shuffle, bool) or not all(
             is_int(number) or (number is None and name == "updates") for name, number in given.items()
         ):
             raise damaged("its 'schedule'", "whole numbers")
-        return cls(**given, shuffle=shuffle)
+        if scored not in SCORED:
+            raise damaged("its 'schedule'", f"scored by {' or '.join(SCORED)}")
+        return cls(**given, shuffle=shuffle, scored=scored)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Best:
-    """The best parameters so far: how many validation examples they got right, and after which update."""
+    """The best parameters so far: how many validation examples they got right, after which update and how many whole
+    epochs, and their field of the state."""
 
     correct: int
     update: int
-    parameters: Array
+    epoch: int
+    parameters: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrainingState:
-    """All that is needed to go on: parameters (P,), and what has been done so far.
+class Progress:
+    """What has been done of a training.
 
-    position: the examples of the present epoch that are done. wrong: those of them that the model had wrong before
-    their update.
+    epoch: the present one, from 0. position: its examples that are done. examples, updates: all that are done. wrong:
+    of the examples of this epoch, those that were predicted wrongly before their update. changed: those that asked for
+    a change; None where that is not known. best: with validation.
     """
 
-    parameters: Array
     epoch: int = 0
     position: int = 0
+    examples: int = 0
     updates: int = 0
     wrong: int = 0
+    changed: int | None = 0
     best: Best | None = None
-
-
-def count_correct(outputs: Array, y: Array) -> int:
-    """How many rows of ``outputs`` (N, B) equal those of ``y``: an example is right when all bits are."""
-    return int((outputs == y).all(axis=-1).sum())
 
 
 @dataclass(slots=True, eq=False)
 class Training:
-    """One run of ``engine`` over ``train`` by ``schedule``, from ``state`` or from zero.
+    """One run of ``engine`` over ``train`` by ``schedule``, from where ``progress`` and the engine's state are.
 
-    With ``validation`` the parameters are scored on it at the start and after every update, and the best are kept,
-    the later ones on equal scores. Iterate over :meth:`run`; between two updates ``state`` is whole and can be saved.
+    Without ``progress`` it starts from the spec's initial state. With ``validation`` the parameters are scored on it as
+    the schedule says, and the best are kept, the later ones on equal scores. Iterate over :meth:`run`; where it stops,
+    ``progress`` and the engine's state are whole and can be saved, and going on changes nothing. ``seconds``: of the
+    loop, without scoring.
+
+    Raises :class:`UserError` for examples that do not fit the model, :class:`UsageError` for a schedule that does not.
     """
 
     engine: Engine
     schedule: Schedule
     train: Examples
     validation: Examples | None = None
-    state: TrainingState | None = None
+    progress: Progress = field(default_factory=Progress)
+    seconds: float = field(default=0.0, init=False)
+    _prepared: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
     _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
-    _prepared_validation: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        spec = self.engine.spec
         if not len(self.train):
             raise UserError("there is no example to train on; expected at least one")
-        if self.state is None:
-            zero = np.zeros_like(self.engine.parameters)
-            self.state = TrainingState(zero, best=self._score(zero, 0, None))
-        self.engine.parameters = self.state.parameters
+        spec.check_schedule(self.schedule)
+        for examples in (self.train, self.validation):
+            if examples is None:
+                continue
+            if examples.x.shape[1:] != (spec.input_bits,):
+                raise UserError(f"inputs of shape {examples.x.shape} were given; expected (N, {spec.input_bits})")
+            if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < spec.classes:
+                raise UserError(f"a label is outside of 0 to {spec.classes - 1}")
+        self.schedule.order(0, len(self.train))  # a stride that leaves out examples
+        if not self.progress.updates:
+            self.engine.state = spec.initial_state()
+            if self._scores_updates:
+                self.progress = replace(self.progress, best=self._score(0, 0))
 
     @property
     def total_updates(self) -> int:
-        """How many updates the whole run makes, those before ``state`` included."""
+        """How many updates the whole run makes, those before ``progress`` included."""
         return self.schedule.total_updates(len(self.train))
 
     @property
-    def parameters(self) -> Array:
+    def parameters(self) -> NDArray[Any]:
         """What has been learned: the best parameters with validation, else the last."""
-        assert self.state is not None
-        return self.state.parameters if self.state.best is None else self.state.best.parameters
+        best = self.progress.best
+        return self.engine.state[self.engine.spec.parameters.name] if best is None else best.parameters
 
-    def run(self, seconds: float | None = None) -> Iterator[TrainingState]:
-        """Apply update after update, giving the state after each.
+    @property
+    def _scores_updates(self) -> bool:
+        return self.validation is not None and self.schedule.scored == "update"
 
-        With ``seconds`` a :class:`BulkEngine` may apply as many updates as take about so long before it gives the next
-        state. The states that it gives are the same.
+    def run(self, chunk: int | None = None, seconds: float = 0.1) -> Iterator[Progress]:
+        """Train, giving what has been done after every ``chunk`` updates and at the end of each epoch.
+
+        Without ``chunk`` that of the engine is taken, or as many updates as take about ``seconds``.
         """
-        if seconds is not None and isinstance(self.engine, BulkEngine):
-            yield from self._run_in_bulk(self.engine, seconds)
-            return
-        state = self.state
-        assert state is not None
-        examples, total = len(self.train), self.total_updates
-        batches = self.schedule.batches(examples, state.epoch, state.position)
-        following = next(batches)
-        while state.updates < total:
-            while state.position < examples and state.updates < total:
-                rows, following = following, next(batches)
-                if isinstance(self.engine, LookAhead) and state.updates + 1 < total:
-                    self.engine.announce(self.train.x[following], self.train.y[following])
-                y = self.train.y[rows]
-                outputs = self.engine.train(self.train.x[rows], y)
-                parameters, updates = self.engine.parameters, state.updates + 1
-                state = self.state = TrainingState(
-                    parameters,
-                    state.epoch,
-                    state.position + len(rows),
-                    updates,
-                    state.wrong + len(rows) - count_correct(outputs, y),
-                    self._score(parameters, updates, state.best),
-                )
-                yield state
-            if state.position >= examples:
-                state = self.state = replace(state, epoch=state.epoch + 1, position=0, wrong=0)
+        total, length, schedule = self.total_updates, len(self.train), self.schedule
+        fixed = chunk or self.engine.chunk
+        at_once = fixed or 256
+        if self._scores_updates and self._scored is None:
+            self._score(0, 0)  # of the parameters that a resumed training goes on from
+        started = time.perf_counter()
+        prepared = self.prepare(self.train)
+        while self.progress.updates < total:
+            epoch = self.progress.epoch
+            order = schedule.order(epoch, length)
+            while self.progress.epoch == epoch and self.progress.updates < total:
+                before = self.progress
+                rest = order[before.position :]
+                ends = self._ends(len(rest), min(at_once, total - before.updates))
+                batches = Batches(rest[: ends[-1]], ends, epoch, _NO_ROWS, self._scores_updates)
+                if total - before.updates > len(ends):
+                    batches = replace(batches, following=self._following(rest[ends[-1] :], epoch))
+                outcome = self.engine.train(prepared, batches)
+                spent = time.perf_counter() - started
+                self.seconds += spent
+                self._advance(before, ends[: len(outcome.wrong)], outcome)
+                yield self.progress
+                if self.progress.position == length:
+                    self.progress = replace(self.progress, epoch=epoch + 1, position=0, wrong=0, changed=0)
+                if fixed is None:
+                    at_once = _adapted(at_once, len(ends), len(outcome.wrong), spent, seconds)
+                started = time.perf_counter()
 
-    def _run_in_bulk(self, engine: BulkEngine, seconds: float) -> Iterator[TrainingState]:
-        state = self.state
-        assert state is not None
-        examples, total, at_once = len(self.train), self.total_updates, 256
-        train = engine.prepare(self.train)
-        self._score(state.parameters, state.updates, state.best)
-        while state.updates < total:
-            started = time.monotonic()
-            wanted = min(at_once, total - state.updates)
-            rows, ends = self.schedule.upcoming(examples, state.epoch, state.position, wanted)
-            # Between two changes of the parameters there is nothing to score.
-            wrong = engine.train_many(train, rows, ends, until_change=self.validation is not None)
-            done = len(wrong)
-            state = self.state = self._after(state, ends[:done], wrong, engine.parameters)
-            yield state
-            if state.position >= examples:
-                state = self.state = replace(state, epoch=state.epoch + 1, position=0, wrong=0)
-            spent = time.monotonic() - started
-            if done < wanted:
-                at_once = 2 * done
-            elif spent < seconds / 2:
-                at_once = min(2 * at_once, _MOST_AT_ONCE)
-            elif spent > seconds:
-                at_once = max(at_once // 2, 1)
+    def _ends(self, examples: int, updates: int) -> NDArray[np.int64]:
+        """Where each of the next batches ends: as many as there are of ``examples``, and at most ``updates``."""
+        batch = self.schedule.batch
+        updates = min(updates, -(-examples // batch))
+        return np.minimum(np.arange(1, updates + 1, dtype=np.int64) * batch, examples)
 
-    def _after(
-        self, before: TrainingState, ends: NDArray[np.int64], wrong: NDArray[np.int64], parameters: Array
-    ) -> TrainingState:
-        """The state after updates of which only the last changed the parameters, if there is something to score."""
-        examples, updates = len(self.train), before.updates + len(ends)
-        # An epoch is over with its last example, and its number changes with the next.
-        epochs, position = divmod(before.position + int(ends[-1]) - 1, examples)
-        this_epoch = before.position + ends > epochs * examples
-        best = before.best
-        if len(ends) > 1:
-            best = self._score(before.parameters, updates - 1, best)
-        return TrainingState(
-            parameters,
-            before.epoch + epochs,
-            position + 1,
-            updates,
-            int(wrong[this_epoch].sum()) + (before.wrong if not epochs else 0),
-            self._score(parameters, updates, best),
+    def prepare(self, examples: Examples) -> Any:
+        """The examples in the engine's form, made once."""
+        if id(examples) not in self._prepared:
+            self._prepared[id(examples)] = self.engine.prepare(examples)
+        return self._prepared[id(examples)]
+
+    def _following(self, rest: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
+        """The examples of the next update but those of this chunk: of the next epoch, if this one is over."""
+        if not len(rest):
+            rest = self.schedule.order(epoch + 1, len(self.train))
+        return rest[: self.schedule.batch]
+
+    def _advance(self, before: Progress, ends: NDArray[np.int64], outcome: Outcome) -> None:
+        """Count what was done, and score it."""
+        examples = int(ends[-1])
+        changed = None
+        if outcome.changed is not None and before.changed is not None:
+            changed = before.changed + int(outcome.changed.sum())
+        done = replace(
+            before,
+            position=before.position + examples,
+            examples=before.examples + examples,
+            updates=before.updates + len(ends),
+            wrong=before.wrong + int(outcome.wrong.sum()),
+            changed=changed,
         )
+        self.progress = done
+        whole = done.position == len(self.train)
+        if self._scores_updates:
+            # Of several updates only the last one changed the parameters; those before have the score of the last time.
+            if len(ends) > 1 and before.best is not None and self._scored is not None:
+                done = replace(done, best=self._better(before.best, self._scored[1], done.updates - 1, done.epoch))
+                self.progress = done
+            self.progress = replace(done, best=self._score(done.updates, done.epoch + whole))
+        elif self.validation is not None and whole:
+            self.progress = replace(done, best=self._score(done.updates, done.epoch + 1))
 
-    def _score(self, parameters: Array, update: int, best: Best | None) -> Best | None:
-        if self.validation is None:
-            return None
+    def _score(self, update: int, epoch: int) -> Best:
+        """The better of the present parameters and of the best so far."""
+        assert self.validation is not None
+        field_ = self.engine.spec.parameters
+        parameters = self.engine.state[field_.name]
         key = parameters.tobytes()
         if self._scored is None or self._scored[0] != key:
-            if update == 0:
-                self.engine.parameters = parameters
-            self._scored = key, self._count_validation(self.validation)
-        correct = self._scored[1]
-        return best if best is not None and best.correct > correct else Best(correct, update, parameters)
+            predicted = self.engine.predict(self.prepare(self.validation))
+            self._scored = key, int((predicted == self.validation.labels).sum())
+        return self._better(self.progress.best, self._scored[1], update, epoch, parameters)
 
-    def _count_validation(self, validation: Examples) -> int:
-        """How many validation examples the engine has right at its parameters."""
-        if not isinstance(self.engine, BulkEngine):
-            return count_correct(self.engine.predict(validation.x), validation.y)
-        if self._prepared_validation is None:
-            self._prepared_validation = self.engine.prepare(validation)
-        return self.engine.count_correct(self._prepared_validation)
+    @staticmethod
+    def _better(
+        best: Best | None, correct: int, update: int, epoch: int, parameters: NDArray[Any] | None = None
+    ) -> Best:
+        """The later one on equal scores; without ``parameters`` those that the best had may only be older."""
+        if best is not None and best.correct > correct:
+            return best
+        if parameters is None:
+            assert best is not None
+            parameters = best.parameters
+        return Best(correct, update, epoch, parameters)
+
+
+def _adapted(at_once: int, asked: int, done: int, spent: float, seconds: float) -> int:
+    """How many updates to ask for next, to take about ``seconds``, and few more than are done until a change."""
+    if done < asked:
+        return 2 * done
+    if spent > seconds:
+        return max(at_once // 2, 1)
+    return min(2 * at_once, _MOST_AT_ONCE) if spent < seconds / 2 else at_once

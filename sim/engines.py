@@ -1,28 +1,107 @@
-"""Engines: what runs a learner for :class:`rdahw.training.Training`."""
+"""Engines: what runs a model for :class:`rdahw.training.Training`, chosen by name and family."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rdahw.errors import UsageError, nearest
+from rdahw.data import decode, encode
+from rdahw.errors import UsageError
+from rdahw.family import Spec
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 from rdahw.sim.reference import Reference
-from rdahw.training import Engine
+from rdahw.state import State
+from rdahw.training import Batches, Engine, Examples, Outcome
 from rdahw.word_rows import sum_of_counts
 
-__all__ = ["ENGINES", "ReferenceEngine", "make_engine"]
+__all__ = ["CircuitEngine", "EngineRow", "ReferenceEngine", "Runner", "engine_names", "make_engine", "predict"]
 
 #: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
 _PART = 1 << 24
+#: So many examples times parameter bits are quick in the reference interpreter; more are worth compiling an engine.
+_MOST_BY_REFERENCE = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """An engine for the models of a family; family ``""``: for every family that has no rows of its own.
+
+    make: ``module:function``, loaded when the engine is asked for; it takes the spec and the number of threads.
+    is_compiled: its first use takes seconds; see :func:`rdahw.sim.jit.on_compile`.
+    """
+
+    name: str
+    family: str
+    make: str
+    is_compiled: bool = False
+
+
+class Runner(Protocol):
+    """Something that runs a learner on bits: arrays of 0 and 1, (examples, wires), wire 0 first."""
+
+    learner: Learner
+
+    @property
+    def parameters(self) -> Array:
+        """A copy of the parameters, (P,)."""
+
+    @parameters.setter
+    def parameters(self, value: Array) -> None: ...
+
+    def prepare(self, x: Array, y: Array) -> Any:
+        """Inputs (N, A) and labels (N, B) in the runner's own form, for the two methods below."""
+
+    def train_many(
+        self, prepared: Any, rows: NDArray[np.int64], ends: NDArray[np.int64], *, until_change: bool = False
+    ) -> NDArray[np.int64]:
+        """Apply update after update; update u is the batch ``rows[ends[u - 1] : ends[u]]``. Gives how many examples of
+        each update were predicted wrongly before it. With ``until_change`` updates after the first that may have
+        changed the parameters are left out."""
+
+    def outputs(self, prepared: Any) -> Array:
+        """The predictions (N, B) at the present parameters."""
+
+
+class CircuitEngine:
+    """An engine that runs the learner of ``spec``, whose state is the learner's parameters, by a :class:`Runner`."""
+
+    chunk = None
+
+    def __init__(self, spec: Spec, name: str, runner: Runner) -> None:
+        self.spec, self.name, self.runner = spec, name, runner
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """A copy of the state."""
+        return {self.spec.parameters.name: self.runner.parameters}
+
+    @state.setter
+    def state(self, value: State) -> None:
+        self.runner.parameters = self.spec.parameters.check(value[self.spec.parameters.name])
+
+    def prepare(self, examples: Examples) -> Any:
+        """The examples as the runner takes them, labels as bits."""
+        return self.runner.prepare(examples.x, encode(examples.labels, self.spec.classes, self.spec.code))
+
+    def train(self, prepared: Any, batches: Batches) -> Outcome:
+        """Apply update after update."""
+        until = batches.until_change
+        return Outcome(self.runner.train_many(prepared, batches.rows, batches.ends, until_change=until))
+
+    def predict(self, prepared: Any) -> NDArray[np.int64]:
+        """The classes (N,), -1 for none."""
+        return decode(self.runner.outputs(prepared), self.spec.classes, self.spec.code)
 
 
 class ReferenceEngine:
-    """A learner run by the reference interpreter."""
-
-    name = "reference"
+    """A learner run by the reference interpreter; a :class:`Runner`."""
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
@@ -58,27 +137,83 @@ class ReferenceEngine:
         """The predictions (N, B) at the present parameters."""
         return _for_each(self._model(self._parameters, x)[0], x)
 
+    def prepare(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """The examples as they are."""
+        return x, y
+
+    def train_many(
+        self,
+        prepared: tuple[Array, Array],
+        rows: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        *,
+        until_change: bool = False,
+    ) -> NDArray[np.int64]:
+        """See :meth:`Runner.train_many`."""
+        (x, y), wrong, start = prepared, [], 0
+        for end in ends.tolist():
+            batch, start = rows[start:end], end
+            before = self._parameters
+            outputs = self.train(x[batch], y[batch])
+            wrong.append(int((outputs != y[batch]).any(axis=1).sum()))
+            if until_change and (before != self._parameters).any():
+                break
+        return np.array(wrong, np.int64)
+
+    def outputs(self, prepared: tuple[Array, Array]) -> Array:
+        """See :meth:`Runner.outputs`."""
+        return self.predict(prepared[0])
+
 
 def _for_each(bits: Array, x: Array) -> Array:
     """``bits`` as (examples, wires), also where they do not depend on the example."""
     return np.broadcast_to(bits, (len(x), bits.shape[-1]))
 
 
-def _packed(learner: Learner) -> Engine:
+def reference(spec: Spec, threads: int) -> Engine:
+    """The learner of ``spec`` by the reference interpreter."""
+    return CircuitEngine(spec, "reference", ReferenceEngine(spec.learner()))
+
+
+def packed(spec: Spec, threads: int) -> Engine:
+    """The learner of ``spec`` by the packed engine."""
     from rdahw.sim.packed_engine import PackedEngine
 
-    return PackedEngine(learner)
+    return CircuitEngine(spec, "packed", PackedEngine(spec.learner(), threads=threads))
 
 
-#: The engines by name; each module is loaded when its engine is asked for.
-ENGINES: Mapping[str, Callable[[Learner], Engine]] = {"reference": ReferenceEngine, "packed": _packed}
+def _rows(spec: Spec) -> Sequence[EngineRow]:
+    from rdahw.sim.engine_rows import ROWS
+
+    return [row for row in ROWS if row.family == spec.family] or [row for row in ROWS if not row.family]
 
 
-def make_engine(name: str, learner: Learner) -> Engine:
-    """The engine of that name for ``learner``; raises :class:`UsageError` for an unknown one.
+def engine_names(spec: Spec) -> list[str]:
+    """The names of the engines that run ``spec`` in software, the usual one first."""
+    return [row.name for row in _rows(spec)]
+
+
+def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Engine:
+    """The engine of that name for ``spec``, or the usual one; raises :class:`UsageError` for one that it has not.
 
     The first use of a compiled engine takes seconds; see :func:`rdahw.sim.jit.on_compile`.
     """
-    if name not in ENGINES:
-        raise UsageError(f"engine {name!r} is unknown; {nearest(name, ENGINES)}")
-    return ENGINES[name](learner)
+    rows = _rows(spec)
+    row = next((row for row in rows if name in (None, row.name)), None)
+    if row is None:
+        known = " or ".join(row.name for row in rows)
+        raise UsageError(f"engine {name!r} does not run model {spec.name!r}; use {known}")
+    module, _, function = row.make.partition(":")
+    engine: Engine = getattr(importlib.import_module(module), function)(spec, threads)
+    return engine
+
+
+def predict(spec: Spec, state: State, x: Array) -> NDArray[np.int64]:
+    """The classes (N,) of the examples x (N, A) at ``state``, -1 for outputs that are the code of no class, on all
+    cores; by a compiled engine if there are many."""
+    rows = _rows(spec)
+    many = len(x) * spec.parameters.bits > _MOST_BY_REFERENCE
+    row = next((row for row in rows if many and row.is_compiled), rows[0])
+    engine = make_engine(spec, row.name, threads=os.cpu_count() or 1)
+    engine.state = state
+    return engine.predict(engine.prepare(Examples(x, np.zeros(len(x), np.int64))))

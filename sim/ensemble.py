@@ -1,4 +1,4 @@
-"""The ensemble engine: the rule of :mod:`rdahw.ensemble` compiled by numba, equal to it bit for bit.
+"""The ensemble engine: the rule of :mod:`rdahw.families.ensemble.rule` compiled by numba, equal to it bit for bit.
 
 Examples are kept packed, one bit a wire. 64 of them at a time are turned into bytes wire by wire, so that the indices
 of 64 examples into one table are a few vector operations. The counters of one index, all classes of it, are one row of
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.ensemble import Counters, EnsembleSpec, Outcome, check_counters, first_dropout_state, make_wiring
 from rdahw.errors import UserError
+from rdahw.families.ensemble.rule import Counters, EnsembleEngine, Learned, PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.primitives import Array
 from rdahw.sim.ensemble_kernels import score_examples, train_examples
 from rdahw.sim.ensemble_vectors import BLOCK, LANES
@@ -40,13 +41,15 @@ class Packed:
         return Packed(self.words[rows])
 
 
-class CompiledEnsemble:
-    """An ensemble run by compiled kernels; see :class:`rdahw.ensemble.EnsembleEngine` for what each method does.
+class CompiledEnsemble(EnsembleEngine):
+    """An ensemble run by compiled kernels; see :class:`rdahw.families.ensemble.rule.EnsembleEngine` for what each method
+    does.
 
     ``threads``: of predictions.
     """
 
     name = "compiled"
+    chunk = 4096
 
     def __init__(self, spec: EnsembleSpec, threads: int = 1) -> None:
         self.spec = spec
@@ -77,7 +80,7 @@ class CompiledEnsemble:
 
     @counters.setter
     def counters(self, value: Counters) -> None:
-        self._counters[...] = check_counters(self.spec, value)
+        self._counters[...] = self.spec.parameters.check(value)
 
     def pack(self, x: Array) -> Packed:
         """Examples x (N, A), 0 and 1, in the frame."""
@@ -96,10 +99,10 @@ class CompiledEnsemble:
             inside[start : start + 4096] = np.packbits(frame.reshape(len(part), -1), axis=1, bitorder="little")
         return Packed(packed)
 
-    def train(
+    def learn(
         self, x: Packed, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
-    ) -> Outcome:
-        """Train on the examples ``rows`` (n,) of ``x`` and ``labels`` (N,), one after another, moved by ``shifts`` (n,
+    ) -> Learned:
+        """Learn from the examples ``rows`` (n,) of ``x`` and ``labels`` (N,), one after another, moved by ``shifts`` (n,
         2)."""
         (bits, below), (least, most) = self.spec.dropout_rule, self.spec.counter_range
         predictions, updated = np.empty(len(rows), np.int16), np.empty(len(rows), np.bool_)
@@ -125,7 +128,7 @@ class CompiledEnsemble:
                 updated,
             )
         )
-        return Outcome(predictions, updated)
+        return Learned(predictions, updated)
 
     @property
     def _sign_shift(self) -> np.int8:
@@ -164,14 +167,21 @@ class CompiledEnsemble:
             scores += self.spec.tables
         return scores[:, : self.spec.classes]
 
-    def predict(self, x: Packed) -> NDArray[np.int16]:
-        """The classes (N,) of packed examples."""
-        return np.asarray(self.scores(x).argmax(axis=-1), np.int16)
-
 
 def warm_up() -> None:
     """Compile all kernels, or load them from the cache of an earlier run, so that nothing later waits for it."""
     engine = CompiledEnsemble(EnsembleSpec(input_bits=1, classes=2, tables=1, inputs=1))
     x = engine.pack(np.zeros((1, 1), np.uint8))
-    engine.train(x, np.zeros(1, np.int64), np.zeros(1, np.int64))
-    engine.predict(x)
+    engine.learn(x, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    engine.classify(x)
+
+
+def compiled(spec: EnsembleSpec, threads: int) -> CompiledEnsemble:
+    """The compiled engine, ready: compiling is no part of the training, and of its seconds."""
+    warm_up()
+    return CompiledEnsemble(spec, threads)
+
+
+def reference(spec: EnsembleSpec, threads: int) -> PlainEnsemble:
+    """The plain rule."""
+    return PlainEnsemble(spec)

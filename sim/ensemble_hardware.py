@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.ensemble import Counters, EnsembleSpec, Outcome, check_counters, shift_images
+from rdahw.GONE import check_counters
+from rdahw.data.images import shift_images
+from rdahw.families.ensemble.rule import Counters, Learned
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.hdl.example_buffer import LABEL_BITS
 from rdahw.hdl.memory_trainer import MemoryTrainer

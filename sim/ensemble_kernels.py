@@ -1,4 +1,4 @@
-"""The compiled kernels of the ensemble engine; :mod:`rdahw.ensemble` is what they compute, :mod:`rdahw.sim.ensemble`
+"""The compiled kernels of the ensemble engine; :mod:`rdahw.families.ensemble.rule` is what they compute, :mod:`rdahw.sim.ensemble`
 calls
 them.
 

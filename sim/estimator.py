@@ -1,6 +1,6 @@
 """The table ensemble as a scikit-learn classifier (``pip install 'rdahw[sklearn]'``): numbers in, labels out.
 
-It is here and not beside :mod:`rdahw.ensemble` because it runs the compiled engine, and arrows between the layers run
+It is here and not beside :mod:`rdahw.families.ensemble.rule` because it runs the compiled engine, and arrows between the layers run
 one way. Its public name is ``rdahw.RDAClassifier``.
 
 From features to bits: wire w of the ensemble is 1 where ``X[:, wire_features_[w]] > wire_thresholds_[w]``. The wires
@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data._json import is_int
-from rdahw.ensemble import Counters, EnsembleSpec, Image, default_margin, draw_shifts, parse_ensemble
+from rdahw.GONE import parse_ensemble
+from rdahw.data.images import Image
+from rdahw.families.ensemble import default_margin
+from rdahw.families.ensemble.rule import Counters
+from rdahw.families.ensemble.spec import EnsembleSpec, draw_shifts
 from rdahw.errors import MissingError, UserError
 from rdahw.sim.ensemble import CompiledEnsemble, Packed
 from rdahw.training import Schedule
@@ -69,7 +73,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes after ``fit``:
         classes_, n_features_in_, feature_names_in_: as everywhere in scikit-learn.
         wire_features_, wire_thresholds_: what each wire says, (wires,).
-        spec_: the ensemble, an :class:`rdahw.ensemble.EnsembleSpec`.
+        spec_: the ensemble, an :class:`rdahw.families.ensemble.spec.EnsembleSpec`.
         counters_: what was learned, int8 (tables, 2^inputs, classes).
         passes_: how often it went through examples.
         feature_importances_: see there.

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from rdahw.errors import UserError
 from rdahw.learner import Learner
-from rdahw.models import MAX_LOOKUP_INPUTS, lookup_model, mask_model
+from rdahw.families.lookup import MAX_LOOKUP_INPUTS, lookup_model
+from rdahw.families.mask import mask_model
 from rdahw.primitives import Array
 from rdahw.sim.packed import Packed, thread_count
 from rdahw.sim.packing import Words, pack_examples, pack_wires, unpack_examples, unpack_wires, words_for
-from rdahw.training import Examples
 from rdahw.word_rows import sum_of_counts
 
 __all__ = ["PackedEngine", "PackedExamples"]
@@ -39,12 +39,13 @@ _MOST_BITS = 1 << 19
 class PackedExamples:
     """Examples made ready by :meth:`PackedEngine.prepare`: unpacked, and packed by wires."""
 
-    examples: Examples
+    x_bits: Array
+    y_bits: Array
     x: Words
     y: Words
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.x_bits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +63,7 @@ class _Kernels:
 
 
 def _kernels(learner: Learner) -> _Kernels:
-    if (learner.error, learner.optimiser) == ("xor", "xor"):
+    if (learner.loss, learner.optimiser) == ("xor", "xor"):
         for recognise in (_lookup_kernels, _mask_kernels):
             if found := recognise(learner):
                 return found
@@ -149,7 +150,7 @@ class PackedEngine:
         """Apply one batch, and give the predictions (N, B) before the update."""
         outputs = self.predict(x)
         n = np.array([len(x)], np.int64)
-        self.train_many(self.prepare(Examples(x, y)), np.arange(len(x), dtype=np.int64), n)
+        self.train_many(self.prepare(x, y), np.arange(len(x), dtype=np.int64), n)
         return outputs
 
     def predict(self, x: Array) -> Array:
@@ -160,13 +161,13 @@ class PackedEngine:
             return unpack_examples(packed, len(x))
         return unpack_wires(self._predict_words(pack_wires(x)), self.learner.model.output_bits)
 
-    # -- many updates at once: rdahw.training.BulkEngine ---------------------------------------------------------------
+    # -- many updates at once: rdahw.sim.engines.Runner ----------------------------------------------------------------
 
-    def prepare(self, examples: Examples) -> PackedExamples:
-        """The examples as :meth:`train_many` and :meth:`count_correct` take them."""
-        _check("inputs", examples.x, self.learner.model.input_bits)
-        _check("labels", examples.y, self.learner.model.output_bits)
-        return PackedExamples(examples, pack_wires(examples.x), pack_wires(examples.y))
+    def prepare(self, x: Array, y: Array) -> PackedExamples:
+        """Inputs (N, A) and labels (N, B) as :meth:`train_many` and :meth:`outputs` take them."""
+        _check("inputs", x, self.learner.model.input_bits)
+        _check("labels", y, self.learner.model.output_bits)
+        return PackedExamples(x, y, pack_wires(x), pack_wires(y))
 
     def train_many(
         self, examples: PackedExamples, rows: Numbers, ends: Numbers, *, until_change: bool = False
@@ -191,7 +192,7 @@ class PackedEngine:
             start = 0
             for u, end in enumerate(ends.tolist()):
                 before = self._theta
-                wrong[u] = self._train_packed(examples.examples, rows[start:end])
+                wrong[u] = self._train_packed(examples, rows[start:end])
                 start = end
                 if until_change and (self._theta != before).any():
                     return wrong[: u + 1]
@@ -200,11 +201,11 @@ class PackedEngine:
         self._kernels.train(self._theta, examples.x, examples.y, rows, ends, until_change, wrong, done)
         return wrong[: done[0]]
 
-    def count_correct(self, examples: PackedExamples) -> int:
-        """How many of the examples the present parameters have right."""
-        if self._packs(len(examples)):
-            return int((self.predict(examples.examples.x) == examples.examples.y).all(axis=-1).sum())
-        return int((self._predict_words(examples.x) == examples.y).all(axis=-1).sum())
+    def outputs(self, prepared: PackedExamples) -> Array:
+        """The predictions (N, B) at the present parameters."""
+        if self._packs(len(prepared)):
+            return self.predict(prepared.x_bits)
+        return unpack_wires(self._predict_words(prepared.x), self.learner.model.output_bits)
 
     # -- packed circuits -----------------------------------------------------------------------------------------------
 
@@ -232,10 +233,10 @@ class PackedEngine:
         self._kernels.predict(self._theta, x, outputs)
         return outputs
 
-    def _train_packed(self, examples: Examples, rows: Numbers) -> int:
+    def _train_packed(self, examples: PackedExamples, rows: Numbers) -> int:
         """Apply one batch; gives how many of its examples were wrong."""
-        y = pack_examples(examples.y[rows])
-        requests, outputs = self._request.run(self._shared_theta(), pack_examples(examples.x[rows]), y)
+        y = pack_examples(examples.y_bits[rows])
+        requests, outputs = self._request.run(self._shared_theta(), pack_examples(examples.x_bits[rows]), y)
         valid = np.full(requests.shape[1], ~np.uint64(0))
         valid[-1] >>= np.uint64(-len(rows) % 64)
         wrong = np.bitwise_or.reduce(outputs ^ y, axis=0) & valid

@@ -35,7 +35,7 @@ from rdahw.hdl.protocol import (
 )
 from rdahw.hdl.trainer import RegisterTrainer
 from rdahw.hdl.uart import UartReceiver, UartTransmitter
-from rdahw.models import lookup_model
+from rdahw.families.lookup import lookup_model
 from rdahw.primitives import Array
 from rdahw.sim.reference import Reference
 from rdahw.sim.simulator import Exchange, Simulator, Stuck, make_simulator

@@ -14,7 +14,8 @@ from rdahw.boards import board
 from rdahw.boards.design import ensemble_inference_design
 from rdahw.boards.ensemble_device import EnsembleDevice
 from rdahw.boards.host import Device, Identity
-from rdahw.ensemble import EnsembleSpec, PlainEnsemble, first_dropout_state
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
 from rdahw.errors import UserError
 from rdahw.hdl.ensemble_link import LinkedEnsemble, ensemble_fingerprint
 from rdahw.hdl.flash_reader import FlashReader

@@ -20,7 +20,8 @@ from rdahw.boards.ensemble_fit import (
 )
 from rdahw.boards.ensemble_rates import ensemble_rates
 from rdahw.boards.report import DesignError
-from rdahw.ensemble import EnsembleSpec, Image
+from rdahw.data.images import Image
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.memory_trainer import MemoryTrainer
 

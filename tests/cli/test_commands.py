@@ -252,7 +252,7 @@ def test_show_of_the_largest_lookup(run):
 
 
 def test_show_text_reads_back(run):
-    from rdahw.models import make_model
+    from rdahw.families import make_model
 
     text = run.ok("show", "lookup", "--text").out
     assert rdahw.Circuit.parse(text[text.index("circuit") :]) == make_model("lookup", 4, 1).circuit

@@ -13,7 +13,8 @@ from running import Runner
 from rdahw.boards import board
 from rdahw.boards.design import Design, ensemble_inference_design
 from rdahw.boards.ensemble_fit import inference_needs
-from rdahw.ensemble import EnsembleSpec, PlainEnsemble
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.inference import FixedModel
 from rdahw.saved import load_model
 from rdahw.saved_ensemble import SavedEnsemble

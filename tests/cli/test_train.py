@@ -11,7 +11,7 @@ import pytest
 
 from rdahw.data import encode, fit_binariser, label_width, load
 from rdahw.learner import Learner
-from rdahw.models import make_model
+from rdahw.families import make_model
 from rdahw.random import permutation, stream
 from rdahw.saved import load_model, pack_bits
 from rdahw.sim.engines import ReferenceEngine

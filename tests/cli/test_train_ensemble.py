@@ -17,7 +17,9 @@ import pytest
 from running import finish, start
 
 from rdahw.data import load
-from rdahw.ensemble import EnsembleTraining, Image, PlainEnsemble, find_image, parse_ensemble
+from rdahw.GONE import EnsembleTraining, parse_ensemble
+from rdahw.data.images import Image, find_image
+from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.saved import load_circuit, load_model, save_model
 from rdahw.saved_ensemble import SavedEnsemble
 from rdahw.training import Schedule

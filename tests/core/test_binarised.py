@@ -10,8 +10,10 @@ import pytest
 from rdahw.binarised import binarise_ensemble
 from rdahw.data import Binariser, Code, Column, Schema, decode
 from rdahw.derivative import reverse
-from rdahw.ensemble import EnsembleSpec, EnsembleState, PlainEnsemble
-from rdahw.ensemble_circuits import MAX_TABLE_BITS, binarise, boolean_ensemble, boolean_model, tables_to_bits
+from rdahw.GONE import EnsembleState
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.circuits import MAX_TABLE_BITS, binarise, boolean_ensemble, boolean_model, tables_to_bits
 from rdahw.errors import UsageError
 from rdahw.safety import is_safe
 from rdahw.saved import load_circuit, save_model

@@ -10,21 +10,10 @@ import numpy as np
 import pytest
 
 from rdahw.data import Column
-from rdahw.ensemble import (
-    EnsembleSpec,
-    EnsembleState,
-    EnsembleTraining,
-    Image,
-    PlainEnsemble,
-    draw_shifts,
-    find_image,
-    first_dropout_state,
-    make_wiring,
-    parse_ensemble,
-    shift_images,
-    state_from_json,
-    state_to_json,
-)
+from rdahw.GONE import EnsembleState, EnsembleTraining, parse_ensemble, state_from_json, state_to_json
+from rdahw.data.images import Image, find_image, shift_images
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, draw_shifts, first_dropout_state, make_wiring
 from rdahw.errors import UsageError, UserError
 from rdahw.random import stream, words
 from rdahw.training import Schedule

@@ -9,7 +9,7 @@ from oracles import assert_same_function, inputs_of, split
 from rdahw import Bits, Circuit, Learner, lookup_model, mask_model, reverse, trace
 from rdahw.errors import UserError
 from rdahw.kernel import KERNELS, tangent_kernel
-from rdahw.models import Model
+from rdahw.model import Model
 from rdahw.sim.reference import run
 from rdahw.transform import cut
 

@@ -7,7 +7,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rdahw.ensemble import EnsembleSpec, Image, PlainEnsemble, make_wiring
+from rdahw.data.images import Image
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.errors import UsageError, UserError
 
 pictures = pytest.importorskip("rdahw.pictures", reason="needs the extra plot")

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from rdahw.data import Binariser, Column, Schema
-from rdahw.ensemble import EnsembleSpec, EnsembleState, Image
+from rdahw.GONE import EnsembleState
+from rdahw.data.images import Image
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.learner import Learner
-from rdahw.models import make_model
+from rdahw.families import make_model
 from rdahw.saved import SavedModel
 from rdahw.saved_ensemble import SavedEnsemble
 from rdahw.training import Schedule, TrainingState

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from rdahw import Learner, Model, lookup_model, make_model, mask_model
 from rdahw.data import Binariser, Column, Schema
-from rdahw.ensemble import EnsembleSpec, EnsembleState, PlainEnsemble, make_wiring
+from rdahw.GONE import EnsembleState
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.errors import UsageError, UserError
 from rdahw.saved import FORMAT, SavedModel, load_circuit, load_model, pack_bits, save_model
 from rdahw.saved_ensemble import BestEpoch, SavedEnsemble

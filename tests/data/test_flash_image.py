@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rdahw.data import Column, Dataset, Examples, fit_binariser, load
-from rdahw.ensemble import Image
+from rdahw.data.images import Image
 from rdahw.errors import UsageError, UserError
 from rdahw.flash_image import (
     HEADER,

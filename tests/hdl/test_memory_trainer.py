@@ -12,7 +12,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from rdahw import UsageError, UserError
-from rdahw.ensemble import EnsembleSpec, PlainEnsemble, first_dropout_state
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.table_words import counters_of_words, words_of_counters
 from rdahw.sim.simulator import Exchange, Simulator, Transfers, make_simulator

@@ -17,7 +17,7 @@ from trainers import Example, hardware, simulate, software
 
 from rdahw import Bits, Learner, UsageError, lookup_model, mask_model, trace
 from rdahw.hdl.trainer import RegisterTrainer
-from rdahw.models import Model
+from rdahw.model import Model
 
 
 def gated(theta: Any, x: Any) -> Any:

@@ -13,7 +13,8 @@ from link_helpers import FaultyStream, SimulatedStream
 from self_training import BASE, CLOCK, WithFlash, small_image
 
 from rdahw.boards.host import Device
-from rdahw.ensemble import EnsembleSpec, PlainEnsemble
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.flash_reader import FlashPins, FlashReader
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.self_link import SelfTrainerLink

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from self_training import BASE, Bench, same, small_image
 
-from rdahw.ensemble import EnsembleSpec, Image, PlainEnsemble
+from rdahw.data.images import Image
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.flash_image import HEADER, MAGIC, FlashImage, header_fields
 from rdahw.hdl.flash_reader import FlashReader

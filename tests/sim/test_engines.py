@@ -13,7 +13,7 @@ from rdahw.errors import MissingError, UsageError
 from rdahw.hdl.serial_mask import SerialMaskTrainer
 from rdahw.hdl.trainers import make_trainer
 from rdahw.learner import Learner
-from rdahw.models import make_model
+from rdahw.families import make_model
 from rdahw.sim.engines import ReferenceEngine
 from rdahw.sim.hardware import Encoder, HardwareEngine, Mismatch
 from rdahw.sim.native import convert

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from rdahw.data import decode, load
-from rdahw.ensemble import EnsembleSpec, EnsembleTraining, Image, PlainEnsemble, parse_ensemble
-from rdahw.ensemble_circuits import binarise, boolean_ensemble
+from rdahw.GONE import EnsembleTraining, parse_ensemble
+from rdahw.data.images import Image
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.circuits import binarise, boolean_ensemble
 from rdahw.errors import UserError
 from rdahw.sim.ensemble import CompiledEnsemble
 from rdahw.sim.reference import run

@@ -10,8 +10,9 @@ import pytest
 
 from rdahw import Learner, Model, Words
 from rdahw.data.labels import encode
-from rdahw.ensemble import EnsembleSpec, PlainEnsemble, make_wiring
-from rdahw.ensemble_circuits import ensemble_model, score_bits
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
+from rdahw.families.ensemble.circuits import ensemble_model, score_bits
 from rdahw.errors import UsageError
 from rdahw.sim.engines import ReferenceEngine, make_engine
 from rdahw.sim.hardware import HardwareEngine

@@ -25,7 +25,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from rdahw import RDAClassifier
 from rdahw.data import load
-from rdahw.ensemble import EnsembleSpec, EnsembleTraining, Image, PlainEnsemble, default_margin
+from rdahw.GONE import EnsembleTraining
+from rdahw.data.images import Image
+from rdahw.families.ensemble import default_margin
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.training import Schedule
 
 IRIS_X, IRIS_Y = load_iris(return_X_y=True)

@@ -1,6 +1,6 @@
 """Ensembles as ordinary circuits: the binarised one at any size, and at small sizes the model to learn and its step.
 
-The step is that of a :class:`rdahw.Learner`: the model is linear in its counters, the error is ``margin``, the
+The step is that of a :class:`rdahw.Learner`: the model is linear in its counters, the loss is ``margin``, the
 optimiser ``counter``. Numbers on wires are unsigned or two's complement, bit 0 least significant. A class number is the
 smallest width that holds all of them (the label code ``binary``), or one wire a class (``one-hot``).
 """
@@ -14,10 +14,11 @@ import numpy as np
 from rdahw.circuit import Circuit
 from rdahw.custom import custom_reverse
 from rdahw.data.labels import Code, label_width
-from rdahw.ensemble import Counters, EnsembleSpec, check_counters, make_wiring
 from rdahw.errors import UsageError
+from rdahw.families.ensemble.rule import Counters
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring, register_bits
 from rdahw.learner import Learner
-from rdahw.models import Model
+from rdahw.model import Model
 from rdahw.primitives import Array
 from rdahw.scores import largest
 from rdahw.tracing import Wire, WordWire, cat, equal, trace
@@ -125,7 +126,7 @@ def ensemble_model(spec: EnsembleSpec, *, dropout: bool = False) -> Circuit:
     With ``dropout`` A is longer by a bit a table, which says whether the table is kept. Raises :class:`UsageError` if
     the counters are many.
     """
-    _check_size(spec, spec.parameter_bits)
+    _check_size(spec, spec.parameters.bits)
     wiring = make_wiring(spec).reshape(-1).tolist()
     bits = score_bits(spec)
 
@@ -174,16 +175,16 @@ def _check_size(spec: EnsembleSpec, bits: int) -> None:
 
 def counters_to_bits(spec: EnsembleSpec, counters: Counters, dropout_state: int) -> Array:
     """The state of :func:`step_circuit` as bits, (S,): see there for their order."""
-    counters = check_counters(spec, counters)
+    counters = spec.parameters.check(counters)
     state = [Words(counters.size, spec.counter).to_bits(counters.reshape(-1))]
     if spec.dropout:
-        state.append(np.array([dropout_state >> i & 1 for i in range(63)]))
+        state.append(register_bits(dropout_state))
     return np.concatenate(state).astype(np.uint8)
 
 
 def step_bits(spec: EnsembleSpec) -> int:
     """How many bits the state of :func:`step_circuit` has."""
-    return spec.parameter_bits + (63 if spec.dropout else 0)
+    return spec.parameters.bits + (63 if spec.dropout else 0)
 
 
 def step_circuit(spec: EnsembleSpec) -> Circuit:
@@ -202,7 +203,7 @@ def step_circuit(spec: EnsembleSpec) -> Circuit:
 
     def step(state: Wire, x: Wire, target: Wire) -> dict[str, Wire]:
         kept, register = _drop(spec, state) if dropout else ([], [])
-        weights = planes(state[: spec.parameter_bits], spec.counter)
+        weights = planes(state[: spec.parameters.bits], spec.counter)
         theta = from_planes([*weights, *[weights[-1]] * (bits - spec.counter)]).as_words(bits)
         data, wanted = cat(x, *kept), target.decode()[: spec.classes]
         request, prediction = learner.request(theta, data, wanted)
@@ -226,7 +227,7 @@ def _number(one_hot: Wire, width: int) -> Wire:
 def _drop(spec: EnsembleSpec, state: Wire) -> tuple[list[Wire], list[Wire]]:
     """One bit a table that says whether it is kept, and the shift register's next state."""
     bits, below = spec.dropout_rule
-    stream = [state[spec.parameter_bits + i] for i in range(63)]
+    stream = [state[spec.parameters.bits + i] for i in range(63)]
     for t in range(63, 63 + spec.tables * bits):
         stream.append(stream[t - 63] ^ stream[t - 32])
     drawn = [cat(*stream[63 + j * bits : 63 + (j + 1) * bits]) for j in range(spec.tables)]

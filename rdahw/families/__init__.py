@@ -1,0 +1,85 @@
+"""The kinds of models there are: one module or package for each, and those that other packages bring.
+
+A family of another package is an entry point of the group ``rdahw.families`` that names its :class:`rdahw.family.Family`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from rdahw.errors import UsageError, nearest
+from rdahw.family import Family, Spec, Task
+from rdahw.model import Model
+
+__all__ = ["BUILT_IN", "all_families", "find_family", "is_model_name", "make_model", "names", "parse_model", "spec_of_widths"]
+
+#: Our own, in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
+BUILT_IN = ("lookup", "mask", "ensemble", "file")
+
+_GROUP = "rdahw.families"
+
+
+def names() -> list[str]:
+    """The names of all families."""
+    return [*BUILT_IN, *sorted({point.name for point in entry_points(group=_GROUP)} - set(BUILT_IN))]
+
+
+@cache
+def find_family(name: str) -> Family:
+    """The family of this name. Raises :class:`UsageError` if there is none, or if another package's cannot be loaded."""
+    if name in BUILT_IN:
+        found: Family = importlib.import_module(f"rdahw.families.{name}").FAMILY
+        return found
+    for point in entry_points(group=_GROUP, name=name):
+        try:
+            found = point.load()
+        except Exception as error:  # whatever another package's code raises
+            raise UsageError(
+                f"the model {name!r} of the package {point.value!r} cannot be loaded ({type(error).__name__}: {error}); "
+                "update or uninstall that package"
+            ) from error
+        return found
+    raise UsageError(
+        f"model {name!r} is unknown, and is no FILE.py:NAME with one of your own; {nearest(name, names())}"
+    )
+
+
+def all_families() -> list[Family]:
+    """All of them."""
+    return [find_family(name) for name in names()]
+
+
+def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
+    """The family and the options that ``text`` names, ``NAME[:OPTION=VALUE,…]`` or ``FILE.py:NAME``.
+
+    Raises :class:`UsageError` for an unknown name or option, and for a value out of range.
+    """
+    if re.fullmatch(r".+\.py:\w+", text):
+        return find_family("file"), {"source": text}
+    name, _, rest = text.partition(":")
+    family = find_family(name)
+    return family, family.parse(rest)
+
+
+def is_model_name(text: str) -> bool:
+    """Whether ``text`` names a model, rather than a file with a saved one."""
+    return ".py:" in text or (text.partition(":")[0] in names() and not os.path.isfile(text))
+
+
+def make_model(text: str, inputs: int, outputs: int, *, seed: int = 0) -> Model:
+    """The circuit of the model that ``text`` names, for so many bits of input and output (or classes).
+
+    Raises as :func:`parse_model`, and :class:`UserError` if the model does not suit.
+    """
+    return spec_of_widths(text, inputs, outputs, seed=seed).learner().model
+
+
+def spec_of_widths(text: str, inputs: int, outputs: int, *, seed: int = 0) -> Spec:
+    """The model that ``text`` names, for so many bits of input and output (or classes)."""
+    family, options = parse_model(text)
+    return family.spec(Task.of_widths(inputs, outputs, seed=seed), **options)

@@ -1,0 +1,173 @@
+"""Models that are circuits with a few parameters: what decides one, and a family of them from a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rdahw.circuit import Circuit
+from rdahw.data import Code, label_width
+from rdahw.data._json import damaged, is_int, members
+from rdahw.errors import UsageError, UserError
+from rdahw.family import Family, Option, Section, Spec, Task
+from rdahw.learner import LOSSES, OPTIMISERS, Learner, usual_rule
+from rdahw.model import Model
+from rdahw.state import Field
+from rdahw.types import Bits
+
+__all__ = ["LEARNER_OPTIONS", "CircuitSpec", "circuit_family"]
+
+#: The options of every family of circuits.
+LEARNER_OPTIONS = (
+    Option(
+        name="labels",
+        type="text",
+        default="one-hot",
+        range=("one-hot", "binary"),
+        help="encode classes as one wire each, or as a number",
+        switch="labels",
+    ),
+    Option(name="loss", type="text", usual="xor; margin=80 for class scores", help="learn by this loss"),
+    Option(
+        name="optimiser",
+        type="text",
+        usual="xor; counter=6 for parameters that are words",
+        help="update the parameters by this rule",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitSpec(Spec):
+    """A learner of a circuit, for examples of ``classes`` classes that its output wires say by ``code``.
+
+    The parameters are one field of its state, the bits of the circuit's first input. ``chosen``: the options that it was
+    made by. Raises :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
+    """
+
+    family: str
+    made: Learner
+    classes: int
+    code: Code = "one-hot"
+    chosen: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.made.model.output_bits != label_width(self.classes, self.code):
+            raise UserError(
+                f"model {self.name!r} gives {self.made.model.output_bits} bits, and {self.classes} classes as "
+                f"{self.code} labels have {label_width(self.classes, self.code)}; change the circuit, or --labels"
+            )
+
+    @classmethod
+    def of(cls, learner: Learner, *, code: Code = "binary", classes: int | None = None) -> CircuitSpec:
+        """The spec of a learner by itself; without ``classes`` as many as its output bits can say."""
+        bits = learner.model.output_bits
+        return cls("file", learner, classes or (bits if code == "one-hot" else 1 << bits), code)
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.made.model.name
+
+    @property
+    def input_bits(self) -> int:
+        """The bits of an example."""
+        return self.made.model.input_bits
+
+    @property
+    def loss(self) -> str:
+        """The rule of its learner."""
+        return self.made.loss
+
+    @property
+    def optimiser(self) -> str:
+        """The rule of its learner."""
+        return self.made.optimiser
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """``parameters``, (P,) bits."""
+        return (Field("parameters", Bits(self.made.model.parameter_bits)),)
+
+    def learner(self) -> Learner:
+        """The learner, which the engines run."""
+        return self.made
+
+    def options(self) -> dict[str, Any]:
+        """The options that it was made by, with its rules."""
+        return {**self.chosen, "labels": self.code, "loss": self.loss, "optimiser": self.optimiser}
+
+    @property
+    def description(self) -> str:
+        """«lookup 4 -> 3, 48 parameter bits»."""
+        model = self.made.model
+        return f"{model.name} {model.input_bits} -> {model.output_bits}, {model.parameter_bits} parameter bits"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values: the circuit itself is among them, so that no file of the user's is needed to read it."""
+        return {
+            "name": self.name,
+            "circuit": self.made.model.circuit.to_json(),
+            "loss": self.loss,
+            "optimiser": self.optimiser,
+            "labels": self.code,
+            "classes": self.classes,
+            "options": dict(self.chosen),
+        }
+
+    @classmethod
+    def from_json(cls, family: str, value: object) -> CircuitSpec:
+        """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
+        keys = ("name", "circuit", "loss", "optimiser", "labels", "classes", "options")
+        name, circuit, loss, optimiser, labels, classes, options = members(value, "its 'spec'", keys)
+        if not all(isinstance(text, str) for text in (name, loss, optimiser, labels)):
+            raise damaged("a name", "text")
+        if not is_int(classes) or not isinstance(options, dict):
+            raise damaged("its 'spec'", "a number of classes and options")
+        try:
+            learner = Learner(Model(name, Circuit.from_json(circuit)), loss, optimiser)
+            return cls(family, learner, classes, labels, options)  # type: ignore[arg-type]  # label_width checks it
+        except UsageError as error:
+            raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
+
+
+def circuit_family(
+    name: str,
+    circuit: Callable[..., Circuit],
+    *,
+    help: str,
+    options: tuple[Option, ...] = (),
+    sections: Callable[[Any], Iterable[Section]] = lambda saved: (),
+    **rows: Any,
+) -> Family:
+    """The family of the models ``circuit(task, **options)``, each an ``f : P × A → B`` whose output is the label's bits
+    or a score for each class.
+
+    ``options``: those of the circuit; labels, loss and optimiser come to them. ``rows``: more of :class:`Family`.
+    """
+
+    def make(task: Task, *, labels: Code, loss: str | None, optimiser: str | None, **own: Any) -> CircuitSpec:
+        task = task if task.code == "binary" else replace(task, code=labels)
+        said = {option.name: own[option.name] for option in options if own[option.name] != option.default}
+        text = ",".join(f"{key}={value}" for key, value in said.items())
+        model = Model(f"{name}:{text}" if text else name, circuit(task, **own))
+        if (model.input_bits, model.output_bits) != (task.input_bits, task.output_bits):
+            raise UserError(
+                f"{model.name} takes {model.input_bits} bits and gives {model.output_bits}; the data have "
+                f"{task.input_bits} and {task.output_bits}: change the circuit, --binarise or --labels"
+            )
+        f = model.circuit
+        loss = loss or usual_rule(LOSSES, f.output_types[0])
+        optimiser = optimiser or usual_rule(OPTIMISERS, f.input_types[0])
+        return CircuitSpec(name, Learner(model, loss, optimiser), task.classes, task.code, own)
+
+    return Family(
+        name=name,
+        help=help,
+        options=(*options, *LEARNER_OPTIONS),
+        make=make,
+        read=lambda value: CircuitSpec.from_json(name, value),
+        sections=sections,
+        **rows,
+    )

@@ -1,0 +1,115 @@
+"""The family ``ensemble``: lookup tables of a few inputs each, with counters, that vote for the classes.
+
+In the terms of the field it is an n-tuple (weightless, WiSARD-family) classifier with signed counters that learn by the
+margin of the scores. :mod:`rdahw.families.ensemble.rule` is the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rdahw.data import Dataset, default_rule
+from rdahw.data.images import Image
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.family import Family, Option, Section, Task
+
+if TYPE_CHECKING:
+    from rdahw.saved import SavedModel
+
+__all__ = ["FAMILY", "EnsembleSpec", "default_margin", "make_ensemble"]
+
+
+def default_margin(tables: int, *, sign: bool = False) -> int:
+    """The margin of an ensemble of so many tables where none is chosen: 5/8 a table, or 1/25 with ``sign``."""
+    return max(1, tables // 25 if sign else tables * 5 // 8)
+
+
+def _default_wiring(image: Image | None) -> str:
+    side = 0 if image is None else min(image.height, image.width)
+    return "patch8inset2" if side >= 16 else "patch8" if side > 8 else "any"
+
+
+def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
+    """The ensemble of the family's options for ``task``; raises :class:`UsageError` for a value that cannot be."""
+    tables, sign = options["tables"], options["sign"]
+    usual = {
+        "inputs": min(6, task.input_bits),
+        "wiring": _default_wiring(task.image),
+        "margin": default_margin(tables, sign=sign),
+    }
+    chosen = {name: usual.get(name) if value is None else value for name, value in options.items()}
+    return EnsembleSpec(
+        input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen
+    )
+
+
+def _binarise(dataset: Dataset) -> str:
+    """A table wants more to choose from than one bit of each column."""
+    rule = default_rule(dataset)
+    return "quantile=15" if rule == "midrange" else rule
+
+
+def _classifier_margin(task: Task, options: dict[str, Any]) -> int | None:
+    """Rows of a table are fewer than images, and need a larger margin."""
+    return None if task.image else options["tables"] * 2 // (25 if options["sign"] else 1)
+
+
+def _sections(saved: SavedModel) -> Iterable[Section]:
+    from rdahw.families.ensemble.report import sections
+
+    return sections(saved)
+
+
+FAMILY = Family(
+    name="ensemble",
+    help="lookup tables of a few inputs each, with counters, that vote for the classes; for real problems",
+    options=(
+        Option(name="tables", default=256, range=(1, 1 << 20), help="use this many tables"),
+        Option(name="inputs", usual="6, or all if there are fewer", range=(1, 16), help="let a table read this many bits"),
+        Option(
+            name="wiring",
+            type="text",
+            usual="patch8inset2 for images, else any",
+            help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that keeps "
+            "I pixels away from the border (patchPinsetI)",
+        ),
+        Option(name="counter", default=6, range=(2, 8), help="count with this many bits"),
+        Option(
+            name="margin",
+            usual="5/8 a table; 1/25 with sign",
+            range=(0, 1 << 28),
+            help="learn also from right answers whose lead is at most this",
+            switch="margin",
+        ),
+        Option(
+            name="dropout",
+            type="fraction",
+            default=0.5,
+            range=(0, 15 / 16),
+            help="leave out this part of the tables at random, in steps of 1/16",
+            switch="dropout",
+        ),
+        Option(
+            name="shift",
+            default=0,
+            range=(0, 8),
+            help="move each image at random by up to this many pixels each way",
+            switch="augment",
+        ),
+        Option(
+            name="sign",
+            type="flag",
+            default=False,
+            help="score by the counters' signs, for a circuit of 1-bit tables",
+            switch="sign",
+        ),
+    ),
+    make=make_ensemble,
+    read=EnsembleSpec.from_json,
+    rules={"loss": {"margin": "margin"}, "optimiser": {"counter": "counter"}},
+    binarise=_binarise,
+    schedule={"epochs": 15, "shuffle": True, "scored": "epoch"},
+    classifier={"tables": 1024, "counter": 8, "margin": _classifier_margin},
+    sections=_sections,
+)

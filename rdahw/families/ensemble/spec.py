@@ -1,0 +1,304 @@
+"""What decides an ensemble: its :class:`EnsembleSpec`, and where its randomness comes from.
+
+All randomness comes from the spec's seed and is portable (:mod:`rdahw.random` gives ``stream`` and ``words``):
+
+- *wiring*: see :func:`make_wiring`.
+- *dropout*: a shift register of 63 bits, s(t) = s(t-63) XOR s(t-32) (x^63 + x^31 + 1, primitive, so the period is
+  2^63 - 1). Written as a number, its oldest bit s(t-63) is bit 0. It starts at ``stream(seed, "dropout") >> 1`` (1 if
+  that is 0) and runs on through all examples and epochs. For dropout d/2^b, b the smallest of 1, 2 and 4 that makes d
+  whole, each table in order takes the next b new bits, the first least significant, and is dropped if they are below
+  d. No dropout takes none, and neither do predictions.
+- *augmentation* ``shift=S``: in epoch e example number i (in the order of the data set) is moved dy rows down and dx
+  columns right, what leaves the image is lost and zeros come in. With M = 2S + 1 and z = word i of
+  ``stream(seed, "shift", e)`` modulo M * M: dy = z div M - S, dx = z mod M - S.
+- the order of the examples is :meth:`rdahw.training.Schedule.order`'s.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.data import Code
+from rdahw.data._json import damaged, is_int, members
+from rdahw.data.images import Image, shift_images
+from rdahw.errors import UsageError, UserError
+from rdahw.family import Spec
+from rdahw.primitives import Array
+from rdahw.random import stream, words
+from rdahw.state import Field, State
+from rdahw.types import Bits, Words
+
+if TYPE_CHECKING:
+    from rdahw.learner import Learner
+    from rdahw.training import Schedule
+
+__all__ = [
+    "EnsembleSpec",
+    "draw_shifts",
+    "first_dropout_state",
+    "make_wiring",
+    "register_bits",
+    "register_number",
+]
+
+#: The most bytes that the counters of one model may take, one byte each.
+MAX_COUNTERS = 1 << 30
+_DROPOUT_STEPS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleSpec(Spec):
+    """All that decides what an ensemble is and how it learns, but for the data and their order.
+
+    input_bits, classes: of the data. tables, inputs: N and n (1 to 16). counter: k (2 to 8 bits). margin: in the
+    scores' unit. dropout: the part of the tables dropped, a multiple of 1/16 below 1. wiring: ``any`` (from all bits),
+    ``patchP`` (from a random patch of P x P pixels, all planes) or ``patchPinsetI`` (a patch that keeps I pixels away
+    from the border). image: needed for patches and shifts. shift: of the augmentation, in pixels. sign: scores of
+    signs.
+
+    Raises :class:`UsageError` for a value that cannot be.
+    """
+
+    family: ClassVar[str] = "ensemble"
+    name: ClassVar[str] = "ensemble"
+    code: ClassVar[Code] = "one-hot"
+
+    input_bits: int
+    classes: int
+    tables: int = 256
+    inputs: int = 6
+    counter: int = 6
+    margin: int = 160
+    dropout: float = 0.5
+    wiring: str = "any"
+    image: Image | None = None
+    shift: int = 0
+    sign: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("input_bits", 1, 1 << 26),
+            ("classes", 2, 256),
+            ("tables", 1, 1 << 20),
+            ("inputs", 1, 16),
+            ("counter", 2, 8),
+            ("margin", 0, 1 << 28),
+            ("shift", 0, 8),
+            ("seed", 0, (1 << 64) - 1),
+        ):
+            value = getattr(self, name)
+            if not is_int(value) or not least <= value <= most:
+                raise UsageError(f"{name} of an ensemble is {value!r}; expected a whole number from {least} to {most}")
+        steps = self.dropout * _DROPOUT_STEPS
+        if not (0 <= steps < _DROPOUT_STEPS and steps == int(steps)):
+            raise UsageError(
+                f"dropout of an ensemble is {self.dropout!r}; expected a multiple of 1/16 from 0 to 15/16, such as 0.5"
+            )
+        if self.image is not None and (min(self.image) < 1 or self.image.bits != self.input_bits):
+            raise UsageError(f"an image of {tuple(self.image)} does not have the {self.input_bits} bits of the input")
+        if self.image is None and self.shift:
+            raise UsageError("the data are no images and cannot be shifted; leave --augment out")
+        if np.prod(self.counters_shape, dtype=object) > MAX_COUNTERS:
+            raise UsageError(
+                f"{self.tables} tables of {self.inputs} inputs and {self.classes} classes hold more than "
+                f"{MAX_COUNTERS} counters; lower tables or inputs"
+            )
+        self.patch()
+
+    @property
+    def counters_shape(self) -> tuple[int, int, int]:
+        """(tables, 2^inputs, classes)."""
+        return self.tables, 1 << self.inputs, self.classes
+
+    @property
+    def counter_range(self) -> tuple[int, int]:
+        """The smallest and the largest value of a counter."""
+        return -(1 << self.counter - 1), (1 << self.counter - 1) - 1
+
+    @property
+    def dropout_rule(self) -> tuple[int, int]:
+        """(b, d): a table is dropped if its b random bits are below d; (0, 0) without dropout."""
+        for b in (1, 2, 4) if self.dropout else ():
+            if (d := self.dropout * (1 << b)) == int(d):
+                return b, int(d)
+        return 0, 0
+
+    @property
+    def loss(self) -> str:
+        """``margin=T``."""
+        return f"margin={self.margin}"
+
+    @property
+    def optimiser(self) -> str:
+        """``counter=K``."""
+        return f"counter={self.counter}"
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """``counters`` (tables, 2^inputs, classes), and ``dropout``, the shift register with its oldest bit first."""
+        shape = self.counters_shape
+        return Field("counters", Words(math.prod(shape), self.counter), shape), Field("dropout", Bits(63))
+
+    def initial_state(self) -> dict[str, NDArray[Any]]:
+        """Counters of zero, and the register in which the dropout starts."""
+        register = first_dropout_state(self.seed)
+        return {**super(EnsembleSpec, self).initial_state(), "dropout": register_bits(register)}
+
+    def learner(self) -> Learner:
+        """The learner of :func:`rdahw.families.ensemble.circuits.ensemble_learner`, which drops no table."""
+        from rdahw.families.ensemble.circuits import ensemble_learner
+
+        return ensemble_learner(self)
+
+    def theta(self, state: State) -> Array:
+        """The counters as the words of the learner."""
+        from rdahw.families.ensemble.circuits import score_bits
+
+        counters = state["counters"].reshape(-1)
+        return Words(counters.size, score_bits(self)).to_bits(counters)
+
+    def augment(self, x: Array, rows: NDArray[np.int64], epoch: int, examples: int) -> Array:
+        """Moved images, see :func:`rdahw.families.ensemble.wiring.draw_shifts`."""
+        if not self.shift:
+            return x
+        assert self.image is not None
+        shifts, moved = draw_shifts(self, epoch, examples)[rows], x.copy()
+        for dy, dx in np.unique(shifts, axis=0):
+            these = np.flatnonzero((shifts == (dy, dx)).all(axis=1))
+            moved[these] = shift_images(x[these], self.image, int(dy), int(dx))
+        return moved
+
+    def check_schedule(self, schedule: Schedule) -> None:
+        """Raise :class:`UsageError` for batches: an ensemble takes examples one at a time."""
+        if schedule.batch != 1:
+            raise UsageError(f"batch is {schedule.batch}; an ensemble takes examples one at a time: use batch 1")
+
+    def options(self) -> dict[str, Any]:
+        """The value of each option of the family."""
+        names = ("tables", "inputs", "wiring", "counter", "margin", "dropout", "shift", "sign")
+        return {name: getattr(self, name) for name in names}
+
+    def facts(self, state: State) -> dict[str, Any]:
+        """The fractions of all counters that are ``saturated``, at an end of their range, and that are ``zero``."""
+        low, high = self.counter_range
+        counters = state["counters"]
+        saturated = float(((counters == low) | (counters == high)).mean())
+        return {"saturated": saturated, "zero": float((counters == 0).mean())}
+
+    @property
+    def description(self) -> str:
+        """«ensemble of 256 x 6 tables, 784 -> 10 classes, 163840 counters of 6 bits»."""
+        return (
+            f"ensemble of {self.tables} x {self.inputs} tables, {self.input_bits} -> {self.classes} classes, "
+            f"{math.prod(self.counters_shape)} counters of {self.counter} bits"
+        )
+
+    def patch(self) -> tuple[int, int] | None:
+        """(side, inset) of the patches, or None; raises :class:`UsageError` for wiring that the data do not allow."""
+        if self.wiring == "any":
+            choice, found = self.input_bits, None
+        else:
+            match = re.fullmatch(r"patch(\d{1,4})(?:inset(\d{1,4}))?", self.wiring)
+            if not match:
+                raise UsageError(
+                    f"there is no wiring {self.wiring!r}; expected any, patchP or patchPinsetI, such as "
+                    "patch10 or patch8inset2"
+                )
+            if self.image is None:
+                raise UsageError(f"wiring {self.wiring!r} is for images and the data are none; use wiring=any")
+            side, inset = found = int(match[1]), int(match[2] or 0)
+            if not 1 <= side <= min(self.image.height, self.image.width) - 2 * inset:
+                raise UsageError(
+                    f"wiring {self.wiring!r} does not fit images of {self.image.height} x {self.image.width} pixels; "
+                    "lower the patch or the inset"
+                )
+            choice = side * side * self.image.planes
+        if self.inputs > choice:
+            raise UsageError(
+                f"a table of {self.inputs} inputs has only {choice} bits to choose from; lower inputs"
+                + (" or binarise into more planes" if found is None else " or enlarge the patch")
+            )
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_json` is the inverse."""
+        return {**asdict(self), "image": None if self.image is None else list(self.image)}
+
+    @classmethod
+    def from_json(cls, value: object) -> EnsembleSpec:
+        """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
+        names = tuple(field.name for field in fields(cls))
+        given = dict(zip(names, members(value, "the ensemble", names), strict=True))
+        image = given.pop("image")
+        if image is not None:
+            if not (isinstance(image, list) and len(image) == 3 and all(map(is_int, image))):
+                raise damaged("the ensemble's 'image'", "planes, height and width, or null")
+            image = Image(*image)
+        for name, kind in (("dropout", float), ("wiring", str), ("sign", bool)):
+            if not isinstance(given[name], kind):
+                raise damaged(f"the ensemble's {name!r}", f"a {kind.__name__}")
+        try:
+            return cls(**given, image=image)
+        except UsageError as error:
+            raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
+
+
+# -- randomness --------------------------------------------------------------------------------------------------------
+
+
+def make_wiring(spec: EnsembleSpec) -> NDArray[np.int64]:
+    """The input bits that each table reads, (tables, inputs); bit i of a table's index is input bit ``wiring[j, i]``.
+
+    Table j takes words w of the stream (seed, "wiring", j). A patch of P x P pixels with inset I has its upper left
+    corner at row I + w[0] mod (height - 2I - P + 1) and column I + w[1] mod (width - 2I - P + 1). Its pixels, plane by
+    plane and row by row, are the candidates; for ``any`` all input bits are, in order. Candidate m has the word w[2 +
+    m]; the n candidates of smallest word (the earlier one first where equal), in rising order, are inputs 0, 1, …
+    """
+    patch = spec.patch()
+    wiring = np.empty((spec.tables, spec.inputs), np.int64)
+    candidates = np.arange(spec.input_bits)
+    if patch is not None:
+        side, inset = patch
+        assert spec.image is not None
+        planes, height, width = spec.image
+        plane, row, column = np.ogrid[:planes, :side, :side]
+        candidates = ((plane * height + row) * width + column).reshape(-1)
+    for j in range(spec.tables):
+        w = words(stream(spec.seed, "wiring", j), 2 + len(candidates))
+        first = 0
+        if patch is not None:
+            down, right = (int(w[i]) % (size - 2 * inset - side + 1) for i, size in enumerate((height, width)))
+            first = (inset + down) * width + inset + right
+        wiring[j] = first + candidates[np.argsort(w[2:], kind="stable")[: spec.inputs]]
+    return wiring
+
+
+def first_dropout_state(seed: int) -> int:
+    """The state (63 bits, never 0) in which the shift register of the dropout starts."""
+    return stream(seed, "dropout") >> 1 or 1
+
+
+@lru_cache(maxsize=1)  # each part of an epoch asks for it
+def draw_shifts(spec: EnsembleSpec, epoch: int, examples: int) -> NDArray[np.int64]:
+    """How far each example is moved in ``epoch``: (examples, 2), rows down and columns right. Not to be changed."""
+    side = 2 * spec.shift + 1
+    z = (words(stream(spec.seed, "shift", epoch), examples) % np.uint64(side * side)).astype(np.int64)
+    return np.stack([z // side - spec.shift, z % side - spec.shift], axis=-1)
+
+
+def register_bits(state: int) -> NDArray[np.uint8]:
+    """The state of the dropout's shift register as bits, (63,), the oldest first."""
+    return np.array([state >> i & 1 for i in range(63)], np.uint8)
+
+
+def register_number(bits: NDArray[Any]) -> int:
+    """The inverse of :func:`register_bits`."""
+    return int.from_bytes(np.packbits(np.asarray(bits, np.uint8), bitorder="little").tobytes(), "little")

@@ -1,0 +1,73 @@
+"""Models: circuits ``f : P × A → B`` from parameters ``theta`` and an input ``x`` to the output ``y``.
+
+Where the output is bits it is the prediction; where it is words, they are the scores of classes, and a head beside the
+model makes the prediction from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rdahw.circuit import Circuit
+from rdahw.derivative import reverse
+from rdahw.errors import UserError
+from rdahw.scores import one_hot_prediction
+from rdahw.tracing import Wire, WordWire, trace
+from rdahw.types import Bits, Words
+
+__all__ = ["Model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A circuit ``f : P × A → B`` to learn, and the name that it was asked for by.
+
+    predictor : P × A → Y, the circuit and behind it the head: the output itself where it is bits, and of class scores
+        the largest, one-hot, the lowest class on a tie.
+
+    Raises :class:`UserError` if the circuit has not two inputs and one output, or if its data are not bits.
+    """
+
+    name: str
+    circuit: Circuit
+    predictor: Circuit = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        f = self.circuit
+        if (len(f.inputs), len(f.outputs)) != (2, 1):
+            raise UserError(
+                f"model {self.name!r} has {len(f.inputs)} inputs and {len(f.outputs)} outputs; "
+                "expected two inputs, the parameters first, and one output"
+            )
+        if not isinstance(f.input_types[1], Bits):
+            raise UserError(f"model {self.name!r} takes data of type {f.input_types[1]}; expected bits")
+        predictor = f
+        if isinstance(f.output_types[0], Words):
+            predictor = trace(lambda *wires: {f.output_names[0]: self.head(f(*wires))}, **dict(f.inputs))
+        object.__setattr__(self, "predictor", predictor)
+
+    def head(self, output: Wire) -> Wire:
+        """The prediction that an output makes."""
+        return one_hot_prediction(output) if isinstance(output, WordWire) else output
+
+    def reverse(self) -> Circuit:
+        """The reverse derivative of the circuit by all that it has one by: where its parameters are words, by those
+        alone, as the data only select among them."""
+        f = self.circuit
+        return reverse(f) if isinstance(f.input_types[0], Bits) else reverse(f, wrt=f.input_names[:1])
+
+    @property
+    def parameter_bits(self) -> int:
+        """How many bits P has."""
+        return self.circuit.input_types[0].width
+
+    @property
+    def input_bits(self) -> int:
+        """How many bits A has."""
+        return self.circuit.input_types[1].width
+
+    @property
+    def output_bits(self) -> int:
+        """How many bits a prediction and a label have: of class scores, one a class."""
+        output = self.circuit.output_types[0]
+        return output.count if isinstance(output, Words) else output.width

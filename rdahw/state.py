@@ -1,0 +1,145 @@
+"""The state of a model: named fields with types, and their bits in a file and in hardware.
+
+A state maps the name of each field to an array. The first field of a model holds its parameters: what predicts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.data._json import damaged, members
+from rdahw.errors import UserError
+from rdahw.types import Bits, Type, Words
+
+__all__ = ["Field", "State", "describe_bits", "pack_bits", "state_from_json", "state_to_json"]
+
+#: The value of each field by its name.
+State: TypeAlias = Mapping[str, NDArray[Any]]
+
+#: How many words at a time are taken apart into bits, which take eight times as much memory.
+_PART = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One array of a model's state.
+
+    type: ``Bits(n)``, held as n bytes of 0 and 1, or ``Words(n, k)``, held as n signed numbers: int8 up to 8 bits, else
+    int64. shape: of the array, n in all; ``(n,)`` where it is not given.
+    """
+
+    name: str
+    type: Type
+    shape: tuple[int, ...] = ()
+
+    @property
+    def bits(self) -> int:
+        """How many bits it has."""
+        return self.type.width
+
+    @property
+    def _count(self) -> tuple[int, int]:
+        """The number of elements, and the bits of each."""
+        return (self.type.count, self.type.bits) if isinstance(self.type, Words) else (self.type.width, 1)
+
+    @property
+    def _form(self) -> tuple[tuple[int, ...], Any, int, int]:
+        """Shape, dtype, smallest and largest value of the array."""
+        count, bits = self._count
+        shape = self.shape or (count,)
+        if isinstance(self.type, Bits):
+            return shape, np.uint8, 0, 1
+        return shape, np.int8 if bits <= 8 else np.int64, -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def zero(self) -> NDArray[Any]:
+        """The value of all zeros."""
+        shape, dtype, _, _ = self._form
+        return np.zeros(shape, dtype)
+
+    def check(self, value: NDArray[Any]) -> NDArray[Any]:
+        """``value`` in the field's own dtype; raises :class:`UserError` for another shape or a number out of range."""
+        shape, dtype, low, high = self._form
+        if value.shape != shape:
+            raise UserError(f"{self.name} of shape {value.shape} were given; the model has {shape}")
+        if value.size and not (low <= int(value.min()) and int(value.max()) <= high):
+            raise UserError(f"a number of {self.name} is outside of {low} to {high}, which is all that it may be")
+        return value.astype(dtype, copy=False)
+
+    def pack(self, value: NDArray[Any]) -> bytes:
+        """The bits of ``value``, eight a byte, bit 0 first; a word in two's complement, least significant bit first."""
+        _, bits = self._count
+        flat = np.ascontiguousarray(value).reshape(-1)
+        if bits == 8:
+            return flat.astype(np.int8).tobytes()
+        packed = []
+        for start in range(0, len(flat), _PART):  # whole bytes, as it is a multiple of eight
+            part = flat[start : start + _PART]
+            octets = np.ascontiguousarray(part.astype("<i1" if bits <= 8 else "<i8")).view(np.uint8)
+            each = np.unpackbits(octets.reshape(len(part), -1), axis=1, count=bits, bitorder="little")
+            packed.append(np.packbits(each.reshape(-1), bitorder="little").tobytes())
+        return b"".join(packed)
+
+    def unpack(self, packed: bytes) -> NDArray[Any]:
+        """The inverse of :meth:`pack`; raises :class:`UserError` for another number of bytes."""
+        (shape, dtype, _, _), (count, bits) = self._form, self._count
+        if len(packed) != (self.bits + 7) // 8:
+            raise damaged(f"the field {self.name!r}", f"{self.bits} bits")
+        octets = np.frombuffer(packed, np.uint8)
+        if bits == 8:
+            return octets.view(np.int8).reshape(shape)
+        values = np.empty(count, dtype)
+        room = 8 * values.itemsize
+        for start in range(0, count, _PART):
+            part = values[start : start + _PART]
+            its = octets[start * bits // 8 :]
+            each = np.unpackbits(its[: -(-len(part) * bits // 8)], count=len(part) * bits, bitorder="little")
+            if bits == 1:
+                part[:] = each if isinstance(self.type, Bits) else -each.astype(np.int8)
+                continue
+            wide = np.zeros((len(part), room), np.uint8)
+            wide[:, room - bits :] = each.reshape(-1, bits)
+            # The sign bit is at the top; it comes back with its copies.
+            part[:] = np.packbits(wide, axis=1, bitorder="little").view(f"<i{room // 8}")[:, 0] >> room - bits
+        return values.reshape(shape)
+
+
+def pack_bits(bits: NDArray[Any]) -> bytes:
+    """Bits as bytes: wire 0 is the least significant bit of byte 0."""
+    return np.packbits(bits, bitorder="little").tobytes()
+
+
+def describe_bits(field: Field, value: NDArray[Any]) -> dict[str, Any]:
+    """Parameters as JSON: in hexadecimal, bit 0 least significant; of more than 4,096 bits only their SHA-256."""
+    packed, described = field.pack(value), {"parameter_bits": field.bits}
+    if field.bits > 4096:
+        return {**described, "parameters_sha256": hashlib.sha256(packed).hexdigest()}
+    return {
+        **described,
+        "parameters": format(int.from_bytes(packed, "little"), "x"),
+        "parameters_sha256": hashlib.sha256(packed).hexdigest(),
+    }
+
+
+def state_to_json(fields: Sequence[Field], state: State) -> dict[str, str]:
+    """The bits of each field (:meth:`Field.pack`) as base64 text; :func:`state_from_json` is the inverse."""
+    return {field.name: base64.b64encode(field.pack(state[field.name])).decode() for field in fields}
+
+
+def state_from_json(fields: Sequence[Field], value: object, what: str) -> dict[str, NDArray[Any]]:
+    """Read :func:`state_to_json` back. Raises :class:`UserError` for anything but the bits of ``fields``."""
+    state = {}
+    for field, text in zip(fields, members(value, what, tuple(f.name for f in fields)), strict=True):
+        try:
+            packed = base64.b64decode(text, validate=True)
+        except (TypeError, ValueError, binascii.Error):
+            raise damaged(f"the field {field.name!r}", "base64 text") from None
+        state[field.name] = field.unpack(packed)
+    return state

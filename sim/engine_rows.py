@@ -1,0 +1,15 @@
+"""Which engines run which family in software. A family without rows of its own has those of every learner."""
+
+from __future__ import annotations
+
+from rdahw.sim.engines import EngineRow
+
+__all__ = ["ROWS"]
+
+#: For each family the usual engine first.
+ROWS = (
+    EngineRow("reference", "", "rdahw.sim.engines:reference"),
+    EngineRow("packed", "", "rdahw.sim.engines:packed", is_compiled=True),
+    EngineRow("compiled", "ensemble", "rdahw.sim.ensemble:compiled", is_compiled=True),
+    EngineRow("reference", "ensemble", "rdahw.sim.ensemble:reference"),
+)
