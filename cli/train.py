@@ -67,7 +67,7 @@ Examples:
     default="lookup",
     show_default=True,
     metavar="NAME|FILE.py:NAME",
-    shell_complete=complete("rdahw.models", "MODELS"),
+    shell_complete=complete("rdahw.families", "names"),
     help="learn this model: lookup, mask[:k=4], ensemble[:OPTIONS] such as ensemble:tables=256,inputs=6,wiring=any, or "
     "a circuit from a Python file, which is run",
 )
