@@ -238,7 +238,7 @@ def _kind_tests(tree: ast.AST) -> Iterator[str]:
             yield f"line {node.lineno}: a test for ensembles"
 
 
-@pytest.mark.parametrize("path", _general_files(), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", list(_general_files()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_general_files_know_no_family(path: Path) -> None:
     tree = ast.parse(path.read_text())
     assert [*_family_imports(tree), *_family_names(tree)] == []
