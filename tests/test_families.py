@@ -113,7 +113,7 @@ def test_several_seeds(rdahw: Commands) -> None:
 
 
 def test_resume_after_kill(rdahw: Commands) -> None:
-    words = ("train", "--model", NAME, "--binarise", "thermometer=3", "--epochs", 40)
+    words = ("train", "--model", NAME, "--binarise", "thermometer=3", "--epochs", 400)
     whole = rdahw(*words, "--out", "whole.rdahw", "--json").json
     process = start(*words, "--out", "killed.rdahw", "--checkpoint", 0, **rdahw.options)
     checkpoint = rdahw.folder / "killed.rdahw.checkpoint"
