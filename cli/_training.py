@@ -24,7 +24,6 @@ from rdahw.errors import UserError
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
     from rdahw.data import Dataset, Examples
-    from rdahw.family import Spec
     from rdahw.saved import SavedModel
     from rdahw.training import Engine, Progress
 

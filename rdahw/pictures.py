@@ -21,9 +21,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from rdahw.data.images import Image
+from rdahw.errors import UsageError, UserError
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
-from rdahw.errors import UsageError, UserError
 from rdahw.files import write_atomically
 from rdahw.primitives import Array
 

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 
 import rdahw
 from rdahw import pictures
-from rdahw.GONE import counter_shares
 from rdahw.data.images import find_image
+from rdahw.GONE import counter_shares
 from rdahw.saved import SavedModel
 from rdahw.saved_ensemble import SavedEnsemble
 

@@ -175,7 +175,9 @@ def _from_document(document: dict[str, Any]) -> SavedModel:
         raise damaged("its 'provenance'", "an object")
     name = values["family"]
     if name not in names():
-        raise UserError(f"its model is of the family {shown(name)}, which is not installed; install the package with it")
+        raise UserError(
+            f"its model is of the family {shown(name)}, which is not installed; install the package with it"
+        )
     schema, binariser = Schema.from_json(values["schema"]), Binariser.from_json(values["binariser"])
     if binariser.columns != schema.columns:
         raise damaged("its 'binariser'", "for the columns of its 'schema'")

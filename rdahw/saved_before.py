@@ -43,7 +43,9 @@ def update_document(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _circuit(model: Any, learner: Any, parameters: Any, labels: Any, state: Any, schema: Any, schedule: Any) -> dict[str, Any]:
+def _circuit(
+    model: Any, learner: Any, parameters: Any, labels: Any, state: Any, schema: Any, schedule: Any
+) -> dict[str, Any]:
     name, circuit = members(model, "its 'model'", ("name", "circuit"))
     loss, optimiser = members(learner, "its 'learner'", ("error", "optimiser"))
     counts = ("epoch", "position", "updates", "wrong")
@@ -78,9 +80,7 @@ def _circuit(model: Any, learner: Any, parameters: Any, labels: Any, state: Any,
 
 def _ensemble(ensemble: Any, state: Any, best: Any, *_: Any) -> dict[str, Any]:
     counts = ("epoch", "position", "examples", "wrong", "updates")
-    counters, register, *numbers = members(
-        state, "the ensemble's state", ("counters", "dropout_state", *counts)
-    )
+    counters, register, *numbers = members(state, "the ensemble's state", ("counters", "dropout_state", *counts))
     if not (isinstance(register, str) and re.fullmatch("[0-9a-f]{1,16}", register) and 0 < int(register, 16) < 1 << 63):
         raise damaged("the ensemble's 'dropout_state'", "a number of 63 bits, not 0, in hexadecimal")
     done = dict(zip(counts, numbers, strict=True))

@@ -21,7 +21,16 @@ from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Outcome
 from rdahw.word_rows import sum_of_counts
 
-__all__ = ["CircuitEngine", "EngineRow", "ReferenceEngine", "Runner", "find_engine", "make_engine", "predict", "predicting_row"]
+__all__ = [
+    "CircuitEngine",
+    "EngineRow",
+    "ReferenceEngine",
+    "Runner",
+    "find_engine",
+    "make_engine",
+    "predict",
+    "predicting_row",
+]
 
 #: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
 _PART = 1 << 24

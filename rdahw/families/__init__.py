@@ -16,7 +16,16 @@ from rdahw.errors import UsageError, nearest
 from rdahw.family import Family, Spec, Task
 from rdahw.model import Model
 
-__all__ = ["BUILT_IN", "all_families", "find_family", "is_model_name", "make_model", "names", "parse_model", "spec_of_widths"]
+__all__ = [
+    "BUILT_IN",
+    "all_families",
+    "find_family",
+    "is_model_name",
+    "make_model",
+    "names",
+    "parse_model",
+    "spec_of_widths",
+]
 
 #: Our own, in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
 BUILT_IN = ("lookup", "mask", "ensemble", "file")

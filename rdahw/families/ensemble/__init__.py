@@ -39,9 +39,7 @@ def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
         "margin": default_margin(tables, sign=sign),
     }
     chosen = {name: usual.get(name) if value is None else value for name, value in options.items()}
-    return EnsembleSpec(
-        input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen
-    )
+    return EnsembleSpec(input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen)
 
 
 def _binarise(dataset: Dataset) -> str:
@@ -66,7 +64,9 @@ FAMILY = Family(
     help="lookup tables of a few inputs each, with counters, that vote for the classes; for real problems",
     options=(
         Option(name="tables", default=256, range=(1, 1 << 20), help="use this many tables"),
-        Option(name="inputs", usual="6, or all if there are fewer", range=(1, 16), help="let a table read this many bits"),
+        Option(
+            name="inputs", usual="6, or all if there are fewer", range=(1, 16), help="let a table read this many bits"
+        ),
         Option(
             name="wiring",
             type="text",
