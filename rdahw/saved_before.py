@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rdahw.data._json import damaged, is_int, members
@@ -105,7 +105,7 @@ def _updates_after(epoch: Any, done: Mapping[str, Any]) -> int:
 
 
 #: The members that only a kind has, how they are brought to the present shape, and when validation was scored.
-_KINDS = {
+_KINDS: Mapping[str, tuple[tuple[str, ...], Callable[..., dict[str, Any]], str]] = {
     "circuit": (("model", "learner", "parameters", "labels", "state"), _circuit, "update"),
     "ensemble": (("ensemble", "state", "best"), _ensemble, "epoch"),
 }
