@@ -186,8 +186,8 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot go on; train again")
     if parse_model(before["model"])[0].name != saved.spec.family:
         raise UserError(
-            f"{str(path)!r} was made from a trained model and was not trained itself; resume that model, then make this "
-            "one again"
+            f"{str(path)!r} was made from a trained model and was not trained itself; resume that model, then make "
+            "this one again"
         )
     for name in before.keys() & options.keys():
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
