@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from rdahw.errors import InternalError, MissingError
-from rdahw.hdl import toolchain
+from rdahw.hdl import processes, toolchain
 from rdahw.hdl.toolchain import TOOLS, Stopped, ToolFailure, catalogue, find, run
 
 #: What a tool does in these tests: Python code that finds the name of its log in ``log``.
@@ -211,7 +211,7 @@ def test_another_thread_stops_the_tool(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_tool_from_pypi_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(toolchain, "user_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(processes, "user_cache", lambda name: tmp_path / "cache" / name)
     # The first run to begin is slow, as the one that compiles is; no other may begin before it has ended.
     fake_yosys(
         monkeypatch,
@@ -237,7 +237,7 @@ def test_a_tool_from_pypi_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_first_run_that_waits_can_be_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(toolchain, "user_cache", lambda name: tmp_path)
+    monkeypatch.setattr(processes, "user_cache", lambda name: tmp_path)
     fake_yosys(monkeypatch, tmp_path, "log.write('End of script.\\n')")
     found = replace(find("yosys"), origin="yowasp")
     stop = threading.Event()
