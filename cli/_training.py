@@ -107,8 +107,8 @@ class Run:
         if saved is not None:
             self.engine.state = saved.state
         self.training = Training(self.engine, self.schedule, train, bits(request.held_out), progress)
-        self.resumed_from = None if saved is None else progress
-        self.curve = [] if saved is None else saved.curve[: progress.epoch]
+        self.resumed_from = None if saved is None else self.training.progress
+        self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
         self._seconds_before = 0.0 if saved is None else saved.seconds
 
     def _make_engine(self, updates: int) -> Engine:
