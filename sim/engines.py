@@ -21,7 +21,17 @@ from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Outcome
 from rdahw.word_rows import sum_of_counts
 
-__all__ = ["CircuitEngine", "EngineRow", "ReferenceEngine", "Runner", "engine_names", "make_engine", "predict"]
+__all__ = [
+    "CircuitEngine",
+    "EngineRow",
+    "ReferenceEngine",
+    "Runner",
+    "SoftwareEngine",
+    "engine_names",
+    "make_engine",
+    "predict",
+    "suited_engine",
+]
 
 #: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
 _PART = 1 << 24
@@ -41,6 +51,13 @@ class EngineRow:
     family: str
     make: str
     is_compiled: bool = False
+
+
+class SoftwareEngine(Engine, Protocol):
+    """An engine of this package."""
+
+    def class_scores(self, prepared: Any) -> NDArray[Any]:
+        """A score (N, classes) for each class of each example; the prediction is the first of the largest."""
 
 
 class Runner(Protocol):
@@ -98,6 +115,10 @@ class CircuitEngine:
     def predict(self, prepared: Any) -> NDArray[np.int64]:
         """The classes (N,), -1 for none."""
         return decode(self.runner.outputs(prepared), self.spec.classes, self.spec.code)
+
+    def class_scores(self, prepared: Any) -> NDArray[np.int64]:
+        """1 for the class that is predicted and 0 for the others: outputs that are the code of no class have zeros."""
+        return (self.predict(prepared)[:, None] == np.arange(self.spec.classes)).astype(np.int64)
 
 
 class ReferenceEngine:
@@ -170,12 +191,12 @@ def _for_each(bits: Array, x: Array) -> Array:
     return np.broadcast_to(bits, (len(x), bits.shape[-1]))
 
 
-def reference(spec: Spec, threads: int) -> Engine:
+def reference(spec: Spec, threads: int) -> SoftwareEngine:
     """The learner of ``spec`` by the reference interpreter."""
     return CircuitEngine(spec, "reference", ReferenceEngine(spec.learner()))
 
 
-def packed(spec: Spec, threads: int) -> Engine:
+def packed(spec: Spec, threads: int) -> SoftwareEngine:
     """The learner of ``spec`` by the packed engine."""
     from rdahw.sim.packed_engine import PackedEngine
 
@@ -193,7 +214,7 @@ def engine_names(spec: Spec) -> list[str]:
     return [row.name for row in _rows(spec)]
 
 
-def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Engine:
+def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> SoftwareEngine:
     """The engine of that name for ``spec``, or the usual one; raises :class:`UsageError` for one that it has not.
 
     The first use of a compiled engine takes seconds; see :func:`rdahw.sim.jit.on_compile`.
@@ -204,16 +225,21 @@ def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Eng
         known = " or ".join(row.name for row in rows)
         raise UsageError(f"engine {name!r} does not run model {spec.name!r}; use {known}")
     module, _, function = row.make.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), function)(spec, threads)
+    engine: SoftwareEngine = getattr(importlib.import_module(module), function)(spec, threads)
     return engine
+
+
+def suited_engine(spec: Spec, examples: int, *, threads: int = 1) -> SoftwareEngine:
+    """The usual engine for ``spec``, or one that takes seconds to compile if there are many ``examples``."""
+    rows = _rows(spec)
+    many = examples * spec.parameters.bits > _MOST_BY_REFERENCE
+    row = next((row for row in rows if many and row.is_compiled), rows[0])
+    return make_engine(spec, row.name, threads=threads)
 
 
 def predict(spec: Spec, state: State, x: Array) -> NDArray[np.int64]:
     """The classes (N,) of the examples x (N, A) at ``state``, -1 for outputs that are the code of no class, on all
     cores; by a compiled engine if there are many."""
-    rows = _rows(spec)
-    many = len(x) * spec.parameters.bits > _MOST_BY_REFERENCE
-    row = next((row for row in rows if many and row.is_compiled), rows[0])
-    engine = make_engine(spec, row.name, threads=os.cpu_count() or 1)
+    engine = suited_engine(spec, len(x), threads=os.cpu_count() or 1)
     engine.state = state
     return engine.predict(engine.prepare(Examples(x, np.zeros(len(x), np.int64))))

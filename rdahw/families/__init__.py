@@ -16,7 +16,16 @@ from rdahw.errors import UsageError, nearest
 from rdahw.family import Family, Spec, Task
 from rdahw.model import Model
 
-__all__ = ["BUILT_IN", "all_families", "find_family", "is_model_name", "make_model", "names", "parse_model", "spec_of_widths"]
+__all__ = [
+    "BUILT_IN",
+    "all_families",
+    "find_family",
+    "is_model_name",
+    "make_model",
+    "names",
+    "parse_model",
+    "spec_of_widths",
+]
 
 #: Our own, in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
 BUILT_IN = ("lookup", "mask", "ensemble", "file")
@@ -49,9 +58,16 @@ def find_family(name: str) -> Family:
     )
 
 
-def all_families() -> list[Family]:
-    """All of them."""
-    return [find_family(name) for name in names()]
+def all_families(*, skip_broken: bool = False) -> list[Family]:
+    """All of them, with ``skip_broken`` but for those of other packages that cannot be loaded."""
+    found = []
+    for name in names():
+        try:
+            found.append(find_family(name))
+        except UsageError:
+            if not skip_broken:
+                raise
+    return found
 
 
 def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
