@@ -270,6 +270,7 @@ class Training:
             self._score(0, 0)  # of the parameters that a resumed training goes on from
         started = time.perf_counter()
         prepared = self.prepare(self.train)
+        self._begin_epoch()  # a checkpoint may be of the end of one
         while self.progress.updates < total:
             epoch = self.progress.epoch
             order = schedule.order(epoch, length)
@@ -285,11 +286,15 @@ class Training:
                 self.seconds += spent
                 self._advance(before, ends[: len(outcome.wrong)], outcome)
                 yield self.progress
-                if self.progress.position == length:
-                    self.progress = replace(self.progress, epoch=epoch + 1, position=0, wrong=0, changed=0)
+                self._begin_epoch()
                 if fixed is None:
                     at_once = _adapted(at_once, len(ends), len(outcome.wrong), spent, seconds)
                 started = time.perf_counter()
+
+    def _begin_epoch(self) -> None:
+        """Go on to the next epoch where the present one is over."""
+        if self.progress.position >= len(self.train):
+            self.progress = replace(self.progress, epoch=self.progress.epoch + 1, position=0, wrong=0, changed=0)
 
     def _ends(self, examples: int, updates: int) -> NDArray[np.int64]:
         """Where each of the next batches ends: as many as there are of ``examples``, and at most ``updates``."""

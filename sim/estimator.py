@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from rdahw.data.images import Image
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import Family, Option, Spec, Task
-from rdahw.sim.engines import SoftwareEngine, make_engine, suited_engine
+from rdahw.sim.engines import SoftwareEngine, make_engine, predicting_row
 from rdahw.training import Examples, Progress, Schedule, Training
 
 try:
@@ -176,7 +176,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             wire_features, wire_thresholds = np.zeros(1, np.int64), np.array([array[:, 0].max()], np.float64)
         try:
             task = self._task(len(wire_features), len(classes))
-            engine = suited_engine(family.spec(task, **family.fit_classifier(task, options)), len(array))
+            spec = family.spec(task, **family.fit_classifier(task, options))
+            engine = make_engine(spec, predicting_row(spec, len(array)).name)
         except UserError as error:
             raise ValueError(str(error)) from None
         self.classes_ = classes

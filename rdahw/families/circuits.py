@@ -138,14 +138,18 @@ def circuit_family(
     *,
     help: str,
     options: tuple[Option, ...] = (),
+    loss: str | None = None,
+    optimiser: str | None = None,
     sections: Callable[[Any], Iterable[Section]] = lambda saved: (),
     **rows: Any,
 ) -> Family:
     """The family of the models ``circuit(task, **options)``, each an ``f : P × A → B`` whose output is the label's bits
     or a score for each class.
 
-    ``options``: those of the circuit; labels, loss and optimiser come to them. ``rows``: more of :class:`Family`.
+    ``options``: those of the circuit; labels, loss and optimiser come to them. ``loss``, ``optimiser``: their defaults,
+    else what suits the circuit's types. ``rows``: more of :class:`Family`.
     """
+    defaults = {"loss": loss, "optimiser": optimiser}
 
     def make(task: Task, *, labels: Code, loss: str | None, optimiser: str | None, **own: Any) -> CircuitSpec:
         task = task if task.code == "binary" else replace(task, code=labels)
@@ -165,7 +169,10 @@ def circuit_family(
     return Family(
         name=name,
         help=help,
-        options=(*options, *LEARNER_OPTIONS),
+        options=(
+            *options,
+            *(replace(o, default=default) if (default := defaults.get(o.name)) else o for o in LEARNER_OPTIONS),
+        ),
         make=make,
         read=lambda value: CircuitSpec.from_json(name, value),
         sections=sections,
