@@ -59,9 +59,16 @@ def find_family(name: str) -> Family:
     )
 
 
-def all_families() -> list[Family]:
-    """All of them."""
-    return [find_family(name) for name in names()]
+def all_families(*, skip_broken: bool = False) -> list[Family]:
+    """All of them, with ``skip_broken`` but for those of other packages that cannot be loaded."""
+    found = []
+    for name in names():
+        try:
+            found.append(find_family(name))
+        except UsageError:
+            if not skip_broken:
+                raise
+    return found
 
 
 def parse_model(text: str) -> tuple[Family, dict[str, Any]]:

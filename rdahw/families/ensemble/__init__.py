@@ -48,9 +48,13 @@ def _binarise(dataset: Dataset) -> str:
     return "quantile=15" if rule == "midrange" else rule
 
 
-def _classifier_margin(task: Task, options: dict[str, Any]) -> int | None:
-    """Rows of a table are fewer than images, and need a larger margin."""
-    return None if task.image else options["tables"] * 2 // (25 if options["sign"] else 1)
+def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
+    """Rows of a table are fewer than images, and need a larger margin; a few features may be fewer than the inputs."""
+    if task.image is not None:
+        return options
+    inputs, sign, tables = (options[name] for name in ("inputs", "sign", "tables"))
+    margin = tables * 2 // (25 if sign else 1) if options["margin"] is None else options["margin"]
+    return {**options, "inputs": min(inputs, task.input_bits), "margin": margin}
 
 
 def _sections(saved: SavedModel) -> Iterable[Section]:
@@ -110,6 +114,8 @@ FAMILY = Family(
     rules={"loss": {"margin": "margin"}, "optimiser": {"counter": "counter"}},
     binarise=_binarise,
     schedule={"epochs": 15, "shuffle": True, "scored": "epoch"},
-    classifier={"tables": 1024, "counter": 8, "margin": _classifier_margin},
+    classifier={"tables": 1024, "inputs": 6, "counter": 8},
+    fit_classifier=_fit_classifier,
+    thresholds=(16, 3),
     sections=_sections,
 )
