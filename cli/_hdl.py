@@ -74,9 +74,10 @@ def take_hdl_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def compiling(output: Output, engine: str | None) -> Iterator[None]:
-    """While the context lasts, say once if anything has to be compiled: it takes seconds, and only the first time."""
-    if engine not in ("packed", "compiled"):
+def compiling(output: Output, may_compile: bool = True) -> Iterator[None]:
+    """While the context lasts, say once if anything has to be compiled: it takes seconds, and only the first time.
+    What may not, costs no time to load a compiler."""
+    if not may_compile:
         yield
         return
     from rdahw.sim.jit import on_compile

@@ -1,15 +1,15 @@
-"""The options of ``rdahw train`` that make a run what it is: which go with which model, and what they are if not given.
+"""The options of ``rdahw train`` that make a run what it is: the model's, those of every model, and what they are if
+not given.
 
 They are saved with a model, so that it can be evaluated on its own data and its training can go on.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -17,89 +17,181 @@ from click.core import ParameterSource
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
+    from rdahw.family import Family, Option, Spec
     from rdahw.saved import SavedModel
-    from rdahw.saved_ensemble import SavedEnsemble
 
-__all__ = ["LENGTH", "RECORDED", "is_ensemble", "options_of", "parse_counter", "parse_shift", "resume", "settle"]
+__all__ = [
+    "check_options",
+    "family_options",
+    "given_options",
+    "options_of",
+    "recorded",
+    "resume",
+    "rules",
+    "settle",
+    "usual",
+]
 
-#: Options that are not to be changed when a training is resumed …
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+#: Options of every model that are not to be changed when a training is resumed, and their types in a saved model …
 _FIXED: dict[str, tuple[type, ...]] = {
     "data": (str,),
     "label": (str, NoneType),
     "classes": (str, NoneType),
-    "labels": (str, NoneType),
     "test": (str, NoneType),
     "split": (float, NoneType),
     "binarise": (str,),
     "model": (str,),
+    "loss": (str, NoneType),
     "optimiser": (str,),
     "batch": (int,),
     "shuffle": (bool,),
     "stride": (int,),
     "validation": (int, NoneType),
+    "scored": (str, NoneType),
     "seed": (int,),
-    "margin": (int, NoneType),
-    "dropout": (float, NoneType),
-    "augment": (str, NoneType),
-    "sign": (bool,),
 }
 #: … but for files, which may have been moved and are known by their checksum …
 _FILES = ("data", "test")
 #: … and those that say how long it goes on.
-LENGTH: dict[str, tuple[type, ...]] = {"epochs": (int,), "updates": (int, NoneType)}
-RECORDED = (*_FIXED, *LENGTH)
-
+_LENGTH: dict[str, tuple[type, ...]] = {"epochs": (int,), "updates": (int, NoneType)}
 #: What models say that were saved before there were these options.
-_BEFORE = {"stride": 1, "margin": None, "dropout": None, "augment": None, "sign": False}
+_BEFORE = {"stride": 1, "loss": None, "scored": None}
 
-_OF_CIRCUITS = ("labels",)
-_OF_ENSEMBLES = ("margin", "dropout", "augment", "sign")
-#: What is not given: of a circuit, and of an ensemble. ``None`` where the data decide.
-_DEFAULTS: dict[str, tuple[Any, Any]] = {
-    "labels": ("one-hot", None),
-    "optimiser": ("xor", "counter=6"),
-    "epochs": (1, 15),
-    "shuffle": (False, True),
-    "dropout": (None, 0.5),
+_PLAIN = (str, int, float, bool, NoneType)
+
+
+def _switches() -> dict[str, dict[str, Option]]:
+    """The options that ``rdahw train`` has a switch for: by switch, then by family."""
+    from rdahw.families import BUILT_IN, find_family
+
+    found: dict[str, dict[str, Option]] = {}
+    for name in BUILT_IN:
+        for option in find_family(name).switches():
+            found.setdefault(option.switch, {})[name] = option
+    return found
+
+
+def family_options(command: _Command) -> _Command:
+    """Give ``rdahw train`` a switch for each option of a family that has one."""
+    for switch, rows in reversed(_switches().items()):
+        option = next(iter(rows.values()))
+        usual = option.usual or (option.default if option.type != "flag" else "")
+        default = f"  [default: {usual}]" if usual not in ("", 0) else ""
+        text = f"{', '.join(rows)}: {option.help}{default}"
+        command = click.option(f"--{switch}", default=None, help=text, **_FORMS[_form(option)](option))(command)
+    return command
+
+
+def usual(name: str, default: Any) -> str:
+    """What of the schedule is not asked for: «[default: 1; ensemble: 15]»."""
+    from rdahw.families import BUILT_IN, find_family
+
+    own = ((family, find_family(family).schedule.get(name, default)) for family in BUILT_IN)
+    return "[default: " + "; ".join([_said(default), *(f"{f}: {_said(v)}" for f, v in own if v != default)]) + "]"
+
+
+def _said(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def rules(kind: Literal["loss", "optimiser"]) -> str:
+    """What --loss or --optimiser may be: «xor, margin=N  [default: by the model]»."""
+    from rdahw.learner import LOSSES, OPTIMISERS
+
+    rows = {"loss": LOSSES, "optimiser": OPTIMISERS}[kind]
+    return "(" + ", ".join(row.spelt(name) for name, row in rows.items()) + ")  [default: by the model]"
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise :class:`UsageError` for an option that the model does not have, before any data are read."""
+    from rdahw.families import parse_model
+
+    given_options(parse_model(options["model"])[0], options)
+
+
+def _form(option: Option) -> str:
+    return "augment" if option.switch == "augment" else "choice" if option.type == "text" else option.type
+
+
+#: How click reads a switch.
+_FORMS: Mapping[str, Callable[[Option], dict[str, Any]]] = {
+    "augment": lambda option: {"metavar": f"{option.name}=N"},
+    "choice": lambda option: {"type": click.Choice(list(option.range))},
+    "whole": lambda option: {"type": click.IntRange(option.range[0]), "metavar": "N"},
+    "fraction": lambda option: {"type": float, "metavar": "FRACTION"},
+    "flag": lambda option: {"is_flag": True, "flag_value": True},
 }
 
 
-def is_ensemble(model: str) -> bool:
-    """Whether ``--model`` names a table ensemble."""
-    return model.partition(":")[0] == "ensemble"
+def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the model's ``family`` that switches, --loss and --optimiser ask for.
+
+    Raises :class:`UsageError` for one that the family has not.
+    """
+    given: dict[str, Any] = {}
+    for switch in _switches():
+        value = options[switch]
+        if value is None:
+            continue
+        own = {option.name: option for option in family.switches() if option.switch == switch}
+        if not own:
+            raise UsageError(f"--{switch} is not supported for model {family.name!r}; leave it out")
+        if switch != "augment":
+            given[next(iter(own))] = value
+            continue
+        for word in value.split(","):
+            name, _, number = word.partition("=")
+            if name not in own:
+                known = " or ".join(f"{name}={option.type.upper()}" for name, option in own.items())
+                raise UsageError(f"there is no augmentation {word!r}; expected {known}, such as {next(iter(own))}=1")
+            given[name] = own[name].parse(number, family.name)
+    for kind in ("loss", "optimiser"):
+        if (rule := options[kind]) is not None:
+            for name, value in family.rule_options(kind, rule).items():  # type: ignore[arg-type]
+                if given.setdefault(name, value) != value:
+                    raise UsageError(f"{name} was given twice, as {given[name]} and as --{kind} {rule}; leave one out")
+    return given
 
 
-def settle(ctx: click.Context, options: dict[str, Any]) -> None:
-    """Fill in what was not given; raises :class:`UsageError` for an option that does not go with the model."""
-    ensemble = is_ensemble(options["model"])
-    foreign, whose = (_OF_CIRCUITS, "of circuits") if ensemble else (_OF_ENSEMBLES, "of --model ensemble")
-    for name in foreign:
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--{name} is {whose}, and the model is {options['model']!r}; leave it out")
+def settle(options: dict[str, Any], family: Family) -> None:
+    """Fill in the schedule where nothing was asked for."""
     if options["shuffle"] is None and options["stride"] != 1:
         options["shuffle"] = False
-    for name, (of_circuit, of_ensemble) in _DEFAULTS.items():
+    for name, usual in {"epochs": 1, "shuffle": False, "scored": "update", **family.schedule}.items():
         if options[name] is None:
-            options[name] = of_ensemble if ensemble else of_circuit
+            options[name] = usual
 
 
-def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedModel | SavedEnsemble:
+def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
+    """What is saved with the model: the options as they came out."""
+    chosen = spec.options()
+    said = {name: options[name] for name in (*_FIXED, *_LENGTH)} | {"loss": spec.loss, "optimiser": spec.optimiser}
+    for switch, rows in _switches().items():
+        option = rows.get(spec.family)
+        value = None if option is None else chosen[option.name]
+        said[switch] = (f"{option.name}={value}" if value else None) if option and switch == "augment" else value
+    return said
+
+
+def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedModel:
     """The model to go on from; ``options`` become those of its run, but for its length if that is given now."""
+    from rdahw.families import parse_model
     from rdahw.saved import load_model
-    from rdahw.saved_ensemble import SavedEnsemble
 
     saved = load_model(path)
     before = options_of(saved)
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot go on; train again")
-    if is_ensemble(before["model"]) != isinstance(saved, SavedEnsemble):
+    if parse_model(before["model"])[0].name != saved.spec.family:
         raise UserError(
-            f"{str(path)!r} is a circuit made of an ensemble, and that is what was trained; resume the ensemble, and "
-            "binarise it again"
+            f"{str(path)!r} was made of a trained model, and that one is what was trained; resume it, and make this one "
+            "again"
         )
-    for name in RECORDED:
+    for name in before.keys() & options.keys():
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name in _FIXED and name not in _FILES and options[name] != before[name]:
+        if given and name not in (*_FILES, *_LENGTH) and options[name] != before[name]:
             raise UsageError(
                 f"--{name} is {options[name]}, and {str(path)!r} was trained with {before[name]}; leave --{name} out, "
                 "or train anew without --resume"
@@ -109,37 +201,14 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
     return saved
 
 
-def options_of(saved: SavedModel | SavedEnsemble) -> dict[str, Any] | None:
+def options_of(saved: SavedModel) -> dict[str, Any] | None:
     """The options that a model was trained with, or None if it does not say them as ``rdahw train`` does."""
-    options = saved.provenance.get("options")
-    if not isinstance(options, dict):
-        return None
-    options, known = {**_BEFORE, **options}, {**_FIXED, **LENGTH}
+    options, known = {**_BEFORE, **saved.options}, {**_FIXED, **_LENGTH}
     if not known.keys() <= options.keys():
         return None
     # type() and not isinstance: True is no number of examples
-    return options if all(type(options[name]) in types for name, types in known.items()) else None
+    well_formed = all(type(value) in known.get(name, _PLAIN) for name, value in options.items())
+    options["loss"] = options["loss"] or saved.spec.loss
+    options["scored"] = options["scored"] or saved.schedule.scored
+    return options if well_formed else None
 
-
-def parse_counter(optimiser: str) -> int:
-    """K of ``counter=K``; raises :class:`UsageError` for another optimiser, which an ensemble does not learn by."""
-    if match := re.fullmatch(r"counter=(\d{1,3})", optimiser):
-        return int(match[1])
-    raise UsageError(
-        f"an ensemble learns by counters, and the optimiser {optimiser!r} has none; expected counter=K with K from 2 "
-        "to 8, such as counter=6"
-    )
-
-
-def parse_shift(augment: str | None) -> int:
-    """S of ``shift=S``, 0 for None; raises :class:`UsageError` for another augmentation."""
-    if augment is None:
-        return 0
-    if match := re.fullmatch(r"shift=(\d{1,3})", augment):
-        return int(match[1])
-    raise UsageError(f"there is no augmentation {augment!r}; expected shift=PIXELS, such as shift=1")
-
-
-def recorded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of ``options`` is saved with the model."""
-    return {name: options[name] for name in RECORDED}

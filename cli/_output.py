@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.progress import Progress
 
-    from rdahw.model import Model
-
-__all__ = ["Bar", "Output", "complete", "make_model", "output_options", "percent", "plain"]
+__all__ = ["Bar", "Output", "complete", "output_options", "percent", "plain"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -179,21 +177,14 @@ def output_options(function: _Command) -> _Command:
     return with_output  # type: ignore[return-value]
 
 
-def make_model(spec: str, inputs: int, outputs: int) -> Model:
-    """:func:`rdahw.families.make_model`; what a user's own file prints is log, and not a part of the result."""
-    from rdahw.families import make_model
-
-    with contextlib.redirect_stdout(sys.stderr):
-        return make_model(spec, inputs, outputs)
-
-
 def complete(module: str, names: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """What a shell may complete a word to: the names in ``names`` of ``module``, else files."""
+    """What a shell may complete a word to: the names that ``names`` of ``module`` lists or returns, else files."""
 
     def matching(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        known = [name for name in getattr(importlib.import_module(module), names) if name.startswith(word)]
+        found = getattr(importlib.import_module(module), names)
+        known = [name for name in (found() if callable(found) else found) if name.startswith(word)]
         return [CompletionItem(name) for name in known] or [CompletionItem(word, type="file")]
 
     return matching

@@ -1,4 +1,4 @@
-"""One training from options to the saved model, of any kind: data, checkpoints, Ctrl-C, and what is printed."""
+"""One training from options to the saved model: data, engine, checkpoints, Ctrl-C, and what is printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import tempfile
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,17 +14,24 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rdahw.cli._data import load_dataset, split_names
-from rdahw.cli._options import recorded
+from rdahw.cli._device import connect_device
+from rdahw.cli._hdl import compiling, make_hardware
+from rdahw.cli._model import make_spec
+from rdahw.cli._options import given_options, recorded, settle
 from rdahw.cli._output import percent
 from rdahw.errors import UserError
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
-    from rdahw.data import Binariser, Dataset, Examples
+    from rdahw.data import Dataset, Examples
+    from rdahw.family import Spec
     from rdahw.saved import SavedModel
-    from rdahw.saved_ensemble import SavedEnsemble
+    from rdahw.training import Engine, Progress
 
 __all__ = ["Interrupted", "Request", "Run", "describe_test", "load_data"]
+
+#: The log has a line for each epoch up to this many; of more epochs, some have one.
+_ALL_LINES = 50
 
 
 class Interrupted(UserError):
@@ -46,116 +52,228 @@ class Request:
     device: dict[str, Any]
     out: Path
     resume: Path | None
-    saved: SavedModel | SavedEnsemble | None
+    saved: SavedModel | None
     started: float
-    #: One of several seeds: its epochs are no news.
+    #: One of several seeds: do not log every epoch.
     is_one_of_several: bool = False
 
 
-class Run(ABC):
-    """A training; :meth:`train`, and then :meth:`result` and :meth:`show`. Call :meth:`close` in any case."""
-
-    #: What :meth:`steps` counts.
-    unit: str
-    binariser: Binariser
-    #: What was done before by the training that is resumed.
-    resumed_from: int | None
+class Run:
+    """A training in software, in simulated hardware or on a board: :meth:`train`, then :meth:`result` and :meth:`show`.
+    Call :meth:`close` in any case."""
 
     def __init__(self, output: Output, request: Request) -> None:
-        self.output, self.request = output, request
-        self.options, self.dataset, self.out = request.options, request.dataset, request.out
+        from rdahw.data import fit_binariser
+        from rdahw.families import parse_model
+        from rdahw.family import Task
+        from rdahw.training import Examples, Progress, Schedule, Training
+
+        self.output, self.request, self.out = output, request, request.out
+        self.options, self.dataset = request.options, request.dataset
+        options, dataset, saved = self.options, self.dataset, request.saved
         self.checkpoint = self.out.with_name(self.out.name + ".checkpoint")
-        #: Of the training loop of this run; and of everything, from the start of the command to the saved model.
-        self.seconds = self.seconds_total = 0.0
-        saved = request.saved
-        if saved is not None and saved.provenance.get("data_sha256") != self.dataset.checksum:
-            raise UserError(
-                f"the data {self.options['data']!r} are not those of the first part of this training (checksum "
-                f"{self.dataset.checksum[:12]}…); give that data set with --data, or train anew without --resume"
+        #: Of everything, from the start of the command to the saved model.
+        self.seconds_total = 0.0
+        if saved is None:
+            family = parse_model(options["model"])[0]
+            given = given_options(family, options)
+            settle(options, family)
+            options["binarise"] = options["binarise"] or family.binarise(dataset)
+            self.binariser = fit_binariser(dataset, options["binarise"])
+            self.spec = make_spec(
+                options["model"], Task.of(dataset.schema, self.binariser, seed=options["seed"]), **given
             )
+        else:
+            if saved.provenance.get("data_sha256") != dataset.checksum:
+                raise UserError(
+                    f"the data {options['data']!r} are not those of the first part of this training (checksum "
+                    f"{dataset.checksum[:12]}…); give that data set with --data, or train anew without --resume"
+                )
+            self.binariser, self.spec = saved.binariser, saved.spec
+        self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
+        self.spec.check_schedule(self.schedule)
+
+        def bits(examples: Any) -> Examples | None:
+            if examples is None:
+                return None
+            return Examples(self.binariser.transform(examples.features), examples.labels)
+
+        self.test, train = bits(dataset.test), bits(dataset.train)
+        assert train is not None
+        progress = Progress() if saved is None else saved.progress
+        self.hardware: Any = None
+        self._may_compile = False
+        self.engine = self._make_engine(self.schedule.total_updates(len(train)) - progress.updates)
+        if saved is not None:
+            self.engine.state = saved.state
+        self.training = Training(self.engine, self.schedule, train, bits(request.held_out), progress)
+        self.resumed_from = None if saved is None else progress
+        self.curve = [] if saved is None else saved.curve[: progress.epoch]
+        self._seconds_before = 0.0 if saved is None else saved.seconds
+
+    def _make_engine(self, updates: int) -> Engine:
+        output, spec, hdl, saved = self.output, self.spec, self.request.hdl, self.request.saved
+        if hdl["where"] == "hdl":
+            self.hardware = make_hardware(output, spec, hdl, batch=self.schedule.batch > 1, updates=updates)
+            if saved is not None:
+                self.hardware.examples, self.hardware.updates = saved.progress.examples, saved.progress.updates
+            engine: Engine = self.hardware
+            return engine
+        device = connect_device(self.request.device, spec)
+        if device is not None:
+            return device
+        from rdahw.sim.engines import find_engine, make_engine
+
+        self._may_compile = find_engine(spec, hdl["engine"]).is_compiled
+        with compiling(output, self._may_compile):
+            return make_engine(spec, hdl["engine"], threads=os.cpu_count() or 1)
 
     @property
-    @abstractmethod
-    def total(self) -> int:
-        """How much there is to do, what was done before included, in :attr:`unit`."""
-
-    @property
-    @abstractmethod
-    def description(self) -> str:
-        """The model in a few words."""
-
-    @abstractmethod
-    def steps(self) -> Iterator[int]:
-        """Train, giving how much is done every so often, when all of it can be saved. Keeps :attr:`seconds`."""
-
-    @abstractmethod
-    def saved(self, provenance: Mapping[str, Any]) -> SavedModel | SavedEnsemble:
-        """What has been learned so far."""
-
-    @abstractmethod
-    def result(self) -> dict[str, Any]:
-        """What came out, as JSON."""
-
-    @abstractmethod
-    def show(self, result: Mapping[str, Any]) -> None:
-        """What came out, for people."""
-
-    def close(self) -> None:
-        """Let go of what was needed for training."""
-        return
+    def seconds(self) -> float:
+        """Of the training loop, those before a ``--resume`` included."""
+        return self._seconds_before + self.training.seconds
 
     def train(self, checkpoint_seconds: float) -> None:
         """Train to the end and save; on Ctrl-C save a checkpoint and raise :class:`Interrupted`."""
-        total = self.total
-        with _interrupt_flag() as interrupted, self.output.progress("learning", self.unit, rate=True) as bar:
+        total = self.training.total_updates
+        with _interrupt_flag() as interrupted, self.output.progress("learning", "updates", rate=True) as bar:
             self._announce(total)
             self._keep_other_checkpoint()
             saved_at = time.monotonic()
-            for done in self.steps():
-                bar(done, total)
-                if interrupted:
-                    self._save_or_rescue(self.checkpoint, finished=False)
-                    raise Interrupted(
-                        f"stopped after {self.unit[:-1]} {done} of {total}; go on with "
-                        f"rdahw train --resume {self.checkpoint}"
-                    )
-                if time.monotonic() - saved_at >= checkpoint_seconds:
-                    self._save_checkpoint(done)
-                    saved_at = time.monotonic()
+            with compiling(self.output, self._may_compile):
+                for done in self.training.run():
+                    self._after(done)
+                    bar(done.updates, total)
+                    if interrupted:
+                        self._save_or_rescue(self.checkpoint, finished=False)
+                        raise Interrupted(
+                            f"stopped after update {done.updates} of {total}; go on with "
+                            f"rdahw train --resume {self.checkpoint}"
+                        )
+                    if time.monotonic() - saved_at >= checkpoint_seconds:
+                        self._save_checkpoint(done)
+                        saved_at = time.monotonic()
             self._save_or_rescue(self.out, finished=True)
         self.seconds_total = time.perf_counter() - self.request.started
         self.checkpoint.unlink(missing_ok=True)
 
-    def common_result(self) -> dict[str, Any]:
-        """What the results of all kinds of runs say."""
-        return {
+    # -- epochs --------------------------------------------------------------------------------------------------------
+
+    def _after(self, done: Progress) -> None:
+        """Add a row to the curve at the end of an epoch, where the model is scored by epochs."""
+        whole = done.position == len(self.training.train)
+        if self.schedule.scored != "epoch" or not (whole or done.updates == self.training.total_updates):
+            return
+        row: dict[str, Any] = {"epoch": done.epoch + 1, "examples": done.position, "wrong": done.wrong}
+        if done.changed is not None:
+            row["updates"] = done.changed
+        row["seconds"] = round(self.seconds, 6)
+        parts = {"validation": self.training.validation, "test": self.test}
+        for name, examples in parts.items():
+            if examples is not None:
+                row[f"{name}_correct"] = correct = self._count_correct(examples)
+                row[f"{name}_accuracy"] = correct / len(examples)
+        self.curve.append(row)
+        self._log_epoch(row)
+
+    def _count_correct(self, examples: Examples) -> int:
+        return int((self.engine.predict(self.training.prepare(examples)) == examples.labels).sum())
+
+    def _log_epoch(self, row: Mapping[str, Any]) -> None:
+        epochs, epoch = self.schedule.epochs, row["epoch"]
+        parts = [f"{percent(row['wrong'], row['examples'])} wrong"]
+        if "updates" in row:
+            parts[0] += f" and {percent(row['updates'], row['examples'])} updated"
+        names = [name for name in ("validation", "test") if f"{name}_accuracy" in row]
+        parts += [f"{name} {100 * row[f'{name}_accuracy']:.2f} %" for name in names]
+        parts.append(f"{row['seconds']:.2f} s")
+        every = 1 if epochs <= _ALL_LINES else epochs // (_ALL_LINES // 2)
+        is_shown = (epoch % every == 0 or epoch == epochs) and not self.request.is_one_of_several
+        log = self.output.log if is_shown else self.output.detail
+        log(f"epoch {epoch:>{len(str(epochs))}}  {', '.join(parts)}")
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the simulation."""
+        if self.hardware is not None:
+            self.hardware.close()
+
+    def result(self) -> dict[str, Any]:
+        """What came out, as JSON."""
+        from rdahw.state import describe_bits
+
+        training, progress = self.training, self.training.progress
+        parameters = self.spec.parameters
+        result: dict[str, Any] = {
             "data": self.dataset.name,
             **{name: self.options[name] for name in ("binarise", "batch", "epochs", "shuffle", "stride", "seed")},
             "seconds": round(self.seconds, 6),
             "seconds_total": round(self.seconds_total, 6),
             "out": str(self.out),
+            "model": self.options["model"],
+            "family": self.spec.family,
+            **self.spec.options(),
+            "loss": self.spec.loss,
+            "optimiser": self.spec.optimiser,
+            "engine": self.engine.name,
+            "classes": list(self.dataset.label_names),
+            "train_examples": len(training.train),
+            "examples": progress.examples,
+            "updates": progress.updates,
         }
+        if self.resumed_from is not None:
+            result["resumed_from_update"] = self.resumed_from.updates
+            result["resumed_from_example"] = self.resumed_from.examples
+        if self.hardware is not None:
+            result |= self.hardware.figures()
+        if (best := progress.best) is not None and training.validation is not None:
+            count = len(training.validation)
+            result |= {"best_update": best.update, "best_epoch": best.epoch, "validation_correct": best.correct}
+            result |= {"validation_examples": count, "validation_accuracy": best.correct / count}
+        learned = training.parameters
+        correct = None
+        if self.test is not None:
+            if best is not None:  # else they are where they should be; a board keeps count
+                self.engine.state = {**self.engine.state, parameters.name: learned}
+            correct = self._count_correct(self.test)
+        result |= describe_test(correct, 0 if self.test is None else len(self.test))
+        return result | describe_bits(parameters, learned) | {"curve": self.curve}
 
-    def show_saved(self, result: Mapping[str, Any]) -> None:
-        """The last lines: how good it is on the test part, where it is, and what to do next."""
+    def show(self, result: Mapping[str, Any]) -> None:
+        """What came out, for people."""
+        line, before = self.output.line, self.resumed_from
+        made, seconds = result["examples"] - (before.examples if before else 0), self.training.seconds
+        speed = f", {made / seconds:,.0f} a second" if made >= 1000 and seconds else ""
+        line(f"learned   {made} examples in {seconds:.3g} s{speed}; {result['seconds_total']:.3g} s in all")
+        if self.hardware is not None:
+            line(f"hardware  {self.hardware.summary}; every bit as in software ({result['engine']})")
+        if "best_update" in result:
+            correct, count = result["validation_correct"], result["validation_examples"]
+            when = f"epoch {result['best_epoch']}" if self.schedule.scored == "epoch" else None
+            when = when or f"after update {result['best_update']}"
+            line(f"best      {when}: {percent(correct, count)} of {count} validation examples right")
         if result["test_examples"]:
             correct, count = result["test_correct"], result["test_examples"]
-            self.output.line(f"test      {percent(correct, count)} right ({correct} of {count})")
+            line(f"test      {percent(correct, count)} right ({correct} of {count})")
         else:
-            self.output.line("test      none: give --test FILE or --split FRACTION to measure what was learned")
+            line("test      none: give --test FILE or --split FRACTION to measure what was learned")
         if "parameters" in result:
-            self.output.line(f"theta     0x{result['parameters']} ({result['parameter_bits']} bits)")
-        self.output.line(f"saved     {result['out']}")
+            line(f"theta     0x{result['parameters']} ({result['parameter_bits']} bits)")
+        line(f"saved     {result['out']}")
         what = "" if result["test_examples"] else " --data FILE"
         self.output.log(f"next: rdahw show {result['out']}, rdahw eval {result['out']}{what}")
 
+    # -- files ---------------------------------------------------------------------------------------------------------
+
     def _announce(self, total: int) -> None:
         log, before = self.output.log, self.resumed_from
-        log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.description}")
-        if before is not None and before < total:
-            log(f"going on after {self.unit[:-1]} {before} of {total}")
+        self.output.detail(f"bits by {self.binariser.rule}, {self.spec.options()}, {self.schedule}")
+        log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.spec.description}")
+        if before is not None and before.updates < total:
+            log(f"going on after update {before.updates} of {total}")
         elif before is not None:
-            log(f"nothing to go on with: {before} {self.unit} are done of {total}; ask for more with --epochs")
+            log(f"nothing to go on with: {before.updates} updates are done of {total}; ask for more with --epochs")
 
     def _keep_other_checkpoint(self) -> None:
         """Move the checkpoint of another run out of the way: it may hold hours of work."""
@@ -165,8 +283,8 @@ class Run(ABC):
             os.replace(self.checkpoint, kept)
             self.output.log(f"kept the checkpoint of an earlier run as {kept}")
 
-    def _save_checkpoint(self, done: int) -> None:
-        after = f"after {self.unit[:-1]} {done}"
+    def _save_checkpoint(self, done: Progress) -> None:
+        after = f"after update {done.updates}"
         try:
             self._save(self.checkpoint, finished=False)
         except UserError as error:  # a disk that is full now may have space when it matters
@@ -188,16 +306,27 @@ class Run(ABC):
 
     def _save(self, path: Path, *, finished: bool) -> None:
         import rdahw
-        from rdahw.saved import save_model
+        from rdahw.saved import SavedModel, save_model
 
         provenance = {
-            "options": recorded(self.options),
+            "options": recorded(self.options, self.spec),
             "data_sha256": self.dataset.checksum,
             "command": "rdahw train",
             "package_version": rdahw.__version__,
             "finished": finished,
+            "seconds": round(self.seconds, 6),
+            "curve": self.curve,
         }
-        save_model(self.saved(provenance), path)
+        saved = SavedModel(
+            spec=self.spec,
+            state=self.engine.state,
+            progress=self.training.progress,
+            schema=self.dataset.schema,
+            binariser=self.binariser,
+            schedule=self.schedule,
+            provenance=provenance,
+        )
+        save_model(saved, path)
 
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, Examples | None]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from rdahw.data import Column
     from rdahw.saved import SavedModel
-    from rdahw.saved_ensemble import SavedEnsemble
 
 
 @click.command(
@@ -44,18 +43,28 @@ def command(output: Output, model: Path, data: str | None, label: str | None, pr
     An example counts as right when all output bits are those of its label. Outputs that are the code of no class are
     predictions of no class, shown as «–».
     """
-    from rdahw.cli._model import make_classifier
     from rdahw.saved import load_model
 
     saved = load_model(model)
-    classify = make_classifier(output, saved)
-    result = {"model": str(model), **evaluate(output, saved, classify, data, label, predictions)}
+    result = {"model": str(model), **evaluate(output, saved, classifier(output, saved), data, label, predictions)}
     output.json(result)
+
+
+def classifier(output: Output, saved: SavedModel) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
+    """What a saved model makes of bits (N, A): class numbers (N,), -1 for outputs that are the code of no class."""
+    from rdahw.cli._hdl import compiling
+    from rdahw.sim.engines import predict, predicting_row
+
+    def classify(x: NDArray[np.uint8]) -> NDArray[np.int64]:
+        with compiling(output, predicting_row(saved.spec, len(x)).is_compiled):
+            return predict(saved.spec, saved.best_state, x)
+
+    return classify
 
 
 def evaluate(
     output: Output,
-    saved: SavedModel | SavedEnsemble,
+    saved: SavedModel,
     classify: Callable[[NDArray[np.uint8]], NDArray[np.int64]],
     data: str | None,
     label: str | None,
@@ -82,7 +91,7 @@ def evaluate(
         }
         if not predictions:
             output.line(f"{source}: {percent(correct, len(labels))} right ({correct} of {len(labels)})")
-            # The column of no class only where there is one of it, and so never of an ensemble.
+            # The column of no class only where there is one of it.
             columns = (*names, "–") if confusion[:, -1].any() else names
             rows = [(name, *map(int, row[: len(columns)])) for name, row in zip(names, confusion, strict=True)]
             output.table(("label \\ predicted", *columns), rows)
@@ -90,7 +99,7 @@ def evaluate(
 
 
 def load_examples(
-    output: Output, saved: SavedModel | SavedEnsemble, data: str | None, label: str | None
+    output: Output, saved: SavedModel, data: str | None, label: str | None
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
     """Features, labels if there are any, and what they are."""
     from rdahw.data import NAMES, read_examples

@@ -28,7 +28,7 @@ Examples:
   rdahw show lookup --reverse --text    the circuit of its reverse derivative
   rdahw show my_models.py:half_adder --svg adder.svg""",
 )
-@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.models", "MODELS"))
+@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.families", "names"))
 @size_options()
 @click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead")
 @click.option("--text", is_flag=True, help="print the circuit")

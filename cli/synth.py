@@ -58,7 +58,7 @@ Examples:
   rdahw synth ensemble --data mnist --baud 3000000""",
 )
 @click.argument(
-    "model", metavar="[MODEL|NAME|FILE.py:NAME]", default="lookup", shell_complete=complete("rdahw.models", "MODELS")
+    "model", metavar="[MODEL|NAME|FILE.py:NAME]", default="lookup", shell_complete=complete("rdahw.families", "names")
 )
 @size_options(outputs=3)
 @board_option

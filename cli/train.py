@@ -13,7 +13,7 @@ import click
 from rdahw.cli._data import label_option
 from rdahw.cli._device import device_options, take_device_options
 from rdahw.cli._hdl import hdl_options, take_hdl_options
-from rdahw.cli._options import is_ensemble, resume, settle
+from rdahw.cli._options import check_options, family_options, resume, rules, usual
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._training import Request, Run, load_data
 from rdahw.errors import UsageError
@@ -49,49 +49,26 @@ Examples:
 )
 @label_option
 @click.option("--classes", metavar="A,B,…", help="learn these classes only, in this order")
-@click.option(
-    "--labels",
-    type=click.Choice(["one-hot", "binary"]),
-    help="encode classes as one wire each, or as a number  [default: one-hot]",
-)
 @click.option("--test", type=click.Path(), metavar="FILE", help="test on this file")
 @click.option("--split", type=float, metavar="FRACTION", help="test on this fraction of the examples, drawn by class")
 @click.option(
     "--binarise",
     metavar="RULE",
     help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K or quantile=K"
-    "  [default: threshold=32 for images, else midrange, or quantile=15 for ensembles]",
+    "  [default: threshold=32 for images, else as the model needs it]",
 )
 @click.option(
     "--model",
     default="lookup",
     show_default=True,
     metavar="NAME|FILE.py:NAME",
-    shell_complete=complete("rdahw.models", "MODELS"),
-    help="learn this model: lookup, mask[:k=4], ensemble[:OPTIONS] such as ensemble:tables=256,inputs=6,wiring=any, or "
-    "a circuit from a Python file, which is run",
+    shell_complete=complete("rdahw.families", "names"),
+    help="learn this model, NAME[:OPTION=VALUE,…] such as ensemble:tables=256,inputs=6 (rdahw models lists names and "
+    "options), or a circuit from a Python file, which is run",
 )
-@click.option(
-    "--optimiser",
-    metavar="NAME",
-    help="update the parameters by this rule  [default: xor; for ensembles counter=6, counters of 6 bits]",
-)
-@click.option(
-    "--margin",
-    type=click.IntRange(0),
-    metavar="N",
-    help="ensembles: learn also from right answers whose lead is at most N  [default: 5/8 a table; 1/25 with --sign]",
-)
-@click.option(
-    "--dropout",
-    type=float,
-    metavar="FRACTION",
-    help="ensembles: leave out this part of the tables at random, in steps of 1/16  [default: 0.5]",
-)
-@click.option(
-    "--augment", metavar="shift=PIXELS", help="ensembles: move each image at random by up to so many pixels each way"
-)
-@click.option("--sign", is_flag=True, help="ensembles: score by the counters' signs, for a circuit of 1-bit tables")
+@click.option("--loss", metavar="RULE", help=f"learn by this loss  {rules('loss')}")
+@click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")
+@family_options
 @click.option("--sim", "where", flag_value="sim", default="sim", help="learn in the reference simulator  [default]")
 @click.option(
     "--hdl",
@@ -108,13 +85,13 @@ Examples:
     "--epochs",
     type=click.IntRange(1),
     metavar="N",
-    help="go through the data N times  [default: 1; for ensembles 15]",
+    help=f"go through the data N times  {usual('epochs', 1)}",
 )
-@click.option("--updates", type=click.IntRange(1), metavar="N", help="stop after N updates (ensembles: examples)")
+@click.option("--updates", type=click.IntRange(1), metavar="N", help="stop after N updates")
 @click.option(
     "--shuffle/--no-shuffle",
     default=None,
-    help="shuffle the examples in every epoch  [default: no-shuffle; for ensembles shuffle]",
+    help=f"shuffle the examples in every epoch  {usual('shuffle', False)}",
 )
 @click.option(
     "--stride",
@@ -128,7 +105,13 @@ Examples:
     "--validation",
     type=click.IntRange(1),
     metavar="N",
-    help="hold out the last N training examples and keep what is best on them, of an ensemble the best epoch",
+    help="hold out the last N training examples and keep the parameters that are best on them",
+)
+@click.option(
+    "--score",
+    "scored",
+    type=click.Choice(["update", "epoch"]),
+    help=f"score the examples held out after every update or epoch  {usual('scored', 'update')}",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the split, of shuffling and of wiring"
@@ -159,7 +142,7 @@ Examples:
 @output_options
 @click.pass_context
 def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
-    """Learn a Boolean circuit, or an ensemble of tables, from data by reverse derivative ascent.
+    """Learn a model from data by reverse derivative ascent.
 
     The model is saved to --out when the training ends. Until then a checkpoint lies beside it, every so often and on
     Ctrl-C; give it to --resume to go on. With --seeds each model is saved, as OUT with -seedK before the ending.
@@ -175,7 +158,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
             raise UsageError("--seeds trains anew and --resume goes on with one training; leave one out")
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
-    settle(ctx, options)
+    else:
+        check_options(options)
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
@@ -201,15 +185,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
 
 
 def _train(output: Output, request: Request, checkpoint_seconds: float) -> tuple[dict[str, Any], Run]:
-    run: Run
-    if is_ensemble(request.options["model"]):
-        from rdahw.cli._ensembles import EnsembleRun
-
-        run = EnsembleRun(output, request)
-    else:
-        from rdahw.cli._circuits import CircuitRun
-
-        run = CircuitRun(output, request)
+    run = Run(output, request)
     try:
         run.train(checkpoint_seconds)
         return run.result(), run

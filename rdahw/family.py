@@ -191,6 +191,10 @@ class Spec(ABC):
         value: Array = state[self.parameters.name]
         return value
 
+    def check_state(self, state: State) -> None:
+        """Raise :class:`rdahw.UserError` for values, each of its field's type, that no training leads to."""
+        return
+
     def check_schedule(self, schedule: Schedule) -> None:
         """Raise :class:`UsageError` for a schedule that the model cannot learn by."""
         return

@@ -184,9 +184,11 @@ def _from_document(document: dict[str, Any]) -> SavedModel:
         raise damaged("the 'image' of the model", "that of the data")
     schedule = Schedule.from_json(values["schedule"])
     spec.check_schedule(schedule)
+    state = state_from_json(spec.fields, values["state"], "its 'state'")
+    spec.check_state(state)
     return SavedModel(
         spec=spec,
-        state=state_from_json(spec.fields, values["state"], "its 'state'"),
+        state=state,
         progress=_progress(spec, values["progress"]),
         schema=schema,
         binariser=binariser,

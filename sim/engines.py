@@ -21,7 +21,7 @@ from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Outcome
 from rdahw.word_rows import sum_of_counts
 
-__all__ = ["CircuitEngine", "EngineRow", "ReferenceEngine", "Runner", "engine_names", "make_engine", "predict"]
+__all__ = ["CircuitEngine", "EngineRow", "ReferenceEngine", "Runner", "find_engine", "make_engine", "predict", "predicting_row"]
 
 #: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
 _PART = 1 << 24
@@ -188,9 +188,14 @@ def _rows(spec: Spec) -> Sequence[EngineRow]:
     return [row for row in ROWS if row.family == spec.family] or [row for row in ROWS if not row.family]
 
 
-def engine_names(spec: Spec) -> list[str]:
-    """The names of the engines that run ``spec`` in software, the usual one first."""
-    return [row.name for row in _rows(spec)]
+def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
+    """The row of the engine of that name for ``spec``, or of the usual one; raises :class:`UsageError` if it has none."""
+    rows = _rows(spec)
+    row = next((row for row in rows if name in (None, row.name)), None)
+    if row is None:
+        known = " or ".join(row.name for row in rows)
+        raise UsageError(f"engine {name!r} does not run model {spec.name!r}; use {known}")
+    return row
 
 
 def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Engine:
@@ -198,22 +203,22 @@ def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Eng
 
     The first use of a compiled engine takes seconds; see :func:`rdahw.sim.jit.on_compile`.
     """
-    rows = _rows(spec)
-    row = next((row for row in rows if name in (None, row.name)), None)
-    if row is None:
-        known = " or ".join(row.name for row in rows)
-        raise UsageError(f"engine {name!r} does not run model {spec.name!r}; use {known}")
+    row = find_engine(spec, name)
     module, _, function = row.make.partition(":")
     engine: Engine = getattr(importlib.import_module(module), function)(spec, threads)
     return engine
 
 
+def predicting_row(spec: Spec, examples: int) -> EngineRow:
+    """The engine that predicts for so many examples: a compiled one if they are many, else the usual one."""
+    rows = _rows(spec)
+    many = examples * spec.parameters.bits > _MOST_BY_REFERENCE
+    return next((row for row in rows if many and row.is_compiled), rows[0])
+
+
 def predict(spec: Spec, state: State, x: Array) -> NDArray[np.int64]:
     """The classes (N,) of the examples x (N, A) at ``state``, -1 for outputs that are the code of no class, on all
-    cores; by a compiled engine if there are many."""
-    rows = _rows(spec)
-    many = len(x) * spec.parameters.bits > _MOST_BY_REFERENCE
-    row = next((row for row in rows if many and row.is_compiled), rows[0])
-    engine = make_engine(spec, row.name, threads=os.cpu_count() or 1)
+    cores."""
+    engine = make_engine(spec, predicting_row(spec, len(x)).name, threads=os.cpu_count() or 1)
     engine.state = state
     return engine.predict(engine.prepare(Examples(x, np.zeros(len(x), np.int64))))

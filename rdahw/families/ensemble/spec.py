@@ -176,6 +176,11 @@ class EnsembleSpec(Spec):
             moved[these] = shift_images(x[these], self.image, int(dy), int(dx))
         return moved
 
+    def check_state(self, state: State) -> None:
+        """Raise :class:`UserError` for a shift register of zeros, which never leaves them."""
+        if not state["dropout"].any():
+            raise damaged("the field 'dropout'", "63 bits of which one is set")
+
     def check_schedule(self, schedule: Schedule) -> None:
         """Raise :class:`UsageError` for batches: an ensemble takes examples one at a time."""
         if schedule.batch != 1:

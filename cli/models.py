@@ -1,0 +1,43 @@
+"""``rdahw models``."""
+
+from __future__ import annotations
+
+import click
+
+from rdahw.cli._output import Output, output_options
+
+
+@click.command(
+    "models",
+    short_help="list the kinds of models and their options",
+    epilog="""\b
+Examples:
+  rdahw models
+  rdahw models --json
+  rdahw train --model ensemble:tables=64,inputs=4""",
+)
+@output_options
+def command(output: Output) -> None:
+    """List the kinds of models with their options, for --model NAME:OPTION=VALUE,…
+
+    Other packages can bring more, by an entry point of the group rdahw.families.
+    """
+    from rdahw.families import all_families
+
+    families = [family.to_json() for family in all_families()]
+    output.json({"models": families})
+    for family in families:
+        output.line(f"{family['name']}: {family['help']}")
+        rows = [
+            (f"  {option['name']}", option["type"], option["default"], _span(option["range"]), option["help"])
+            for option in family["options"]
+        ]
+        output.table(("  option", "type", "default", "values", "what it does"), rows)
+        output.line()
+
+
+def _span(values: list[object]) -> str:
+    """«1 to 16», or the texts to choose from."""
+    if not values or isinstance(values[0], str):
+        return ", ".join(map(str, values))
+    return f"{values[0]} to {values[-1]}"
