@@ -21,12 +21,13 @@ from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.fields import join, offset, size
 from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, record_bytes
-from rdahw.hdl.ensemble_link import ExampleOctets, ensemble_fingerprint, ensemble_layout, link_members
-from rdahw.hdl.example_buffer import LABEL_BITS
 from rdahw.hdl.flash_reader import ADDRESS_BITS, FlashPins, FlashReader
+from rdahw.hdl.interface import Interface
+from rdahw.hdl.octet_link import ExampleOctets, link_members
 from rdahw.hdl.one_hot import OneHot
+from rdahw.hdl.table_words import LABEL_BITS, settings_address, table_interface
 
-__all__ = ["REGISTERS", "Register", "SelfTrainer", "State", "expected_header"]
+__all__ = ["REGISTERS", "Register", "SelfTrainer", "State", "expected_header", "self_interface"]
 
 _COUNT_BITS = 24
 
@@ -90,6 +91,13 @@ def expected_header(spec: EnsembleSpec) -> bytes:
     return MAGIC + join(HEADER[: len(values)], values)
 
 
+def self_interface(spec: EnsembleSpec) -> Interface:
+    """That of a board that trains by itself: behind the trainer's own parameters it has registers."""
+    registers = 2 * settings_address(spec)
+    run = registers + offset(REGISTERS, "run")
+    return table_interface(spec, registers + _REGISTER_BYTES, learns=True, run=run)
+
+
 def _in_header(name: str) -> int:
     """The place of a field's first byte."""
     return len(MAGIC) + offset(HEADER, name)
@@ -102,7 +110,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
     :class:`rdahw.hdl.flash_reader.FlashReader`, likewise. base: the address of the image in the flash. epochs: how many
     to train unless the host asks for others; 0: without an end. autostart: whether to begin without being asked to.
 
-    examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.ensemble_link`).
+    examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.octet_link`).
         Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are
         read three cycles after their address was given, and written two cycles after. ``clear`` clears the trainer and
         begins anew, from waking the flash on. While the board trains, ``ready`` and examples have to wait for the end
@@ -116,8 +124,6 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
     Raises :class:`UserError` for more input bits than a flash image can have.
     """
-
-    learns, batch, word = True, False, 8
 
     def __init__(
         self, trainer: Any, reader: FlashReader, *, base: int, epochs: int = 15, autostart: bool = True
@@ -133,12 +139,10 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         self._own_bits = len(trainer.control.parameter_address)
         #: Where the registers are behind the parameters.
         self.registers_address = 1 << self._own_bits
-        parameter_bits = 8 * (self.registers_address + _REGISTER_BYTES)
-        self.layout = ensemble_layout(spec, parameter_bits)
-        self.fingerprint = ensemble_fingerprint(spec)
+        self.interface = self_interface(spec)
         super().__init__(
             {
-                **link_members(parameter_bits),
+                **link_members(self.interface.parameter_bits),
                 "hold": In(1),
                 "state": Out(8),
                 "failed": Out(1),
@@ -211,7 +215,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         flying, lent = Signal(3), Signal()  # examples of the flash whose results are to come; the host has the trainer
         between, at_label, wanted, offer = Signal(), Signal(), Signal(), Signal()
         last, taken_off = Signal(), Signal()  # this record is the last one; its last byte is taken
-        m.submodules.octets = host = ExampleOctets(self.layout.words)
+        m.submodules.octets = host = ExampleOctets(self.interface.layout.words)
         wiring.connect(m, wiring.flipped(self.examples), host.words)
         held, pausing = Signal(), Signal()  # no further example is begun; that comes from afar, so through registers
         m.d.sync += [held.eq(self.hold), pausing.eq(self.hold | ~run)]
