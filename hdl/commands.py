@@ -200,8 +200,12 @@ class Commands(wiring.Component):  # type: ignore[misc]
         layout, part, result = self._layout, self._part, self.results
         result_bits = Cat(result.payload.prediction, result.payload.correct)
         result_bytes = Array([result_bits[i * 8 : i * 8 + 8] for i in range(layout.result_bytes)])
-        result_byte, result_over = Signal(8), Signal()
-        m.d.sync += [result_byte.eq(result_bytes[part]), result_over.eq(part == layout.result_bytes - 1)]
+        result_byte, result_over = Signal(8), Signal()  # result_over: with the byte that is put in this cycle
+        m.d.sync += [
+            result_byte.eq(result_bytes[part]),
+            result_over.eq(machine.ongoing("RESULT NEXT") & (part == layout.result_bytes - 1)),
+        ]
+        m.d.comb += result.ready.eq(result_over)
         with machine.state("RESULT"), m.If(result.valid):
             machine.next = "RESULT NEXT"
 
@@ -213,7 +217,6 @@ class Commands(wiring.Component):  # type: ignore[misc]
             m.d.sync += part.eq(part + 1)
             machine.next = "RESULT NEXT"
             with m.If(result_over):
-                m.d.comb += result.ready.eq(1)
                 m.d.sync += part.eq(0)
                 machine.next = "LOAD NEXT"
 

@@ -41,7 +41,8 @@ class Framer(wiring.Component):  # type: ignore[misc]
     packet: high for a cycle when a frame has ended whose CRC holds and which has at least a header.
     damaged: high for a cycle when another one has ended, or one has grown beyond :data:`MAX_FRAME`.
     begin: to be high for a cycle, after ``packet`` or ``damaged``, to begin to send a frame.
-    body: what is in it, from the cycle after ``begin`` on, up to an ``end``; the CRC is added.
+    body: what is in it, from the cycle after ``begin`` on, up to an ``end``; the CRC is added. One is taken when the
+        one before has been sent, with two cycles or more between them.
 
     The register ``escaping`` says whether the byte before was ESCAPE, and ``checksum`` is the CRC of what there was.
     """

@@ -2,7 +2,8 @@
 
 It is the table of ``docs/host-link.md``: the open session's number, the sequence number of the last packet that was
 executed, and what a packet's header says. A request is executed in two passes: the first changes nothing and only finds
-out whether it can be done whole; the second does it. So no request is ever half applied.
+out whether it can be done whole; the second does it. So no request is ever half applied. ``open`` always can be done,
+and has the second pass only.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Session(wiring.Component):  # type: ignore[misc]
     receiving: a packet comes. packet: high for a cycle: it is there; damaged: high for a cycle: it is damaged.
     byte, place: of the packet store, which goes over the header; advance, rewind, replay, report, keep: for it.
     answer_over: the answer that is kept has no more bytes.
-    begin, body: for the framer: the answer, without its CRC.
+    begin, body: for the framer: the answer, without its CRC. Two cycles at least must be between two items, as in the
+        framer, and between ``begin`` and the first one.
     asked: which command the request is; known: it is one. Both are right from two cycles after its code was read.
     execute: high for a cycle: a pass over the payload begins. dry: it is the first one.
     done: high for a cycle: it has ended. failed: or it cannot be done, for this reason.
