@@ -67,7 +67,7 @@ def _in_memory(spec: Any, access: bool, memory_kind: str) -> Trainer:
 
 
 def _of_memory(spec: Any) -> Iterator[Interface]:
-    from rdahw.hdl.self_trainer import self_interface
+    from rdahw.hdl.self_registers import self_interface
 
     yield table_interface(spec, settings_address(spec) + SETTINGS_OCTETS, learns=True)
     yield self_interface(spec)
