@@ -8,7 +8,7 @@ by the commands (:mod:`rdahw.hdl.commands`), and answers through the framer.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from amaranth.hdl import Module, Mux  # type: ignore[import-untyped]
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
@@ -16,36 +16,13 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.hdl.commands import Commands
 from rdahw.hdl.framer import Framer
+from rdahw.hdl.interface import Interface
 from rdahw.hdl.packet_store import PacketStore
-from rdahw.hdl.protocol import MAX_PAYLOAD, VERSION, Layout, fingerprint
+from rdahw.hdl.protocol import MAX_PAYLOAD, VERSION
 from rdahw.hdl.session import Session
 from rdahw.hdl.uart import UartReceiver, UartTransmitter
 
 __all__ = ["HostLink", "UartLink"]
-
-
-class _Trainer(NamedTuple):
-    """What the link has to know of a trainer, beside its members ``examples``, ``results`` and ``control``."""
-
-    layout: Layout
-    fingerprint: int
-    learns: bool
-    batch: bool
-
-
-def _describe(trainer: Any) -> _Trainer:
-    """What the link asks of a trainer, or of a fixed model, whose ``learns`` is ``False``.
-
-    One of an ensemble has a ``layout`` and a ``fingerprint`` of its own; the others have those of their ``learner``,
-    which some take x of in words of ``word`` bits.
-    """
-    own_layout, own_fingerprint = getattr(trainer, "layout", None), getattr(trainer, "fingerprint", None)
-    return _Trainer(
-        Layout.of(trainer.learner, getattr(trainer, "word", 0)) if own_layout is None else own_layout,
-        fingerprint(trainer.learner) if own_fingerprint is None else own_fingerprint,
-        getattr(trainer, "learns", True),
-        trainer.batch,
-    )
 
 
 class HostLink(wiring.Component):  # type: ignore[misc]
@@ -56,13 +33,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
     sent: bytes to the host.
     activity: high while a request is worked on or answered. error: high for a cycle when a request is refused.
 
-    ``trainer`` is a trainer with access or a fixed model, and becomes a submodule: of :mod:`rdahw.hdl.trainer`,
-    :mod:`rdahw.hdl.inference`, :mod:`rdahw.hdl.serial_mask` or :mod:`rdahw.hdl.ensemble_link`.
+    ``trainer`` is what :meth:`rdahw.hdl.trainer.Trainer.linked` gives, of one with access, and becomes a submodule.
     """
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
-        self._about = _describe(trainer)
+        self._interface: Interface = trainer.interface
         super().__init__(
             {
                 "received": In(stream.Signature(8, always_ready=True)),
@@ -75,13 +51,13 @@ class HostLink(wiring.Component):  # type: ignore[misc]
     @property
     def identity(self) -> dict[str, int]:
         """The values of :data:`rdahw.hdl.protocol.IDENTITY`."""
-        layout = self._about.layout
+        interface, layout = self._interface, self._interface.layout
         return {
             "version": VERSION,
-            "learns": int(self._about.learns),
-            "batches": int(self._about.batch),
+            "learns": int(interface.learns),
+            "batches": int(interface.batches),
             "payload": MAX_PAYLOAD,
-            "fingerprint": self._about.fingerprint,
+            "fingerprint": interface.fingerprint,
             "parameter_bits": layout.parameter_bits,
             "input_bits": layout.input_bits,
             "output_bits": layout.output_bits,
@@ -91,12 +67,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         """The parts, and what goes between them."""
         m = Module()
-        about = self._about
+        its = self._interface
         m.submodules.trainer = trainer = self.trainer
         m.submodules.framer = framer = Framer()
         m.submodules.store = store = PacketStore(self.identity)
         m.submodules.session = session = Session()
-        m.submodules.commands = commands = Commands(about.layout, learns=about.learns, batch=about.batch)
+        m.submodules.commands = commands = Commands(its.layout, learns=its.learns, batch=its.batches)
         wiring.connect(m, wiring.flipped(self.received), framer.received)
         wiring.connect(m, framer.sent, wiring.flipped(self.sent))
         wiring.connect(m, session.body, framer.body)

@@ -7,33 +7,42 @@ writes those words back, changed, for the tables that were kept.
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Mapping
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
+from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
+from rdahw.hdl.beats import OctetEncoder
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.first_pass import FirstPass, pass_cycles
+from rdahw.hdl.interface import Interface, Place
 from rdahw.hdl.kept_words import KeptWords
+from rdahw.hdl.octet_link import LinkedOctets
 from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.table_words import (
     MARGIN_OCTETS,
     SETTINGS_OCTETS,
     STATE_OCTETS,
+    counters_of_words,
     settings_address,
     sign_bits,
+    table_interface,
     word_octets,
     word_stride,
+    words_of_counters,
 )
-from rdahw.hdl.trainer import COUNTER_BITS, TrainerControl, count
+from rdahw.hdl.trainer import COUNTER_BITS, Trainer, TrainerControl, count
 
-__all__ = ["MemoryTrainer", "ensemble_result_layout"]
+__all__ = ["MemoryTrainer", "OctetTrainer", "ensemble_result_layout"]
 
 #: Amaranth's values have no types that a type checker could read.
 Value = Any
@@ -58,7 +67,27 @@ class _State:
         self.learn, self.target = Signal(name="learn"), Signal(classes, name="target")
 
 
-class MemoryTrainer(wiring.Component):  # type: ignore[misc]
+class OctetTrainer(Trainer):
+    """A trainer, or a fixed model, of an ensemble whose tables are words in memory and whose examples come in bytes."""
+
+    spec: EnsembleSpec
+
+    @cached_property
+    def interface(self) -> Interface:
+        """What the host link, a host and a simulator have to know."""
+        return table_interface(self.spec, self.control.signature.parameter_bytes, learns=self.learns)
+
+    @property
+    def encoder(self) -> OctetEncoder:
+        """Between examples and results and the beats of its streams."""
+        return OctetEncoder(self)
+
+    def linked(self) -> LinkedOctets:
+        """With the streams that the host link connects to."""
+        return LinkedOctets(self)
+
+
+class MemoryTrainer(OctetTrainer):
     """The ensemble ``spec`` (:mod:`rdahw.families.ensemble.rule`), which predicts and learns in block memory, bit for bit the same.
 
     memory_kind: where the tables are, a kind of :class:`rdahw.hdl.table_memory.TableMemory`.
@@ -96,8 +125,6 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
     Raises :class:`UserError` if there are more classes than the label's byte can say.
     """
 
-    learns = True
-
     def __init__(self, spec: EnsembleSpec, memory_kind: str = "block") -> None:
         check_classes(spec)
         self.spec = spec
@@ -133,10 +160,33 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         #: A word of counters that are 0: in the tables, sign bits are inverted.
         self._zero = sign_bits(spec)
 
-    def cycles(self, updated: bool = False, kept: int | None = None) -> int:
+    def cycles(self, updated: bool = True, kept: int | None = None) -> int:
         """The clock cycles of an example of whose tables ``kept`` (``None``: all) learn, if it is ``updated``."""
         kept = self.spec.tables if kept is None else kept
         return pass_cycles(self.spec.tables, self._scores) + (kept if updated else 0)
+
+    @property
+    def usual_cycles(self) -> Mapping[str, int]:
+        """See :meth:`rdahw.hdl.trainer.Trainer.usual_cycles`; tables are left out at random."""
+        kept = round(self.spec.tables * (1 - self.spec.dropout))
+        return {"training_examples": self.cycles(True, kept), "predictions": self.cycles(False)}
+
+    @property
+    def registers(self) -> tuple[Place, ...]:
+        """The counters, with inverted sign bits, and the shift register."""
+        spec, octets = self.spec, self.table_octets
+
+        def unpack(data: bytes) -> Counters:
+            return counters_of_words(spec, np.frombuffer(data, np.uint8).reshape(-1, octets), inverted=True)
+
+        def pack(counters: Counters) -> bytes:
+            return words_of_counters(spec, spec.parameters.check(counters), inverted=True).tobytes()
+
+        counters, dropout = spec.fields
+        return (
+            Place(counters, self.tables, (spec.tables << spec.inputs) * octets, pack, unpack),
+            Place.packed(dropout, self.dropout_state),
+        )
 
     @property
     def tables(self) -> Any:

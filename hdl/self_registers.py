@@ -9,9 +9,12 @@ from amaranth.hdl import Array, Cat, Const, Module, Signal  # type: ignore[impor
 from amaranth.lib import wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.fields import size
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.fields import offset, size
+from rdahw.hdl.interface import Interface
+from rdahw.hdl.table_words import settings_address, table_interface
 
-__all__ = ["REGISTERS", "REGISTER_BYTES", "Register", "SelfRegisters", "State"]
+__all__ = ["REGISTERS", "REGISTER_BYTES", "Register", "SelfRegisters", "State", "self_interface"]
 
 
 class State(enum.IntEnum):
@@ -56,6 +59,13 @@ REGISTERS = (
 )
 REGISTER_BYTES = 64
 assert size(REGISTERS) <= REGISTER_BYTES
+
+
+def self_interface(spec: EnsembleSpec) -> Interface:
+    """That of a board that trains by itself: behind the trainer's own parameters it has registers."""
+    registers = 2 * settings_address(spec)
+    run = registers + offset(REGISTERS, "run")
+    return table_interface(spec, registers + REGISTER_BYTES, learns=True, run=run)
 
 
 class SelfRegisters(wiring.Component):  # type: ignore[misc]

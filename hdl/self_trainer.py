@@ -16,16 +16,16 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal  # type:
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.fields import join
 from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, record_bytes
-from rdahw.hdl.ensemble_link import ExampleOctets, ensemble_fingerprint, ensemble_layout, link_members
-from rdahw.hdl.example_buffer import LABEL_BITS
 from rdahw.hdl.flash_reader import ADDRESS_BITS, FlashPins, FlashReader
 from rdahw.hdl.flash_records import COUNT_BITS, CheckedOctets, HeaderFields, RecordPlaces
+from rdahw.hdl.octet_link import ExampleOctets, link_members
 from rdahw.hdl.one_hot import OneHot
-from rdahw.hdl.self_registers import REGISTER_BYTES, REGISTERS, Register, SelfRegisters, State
+from rdahw.hdl.self_registers import REGISTERS, Register, SelfRegisters, State, self_interface
+from rdahw.hdl.table_words import LABEL_BITS
 
 __all__ = ["REGISTERS", "Register", "SelfTrainer", "State", "expected_header"]
 
@@ -55,7 +55,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
     :class:`rdahw.hdl.flash_reader.FlashReader`, likewise. base: the address of the image in the flash. epochs: how many
     to train unless the host asks for others; 0: without an end. autostart: whether to begin without being asked to.
 
-    examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.ensemble_link`).
+    examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.octet_link`).
         Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are
         read three cycles after their address was given, and written two cycles after. ``clear`` clears the trainer and
         begins anew, from waking the flash on. While the board trains, ``ready`` and examples have to wait for the end
@@ -69,8 +69,6 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
     Raises :class:`UserError` for more input bits than a flash image can have.
     """
-
-    learns, batch, word = True, False, 8
 
     def __init__(
         self, trainer: Any, reader: FlashReader, *, base: int, epochs: int = 15, autostart: bool = True
@@ -87,12 +85,10 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         self._own_bits = len(trainer.control.parameter_address)
         #: Where the registers are behind the parameters.
         self.registers_address = 1 << self._own_bits
-        parameter_bits = 8 * (self.registers_address + REGISTER_BYTES)
-        self.layout = ensemble_layout(spec, parameter_bits)
-        self.fingerprint = ensemble_fingerprint(spec)
+        self.interface = self_interface(spec)
         super().__init__(
             {
-                **link_members(parameter_bits),
+                **link_members(self.interface.parameter_bits),
                 "hold": In(1),
                 "state": Out(8),
                 "failed": Out(1),
@@ -115,7 +111,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         m.submodules.header = header = HeaderFields(expected_header(self.trainer.spec), len(w.number))
         m.submodules.places = places = RecordPlaces(self._base)
         m.submodules.registers = registers = SelfRegisters(run=self._autostart, epochs=self._epochs)
-        m.submodules.host = host = ExampleOctets(self.layout.words)
+        m.submodules.host = host = ExampleOctets(self.interface.layout.words)
         wiring.connect(m, wiring.flipped(self.examples), host.words)
 
         self._feed(m, w, octets, registers.run, host)

@@ -13,10 +13,13 @@ from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.errors import UsageError
-from rdahw.hdl.circuit import ROWS
-from rdahw.hdl.trainer import TrainerControl, count, example_layout, result_layout
-from rdahw.learner import Learner
+from rdahw.families.circuits import CircuitSpec
 from rdahw.families.mask import mask_model
+from rdahw.family import Spec
+from rdahw.hdl.circuit import ROWS
+from rdahw.hdl.interface import Place
+from rdahw.hdl.trainer import Trainer, TrainerControl, count, example_layout, result_layout
+from rdahw.learner import Learner
 from rdahw.model import Model
 
 __all__ = ["SerialMaskTrainer"]
@@ -25,11 +28,12 @@ __all__ = ["SerialMaskTrainer"]
 Value = Any
 
 
-class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
+class SerialMaskTrainer(Trainer):
     """The learner of :func:`rdahw.mask_model` of ``inputs`` and ``k``, with the paper's error and optimiser.
 
     ``word``: how many bits of the input come in a cycle: a power of two, at least 8.
     ``access``: with ``control``, and with a ``learn`` bit in the examples.
+    ``spec``: the model, where it is not just that learner.
 
     Members: those of :class:`rdahw.hdl.trainer.RegisterTrainer`, but an example comes as ``words`` payloads: ``x`` is
     one word of the input, the lowest first, the last one filled with zeros. ``y`` and ``learn`` are read with the last;
@@ -46,13 +50,13 @@ class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
     Raises :class:`UsageError` for another width of word.
     """
 
-    #: Each example is a batch of its own.
-    batch = False
-
-    def __init__(self, inputs: int, k: int = 4, *, word: int = 16, access: bool = False) -> None:
+    def __init__(
+        self, inputs: int, k: int = 4, *, word: int = 16, access: bool = False, spec: Spec | None = None
+    ) -> None:
         if word < 8 or word & (word - 1):
             raise UsageError(f"words of {word} bits were asked for; expected a power of two, at least 8")
         self.learner = Learner(Model(f"mask:k={k}", mask_model(inputs, k)))
+        self.spec = spec or CircuitSpec.of(self.learner)
         self.inputs = inputs
         self.k = k
         self.word = word
@@ -66,6 +70,15 @@ class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
         super().__init__(members)
         self.theta = memory.MemoryData(shape=word, depth=self.words, init=[])
         self._access = access
+
+    @property
+    def registers(self) -> tuple[Place, ...]:
+        """The parameters in ``theta``."""
+        return (Place.packed(self.spec.parameters, self.theta),)
+
+    def cycles(self, updated: bool = True) -> int:
+        """See :meth:`rdahw.hdl.trainer.Trainer.cycles`."""
+        return (2 if updated else 1) * self.words + 4
 
     def elaborate(self, platform: object) -> Module:
         """The logic, as Amaranth asks for it."""
