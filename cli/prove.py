@@ -88,7 +88,7 @@ def command(
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
     """
-    from rdahw.claims import TooLarge
+    from rdahw.claims import TooLarge, surrogates
     from rdahw.hdl.proof import Proof, prove
     from rdahw.sim.reference import run
 
@@ -97,6 +97,7 @@ def command(
     compared: list[str] = []
     if equal is not None and model is None and what is None:
         compared, unstated = _surroundings(*(find_model(name, inputs, outputs)[1] for name in equal))
+    declared = [] if model is None else surrogates(find_model(model, inputs, outputs)[0].circuit)
     for name, make in _statements(model, what, equal, inputs, outputs).items():
         try:
             stated += make()
@@ -106,7 +107,7 @@ def command(
         proofs = prove(stated, replay=run, solver=solver, timeout=timeout, toolchain=toolchain, progress=bar)
     proofs += unstated
     output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": compared} if compared else {}))
-    _for_people(output, proofs)
+    _for_people(output, proofs, declared)
     if compared == _CIRCUITS:
         output.line("\nOnly the circuits on bits were compared: a model by name has no binariser and no labels.")
     failed = [proof for proof in proofs if proof.verdict != "proved"]
@@ -256,7 +257,7 @@ def _learner(model: Model, saved: SavedModel | None) -> Learner:
     return Learner(model, *(next(r.spelt(n) for n, r in rows.items() if isinstance(t, r.kind)) for rows, t in types))
 
 
-def _for_people(output: Output, proofs: list[Proof]) -> None:
+def _for_people(output: Output, proofs: list[Proof], surrogates: list[str]) -> None:
     rows = [
         (proof.name, proof.size, proof.verdict, round(proof.seconds, 2), proof.solver + (" (kept)" * proof.is_cached))
         for proof in proofs
@@ -275,7 +276,12 @@ def _for_people(output: Output, proofs: list[Proof]) -> None:
                 output.line(f"  cycle {number}: " + ", ".join(f"{name} = {bits}" for name, bits in row.items()))
             for side, values in proof.found.items():
                 output.line(f"  {side}: " + ", ".join(f"{name} = {bits}" for name, bits in values.items()))
-            if proof.name == "difference":
+            if proof.name == "difference" and surrogates:
+                output.line(
+                    f"  The reverse derivative of {', '.join(map(repr, surrogates))} is a declared surrogate\n"
+                    "  (custom_reverse with exact=False): it is not meant to be the Boolean difference."
+                )
+            elif proof.name == "difference":
                 output.line(
                     "  Somewhere what depends on the same input bit is multiplied, as in x AND x: there the chain\n"
                     "  rule and flipping bits are two different derivatives (docs/derivatives.md)."

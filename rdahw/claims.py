@@ -42,6 +42,7 @@ __all__ = [
     "one_hot",
     "robust",
     "shape",
+    "surrogates",
     "surroundings",
 ]
 
@@ -208,6 +209,12 @@ def custom(f: Circuit) -> list[Claim]:
             words = f"the declared reverse of {what} is its Boolean difference"
             claims.append(_difference("custom", size, words, single))
     return claims
+
+
+def surrogates(f: Circuit) -> list[str]:
+    """The names of the blocks in ``f`` whose reverse is declared not to be the Boolean difference, each once."""
+    blocks = (attributes[0] for primitive, _, attributes in f.assignments if primitive == "custom")
+    return list(dict.fromkeys(block.name for block in blocks if not block.exact))
 
 
 def _singles(f: Circuit) -> dict[tuple[str, tuple[Type, ...], tuple[Any, ...]], Circuit]:

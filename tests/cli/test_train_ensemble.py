@@ -404,7 +404,7 @@ def test_a_circuit_of_many_parameters_becomes_hardware_only_with_these_folded_in
     run.ok("train", "--model", "ensemble:tables=400", "--epochs", 1)
     run.ok("binarise", "iris-ensemble.rdahw")
     name = "iris-ensemble-boolean.rdahw"
-    sentence = "a wire of the circuit has 76800 bits, and Amaranth takes at most 65535; fold the parameters in"
+    sentence = "a wire of the circuit has 76800 bits, and Amaranth takes at most 65535; take a smaller model"
     ran = run("export", name, "--to", "rtlil")
     assert (ran.code, sentence in ran.error) == (1, True)
 
