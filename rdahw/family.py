@@ -66,6 +66,14 @@ class Task:
         return cls(input_bits=inputs, classes=outputs, seed=seed)
 
 
+def _whole(value: Any) -> int:
+    if not isinstance(value, str):
+        return operator.index(value)
+    if not re.fullmatch(r"-?[0-9]{1,18}", value):
+        raise ValueError
+    return int(value)
+
+
 def _flag(value: object) -> bool:
     return {"0": False, "1": True, "false": False, "true": True}[str(value).lower()]
 
@@ -76,12 +84,12 @@ def _text(value: object) -> str:
     return value
 
 
-#: How the value of an option is read, from text or from a number, and what it is called, by its type.
-_TYPES: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "whole": (lambda value: int(value) if isinstance(value, str) else operator.index(value), "a whole number"),
-    "fraction": (float, "a number"),
-    "text": (_text, "text"),
-    "flag": (_flag, "0 or 1"),
+#: How the value of an option is read, from text or from a number, what it is called, and its placeholder, by its type.
+_TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
+    "whole": (_whole, "a whole number", "NUMBER"),
+    "fraction": (float, "a number", "FRACTION"),
+    "text": (_text, "text", "TEXT"),
+    "flag": (_flag, "0 or 1", "0|1"),
 }
 
 
@@ -105,7 +113,7 @@ class Option:
     def parse(self, value: Any, model: str) -> Any:
         """``value``, text or of numpy's kinds too, as the option's type; raises :class:`UsageError` if it is none of
         the type and the range."""
-        read, _ = _TYPES[self.type]
+        read, *_ = _TYPES[self.type]
         try:
             if isinstance(value, bool | np.bool_) and self.type != "flag":
                 raise ValueError
@@ -120,6 +128,11 @@ class Option:
 
     def _wrong(self, value: Any, model: str) -> UsageError:
         return UsageError(f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}")
+
+    @property
+    def usage(self) -> str:
+        """«tables=NUMBER»."""
+        return f"{self.name}={_TYPES[self.type][2]}"
 
     @property
     def expected(self) -> str:
@@ -292,6 +305,8 @@ class Family:
         options = {}
         for word in filter(None, text.split(",")):
             name, _, value = word.partition("=")
+            if name in options:
+                raise UsageError(f"option {name} of model {self.name!r} is given twice in {text!r}; leave one of them out")
             options[name] = self.known(name, word).parse(value, self.name)
         return options
 
@@ -299,7 +314,7 @@ class Family:
         """The option of this name; raises :class:`UsageError` if there is none."""
         option = self.option(name)
         if option is None:
-            known = ", ".join(f"{option.name}={option.type.upper()}" for option in self.options) or "no options"
+            known = ", ".join(option.usage for option in self.options) or "no options"
             near = f"; {nearest(name, [option.name for option in self.options])}" if self.options else ""
             raise UsageError(f"model {self.name!r} has no option {word or name!r}; it takes {known}{near}")
         return option

@@ -48,7 +48,7 @@ def test_the_step_circuit_is_the_plain_rule(made: EnsembleSpec) -> None:
     low, high = made.counter_range
     reached, updates = set(), []
     for i in range(60):
-        outcome = engine.train(x, labels, np.array([i]))
+        outcome = engine.learn(x, labels, np.array([i]))
         state, prediction, updated = step(state, x[i], targets[i])
         assert prediction.tolist() == encode(outcome.predictions, made.classes, "binary")[0].tolist()
         assert updated.tolist() == outcome.updated.tolist()
@@ -77,7 +77,7 @@ def test_the_boolean_circuit_is_the_plain_rule_with_signs(classes: int, tables: 
     engine = PlainEnsemble(made)
     engine.counters = np.random.default_rng(classes).integers(-4, 4, made.counters_shape).astype(np.int8)
     x, _ = examples(made, 200)
-    predictions = engine.predict(x)
+    predictions = engine.classify(x)
     assert len(set(predictions.tolist())) > 1
     table_bits = binarise(engine.counters)
     for code in ("binary", "one-hot"):
