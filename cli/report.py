@@ -14,7 +14,6 @@ from rdahw.errors import MissingError, UserError
 if TYPE_CHECKING:
     from rdahw.report import Evaluation
     from rdahw.saved import SavedModel
-    from rdahw.saved_ensemble import SavedEnsemble
 
 __all__ = ["check_report", "command", "write_report"]
 
@@ -84,14 +83,14 @@ def write_report(output: Output, model: Path, out: Path) -> None:
     output.log(f"page: {out}")
 
 
-def _write(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, out: Path) -> None:
+def _write(saved: SavedModel, evaluation: Evaluation | None, out: Path) -> None:
     from rdahw.files import write_atomically
     from rdahw.report import make_report
 
     write_atomically(out, make_report(saved, evaluation).encode())
 
 
-def _draw(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, folder: Path, kind: str) -> dict[str, str]:
+def _draw(saved: SavedModel, evaluation: Evaluation | None, folder: Path, kind: str) -> dict[str, str]:
     from rdahw.pictures import save_picture
     from rdahw.report import draw_pictures
 
@@ -107,12 +106,9 @@ def _draw(saved: SavedModel | SavedEnsemble, evaluation: Evaluation | None, fold
     return paths
 
 
-def _evaluate(
-    output: Output, saved: SavedModel | SavedEnsemble, data: str | None, label: str | None
-) -> Evaluation | None:
+def _evaluate(output: Output, saved: SavedModel, data: str | None, label: str | None) -> Evaluation | None:
     """How the model does on ``data``, or on the test part of its own data; None where that has no labels or is gone."""
-    from rdahw.cli._model import make_classifier
-    from rdahw.cli.eval import count_confusions, load_examples
+    from rdahw.cli.eval import classifier, count_confusions, load_examples
     from rdahw.report import Evaluation
 
     try:
@@ -124,5 +120,5 @@ def _evaluate(
         return None
     if labels is None:
         raise UserError(f"{source} has no labels, so there is nothing to compare predictions with; give it labels")
-    predicted = make_classifier(output, saved)(saved.binariser.transform(features))
+    predicted = classifier(output, saved)(saved.binariser.transform(features))
     return Evaluation(source, count_confusions(predicted, labels, len(saved.schema.label_names)))

@@ -6,11 +6,14 @@ estimator and the documents are made from that statement, so that none of them k
 
 from __future__ import annotations
 
+import operator
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from rdahw.data import Code, Dataset, default_rule, label_width
 from rdahw.data.images import Image, find_image
@@ -57,18 +60,28 @@ class Task:
 
     @classmethod
     def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0) -> Task:
-        """The task of a model by name for so many bits: a class for each output bit; one bit tells two classes apart."""
+        """The task of a model by name for so many bits: a class for each output bit, but two for a single one."""
         if outputs == 1:
             return cls(input_bits=inputs, classes=2, code="binary", seed=seed)
         return cls(input_bits=inputs, classes=outputs, seed=seed)
 
 
-#: How the text of an option is read, and what it is called, by its type.
-_TYPES: Mapping[str, tuple[Callable[[str], Any], str]] = {
-    "whole": (int, "a whole number"),
+def _flag(value: object) -> bool:
+    return {"0": False, "1": True, "false": False, "true": True}[str(value).lower()]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+#: How the value of an option is read, from text or from a number, and what it is called, by its type.
+_TYPES: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "whole": (lambda value: int(value) if isinstance(value, str) else operator.index(value), "a whole number"),
     "fraction": (float, "a number"),
-    "text": (str, "text"),
-    "flag": (lambda text: {"0": False, "1": True, "false": False, "true": True}[text], "0 or 1"),
+    "text": (_text, "text"),
+    "flag": (_flag, "0 or 1"),
 }
 
 
@@ -89,23 +102,21 @@ class Option:
     help: str
     switch: str = ""
 
-    def parse(self, text: str, model: str) -> Any:
-        """The value that ``text`` says; raises :class:`UsageError` if it is none of the option's type and range."""
+    def parse(self, value: Any, model: str) -> Any:
+        """``value``, text or of numpy's kinds too, as the option's type; raises :class:`UsageError` if it is none of
+        the type and the range."""
         read, _ = _TYPES[self.type]
         try:
-            value = read(text)
-        except (KeyError, ValueError):
-            raise self._wrong(text, model) from None
-        self.check(value, model)
-        return value
-
-    def check(self, value: Any, model: str) -> None:
-        """Raise :class:`UsageError` unless ``value`` is in the range."""
-        if not self.range or value is None:
-            return
-        inside = value in self.range if self.type == "text" else self.range[0] <= value <= self.range[-1]
-        if not inside:
-            raise self._wrong(value, model)
+            if isinstance(value, bool | np.bool_) and self.type != "flag":
+                raise ValueError
+            found = read(value)
+        except (KeyError, OverflowError, TypeError, ValueError):
+            raise self._wrong(value, model) from None
+        if self.range:
+            inside = found in self.range if self.type == "text" else self.range[0] <= found <= self.range[-1]
+            if not inside:
+                raise self._wrong(value, model)
+        return found
 
     def _wrong(self, value: Any, model: str) -> UsageError:
         return UsageError(f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}")
@@ -213,6 +224,10 @@ class Spec(ABC):
         """More to say of what was learned, as JSON values."""
         return {}
 
+    def importances(self, state: State) -> NDArray[np.float64] | None:
+        """How much the predictions depend on each input bit, (A,); None where the model has no such measure."""
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
@@ -243,7 +258,9 @@ class Family:
     rules: for ``loss`` and ``optimiser``, the option that takes the number of each rule that is possible, as
         ``{"loss": {"margin": "margin"}, …}``; empty where the options ``loss`` and ``optimiser`` take any rule.
     binarise: how columns become bits if nothing is asked for. schedule: what of :class:`rdahw.training.Schedule` is
-        not as there if nothing is asked for. classifier: what of the options is not so for ``RDAClassifier``.
+        not as there if nothing is asked for.
+    classifier: what of the options has another default for ``RDAClassifier``. fit_classifier: ``fit_classifier(task,
+        options)``, what its options become for ``task``. thresholds: how many of them it gives a number, and a pixel.
     sections: what a report shows of what was learned.
     """
 
@@ -256,6 +273,8 @@ class Family:
     binarise: Callable[[Dataset], str] = default_rule
     schedule: Mapping[str, Any] = field(default_factory=dict)
     classifier: Mapping[str, Any] = field(default_factory=dict)
+    fit_classifier: Callable[[Task, dict[str, Any]], dict[str, Any]] = lambda task, options: options
+    thresholds: tuple[int, int] = (1, 1)
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
 
     def option(self, name: str) -> Option | None:
@@ -267,9 +286,11 @@ class Family:
 
         Raises :class:`UsageError` for an unknown option or a value out of range.
         """
+        chosen = {}
         for name, value in given.items():
-            self.known(name).check(value, self.name)
-        chosen = {name: value for name, value in given.items() if value is not None}
+            option = self.known(name)
+            if value is not None:
+                chosen[name] = option.parse(value, self.name)
         return self.make(task, **{option.name: chosen.get(option.name, option.default) for option in self.options})
 
     def parse(self, text: str) -> dict[str, Any]:

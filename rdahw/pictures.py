@@ -21,14 +21,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from rdahw.data.images import Image
-from rdahw.families.ensemble.rule import Counters
-from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.errors import UsageError, UserError
 from rdahw.files import write_atomically
 from rdahw.primitives import Array
 
 __all__ = [
-    "class_evidence",
     "draw_confusion",
     "draw_curve",
     "draw_evidence",
@@ -141,18 +138,16 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     return figure
 
 
-# -- ensembles ---------------------------------------------------------------------------------------------------------
+# -- tables on images --------------------------------------------------------------------------------------------------
 
 
-def draw_wiring(spec: EnsembleSpec, shown: int = 12) -> Figure:
-    """What the tables of an ensemble on images read: how many tables read each pixel, and the first ``shown`` tables,
-    their inputs numbered from 0. Raises :class:`UserError` if its inputs are no images.
+def draw_wiring(wiring: NDArray[np.int64], image: Image, shown: int = 12) -> Figure:
+    """What tables on images read, ``wiring`` (tables, inputs), numbers of input bits: how many tables read each pixel,
+    and the first ``shown`` tables, their inputs numbered from 0.
     """
-    image = _image(spec)
-    wiring = make_wiring(spec)
     _, height, width = image
     reads = np.bincount(wiring.reshape(-1), minlength=image.bits).reshape(image).sum(axis=0)
-    shown = min(shown, spec.tables)
+    shown = min(shown, len(wiring))
     columns, rows = 4, -(-shown // 4)
     figure = _figure(9.6, 1.6 * rows + 0.4)
     halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.15))
@@ -173,36 +168,20 @@ def draw_wiring(spec: EnsembleSpec, shown: int = 12) -> Figure:
     return figure
 
 
-def class_evidence(spec: EnsembleSpec, counters: Counters) -> NDArray[np.float64]:
-    """How much each input bit speaks for each class, (classes, input_bits).
-
-    For bit b and class c it is the sum, over the inputs of tables that read b, of the mean of the counters of c where
-    that input is 1 less their mean where it is 0: the change of score(c) when b turns to 1, averaged over all indices.
+def draw_evidence(evidence: NDArray[np.float64], image: Image, names: Sequence[str]) -> Figure:
+    """How much each input bit speaks for each class, ``evidence`` (classes, image.bits), as one picture a class, planes
+    added up: violet pixels speak for the class when they are set, orange ones against it.
     """
-    wiring = make_wiring(spec)
-    values = (counters >= 0).astype(np.float64) if spec.sign else counters.astype(np.float64)
-    index = np.arange(1 << spec.inputs)
-    evidence = np.zeros((spec.input_bits, spec.classes))
-    for i in range(spec.inputs):
-        on = (index >> i & 1).astype(bool)
-        np.add.at(evidence, wiring[:, i], values[:, on].mean(axis=1) - values[:, ~on].mean(axis=1))
-    return evidence.T
-
-
-def draw_evidence(spec: EnsembleSpec, counters: Counters, names: Sequence[str]) -> Figure:
-    """:func:`class_evidence` as one picture a class, planes added up: violet pixels speak for the class when they are
-    set, orange ones against it. Raises :class:`UserError` if the inputs are no images.
-    """
-    image = _image(spec)
-    pictures = class_evidence(spec, counters).reshape(spec.classes, *image).sum(axis=1)
+    classes = len(evidence)
+    pictures = evidence.reshape(classes, *image).sum(axis=1)
     bound = max(float(np.abs(pictures).max()), 1e-9)
-    columns = min(5, spec.classes)
-    rows = -(-spec.classes // columns)
+    columns = min(5, classes)
+    rows = -(-classes // columns)
     figure = _figure(1.7 * columns + 1, 1.9 * rows)
     drawn = None
     all_axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     for c, axes in enumerate(all_axes):
-        if c >= spec.classes:
+        if c >= classes:
             axes.set_axis_off()
             continue
         drawn = axes.imshow(pictures[c], cmap="PuOr", vmin=-bound, vmax=bound)
@@ -211,12 +190,6 @@ def draw_evidence(spec: EnsembleSpec, counters: Counters, names: Sequence[str]) 
     assert drawn is not None
     figure.colorbar(drawn, ax=list(all_axes), shrink=0.7, label="for the class when set")
     return figure
-
-
-def _image(spec: EnsembleSpec) -> Image:
-    if spec.image is None:
-        raise UserError("the inputs of this model are no images, so there is no picture of its wiring")
-    return spec.image
 
 
 def _blank(axes: Axes, height: int, width: int, title: str) -> None:

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from rdahw.data import Binariser, Schema
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
-from rdahw.families import find_family
+from rdahw.families import find_family, names
 from rdahw.family import Spec, Task
 from rdahw.files import write_atomically
 from rdahw.state import State, state_from_json, state_to_json
 from rdahw.training import Best, Progress, Schedule
+from rdahw.types import shown
 
 __all__ = ["FORMAT", "VERSION", "SavedModel", "load_model", "save_model"]
 
@@ -172,12 +173,15 @@ def _from_document(document: dict[str, Any]) -> SavedModel:
     values = dict(zip(_KEYS, members(document, "the model", _KEYS), strict=True))
     if not isinstance(values["provenance"], dict):
         raise damaged("its 'provenance'", "an object")
-    if not isinstance(values["family"], str):
-        raise damaged("its 'family'", "text")
+    name = values["family"]
+    if name not in names():
+        raise UserError(
+            f"its model is of the family {shown(name)}, which is not installed; install the package with it"
+        )
     schema, binariser = Schema.from_json(values["schema"]), Binariser.from_json(values["binariser"])
     if binariser.columns != schema.columns:
         raise damaged("its 'binariser'", "for the columns of its 'schema'")
-    spec, task = find_family(values["family"]).read(values["spec"]), Task.of(schema, binariser)
+    spec, task = find_family(name).read(values["spec"]), Task.of(schema, binariser)
     if (spec.input_bits, spec.classes) != (task.input_bits, task.classes):
         raise damaged("the size of the model", "that of the binariser and the classes")
     if spec.image not in (None, task.image):
@@ -203,8 +207,9 @@ def _progress(spec: Spec, value: object) -> Progress:
         raise damaged("its 'progress'", "counts")
     kept = None
     if best is not None:
-        *numbers, state = members(best, "its 'best'", ("correct", "update", "epoch", "state"))
-        if not all(is_int(number) and number >= 0 for number in numbers):
+        correct, update, epoch, state = members(best, "its 'best'", ("correct", "update", "epoch", "state"))
+        if not all(is_int(number) and number >= 0 for number in (correct, update, epoch)):
             raise damaged("its 'best'", "counts")
-        kept = Best(*numbers, state_from_json(spec.fields[:1], state, "its 'best'")[spec.parameters.name])
+        parameters = state_from_json(spec.fields[:1], state, "its 'best'")[spec.parameters.name]
+        kept = Best(correct, update, epoch, parameters)
     return Progress(**dict(zip(_COUNTS, counts, strict=True)), changed=changed, best=kept)

@@ -240,6 +240,11 @@ class Training:
             if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < spec.classes:
                 raise UserError(f"a label is outside of 0 to {spec.classes - 1}")
         self.schedule.order(0, len(self.train))  # a stride that leaves out examples
+        self._begin_epoch()  # a checkpoint may be of the end of one
+        # Older files do not say how many examples larger batches were.
+        self.progress = replace(
+            self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position
+        )
         if not self.progress.updates:
             self.engine.state = spec.initial_state()
             if self._scores_updates:
@@ -267,7 +272,7 @@ class Training:
         """
         total, length, schedule = self.total_updates, len(self.train), self.schedule
         fixed = chunk or self.engine.chunk
-        at_once = fixed or 256
+        at_once = fixed or 1  # one may take long
         if self._scores_updates and self._scored is None:
             self._score(0, 0)  # of the parameters that a resumed training goes on from
         started = time.perf_counter()
@@ -287,11 +292,15 @@ class Training:
                 self.seconds += spent
                 self._advance(before, ends[: len(outcome.wrong)], outcome)
                 yield self.progress
-                if self.progress.position == length:
-                    self.progress = replace(self.progress, epoch=epoch + 1, position=0, wrong=0, changed=0)
+                self._begin_epoch()
                 if fixed is None:
                     at_once = _adapted(at_once, len(ends), len(outcome.wrong), spent, seconds)
                 started = time.perf_counter()
+
+    def _begin_epoch(self) -> None:
+        """Go on to the next epoch where the present one is over."""
+        if self.progress.position >= len(self.train):
+            self.progress = replace(self.progress, epoch=self.progress.epoch + 1, position=0, wrong=0, changed=0)
 
     def _ends(self, examples: int, updates: int) -> NDArray[np.int64]:
         """Where each of the next batches ends: as many as there are of ``examples``, and at most ``updates``."""

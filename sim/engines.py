@@ -21,7 +21,17 @@ from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Outcome
 from rdahw.word_rows import sum_of_counts
 
-__all__ = ["CircuitEngine", "EngineRow", "ReferenceEngine", "Runner", "find_engine", "make_engine", "predict", "predicting_row"]
+__all__ = [
+    "CircuitEngine",
+    "EngineRow",
+    "ReferenceEngine",
+    "Runner",
+    "SoftwareEngine",
+    "find_engine",
+    "make_engine",
+    "predict",
+    "predicting_row",
+]
 
 #: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
 _PART = 1 << 24
@@ -41,6 +51,13 @@ class EngineRow:
     family: str
     make: str
     is_compiled: bool = False
+
+
+class SoftwareEngine(Engine, Protocol):
+    """An engine of this package."""
+
+    def class_scores(self, prepared: Any) -> NDArray[Any]:
+        """A score (N, classes) for each class of each example; the prediction is the first of the largest."""
 
 
 class Runner(Protocol):
@@ -72,7 +89,7 @@ class Runner(Protocol):
 class CircuitEngine:
     """An engine that runs the learner of ``spec``, whose state is the learner's parameters, by a :class:`Runner`."""
 
-    chunk = None
+    chunk: int | None = None
 
     def __init__(self, spec: Spec, name: str, runner: Runner) -> None:
         self.spec, self.name, self.runner = spec, name, runner
@@ -98,6 +115,10 @@ class CircuitEngine:
     def predict(self, prepared: Any) -> NDArray[np.int64]:
         """The classes (N,), -1 for none."""
         return decode(self.runner.outputs(prepared), self.spec.classes, self.spec.code)
+
+    def class_scores(self, prepared: Any) -> NDArray[np.int64]:
+        """1 for the class that is predicted and 0 for the others: outputs that are the code of no class have zeros."""
+        return (self.predict(prepared)[:, None] == np.arange(self.spec.classes)).astype(np.int64)
 
 
 class ReferenceEngine:
@@ -170,12 +191,12 @@ def _for_each(bits: Array, x: Array) -> Array:
     return np.broadcast_to(bits, (len(x), bits.shape[-1]))
 
 
-def reference(spec: Spec, threads: int) -> Engine:
+def reference(spec: Spec, threads: int) -> SoftwareEngine:
     """The learner of ``spec`` by the reference interpreter."""
     return CircuitEngine(spec, "reference", ReferenceEngine(spec.learner()))
 
 
-def packed(spec: Spec, threads: int) -> Engine:
+def packed(spec: Spec, threads: int) -> SoftwareEngine:
     """The learner of ``spec`` by the packed engine."""
     from rdahw.sim.packed_engine import PackedEngine
 
@@ -189,7 +210,7 @@ def _rows(spec: Spec) -> Sequence[EngineRow]:
 
 
 def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
-    """The row of the engine of that name for ``spec``, or of the usual one; raises :class:`UsageError` if it has none."""
+    """The row of the engine of that name for ``spec``, or of the usual one; raises :class:`UsageError` for another."""
     rows = _rows(spec)
     row = next((row for row in rows if name in (None, row.name)), None)
     if row is None:
@@ -198,14 +219,14 @@ def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
     return row
 
 
-def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Engine:
+def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> SoftwareEngine:
     """The engine of that name for ``spec``, or the usual one; raises :class:`UsageError` for one that it has not.
 
     The first use of a compiled engine takes seconds; see :func:`rdahw.sim.jit.on_compile`.
     """
     row = find_engine(spec, name)
     module, _, function = row.make.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), function)(spec, threads)
+    engine: SoftwareEngine = getattr(importlib.import_module(module), function)(spec, threads)
     return engine
 
 

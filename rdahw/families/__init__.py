@@ -1,6 +1,7 @@
 """The kinds of models there are: one module or package for each, and those that other packages bring.
 
-A family of another package is an entry point of the group ``rdahw.families`` that names its :class:`rdahw.family.Family`.
+A family of another package is an entry point of the group ``rdahw.families`` that names its row, a
+:class:`rdahw.family.Family`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from rdahw.errors import UsageError, nearest
 from rdahw.family import Family, Spec, Task
 from rdahw.model import Model
 
-__all__ = ["BUILT_IN", "all_families", "find_family", "is_model_name", "make_model", "names", "parse_model", "spec_of_widths"]
+__all__ = [
+    "BUILT_IN",
+    "all_families",
+    "find_family",
+    "is_model_name",
+    "make_model",
+    "names",
+    "parse_model",
+    "spec_of_widths",
+]
 
 #: Our own, in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
 BUILT_IN = ("lookup", "mask", "ensemble", "file")
@@ -31,7 +41,7 @@ def names() -> list[str]:
 
 @cache
 def find_family(name: str) -> Family:
-    """The family of this name. Raises :class:`UsageError` if there is none, or if another package's cannot be loaded."""
+    """The family of this name. Raises :class:`UsageError` if there is none, or if it cannot be loaded."""
     if name in BUILT_IN:
         found: Family = importlib.import_module(f"rdahw.families.{name}").FAMILY
         return found
@@ -40,8 +50,8 @@ def find_family(name: str) -> Family:
             found = point.load()
         except Exception as error:  # whatever another package's code raises
             raise UsageError(
-                f"the model {name!r} of the package {point.value!r} cannot be loaded ({type(error).__name__}: {error}); "
-                "update or uninstall that package"
+                f"model {name!r} of {point.value!r} cannot be loaded ({type(error).__name__}: {error}); update or "
+                "uninstall its package"
             ) from error
         return found
     raise UsageError(
@@ -49,9 +59,16 @@ def find_family(name: str) -> Family:
     )
 
 
-def all_families() -> list[Family]:
-    """All of them."""
-    return [find_family(name) for name in names()]
+def all_families(*, skip_broken: bool = False) -> list[Family]:
+    """All of them, with ``skip_broken`` but for those of other packages that cannot be loaded."""
+    found = []
+    for name in names():
+        try:
+            found.append(find_family(name))
+        except UsageError:
+            if not skip_broken:
+                raise
+    return found
 
 
 def parse_model(text: str) -> tuple[Family, dict[str, Any]]:

@@ -42,8 +42,8 @@ LEARNER_OPTIONS = (
 class CircuitSpec(Spec):
     """A learner of a circuit, for examples of ``classes`` classes that its output wires say by ``code``.
 
-    The parameters are one field of its state, the bits of the circuit's first input. ``chosen``: the options that it was
-    made by. Raises :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
+    The parameters are one field of its state, the bits of the circuit's first input. ``chosen``: the options that it
+    was made by. Raises :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
     """
 
     family: str
@@ -127,7 +127,7 @@ class CircuitSpec(Spec):
             raise damaged("its 'spec'", "a number of classes and options")
         try:
             learner = Learner(Model(name, Circuit.from_json(circuit)), loss, optimiser)
-            return cls(family, learner, classes, labels, options)  # type: ignore[arg-type]  # label_width checks it
+            return cls(family, learner, classes, labels, options)
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
 
@@ -138,14 +138,18 @@ def circuit_family(
     *,
     help: str,
     options: tuple[Option, ...] = (),
+    loss: str | None = None,
+    optimiser: str | None = None,
     sections: Callable[[Any], Iterable[Section]] = lambda saved: (),
     **rows: Any,
 ) -> Family:
     """The family of the models ``circuit(task, **options)``, each an ``f : P × A → B`` whose output is the label's bits
     or a score for each class.
 
-    ``options``: those of the circuit; labels, loss and optimiser come to them. ``rows``: more of :class:`Family`.
+    ``options``: those of the circuit; labels, loss and optimiser come to them. ``loss``, ``optimiser``: their defaults,
+    else what suits the circuit's types. ``rows``: more of :class:`Family`.
     """
+    defaults = {"loss": loss, "optimiser": optimiser}
 
     def make(task: Task, *, labels: Code, loss: str | None, optimiser: str | None, **own: Any) -> CircuitSpec:
         task = task if task.code == "binary" else replace(task, code=labels)
@@ -165,7 +169,10 @@ def circuit_family(
     return Family(
         name=name,
         help=help,
-        options=(*options, *LEARNER_OPTIONS),
+        options=(
+            *options,
+            *(replace(o, default=default) if (default := defaults.get(o.name)) else o for o in LEARNER_OPTIONS),
+        ),
         make=make,
         read=lambda value: CircuitSpec.from_json(name, value),
         sections=sections,

@@ -1,4 +1,4 @@
-"""The family ``mask``: a set of inputs is learned, of which few are set in one class (the paper's pseudo-linear model)."""
+"""The family ``mask``: inputs are selected, of which few are set in one class (the paper's pseudo-linear model)."""
 
 from __future__ import annotations
 
@@ -104,4 +104,5 @@ FAMILY = circuit_family(
     help="1 where at most a k-th of the selected inputs are set; two classes with --labels binary, many inputs",
     options=(Option(name="k", default=4, range=(1, 999_999_999), help="divide the number of selected inputs by this"),),
     sections=_sections,
+    classifier={"labels": "binary"},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -11,14 +12,12 @@ import numpy as np
 import pytest
 
 from rdahw.data import Binariser, Column, Schema
-from rdahw.GONE import EnsembleState
 from rdahw.data.images import Image
+from rdahw.families import find_family
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.learner import Learner
-from rdahw.families import make_model
+from rdahw.family import Task
 from rdahw.saved import SavedModel
-from rdahw.saved_ensemble import SavedEnsemble
-from rdahw.training import Schedule, TrainingState
+from rdahw.training import Progress, Schedule
 
 report = pytest.importorskip("rdahw.report", reason="needs the extra plot")
 
@@ -33,15 +32,16 @@ def schema(features: int, names: tuple[str, ...], image: tuple[int, int] | None 
     return Schema(tuple(f"f{i}" for i in range(features)), columns, names, image_shape=image)
 
 
-def make_ensemble(names=("ant", "bee", "cat"), image=(4, 4), **provenance) -> SavedEnsemble:
+def make_ensemble(names=("ant", "bee", "cat"), image=(4, 4), **provenance) -> SavedModel:
     its = schema(16, names, image)
     spec = EnsembleSpec(
         input_bits=16, classes=len(names), tables=4, inputs=2, image=image and Image(1, *image), counter=4
     )
     counters = np.random.default_rng(1).integers(-8, 8, spec.counters_shape).astype(np.int8)
-    return SavedEnsemble(
+    return SavedModel(
         spec=spec,
-        state=EnsembleState(counters, 5, epoch=2, examples=400),
+        state={**spec.initial_state(), "counters": counters},
+        progress=Progress(epoch=2, examples=400, updates=400),
         schema=its,
         binariser=Binariser.fit("threshold=0", np.zeros((1, 16)), its.columns, its.feature_names),
         schedule=Schedule(epochs=2, shuffle=True),
@@ -51,17 +51,17 @@ def make_ensemble(names=("ant", "bee", "cat"), image=(4, 4), **provenance) -> Sa
 
 def make_circuit(model: str, features: int, names: tuple[str, ...], theta, labels="one-hot", image=None) -> SavedModel:
     its = schema(features, names, image)
-    made = make_model(model, features, len(names) if labels == "one-hot" else 1)
-    theta = np.array(theta, np.uint8)
     return SavedModel(
-        Learner(made),
-        theta,
-        its,
-        Binariser.fit("threshold=0", np.zeros((1, features)), its.columns, its.feature_names),
-        labels,
-        TrainingState(theta, updates=7),
-        Schedule(),
-        {"options": {"data": "my file.csv", "model": model, "shuffle": False, "label": None}, "finished": True},
+        spec=find_family(model).spec(Task(input_bits=features, classes=len(names)), labels=labels),
+        state={"parameters": np.array(theta, np.uint8)},
+        progress=Progress(updates=7),
+        schema=its,
+        binariser=Binariser.fit("threshold=0", np.zeros((1, features)), its.columns, its.feature_names),
+        schedule=Schedule(),
+        provenance={
+            "options": {"data": "my file.csv", "model": model, "shuffle": False, "label": None},
+            "finished": True,
+        },
     )
 
 
@@ -104,7 +104,7 @@ class Page(HTMLParser):
 
 
 def text_of(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", page).split()))
 
 
 def pictures_of(page: Page) -> list[str]:
@@ -209,6 +209,23 @@ def test_a_mask_and_a_truth_table_are_drawn():
     assert "The truth table" in text_of(PAGES["lookup"])
     assert "no yes 00 1 0 01 0 1 10 0 1 11 1 0" in text_of(PAGES["lookup"])
     assert [len(pictures_of(Page(PAGES[name]))) for name in ("lookup", "mask", "table", "ensemble")] == [2, 1, 2, 4]
+
+
+def test_every_page_says_what_the_model_is_and_its_options():
+    assert "ensemble of 4 x 2 tables, 16 -> 3 classes, 48 counters of 4 bits" in text_of(PAGES["ensemble"])
+    assert "lookup 2 -> 2, 8 parameter bits" in text_of(PAGES["lookup"])
+    assert "loss margin=160 optimiser counter=4 tables 4 inputs 2 wiring any" in text_of(PAGES["ensemble"])
+    assert "loss xor optimiser xor k 4 labels binary" in text_of(PAGES["mask"])
+    assert "updates 400" in text_of(PAGES["table"])
+    assert "updates 7" in text_of(PAGES["mask"])
+
+
+def test_the_counters_are_in_numbers():
+    saved = make_ensemble()
+    counters = saved.parameters
+    ends, zero = (100 * np.isin(counters, values).mean() for values in ([-8, 7], [0]))
+    said = f"48 counters of 4 bits, from -8 to 7: {ends:.1f} % are at one of these ends, and {zero:.1f} % are zero"
+    assert said in text_of(PAGES["ensemble"])
 
 
 def test_the_command_can_be_typed_again():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,12 +27,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from rdahw import RDAClassifier
 from rdahw.data import load
-from rdahw.GONE import EnsembleTraining
 from rdahw.data.images import Image
+from rdahw.families import all_families
 from rdahw.families.ensemble import default_margin
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.training import Schedule
+from rdahw.sim.engines import make_engine
+from rdahw.training import Examples, Schedule, Training
+
+ROOT = Path(__file__).parents[2]
 
 IRIS_X, IRIS_Y = load_iris(return_X_y=True)
 DIGITS = load_digits()
@@ -80,12 +85,12 @@ def test_it_is_the_plain_ensemble_on_its_wires(options: dict[str, Any]) -> None:
     plain = PlainEnsemble(ours.spec_)
     wires = (x[:, ours.wire_features_] > ours.wire_thresholds_).astype(np.uint8)
     schedule = Schedule(epochs=2, shuffle=True, seed=options.get("random_state", 0))
-    training = EnsembleTraining(plain, schedule, wires, y.astype(np.int64))
-    assert len(list(training.run())) == 2
+    training = Training(plain, schedule, Examples(wires, y.astype(np.int64)))
+    assert [state.updates for state in training.run(60)] == [60, 120]
     assert np.array_equal(ours.counters_, plain.counters)
     assert ours.counters_.any()
     assert np.array_equal(ours.decision_function(x), plain.scores(wires))
-    assert np.array_equal(ours.predict(x), plain.predict(wires))
+    assert np.array_equal(ours.predict(x), plain.classify(wires))
 
 
 def test_parameters_become_the_spec() -> None:
@@ -266,6 +271,76 @@ def test_importances_find_the_features_that_matter(sign: bool) -> None:
     assert permuted[:4].min() > permuted[4:].max()
 
 
+# -- other models ------------------------------------------------------------------------------------------------------
+
+MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "lookup": ({"model": "lookup"}, {}),
+    "mask": ({"model": "mask", "k": 8}, {"k": 8}),
+    "mask in text": ({"model": "mask:k=8"}, {"k": 8}),
+    "file": ({"model": f"{ROOT / 'examples' / 'my_models.py'}:either", "labels": "binary"}, {"labels": "binary"}),
+    "ensemble in text": ({"model": "ensemble:tables=40,inputs=3"}, {"tables": 40, "inputs": 3, "counter": 8}),
+    "ensemble in both": ({"model": "ensemble:tables=40", "tables": 40, "inputs": 3}, {"tables": 40, "inputs": 3}),
+}
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_any_model_learns_as_the_training_loop_does(case: str) -> None:
+    """The options of its family, from text and keywords, make the spec; one loop and the seed make the bits."""
+    given, expected = MODELS[case]
+    x, y = IRIS_X[:100], np.where(IRIS_Y[:100], "no", "yes")
+    ours = RDAClassifier(**given, epochs=3, random_state=4).fit(x, y)
+    assert expected.items() <= ours.spec_.options().items()
+    wires = (x[:, ours.wire_features_] > ours.wire_thresholds_).astype(np.uint8)
+    engine = make_engine(ours.spec_, "reference")
+    labels = np.searchsorted(["no", "yes"], y)
+    for _ in Training(engine, Schedule(epochs=3, shuffle=True, seed=4), Examples(wires, labels)).run():
+        pass
+    for name, value in engine.state.items():
+        assert np.array_equal(ours.state_[name], value)
+    predicted = engine.predict(engine.prepare(Examples(wires, labels)))
+    assert np.array_equal(ours.predict(x), ours.classes_[predicted.clip(min=0)])
+    assert (ours.predict(x) == y).mean() > 0.8
+    other = pickle.loads(pickle.dumps(ours))  # noqa: S301
+    assert np.array_equal(other.predict(x), ours.predict(x))
+    same = RDAClassifier(**given, random_state=4)
+    for _ in range(3):
+        same.partial_fit(x, y, classes=["no", "yes"])
+    assert np.array_equal(same.state_[ours.spec_.parameters.name], ours.state_[ours.spec_.parameters.name])
+
+
+def test_scores_where_a_circuit_has_none_are_its_predictions() -> None:
+    model = RDAClassifier(model="lookup").fit(IRIS_X, IRIS_Y)
+    scores = model.decision_function(IRIS_X)
+    engine = make_engine(model.spec_)
+    engine.state = model.state_
+    wires = (IRIS_X[:, model.wire_features_] > model.wire_thresholds_).astype(np.uint8)
+    predicted = engine.predict(engine.prepare(Examples(wires, IRIS_Y)))
+    assert np.array_equal(scores.sum(axis=1), predicted >= 0)
+    assert np.array_equal(scores.argmax(axis=1)[predicted >= 0], predicted[predicted >= 0])
+    with pytest.raises(AttributeError, match="has no counters; state_ has parameters"):
+        _ = model.counters_
+    assert not hasattr(model, "feature_importances_")
+
+
+def test_outputs_that_are_no_class_are_the_first_one() -> None:
+    """A lookup begins with zeros, the code of no class, for inputs that it never sees."""
+    model = RDAClassifier(model="lookup", thresholds=[0.5], epochs=1).fit([[0, 0], [1, 0]], ["b", "a"])
+    assert list(model.predict([[1, 1]])) == ["a"]
+    assert not model.decision_function([[1, 1]]).any()
+
+
+def test_models_and_their_options_are_searched_and_checked() -> None:
+    grid = [{"model": ["lookup", "ensemble:tables=40"]}, {"model": ["ensemble"], "tables": [2, 30]}]
+    search = GridSearchCV(RDAClassifier(), grid, cv=3, error_score="raise").fit(IRIS_X, IRIS_Y)
+    assert len(search.cv_results_["params"]) == 4
+    assert clone(RDAClassifier(model="mask", k=8)).get_params()["k"] == 8
+    rows = {option.name for family in all_families() for option in family.options}
+    assert rows <= RDAClassifier().get_params().keys()
+    assert all(f" {name}: " in str(RDAClassifier.__doc__) for name in rows)
+    with pytest.raises(TypeError, match="no parameter 'table'"):
+        RDAClassifier(table=3)
+
+
 # -- with other tools --------------------------------------------------------------------------------------------------
 
 
@@ -273,7 +348,9 @@ def test_saved_and_copied_it_predicts_and_goes_on_alike() -> None:
     model = small().fit(IRIS_X, IRIS_Y)
     state = model.__getstate__()
     assert "_engine" not in state
-    assert {type(value).__module__ for value in state["_learned"]} == {"builtins", "numpy"}
+    family, spec, engine, learned = state["_learned"]
+    assert (family, engine, json.loads(json.dumps(spec))) == ("ensemble", "compiled", spec)
+    assert {type(value) for value in learned.values()} == {np.ndarray}
     for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):  # noqa: S301
         assert np.array_equal(other.decision_function(IRIS_X), model.decision_function(IRIS_X))
         assert np.array_equal(
@@ -326,11 +403,29 @@ def test_images_of_mnist_with_the_settings_it_comes_with(mnist_folder: Any) -> N
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "no tables": ({"tables": 0}, r"^tables is 0; expected a whole number of at least 1$"),
-    "a part of a table": ({"tables": 2.5}, r"^tables is 2\.5; expected a whole number of at least 1$"),
-    "many inputs": ({"bits": 99, "inputs": 17}, r"^inputs of an ensemble is 17; expected a whole number from 1 to 16$"),
-    "counter": ({"counter": 9}, r"^counter of an ensemble is 9; expected a whole number from 2 to 8$"),
-    "margin": ({"margin": "automatic"}, r"^margin is 'automatic'; expected a whole number or 'auto'$"),
+    "no model": ({"model": "lockup"}, r"^model 'lockup' is unknown, .*'lookup'"),
+    "a model in an object": ({"model": 3}, r"^model is 3; expected text such as 'ensemble'$"),
+    "an option of another model": (
+        {"model": "lookup", "tables": 5},
+        r"^model 'lookup' has no option 'tables'; it takes",
+    ),
+    "twice": ({"model": "ensemble:tables=5", "tables": 6}, r"^tables is 6, and 5 in model 'ensemble:tables=5'; leave"),
+    "three classes of a mask": (
+        {"model": "mask"},
+        r"^the mask model has one output and the labels have 2 bits; choose",
+    ),
+    "many wires of a lookup": (
+        {"model": "lookup", "bits": 9},
+        r"^a lookup of 34 inputs would have .* at most 20 inputs",
+    ),
+    "no tables": (
+        {"tables": 0},
+        r"^option tables=0 of model 'ensemble' is invalid; expected a whole number from 1 to ",
+    ),
+    "a part of a table": ({"tables": 2.5}, r"^option tables=2\.5 of model 'ensemble' is invalid; expected a whole "),
+    "many inputs": ({"bits": 99, "inputs": 17}, r"^option inputs=17 of .*; expected a whole number from 1 to 16$"),
+    "counter": ({"counter": 9}, r"^option counter=9 of .*; expected a whole number from 2 to 8$"),
+    "margin": ({"margin": "automatic"}, r"^option margin=automatic of .*; expected a whole number from 0 to "),
     "dropout": ({"dropout": 0.3}, r"^dropout of an ensemble is 0\.3; expected a multiple of 1/16 from 0 to 15/16"),
     "no epochs": ({"epochs": 0}, r"^epochs is 0; expected a whole number of at least 1$"),
     "true bits": ({"bits": True}, r"^bits is True; expected a whole number of at least 1$"),
@@ -338,14 +433,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no thresholds": ({"thresholds": []}, r"^thresholds are \[\]; expected finite numbers, at least one$"),
     "infinite": ({"thresholds": [np.inf]}, r"^thresholds are \[inf\]; expected finite numbers, at least one$"),
     "wiring": ({"wiring": "patch2"}, r"^wiring 'patch2' is for images and the data are none; use wiring=any$"),
-    "shift": ({"shift": 1}, r"^shift is 1, but the data are no images; give image_shape, or shift=0$"),
+    "shift": ({"shift": 1}, r"^the data are no images and cannot be shifted; .* use shift=0$"),
     "image": ({"image_shape": (2, 3)}, r"^image_shape is \(2, 3\); expected two or three numbers whose product is 4$"),
     "no shape": ({"image_shape": 4}, r"^image_shape is 4; expected two or three numbers whose product is 4$"),
     "uneven pixels": (
         {"image_shape": (2, 2), "thresholds": [[1], [1], [1], [1, 2]]},
         r"^the pixels have different numbers of thresholds; expected as many for each$",
     ),
-    "a seed below zero": ({"random_state": -1}, r"^seed of an ensemble is -1; expected a whole number from 0 to "),
+    "a seed below zero": ({"random_state": -1}, r"^random_state is -1; expected a whole number from 0 to "),
 }
 
 

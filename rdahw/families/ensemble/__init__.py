@@ -33,15 +33,13 @@ def _default_wiring(image: Image | None) -> str:
 def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
     """The ensemble of the family's options for ``task``; raises :class:`UsageError` for a value that cannot be."""
     tables, sign = options["tables"], options["sign"]
-    usual = {
+    usual: dict[str, Any] = {
         "inputs": min(6, task.input_bits),
         "wiring": _default_wiring(task.image),
         "margin": default_margin(tables, sign=sign),
     }
     chosen = {name: usual.get(name) if value is None else value for name, value in options.items()}
-    return EnsembleSpec(
-        input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen
-    )
+    return EnsembleSpec(input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen)
 
 
 def _binarise(dataset: Dataset) -> str:
@@ -50,9 +48,13 @@ def _binarise(dataset: Dataset) -> str:
     return "quantile=15" if rule == "midrange" else rule
 
 
-def _classifier_margin(task: Task, options: dict[str, Any]) -> int | None:
-    """Rows of a table are fewer than images, and need a larger margin."""
-    return None if task.image else options["tables"] * 2 // (25 if options["sign"] else 1)
+def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
+    """Rows of a table are fewer than images, and need a larger margin; a few features may be fewer than the inputs."""
+    if task.image is not None:
+        return options
+    inputs, sign, tables = (options[name] for name in ("inputs", "sign", "tables"))
+    margin = tables * 2 // (25 if sign else 1) if options["margin"] is None else options["margin"]
+    return {**options, "inputs": min(inputs, task.input_bits), "margin": margin}
 
 
 def _sections(saved: SavedModel) -> Iterable[Section]:
@@ -66,13 +68,15 @@ FAMILY = Family(
     help="lookup tables of a few inputs each, with counters, that vote for the classes; for real problems",
     options=(
         Option(name="tables", default=256, range=(1, 1 << 20), help="use this many tables"),
-        Option(name="inputs", usual="6, or all if there are fewer", range=(1, 16), help="let a table read this many bits"),
+        Option(
+            name="inputs", usual="6, or all if there are fewer", range=(1, 16), help="let a table read this many bits"
+        ),
         Option(
             name="wiring",
             type="text",
             usual="patch8inset2 for images, else any",
-            help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that keeps "
-            "I pixels away from the border (patchPinsetI)",
+            help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that "
+            "keeps I pixels away from the border (patchPinsetI)",
         ),
         Option(name="counter", default=6, range=(2, 8), help="count with this many bits"),
         Option(
@@ -110,6 +114,8 @@ FAMILY = Family(
     rules={"loss": {"margin": "margin"}, "optimiser": {"counter": "counter"}},
     binarise=_binarise,
     schedule={"epochs": 15, "shuffle": True, "scored": "epoch"},
-    classifier={"tables": 1024, "counter": 8, "margin": _classifier_margin},
+    classifier={"tables": 1024, "inputs": 6, "counter": 8},
+    fit_classifier=_fit_classifier,
+    thresholds=(16, 3),
     sections=_sections,
 )

@@ -127,6 +127,10 @@ class EnsembleEngine(ABC):
         """The classes (N,)."""
         return self.classify(prepared.x).astype(np.int64)
 
+    def class_scores(self, prepared: _Prepared) -> NDArray[np.int32]:
+        """The scores (N, classes)."""
+        return self.scores(prepared.x)
+
 
 class PlainEnsemble(EnsembleEngine):
     """The rule itself, one example after another in plain Python: slow, and the definition of every faster engine."""

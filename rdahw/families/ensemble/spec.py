@@ -106,7 +106,7 @@ class EnsembleSpec(Spec):
         if self.image is not None and (min(self.image) < 1 or self.image.bits != self.input_bits):
             raise UsageError(f"an image of {tuple(self.image)} does not have the {self.input_bits} bits of the input")
         if self.image is None and self.shift:
-            raise UsageError("the data are no images and cannot be shifted; leave --augment out")
+            raise UsageError("the data are no images and cannot be shifted; leave --augment out, or use shift=0")
         if np.prod(self.counters_shape, dtype=object) > MAX_COUNTERS:
             raise UsageError(
                 f"{self.tables} tables of {self.inputs} inputs and {self.classes} classes hold more than "
@@ -219,6 +219,26 @@ class EnsembleSpec(Spec):
         counters = state["counters"]
         saturated = float(((counters == low) | (counters == high)).mean())
         return {"saturated": saturated, "zero": float((counters == 0).mean())}
+
+    def importances(self, state: State) -> NDArray[np.float64]:
+        """How much the scores depend on each input bit, (input_bits,).
+
+        The effect of a bit on a class's score is the sum, over all tables that read it and over their indices with the
+        bit 0, of how much the table's part of the score grows as the bit becomes 1. Only indices count that have
+        learned something with the bit 0 and with it 1 (have a counter that is not zero). A bit has the sum of the sizes
+        of its effects over all classes.
+        """
+        counters, wiring = state["counters"], make_wiring(self)
+        known = np.asarray(counters.any(axis=-1))
+        values = (counters >= 0 if self.sign else counters).astype(np.int16)
+        indices = np.arange(values.shape[1])
+        effects = np.zeros((self.input_bits, values.shape[-1]))
+        for i in range(self.inputs):
+            low = indices[indices >> i & 1 == 0]
+            high = low | 1 << i
+            both = known[:, low] & known[:, high]
+            np.add.at(effects, wiring[:, i], ((values[:, high] - values[:, low]) * both[:, :, None]).sum(axis=1))
+        return np.asarray(np.abs(effects).sum(axis=1))
 
     @property
     def description(self) -> str:
