@@ -227,6 +227,12 @@ class Spec(ABC):
         """The examples x (n, A), which are number ``rows`` of ``examples``, as they are learned from in ``epoch``."""
         return x
 
+    def smaller(self, *, predicting: bool = False) -> Sequence[Iterator[tuple[str, Spec]]]:
+        """Ways to a model that takes less of a board, the one that costs it least first. Each gives, from the least
+        change on, what to do, as «lower tables to 128», and the model that it makes. predicting: it need not learn.
+        """
+        return ()
+
     def facts(self, state: State) -> dict[str, Any]:
         """More to say of what was learned, as JSON values."""
         return {}

@@ -70,10 +70,12 @@ class Batches:
 
 class Outcome(NamedTuple):
     """What applying updates gave, a number for each update that was applied: how many of its examples were predicted
-    wrongly before it, (U,), and how many of them asked for a change, (U,), or None where that is not known."""
+    wrongly before it, (U,), and how many of them asked for a change, (U,), or None where that is not known; and the
+    classes that were predicted for its examples, (examples,), likewise."""
 
     wrong: NDArray[np.int64]
     changed: NDArray[np.int64] | None = None
+    predicted: NDArray[np.int64] | None = None
 
 
 class Engine(Protocol):
