@@ -9,7 +9,7 @@ or say where one is with make PYTHON=/path/to/python
 pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types mutants bench clean
+.PHONY: help demo test quick lint types mutants bench clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 8
@@ -20,6 +20,9 @@ demo: .venv/installed  ## learn Iris: the shortest way to see a circuit learn
 
 test: .venv/installed-dev  ## run the tests on all cores
 	.venv/bin/pytest -n auto
+
+quick: .venv/installed-dev  ## run the tests that need no compiler and no solver, under two minutes
+	.venv/bin/pytest -n auto -m "not slow"
 
 lint: .venv/installed-dev  ## check style and formatting
 	.venv/bin/ruff check

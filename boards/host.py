@@ -53,6 +53,9 @@ BAUD = 1_000_000
 #: Called with (done, all) after each packet of a longer transfer.
 Progress = Callable[[int, int], None]
 
+#: For how many seconds a device may be silent before a packet is sent again, unless others are asked for.
+SILENCE = 0.5
+
 _ADDRESS_BYTES = 4
 _MAX_ANSWER = HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES
 _REASONS = {error.code: error for error in ERRORS.values()}
@@ -187,8 +190,8 @@ class Device:
     """A trainer behind ``stream``; a context manager that opens a session and closes the stream.
 
     learner: what the device must have been made from; without it any device will do.
-    timeout: for how many seconds the device may be silent before a packet is sent again. attempts: how often a packet
-    is sent. draw: gives the number of a new session, 32 bits that no earlier session had.
+    timeout: for how many seconds the device may be silent before a packet is sent again (:data:`SILENCE`). attempts:
+    how often a packet is sent. draw: gives the number of a new session, 32 bits that no earlier session had.
 
     Every method raises :class:`UserError` if the device does not answer, or refuses. After an error, or Ctrl-C, the
     next call opens a new session.
@@ -199,13 +202,13 @@ class Device:
         stream: ByteStream,
         learner: Learner | None = None,
         *,
-        timeout: float = 0.5,
+        timeout: float | None = None,
         attempts: int = 10,
         draw: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
         self._stream = stream
         self._learner = learner
-        self._timeout = timeout
+        self._timeout = SILENCE if timeout is None else timeout
         self._attempts = attempts
         self._draw = draw
         self._deframer = Deframer(_MAX_ANSWER)

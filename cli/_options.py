@@ -149,7 +149,7 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
             given[name] = own[name].parse(number, family.name)
     for kind in ("loss", "optimiser"):
         if (rule := options[kind]) is not None:
-            for name, value in family.rule_options(kind, rule).items():  # type: ignore[arg-type]
+            for name, value in family.rule_options(kind, rule).items():
                 if given.setdefault(name, value) != value:
                     raise UsageError(f"{name} was given twice, as {given[name]} and as --{kind} {rule}; leave one out")
     return given
@@ -186,8 +186,8 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot go on; train again")
     if parse_model(before["model"])[0].name != saved.spec.family:
         raise UserError(
-            f"{str(path)!r} was made of a trained model, and that one is what was trained; resume it, and make this one "
-            "again"
+            f"{str(path)!r} was made from a trained model and was not trained itself; resume that model, then make "
+            "this one again"
         )
     for name in before.keys() & options.keys():
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -211,4 +211,3 @@ def options_of(saved: SavedModel) -> dict[str, Any] | None:
     options["loss"] = options["loss"] or saved.spec.loss
     options["scored"] = options["scored"] or saved.schedule.scored
     return options if well_formed else None
-

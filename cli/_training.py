@@ -23,10 +23,10 @@ from rdahw.errors import UserError
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
-    from rdahw.data import Dataset, Examples
-    from rdahw.family import Spec
+    from rdahw.data import Dataset
+    from rdahw.data import Examples as RawExamples
     from rdahw.saved import SavedModel
-    from rdahw.training import Engine, Progress
+    from rdahw.training import Engine, Examples, Progress
 
 __all__ = ["Interrupted", "Request", "Run", "describe_test", "load_data"]
 
@@ -47,7 +47,7 @@ class Request:
 
     options: dict[str, Any]
     dataset: Dataset
-    held_out: Examples | None
+    held_out: RawExamples | None
     hdl: dict[str, Any]
     device: dict[str, Any]
     out: Path
@@ -93,7 +93,7 @@ class Run:
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
         self.spec.check_schedule(self.schedule)
 
-        def bits(examples: Any) -> Examples | None:
+        def bits(examples: RawExamples | None) -> Examples | None:
             if examples is None:
                 return None
             return Examples(self.binariser.transform(examples.features), examples.labels)
@@ -107,8 +107,8 @@ class Run:
         if saved is not None:
             self.engine.state = saved.state
         self.training = Training(self.engine, self.schedule, train, bits(request.held_out), progress)
-        self.resumed_from = None if saved is None else progress
-        self.curve = [] if saved is None else saved.curve[: progress.epoch]
+        self.resumed_from = None if saved is None else self.training.progress
+        self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
         self._seconds_before = 0.0 if saved is None else saved.seconds
 
     def _make_engine(self, updates: int) -> Engine:
@@ -329,7 +329,7 @@ class Run:
         save_model(saved, path)
 
 
-def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, Examples | None]:
+def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
     """The data set and what is held out of it for validation."""
     given = {name: options[name] for name in ("data", "label", "test", "split", "seed")}
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)

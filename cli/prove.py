@@ -64,7 +64,7 @@ Examples:
 @size_options()
 @click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
               help="auto: all inputs where they are few, else yosys")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, metavar="S",
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), show_default="60.0", metavar="S",
               help="seconds for each claim; then it stays open")  # fmt: skip
 @toolchain_option
 @output_options
@@ -76,7 +76,7 @@ def command(
     inputs: int,
     outputs: int,
     solver: Solver,
-    timeout: float,
+    timeout: float | None,
     toolchain: Literal["yowasp", "native"],
 ) -> int:
     """Prove claims for all inputs, or show an input for which one fails.

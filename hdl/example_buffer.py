@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
 from rdahw.hdl.block_memory import block_memory
+from rdahw.hdl.table_words import LABEL_BITS
 
-__all__ = ["LABEL_BITS", "ExampleBuffer", "check_classes"]
-
-#: The bits of an example's last byte that are its class; the one above them says to learn from it.
-LABEL_BITS = 7
+__all__ = ["ExampleBuffer", "check_classes"]
 
 
 def check_classes(spec: EnsembleSpec) -> None:

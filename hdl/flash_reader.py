@@ -13,12 +13,13 @@ import enum
 import math
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.hdl import Cat, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.errors import UserError
+from rdahw.hdl.flash_receiver import FlashReceiver
 from rdahw.hdl.one_hot import OneHot
 
 __all__ = ["ADDRESS_BITS", "QUAD_ENABLE", "Command", "FlashPins", "FlashReader", "flash_request_layout"]
@@ -34,9 +35,6 @@ WAKE_SECONDS = 30e-6
 PAUSE_SECONDS = 50e-9
 #: The fastest SPI clock of a read over one line; over four lines the part takes 133 MHz.
 MAX_SINGLE_HZ = 50e6
-
-#: Bytes on their way out; with fewer than four, a long way through the pins would cost throughput.
-_DEPTH = 4
 
 
 class Command(enum.IntEnum):
@@ -135,187 +133,181 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         """The logic, as Amaranth asks for it."""
         m = Module()
-        pins, quad = self.pins, self.quad
-        step = Signal(_Step, init=_Step.LEAVE)
-        # After a reset the part may just have been woken.
-        wait, waited = Signal(range(self._wake + 1), init=self._wake), Signal()  # waited: wait == 0
-        address, left = Signal(ADDRESS_BITS, reset_less=True), Signal(ADDRESS_BITS, reset_less=True)
-
-        # -- clocks of the flash: the data line changes and the clock falls in the first half, in the second it rises
-        running, half, over = Signal(), Signal(), Signal()
-        count = Signal(5)  # how many clocks are left of this phase
-        last = Signal()  # count == 0, known from the second half of a clock on, as ``count`` changes with the first
-        m.d.sync += last.eq(count == 0)
-        m.d.comb += over.eq(half & last)
-        with m.If(running):
-            m.d.sync += [half.eq(~half), pins.clock.eq(half)]
-        with m.If(half):  # then it runs, too
-            m.d.sync += count.eq(count - 1)
-
-        outgoing = Signal(ADDRESS_BITS, reset_less=True)  # what is still to be sent, the highest bit first
-
-        def send(bit: Any) -> None:
-            """One bit on line 0. Lines 2 and 3 are high: without quad-enable they protect and stop the part."""
-            m.d.sync += [pins.o.eq(Cat(bit, 0, 1, 1)), pins.oe.eq(0b1101)]
-
-        def send_next() -> None:
-            """A bit of ``outgoing`` in every clock."""
-            with m.If(~half):
-                send(outgoing[-1])
-                m.d.sync += outgoing.eq(outgoing << 1)
-
-        def octet_next(value: Any) -> Any:
-            """Eight bits are what is to be sent."""
-            return outgoing[-8:].eq(value)
-
-        # -- bytes coming in
-        sample, arriving, single = Signal(), Signal(2 + self.latency), Signal()
-        shift, have = Signal(8, reset_less=True), Signal(range(8))
-        reading, complete = Signal(), Signal()
-        m.d.sync += arriving.eq(Cat(sample, arriving))
-        m.d.comb += complete.eq(arriving[-1] & (have == Mux(single, 7, 1)))
-        with m.If(arriving[-1]):
-            m.d.sync += have.eq(Mux(complete, 0, have + 1))
-            m.d.sync += shift.eq(Mux(single, Cat(pins.i[1], shift), Cat(pins.i, shift)))
-
-        # A byte is read only if there will be room for it: ``promised`` counts those begun and not yet taken.
-        queue = [Signal(8, name=f"queue{i}", reset_less=True) for i in range(_DEPTH)]
-        into, out_of = Signal(range(_DEPTH)), Signal(range(_DEPTH))
-        level, promised = Signal(range(_DEPTH + 1)), Signal(range(_DEPTH + 1))
-        push, pop, begin = Signal(), Signal(), Signal()
-        # Known a cycle late: a byte is begun long after the one before, and one that is taken may be seen late.
-        room = Signal()
-        m.d.sync += [push.eq(complete & reading), room.eq(promised != _DEPTH)]
-        m.d.comb += [
-            self.octets.valid.eq(level != 0),
-            self.octets.payload.eq(Array(queue)[out_of]),
-            pop.eq(self.octets.valid & self.octets.ready),
-        ]
-        m.d.sync += [level.eq(level + push - pop), promised.eq(promised + begin - pop)]
-        m.d.sync += [into.eq(into + push), out_of.eq(out_of + pop)]
-        for i, entry in enumerate(queue):
-            with m.If(push & (into == i)):
-                m.d.sync += entry.eq(shift)
-
-        first, read_all = Signal(), Signal()  # this is the first half of a byte's first clock; left == 0
-        m.d.sync += read_all.eq(left == 0)
+        m.submodules.receiver = receiver = FlashReceiver(self.latency)
+        wiring.connect(m, receiver.octets, wiring.flipped(self.octets))
+        w = _Registers(self._wake)
+        # The data line changes and the clock falls in the first half of a clock of the flash, in the second it rises.
+        m.d.sync += [w.last.eq(w.count == 0), w.read_all.eq(w.left == 0)]
+        m.d.comb += [w.over.eq(w.half & w.last), receiver.lines.eq(self.pins.i)]
+        with m.If(w.running):
+            m.d.sync += [w.half.eq(~w.half), self.pins.clock.eq(w.half)]
+        with m.If(w.half):  # then it runs, too
+            m.d.sync += w.count.eq(w.count - 1)
 
         machine = OneHot(m, "PAUSE")
-        with machine.state("PAUSE"):  # not selected
-            m.d.sync += [half.eq(0), count.eq(7), first.eq(1)]
-            m.d.sync += [address.eq(self.requests.payload.address), left.eq(self.requests.payload.length)]
-            m.d.comb += self.requests.ready.eq(waited & (step == _Step.READY))
-            send(0)
-            with m.Switch(step):
-                for name, code in (
-                    (_Step.LEAVE, Command.LEAVE_CONTINUOUS),
-                    (_Step.WAKE, Command.WAKE),
-                    (_Step.CHECK, Command.READ_STATUS),
-                    (_Step.ENABLE, Command.ENABLE_VOLATILE_WRITE),
-                    (_Step.SET, Command.WRITE_STATUS),
-                    (_Step.VERIFY, Command.READ_STATUS),
-                    (_Step.READY, Command.READ_QUAD if quad else Command.READ),
-                ):
-                    with m.Case(name):
-                        m.d.sync += octet_next(code)
-            with m.If(~waited):
-                m.d.sync += [wait.eq(wait - 1), waited.eq(wait == 1)]
+        self._between_commands(m, machine, w, receiver)
+        self._command(m, machine, w, receiver)
+        self._read(m, machine, w, receiver)
+        self._end(m, machine, w, receiver)
+        machine.finish()
+
+        m.d.comb += self.failed.eq(w.step == _Step.FAILED)
+        # A cycle late; with a request that is taken it is over all the same.
+        ready = machine.ongoing("PAUSE") & (w.step == _Step.READY) & w.waited
+        m.d.sync += self.idle.eq(ready & ~receiver.pending & ~self.requests.valid)
+        return m
+
+    def _send(self, m: Module, bit: Any) -> None:
+        """One bit on line 0. Lines 2 and 3 are high: without quad-enable they protect and stop the part."""
+        m.d.sync += [self.pins.o.eq(Cat(bit, 0, 1, 1)), self.pins.oe.eq(0b1101)]
+
+    def _send_next(self, m: Module, w: _Registers) -> None:
+        """A bit of ``outgoing`` in every clock."""
+        m.d.comb += w.running.eq(1)
+        with m.If(~w.half):
+            self._send(m, w.outgoing[-1])
+            m.d.sync += w.outgoing.eq(w.outgoing << 1)
+
+    def _between_commands(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
+        """The part is not selected."""
+        codes = {
+            _Step.LEAVE: Command.LEAVE_CONTINUOUS,
+            _Step.WAKE: Command.WAKE,
+            _Step.CHECK: Command.READ_STATUS,
+            _Step.ENABLE: Command.ENABLE_VOLATILE_WRITE,
+            _Step.SET: Command.WRITE_STATUS,
+            _Step.VERIFY: Command.READ_STATUS,
+            _Step.READY: Command.READ_QUAD if self.quad else Command.READ,
+        }
+        request = self.requests.payload
+        with machine.state("PAUSE"):
+            m.d.sync += [w.half.eq(0), w.count.eq(7), w.first.eq(1)]
+            m.d.sync += [w.address.eq(request.address), w.left.eq(request.length)]
+            m.d.comb += self.requests.ready.eq(w.waited & (w.step == _Step.READY))
+            self._send(m, 0)
+            with m.Switch(w.step):
+                for step, code in codes.items():
+                    with m.Case(step):
+                        m.d.sync += w.outgoing[-8:].eq(code)
+            with m.If(~w.waited):
+                m.d.sync += [w.wait.eq(w.wait - 1), w.waited.eq(w.wait == 1)]
             with m.Else():  # the bits of the read before have come, too
-                m.d.sync += [single.eq(1), reading.eq(0)]
-                with m.If((step != _Step.FAILED) & ((step != _Step.READY) | self.requests.valid)):
-                    m.d.sync += pins.select.eq(1)
+                m.d.sync += [receiver.single.eq(1), receiver.keep.eq(0)]
+                with m.If((w.step != _Step.FAILED) & ((w.step != _Step.READY) | self.requests.valid)):
+                    m.d.sync += self.pins.select.eq(1)
                     machine.next = "COMMAND"
 
+    def _command(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
+        """The command byte, and what follows it but for a read: a status that comes in or goes out."""
         with machine.state("COMMAND"):
-            m.d.comb += running.eq(1)
-            send_next()
-            with m.If(over):
+            self._send_next(m, w)
+            with m.If(w.over):
                 machine.next = "END"
-                m.d.sync += outgoing.eq(address)
-                with m.If(step == _Step.READY):
-                    m.d.sync += count.eq(5 if quad else 23)
+                m.d.sync += w.outgoing.eq(w.address)
+                with m.If(w.step == _Step.READY):
+                    m.d.sync += w.count.eq(5 if self.quad else 23)
                     machine.next = "ADDRESS"
-                with m.Elif((step == _Step.CHECK) | (step == _Step.VERIFY)):
-                    m.d.sync += count.eq(7)
+                with m.Elif((w.step == _Step.CHECK) | (w.step == _Step.VERIFY)):
+                    m.d.sync += w.count.eq(7)
                     machine.next = "STATUS"
-                with m.Elif(step == _Step.SET):  # what was read, with the bit set
-                    m.d.sync += [count.eq(7), octet_next(shift | (1 << QUAD_ENABLE))]
+                with m.Elif(w.step == _Step.SET):  # what was read, with the bit set
+                    m.d.sync += [w.count.eq(7), w.outgoing[-8:].eq(receiver.latest | (1 << QUAD_ENABLE))]
                     machine.next = "WRITE"
 
         with machine.state("STATUS"):
-            m.d.comb += [running.eq(1), sample.eq(~half)]
-            with m.If(over):
+            m.d.comb += [w.running.eq(1), receiver.sample.eq(~w.half)]
+            with m.If(w.over):
                 machine.next = "END"
 
         with machine.state("WRITE"):
-            m.d.comb += running.eq(1)
-            send_next()
-            with m.If(over):
+            self._send_next(m, w)
+            with m.If(w.over):
                 machine.next = "END"
 
+    def _read(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
+        """The address, over four lines the clocks of waiting, and the bytes of a read."""
+        quad = self.quad
         with machine.state("ADDRESS"):
-            m.d.comb += running.eq(1)
             if quad:
-                with m.If(~half):
-                    m.d.sync += [pins.o.eq(outgoing[-4:]), pins.oe.eq(0b1111), outgoing.eq(outgoing << 4)]
+                m.d.comb += w.running.eq(1)
+                with m.If(~w.half):
+                    m.d.sync += [self.pins.o.eq(w.outgoing[-4:]), self.pins.oe.eq(0b1111)]
+                    m.d.sync += w.outgoing.eq(w.outgoing << 4)
             else:
-                send_next()
-            with m.If(over):
-                m.d.sync += count.eq(5 if quad else 7)
+                self._send_next(m, w)
+            with m.If(w.over):
+                m.d.sync += w.count.eq(5 if quad else 7)
                 machine.next = "GAP" if quad else "DATA"
 
         if quad:
             with machine.state("GAP"):  # mode bits that ask for nothing, then the part makes itself ready to drive
-                m.d.comb += running.eq(1)
-                with m.If(~half):
-                    m.d.sync += [pins.o.eq(0b1111), pins.oe.eq(Mux(count >= 4, 0b1111, 0))]
-                with m.If(over):
-                    m.d.sync += count.eq(1)
+                m.d.comb += w.running.eq(1)
+                with m.If(~w.half):
+                    m.d.sync += [self.pins.o.eq(0b1111), self.pins.oe.eq(Mux(w.count >= 4, 0b1111, 0))]
+                with m.If(w.over):
+                    m.d.sync += w.count.eq(1)
                     machine.next = "DATA"
 
         with machine.state("DATA"):
-            m.d.sync += [single.eq(not quad), reading.eq(1)]
+            m.d.sync += [receiver.single.eq(not quad), receiver.keep.eq(1)]
             m.d.comb += [
-                running.eq(~first | room),
-                begin.eq(first & room),
-                sample.eq(~half & running),
+                w.running.eq(~w.first | receiver.room),
+                receiver.begin.eq(w.first & receiver.room),
+                receiver.sample.eq(~w.half & w.running),
             ]
-            with m.If(begin):
-                m.d.sync += [left.eq(left - 1), first.eq(0)]
-            with m.If(over):
-                m.d.sync += [count.eq(1 if quad else 7), first.eq(1)]
-                with m.If(read_all):
+            with m.If(receiver.begin):
+                m.d.sync += [w.left.eq(w.left - 1), w.first.eq(0)]
+            with m.If(w.over):
+                m.d.sync += [w.count.eq(1 if quad else 7), w.first.eq(1)]
+                with m.If(w.read_all):
                     machine.next = "END"
 
+    def _end(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
+        """The part is deselected, and it is decided what comes next."""
         with machine.state("END"):  # the last bit is on its way
             machine.next = "DESELECT"
 
         with machine.state("DESELECT"):
-            m.d.sync += [pins.select.eq(0), pins.clock.eq(0), wait.eq(self._pause), waited.eq(0)]
-            with m.Switch(step):
+            m.d.sync += [self.pins.select.eq(0), self.pins.clock.eq(0), w.wait.eq(self._pause), w.waited.eq(0)]
+            with m.Switch(w.step):
                 with m.Case(_Step.READY):
                     pass
                 with m.Case(_Step.WAKE):
-                    m.d.sync += [wait.eq(self._wake), step.eq(_Step.CHECK if quad else _Step.READY)]
+                    m.d.sync += [w.wait.eq(self._wake), w.step.eq(_Step.CHECK if self.quad else _Step.READY)]
                 with m.Case(_Step.CHECK, _Step.VERIFY):
                     machine.next = "JUDGE"
                 with m.Default():
-                    m.d.sync += step.eq(step + 1)
-            with m.If((step != _Step.CHECK) & (step != _Step.VERIFY)):
+                    m.d.sync += w.step.eq(w.step + 1)
+            with m.If((w.step != _Step.CHECK) & (w.step != _Step.VERIFY)):
                 machine.next = "PAUSE"
 
         with machine.state("JUDGE"):  # the status, when all of it has come
-            with m.If(~waited):
-                m.d.sync += [wait.eq(wait - 1), waited.eq(wait == 1)]
+            with m.If(~w.waited):
+                m.d.sync += [w.wait.eq(w.wait - 1), w.waited.eq(w.wait == 1)]
             with m.Else():
-                m.d.sync += [step.eq(Mux(step == _Step.CHECK, _Step.ENABLE, _Step.FAILED))]
-                with m.If(shift[QUAD_ENABLE]):
-                    m.d.sync += step.eq(_Step.READY)
+                m.d.sync += [w.step.eq(Mux(w.step == _Step.CHECK, _Step.ENABLE, _Step.FAILED))]
+                with m.If(receiver.latest[QUAD_ENABLE]):
+                    m.d.sync += w.step.eq(_Step.READY)
                 machine.next = "PAUSE"
-        machine.finish()
 
-        m.d.comb += self.failed.eq(step == _Step.FAILED)
-        # A cycle late; with a request that is taken it is over all the same.
-        ready = machine.ongoing("PAUSE") & (step == _Step.READY) & waited
-        m.d.sync += self.idle.eq(ready & (promised == 0) & ~self.requests.valid)
-        return m
+
+class _Registers:
+    """The signals that the states of a :class:`FlashReader` share.
+
+    step: what the reader is about to do. wait: cycles until the part may be selected again; waited: wait is 0. After a
+    reset the part may just have been woken, so ``wait`` begins as ``wake``.
+    running, half: the flash's clock goes on; it is in its second half. count: how many clocks are left of this phase;
+    last: it is 0, known from the second half of a clock on, as ``count`` changes with the first. over: the last half.
+    address, left: of a request, the first byte and how many are left; read_all: none is.
+    outgoing: what is still to be sent, the highest bit first. first: this is the first half of a byte's first clock.
+    """
+
+    def __init__(self, wake: int) -> None:
+        self.step = Signal(_Step, init=_Step.LEAVE, name="step")
+        self.wait, self.waited = Signal(range(wake + 1), init=wake, name="wait"), Signal(name="waited")
+        self.running, self.half, self.over = (Signal(name=name) for name in ("running", "half", "over"))
+        self.count, self.last = Signal(5, name="count"), Signal(name="last")
+        self.address, self.left, self.outgoing = (
+            Signal(ADDRESS_BITS, name=name, reset_less=True) for name in ("address", "left", "outgoing")
+        )
+        self.first, self.read_all = Signal(name="first"), Signal(name="read_all")

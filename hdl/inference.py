@@ -15,8 +15,10 @@ from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.circuit import Assignment, Circuit
+from rdahw.families.circuits import CircuitSpec
+from rdahw.family import Spec
 from rdahw.hdl.circuit import ROWS
-from rdahw.hdl.trainer import TrainerControl, example_layout, result_layout
+from rdahw.hdl.trainer import Trainer, TrainerControl, example_layout, result_layout
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 from rdahw.tracing import Wire
@@ -95,19 +97,22 @@ def cut_points(circuit: Circuit, levels: float) -> list[int | None]:
     return [None if where is None else where[0] for where in at]
 
 
-class FixedModel(wiring.Component):  # type: ignore[misc]
+class FixedModel(Trainer):
     """The model of ``learner`` with the parameters ``theta``, (P,) bits, as constants.
 
     It has the members of a :class:`rdahw.hdl.trainer.RegisterTrainer` with access, so that the host link predicts with
     it and reads its parameters, but it does not learn (``learns``): ``learn``, writes and ``clear`` are ignored, and
     the counts stay 0. An example is accepted each cycle, unless a result waits to be taken; its result is there
-    ``stages`` cycles later. ``levels``: the most of :data:`DEPTHS` in a stage.
+    ``stages`` cycles later. ``levels``: the most of :data:`DEPTHS` in a stage. ``spec``: the model whose learner it is,
+    where there is more to it than its circuits.
     """
 
     learns = False
-    batch = False
 
-    def __init__(self, learner: Learner, theta: Array, *, levels: float = LEVELS) -> None:
+    def __init__(
+        self, learner: Learner, theta: Array, *, levels: float = LEVELS, spec: Spec | None = None
+    ) -> None:
+        self.spec = spec or CircuitSpec.of(learner)
         self.learner = learner
         model = learner.model
         self.bits = [int(bit) for bit in theta]

@@ -9,14 +9,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.GONE import check_counters
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.families.ensemble.circuits import binarise
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.first_pass import FirstPass, pass_cycles
-from rdahw.hdl.memory_trainer import ensemble_result_layout
+from rdahw.hdl.memory_trainer import OctetTrainer, ensemble_result_layout
 from rdahw.hdl.table_words import sign_bits, word_stride, words_of_counters
 from rdahw.hdl.trainer import TrainerControl
 
@@ -26,7 +25,7 @@ __all__ = ["MemoryInference"]
 Value = Any
 
 
-class MemoryInference(wiring.Component):  # type: ignore[misc]
+class MemoryInference(OctetTrainer):
     """The ensemble ``spec`` with the ``counters`` (tables, 2^inputs, classes), which predicts from memory that is never
     written, so that the bitstream brings its contents.
 
@@ -46,7 +45,7 @@ class MemoryInference(wiring.Component):  # type: ignore[misc]
     def __init__(self, spec: EnsembleSpec, counters: Counters) -> None:
         check_classes(spec)
         self.spec = spec
-        counters = check_counters(spec, counters)
+        counters = spec.parameters.check(counters)
         if spec.sign:
             octets = np.packbits(binarise(counters).reshape(-1, spec.classes), axis=1, bitorder="little")
         else:
@@ -67,7 +66,7 @@ class MemoryInference(wiring.Component):  # type: ignore[misc]
             }
         )
 
-    def cycles(self) -> int:
+    def cycles(self, updated: bool = False) -> int:
         """The clock cycles of an example."""
         return pass_cycles(self.spec.tables, self._scores)
 

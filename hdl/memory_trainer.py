@@ -7,33 +7,42 @@ writes those words back, changed, for the tables that were kept.
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Mapping
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
+from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
+from rdahw.hdl.beats import OctetEncoder
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.first_pass import FirstPass, pass_cycles
+from rdahw.hdl.interface import Interface, Place
 from rdahw.hdl.kept_words import KeptWords
+from rdahw.hdl.octet_link import LinkedOctets
 from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.table_words import (
     MARGIN_OCTETS,
     SETTINGS_OCTETS,
     STATE_OCTETS,
+    counters_of_words,
     settings_address,
     sign_bits,
+    table_interface,
     word_octets,
     word_stride,
+    words_of_counters,
 )
-from rdahw.hdl.trainer import COUNTER_BITS, TrainerControl, count
+from rdahw.hdl.trainer import COUNTER_BITS, Trainer, TrainerControl, count
 
-__all__ = ["MemoryTrainer", "ensemble_result_layout"]
+__all__ = ["MemoryTrainer", "OctetTrainer", "ensemble_result_layout"]
 
 #: Amaranth's values have no types that a type checker could read.
 Value = Any
@@ -45,7 +54,40 @@ def ensemble_result_layout(classes: int) -> Any:
     return StructLayout({"prediction": range(classes), "correct": 1, "updated": 1})
 
 
-class MemoryTrainer(wiring.Component):  # type: ignore[misc]
+class _State:
+    """The registers that say what a memory trainer is at, and the example in hand.
+
+    clearing, idle, naming, deciding: one of them is set, or a table is on its way through the first pass, or words come
+    back in the second one. learn, target: of the example; target has one bit for each class.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.clearing, self.idle = Signal(init=1, name="clearing"), Signal(name="idle")
+        self.naming, self.deciding = Signal(name="naming"), Signal(name="deciding")
+        self.learn, self.target = Signal(name="learn"), Signal(classes, name="target")
+
+
+class OctetTrainer(Trainer):
+    """A trainer, or a fixed model, of an ensemble whose tables are words in memory and whose examples come in bytes."""
+
+    spec: EnsembleSpec
+
+    @cached_property
+    def interface(self) -> Interface:
+        """What the host link, a host and a simulator have to know."""
+        return table_interface(self.spec, self.control.signature.parameter_bytes, learns=self.learns)
+
+    @property
+    def encoder(self) -> OctetEncoder:
+        """Between examples and results and the beats of its streams."""
+        return OctetEncoder(self)
+
+    def linked(self) -> LinkedOctets:
+        """With the streams that the host link connects to."""
+        return LinkedOctets(self)
+
+
+class MemoryTrainer(OctetTrainer):
     """The ensemble ``spec`` (:mod:`rdahw.families.ensemble.rule`), which predicts and learns in block memory, bit for bit the same.
 
     memory_kind: where the tables are, a kind of :class:`rdahw.hdl.table_memory.TableMemory`.
@@ -83,8 +125,6 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
     Raises :class:`UserError` if there are more classes than the label's byte can say.
     """
 
-    learns = True
-
     def __init__(self, spec: EnsembleSpec, memory_kind: str = "block") -> None:
         check_classes(spec)
         self.spec = spec
@@ -120,10 +160,33 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         #: A word of counters that are 0: in the tables, sign bits are inverted.
         self._zero = sign_bits(spec)
 
-    def cycles(self, updated: bool = False, kept: int | None = None) -> int:
+    def cycles(self, updated: bool = True, kept: int | None = None) -> int:
         """The clock cycles of an example of whose tables ``kept`` (``None``: all) learn, if it is ``updated``."""
         kept = self.spec.tables if kept is None else kept
         return pass_cycles(self.spec.tables, self._scores) + (kept if updated else 0)
+
+    @property
+    def usual_cycles(self) -> Mapping[str, int]:
+        """See :meth:`rdahw.hdl.trainer.Trainer.usual_cycles`; tables are left out at random."""
+        kept = round(self.spec.tables * (1 - self.spec.dropout))
+        return {"training_examples": self.cycles(True, kept), "predictions": self.cycles(False)}
+
+    @property
+    def registers(self) -> tuple[Place, ...]:
+        """The counters, with inverted sign bits, and the shift register."""
+        spec, octets = self.spec, self.table_octets
+
+        def unpack(data: bytes) -> Counters:
+            return counters_of_words(spec, np.frombuffer(data, np.uint8).reshape(-1, octets), inverted=True)
+
+        def pack(counters: Counters) -> bytes:
+            return words_of_counters(spec, spec.parameters.check(counters), inverted=True).tobytes()
+
+        counters, dropout = spec.fields
+        return (
+            Place(counters, self.tables, (spec.tables << spec.inputs) * octets, pack, unpack),
+            Place.packed(dropout, self.dropout_state),
+        )
 
     @property
     def tables(self) -> Any:
@@ -139,21 +202,43 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         m.submodules.scores = scores = self._scores
         m.submodules.words = words = KeptWords(spec.classes, spec.counter, len(tables.address), spec.tables)
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
-        control, result = self.control, self.results.payload
-
-        # The state: one of these is set, or a table is on its way through the first pass, or words come back in the
-        # second one.
-        clearing, idle, naming, deciding = Signal(init=1), Signal(), Signal(), Signal()
-        # The example in hand.
-        learn, target = Signal(), Signal(spec.classes)
-
-        # First pass. What is dropped is neither added to the scores nor put by.
-        drop = Signal()
-        first = FirstPass(m, buffer, naming, tables.address, learn & drop)
-        word = tables.read_data[: len(words.word)]
+        at = _State(spec.classes)
+        first = self._first_pass(m, at, words)
+        decided, updates = self._decide(m, at, first, words)
         m.d.comb += [
-            scores.add.eq(first.kept[-1]),
-            scores.counters.eq(word),
+            words.forget.eq(at.idle),
+            words.start.eq(decided & updates),
+            words.target.eq(at.target),
+            words.rival.eq(scores.rival),
+        ]
+        with m.If(words.ends):
+            m.d.sync += at.idle.eq(1)
+        with m.If(at.idle):
+            m.d.sync += [
+                at.learn.eq(buffer.learn),
+                at.target.eq(Const(1, spec.classes) << buffer.label),
+                *first.rewind(),
+            ]
+            with m.If(buffer.waiting):
+                m.d.sync += [at.idle.eq(0), at.naming.eq(1)]
+        clear = self._write(m, at, first, words)
+        count(m, self.control, decided & at.learn, ~scores.correct)
+        moved = Signal()
+        m.d.sync += moved.eq(decided & updates)
+        with m.If(moved):
+            m.d.sync += self.update_count.eq(self.update_count + 1)
+        with m.If(clear):
+            m.d.sync += self.update_count.eq(0)
+        return m
+
+    def _first_pass(self, m: Module, at: _State, words: KeptWords) -> FirstPass:
+        """The addressed word of each table into the scores and into ``words``, but for those that are dropped."""
+        drop = Signal()
+        first = FirstPass(m, self._buffer, at.naming, self._tables.address, at.learn & drop)
+        word = self._tables.read_data[: len(words.word)]
+        m.d.comb += [
+            self._scores.add.eq(first.kept[-1]),
+            self._scores.counters.eq(word),
             words.put.eq(first.kept[-1]),
             words.word.eq(word),
             words.address.eq(first.address_there),
@@ -162,71 +247,60 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             state = self.dropout_state
             drawn = (state ^ state >> 31)[:bits]
             m.d.comb += drop.eq(drawn < self.dropout_below)
-            with m.If(naming & learn):
+            with m.If(at.naming & at.learn):
                 m.d.sync += state.eq(Cat(state[bits:], drawn))
+        return first
 
-        # The decision.
+    def _decide(self, m: Module, at: _State, first: FirstPass, words: KeptWords) -> tuple[Value, Value]:
+        """The result after the first pass: whether it is decided in this cycle, and whether counters are to move."""
+        scores, result = self._scores, self.results.payload
         decided, updates = Signal(), Signal()
         m.d.comb += [
-            scores.clear.eq(idle),
+            scores.clear.eq(at.idle),
             scores.start.eq(first.last[-1]),
-            scores.target.eq(target),
+            scores.target.eq(at.target),
             scores.margin.eq(self.margin),
-            buffer.release.eq(first.last[-1]),
-            decided.eq(deciding & scores.done & ~self.results.valid),
-            updates.eq(learn & scores.updates),
+            self._buffer.release.eq(first.last[-1]),
+            decided.eq(at.deciding & scores.done & ~self.results.valid),
+            updates.eq(at.learn & scores.updates),
         ]
         with m.If(self.results.ready):
             m.d.sync += self.results.valid.eq(0)
         with m.If(first.last[-1]):
-            m.d.sync += deciding.eq(1)
+            m.d.sync += at.deciding.eq(1)
         with m.If(decided):
             m.d.sync += [
-                deciding.eq(0),
-                idle.eq(~updates | words.empty),
+                at.deciding.eq(0),
+                at.idle.eq(~updates | words.empty),
                 self.results.valid.eq(1),
                 result.prediction.eq(scores.prediction),
                 result.correct.eq(scores.correct),
                 result.updated.eq(updates),
             ]
+        return decided, updates
 
-        # Second pass.
-        m.d.comb += [
-            words.forget.eq(idle),
-            words.start.eq(decided & updates),
-            words.target.eq(target),
-            words.rival.eq(scores.rival),
-        ]
-        with m.If(words.ends):
-            m.d.sync += idle.eq(1)
-
-        # Between examples.
-        with m.If(idle):
-            m.d.sync += [
-                learn.eq(buffer.learn),
-                target.eq(Const(1, spec.classes) << buffer.label),
-                *first.rewind(),
-            ]
-            with m.If(buffer.waiting):
-                m.d.sync += [idle.eq(0), naming.eq(1)]
-
-        # What is written, by whomever, goes through registers.
+    def _write(self, m: Module, at: _State, first: FirstPass, words: KeptWords) -> Value:
+        """What is written to the tables: words of the second pass, bytes of the host, zeros. All of it goes through
+        registers. Also ``control`` and ``busy``. Returns whether everything is to be cleared, which is so in the cycle
+        after the host asked for it.
+        """
+        control, tables = self.control, self._tables
         write_address, write_data = Signal.like(tables.address, init=~0), Signal(8 * tables.octets)
         write_enable, writing = Signal(tables.octets), Signal()
         octet = control.parameter_address[: self._octet_bits]
         asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
         in_settings, set_register = control.parameter_address[-1], Signal()
-        written, cleared, clear = Signal(), Signal(), Signal()  # clear: a cycle after ``cleared``
+        written, cleared, clear = Signal(), Signal(), Signal()
         m.d.comb += [
-            control.ready.eq(idle & ~buffer.waiting & ~words.valid & ~writing),
+            control.ready.eq(at.idle & ~self._buffer.waiting & ~words.valid & ~writing),
             written.eq(control.ready & control.parameter_write_enable),
             cleared.eq(control.ready & control.clear),
-            self.busy.eq(~idle | buffer.waiting | words.valid | writing),
+            self.busy.eq(~at.idle | self._buffer.waiting | words.valid | writing),
             tables.write_data.eq(write_data),
             tables.write_enable.eq(write_enable),
         ]
         m.d.sync += [
-            writing.eq(words.valid | written | clearing),
+            writing.eq(words.valid | written | at.clearing),
             clear.eq(cleared),
             set_register.eq(written & in_settings),
             write_address.eq(asked_for),
@@ -236,14 +310,14 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(words.valid):
             m.d.sync += [write_address.eq(words.new_address), write_data.eq(words.new_word), write_enable.eq(~0)]
         # The address behind the last one may be written as well: there is no such word, or it is the first.
-        with m.If(clearing):
+        with m.If(at.clearing):
             m.d.sync += [write_address.eq(write_address + 1), write_data.eq(self._zero), write_enable.eq(~0)]
             with m.If(writing & (write_address == tables.words - 1)):
-                m.d.sync += [clearing.eq(0), idle.eq(1)]
+                m.d.sync += [at.clearing.eq(0), at.idle.eq(1)]
         with m.If(cleared):
-            m.d.sync += idle.eq(0)
+            m.d.sync += at.idle.eq(0)
         with m.If(clear):
-            m.d.sync += [clearing.eq(1), write_address.eq(~0)]
+            m.d.sync += [at.clearing.eq(1), write_address.eq(~0)]
 
         with m.If(writing):
             m.d.comb += tables.address.eq(write_address)
@@ -251,16 +325,8 @@ class MemoryTrainer(wiring.Component):  # type: ignore[misc]
             m.d.comb += tables.address.eq(first.address)
         with m.Else():
             m.d.comb += tables.address.eq(asked_for)
-
         self._access(m, set_register, write_data[:8] ^ self._zero & 0xFF, clear)
-        count(m, control, decided & learn, ~scores.correct)
-        moved = Signal()
-        m.d.sync += moved.eq(decided & updates)
-        with m.If(moved):
-            m.d.sync += self.update_count.eq(self.update_count + 1)
-        with m.If(clear):
-            m.d.sync += self.update_count.eq(0)
-        return m
+        return clear
 
     def _access(self, m: Module, write: Value, written: Value, clear: Value) -> None:
         """Reading parameters, and setting and clearing the registers behind the tables.

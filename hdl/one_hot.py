@@ -20,13 +20,27 @@ class OneHot:
     is done in a state, ``machine.next = NAME`` in it goes to another, and the last one that applies wins.
 
     first: the state after a reset. :meth:`finish` has to be called when all states are described.
+
+    Several machines can take turns, of which one is in a state at a time and the others are in none: one :meth:`exit`
+    leads to the :meth:`enter` of another. With ``first`` ``None`` a machine waits for its turn after a reset.
     """
 
-    def __init__(self, m: Module, first: str) -> None:
+    def __init__(self, m: Module, first: str | None) -> None:
         self._m, self._first = m, first
         self._states: dict[str, Any] = {}
+        self._exits: dict[str, Any] = {}
         self._moves: dict[str, list[Any]] = {}
         self._here: dict[str, Any] = {}
+
+    def enter(self, name: str, when: Any) -> None:
+        """Go to this state after a cycle in which ``when`` is high; the machine must be in none then."""
+        self.ongoing(name)
+        self._moves[name].append(when)
+
+    def exit(self, name: str, leaves: Any = None) -> None:
+        """Let ``machine.next = name`` leave the machine in no state; the signal ``leaves`` is high in that cycle."""
+        self._exits[name] = Signal() if leaves is None else leaves
+        self._moves[name] = []
 
     def ongoing(self, name: str) -> Any:
         """Whether the machine is in this state."""
@@ -37,7 +51,8 @@ class OneHot:
 
     def _move(self, to: str) -> Any:
         if to not in self._here:
-            self.ongoing(to)
+            if to not in self._exits:
+                self.ongoing(to)
             self._here[to] = Signal(name=f"to_{to.lower().replace(' ', '_')}")
             self._moves[to].append(self._here[to])
         return self._here[to]
@@ -61,9 +76,12 @@ class OneHot:
         self._m.d.comb += self._move(name).eq(1)
 
     def finish(self) -> None:
-        """The flip-flops of all states."""
-        for name, state in self._states.items():
+        """The flip-flops of all states, and what leaves the machine."""
+        for name, moves in self._moves.items():
             move: Any = Const(0)
-            for one in self._moves[name]:
+            for one in moves:
                 move = move | one
-            self._m.d.sync += state.eq(move)
+            if name in self._exits:
+                self._m.d.comb += self._exits[name].eq(move)
+            else:
+                self._m.d.sync += self._states[name].eq(move)

@@ -42,6 +42,9 @@ Solver = Literal["auto", "yosys", "boolector", "z3"]
 #: Runs a circuit on one input an array; :func:`rdahw.sim.reference.run` is the one to give.
 Replay = Callable[..., tuple[Array, ...]]
 
+#: How long a claim is worked at, in seconds, unless another time is asked for.
+SECONDS = 60.0
+
 #: Up to this many operations on 64 inputs at once, some seconds, all inputs are tried.
 _MAX_OPERATIONS = 1 << 32
 
@@ -140,7 +143,7 @@ def prove(
     *,
     replay: Replay,
     solver: Solver = "auto",
-    timeout: float = 60.0,
+    timeout: float | None = None,
     jobs: int | None = None,
     cache: Path | None = None,
     toolchain: Toolchain = "yowasp",
@@ -150,7 +153,7 @@ def prove(
 
     replay: checks each counterexample; :func:`rdahw.sim.reference.run` is the one to give.
     solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: small circuits by trying all inputs, others by Yosys.
-    timeout: seconds for each claim; one that takes longer stays open.
+    timeout: seconds for each claim (:data:`SECONDS`); one that takes longer stays open.
     cache: the folder of earlier verdicts (default: in the user's cache), by the gates, the solver and its version; open
         ones are not kept.
     progress: called with how many are done, and of how many.
@@ -161,7 +164,7 @@ def prove(
         raise UsageError(f"no solver is called {solver!r}; {nearest(solver, ('auto', *SOLVERS))}")
     folder = user_cache("proofs") if cache is None else cache
     stop = threading.Event()
-    decide = _Decider(replay, solver, timeout, folder, toolchain, stop)
+    decide = _Decider(replay, solver, SECONDS if timeout is None else timeout, folder, toolchain, stop)
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         futures = [pool.submit(decide, claim) for claim in claims]
         try:

@@ -13,10 +13,13 @@ from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.errors import UsageError
-from rdahw.hdl.circuit import ROWS
-from rdahw.hdl.trainer import TrainerControl, count, example_layout, result_layout
-from rdahw.learner import Learner
+from rdahw.families.circuits import CircuitSpec
 from rdahw.families.mask import mask_model
+from rdahw.family import Spec
+from rdahw.hdl.circuit import ROWS
+from rdahw.hdl.interface import Place
+from rdahw.hdl.trainer import Trainer, TrainerControl, count, example_layout, result_layout
+from rdahw.learner import Learner
 from rdahw.model import Model
 
 __all__ = ["SerialMaskTrainer"]
@@ -25,11 +28,12 @@ __all__ = ["SerialMaskTrainer"]
 Value = Any
 
 
-class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
+class SerialMaskTrainer(Trainer):
     """The learner of :func:`rdahw.mask_model` of ``inputs`` and ``k``, with the paper's error and optimiser.
 
     ``word``: how many bits of the input come in a cycle: a power of two, at least 8.
     ``access``: with ``control``, and with a ``learn`` bit in the examples.
+    ``spec``: the model, where it is not just that learner.
 
     Members: those of :class:`rdahw.hdl.trainer.RegisterTrainer`, but an example comes as ``words`` payloads: ``x`` is
     one word of the input, the lowest first, the last one filled with zeros. ``y`` and ``learn`` are read with the last;
@@ -46,13 +50,13 @@ class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
     Raises :class:`UsageError` for another width of word.
     """
 
-    #: Each example is a batch of its own.
-    batch = False
-
-    def __init__(self, inputs: int, k: int = 4, *, word: int = 16, access: bool = False) -> None:
+    def __init__(
+        self, inputs: int, k: int = 4, *, word: int = 16, access: bool = False, spec: Spec | None = None
+    ) -> None:
         if word < 8 or word & (word - 1):
             raise UsageError(f"words of {word} bits were asked for; expected a power of two, at least 8")
         self.learner = Learner(Model(f"mask:k={k}", mask_model(inputs, k)))
+        self.spec = spec or CircuitSpec.of(self.learner)
         self.inputs = inputs
         self.k = k
         self.word = word
@@ -67,102 +71,49 @@ class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
         self.theta = memory.MemoryData(shape=word, depth=self.words, init=[])
         self._access = access
 
+    @property
+    def registers(self) -> tuple[Place, ...]:
+        """The parameters in ``theta``."""
+        return (Place.packed(self.spec.parameters, self.theta),)
+
+    def cycles(self, updated: bool = True) -> int:
+        """See :meth:`rdahw.hdl.trainer.Trainer.cycles`."""
+        return (2 if updated else 1) * self.words + 4
+
     def elaborate(self, platform: object) -> Module:
         """The logic, as Amaranth asks for it."""
         m = Module()
-        example, result = self.examples.payload, self.results.payload
-        m.submodules.theta = theta = memory.Memory(self.theta)
-        m.submodules.x = inputs = memory.Memory(shape=self.word, depth=self.words, init=[])
-        # The words read are those whose number was ``index_next`` a cycle ago, which is ``index``.
-        theta_read, theta_write = theta.read_port(), theta.write_port(granularity=8)
-        x_read, x_write = inputs.read_port(), inputs.write_port()
-        index = Signal(range(self.words))
-        index_next = Signal(range(self.words))
-        at_end = index == self.words - 1
-        m.d.sync += index.eq(index_next)
-        m.d.comb += [
-            index_next.eq(index),
-            theta_read.addr.eq(index_next),
-            theta_write.addr.eq(index),
-            x_read.addr.eq(index_next),
-            x_write.addr.eq(index),
-            x_write.data.eq(example.x),
-        ]
-
-        # Pass 1. The counts of a word go through registers, and into the margin a cycle later.
+        w = _Words(m, self)
         accept = self.examples.valid & self.examples.ready
-        popcount = ROWS["popcount"]
-        selected = Signal(range(self.word + 1))
-        common = Signal(range(self.word + 1))
-        counted = Signal()
-        margin = Signal(range(-self.k * self.inputs, self.inputs + 1))
-        label = Signal()
-        learn = Signal(name="learn") if self._access else Const(1)
-        m.d.sync += [
-            selected.eq(popcount(theta_read.data)),
-            common.eq(popcount(theta_read.data & example.x)),
-            counted.eq(accept),
-        ]
-        with m.If(accept):
-            m.d.sync += label.eq(example.y)
-            if self._access:
-                m.d.sync += learn.eq(example.learn)
-        with m.If(counted):
-            m.d.sync += margin.eq(margin + selected - common * self.k)
-
-        # Pass 2.
-        said = Signal()  # the model's answer
-        distance = Signal(len(margin))  # how far beyond the last margin with the same answer
-        near = Signal()  # theta moves where x is 0
-        far = Signal()  # theta moves where x is 1
-        m.d.comb += [said.eq(margin >= 0), distance.eq(Mux(said, margin, ~margin))]
-        x = x_read.data
-        goal = Mux(result.prediction.replicate(self.word), x, ~x)
-        moves = (x & far.replicate(self.word)) | (~x & near.replicate(self.word))
-        if filling := self.words * self.word - self.inputs:
-            moves &= Mux(at_end, Const((1 << self.word - filling) - 1, self.word), ~Const(0, self.word))
-        m.d.comb += theta_write.data.eq((goal & moves) | (theta_read.data & ~moves))
+        m.d.comb += [w.x_write.addr.eq(w.index), w.x_write.data.eq(self.examples.payload.x)]
+        margin, label, learn = self._count(m, accept, w)
+        near, far = Signal(), Signal()  # theta moves where x is 0, where x is 1
+        m.d.comb += w.theta_write.data.eq(self._moved(w, near, far))
 
         if self._access:
-            control = self.control
-            parts = (self.word // 8).bit_length() - 1
-            byte_address, word_address = control.parameter_address[:parts], control.parameter_address[parts:]
-            m.d.comb += control.parameter_read.eq(theta_read.data.word_select(byte_address, 8))
-            written = control.parameter_write
-            if last_bits := self.inputs % 8:  # those behind theta are lost
-                in_last = control.parameter_address == self.inputs // 8
-                written = written & Mux(in_last, (1 << last_bits) - 1, 0xFF)
+            byte_address, _ = self._address()
+            m.d.comb += self.control.parameter_read.eq(w.theta_read.data.word_select(byte_address, 8))
 
-        wrong = Signal()
-        decided = Signal()
+        said = Signal()  # the model's answer
+        distance = Signal(len(margin))  # how far beyond the last margin with the same answer
+        wrong, decided = Signal(), Signal()
+        m.d.comb += [said.eq(margin >= 0), distance.eq(Mux(said, margin, ~margin))]
+        result = self.results.payload
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += index_next.eq(0)
+                m.d.comb += w.index_next.eq(0)
                 m.d.sync += margin.eq(0)
                 with m.If(self.examples.valid):
                     m.next = "COUNT"
                 if self._access:
-                    m.d.comb += control.ready.eq(~self.examples.valid)
-                    with m.If(~self.examples.valid):
-                        m.d.comb += index_next.eq(word_address)
-                    with m.If(control.parameter_write_enable):
-                        m.d.comb += [
-                            control.ready.eq(1),
-                            theta_write.addr.eq(word_address),
-                            theta_write.data.eq(written.replicate(self.word // 8)),
-                            theta_write.en.eq(Const(1) << byte_address),
-                        ]
-                        m.next = "IDLE"
-                    with m.If(control.clear):
-                        m.d.comb += [control.ready.eq(1), theta_write.en.eq(0), index_next.eq(0)]
-                        m.next = "CLEAR"
+                    self._idle_access(m, w)
 
             with m.State("COUNT"):
-                m.d.comb += [self.examples.ready.eq(1), x_write.en.eq(accept)]
+                m.d.comb += [self.examples.ready.eq(1), w.x_write.en.eq(accept)]
                 with m.If(accept):
-                    m.d.comb += index_next.eq(index + 1)
-                    with m.If(at_end):
-                        m.d.comb += index_next.eq(0)
+                    m.d.comb += w.index_next.eq(w.index + 1)
+                    with m.If(w.at_end):
+                        m.d.comb += w.index_next.eq(0)
                         m.next = "SUM"
 
             with m.State("SUM"):
@@ -181,8 +132,8 @@ class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
                     m.next = "MOVE"
 
             with m.State("MOVE"):
-                m.d.comb += [theta_write.en.eq(~0), index_next.eq(index + 1)]
-                with m.If(at_end):
+                m.d.comb += [w.theta_write.en.eq(~0), w.index_next.eq(w.index + 1)]
+                with m.If(w.at_end):
                     m.next = "RESULT"
 
             with m.State("RESULT"):
@@ -192,9 +143,94 @@ class SerialMaskTrainer(wiring.Component):  # type: ignore[misc]
 
             if self._access:
                 with m.State("CLEAR"):
-                    m.d.comb += [theta_write.en.eq(~0), theta_write.data.eq(0), index_next.eq(index + 1)]
-                    with m.If(at_end):
+                    m.d.comb += [w.theta_write.en.eq(~0), w.theta_write.data.eq(0), w.index_next.eq(w.index + 1)]
+                    with m.If(w.at_end):
                         m.next = "IDLE"
         if self._access:
-            count(m, control, decided, wrong)
+            count(m, self.control, decided, wrong)
         return m
+
+    def _count(self, m: Module, accept: Value, w: _Words) -> tuple[Value, Value, Value]:
+        """Pass 1: the margin, the label, and whether to learn. The counts of a word go through registers, and into the
+        margin a cycle later."""
+        example = self.examples.payload
+        popcount = ROWS["popcount"]
+        selected = Signal(range(self.word + 1))
+        common = Signal(range(self.word + 1))
+        counted = Signal()
+        margin = Signal(range(-self.k * self.inputs, self.inputs + 1))
+        label = Signal()
+        learn = Signal(name="learn") if self._access else Const(1)
+        m.d.sync += [
+            selected.eq(popcount(w.theta_read.data)),
+            common.eq(popcount(w.theta_read.data & example.x)),
+            counted.eq(accept),
+        ]
+        with m.If(accept):
+            m.d.sync += label.eq(example.y)
+            if self._access:
+                m.d.sync += learn.eq(example.learn)
+        with m.If(counted):
+            m.d.sync += margin.eq(margin + selected - common * self.k)
+        return margin, label, learn
+
+    def _moved(self, w: _Words, near: Value, far: Value) -> Value:
+        """Pass 2: a word of theta as it becomes. It moves where x is 0 if ``near``, and where x is 1 if ``far``."""
+        x, theta = w.x_read.data, w.theta_read.data
+        goal = Mux(self.results.payload.prediction.replicate(self.word), x, ~x)
+        moves = (x & far.replicate(self.word)) | (~x & near.replicate(self.word))
+        if filling := self.words * self.word - self.inputs:
+            moves &= Mux(w.at_end, Const((1 << self.word - filling) - 1, self.word), ~Const(0, self.word))
+        return (goal & moves) | (theta & ~moves)
+
+    def _address(self) -> tuple[Value, Value]:
+        """The address of ``control`` as the number of a byte in its word, and of the word."""
+        parts = (self.word // 8).bit_length() - 1
+        return self.control.parameter_address[:parts], self.control.parameter_address[parts:]
+
+    def _idle_access(self, m: Module, w: _Words) -> None:
+        """What ``control`` does in the state between examples."""
+        control = self.control
+        byte_address, word_address = self._address()
+        written = control.parameter_write
+        if last_bits := self.inputs % 8:  # those behind theta are lost
+            in_last = control.parameter_address == self.inputs // 8
+            written = written & Mux(in_last, (1 << last_bits) - 1, 0xFF)
+        m.d.comb += control.ready.eq(~self.examples.valid)
+        with m.If(~self.examples.valid):
+            m.d.comb += w.index_next.eq(word_address)
+        with m.If(control.parameter_write_enable):
+            m.d.comb += [
+                control.ready.eq(1),
+                w.theta_write.addr.eq(word_address),
+                w.theta_write.data.eq(written.replicate(self.word // 8)),
+                w.theta_write.en.eq(Const(1) << byte_address),
+            ]
+            m.next = "IDLE"
+        with m.If(control.clear):
+            m.d.comb += [control.ready.eq(1), w.theta_write.en.eq(0), w.index_next.eq(0)]
+            m.next = "CLEAR"
+
+
+class _Words:
+    """The memories of a trainer's theta and of the example, with a port to read and one to write each.
+
+    The words read are those whose number was ``index_next`` a cycle ago, which is ``index``; ``at_end``: of the last
+    ones. ``index_next`` stays unless it is set.
+    """
+
+    def __init__(self, m: Module, trainer: SerialMaskTrainer) -> None:
+        m.submodules.theta = theta = memory.Memory(trainer.theta)
+        m.submodules.x = inputs = memory.Memory(shape=trainer.word, depth=trainer.words, init=[])
+        self.theta_read, self.theta_write = theta.read_port(), theta.write_port(granularity=8)
+        self.x_read, self.x_write = inputs.read_port(), inputs.write_port()
+        self.index = Signal(range(trainer.words), name="index")
+        self.index_next = Signal(range(trainer.words), name="index_next")
+        self.at_end = self.index == trainer.words - 1
+        m.d.sync += self.index.eq(self.index_next)
+        m.d.comb += [
+            self.index_next.eq(self.index),
+            self.theta_read.addr.eq(self.index_next),
+            self.theta_write.addr.eq(self.index),
+            self.x_read.addr.eq(self.index_next),
+        ]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.hdl.interface import Interface, Place
 from rdahw.primitives import Array
 from rdahw.types import Words
 
 __all__ = [
+    "LABEL_BITS",
     "MARGIN_OCTETS",
     "SETTINGS_OCTETS",
     "STATE_OCTETS",
     "counters_of_words",
+    "table_interface",
     "settings_address",
     "sign_bits",
     "word_octets",
@@ -21,6 +26,8 @@ __all__ = [
     "words_of_counters",
 ]
 
+#: The bits of an example's last byte that are its class; the one above them says to learn from it.
+LABEL_BITS = 7
 #: The bytes of the settings: the dropout's shift register, the margin, and with the dropout's numerator all of them.
 STATE_OCTETS = 8
 MARGIN_OCTETS = 4
@@ -70,3 +77,32 @@ def counters_of_words(spec: EnsembleSpec, words: Array, *, inverted: bool = Fals
 
 def _words(spec: EnsembleSpec) -> Words:
     return Words(spec.classes, spec.counter)
+
+
+def table_interface(spec: EnsembleSpec, parameter_bytes: int, *, learns: bool, **given: Any) -> Interface:
+    """That of gateware whose tables are words in memory; one that learns has settings behind them."""
+    stride, octets = word_stride(spec), word_octets(spec)
+
+    def pack(counters: Counters) -> bytes:
+        words = words_of_counters(spec, spec.parameters.check(counters))
+        return np.pad(words, ((0, 0), (0, stride - octets))).tobytes()
+
+    def unpack(data: bytes) -> Counters:
+        words = np.frombuffer(data, np.uint8).reshape(-1, stride)[:, :octets]
+        return counters_of_words(spec, np.ascontiguousarray(words))
+
+    counters, dropout = spec.fields
+    tables = Place(counters, 0, (spec.tables << spec.inputs) * stride, pack, unpack)
+    first = spec.initial_state()[dropout.name]
+    register = Place(dropout, settings_address(spec), STATE_OCTETS, dropout.pack, dropout.unpack, first)
+    return Interface(
+        spec=spec,
+        described=spec.to_json,
+        parameter_bits=8 * parameter_bytes,
+        output_bits=LABEL_BITS,
+        code="binary",
+        word_bits=8,
+        learns=learns,
+        places=(tables, register) if learns else (tables,),
+        **given,
+    )

@@ -1,11 +1,10 @@
-"""The tools outside Python, in one table: where they are found, which version is needed, and how they are run.
+"""The tools outside Python, in one table: where they are found, and which version is needed.
 
 By default a tool is the YoWASP build from PyPI (WebAssembly, the same on every system, installed with rdahw or with
 one of its extras); with ``toolchain="native"`` it is the program on the PATH. What PyPI has not is always native. The
 environment variable ``RDAHW_<NAME>`` (:attr:`Tool.variable`) overrides both with a program or command.
 
-A tool's verdict is read from its own log file and the sentence with which it ends there, never from an exit code of 0
-alone: a tool that was stopped can have left one, and the redirected stdout of a YoWASP tool can end early.
+How a tool is run and watched is in :mod:`rdahw.hdl.processes`, whose public names are here too.
 """
 
 from __future__ import annotations
@@ -18,18 +17,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from rdahw.errors import InternalError, MissingError, UserError, nearest
-from rdahw.files import user_cache
+from rdahw.errors import InternalError, MissingError, nearest
+from rdahw.hdl.processes import Progress, Run, Step, Stopped, ToolFailure, run, scratch
 
 __all__ = [
     "TOOLS",
@@ -50,11 +45,6 @@ __all__ = [
 
 #: Which build of a tool is taken: YoWASP's from PyPI, or the program on the PATH.
 Toolchain = Literal["yowasp", "native"]
-
-#: What a YoWASP tool writes to stderr when it is about to be compiled for this machine, once after each installation.
-_FIRST_RUN = "Preparing to run"
-#: What such a tool is doing then.
-_COMPILED = "being compiled for this machine, once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,202 +382,3 @@ def catalogue() -> list[Record]:
             )
         )
     return records
-
-
-# -- running -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A sign of life of a running tool: what it is doing, and for how many seconds it has run."""
-
-    tool: str
-    what: str
-    seconds: float
-
-
-#: What is called with each :class:`Step`, a few times a second.
-Progress = Callable[[Step], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run that ended well: the text of its log, the warnings in it, each once, and the seconds that it took."""
-
-    log: str
-    warnings: tuple[str, ...]
-    seconds: float
-
-
-class ToolFailure(UserError):
-    """A tool refused its input or died (exit code 1).
-
-    tool: its name. reason: its last complaint, in its own words. log: the path of its log. text: what is in it.
-    """
-
-    def __init__(self, tool: str, reason: str, log: Path, text: str) -> None:
-        super().__init__(f"{tool} failed: {reason} (its log: {str(log)!r})")
-        self.tool = tool
-        self.reason = reason
-        self.log = log
-        self.text = text
-
-
-def run(
-    found: FoundTool,
-    arguments: Sequence[str | Path],
-    *,
-    cwd: Path,
-    log: str,
-    makes: Sequence[str] = (),
-    progress: Progress | None = None,
-    stop: threading.Event | None = None,
-) -> Run:
-    """Run a tool to its end.
-
-    arguments: without those for its log. File names are relative to ``cwd``: a YoWASP tool sees a ``/tmp`` of its own.
-    log: the name of the log in ``cwd``; a file of that name is replaced.
-    makes: files in ``cwd`` that the tool has to make; they are removed before.
-    stop: when another thread sets it, the tool is stopped and :class:`Stopped` is raised.
-
-    Raises :class:`ToolFailure` if the log does not end in success, if a file is not made, or if the exit code is not 0.
-    On an exception, Ctrl-C too, the tool is stopped before the exception goes on.
-    """
-    tool = found.tool
-    own, output = cwd / log, cwd / (f"{log}.out" if tool.log_option else log)
-    for file in (own, output, *(cwd / name for name in makes)):
-        file.unlink(missing_ok=True)
-    options = [tool.log_option, log] if tool.log_option else []
-    command = [*found.command, *options, *map(str, arguments)]
-    started = time.monotonic()
-
-    def tell(what: str) -> None:
-        if stop is not None and stop.is_set():
-            raise Stopped(tool.name)
-        if progress is not None:
-            progress(Step(tool.name, what, time.monotonic() - started))
-
-    with _compiled_once(found, tell), output.open("wb") as sink:
-        try:
-            process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
-        except OSError as error:
-            raise ToolFailure(tool.name, f"it cannot be started ({error.strerror})", own, "") from error
-        try:
-            for what in _watch(process, tool, own, output):
-                tell(what)
-        except BaseException:
-            _stop(process)
-            raise
-    text = _read(own)
-    ended_well = tool.success is None or re.search(tool.success, text, re.MULTILINE)
-    missing = [name for name in makes if not (cwd / name).is_file() or not (cwd / name).stat().st_size]
-    if process.returncode or not ended_well or missing:
-        shown = own if own.exists() else output
-        raise ToolFailure(tool.name, _reason(text, _read(output), process.returncode, missing), shown, text)
-    if output != own:
-        output.unlink()
-    warnings = dict.fromkeys(re.findall(r"^Warning: (.+)$", text, re.MULTILINE))
-    return Run(text, tuple(warnings), time.monotonic() - started)
-
-
-@contextmanager
-def _compiled_once(found: FoundTool, tell: Callable[[str], None]) -> Iterator[None]:
-    """Let the first run of a YoWASP tool go alone, so that a fresh installation is compiled once and not by each run.
-
-    A mark in the user's cache says that it was; where no mark or no lock can be made, all go at once.
-    """
-    package = found.tool.package or ""
-    mark = user_cache("compiled") / f"{package}-{found.version}-{found.tool.name}"
-    if found.origin != "yowasp" or not package.startswith("yowasp-") or os.path.exists(mark):
-        yield
-        return
-    try:
-        import fcntl
-
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        lock = mark.with_name(f"{mark.name}.lock").open("w")
-    except (ImportError, OSError):  # Windows, or a cache that cannot be written
-        yield
-        return
-    with lock:  # closing it unlocks it
-        while not os.path.exists(mark):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                tell(_COMPILED)
-                time.sleep(0.1)
-            except OSError:  # a file system without locks
-                break
-        yield
-        with suppress(OSError):
-            mark.touch()
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder for tools to work in; it goes with the work, but stays after a :class:`ToolFailure`, with the log."""
-    folder = Path(tempfile.mkdtemp(prefix="rdahw-"))
-    try:
-        yield folder
-    except ToolFailure:
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-class Stopped(Exception):
-    """A tool was stopped because another thread asked for it."""
-
-
-def _watch(process: subprocess.Popen[bytes], tool: Tool, log: Path, output: Path) -> Iterator[str]:
-    """What the process is doing, again and again until it has ended."""
-    wait = 0.02
-    while True:
-        try:
-            process.wait(wait)
-            return
-        except subprocess.TimeoutExpired:
-            wait = min(0.25, 2 * wait)
-        stages = re.findall(tool.stage, _read(log, last=1 << 14), re.MULTILINE) if tool.stage else []
-        if stages:
-            yield stages[-1].strip()
-        elif _FIRST_RUN in _read(output, last=1 << 14):
-            yield _COMPILED
-        else:
-            yield "starting"
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(2)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _read(path: Path, last: int | None = None) -> str:
-    try:
-        with path.open("rb") as file:
-            if last is not None:
-                file.seek(max(0, path.stat().st_size - last))
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def _reason(log: str, output: str, code: int, missing: Sequence[str]) -> str:
-    """Why a run failed, in the tool's own words if it had any."""
-    complaints = re.findall(r"^(?:ERROR|Error|error|fatal error):? *(.+)$", log + "\n" + output, re.MULTILINE)
-    if complaints:
-        return str(complaints[-1]).strip().rstrip(".")
-    if missing and not code:
-        return f"it made no {missing[0]}"
-    if code < 0:
-        return f"it was stopped by signal {-code}"
-    last = next((line.strip() for line in reversed((log + "\n" + output).splitlines()) if line.strip()), "")
-    said = f", its last line is {last[:200]!r}" if last else " without a word"
-    return f"it ended early with exit code {code}{said}"

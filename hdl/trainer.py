@@ -1,12 +1,13 @@
 """The learning loop in hardware: a trainer takes a stream of examples and learns from each as it passes.
 
-What every trainer has in common are the streams ``examples`` and ``results`` and, where it is asked for, ``control``
-(:class:`TrainerControl`). Here is the one for models whose parameters fit registers.
+What every trainer has in common is :class:`Trainer`: the streams ``examples`` and ``results`` and, where it is asked
+for, ``control`` (:class:`TrainerControl`). Here is also the one for models whose parameters fit registers.
 """
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Mapping
+from functools import cached_property, reduce
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
@@ -16,13 +17,17 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UsageError
+from rdahw.families.circuits import CircuitSpec
+from rdahw.family import Spec
+from rdahw.hdl.beats import Encoder
 from rdahw.hdl.circuit import ROWS, CircuitModule
+from rdahw.hdl.interface import Interface, Place, circuit_interface
 from rdahw.kernel import tangent_kernel
 from rdahw.learner import Learner
 from rdahw.transform import cut, to_rows
 from rdahw.types import Bits
 
-__all__ = ["RegisterTrainer", "TrainerControl", "count", "example_layout", "result_layout"]
+__all__ = ["RegisterTrainer", "Trainer", "TrainerControl", "count", "example_layout", "result_layout"]
 
 #: Amaranth's values have no types that a type checker could read.
 Value = Any
@@ -80,7 +85,55 @@ def result_layout(output_bits: int) -> Any:
     return StructLayout({"prediction": output_bits, "correct": 1})
 
 
-class RegisterTrainer(wiring.Component):  # type: ignore[misc]
+class Trainer(wiring.Component):  # type: ignore[misc]
+    """A trainer, or a fixed model (``learns`` is False), of the model ``spec``.
+
+    Members: the streams ``examples`` In and ``results`` Out, whose beats ``encoder`` makes and reads, and, where it is
+    asked for, ``control`` In(:class:`TrainerControl`); perhaps ``busy`` Out(1): something is on its way to the state.
+
+    batch: it has an accumulator for batches. word: the bits of a word in which x comes; 0: whole. latency: how many
+    cycles after an example was accepted its update is done; None: when its result was taken, and ``busy`` is over.
+    """
+
+    spec: Spec
+    learns = True
+    batch = False
+    word = 0
+    latency: int | None = None
+
+    @cached_property
+    def interface(self) -> Interface:
+        """What the host link, a host and a simulator have to know."""
+        return circuit_interface(self.spec, word_bits=self.word, learns=self.learns, batches=self.batch)
+
+    @property
+    def encoder(self) -> Encoder:
+        """Between examples and results and the beats of its streams."""
+        return Encoder(self)
+
+    @property
+    def registers(self) -> tuple[Place, ...]:
+        """The fields of the state in its registers and memories, for simulators."""
+        return ()
+
+    def cycles(self, updated: bool = True) -> int:
+        """The most clock cycles from one example to the next, if that comes in time; with ``updated``, of one that
+        changes the parameters."""
+        return 1
+
+    @property
+    def usual_cycles(self) -> Mapping[str, int]:
+        """The clock cycles of an example, on average over what is random in learning, by what is done with it."""
+        learning = {"training_examples": self.cycles()} if self.learns else {}
+        return learning | {"predictions": self.cycles(updated=False)}
+
+    def linked(self) -> Any:
+        """What the host link connects to: it, or a component around it, with the streams of a
+        :class:`RegisterTrainer`, ``control`` and its ``interface``."""
+        return self
+
+
+class RegisterTrainer(Trainer):
     """A learner in registers: the stream of examples goes in, the stream of results comes out, ``theta`` learns.
 
     ``learner``: whose circuits the trainer is made of.
@@ -91,6 +144,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
     Where the model has a :func:`rdahw.kernel.tangent_kernel` the prediction is corrected by what the second stage is
     about to change; otherwise an example that follows an update waits for one cycle.
     ``access``: with ``control``, and with a ``learn`` bit in the examples.
+    ``spec``: the model whose learner it is, where there is more to it than its circuits.
 
     Members: ``examples`` In(stream of :func:`example_layout`), ``results`` Out(stream of :func:`result_layout`) and
     ``control`` In(:class:`TrainerControl`). An example is accepted each cycle, unless a result waits to be taken, an
@@ -101,12 +155,21 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
     Raises :class:`UsageError` for another number of stages.
     """
 
-    def __init__(self, learner: Learner, *, batch: bool = False, stages: int = 1, access: bool = False) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        batch: bool = False,
+        stages: int = 1,
+        access: bool = False,
+        spec: Spec | None = None,
+    ) -> None:
         if stages not in (1, 2):
             raise UsageError(f"a trainer of {stages} stages was asked for; expected 1 or 2")
+        self.spec = spec or CircuitSpec.of(learner)
         self.learner = learner
         self.batch = batch
-        self.stages = stages
+        self.stages = self.latency = stages
         model = learner.model
         members = {
             "examples": In(stream.Signature(example_layout(model.input_bits, model.output_bits, learn=access))),
@@ -118,6 +181,21 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
         self.theta = Signal(model.parameter_bits)
         self.accumulator = Signal(model.parameter_bits, name="accumulator") if batch else None
         self._access = access
+
+    @property
+    def registers(self) -> tuple[Place, ...]:
+        """The parameters in ``theta``."""
+        return (Place.packed(self.spec.parameters, self.theta),)
+
+    def cycles(self, updated: bool = True) -> int:
+        """See :meth:`Trainer.cycles`."""
+        waits = self.stages > 1 and self._kernel is None
+        return 2 if waits and updated else 1
+
+    @property
+    def _kernel(self) -> Circuit | None:
+        """What predicts the second stage's change of a prediction, where there is such a circuit."""
+        return tangent_kernel(self.learner.model.circuit) if self.learner.optimiser == "xor" else None
 
     def elaborate(self, platform: object) -> Module:
         """The logic, as Amaranth asks for it."""
@@ -201,7 +279,7 @@ class RegisterTrainer(wiring.Component):  # type: ignore[misc]
         moves = learned & example.last if self.batch else learned
 
         terms = [_register(m, "read", accept, _apply(m, "model", self.learner.model.predictor, self.theta, new.x)[0])]
-        kernel = tangent_kernel(model) if self.learner.optimiser == "xor" else None
+        kernel = self._kernel
         if kernel is None:
             with m.If(moves):
                 m.d.comb += hold.eq(1)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.errors import MissingError as MissingError
     from rdahw.errors import UsageError as UsageError
     from rdahw.errors import UserError as UserError
+    from rdahw.families import make_model as make_model
+    from rdahw.families.lookup import lookup_model as lookup_model
+    from rdahw.families.mask import mask_model as mask_model
     from rdahw.learner import Learner as Learner
     from rdahw.model import Model as Model
-    from rdahw.families.lookup import lookup_model as lookup_model
-    from rdahw.families import make_model as make_model
-    from rdahw.families.mask import mask_model as mask_model
     from rdahw.safety import is_safe as is_safe
     from rdahw.sim.estimator import RDAClassifier as RDAClassifier
     from rdahw.tracing import Wire as Wire

@@ -8,25 +8,23 @@ serialises to JSON.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import PRIMITIVES, Primitive
-from rdahw.types import MAX_WIDTH, Type, parse_type, shown
+from rdahw.types import MAX_WIDTH, Type, shown
 
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
 
 __all__ = ["Assignment", "Block", "Circuit", "Port"]
 
-_T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: How deep blocks may hold blocks; a bound, so that a stranger's file cannot exhaust the stack.
-_MAX_DEPTH = 16
+MAX_DEPTH = 16
 #: How many gates a block may unfold to: blocks of blocks of blocks multiply, so that a small file could ask for all
 #: memory.
 _MAX_GATES = 1 << 24
@@ -83,8 +81,8 @@ class Block:
         gates = (*self.forward.assignments, *self.reverse.assignments)
         inner: list[Block] = [gate.attributes[0] for gate in gates if gate.primitive == "custom"]
         object.__setattr__(self, "depth", 1 + max((block.depth for block in inner), default=0))
-        if self.depth > _MAX_DEPTH:
-            raise UserError(f"block {self.name!r} holds blocks {self.depth} deep; expected at most {_MAX_DEPTH} levels")
+        if self.depth > MAX_DEPTH:
+            raise UserError(f"block {self.name!r} holds blocks {self.depth} deep; expected at most {MAX_DEPTH} levels")
         object.__setattr__(self, "gates", len(gates) + sum(block.gates for block in inner))
         if self.gates > _MAX_GATES:
             raise UserError(f"block {self.name!r} unfolds to {self.gates} gates; expected at most {_MAX_GATES}")
@@ -121,13 +119,13 @@ class Circuit:
         for primitive, operands, attributes in self.assignments:
             try:
                 for operand in operands:
-                    if not _is_wire(operand, len(types)):
+                    if not is_wire(operand, len(types)):
                         raise UserError(f"it reads wire {shown(operand)}; expected a wire that is assigned before it")
                 types.append(result_type(primitive, [types[operand] for operand in operands], attributes))
             except UserError as error:
                 raise UserError(f"wire %{len(types)} = {primitive}: {error}") from None
         for name, wire in self.outputs:
-            if not _is_wire(wire, len(types)):
+            if not is_wire(wire, len(types)):
                 raise UserError(f"output {name!r} is wire {shown(wire)}; expected one from 0 to {len(types) - 1}")
         object.__setattr__(self, "types", tuple(types))
 
@@ -212,56 +210,37 @@ class Circuit:
 
         return tensor(self, other)
 
-    # -- text ----------------------------------------------------------------------------------------------------------
+    # -- text and JSON: rdahw.notation ---------------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        return "\n".join(_print(self))
+        from rdahw.notation import to_text
+
+        return to_text(self)
 
     @staticmethod
     def parse(text: str) -> Circuit:
         """The circuit that prints as ``text``; raises :class:`UserError` naming the line that is wrong."""
-        lines = [(number, line.rstrip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-        circuit, rest = _parse(lines, 0)
-        if rest:
-            raise _syntax(rest[0], "nothing after the end of the circuit")
-        return circuit
+        from rdahw.notation import parse
 
-    # -- JSON ----------------------------------------------------------------------------------------------------------
+        return parse(text)
 
     def to_json(self) -> dict[str, Any]:
         """The circuit as plain JSON values; :meth:`from_json` is its inverse."""
-        blocks = _blocks(self)
-        number = {block: i for i, block in enumerate(blocks)}
-        return {
-            "inputs": [[port.name, str(port.type)] for port in self.inputs],
-            "assignments": [
-                [a.primitive, list(a.operands), [v for _, v in _attributes(a, number)]] for a in self.assignments
-            ],
-            "outputs": [[name, wire] for name, wire in self.outputs],
-            "blocks": [
-                {
-                    "name": block.name,
-                    "exact": block.exact,
-                    "forward": block.forward.to_json(),
-                    "reverse": block.reverse.to_json(),
-                }
-                for block in blocks
-            ],
-        }
+        from rdahw.notation import to_json
+
+        return to_json(self)
 
     @staticmethod
     def from_json(value: Any) -> Circuit:
-        """The circuit that :meth:`to_json` made ``value`` from.
+        """The circuit that :meth:`to_json` made ``value`` from; safe on a stranger's value. Raises UserError."""
+        from rdahw.notation import from_json
 
-        Safe on a stranger's value: it is checked as strictly as a circuit made by hand, and nothing in it is run.
-        Raises :class:`UserError`.
-        """
-        return _from_json(value, 0)
+        return from_json(value)
 
 
 def result_type(primitive: str, operands: Sequence[Type], attributes: Sequence[Any]) -> Type:
     """The type that ``primitive`` gives its wire from operands of these types, after all that is to be checked."""
-    row = _row(primitive)
+    row = find_primitive(primitive)
     if len(attributes) != len(row.attributes):
         names = ", ".join(row.attributes) or "none"
         raise UserError(f"{len(attributes)} attributes were given; expected {names}")
@@ -271,14 +250,15 @@ def result_type(primitive: str, operands: Sequence[Type], attributes: Sequence[A
     return row.law(*operands, *attributes)
 
 
-def _row(primitive: str) -> Primitive:
+def find_primitive(primitive: str) -> Primitive:
+    """The row of the table of that name; raises :class:`UserError` if there is none."""
     row = PRIMITIVES.get(primitive)
     if row is None:
         raise UserError(f"there is no such primitive as {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
     return row
 
 
-# -- attributes: what each may be, and how it is written ---------------------------------------------------------------
+# -- attributes: what each may be --------------------------------------------------------------------------------------
 
 
 class _Attribute(NamedTuple):
@@ -286,7 +266,7 @@ class _Attribute(NamedTuple):
     expected: str
 
 
-def _is_wire(value: Any, wires: int) -> bool:
+def is_wire(value: Any, wires: int) -> bool:
     """``value`` is the number of one of the first ``wires`` wires; a bool is none."""
     return type(value) is int and 0 <= value < wires
 
@@ -310,190 +290,3 @@ _ATTRIBUTES: Mapping[str, _Attribute] = {
     ),
     "block": _Attribute(lambda v: isinstance(v, Block), "a block"),
 }
-
-
-def _blocks(circuit: Circuit) -> list[Block]:
-    """The blocks that the circuit's own assignments use, each once, in order."""
-    return list(dict.fromkeys(a.attributes[0] for a in circuit.assignments if a.primitive == "custom"))
-
-
-def _attributes(assignment: Assignment, blocks: Mapping[Block, int]) -> Iterator[tuple[str, Any]]:
-    """The attributes as names and JSON values; constants in hexadecimal, since JSON readers' numbers are narrower."""
-    for name, value in zip(PRIMITIVES[assignment.primitive].attributes, assignment.attributes, strict=True):
-        if name == "value":
-            yield name, format(value, "x")
-        elif name == "block":
-            yield name, blocks[value]
-        else:
-            yield name, list(value) if isinstance(value, tuple) else value
-
-
-def _from_plain(name: str, value: Any, blocks: Sequence[Block]) -> Any:
-    if name == "value":
-        if not (isinstance(value, str) and re.fullmatch("[0-9a-f]+", value)):
-            raise UserError(f"a constant is {shown(value)}; expected a string of hexadecimal digits, lower case")
-        return int(value, 16)
-    if name == "indices":
-        return tuple(value)
-    if name == "block":
-        if not _is_wire(value, len(blocks)):
-            raise UserError(f"block {shown(value)} is used; expected one of the {len(blocks)} that are listed")
-        return blocks[value]
-    return value
-
-
-def _typed(kind: type[_T], value: Any) -> _T:
-    if not isinstance(value, kind):
-        raise TypeError(f"{shown(value)} in place of a {kind.__name__}")
-    return value
-
-
-def _from_json(value: Any, depth: int) -> Circuit:
-    if depth > _MAX_DEPTH:
-        raise UserError(f"blocks hold blocks more than {_MAX_DEPTH} deep; expected fewer levels")
-    try:
-        blocks = [
-            Block(
-                _typed(str, block["name"]),
-                _from_json(block["forward"], depth + 1),
-                _from_json(block["reverse"], depth + 1),
-                _typed(bool, block["exact"]),
-            )
-            for block in value["blocks"]
-        ]
-        assignments = []
-        for primitive, operands, attributes in value["assignments"]:
-            plain = zip(_row(primitive).attributes, _typed(list, attributes), strict=True)
-            values = tuple([_from_plain(name, value, blocks) for name, value in plain])
-            assignments.append(Assignment(primitive, tuple(_typed(list, operands)), values))
-        return Circuit(
-            tuple([Port(_typed(str, name), parse_type(text)) for name, text in value["inputs"]]),
-            tuple(assignments),
-            tuple([(_typed(str, name), wire) for name, wire in value["outputs"]]),
-        )
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise UserError(f"the value is no circuit ({why}); expected one from to_json") from None
-
-
-# -- printing and parsing ----------------------------------------------------------------------------------------------
-
-
-def _print(circuit: Circuit) -> Iterable[str]:
-    names = dict(enumerate(circuit.input_names))
-    blocks = _blocks(circuit)
-    number = {block: i for i, block in enumerate(blocks)}
-
-    def wire(i: int) -> str:
-        return names.get(i, f"%{i}")
-
-    inputs = ", ".join(f"{name}: {type_}" for name, type_ in circuit.inputs)
-    outputs = ", ".join(f"{name}: {circuit.types[i]}" for name, i in circuit.outputs)
-    yield f"circuit ({inputs}) -> ({outputs}):"
-    for i, assignment in circuit.wires():
-        words = [wire(operand) for operand in assignment.operands]
-        words += [f"{name}={json.dumps(value)}" for name, value in _attributes(assignment, number)]
-        yield f"  %{i}: {circuit.types[i]} = {assignment.primitive}({', '.join(words)})"
-    yield f"  return {', '.join(f'{name}={wire(i)}' for name, i in circuit.outputs)}".rstrip()
-    for i, block in enumerate(blocks):
-        yield f'  block {i} "{block.name}" {"exact" if block.exact else "surrogate"}:'
-        for line in (*_print(block.forward), *_print(block.reverse)):
-            yield "    " + line
-
-
-_Line = tuple[int, str]
-
-
-def _syntax(line: _Line, expected: str) -> UserError:
-    return UserError(f"line {line[0]} of the circuit reads {shown(line[1].strip())}; expected {expected}")
-
-
-def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line]]:
-    """The circuit that starts at ``lines[0]``, ``indent`` spaces in, and the lines after it."""
-    pad = " " * indent
-    if not lines:
-        raise UserError("the text ends where a circuit should begin; expected a line «circuit (…) -> (…):»")
-    if indent > 4 * _MAX_DEPTH:
-        raise _syntax(lines[0], f"blocks at most {_MAX_DEPTH} deep")
-    head = re.fullmatch(pad + r"circuit \((.*)\) -> \((.*)\):", lines[0][1])
-    if not head:
-        raise _syntax(lines[0], "«circuit (name: type, …) -> (name: type, …):»")
-    inputs = tuple(Port(name, parse_type(type_)) for name, type_ in _pairs(head[1], ": "))
-    numbers = {port.name: i for i, port in enumerate(inputs)}
-    end = next((k for k, line in enumerate(lines) if line[1].startswith(pad + "  return")), None)
-    if end is None:
-        raise _syntax(lines[-1], "«return name=wire, …» at the end of the circuit")
-    rest: Sequence[_Line] = lines[end + 1 :]
-    blocks: list[Block] = []
-    while rest and (found := re.fullmatch(pad + r'  block (\d+) "([^"]*)" (exact|surrogate):', rest[0][1])):
-        forward, rest = _parse(rest[1:], indent + 4)
-        reverse, rest = _parse(rest, indent + 4)
-        blocks.append(Block(found[2], forward, reverse, found[3] == "exact"))
-
-    def wire(text: str, line: _Line) -> int:
-        if re.fullmatch("%[0-9]{1,18}", text):
-            return int(text[1:])
-        if text not in numbers:
-            raise _syntax(line, f"an input or a wire in place of {shown(text)}")
-        return numbers[text]
-
-    assignments: list[Assignment] = []
-    for line in lines[1:end]:
-        number = str(len(inputs) + len(assignments))
-        found = re.fullmatch(pad + r"  %([0-9]+): [^=]+ = (\w+)\((.*)\)", line[1])
-        if not found or found[1] != number:
-            raise _syntax(line, f"«%{number}: type = primitive(…)»")
-        row = PRIMITIVES.get(found[2])
-        if row is None:
-            raise _syntax(line, f"a primitive; {nearest(found[2], PRIMITIVES)}")
-        words = _split(found[3])
-        cut = len(words) - len(row.attributes)
-        attributes = []
-        if cut < 0:
-            raise _syntax(line, f"{', '.join(f'{name}=…' for name in row.attributes)}")
-        for name, word in zip(row.attributes, words[cut:], strict=True):
-            key, _, value = word.partition("=")
-            try:
-                if key != name:
-                    raise ValueError
-                attributes.append(_from_plain(name, _from_text(value), blocks))
-            except (ValueError, TypeError):
-                raise _syntax(line, f"{name}=…") from None
-        assignments.append(Assignment(found[2], tuple([wire(w, line) for w in words[:cut]]), tuple(attributes)))
-    _, _, returned = lines[end][1].partition("return")
-    outputs = tuple((name, wire(word, lines[end])) for name, word in _pairs(returned.strip(), "="))
-    circuit = Circuit(inputs, tuple(assignments), outputs)
-    # Whatever was read loosely above is compared with the one way to write it.
-    printed = list(_print(circuit))
-    for line, expected in zip(lines, printed, strict=False):
-        if line[1][indent:] != expected:
-            raise _syntax(line, shown(expected.strip()))
-    if len(lines) - len(rest) != len(printed):
-        raise _syntax(lines[len(printed)], "the circuit to end before it, as nothing uses this block")
-    return circuit, rest
-
-
-def _split(text: str) -> list[str]:
-    """The text cut at commas, but at none inside of brackets."""
-    return [word.strip() for word in re.findall(r"(?:[^,\[\]()]+|\[[^\[\]]*\]|\([^()]*\))+", text)]
-
-
-def _from_text(text: str) -> Any:
-    """The JSON value of an attribute. Nothing nests in one, so that no text can exhaust the stack of a JSON reader."""
-    if re.fullmatch('"[0-9a-f]*"', text):
-        return text[1:-1]
-    if re.fullmatch("[0-9]{1,18}", text):
-        return int(text)
-    if re.fullmatch(r"\[[0-9, ]*\]", text):
-        return [_from_text(word.strip()) for word in text[1:-1].split(",")]
-    raise ValueError
-
-
-def _pairs(text: str, mark: str) -> list[tuple[str, str]]:
-    pairs = []
-    for word in _split(text):
-        name, found, value = word.partition(mark)
-        if not found:
-            raise UserError(f"the circuit reads {shown(word)}; expected «name{mark}…»")
-        pairs.append((name, value))
-    return pairs

@@ -60,7 +60,7 @@ class Task:
 
     @classmethod
     def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0) -> Task:
-        """The task of a model by name for so many bits: a class for each output bit; one bit tells two classes apart."""
+        """The task of a model by name for so many bits: a class for each output bit, but two for a single one."""
         if outputs == 1:
             return cls(input_bits=inputs, classes=2, code="binary", seed=seed)
         return cls(input_bits=inputs, classes=outputs, seed=seed)

@@ -175,7 +175,9 @@ def _from_document(document: dict[str, Any]) -> SavedModel:
         raise damaged("its 'provenance'", "an object")
     name = values["family"]
     if name not in names():
-        raise UserError(f"its model is of the family {shown(name)}, which is not installed; install the package with it")
+        raise UserError(
+            f"its model is of the family {shown(name)}, which is not installed; install the package with it"
+        )
     schema, binariser = Schema.from_json(values["schema"]), Binariser.from_json(values["binariser"])
     if binariser.columns != schema.columns:
         raise damaged("its 'binariser'", "for the columns of its 'schema'")
@@ -205,8 +207,9 @@ def _progress(spec: Spec, value: object) -> Progress:
         raise damaged("its 'progress'", "counts")
     kept = None
     if best is not None:
-        *numbers, state = members(best, "its 'best'", ("correct", "update", "epoch", "state"))
-        if not all(is_int(number) and number >= 0 for number in numbers):
+        correct, update, epoch, state = members(best, "its 'best'", ("correct", "update", "epoch", "state"))
+        if not all(is_int(number) and number >= 0 for number in (correct, update, epoch)):
             raise damaged("its 'best'", "counts")
-        kept = Best(*numbers, state_from_json(spec.fields[:1], state, "its 'best'")[spec.parameters.name])
+        parameters = state_from_json(spec.fields[:1], state, "its 'best'")[spec.parameters.name]
+        kept = Best(correct, update, epoch, parameters)
     return Progress(**dict(zip(_COUNTS, counts, strict=True)), changed=changed, best=kept)

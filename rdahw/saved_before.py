@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rdahw.data._json import damaged, is_int, members
@@ -43,7 +43,9 @@ def update_document(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _circuit(model: Any, learner: Any, parameters: Any, labels: Any, state: Any, schema: Any, schedule: Any) -> dict[str, Any]:
+def _circuit(
+    model: Any, learner: Any, parameters: Any, labels: Any, state: Any, schema: Any, schedule: Any
+) -> dict[str, Any]:
     name, circuit = members(model, "its 'model'", ("name", "circuit"))
     loss, optimiser = members(learner, "its 'learner'", ("error", "optimiser"))
     counts = ("epoch", "position", "updates", "wrong")
@@ -78,9 +80,7 @@ def _circuit(model: Any, learner: Any, parameters: Any, labels: Any, state: Any,
 
 def _ensemble(ensemble: Any, state: Any, best: Any, *_: Any) -> dict[str, Any]:
     counts = ("epoch", "position", "examples", "wrong", "updates")
-    counters, register, *numbers = members(
-        state, "the ensemble's state", ("counters", "dropout_state", *counts)
-    )
+    counters, register, *numbers = members(state, "the ensemble's state", ("counters", "dropout_state", *counts))
     if not (isinstance(register, str) and re.fullmatch("[0-9a-f]{1,16}", register) and 0 < int(register, 16) < 1 << 63):
         raise damaged("the ensemble's 'dropout_state'", "a number of 63 bits, not 0, in hexadecimal")
     done = dict(zip(counts, numbers, strict=True))
@@ -105,7 +105,7 @@ def _updates_after(epoch: Any, done: Mapping[str, Any]) -> int:
 
 
 #: The members that only a kind has, how they are brought to the present shape, and when validation was scored.
-_KINDS = {
+_KINDS: Mapping[str, tuple[tuple[str, ...], Callable[..., dict[str, Any]], str]] = {
     "circuit": (("model", "learner", "parameters", "labels", "state"), _circuit, "update"),
     "ensemble": (("ensemble", "state", "best"), _ensemble, "epoch"),
 }

@@ -238,6 +238,11 @@ class Training:
             if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < spec.classes:
                 raise UserError(f"a label is outside of 0 to {spec.classes - 1}")
         self.schedule.order(0, len(self.train))  # a stride that leaves out examples
+        self._begin_epoch()  # a checkpoint may be of the end of one
+        # Older files do not say how many examples larger batches were.
+        self.progress = replace(
+            self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position
+        )
         if not self.progress.updates:
             self.engine.state = spec.initial_state()
             if self._scores_updates:
@@ -265,12 +270,11 @@ class Training:
         """
         total, length, schedule = self.total_updates, len(self.train), self.schedule
         fixed = chunk or self.engine.chunk
-        at_once = fixed or 256
+        at_once = fixed or 1  # one may take long
         if self._scores_updates and self._scored is None:
             self._score(0, 0)  # of the parameters that a resumed training goes on from
         started = time.perf_counter()
         prepared = self.prepare(self.train)
-        self._begin_epoch()  # a checkpoint may be of the end of one
         while self.progress.updates < total:
             epoch = self.progress.epoch
             order = schedule.order(epoch, length)

@@ -89,7 +89,7 @@ class Runner(Protocol):
 class CircuitEngine:
     """An engine that runs the learner of ``spec``, whose state is the learner's parameters, by a :class:`Runner`."""
 
-    chunk = None
+    chunk: int | None = None
 
     def __init__(self, spec: Spec, name: str, runner: Runner) -> None:
         self.spec, self.name, self.runner = spec, name, runner
@@ -210,7 +210,7 @@ def _rows(spec: Spec) -> Sequence[EngineRow]:
 
 
 def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
-    """The row of the engine of that name for ``spec``, or of the usual one; raises :class:`UsageError` if it has none."""
+    """The row of the engine of that name for ``spec``, or of the usual one; raises :class:`UsageError` for another."""
     rows = _rows(spec)
     row = next((row for row in rows if name in (None, row.name)), None)
     if row is None:

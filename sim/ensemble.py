@@ -42,7 +42,7 @@ class Packed:
 
 
 class CompiledEnsemble(EnsembleEngine):
-    """An ensemble run by compiled kernels; see :class:`rdahw.families.ensemble.rule.EnsembleEngine` for what each method
+    """An ensemble run by compiled kernels; :class:`rdahw.families.ensemble.rule.EnsembleEngine` says what each method
     does.
 
     ``threads``: of predictions.
@@ -102,8 +102,7 @@ class CompiledEnsemble(EnsembleEngine):
     def learn(
         self, x: Packed, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
     ) -> Learned:
-        """Learn from the examples ``rows`` (n,) of ``x`` and ``labels`` (N,), one after another, moved by ``shifts`` (n,
-        2)."""
+        """Learn from the examples ``rows`` (n,) of ``x`` and ``labels`` (N,) in turn, moved by ``shifts`` (n, 2)."""
         (bits, below), (least, most) = self.spec.dropout_rule, self.spec.counter_range
         predictions, updated = np.empty(len(rows), np.int16), np.empty(len(rows), np.bool_)
         self.dropout_state = int(

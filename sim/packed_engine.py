@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.learner import Learner
 from rdahw.families.lookup import MAX_LOOKUP_INPUTS, lookup_model
 from rdahw.families.mask import mask_model
+from rdahw.learner import Learner
 from rdahw.primitives import Array
 from rdahw.sim.packed import Packed, thread_count
 from rdahw.sim.packing import Words, pack_examples, pack_wires, unpack_examples, unpack_wires, words_for

@@ -1,9 +1,12 @@
-"""What every test shares: Hypothesis profiles, and data sets that may be absent."""
+"""What every test shares: Hypothesis profiles, no limits of time, the mark ``slow``, data sets that may be absent."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +16,46 @@ settings.register_profile("local", deadline=None, print_blob=True, suppress_heal
 # In CI the same commit gets the same verdict; new examples are searched for on developers' machines.
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_limit_of_time() -> Iterator[None]:
+    """A proof takes as long as it takes: on a busy machine many times what it takes on a quiet one."""
+    with mock.patch("rdahw.hdl.proof.SECONDS", 3600.0):
+        yield
+
+
+# -- the mark slow, for what `make quick` leaves out ------------------------------------------------------------------
+
+#: Compilers, solvers, and place and route.
+SLOW_PROGRAMS = {"yosys", "boolector", "z3", "verilator", "iverilog", "c++", "g++", "clang++"} | {
+    f"nextpnr-{family}" for family in ("ice40", "ecp5", "himbaechel")
+}
+_started: set[str] = set()
+
+
+def _note_program(event: str, arguments: tuple[object, ...]) -> None:
+    """The audit hook of Python; a program that was only asked for its version does not count."""
+    if event != "subprocess.Popen":
+        return
+    words = [os.fsdecode(word) for word in arguments[1]]  # type: ignore[attr-defined]
+    if words[1:] not in (["--version"], ["-V"]):
+        # A YoWASP tool is a line of Python that says under which name it runs.
+        name = words[2].partition("yowasp-")[2].partition("'")[0] if words[1:2] == ["-c"] else Path(words[0]).name
+        _started.update({name} & SLOW_PROGRAMS)
+
+
+sys.addaudithook(_note_program)
+
+
+@pytest.fixture(autouse=True)
+def _slow_tests_are_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that runs a compiler or a solver fails unless it is marked."""
+    _started.clear()
+    yield
+    if _started and request.node.get_closest_marker("slow") is None:
+        pytest.fail(f"this test runs {', '.join(sorted(_started))}: mark it slow", pytrace=False)
+
 
 MNIST_FILES = [
     f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from amaranth.hdl import Module
@@ -331,17 +332,23 @@ class SimulatedStream:
 
 
 class SimulatedDevice:
-    """The gateware in a simulator, in the place of a :class:`SoftwareDevice`."""
+    """The gateware in a simulator, in the place of a :class:`SoftwareDevice`.
+
+    Its time passes until it has answered each packet that has come whole, and stands still in between.
+    """
 
     def __init__(self, simulator: Simulator) -> None:
         self._stream = SimulatedStream(simulator)
+        self._requests, self._answers = Deframer(), Deframer()
 
     def feed(self, data: bytes) -> bytes:
         self._stream.write(data)
-        answer = b""
-        while part := self._stream.read(0.1):
-            answer += part
-        return answer
+        missing = len(list(self._requests.feed(data)))
+        sent = b""
+        while missing and (part := self._stream.read(timeout=10.0)):
+            missing -= len(list(self._answers.feed(part)))
+            sent += part
+        return sent
 
 
 class Crashed(Exception):
@@ -433,7 +440,11 @@ def counter(start: int = 1) -> Any:
 
 @contextmanager
 def pseudo_terminal(device: SoftwareDevice | SimulatedDevice) -> Iterator[str]:
-    """The path of a pseudo-terminal behind which ``device`` answers."""
+    """The path of a pseudo-terminal behind which ``device`` answers.
+
+    It loses nothing, and the device may be a slow simulation on a busy machine: no packet is sent again within a
+    minute, so that time has no part in what happens.
+    """
     import select
     import tty
 
@@ -452,7 +463,8 @@ def pseudo_terminal(device: SoftwareDevice | SimulatedDevice) -> Iterator[str]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield os.ttyname(slave)
+        with mock.patch("rdahw.boards.host.SILENCE", 60.0):
+            yield os.ttyname(slave)
     finally:
         os.write(stopped, b"x")
         thread.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,12 @@ def test_several_seeds(rdahw: Commands) -> None:
 
 
 def test_resume_after_kill(rdahw: Commands) -> None:
-    words = ("train", "--model", NAME, "--binarise", "thermometer=3", "--epochs", 400)
+    words = ("train", "--model", NAME, "--binarise", "thermometer=3", "--epochs", 60)
     whole = rdahw(*words, "--out", "whole.rdahw", "--json").json
     process = start(*words, "--out", "killed.rdahw", "--checkpoint", 0, **rdahw.options)
     checkpoint = rdahw.folder / "killed.rdahw.checkpoint"
     while process.poll() is None and not checkpoint.exists():
-        pass
+        time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert finish(process).code == -signal.SIGKILL
     rest = rdahw("train", "--resume", checkpoint, "--json").json

@@ -1,6 +1,7 @@
 """The kinds of models there are: one module or package for each, and those that other packages bring.
 
-A family of another package is an entry point of the group ``rdahw.families`` that names its :class:`rdahw.family.Family`.
+A family of another package is an entry point of the group ``rdahw.families`` that names its row, a
+:class:`rdahw.family.Family`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def names() -> list[str]:
 
 @cache
 def find_family(name: str) -> Family:
-    """The family of this name. Raises :class:`UsageError` if there is none, or if another package's cannot be loaded."""
+    """The family of this name. Raises :class:`UsageError` if there is none, or if it cannot be loaded."""
     if name in BUILT_IN:
         found: Family = importlib.import_module(f"rdahw.families.{name}").FAMILY
         return found
@@ -49,8 +50,8 @@ def find_family(name: str) -> Family:
             found = point.load()
         except Exception as error:  # whatever another package's code raises
             raise UsageError(
-                f"the model {name!r} of the package {point.value!r} cannot be loaded ({type(error).__name__}: {error}); "
-                "update or uninstall that package"
+                f"model {name!r} of {point.value!r} cannot be loaded ({type(error).__name__}: {error}); update or "
+                "uninstall its package"
             ) from error
         return found
     raise UsageError(

@@ -42,8 +42,8 @@ LEARNER_OPTIONS = (
 class CircuitSpec(Spec):
     """A learner of a circuit, for examples of ``classes`` classes that its output wires say by ``code``.
 
-    The parameters are one field of its state, the bits of the circuit's first input. ``chosen``: the options that it was
-    made by. Raises :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
+    The parameters are one field of its state, the bits of the circuit's first input. ``chosen``: the options that it
+    was made by. Raises :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
     """
 
     family: str
@@ -127,7 +127,7 @@ class CircuitSpec(Spec):
             raise damaged("its 'spec'", "a number of classes and options")
         try:
             learner = Learner(Model(name, Circuit.from_json(circuit)), loss, optimiser)
-            return cls(family, learner, classes, labels, options)  # type: ignore[arg-type]  # label_width checks it
+            return cls(family, learner, classes, labels, options)
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
 

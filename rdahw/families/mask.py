@@ -1,4 +1,4 @@
-"""The family ``mask``: a set of inputs is learned, of which few are set in one class (the paper's pseudo-linear model)."""
+"""The family ``mask``: inputs are selected, of which few are set in one class (the paper's pseudo-linear model)."""
 
 from __future__ import annotations
 

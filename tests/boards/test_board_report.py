@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from golden_files import golden
 
 from rdahw.boards import BOARDS, board
 from rdahw.boards.board import FAMILIES
@@ -28,7 +29,7 @@ from rdahw.boards.report import (
 )
 from rdahw.errors import UserError
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "nextpnr"
+GOLDEN = golden("nextpnr")
 ALL_BOARDS = [board(name) for name in BOARDS]
 ICEBREAKER = board("icebreaker")
 

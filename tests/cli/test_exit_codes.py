@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import finish, start
+from running import finish, lower_priority, start
 
 from rdahw.data import _named
 
@@ -99,7 +99,7 @@ def test_a_bug(run, monkeypatch, tmp_path):
 @row(130)
 def test_ctrl_c_keeps_what_was_learned(run, tmp_path):
     options = ["train", "--shuffle", "--epochs", 80, "--checkpoint", 1000, "--json"]
-    process = start(*options, folder=tmp_path)
+    process = start(*options, folder=tmp_path, preexec_fn=lower_priority)
     assert process.stderr is not None
     assert "examples to learn" in process.stderr.readline()  # the log: the training begins
     process.send_signal(signal.SIGINT)

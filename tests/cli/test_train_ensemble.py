@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import finish, start
+from running import finish, lower_priority, start
 
 from rdahw.data import load
 from rdahw.GONE import EnsembleTraining, parse_ensemble
@@ -269,7 +269,7 @@ def test_going_on_ends_with_the_bits_of_an_uninterrupted_run(run):
 def test_ctrl_c_keeps_what_was_learned(run):
     words = [*SMALL, "--epochs", 40, "--engine", "reference", "--checkpoint", 999, "--json"]
     whole = run.ok(*SMALL, "--epochs", 40, "--out", "whole.rdahw", "--json").json
-    process = start(*words, folder=run.folder)
+    process = start(*words, folder=run.folder, preexec_fn=lower_priority)
     assert process.stderr is not None
     while "epoch  2" not in process.stderr.readline():
         pass
@@ -461,10 +461,10 @@ def test_mnist(run, mnist_folder, monkeypatch, tmp_path):
     result = run.ok("train", "--data", "mnist", "--model", "ensemble", "--epochs", 4, "--json").json
     assert result["test_accuracy"] > 0.976
     assert (result["wiring"], result["binarise"], result["examples"]) == ("patch8inset2", "threshold=32", 240_000)
-    started = time.monotonic()
+    started = time.process_time()
     saved = ensemble(tmp_path / result["out"])
     save_model(saved, tmp_path / "again.rdahw")
-    assert time.monotonic() - started < 2  # some hundredths of a second, when nobody else is there
+    assert time.process_time() - started < 2  # some hundredths of a second
     from rdahw.sim.engines import make_engine
     from rdahw.sim.ensemble import CompiledEnsemble
 

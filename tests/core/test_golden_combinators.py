@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from golden_files import golden
 from oracles import bits, brute_force_difference, evaluate, input_widths, number, output_widths
 
 from rdahw import Bits, Circuit, boolean_difference, is_safe, lookup_model, mask_model, reverse, trace
 from rdahw.combinators import add, add_n, copy, copy_n, discard, identity, multiply, swap, tensor_n
 
-GOLDEN = {
-    circuit["name"]: circuit
-    for circuit in json.loads((Path(__file__).parents[1] / "golden" / "combinators.json").read_text())
-}
+GOLDEN = {circuit["name"]: circuit for circuit in json.loads(golden("combinators.json").read_text())}
 
 
 def exchange(a: int, b: int, c: int, d: int) -> Circuit:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import pytest
+from golden_files import golden
 from oracles import bits, every, number
 
 from rdahw import Learner, Model, lookup_model
 from rdahw.sim.reference import Reference
 
-EXPERIMENTS = json.loads((resources.files("rdahw.data") / "paper-iris.json").read_text())
+EXPERIMENTS = json.loads(golden("iris.json").read_text())
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e["name"])

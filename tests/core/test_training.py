@@ -9,26 +9,63 @@ import pytest
 
 from rdahw import Bits, Learner, Model, lookup_model, mask_model, trace
 from rdahw.errors import UsageError, UserError
+from rdahw.families.circuits import CircuitSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.random import permutation, stream
-from rdahw.sim.engines import ReferenceEngine
-from rdahw.training import Best, Examples, Schedule, Training, TrainingState, count_correct
+from rdahw.sim.engines import ReferenceEngine, make_engine
+from rdahw.training import Batches, Best, Examples, Outcome, Progress, Schedule, Training
 
 RANDOM = np.random.default_rng(7)
 X = RANDOM.integers(0, 2, (11, 3)).astype(np.uint8)
 Y = RANDOM.integers(0, 2, (11, 2)).astype(np.uint8)
-TRAIN = Examples(X, Y)
-VALIDATION = Examples(X[:5], RANDOM.integers(0, 2, (5, 2)).astype(np.uint8))
-LOOKUP = Learner(Model("lookup", lookup_model(3, 2)))
 
 
-def training(schedule, validation=None, state=None, train=TRAIN, learner=LOOKUP):
-    return Training(ReferenceEngine(learner), schedule, train, validation, state)
+def labelled(x, y):
+    """Examples whose class has the binary code ``y`` (N, 2)."""
+    return Examples(x, y[:, 0] + 2 * y[:, 1].astype(np.int64))
 
 
-def bits(state):
-    """All of a state, to compare."""
-    best = state.best and (state.best.correct, state.best.update, state.best.parameters.tolist())
-    return state.parameters.tolist(), state.epoch, state.position, state.updates, state.wrong, best
+TRAIN = labelled(X, Y)
+VALIDATION_Y = RANDOM.integers(0, 2, (5, 2)).astype(np.uint8)
+VALIDATION = labelled(X[:5], VALIDATION_Y)
+LOOKUP = CircuitSpec.of(Learner(Model("lookup", lookup_model(3, 2))))
+ENSEMBLE = EnsembleSpec(input_bits=3, classes=4, tables=5, inputs=2, counter=3, margin=2, dropout=0.25, seed=7)
+#: Models and engines that the loop has to be the same for.
+RUN_BY = {
+    "lookup by reference": (LOOKUP, "reference"),
+    "lookup by packed": (LOOKUP, "packed"),
+    "ensemble by reference": (ENSEMBLE, "reference"),
+    "ensemble by compiled": (ENSEMBLE, "compiled"),
+}
+every_engine = pytest.mark.parametrize(("spec", "engine"), RUN_BY.values(), ids=RUN_BY.keys())
+
+
+def training(schedule, validation=None, point=None, train=TRAIN, spec=LOOKUP, engine="reference"):
+    """A training from the start, or from a ``point`` (engine's state, progress)."""
+    made = make_engine(spec, engine)
+    if point is None:
+        return Training(made, schedule, train, validation)
+    made.state = point[0]
+    return Training(made, schedule, train, validation, point[1])
+
+
+def points(run, chunk=1):
+    """The engine's state and the progress after every ``chunk`` updates."""
+    return [(run.engine.state, progress) for progress in run.run(chunk)]
+
+
+def tables(run):
+    """The parameters after each update."""
+    return [state["parameters"].tolist() for state, _ in points(run)]
+
+
+def bits(point):
+    """All of a point, to compare."""
+    state, progress = point
+    best = progress.best
+    kept = best and (best.correct, best.update, best.epoch, best.parameters.tolist())
+    counts = [getattr(progress, name) for name in ("epoch", "position", "examples", "updates", "wrong", "changed")]
+    return {name: value.tolist() for name, value in state.items()}, counts, kept
 
 
 # The rule, written out: a lookup is a table; a wrong output asks to flip its entry; a batch flips what was asked an odd
@@ -64,38 +101,43 @@ def plain_rule(schedule):
 @pytest.mark.parametrize("batch", [1, 2, 4, 11, 50])
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("updates", [None, 3, 8, 999])
-def test_every_update_is_that_of_the_plain_rule(batch, shuffle, updates):
+@pytest.mark.parametrize("engine", ["reference", "packed"])
+def test_every_update_is_that_of_the_plain_rule(batch, shuffle, updates, engine):
     schedule = Schedule(batch=batch, epochs=3, updates=updates, shuffle=shuffle, seed=5)
-    run = training(schedule)
-    states = list(run.run())
-    tables, wrong = plain_rule(schedule)
-    assert [state.parameters.tolist() for state in states] == tables
-    assert [state.wrong for state in states] == wrong
-    assert [state.updates for state in states] == list(range(1, len(states) + 1))
-    assert len(states) == run.total_updates == schedule.total_updates(11) == min(3 * -(-11 // batch), updates or 999)
+    run = training(schedule, engine=engine)
+    made = points(run)
+    rule, wrong = plain_rule(schedule)
+    assert [state["parameters"].tolist() for state, _ in made] == rule
+    assert [progress.wrong for _, progress in made] == wrong
+    assert [progress.updates for _, progress in made] == list(range(1, len(made) + 1))
+    assert [progress.examples for _, progress in made] == [11 * p.epoch + p.position for _, p in made]
+    assert len(made) == run.total_updates == schedule.total_updates(11) == min(3 * -(-11 // batch), updates or 999)
 
 
 def test_a_batch_is_the_xor_of_requests_at_the_old_parameters():
     # Two examples that ask for the same flip cancel in a batch; one after the other the second asks for nothing.
-    twice = Examples(np.zeros((2, 3), np.uint8), np.array([[1, 0], [1, 0]], np.uint8))
-    (together,) = training(Schedule(batch=2), train=twice).run()
-    *_, alone = training(Schedule(), train=twice).run()
-    assert together.parameters.tolist() == [0] * 16
+    twice = Examples(np.zeros((2, 3), np.uint8), np.array([1, 1]))
+    ((state, together),) = points(training(Schedule(batch=2), train=twice))
+    *_, (other, alone) = points(training(Schedule(), train=twice))
+    assert state["parameters"].tolist() == [0] * 16
     assert together.wrong == 2
-    assert alone.parameters.tolist() == [1] + [0] * 15
+    assert other["parameters"].tolist() == [1] + [0] * 15
     assert alone.wrong == 1
 
 
 def test_an_update_that_changes_nothing_counts():
-    right = Examples(X[:4], np.zeros((4, 2), np.uint8))
-    states = list(training(Schedule(), train=right).run())
-    assert [state.updates for state in states] == [1, 2, 3, 4]
-    assert not any(state.parameters.any() for state in states)
+    right = Examples(X[:4], np.zeros(4, np.int64))
+    made = points(training(Schedule(), train=right))
+    assert [progress.updates for _, progress in made] == [1, 2, 3, 4]
+    assert not any(state["parameters"].any() for state, _ in made)
 
 
-def test_the_last_batch_of_an_epoch_is_what_is_left():
-    positions = [(s.epoch, s.position) for s in training(Schedule(batch=4, epochs=2)).run()]
-    assert positions == [(0, 4), (0, 8), (0, 11), (1, 4), (1, 8), (1, 11)]
+@pytest.mark.parametrize("chunk", [1, 2, 3, 50])
+def test_the_last_batch_of_an_epoch_is_what_is_left(chunk):
+    seen = [(p.epoch, p.position) for p in training(Schedule(batch=4, epochs=2)).run(chunk)]
+    each = [(0, 4), (0, 8), (0, 11), (1, 4), (1, 8), (1, 11)]
+    # Every epoch ends with a progress of its own.
+    assert seen == [at for i, at in enumerate(each) if i % 3 == 2 or (i % 3 + 1) % chunk == 0]
 
 
 def test_order_is_the_documented_permutation():
@@ -113,14 +155,104 @@ def test_a_stride_goes_through_all_examples():
     assert Schedule(stride=7).order(0, 1).tolist() == [0]
     with pytest.raises(UsageError, match="a stride of 6 leaves out examples: .* number 15 are both divisible by 3"):
         Schedule(stride=6).order(0, 15)
+    with pytest.raises(UsageError, match="a stride of 22 leaves out examples"):
+        training(Schedule(stride=22))
     with pytest.raises(UsageError, match="a stride of 3 and shuffling were both asked for; choose one order"):
         Schedule(stride=3, shuffle=True)
 
 
 def test_another_seed_changes_nothing_without_shuffling():
-    *_, one = training(Schedule(seed=1)).run()
-    *_, two = training(Schedule(seed=2)).run()
+    *_, one = points(training(Schedule(seed=1)))
+    *_, two = points(training(Schedule(seed=2)))
     assert bits(one) == bits(two)
+
+
+# An engine is told what it needs to know, and nothing else
+
+
+class Recorder:
+    """An engine that learns nothing and writes down what it is asked for."""
+
+    name, chunk, spec = "recorder", None, LOOKUP
+
+    def __init__(self):
+        self.state, self.asked = {}, []
+
+    def prepare(self, examples):
+        return examples
+
+    def train(self, prepared, batches):
+        assert prepared is TRAIN
+        self.asked.append(batches)
+        return Outcome(np.zeros(len(batches.ends), np.int64))
+
+    def predict(self, prepared):
+        return np.zeros(len(prepared), np.int64)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, None])
+@pytest.mark.parametrize(("batch", "updates"), [(1, None), (4, None), (4, 5), (50, None)])
+def test_an_engine_is_told_the_epoch_and_what_comes_next(batch, updates, chunk):
+    schedule = Schedule(batch=batch, epochs=3, shuffle=True, seed=4, updates=updates)
+    engine = Recorder()
+    run = Training(engine, schedule, TRAIN)
+    list(run.run(chunk))
+    whole = []
+    for epoch in range(3):
+        order = permutation(stream(4, "shuffle", epoch), 11).tolist()
+        whole += [(epoch, order[at : at + batch]) for at in range(0, 11, batch)]
+    whole = whole[:updates]
+    done = 0
+    for asked in engine.asked:
+        starts = [0, *asked.ends[:-1]]
+        told = [(asked.epoch, asked.rows[a:b].tolist()) for a, b in zip(starts, asked.ends, strict=True)]
+        assert told == whole[done : done + len(told)]
+        assert len(told) <= (chunk or 1 << 18)
+        done += len(told)
+        assert asked.following.tolist() == (whole[done][1] if done < len(whole) else [])
+        assert not asked.until_change
+    assert done == len(whole) == run.total_updates
+
+
+def test_the_first_chunk_is_a_single_update_and_short_ones_grow():
+    engine = Recorder()
+    list(Training(engine, Schedule(epochs=40), TRAIN).run(seconds=1e9))
+    lengths = [len(asked.ends) for asked in engine.asked]
+    assert lengths[:4] == [1, 2, 4, 4]
+    assert set(lengths[4:]) == {11}
+    engine = Recorder()
+    list(Training(engine, Schedule(epochs=3), TRAIN).run(seconds=0.0))
+    assert {len(asked.ends) for asked in engine.asked} == {1}
+
+
+def test_the_chunk_of_an_engine_is_kept():
+    engine = Recorder()
+    engine.chunk = 4
+    list(Training(engine, Schedule(epochs=2), TRAIN).run())
+    assert [len(asked.ends) for asked in engine.asked] == [4, 4, 3] * 2
+
+
+@every_engine
+@pytest.mark.parametrize("validation", [None, VALIDATION])
+@pytest.mark.parametrize("scored", ["update", "epoch"])
+@pytest.mark.parametrize("chunk", [2, 5, 1000, None])
+def test_how_many_updates_at_once_changes_nothing(spec, engine, validation, scored, chunk):
+    schedule = Schedule(epochs=4, shuffle=True, seed=2, updates=38, scored=scored)
+    alone = training(schedule, validation, spec=spec, engine=engine)
+    *_, one = points(alone)
+    several = training(schedule, validation, spec=spec, engine=engine)
+    seen = list(several.run(chunk))
+    assert bits((several.engine.state, seen[-1])) == bits(one)
+    assert (several.parameters == alone.parameters).all()
+    assert bits((several.engine.state, several.progress)) == bits((alone.engine.state, alone.progress))
+
+
+@every_engine
+def test_engines_of_a_model_agree_on_every_point(spec, engine):
+    schedule = Schedule(epochs=3, shuffle=True, seed=1)
+    made = training(schedule, VALIDATION, spec=spec, engine=engine)
+    plain = training(schedule, VALIDATION, spec=spec, engine="reference")
+    assert [bits(point) for point in points(made)] == [bits(point) for point in points(plain)]
 
 
 # Validation
@@ -128,89 +260,154 @@ def test_another_seed_changes_nothing_without_shuffling():
 
 def test_validation_keeps_the_later_of_equal_scores():
     run = training(Schedule(epochs=2, shuffle=True, seed=1), VALIDATION)
-    scores = [score(run.state.parameters)]
-    scores += [score(state.parameters) for state in run.run()]
+    scores = [score(run.parameters)]
+    made = points(run)
+    scores += [score(state["parameters"]) for state, _ in made]
     best = max(scores)
     last = max(update for update, correct in enumerate(scores) if correct == best)
     assert scores.count(best) > 1, "choose data where this says something"
     assert scores[-1] < best
-    assert (run.state.best.correct, run.state.best.update) == (best, last)
+    kept = run.progress.best
+    assert (kept.correct, kept.update, kept.epoch) == (best, last, last // 11)
     assert score(run.parameters) == best
-    assert (run.parameters == run.state.best.parameters).all()
+    assert (run.parameters == kept.parameters).all()
+
+
+@every_engine
+def test_validation_after_every_epoch_keeps_the_later_of_equal_scores(spec, engine):
+    schedule = Schedule(epochs=9, shuffle=True, seed=3, scored="epoch", updates=9 * 11 - 2)
+    run = training(schedule, VALIDATION, spec=spec, engine=engine)
+    assert run.progress.best is None
+    scores = []
+    for progress in run.run(3):
+        if progress.position == 11:
+            predicted = run.engine.predict(run.prepare(VALIDATION))
+            scores.append((int((predicted == VALIDATION.labels).sum()), progress.epoch + 1))
+            kept = run.engine.state[spec.parameters.name]
+            if max(scores) == scores[-1]:
+                expected = kept
+        best = progress.best
+        # Of an epoch that is not whole there is no score.
+        assert (best is None) == (not scores)
+        if scores:
+            assert (best.correct, best.epoch) == max(scores)
+            assert best.update == 11 * best.epoch
+            assert (best.parameters == expected).all()
+    assert len(scores) == 8
+    assert run.progress.position == 9
 
 
 def score(parameters):
     table = parameters.tolist()
-    return sum(predict(table, x) == y.tolist() for x, y in zip(VALIDATION.x, VALIDATION.y, strict=True))
+    return sum(predict(table, x) == y.tolist() for x, y in zip(VALIDATION.x, VALIDATION_Y, strict=True))
 
 
 def test_the_parameters_of_the_start_may_be_the_best():
-    zero = Examples(VALIDATION.x, np.zeros((5, 2), np.uint8))
-    one = Examples(X[:1], np.ones((1, 2), np.uint8))
-    run = training(Schedule(), zero, train=Examples(zero.x[:1], one.y))
+    zero = Examples(VALIDATION.x, np.zeros(5, np.int64))
+    run = training(Schedule(), zero, train=Examples(zero.x[:1], np.array([3])))
     list(run.run())
-    assert (run.state.best.correct, run.state.best.update) == (5, 0)
+    assert (run.progress.best.correct, run.progress.best.update) == (5, 0)
     assert not run.parameters.any()
-    assert run.state.parameters.any()
+    assert run.engine.state["parameters"].any()
 
 
 def test_without_validation_the_last_parameters_count():
     run = training(Schedule())
-    *_, last = run.run()
+    *_, (state, last) = points(run)
     assert last.best is None
-    assert (run.parameters == last.parameters).all()
+    assert (run.parameters == state["parameters"]).all()
 
 
 # Going on
 
 
+GOING_ON = [
+    (spec, engine, batch) for spec, engine in RUN_BY.values() for batch in (1, 3) if batch == 1 or spec is LOOKUP
+]
+
+
 @pytest.mark.parametrize("validation", [None, VALIDATION])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("scored", ["update", "epoch"])
+@pytest.mark.parametrize(("spec", "engine", "batch"), GOING_ON)
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_going_on_after_any_update_gives_the_same_bits(batch, shuffle, validation):
-    schedule = Schedule(batch=batch, epochs=3, shuffle=shuffle, seed=2)
-    whole = training(schedule, validation)
-    states = [whole.state, *whole.run()]
-    for k, state in enumerate(states):
-        rest = training(schedule, validation, state)
-        assert [bits(s) for s in rest.run()] == [bits(s) for s in states[k + 1 :]]
+def test_going_on_after_any_update_gives_the_same_bits(spec, engine, batch, shuffle, validation, scored):
+    schedule = Schedule(batch=batch, epochs=3, shuffle=shuffle, seed=2, scored=scored)
+    whole = training(schedule, validation, spec=spec, engine=engine)
+    made = [(whole.engine.state, whole.progress), *points(whole)]
+    for k, point in enumerate(made):
+        rest = training(schedule, validation, point, spec=spec, engine=engine)
+        assert [bits(p) for p in points(rest)] == [bits(p) for p in made[k + 1 :]]
         assert (rest.parameters == whole.parameters).all()
-        if k < len(states) - 1:
-            assert bits(rest.state) == bits(whole.state)
+        assert bits((rest.engine.state, rest.progress)) == bits((whole.engine.state, whole.progress))
 
 
-def test_going_on_after_fewer_updates_than_there_will_be():
-    part = training(Schedule(updates=4, epochs=2))
-    *_, state = part.run()
-    rest, whole = training(Schedule(epochs=2), state=state), training(Schedule(epochs=2))
-    assert [bits(s) for s in rest.run()] == [bits(s) for s in list(whole.run())[4:]]
+@every_engine
+def test_going_on_after_fewer_updates_than_there_will_be(spec, engine):
+    part = training(Schedule(updates=4, epochs=2), spec=spec, engine=engine)
+    *_, point = points(part)
+    rest = training(Schedule(epochs=2), point=point, spec=spec, engine=engine)
+    whole = training(Schedule(epochs=2), spec=spec, engine=engine)
+    assert [bits(p) for p in points(rest)] == [bits(p) for p in points(whole)[4:]]
 
 
-def test_a_run_that_is_over_does_nothing():
-    run = training(Schedule())
+@every_engine
+def test_a_run_that_is_over_does_nothing(spec, engine):
+    run = training(Schedule(), spec=spec, engine=engine)
     list(run.run())
-    before = bits(run.state)
-    assert list(training(Schedule(), state=run.state).run()) == []
-    assert list(training(Schedule(updates=3), state=run.state).run()) == []
-    assert bits(run.state) == before
+    point = run.engine.state, run.progress
+    before = bits(point)
+    for schedule in (Schedule(), Schedule(updates=3)):
+        again = training(schedule, point=point, spec=spec, engine=engine)
+        assert list(again.run()) == []
+        assert bits((again.engine.state, again.progress)) == before
 
 
-def test_a_state_past_the_end_of_its_epoch_begins_the_next():
+@every_engine
+@pytest.mark.parametrize("position", [11, 99])
+def test_a_progress_past_the_end_of_its_epoch_begins_the_next(spec, engine, position):
     # What a file says need not be what we would write.
-    state = TrainingState(np.zeros(16, np.uint8), epoch=0, position=99, updates=2)
-    (first, *_) = training(Schedule(epochs=2), state=state).run()
-    assert (first.epoch, first.position, first.updates) == (1, 1, 3)
+    start = make_engine(spec, engine).state, Progress(epoch=0, position=position, updates=2, wrong=7, changed=3)
+    run = training(Schedule(epochs=2), point=start, spec=spec, engine=engine)
+    assert (run.progress.epoch, run.progress.position, run.progress.wrong, run.progress.changed) == (1, 0, 0, 0)
+    (first, *_) = run.run(1)
+    assert (first.epoch, first.position, first.examples, first.updates) == (1, 1, 12, 3)
 
 
-def test_an_earlier_state_is_not_changed_by_what_comes_after():
-    run = training(Schedule(epochs=2), VALIDATION)
-    states = [run.state, *run.run()]
-    copies = [bits(state) for state in states]
-    list(training(Schedule(epochs=2), VALIDATION, states[3]).run())
-    assert [bits(state) for state in states] == copies
-    run.engine.parameters = np.ones(16, np.uint8)
-    run.engine.train(X, Y)
-    assert [bits(state) for state in states] == copies
+def test_what_an_older_file_does_not_say():
+    # How many examples there were, and how many of this epoch asked for a change.
+    start = make_engine(LOOKUP).state, Progress(epoch=1, position=4, updates=4, wrong=2, changed=None)
+    run = training(Schedule(epochs=3, batch=4), point=start)
+    assert (run.progress.examples, run.progress.changed) == (15, None)
+    assert [(p.examples, p.changed) for p in run.run(1)] == [(19, None), (22, None), (26, None), (30, None), (33, None)]
+
+
+def test_an_engine_that_knows_how_many_asked_for_a_change_is_counted():
+    run = training(Schedule(epochs=2), spec=ENSEMBLE)
+    engine = make_engine(ENSEMBLE, "reference")
+    prepared, counted, expected = engine.prepare(TRAIN), 0, []
+    for epoch in range(2):
+        for row in range(11):
+            outcome = engine.train(prepared, Batches.single(np.array([row]), epoch=epoch))
+            counted = (counted if row else 0) + int(outcome.changed[0])
+            expected.append(counted)
+    assert [progress.changed for progress in run.run(1)] == expected
+    assert 0 < expected[-1] < 11 or 0 < expected[10] < 11
+
+
+@every_engine
+def test_an_earlier_point_is_not_changed_by_what_comes_after(spec, engine):
+    run = training(Schedule(epochs=2), VALIDATION, spec=spec, engine=engine)
+    made = [(run.engine.state, run.progress), *points(run)]
+    copies = [bits(point) for point in made]
+    list(training(Schedule(epochs=2), VALIDATION, made[3], spec=spec, engine=engine).run())
+    assert [bits(point) for point in made] == copies
+    run.engine.train(run.engine.prepare(TRAIN), Batches.single(np.arange(11)))
+    assert [bits(point) for point in made] == copies
+    given = {name: value.copy() for name, value in made[0][0].items()}
+    run.engine.state = given
+    for value in (*given.values(), *run.engine.state.values()):
+        value[...] ^= 1
+    assert bits((run.engine.state, made[0][1])) == copies[0]
 
 
 # Engines
@@ -219,9 +416,9 @@ def test_an_earlier_state_is_not_changed_by_what_comes_after():
 @pytest.mark.parametrize("part", [1, 2, 3, 1000])
 def test_a_large_batch_is_summed_in_parts(part, monkeypatch):
     monkeypatch.setattr("rdahw.sim.engines._PART", part * 16)
-    *_, state = training(Schedule(batch=11)).run()
-    assert state.parameters.tolist() == plain_rule(Schedule(batch=11))[0][-1]
-    assert state.wrong == plain_rule(Schedule(batch=11))[1][-1]
+    *_, (state, progress) = points(training(Schedule(batch=11)))
+    assert state["parameters"].tolist() == plain_rule(Schedule(batch=11))[0][-1]
+    assert progress.wrong == plain_rule(Schedule(batch=11))[1][-1]
 
 
 def test_the_engine_follows_the_circuit_of_the_step():
@@ -244,12 +441,12 @@ def test_an_output_that_does_not_depend_on_the_example():
     engine = ReferenceEngine(constant)
     assert engine.train(X, Y).shape == (11, 2)
     assert engine.predict(X).shape == (11, 2)
-    *_, state = training(Schedule(batch=4), learner=constant).run()
-    assert state.wrong <= 11
+    *_, progress = training(Schedule(batch=4), spec=CircuitSpec.of(constant)).run(1)
+    assert 0 < progress.wrong <= 11
 
 
 def test_parameters_of_an_engine_are_copies():
-    engine = ReferenceEngine(LOOKUP)
+    engine = ReferenceEngine(LOOKUP.learner())
     given = np.zeros(16, np.uint8)
     engine.parameters = given
     given[0] = 1
@@ -267,19 +464,43 @@ def test_a_schedule_of_nothing(name, value):
         Schedule(**{name: value})
 
 
-def test_examples_that_do_not_fit():
-    with pytest.raises(UserError, match="^11 inputs were given with 3 labels; expected as many$"):
-        Examples(X, Y[:3])
+@every_engine
+def test_examples_that_do_not_fit(spec, engine):
+    with pytest.raises(UserError, match="^11 inputs were given with 3 labels; expected the same number of each$"):
+        Examples(X, TRAIN.labels[:3])
     with pytest.raises(UserError, match="there is no example to train on"):
-        training(Schedule(), train=Examples(X[:0], Y[:0]))
+        training(Schedule(), train=Examples(X[:0], TRAIN.labels[:0]), spec=spec, engine=engine)
+    for wrong in (Examples(X[:, :2], TRAIN.labels), Examples(X[:, 0], TRAIN.labels)):
+        with pytest.raises(UserError, match=r"inputs of shape .* were given; expected \(N, 3\)"):
+            training(Schedule(), train=wrong, spec=spec, engine=engine)
+        with pytest.raises(UserError, match=r"inputs of shape .* were given; expected \(N, 3\)"):
+            training(Schedule(), wrong, spec=spec, engine=engine)
+    for label in (-1, 4):
+        wrong = Examples(X, np.full(11, label))
+        with pytest.raises(UserError, match="a label is outside of 0 to 3"):
+            training(Schedule(), train=wrong, spec=spec, engine=engine)
+        with pytest.raises(UserError, match="a label is outside of 0 to 3"):
+            training(Schedule(), wrong, spec=spec, engine=engine)
 
 
-def test_count_correct_wants_all_bits_of_an_example():
-    outputs = np.array([[0, 1], [1, 1], [0, 0]], np.uint8)
-    assert count_correct(outputs, np.array([[0, 1], [1, 0], [1, 1]], np.uint8)) == 1
+def test_a_schedule_that_the_model_cannot_learn_by():
+    with pytest.raises(UsageError, match="batch is 2; an ensemble takes examples one at a time"):
+        training(Schedule(batch=2), spec=ENSEMBLE)
 
 
-def test_states_are_values():
-    best = Best(3, 2, np.zeros(4, np.uint8))
-    state = replace(TrainingState(np.ones(4, np.uint8)), best=best, updates=9)
-    assert (state.best, state.updates, state.epoch) == (best, 9, 0)
+@pytest.mark.parametrize("scored", ["", "examples", None])
+def test_validation_is_scored_by_updates_or_epochs(scored):
+    with pytest.raises(UsageError, match="^scored is .*; expected update or epoch$"):
+        Schedule(scored=scored)
+
+
+def test_only_an_output_with_all_bits_of_the_label_is_right():
+    # Parameters of zeros give class 0; the examples of class 1 and 3 have a bit each that is right.
+    run = training(Schedule(), Examples(X[:3], np.array([0, 1, 3])))
+    assert run.progress.best.correct == 1
+
+
+def test_progress_is_a_value():
+    best = Best(3, 2, 1, np.zeros(4, np.uint8))
+    progress = replace(Progress(), best=best, updates=9)
+    assert (progress.best, progress.updates, progress.epoch, Progress().best) == (best, 9, 0, None)

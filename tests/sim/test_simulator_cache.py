@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def maker(made: list[str], content: str) -> object:
     def make(work: Path) -> Path:
         made.append(content)
-        time.sleep(0.05)
         (work / "simulator.so").write_text(content)
         return work / "simulator.so"
 
@@ -43,8 +42,13 @@ def test_the_same_parts_are_made_once(folder: Path) -> None:
 
 def test_several_at_once_make_it_once(folder: Path) -> None:
     made: list[str] = []
+    all_here = threading.Barrier(4)  # none has begun to make it before all have found that it is not there
+
+    def meet(said: str) -> None:
+        all_here.wait()
+
     threads = [
-        threading.Thread(target=native.cached, args=(["a"], maker(made, str(i)), None, "CXXRTL")) for i in range(4)
+        threading.Thread(target=native.cached, args=(["a"], maker(made, str(i)), meet, "CXXRTL")) for i in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -70,6 +74,7 @@ def test_the_oldest_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = []
     for i in range(3):
         paths.append(native.cached([str(i)], maker(made, str(i)), None, "CXXRTL"))
+        os.utime(paths[-1], (i, i))  # seconds apart, however coarse the clock of the file system
     assert [path.exists() for path in paths] == [False, True, True]
     native.cached(["1"], maker(made, "again"), None, "CXXRTL")
     native.cached(["3"], maker(made, "3"), None, "CXXRTL")

@@ -33,7 +33,7 @@ def _default_wiring(image: Image | None) -> str:
 def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
     """The ensemble of the family's options for ``task``; raises :class:`UsageError` for a value that cannot be."""
     tables, sign = options["tables"], options["sign"]
-    usual = {
+    usual: dict[str, Any] = {
         "inputs": min(6, task.input_bits),
         "wiring": _default_wiring(task.image),
         "margin": default_margin(tables, sign=sign),
@@ -75,8 +75,8 @@ FAMILY = Family(
             name="wiring",
             type="text",
             usual="patch8inset2 for images, else any",
-            help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that keeps "
-            "I pixels away from the border (patchPinsetI)",
+            help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that "
+            "keeps I pixels away from the border (patchPinsetI)",
         ),
         Option(name="counter", default=6, range=(2, 8), help="count with this many bits"),
         Option(

@@ -1,4 +1,4 @@
-"""An ensemble's trainer as the host link wants a trainer: examples in words of a byte, the class before the input."""
+"""A trainer that takes bytes, with the streams of the host link: a word of x is a byte, and the class comes with it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,15 @@ from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.hdl.example_buffer import LABEL_BITS
-from rdahw.hdl.protocol import Layout, fingerprint_of
+from rdahw.hdl.interface import Interface
+from rdahw.hdl.table_words import LABEL_BITS
 from rdahw.hdl.trainer import TrainerControl, result_layout
 
-__all__ = ["ExampleOctets", "LinkedEnsemble", "ensemble_fingerprint", "ensemble_layout", "link_members"]
+__all__ = ["ExampleOctets", "LinkedOctets", "link_members"]
 
 
 #: The host link's examples: a byte of x with the label.
 _EXAMPLES = stream.Signature(StructLayout({"x": 8, "y": LABEL_BITS, "last": 1, "learn": 1}))
-
-
-def ensemble_fingerprint(spec: EnsembleSpec) -> int:
-    """A number of 64 bits for an ensemble, as :func:`rdahw.hdl.protocol.fingerprint` is for a learner."""
-    return fingerprint_of(spec.to_json())
-
-
-def ensemble_layout(spec: EnsembleSpec, parameter_bits: int) -> Layout:
-    """Examples and results of an ensemble on the host link: y and predictions are class numbers of 7 bits."""
-    return Layout(parameter_bits, spec.input_bits, LABEL_BITS, 8)
 
 
 def link_members(parameter_bits: int) -> dict[str, Any]:
@@ -72,26 +61,21 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
         return m
 
 
-class LinkedEnsemble(wiring.Component):  # type: ignore[misc]
+class LinkedOctets(wiring.Component):  # type: ignore[misc]
     """A :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, or a :class:`rdahw.hdl.memory_inference.MemoryInference`, with
     the members of other trainers, for :class:`rdahw.hdl.link.HostLink`.
     """
 
-    batch, word = False, 8
-
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
-        self.learns = trainer.learns
-        parameter_bits = trainer.control.signature.parameter_bits
-        self.layout = ensemble_layout(trainer.spec, parameter_bits)
-        self.fingerprint = ensemble_fingerprint(trainer.spec)
-        super().__init__(link_members(parameter_bits))
+        self.interface: Interface = trainer.interface
+        super().__init__(link_members(self.interface.parameter_bits))
 
     def elaborate(self, platform: Any) -> Module:
         """The logic, as Amaranth asks for it."""
         m = Module()
         m.submodules.trainer = trainer = self.trainer
-        m.submodules.octets = octets = ExampleOctets(self.layout.words)
+        m.submodules.octets = octets = ExampleOctets(self.interface.layout.words)
         wiring.connect(m, wiring.flipped(self.examples), octets.words)
         wiring.connect(m, octets.octets, trainer.examples)
         wiring.connect(m, wiring.flipped(self.control), trainer.control)

@@ -1,0 +1,77 @@
+"""The way in of a flash reader: from samples of the data lines to bytes, and a short queue of those to be taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+__all__ = ["FlashReceiver"]
+
+#: Bytes on their way out; with fewer than four, a long way through the pins would cost throughput.
+DEPTH = 4
+
+
+class FlashReceiver(wiring.Component):  # type: ignore[misc]
+    """Bytes from the data lines of a flash, the highest bit first, with room for :data:`DEPTH` that were not yet taken.
+
+    latency: the cycles that the pins take, out and in together, as in :class:`rdahw.hdl.flash_reader.FlashReader`.
+
+    lines : In(4): the data lines.
+    sample : In(1): in ``2 + latency`` cycles there are bits on the lines: one on line 1 if then ``single``, else four,
+        line 0 the lowest. A byte is eight bits.
+    single : In(1). keep : In(1): whether a byte whose last bits come in this cycle goes to the queue.
+    latest : Out(8): the last eight bits that came, whether they were kept or not.
+    begin : In(1): the first bits of a byte that will be kept are asked for. Only while there is ``room``: it counts the
+        bytes begun and not yet taken, and tells a cycle late.
+    room : Out(1). pending : Out(1): bytes were begun and not yet taken.
+    octets : Out(stream of 8 bits): the bytes that were kept, in their order.
+    """
+
+    def __init__(self, latency: int) -> None:
+        self.latency = latency
+        super().__init__(
+            {
+                "lines": In(4),
+                "sample": In(1),
+                "single": In(1),
+                "keep": In(1),
+                "latest": Out(8),
+                "begin": In(1),
+                "room": Out(1),
+                "pending": Out(1),
+                "octets": Out(stream.Signature(8)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        arriving, have = Signal(2 + self.latency), Signal(range(8))
+        shift, complete = Signal(8, reset_less=True), Signal()
+        m.d.sync += arriving.eq(Cat(self.sample, arriving))
+        m.d.comb += [complete.eq(arriving[-1] & (have == Mux(self.single, 7, 1))), self.latest.eq(shift)]
+        with m.If(arriving[-1]):
+            m.d.sync += have.eq(Mux(complete, 0, have + 1))
+            m.d.sync += shift.eq(Mux(self.single, Cat(self.lines[1], shift), Cat(self.lines, shift)))
+
+        queue = [Signal(8, name=f"queue{i}", reset_less=True) for i in range(DEPTH)]
+        into, out_of = Signal(range(DEPTH)), Signal(range(DEPTH))
+        level, promised = Signal(range(DEPTH + 1)), Signal(range(DEPTH + 1))
+        push, pop = Signal(), Signal()
+        # ``room`` may be late: a byte is begun long after the one before, and one that is taken may be seen late.
+        m.d.sync += [push.eq(complete & self.keep), self.room.eq(promised != DEPTH)]
+        m.d.comb += [
+            self.octets.valid.eq(level != 0),
+            self.octets.payload.eq(Array(queue)[out_of]),
+            self.pending.eq(promised != 0),
+            pop.eq(self.octets.valid & self.octets.ready),
+        ]
+        m.d.sync += [level.eq(level + push - pop), promised.eq(promised + self.begin - pop)]
+        m.d.sync += [into.eq(into + push), out_of.eq(out_of + pop)]
+        for i, entry in enumerate(queue):
+            with m.If(push & (into == i)):
+                m.d.sync += entry.eq(shift)
+        return m

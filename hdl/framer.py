@@ -1,0 +1,172 @@
+"""The host link's frames in gateware: flags, byte stuffing and CRC, in both directions.
+
+A frame is that of :func:`rdahw.hdl.protocol.frame`. The two directions take turns, so that they share the CRC and the
+flip-flop that remembers an escape: a frame comes, then one is sent, then the next may come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, ResetInserter, Signal  # type: ignore[import-untyped]
+from amaranth.lib import crc, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.hdl.one_hot import OneHot
+from rdahw.hdl.protocol import CRC_BYTES, ESCAPE, FLAG, HEADER_BYTES, MAX_PAYLOAD, TOGGLE
+
+__all__ = ["BODY", "MAX_FRAME", "Framer"]
+
+#: The longest frame that is taken, in bytes without flags and escapes: a packet and its CRC.
+MAX_FRAME = HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES
+#: The shortest.
+_MIN_FRAME = HEADER_BYTES + CRC_BYTES
+
+#: What is to be sent between the flags: an octet of the packet, or (``end``) that there is none left.
+BODY = StructLayout({"octet": 8, "end": 1})
+
+
+class Framer(wiring.Component):  # type: ignore[misc]
+    """Takes frames apart and makes them.
+
+    received: bytes of the line, one in any cycle. Those before a flag are dropped, as are all that come between
+        ``packet`` or ``damaged`` and the last flag of the frame that is then sent; until that was taken from ``sent``,
+        none may come.
+    sent: bytes to the line.
+    hunting: no frame has begun, and ``count`` has to be 0 in the next cycle.
+    receiving: a frame has begun, and goes on.
+    octets: what is in the frame, unstuffed, CRC included.
+    count: how many ``octets`` there were before, counted by who takes them.
+    packet: high for a cycle when a frame has ended whose CRC holds and which has at least a header.
+    damaged: high for a cycle when another one has ended, or one has grown beyond :data:`MAX_FRAME`.
+    begin: to be high for a cycle, after ``packet`` or ``damaged``, to begin to send a frame.
+    body: what is in it, from the cycle after ``begin`` on, up to an ``end``; the CRC is added. One is taken when the
+        one before has been sent, with two cycles or more between them.
+
+    The register ``escaping`` says whether the byte before was ESCAPE, and ``checksum`` is the CRC of what there was.
+    """
+
+    def __init__(self) -> None:
+        self.escaping, self.checksum = Signal(), Signal(8 * CRC_BYTES)
+        super().__init__(
+            {
+                "received": In(stream.Signature(8, always_ready=True)),
+                "sent": Out(stream.Signature(8)),
+                "hunting": Out(1),
+                "receiving": Out(1),
+                "octets": Out(stream.Signature(8, always_ready=True)),
+                "count": In(range(MAX_FRAME + 1)),
+                "packet": Out(1),
+                "damaged": Out(1),
+                "begin": In(1),
+                "body": In(stream.Signature(BODY)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        # What is compared goes into a register, and has a state to settle in where it is needed: at 48 MHz an iCE40
+        # UltraPlus has time for few look-up tables between two flip-flops.
+        sound, long_enough = Signal(), Signal()
+        m.d.sync += long_enough.eq(self.count >= _MIN_FRAME)
+        check, restart = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal()
+        octet, checked = Signal(8), Signal()  # a byte goes into the checksum
+        m.d.sync += [check.data.eq(octet), check.valid.eq(checked), sound.eq(check.match_detected)]
+        # Its own ``start`` may come with a byte, which costs a multiplexer a bit; here it never does.
+        m.submodules.crc = ResetInserter(restart)(check)
+        m.d.comb += self.checksum.eq(check.crc)
+
+        machine = OneHot(m, "HUNT")
+        machine.exit("packet", self.packet)
+        machine.exit("damaged", self.damaged)
+        free, send, send_flag = self._stuffing(m)
+
+        # -- receiving
+        escaping = self.escaping
+        arrived, arrives, is_flag, is_escape = Signal(8), Signal(), Signal(), Signal()
+        begun, too_long = Signal(), Signal()
+        m.d.sync += [
+            arrives.eq(self.received.valid),
+            arrived.eq(self.received.payload),
+            is_flag.eq(self.received.payload == FLAG),
+            is_escape.eq(self.received.payload == ESCAPE),
+        ]
+        m.d.comb += [
+            self.hunting.eq(machine.ongoing("HUNT")),
+            self.receiving.eq(machine.ongoing("RECEIVE")),
+            self.octets.payload.eq(arrived ^ Mux(escaping, TOGGLE, 0)),
+        ]
+        with machine.state("HUNT"):  # for the flag before a frame
+            m.d.sync += [escaping.eq(0), begun.eq(0), too_long.eq(0)]
+            m.d.comb += restart.eq(1)
+            with m.If(arrives & is_flag):
+                machine.next = "RECEIVE"
+
+        with machine.state("RECEIVE"), m.If(arrives):
+            m.d.sync += escaping.eq(is_escape)
+            with m.If(is_flag & ~begun):
+                pass  # the end of a frame was lost, or this is one
+            with m.Elif(is_flag):
+                machine.next = "CHECK NEXT"
+            with m.Elif(~is_escape):
+                m.d.comb += self.octets.valid.eq(1)
+                m.d.sync += [begun.eq(1), too_long.eq(self.count == MAX_FRAME - 1)]
+                with m.If(too_long):
+                    machine.next = "damaged"
+
+        with machine.state("CHECK NEXT"):
+            machine.next = "CHECK"
+
+        with machine.state("CHECK"):
+            machine.next = "damaged"
+            with m.If(sound & long_enough):
+                machine.next = "packet"
+
+        # -- sending
+        body, part, crc_byte = self.body, Signal(range(CRC_BYTES + 1)), Signal(8, reset_less=True)
+        m.d.comb += [
+            body.ready.eq(free),
+            octet.eq(Mux(self.receiving, self.octets.payload, body.payload.octet)),
+            checked.eq(self.octets.valid | (body.valid & free & ~body.payload.end)),
+        ]
+        with m.If(self.begin):
+            m.d.comb += restart.eq(1)
+            m.d.sync += [escaping.eq(0), part.eq(0)]
+            send_flag()
+        with m.If(body.valid & free & ~body.payload.end):
+            send(body.payload.octet)
+        machine.enter("CHECKSUM", body.valid & free & body.payload.end)
+        m.d.sync += crc_byte.eq(check.crc.word_select(part[:2], 8))  # settled while a byte waits
+        with machine.state("CHECKSUM"), m.If(free):
+            send(crc_byte)
+            m.d.sync += part.eq(part + 1)
+            with m.If(part == CRC_BYTES):
+                send_flag()
+                machine.next = "HUNT"
+        machine.finish()
+        return m
+
+    def _stuffing(self, m: Module) -> tuple[Any, Any, Any]:
+        """What is high while no byte waits to be sent, and how to put one in line then: stuffed, and a flag."""
+        escaping = self.escaping
+        outgoing, waiting, flag = Signal(8, reset_less=True), Signal(), Signal()
+        special, settled = Signal(), Signal()  # settled: ``special`` is of the byte that waits
+        m.d.sync += [special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag), settled.eq(waiting)]
+        m.d.comb += [
+            self.sent.valid.eq(waiting & settled),
+            self.sent.payload.eq(outgoing ^ Mux(escaping, TOGGLE, 0)),
+        ]
+        with m.If(special & ~escaping):
+            m.d.comb += self.sent.payload.eq(ESCAPE)
+        with m.If(self.sent.valid & self.sent.ready):
+            m.d.sync += [waiting.eq(special & ~escaping), escaping.eq(special & ~escaping)]
+
+        def send(value: Any) -> None:
+            m.d.sync += [outgoing.eq(value), flag.eq(0), waiting.eq(1)]
+
+        def send_flag() -> None:
+            m.d.sync += [outgoing.eq(FLAG), flag.eq(1), waiting.eq(1)]
+
+        return ~waiting, send, send_flag

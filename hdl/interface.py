@@ -1,0 +1,119 @@
+"""What is to be known of a trainer or a fixed model from outside: by the host link's two ends, and by simulators.
+
+Nothing here knows Amaranth, so that a host needs no gateware to talk to a board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.data import Code, decode, encode, label_width
+from rdahw.family import Spec
+from rdahw.hdl.protocol import Layout, fingerprint_of
+from rdahw.primitives import Array
+from rdahw.state import Field
+
+__all__ = ["Interface", "Place", "circuit_interface", "is_state_of_learner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field of the state is: from a byte of :class:`rdahw.hdl.trainer.TrainerControl` on, or in a register.
+
+    at: the address of its first byte; of a register, Amaranth's signal or memory, for simulators. size: its bytes; of a
+    register those of its number. pack, unpack: from a value to these bytes, and back. cleared: its value after
+    ``clear``, zeros if None.
+    """
+
+    field: Field
+    at: Any
+    size: int
+    pack: Callable[[NDArray[Any]], bytes]
+    unpack: Callable[[bytes], NDArray[Any]]
+    cleared: NDArray[Any] | None = None
+
+    def number(self, value: NDArray[Any]) -> int:
+        """A value as the number in a register."""
+        return int.from_bytes(self.pack(value), "little")
+
+    def value(self, number: int) -> NDArray[Any]:
+        """The inverse of :meth:`number`."""
+        return self.unpack(number.to_bytes(self.size, "little"))
+
+    @classmethod
+    def packed(cls, field: Field, at: Any) -> Place:
+        """The place of a field whose bits are there one after the other."""
+        return cls(field, at, (field.bits + 7) // 8, field.pack, field.unpack)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """A trainer, or a fixed model, of ``spec``.
+
+    described: gives plain JSON values, alike for all that learn alike; its hash is the fingerprint.
+    parameter_bits: behind ``control``. output_bits, code: the wires of labels and predictions, and what they say there
+    of the class; wires beyond those of the code are 0. word_bits: see :class:`rdahw.hdl.protocol.Layout`.
+    learns: it is a trainer. batches: it has an accumulator. places: the state behind ``control``, empty where that
+    cannot be read. run: the address of a byte that is 0 while a board that trains by itself pauses; None for others.
+    """
+
+    spec: Spec
+    described: Callable[[], object]
+    parameter_bits: int
+    output_bits: int
+    code: Code
+    word_bits: int = 0
+    learns: bool = True
+    batches: bool = False
+    places: tuple[Place, ...]
+    run: int | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Of examples and results on the link; raises :class:`rdahw.UserError` if an example fits no packet."""
+        return Layout(self.parameter_bits, self.spec.input_bits, self.output_bits, self.word_bits)
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """A number of 64 bits for what it learns or predicts."""
+        return fingerprint_of(self.described())
+
+    @property
+    def _width(self) -> int:
+        return label_width(self.spec.classes, self.code)
+
+    def encode(self, labels: NDArray[np.int64]) -> Array:
+        """Class numbers (N,) on the wires of labels, (N, output_bits)."""
+        y = np.zeros((len(labels), self.output_bits), np.uint8)
+        y[:, : self._width] = encode(labels, self.spec.classes, self.code)
+        return y
+
+    def decode(self, outputs: Array) -> NDArray[np.int64]:
+        """The inverse of :meth:`encode`; -1 where the bits are the code of no class."""
+        classes = decode(outputs[:, : self._width], self.spec.classes, self.code)
+        return np.where(outputs[:, self._width :].any(axis=1), -1, classes)
+
+
+def is_state_of_learner(spec: Spec) -> bool:
+    """Whether the bits of the state are those of the learner's parameters and no others."""
+    return [field.bits for field in spec.fields] == [spec.learner().model.parameter_bits]
+
+
+def circuit_interface(spec: Spec, **given: Any) -> Interface:
+    """That of gateware made of the circuits of the learner of ``spec``; ``given``: what else there is to say."""
+    learner = spec.learner()
+    return Interface(
+        spec=spec,
+        described=lambda: learner.step.to_json(),
+        parameter_bits=learner.model.parameter_bits,
+        output_bits=learner.model.output_bits,
+        code=spec.code,
+        places=(Place.packed(spec.parameters, 0),) if is_state_of_learner(spec) else (),
+        **given,
+    )

@@ -1,0 +1,132 @@
+"""A request and the last answer, in one block of memory.
+
+The request (its header and CRC included) is in the lower half, the payload of the last answer in the upper one, so that
+it can be sent again, and before that the device's identity as initial contents: a report is sent from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+
+from rdahw.fields import join, size
+from rdahw.hdl.block_memory import block_memory
+from rdahw.hdl.framer import MAX_FRAME
+from rdahw.hdl.protocol import CRC_BYTES, IDENTITY, MAX_PAYLOAD
+
+__all__ = ["PacketStore"]
+
+#: Bytes of memory: one block RAM of an iCE40.
+_MEMORY = 512
+#: Where the identity is; a report is sent from here on.
+_IDENTITY = _MEMORY // 2
+#: Where the payload of an answer is, or the end of a report: behind the identity, up to the end of the memory.
+_ANSWER = _IDENTITY + size(IDENTITY)
+
+assert _ANSWER + MAX_PAYLOAD == _MEMORY
+assert MAX_FRAME < _IDENTITY
+
+
+class PacketStore(wiring.Component):  # type: ignore[misc]
+    """The memory, a pointer that goes over it, and one at which it is written.
+
+    identity: the values of :data:`rdahw.hdl.protocol.IDENTITY`.
+
+    To read:
+
+    byte: what the pointer is at. advance: on to the next one, which is there two cycles later.
+    rewind, replay: to the request's first byte, or to the first one of the answer that is kept (with ``report``, of the
+        identity before it), which is there in the next cycle.
+    place: the number of the byte in a request, modulo 8. at_end: its payload ends before this byte. answer_over: the
+        answer that is kept ends before this byte.
+
+    To write:
+
+    octets: a byte goes behind those that were written, unless ``dry``. It must not be read in the next two cycles.
+    forget: nothing of a request is there. receiving: the request is being written: what is there ends with its CRC.
+    fresh: from now on an answer is written. keep: what was written is the answer that is kept.
+    count: how many bytes of a request were written. answer_count: how many of an answer; of 224, ``full`` says so.
+    """
+
+    def __init__(self, identity: Mapping[str, int]) -> None:
+        self._identity = identity
+        super().__init__(
+            {
+                "byte": Out(8),
+                "advance": In(1),
+                "rewind": In(1),
+                "replay": In(1),
+                "report": In(1),
+                "place": Out(3),
+                "at_end": Out(1),
+                "answer_over": Out(1),
+                "octets": In(stream.Signature(8, always_ready=True)),
+                "dry": In(1),
+                "forget": In(1),
+                "receiving": In(1),
+                "fresh": In(1),
+                "keep": In(1),
+                "count": Out(range(MAX_FRAME + 1)),
+                "answer_count": Out(8),
+                "full": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """The logic, as Amaranth asks for it."""
+        m = Module()
+        # -- ``byte`` is what ``source`` points to, in the same cycle, as the address is given a cycle ahead
+        contents = [0] * _IDENTITY + list(join(IDENTITY, self._identity)) + [0] * MAX_PAYLOAD
+        data = memory.MemoryData(shape=8, depth=_MEMORY, init=contents)
+        source, following = Signal(range(_MEMORY)), Signal(range(_MEMORY))  # following: what ``source`` is next
+        ahead = Signal(range(_MEMORY), init=1)  # source + 1
+        byte, write = block_memory(m, "memory", data, following)
+        step = Signal()  # ``advance`` in the cycle before, as so many ask for it
+        end, at_end = Signal(8, reset_less=True), Signal()  # at_end: source == end
+        m.d.sync += step.eq(self.advance)
+        m.d.comb += following.eq(source)
+        with m.If(step):
+            m.d.comb += following.eq(ahead)
+            m.d.sync += [ahead.eq(ahead + 1), at_end.eq(ahead[:8] == end)]
+        with m.If(self.rewind):
+            m.d.comb += following.eq(0)
+            m.d.sync += [ahead.eq(1), at_end.eq(0)]  # there is a header before
+        with m.If(self.replay):
+            m.d.comb += following.eq(Mux(self.report, _IDENTITY, _ANSWER))
+            m.d.sync += ahead.eq(Mux(self.report, _IDENTITY + 1, _ANSWER + 1))
+        m.d.sync += source.eq(following)
+
+        # -- a byte is written a cycle after it came
+        fill = Signal(range(_MEMORY))  # where the next byte is written
+        answered = Signal(8, reset_less=True)  # where the last answer ends
+        write_enable, write_address, write_data = Signal(), Signal.like(fill), Signal(8, reset_less=True)
+        m.d.sync += [
+            write_enable.eq(self.octets.valid & ~self.dry),
+            write_address.eq(fill),
+            write_data.eq(self.octets.payload),
+        ]
+        m.d.comb += [write.en.eq(write_enable), write.addr.eq(write_address), write.data.eq(write_data)]
+        with m.If(self.octets.valid):
+            m.d.sync += fill.eq(fill + 1)
+        with m.If(self.forget):
+            m.d.sync += fill.eq(0)
+        with m.If(self.receiving):
+            m.d.sync += end.eq(fill - CRC_BYTES)
+        with m.If(self.fresh):
+            m.d.sync += fill.eq(_ANSWER)
+        with m.If(self.keep):
+            m.d.sync += answered.eq(fill)
+        m.d.comb += [
+            self.byte.eq(byte),
+            self.place.eq(source),
+            self.at_end.eq(at_end),
+            self.answer_over.eq(source[:8] == answered),
+            self.count.eq(fill),
+            self.answer_count.eq(fill - _ANSWER),
+            self.full.eq(~fill[8]),  # beyond the end of the memory
+        ]
+        return m

@@ -1,0 +1,214 @@
+"""Which trainer, and which fixed model, the gateware of a model is: one choice for simulation, synthesis and the host.
+
+The rows of :data:`TRAINERS` and :data:`PREDICTORS` are tried in their order. A family without rows of its own has those
+of every learner.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rdahw.errors import UsageError
+from rdahw.families.mask import mask_model
+from rdahw.family import Spec
+from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
+from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, rom_needs, table_needs
+from rdahw.hdl.table_words import SETTINGS_OCTETS, settings_address, table_interface, word_stride
+from rdahw.learner import Learner
+from rdahw.state import State
+
+if TYPE_CHECKING:
+    from rdahw.hdl.trainer import Trainer
+
+__all__ = [
+    "PREDICTORS",
+    "TRAINERS",
+    "Row",
+    "choose_trainer",
+    "interfaces",
+    "make_predictor",
+    "make_trainer",
+    "predictors",
+]
+
+#: The widest mask that is kept in registers: it takes about ten logic cells a bit, a word-serial one some 500 in all.
+REGISTER_MASK_INPUTS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A trainer or a fixed model.
+
+    name: where its parameters are. family: whose models it is for; "": for all families without rows of their own.
+    fits: for which of these. options: of ``batch``, ``stages`` and ``flash``, those that it can have. make: of a
+    trainer ``make(spec, access, memory_kind, **options)``, of a fixed model ``make(spec, state)``. interfaces: how it
+    may look from outside. needs: what it is known to need of a board with such memories, and to train from a flash.
+    """
+
+    name: str
+    family: str = ""
+    fits: Callable[[Any], bool]
+    options: tuple[str, ...] = ()
+    make: Callable[..., Trainer]
+    interfaces: Callable[[Any], Iterable[Interface]]
+    needs: Callable[[Any, Memories, bool], Needs | None] = lambda spec, memories, flash: None
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def _in_memory(spec: Any, access: bool, memory_kind: str) -> Trainer:
+    from rdahw.hdl.memory_trainer import MemoryTrainer
+
+    return MemoryTrainer(spec, memory_kind)
+
+
+def _of_memory(spec: Any) -> Iterator[Interface]:
+    from rdahw.hdl.self_registers import self_interface
+
+    yield table_interface(spec, settings_address(spec) + SETTINGS_OCTETS, learns=True)
+    yield self_interface(spec)
+
+
+def _word_serial(spec: Spec, access: bool, memory_kind: str) -> Trainer:
+    from rdahw.hdl.serial_mask import SerialMaskTrainer
+
+    k = _mask(spec.learner())
+    assert k is not None
+    return SerialMaskTrainer(spec.input_bits, k, access=access, spec=spec)
+
+
+def _in_registers(spec: Spec, access: bool, memory_kind: str, **options: Any) -> Trainer:
+    from rdahw.hdl.trainer import RegisterTrainer
+
+    return RegisterTrainer(spec.learner(), access=access, spec=spec, **options)
+
+
+def _folded(spec: Spec, state: State) -> Trainer:
+    from rdahw.hdl.inference import FixedModel
+
+    return FixedModel(spec.learner(), spec.theta(state), spec=spec)
+
+
+def _from_rom(spec: Any, state: State) -> Trainer:
+    from rdahw.hdl.memory_inference import MemoryInference
+
+    return MemoryInference(spec, state[spec.parameters.name])
+
+
+def _mask(learner: Learner) -> int | None:
+    """The k of a learner of the mask model by the paper's rule, else ``None``."""
+    named = re.fullmatch(r"mask(?::k=(\d+))?", learner.model.name)
+    if named is None or (learner.loss, learner.optimiser) != ("xor", "xor"):
+        return None
+    k = int(named[1] or 4)
+    return k if learner.model.circuit == mask_model(learner.model.input_bits, k) else None
+
+
+TRAINERS = (
+    Row(
+        name="block memory",
+        family="ensemble",
+        fits=lambda spec: True,
+        options=("flash",),
+        make=_in_memory,
+        interfaces=_of_memory,
+        needs=table_needs,
+    ),
+    Row(
+        name="memory, a word at a time",
+        fits=lambda spec: spec.input_bits > REGISTER_MASK_INPUTS and _mask(spec.learner()) is not None,
+        make=_word_serial,
+        interfaces=lambda spec: [circuit_interface(spec, word_bits=16)],
+    ),
+    Row(
+        name="registers",
+        fits=is_state_of_learner,
+        options=("batch", "stages"),
+        make=_in_registers,
+        interfaces=lambda spec: [circuit_interface(spec)],
+    ),
+)
+PREDICTORS = (
+    Row(
+        name="logic",
+        family="ensemble",
+        fits=is_circuit,
+        make=_folded,
+        interfaces=lambda spec: [circuit_interface(spec, learns=False)],
+        needs=lambda spec, memories, flash: folded_needs(spec, memories),
+    ),
+    Row(
+        name="block RAM",
+        family="ensemble",
+        fits=lambda spec: True,
+        make=_from_rom,
+        interfaces=lambda spec: [table_interface(spec, (spec.tables << spec.inputs) * word_stride(spec), learns=False)],
+        needs=lambda spec, memories, flash: rom_needs(spec, memories),
+    ),
+    Row(
+        name="logic",
+        fits=lambda spec: True,
+        make=_folded,
+        interfaces=lambda spec: [circuit_interface(spec, learns=False)],
+    ),
+)
+
+
+# -- the choice --------------------------------------------------------------------------------------------------------
+
+
+def _rows(table: Sequence[Row], spec: Spec) -> list[Row]:
+    return [row for row in table if row.family == spec.family] or [row for row in table if not row.family]
+
+
+def choose_trainer(spec: Spec, **options: Any) -> Row:
+    """The trainer that suits ``spec``: the first one that fits it and has the ``options`` of :class:`Row` that are
+    given, which are those that are not None, False or one stage.
+
+    Raises :class:`UsageError` for an option that no trainer of the model has.
+    """
+    given = {name: value for name, value in options.items() if value is True or value not in (None, False, 1)}
+    fitting = [row for row in _rows(TRAINERS, spec) if row.fits(spec)]
+    if not fitting:
+        raise UsageError(
+            f"model {spec.name!r} has no trainer: its state is not only the parameters of its circuit; train it in "
+            "software"
+        )
+    for row in fitting:
+        if given.keys() <= set(row.options):
+            return row
+    wrong = next(name for name in given if not any(name in row.options for row in fitting))
+    raise UsageError(f"--{wrong} is not supported for model {spec.name!r}; leave it out")
+
+
+def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block", **options: Any) -> Trainer:
+    """The trainer of ``spec`` by :func:`choose_trainer`.
+
+    access: with ``control``, and with a ``learn`` bit in the examples; a trainer in block memory always has them.
+    memory_kind: of :class:`rdahw.hdl.table_memory.TableMemory`, for one in block memory. options: ``batch`` and
+    ``stages``, as in :class:`rdahw.hdl.trainer.RegisterTrainer`.
+    """
+    row = choose_trainer(spec, **options)
+    own = {name: value for name, value in options.items() if value is not None and name in row.options}
+    return row.make(spec, access, memory_kind, **own)
+
+
+def predictors(spec: Spec) -> list[Row]:
+    """The fixed models that ``spec`` can be, whether or not it fits them."""
+    return _rows(PREDICTORS, spec)
+
+
+def make_predictor(spec: Spec, state: State) -> Trainer:
+    """The first fixed model that ``spec`` fits, with the parameters of ``state``."""
+    return next(row for row in predictors(spec) if row.fits(spec)).make(spec, state)
+
+
+def interfaces(spec: Spec) -> Iterator[Interface]:
+    """All that a device of ``spec`` may look like, the usual trainer first."""
+    for row in (*_rows(TRAINERS, spec), *predictors(spec)):
+        if row.fits(spec):
+            yield from row.interfaces(spec)
