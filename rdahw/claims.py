@@ -256,7 +256,7 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
         "the rules of their binarisers": (a.binariser.rule, b.binariser.rule),
         "the features": (a.binariser.names, b.binariser.names),
         "the kinds of the features": (_kinds(a), _kinds(b)),
-        "the codes of the labels": (a.labels, b.labels),
+        "the codes of the labels": (a.spec.code, b.spec.code),
         "the labels": (a.schema.label_names, b.schema.label_names),
     }
     differs = [f"{name} are {_listed(one)} and {_listed(other)}" for name, (one, other) in what.items() if one != other]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.training import Schedule
 
-__all__ = ["Family", "Option", "Section", "Spec", "Task"]
+__all__ = ["Binarised", "Family", "Option", "Section", "Spec", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +262,20 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Binarised:
+    """How a trained model becomes a circuit whose parameters are bits.
+
+    circuit: ``circuit(spec, code)``, its spec; raises :class:`UsageError` for a model too large for one. state:
+    ``state(spec, state)``, the state of that from the state of the model. tuned: ``tuned(spec, margin)``, the model
+    that learns as this circuit predicts, from the same state; without ``margin`` by the usual one.
+    """
+
+    circuit: Callable[[Any, Code], Spec]
+    state: Callable[[Any, State], State]
+    tuned: Callable[[Any, int | None], Spec]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of model, as a row.
 
@@ -274,7 +288,7 @@ class Family:
         not as there if nothing is asked for.
     classifier: what of the options has another default for ``RDAClassifier``. fit_classifier: ``fit_classifier(task,
         options)``, what its options become for ``task``. thresholds: how many of them it gives a number, and a pixel.
-    sections: what a report shows of what was learned.
+    sections: what a report shows of what was learned. binarised: how it becomes a circuit of bits, where it is none.
     """
 
     name: str
@@ -289,6 +303,7 @@ class Family:
     fit_classifier: Callable[[Task, dict[str, Any]], dict[str, Any]] = lambda task, options: options
     thresholds: tuple[int, int] = (1, 1)
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
+    binarised: Binarised | None = None
 
     def option(self, name: str) -> Option | None:
         """The option of this name, if there is one."""
