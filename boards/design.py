@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from rdahw.boards.board import Board
-from rdahw.families.ensemble.rule import Counters
-from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
-from rdahw.learner import Learner
-from rdahw.primitives import Array
+from rdahw.family import Spec
+from rdahw.state import State
 
-__all__ = [
-    "Design",
-    "Rates",
-    "ensemble_design",
-    "ensemble_inference_design",
-    "inference_design",
-    "trainer_design",
-]
+__all__ = ["Design", "Rates", "inference_design", "trainer_design"]
 
 #: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by what is done with them
-#: and by what limits them; see :func:`rdahw.boards.ensemble_rates.ensemble_rates`.
+#: and by what limits them; see :func:`rdahw.boards.rates.rates_of`.
 Rates = Callable[[Any, float, int], Mapping[str, Mapping[str, int]]]
 
 
@@ -41,7 +32,7 @@ class Design:
     cycles_per_example: from such a core to the clock cycles between two examples when they come as fast as it takes
         them; where examples differ, of those that take longest.
     rates: what a report says beside that of the examples a second; ``None``: nothing.
-    tables: where a trained ensemble has its tables, of those in :mod:`rdahw.boards.ensemble_fit`; ``None``: it is none.
+    tables: where the parameters of a trained model are, if there is a choice; else ``None``.
     """
 
     name: str
@@ -56,145 +47,95 @@ class Design:
             raise UserError(f"a design is named {self.name!r}; expected letters, digits, _ and -, a letter first")
 
 
-def trainer_design(learner: Learner, *, batch: bool = False, stages: int = 1, name: str = "trainer") -> Design:
-    """The trainer that suits ``learner``, behind the host link; the arguments are those of
-    :func:`rdahw.hdl.trainers.make_trainer`.
-    """
-
-    def core() -> Any:
-        from rdahw.hdl.trainers import make_trainer
-
-        return make_trainer(learner, batch=batch, stages=stages, access=True)
-
-    return Design(name=name, core=core, link=_linked(core), cycles_per_example=_cycles)
-
-
-def inference_design(learner: Learner, theta: Array, *, name: str = "inference") -> Design:
-    """The model of ``learner`` with the parameters ``theta``, (P,) bits, folded in, behind the host link.
-
-    It predicts only.
-    """
-
-    def core() -> Any:
-        from rdahw.hdl.inference import FixedModel
-
-        return FixedModel(learner, theta)
-
-    return Design(name=name, core=core, link=_linked(core), cycles_per_example=_cycles)
-
-
-def ensemble_design(
-    spec: EnsembleSpec,
+def trainer_design(
+    spec: Spec,
     board: Board,
     *,
+    batch: bool = False,
+    stages: int = 1,
     flash: bool = False,
     quad: bool = True,
     epochs: int = 15,
-    name: str = "ensemble",
+    name: str | None = None,
 ) -> Design:
-    """The memory trainer of ``spec`` behind the host link, with its tables in the large memory of ``board`` if it has
-    some, else in block RAM.
+    """The trainer of ``spec`` behind the host link, with what does not fit registers in the large memory of ``board``
+    if it has some, else in block RAM.
 
-    flash: it trains by itself from the data in the board's flash, over four lines or (not ``quad``) one, so many
-    ``epochs``, without an end if 0. Raises :class:`UserError` if the board has no flash memory for data, and as
-    :func:`rdahw.boards.ensemble_fit.check_ensemble_fits`.
+    batch, stages: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: it trains by itself from the data in the
+    board's flash, over four lines or (not ``quad``) one, so many ``epochs``, without an end if 0. name: by default that
+    of the family if it has a trainer of its own, else «trainer».
+
+    Raises :class:`rdahw.UsageError` for options that the trainer does not have, :class:`UserError` if the board has no
+    flash memory for data, and as :func:`rdahw.boards.fit.check_trainer_fits`.
     """
-    from rdahw.boards.ensemble_fit import check_ensemble_fits, table_memory_kind
+    from rdahw.boards.fit import check_trainer_fits
+    from rdahw.hdl.trainer_factory import choose_trainer, make_trainer
 
     def core() -> Any:
-        from rdahw.hdl.memory_trainer import MemoryTrainer
+        return make_trainer(spec, batch=batch, stages=stages, memory_kind="spram" if board.spram else "block")
 
-        return MemoryTrainer(spec, table_memory_kind(spec, board))
+    row = choose_trainer(spec, batch=batch, stages=stages, flash=flash)
+    place = board.flash if flash else None
+    if flash and place is None:
+        raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
+    check_trainer_fits(spec, row, board, flash)
 
     def link(clock: int, baud: int) -> Any:
         from rdahw.boards.top import FLASH_LATENCY
-        from rdahw.hdl.ensemble_link import LinkedEnsemble
         from rdahw.hdl.flash_reader import FlashReader
-        from rdahw.hdl.link import UartLink
         from rdahw.hdl.self_link import SelfTrainerLink
         from rdahw.hdl.self_trainer import SelfTrainer
         from rdahw.hdl.uart import divisor_for
 
-        divisor = divisor_for(clock, baud)
         if place is None:
-            return UartLink(LinkedEnsemble(core()), divisor)
+            return _linked(core)(clock, baud)
         reader = FlashReader(clock, quad=quad, latency=FLASH_LATENCY)
-        return SelfTrainerLink(SelfTrainer(core(), reader, base=place.offset, epochs=epochs), divisor)
-
-    place = board.flash if flash else None
-    if flash and place is None:
-        raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
-    check_ensemble_fits(spec, board, flash)
+        trainer = SelfTrainer(core(), reader, base=place.offset, epochs=epochs)
+        return SelfTrainerLink(trainer, divisor_for(clock, baud))
 
     return Design(
-        name=name,
+        name=name or row.family or "trainer",
         core=core,
         link=link,
-        cycles_per_example=lambda trainer: Fraction(trainer.cycles(True)),
-        rates=_ensemble_rates(None if place is None else 4 if quad else 16),
+        cycles_per_example=_cycles,
+        rates=_rates(None if place is None else 4 if quad else 16),
     )
 
 
-def ensemble_inference_design(
-    spec: EnsembleSpec, counters: Counters, board: Board, *, name: str = "inference"
-) -> Design:
-    """The ensemble with the ``counters`` (tables, 2^inputs, classes) behind the host link, where it predicts only.
+def inference_design(spec: Spec, state: State, board: Board, *, name: str = "inference") -> Design:
+    """``spec`` with the parameters of ``state`` as constants, behind the host link, where it predicts only.
 
-    Its tables are folded into logic if they fit there, and then it gives a bit for each class, or else in block RAM.
-    Raises as :func:`rdahw.boards.ensemble_fit.inference_tables`.
+    Raises as :func:`rdahw.boards.fit.choose_predictor`.
     """
-    from rdahw.boards.ensemble_fit import LOGIC, inference_tables
+    from rdahw.boards.fit import choose_predictor
+    from rdahw.hdl.trainer_factory import predictors
 
-    tables = inference_tables(spec, board)
-    if tables == LOGIC:
-        from rdahw.families.ensemble.circuits import ensemble_learner, score_bits
-        from rdahw.types import Words
-
-        theta = Words(counters.size, score_bits(spec)).to_bits(counters.reshape(-1))
-        return replace(inference_design(ensemble_learner(spec), theta, name=name), tables=tables)
+    row = choose_predictor(spec, board)
 
     def core() -> Any:
-        from rdahw.hdl.memory_inference import MemoryInference
-
-        return MemoryInference(spec, counters)
-
-    def linked() -> Any:
-        from rdahw.hdl.ensemble_link import LinkedEnsemble
-
-        return LinkedEnsemble(core())
+        return row.make(spec, state)
 
     return Design(
         name=name,
         core=core,
-        link=_linked(linked),
-        cycles_per_example=lambda made: Fraction(made.cycles()),
-        rates=_ensemble_rates(),
-        tables=tables,
+        link=_linked(core),
+        cycles_per_example=_cycles,
+        rates=_rates(),
+        tables=row.name if len(predictors(spec)) > 1 else None,
     )
 
 
-def _ensemble_rates(flash_cycles: int | None = None) -> Rates:
+def _rates(flash_cycles: int | None = None) -> Rates:
     def rates(core: Any, clock: float, baud: int) -> Mapping[str, Mapping[str, int]]:
-        from rdahw.boards.ensemble_rates import ensemble_rates
+        from rdahw.boards.rates import rates_of
 
-        return ensemble_rates(core, clock, baud, flash_cycles)
+        return rates_of(core, clock, baud, flash_cycles)
 
     return rates
 
 
 def _cycles(core: Any) -> Fraction:
-    """The cycles that an example takes in a trainer or a fixed model."""
-    from rdahw.hdl.serial_mask import SerialMaskTrainer
-    from rdahw.hdl.trainer import RegisterTrainer
-    from rdahw.kernel import tangent_kernel
-
-    if isinstance(core, SerialMaskTrainer):
-        return Fraction(2 * core.words + 4)
-    if isinstance(core, RegisterTrainer) and core.stages > 1:
-        learner = core.learner
-        if learner.optimiser != "xor" or tangent_kernel(learner.model.circuit) is None:
-            return Fraction(2)  # each example waits for the update of the one before
-    return Fraction(1)
+    return Fraction(core.cycles(updated=core.learns))
 
 
 def _linked(core: Callable[[], Any]) -> Callable[[int, int], Any]:
@@ -202,6 +143,6 @@ def _linked(core: Callable[[], Any]) -> Callable[[int, int], Any]:
         from rdahw.hdl.link import UartLink
         from rdahw.hdl.uart import divisor_for
 
-        return UartLink(core(), divisor_for(clock, baud))
+        return UartLink(core().linked(), divisor_for(clock, baud))
 
     return link

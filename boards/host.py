@@ -1,6 +1,6 @@
 """The host's end of the link to a trainer on a board, or behind any other stream of bytes.
 
->>> with connect("/dev/ttyUSB1", learner=learner) as device:  # doctest: +SKIP
+>>> with connect("/dev/ttyUSB1", spec=spec) as device:  # doctest: +SKIP
 ...     outputs = device.train(x, y)
 ...     theta = device.read_parameters()
 
@@ -16,15 +16,19 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rdahw.errors import MissingError, UserError
+from rdahw.family import Spec
 from rdahw.fields import join, size, split
+from rdahw.hdl.interface import Interface
 from rdahw.hdl.protocol import (
     COMMANDS,
     CRC_BYTES,
@@ -39,11 +43,12 @@ from rdahw.hdl.protocol import (
     VERSION,
     Deframer,
     Layout,
-    fingerprint,
     frame,
 )
-from rdahw.learner import Learner
+from rdahw.hdl.trainer_factory import interfaces
 from rdahw.primitives import Array
+from rdahw.state import State
+from rdahw.training import Batches, Examples, Outcome
 
 __all__ = ["BAUD", "ByteStream", "Device", "DeviceEngine", "Identity", "Progress", "SerialPort", "Status", "connect"]
 
@@ -189,7 +194,7 @@ def _read_report(data: bytes) -> tuple[Identity, Status]:
 class Device:
     """A trainer behind ``stream``; a context manager that opens a session and closes the stream.
 
-    learner: what the device must have been made from; without it any device will do.
+    spec: the model that the device must have been made from; without it any device will do.
     timeout: for how many seconds the device may be silent before a packet is sent again (:data:`SILENCE`). attempts:
     how often a packet is sent. draw: gives the number of a new session, 32 bits that no earlier session had.
 
@@ -200,14 +205,15 @@ class Device:
     def __init__(
         self,
         stream: ByteStream,
-        learner: Learner | None = None,
+        spec: Spec | None = None,
         *,
         timeout: float | None = None,
         attempts: int = 10,
         draw: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
         self._stream = stream
-        self._learner = learner
+        self._spec = spec
+        self._interface: Interface | None = None
         self._timeout = SILENCE if timeout is None else timeout
         self._attempts = attempts
         self._draw = draw
@@ -245,22 +251,27 @@ class Device:
     def open(self) -> Identity:
         """Begin a new session: packets of earlier ones, still on their way or not, are no longer executed.
 
-        Raises :class:`UserError` if the device speaks another version of the protocol, or is of another learner.
+        Raises :class:`UserError` if the device speaks another version of the protocol, or is of another model.
         """
         session = self._session = self._draw()
         self._sequence = 0
         report = self._exchange("open")
         self._session = None
-        if report[:1] != bytes([VERSION]):
+        if not report:  # the packet itself, which has the header of its answer
             raise UserError(
-                f"{self} speaks version {report[0] if report else '?'} of the link's protocol, and this program speaks "
+                f"port {self._stream.name!r} echoes what is sent: a loop-back plug is on it, or no board; choose "
+                "the board's port"
+            )
+        if report[0] != VERSION:
+            raise UserError(
+                f"{self} speaks version {report[0]} of the link's protocol, and this program speaks "
                 f"version {VERSION}; make and flash its bitstream anew (rdahw synth)"
             )
         if len(report) != size(REPORT):
             raise UserError(f"{self} reports {len(report)} bytes about itself; expected {size(REPORT)}")
         self._identity, self._found = _read_report(report)
-        if self._learner is not None:
-            self._check(self._identity, self._learner)
+        if self._spec is not None:
+            self._interface = self._recognise(self._identity, self._spec)
         self._session = session
         return self._identity
 
@@ -277,19 +288,39 @@ class Device:
         assert self._found is not None
         return self._found
 
-    def _check(self, identity: Identity, learner: Learner) -> None:
-        wanted = Layout.of(learner)
-        for what, is_, should in (
-            ("input bits", identity.input_bits, wanted.input_bits),
-            ("output bits", identity.output_bits, wanted.output_bits),
-            ("parameter bits", identity.parameter_bits, wanted.parameter_bits),
-            ("fingerprint", f"{identity.fingerprint:016x}", f"{fingerprint(learner):016x}"),
-        ):
-            if is_ != should:
-                raise UserError(
-                    f"{self} is not a trainer of {learner.model.name!r}: its {what}: {is_}, the model's: {should}; "
-                    "choose the device's model, or flash a bitstream made for this one (rdahw synth)"
-                )
+    def _recognise(self, identity: Identity, spec: Spec) -> Interface:
+        """What of ``spec`` the device is; most likely what it was when a session was opened before."""
+        usual = self._interface
+        for known in chain(filter(None, [usual]), interfaces(spec)):
+            usual = usual or known
+            if known.learns == identity.learns and not self._differences(identity, known):
+                return known
+        assert usual is not None
+        what, is_, should = next(iter(self._differences(identity, usual)), ("learns", identity.learns, usual.learns))
+        raise UserError(
+            f"{self} is not a trainer of {spec.name!r}: its {what}: {is_}, the model's: {should}; choose the device's "
+            "model with its options and seed, or flash a bitstream made for this one (rdahw synth)"
+        )
+
+    @staticmethod
+    def _differences(identity: Identity, known: Interface) -> list[tuple[str, Any, Any]]:
+        layout = known.layout
+        rows = (
+            ("input bits", identity.input_bits, layout.input_bits),
+            ("output bits", identity.output_bits, layout.output_bits),
+            ("parameter bits", identity.parameter_bits, layout.parameter_bits),
+            ("fingerprint", f"{identity.fingerprint:016x}", f"{known.fingerprint:016x}"),
+        )
+        return [row for row in rows if row[1] != row[2]]
+
+    def interface(self, spec: Spec) -> Interface:
+        """What of ``spec`` the device is; raises :class:`UserError` if it was not made from this model."""
+        if self._spec != spec:
+            self._spec, self._interface = spec, None
+            self._session = None
+        self._ensure_open()
+        assert self._interface is not None
+        return self._interface
 
     def _ensure_open(self) -> None:
         if self._session is None:
@@ -462,38 +493,97 @@ class Device:
             raise UserError(f"{self} answered with {given} bytes; expected {wanted}")
 
 
-def connect(port: str, *, baud: int = BAUD, learner: Learner | None = None, **options: Any) -> Device:
+def connect(port: str, *, baud: int = BAUD, spec: Spec | None = None, **options: Any) -> Device:
     """The device at a serial port, to be used in a ``with`` statement; see :class:`SerialPort` and :class:`Device`."""
-    return Device(SerialPort(port, baud), learner, **options)
+    return Device(SerialPort(port, baud), spec, **options)
 
 
 class DeviceEngine:
-    """A device as the engine of a :class:`rdahw.training.Training`.
+    """A device of the model ``spec`` as the engine of a :class:`rdahw.training.Training`.
 
-    Setting the parameters clears the device first: its counts, and a batch that another program left open.
+    Setting the state clears the device first: its counts, and a batch that another program left open. A board that
+    trains by itself goes on between two packets; it is paused while its state is read, so that this is of one moment,
+    and stays paused when the state was set.
     """
 
     name = "device"
+    chunk = None
 
-    def __init__(self, device: Device) -> None:
-        self.device = device
+    def __init__(self, device: Device, spec: Spec) -> None:
+        self.device, self.spec = device, spec
+        self._interface = device.interface(spec)
 
     @property
-    def parameters(self) -> Array:
-        """The device's parameters, (P,)."""
-        return self.device.read_parameters()
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The device's state. A fixed model may not have all of it; the rest is as before training."""
+        return self.read()
 
-    @parameters.setter
-    def parameters(self, value: Array) -> None:
+    @state.setter
+    def state(self, value: State) -> None:
+        self.write(value)
+
+    def read(self, progress: Progress | None = None) -> dict[str, NDArray[Any]]:
+        """The state; raises :class:`UserError` if it cannot be read."""
+        its = self._interface
+        if not its.places:
+            raise UserError(
+                f"{self.device} has its model folded into logic, which is not read; flash a trainer (rdahw synth "
+                "without --inference)"
+            )
+        with self._paused():
+            read = {p.field.name: p.unpack(self.device.read_bytes(p.at, p.size, progress)) for p in its.places}
+        return {**self.spec.initial_state(), **read}
+
+    def write(self, state: State, progress: Progress | None = None) -> None:
+        """Clear the device, and set the state; what is so once it is cleared is not sent."""
+        its = self._interface
+        if not its.learns:
+            raise UserError(
+                f"{self.device} only predicts, by the parameters of its bitstream; flash one of this model (rdahw "
+                "synth --inference), or a trainer (without --inference), whose parameters are written"
+            )
+        if its.run is not None:
+            self.device.write_bytes(its.run, b"\0")
         self.device.clear()
-        self.device.write_parameters(value)
+        for place in its.places:
+            value = place.field.check(state[place.field.name])
+            cleared = place.field.zero() if place.cleared is None else place.cleared
+            if not np.array_equal(value, cleared):
+                self.device.write_bytes(place.at, place.pack(value), progress)
 
-    def train(self, x: Array, y: Array) -> Array:
-        """Apply one batch, and give the outputs (N, B) before the update."""
-        last = np.zeros(len(x), np.uint8)
-        last[-1:] = 1
-        return self.device.train(x, y, last)
+    @contextlib.contextmanager
+    def _paused(self) -> Iterator[None]:
+        """While the context lasts, a board that trains by itself begins no example."""
+        run = self._interface.run
+        if run is None or self.device.read_bytes(run, 1) == b"\0":
+            yield
+            return
+        self.device.write_bytes(run, b"\0")
+        try:
+            yield
+        finally:
+            self.device.write_bytes(run, b"\1")
 
-    def predict(self, x: Array) -> Array:
-        """The outputs (N, B) at the present parameters."""
-        return self.device.predict(x)
+    def prepare(self, examples: Examples) -> Examples:
+        """The examples as they are."""
+        return examples
+
+    def train(self, prepared: Examples, batches: Batches) -> Outcome:
+        """Apply update after update."""
+        ends = batches.ends[:1] if batches.until_change else batches.ends
+        rows, its = batches.rows[: ends[-1]], self._interface
+        last = np.zeros(len(rows), np.uint8)
+        last[ends - 1] = 1
+        x = self.spec.augment(prepared.x[rows], rows, batches.epoch, len(prepared))
+        y = its.encode(prepared.labels[rows])
+        outputs = self.device.train(x, y, last)
+        wrong = (outputs != y).any(axis=1).astype(np.int64)
+        return Outcome(np.add.reduceat(wrong, np.r_[0, ends[:-1]]), None, its.decode(outputs))
+
+    def predict(self, prepared: Examples) -> NDArray[np.int64]:
+        """The classes (N,) at the present parameters, -1 for none."""
+        return self.classify(prepared.x)
+
+    def classify(self, x: Array, progress: Progress | None = None) -> NDArray[np.int64]:
+        """The classes (N,) of examples x (N, A)."""
+        return self._interface.decode(self.device.predict(x, progress))

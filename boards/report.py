@@ -51,7 +51,7 @@ class Report:
     cycles_per_example: of the core, for the slowest kind of example. examples_per_second: of the core at ``clock_mhz``;
         a host behind a UART is slower.
     rates: examples a second, by what is done with them and by what limits them, of designs that say them.
-    tables: where a trained ensemble has its tables; ``None``: it is none.
+    tables: where the parameters of a trained model are, if there is a choice; else ``None``.
     tools: name to version. warnings: what the tools and the margins say; not in the JSON.
     """
 

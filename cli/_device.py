@@ -11,7 +11,7 @@ from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.boards.host import DeviceEngine
-    from rdahw.learner import Learner
+    from rdahw.family import Spec
 
 __all__ = ["baud_option", "connect_device", "device_options", "dumped", "take_device_options"]
 
@@ -43,20 +43,19 @@ def take_device_options(options: dict[str, Any]) -> dict[str, Any]:
     return taken
 
 
-def connect_device(device: Mapping[str, Any], learner: Learner) -> DeviceEngine | None:
+def connect_device(device: Mapping[str, Any], spec: Spec) -> DeviceEngine | None:
     """The board as an engine, or None where none is asked for."""
     if device["device"] is None:
         return None
     from rdahw.boards.host import BAUD, DeviceEngine, connect
 
-    found = connect(device["device"], baud=device["baud"] or BAUD, learner=learner)
-    found.open()
-    return DeviceEngine(found)
+    found = connect(device["device"], baud=device["baud"] or BAUD, spec=spec)
+    return DeviceEngine(found, spec)
 
 
 def dumped(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The provenance of a model whose parameters come from a board. Where those come from only the board knows: no
-    training can be gone on with from here."""
+    """The provenance of a model whose parameters come from a board: how it was trained is not known, so its training
+    cannot be resumed."""
     kept = {name: provenance[name] for name in ("data_sha256",) if name in provenance}
     version = provenance.get("package_version")
     return {"command": "rdahw device dump", "package_version": version, **kept, "finished": True}

@@ -13,22 +13,10 @@ from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
-    from rdahw.families.ensemble.spec import EnsembleSpec
-    from rdahw.learner import Learner
-    from rdahw.sim.ensemble_hardware import HardwareEnsemble
+    from rdahw.family import Spec
     from rdahw.sim.hardware import HardwareEngine
-    from rdahw.training import Engine
 
-__all__ = [
-    "compiling",
-    "describe_hardware",
-    "describe_hardware_ensemble",
-    "hdl_options",
-    "make_hardware",
-    "make_hardware_ensemble",
-    "make_software",
-    "take_hdl_options",
-]
+__all__ = ["compiling", "hdl_options", "make_hardware", "take_hdl_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -86,84 +74,19 @@ def compiling(output: Output, may_compile: bool = True) -> Iterator[None]:
         yield
 
 
-def make_software(learner: Learner, hdl: Mapping[str, Any]) -> Engine:
-    """The learner in software, by the engine that was asked for."""
-    from rdahw.sim.engines import make_engine
-
-    if hdl["engine"] == "compiled":
-        raise UsageError("--engine compiled is of ensembles; a circuit learns by reference or packed")
-    return make_engine(hdl["engine"] or "reference", learner)
-
-
 def make_hardware(
-    output: Output, learner: Learner, hdl: Mapping[str, Any], *, batch: int, examples: int
+    output: Output, spec: Spec, hdl: Mapping[str, Any], *, batch: bool, updates: int
 ) -> HardwareEngine:
-    """The learner in simulated hardware that is checked against software, for a run over so many examples."""
+    """The model in simulated hardware that is checked against software, for a run over so many updates."""
     from rdahw.files import check_writable
+    from rdahw.sim.engines import find_engine
     from rdahw.sim.hardware import HardwareEngine
     from rdahw.sim.simulator import choose_engine
 
     if hdl["vcd"] is not None:
         check_writable(hdl["vcd"])
-    work = examples * max(1, learner.model.parameter_bits // 64)
-    return HardwareEngine(
-        learner,
-        choose_engine(hdl["engine"], cycles=work),
-        stages=hdl["stages"] or 1,
-        batch=batch > 1,
-        check=True,
-        vcd=hdl["vcd"],
-        log=output.log,
-    )
-
-
-def describe_hardware(engine: HardwareEngine) -> dict[str, Any]:
-    """What the simulation of a run that came to its end has shown, as JSON."""
-    return {
-        "engine": engine.name,
-        "stages": engine.stages,
-        "cycles": engine.cycles,
-        "cycles_per_example": _number(engine.cycles_per_example),
-        "startup_cycles": engine.startup_cycles,
-        # A bit that differs ends the run with an error.
-        "bit_exact": True,
-    }
-
-
-def make_hardware_ensemble(
-    output: Output, spec: EnsembleSpec, hdl: Mapping[str, Any], *, examples: int
-) -> HardwareEnsemble:
-    """An ensemble in simulated hardware that is checked against software, for a run over so many examples."""
-    from rdahw.files import check_writable
-    from rdahw.sim.ensemble_hardware import HardwareEnsemble
-    from rdahw.sim.simulator import choose_engine
-
-    if hdl["stages"] is not None:
-        raise UsageError(
-            f"--stages {hdl['stages']} is of the trainers of circuits, and that of an ensemble has one form; leave "
-            "--stages out"
+    engine = choose_engine(hdl["engine"], cycles=updates * max(1, spec.parameters.bits // 64))
+    with compiling(output, find_engine(spec).is_compiled):  # the software that it is checked against
+        return HardwareEngine(
+            spec, engine, stages=hdl["stages"], batch=batch, check=True, vcd=hdl["vcd"], log=output.log
         )
-    if hdl["vcd"] is not None:
-        check_writable(hdl["vcd"])
-    engine = choose_engine(hdl["engine"], cycles=examples * spec.tables)
-    with compiling(output, "compiled"):  # the software that it is checked against
-        return HardwareEnsemble(spec, engine, check=True, vcd=hdl["vcd"], log=output.log)
-
-
-def describe_hardware_ensemble(engine: HardwareEnsemble, examples: int) -> dict[str, Any]:
-    """What the simulation of a run over so many examples has shown, as JSON."""
-    counts = engine.cycle_counts
-    return {
-        "engine": engine.name,
-        "cycles": engine.cycles,
-        "cycles_per_example": _number(engine.cycles / examples) if examples else None,
-        "cycles_without_update": counts.without_update.to_json(),
-        "cycles_with_update": counts.with_update.to_json(),
-        "bit_exact": True,
-    }
-
-
-def _number(value: float) -> float:
-    """Rounded, and a whole number as one, so that JSON says 1 and not 1.0."""
-    value = round(value, 6)
-    return int(value) if value == int(value) else value

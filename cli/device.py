@@ -12,7 +12,7 @@ from rdahw.cli._output import Output, complete, output_options
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
-    from rdahw.boards.host import Device
+    from rdahw.boards.host import Device, DeviceEngine
     from rdahw.saved import SavedModel
 
 
@@ -62,33 +62,19 @@ def command(
     The board has to run a trainer of the same model, made by rdahw synth. A serial port has a name like /dev/ttyUSB1 or
     COM3.
     """
-    from rdahw.boards.host import BAUD, connect
+    from rdahw.boards.host import BAUD, DeviceEngine, connect
     from rdahw.saved import load_model
-    from rdahw.saved_ensemble import SavedEnsemble
 
     of_predict: dict[str, Any] = {"data": data, "label": label, "predictions": predictions}
     _check_options(action, model, of_predict, out)
     saved = None if model is None else load_model(model)
-    learner = None if saved is None or isinstance(saved, SavedEnsemble) else saved.learner
-    with connect(port, baud=baud or BAUD, learner=learner) as device:
-        result: dict[str, Any] = {"port": port, "action": action}
+    result: dict[str, Any] = {"port": port, "action": action}
+    with connect(port, baud=baud or BAUD, spec=None if saved is None else saved.spec) as device:
         if saved is None:
             result |= _status(output, device)
-        elif isinstance(saved, SavedEnsemble):
-            from rdahw.cli._ensemble_device import act_on_ensemble
-
-            result |= act_on_ensemble(output, device, action, saved, out, of_predict)
-        elif action == "load":
-            result |= _load(output, device, saved)
-        elif action == "dump":
-            assert out is not None
-            result |= _dump(output, device, saved, out)
         else:
-            from rdahw.cli.eval import evaluate
-            from rdahw.data import decode
-
-            classes, code = len(saved.schema.label_names), saved.labels
-            result |= evaluate(output, saved, lambda x: decode(device.predict(x), classes, code), **of_predict)
+            board = DeviceEngine(device, saved.spec)
+            result |= _act(output, board, action, saved, out, of_predict)
     output.json(result)
 
 
@@ -123,27 +109,31 @@ def _status(output: Output, device: Device) -> dict[str, Any]:
     return result
 
 
-def _load(output: Output, device: Device, saved: SavedModel) -> dict[str, Any]:
-    from rdahw.cli._circuits import describe_parameters
-
-    device.clear()
-    with output.progress("loading", "bytes") as bar:
-        device.write_parameters(saved.parameters, bar)
-    output.line(f"loaded    {len(saved.parameters)} parameter bits")
-    return describe_parameters(saved.parameters)
-
-
-def _dump(output: Output, device: Device, saved: SavedModel, out: Path) -> dict[str, Any]:
+def _act(
+    output: Output, board: DeviceEngine, action: str, saved: SavedModel, out: Path | None, of_predict: dict[str, Any]
+) -> dict[str, Any]:
+    """Load, dump or predict; the result as JSON."""
     from dataclasses import replace
 
-    from rdahw.cli._circuits import describe_parameters
+    from rdahw.cli.eval import evaluate
     from rdahw.files import check_writable
     from rdahw.saved import save_model
+    from rdahw.state import describe_bits
 
+    parameters = saved.spec.parameters
+    if action == "predict":
+        with output.progress("predicting", "examples") as bar:
+            return evaluate(output, saved, lambda x: board.classify(x, bar), **of_predict)
+    if action == "load":
+        with output.progress("loading", "bytes") as bar:
+            board.write(saved.best_state, bar)
+        output.line(f"loaded    {parameters.bits} parameter bits")
+        return describe_bits(parameters, saved.parameters)
+    assert out is not None
     check_writable(out)
     with output.progress("reading", "bytes") as bar:
-        parameters = device.read_parameters(bar)
-    state = replace(saved.state, parameters=parameters, best=None)
-    save_model(replace(saved, parameters=parameters, state=state, provenance=dumped(saved.provenance)), out)
+        state = board.read(bar)
+    progress = replace(saved.progress, best=None)
+    save_model(replace(saved, state=state, progress=progress, provenance=dumped(saved.provenance)), out)
     output.line(f"saved     {out}")
-    return {"out": str(out), **describe_parameters(parameters)}
+    return {"out": str(out), **describe_bits(parameters, state[parameters.name])}

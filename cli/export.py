@@ -14,7 +14,7 @@ from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
-    from rdahw.model import Model
+    from rdahw.family import Spec
     from rdahw.saved import SavedModel
 
 
@@ -26,6 +26,7 @@ Examples:
   rdahw export iris-lookup.rdahw --to verilog
   rdahw export iris-lookup.rdahw --to verilog --inference
   rdahw export iris-lookup.rdahw --to aiger --reverse
+  rdahw export mnist-ensemble.rdahw --to verilog --trainer
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
@@ -52,34 +53,38 @@ def command(
 ) -> None:
     """Write a model's circuit, its reverse derivative or its trainer in a format that other tools read.
 
-    Ports, widths and bit order are in the comments of the file. NAME is lookup or mask[:k=4]; FILE.py:NAME runs the
+    Ports, widths and bit order are in the comments of the file. NAME is one of rdahw models; FILE.py:NAME runs the
     file.
     """
 
     from rdahw.files import write_atomically
 
-    made, saved = find_model(model, inputs, outputs)
+    spec, saved = find_model(model, inputs, outputs)
     what = what or "circuit"
+    if what == "inference" and saved is None:
+        raise UsageError("--inference folds in what was learned; give a file of rdahw train")
     stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
     if not name[:1].isalpha():
         name = f"model_{name}"
-    about = f"{_ABOUT[what]} of the model {made.name!r}; written by rdahw export."
+    about = f"{_ABOUT[what]} of the model {spec.name!r}; written by rdahw export."
     if format == "dot":
         from rdahw.draw import to_dot
 
         if what == "trainer":
             raise UsageError("a trainer has state and cannot be drawn as a circuit; leave --trainer out")
-        ending, text = "dot", f"// {about}\n" + to_dot(_circuit(what, made, saved), name)
+        ending, text = "dot", f"// {about}\n" + to_dot(_circuit(what, spec, saved), name)
     else:
-        from rdahw.hdl.export import FORMATS, export
+        from rdahw.hdl.export import FORMATS, export, port_names
 
-        component = _component(what, made, saved)
+        component = _component(what, spec, saved)
+        while name in port_names(component):  # Verilator refuses a module that has the name of one of its ports
+            name = f"model_{name}"
         ending = FORMATS[format].ending
         text = export(component, format, name=name, about=about, toolchain=toolchain)
     out = out or Path(f"{stem}{'' if what == 'circuit' else '-' + what}.{ending}")
     write_atomically(out, text.encode())
-    output.json({"model": made.name, "what": what, "format": format, "module": name, "out": str(out)})
+    output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
     output.line(f"wrote {out}")
 
 
@@ -91,25 +96,29 @@ _ABOUT = {
 }
 
 
-def _circuit(what: str, made: Model, saved: SavedModel | None) -> Circuit:
+def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
     from rdahw.transform import bind
 
+    try:
+        made = spec.learner().model
+    except UsageError as error:
+        raise UsageError(f"{error}; or export its gateware, with --trainer or --inference, --to verilog") from None
     if what == "reverse":
         return made.reverse()
     if what == "inference":
-        if saved is None:
-            raise UsageError("--inference folds in what was learned; give a file of rdahw train")
-        return bind(made.predictor, **{made.circuit.input_names[0]: saved.parameters.tolist()})
+        assert saved is not None
+        return bind(made.predictor, **{made.circuit.input_names[0]: spec.theta(saved.best_state).tolist()})
     return made.circuit
 
 
-def _component(what: str, made: Model, saved: SavedModel | None) -> Any:
-    from rdahw.learner import Learner
+def _component(what: str, spec: Spec, saved: SavedModel | None) -> Any:
+    from rdahw.hdl.circuit import CircuitModule
+    from rdahw.hdl.trainer_factory import make_predictor, make_trainer, predictors
 
     if what == "trainer":
-        from rdahw.hdl.trainers import make_trainer
-
-        return make_trainer(Learner(made) if saved is None else saved.learner, access=True)
-    from rdahw.hdl.circuit import CircuitModule
-
-    return CircuitModule(_circuit(what, made, saved))
+        return make_trainer(spec)
+    if what == "inference":
+        assert saved is not None
+        if not predictors(spec)[0].fits(spec):  # too large for a circuit
+            return make_predictor(spec, saved.best_state)
+    return CircuitModule(_circuit(what, spec, saved))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from rdahw.cli._data import load_dataset
-from rdahw.cli._model import find_ensemble, find_model, size_options
-from rdahw.cli._options import is_ensemble
+from rdahw.cli._model import find_model, make_spec, size_options
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._tools import board_option, show_steps, toolchain_option
 from rdahw.errors import UsageError
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from rdahw.boards.board import Board
     from rdahw.boards.design import Design
     from rdahw.boards.report import Report
-    from rdahw.families.ensemble.spec import EnsembleSpec
+    from rdahw.family import Spec
+    from rdahw.saved import SavedModel
 
 #: The most seeds of best-of-N: beyond it more seeds hardly ever find a better one.
 _MAX_SEEDS = 64
-#: The defaults of options that ensembles do not have: those of trainers, and the bits of a model by name.
-_OF_TRAINERS = {"batch": 1, "stages": 1}
-_OF_CIRCUITS = {**_OF_TRAINERS, "inputs": 4, "outputs": 3}
-_OF_FLASH = ("flash", "epochs")
+#: What options of trainers are if they are not given.
+_OF_TRAINERS = {"batch": 1, "stages": 1, "flash": None, "epochs": None}
 
 
 class _Seeds(click.ParamType):  # type: ignore[type-arg]
@@ -53,6 +52,7 @@ Examples:
   rdahw synth --board ulx3s --pnr-seed best-of-4
   rdahw synth iris-lookup.rdahw --inference    a trained circuit
   rdahw synth mask --inputs 16 --outputs 1 --batch 10
+  rdahw synth lookup:labels=binary --data iris
   rdahw synth mnist-ensemble.rdahw             a trainer of an ensemble
   rdahw synth mnist-ensemble.rdahw --flash quad --epochs 0
   rdahw synth ensemble --data mnist --baud 3000000""",
@@ -73,14 +73,14 @@ Examples:
     "--data",
     metavar="NAME|FILE",
     shell_complete=complete("rdahw.data", "NAMES"),
-    help="ensembles by name: for examples as those of this data set  [default: iris]",
+    help="a model by name: with the bits and classes of this data set  [default: iris]",
 )
-@click.option("--binarise", metavar="RULE", help="ensembles by name: as rdahw train does  [default: as there]")
-@click.option("--seed", type=int, metavar="N", help="ensembles by name: seed of the wiring  [default: 0]")
+@click.option("--binarise", metavar="RULE", help="a model by name: binarise as rdahw train does  [default: as there]")
+@click.option("--seed", type=int, metavar="N", help="a model by name: seed of its randomness  [default: 0]")
 @click.option(
     "--flash",
     type=click.Choice(["single", "quad"]),
-    help="ensembles: train from the data of rdahw pack in the board's flash, over one data line or four",
+    help="ensemble: train from the data of rdahw pack in the board's flash, over one data line or four",
 )
 @click.option(
     "--epochs",
@@ -125,19 +125,16 @@ def command(
     from rdahw.boards.synthesis import synthesise
 
     its = board(board_name)
-    of_names, of_ensembles = {"data": data, "binarise": binarise, "seed": seed}, {"flash": flash, "epochs": epochs}
-    of_circuits = {"batch": batch, "stages": stages, "inputs": inputs, "outputs": outputs}
+    of_names = {"data": data, "binarise": binarise, "seed": seed}
+    spec, saved = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
+    options = {"batch": batch, "stages": stages, "flash": flash, "epochs": epochs}
     if inference:
-        _refuse(
-            {n: of_circuits[n] for n in _OF_TRAINERS},
-            _OF_TRAINERS,
-            "--{} {} is of a trainer, and --inference makes none",
-        )
-    if is_ensemble(model) or find_ensemble(model) is not None:
-        design = _ensemble_design(output, model, its, of_names, inference=inference, **of_circuits, **of_ensembles)
+        _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
+        if saved is None:
+            raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
+        design = _inference(spec, saved, its)
     else:
-        _refuse(of_names | of_ensembles, {}, "--{} {} is of ensembles, and the model is none")
-        design = _design(model, inputs, outputs, inference=inference, batch=batch, stages=stages)
+        design = _trainer(spec, its, **options)
     folder = out or Path("build", its.name)
     with show_steps(output) as steps:
         report = synthesise(
@@ -156,62 +153,59 @@ def command(
     _for_people(output, report)
 
 
-def _design(spec: str, inputs: int, outputs: int, *, inference: bool, batch: int, stages: int) -> Design:
-    from rdahw.boards.design import inference_design, trainer_design
-    from rdahw.learner import Learner
+def _inference(spec: Spec, saved: SavedModel, board: Board) -> Design:
+    from rdahw.boards.design import inference_design
 
-    model, saved = find_model(spec, inputs, outputs)
-    learner = Learner(model) if saved is None else saved.learner
-    if not inference:
-        return trainer_design(learner, batch=batch > 1, stages=stages)
-    if saved is None:
-        raise UsageError(f"--inference needs a trained model, and {spec!r} is not one; give a file of rdahw train")
-    return inference_design(learner, saved.parameters)
+    return inference_design(spec, saved.best_state, board)
 
 
-def _ensemble_design(
-    output: Output, model: str, board: Board, of_names: dict[str, Any], *, inference: bool, **options: Any
+def _trainer(
+    spec: Spec, board: Board, *, batch: int, stages: int, flash: str | None, epochs: int | None
 ) -> Design:
-    from rdahw.boards.design import ensemble_design, ensemble_inference_design
+    from rdahw.boards.design import trainer_design
 
-    _refuse({n: options[n] for n in _OF_CIRCUITS}, _OF_CIRCUITS, "--{} {} is of circuits, and this is an ensemble")
-    saved = None if is_ensemble(model) else find_ensemble(model)
-    if saved is not None:
-        _refuse(of_names, {}, "--{} {} is of an ensemble by name, and this is a trained one")
-    if inference:
-        if saved is None:
-            raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
-        _refuse({n: options[n] for n in _OF_FLASH}, {}, "--{} {} is of a trainer, and --inference makes none")
-        return ensemble_inference_design(saved.spec, saved.counters, board)
-    spec = _named_ensemble(output, model, **of_names) if saved is None else saved.spec
-    flash, epochs = options["flash"], options["epochs"]
     if flash is None and epochs is not None:
         raise UsageError(f"--epochs {epochs} goes with --flash; add it, or leave --epochs out")
-    return ensemble_design(
-        spec, board, flash=flash is not None, quad=flash != "single", epochs=15 if epochs is None else epochs
+    return trainer_design(
+        spec,
+        board,
+        batch=batch > 1,
+        stages=stages,
+        flash=flash is not None,
+        quad=flash != "single",
+        epochs=15 if epochs is None else epochs,
     )
 
 
-def _named_ensemble(
-    output: Output, model: str, data: str | None, binarise: str | None, seed: int | None
-) -> EnsembleSpec:
-    """The ensemble that ``rdahw train --model`` of this name would train on the data."""
-    from rdahw.cli._ensembles import default_rule
+def _find(
+    output: Output, model: str, widths: dict[str, int], *, data: str | None, binarise: str | None, seed: int | None
+) -> tuple[Spec, SavedModel | None]:
+    """The model and what was saved of it: by name that which ``rdahw train`` would train on the data, or, if --inputs or
+    --outputs are given, one of so many bits."""
+    from rdahw.families import is_model_name, parse_model
+    from rdahw.family import Task
+
+    source = click.get_current_context().get_parameter_source
+    given = {name: value for name, value in widths.items() if source(name) is not ParameterSource.DEFAULT}
+    of_data = {name: value for name, value in (("data", data), ("binarise", binarise)) if value is not None}
+    if not is_model_name(model):
+        named = given | of_data | ({} if seed is None else {"seed": seed})
+        _refuse(named, "is for a model by name, and this is a trained one")
+        return find_model(model, **widths)
+    if given:
+        _refuse(of_data, f"cannot be used with --{next(iter(given))}, as the data say how many bits there are")
+        return make_spec(model, Task.of_widths(**widths, seed=seed or 0)), None
     from rdahw.data import fit_binariser
-    from rdahw.GONE import parse_ensemble
-    from rdahw.data.images import find_image
 
     dataset = load_dataset(output, data or "iris")
-    width = fit_binariser(dataset, binarise or default_rule(dataset)).width
-    image = find_image(dataset.columns, dataset.image_shape, width)
-    return parse_ensemble(model, width, len(dataset.label_names), image, seed=seed or 0)
+    binariser = fit_binariser(dataset, binarise or parse_model(model)[0].binarise(dataset))
+    return make_spec(model, Task.of(dataset.schema, binariser, seed=seed or 0)), None
 
 
-def _refuse(given: dict[str, Any], defaults: dict[str, Any], said: str) -> None:
-    """Raise :class:`UsageError` for an option that was given, but may not be."""
+def _refuse(given: dict[str, Any], why: str) -> None:
+    """Raise :class:`UsageError` for the first option that is given and may not be."""
     for name, value in given.items():
-        if value != defaults.get(name):
-            raise UsageError(said.format(name, value) + f"; leave --{name} out")
+        raise UsageError(f"--{name} {value} {why}; leave --{name} out")
 
 
 def _rates(rate: Mapping[str, int]) -> str:

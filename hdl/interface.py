@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rdahw.data import Code, decode, encode, label_width
 from rdahw.family import Spec
-from rdahw.hdl.protocol import Layout, fingerprint_of
+from rdahw.hdl.protocol import MAX_PAYLOAD, Layout, fingerprint_of
 from rdahw.primitives import Array
 from rdahw.state import Field
 
@@ -78,6 +78,14 @@ class Interface:
     def layout(self) -> Layout:
         """Of examples and results on the link; raises :class:`rdahw.UserError` if an example fits no packet."""
         return Layout(self.parameter_bits, self.spec.input_bits, self.output_bits, self.word_bits)
+
+    @property
+    def most_input_bits(self) -> int:
+        """The longest x that fits a packet."""
+        head = 1 + self.output_bits
+        if not self.word_bits:
+            return 8 * MAX_PAYLOAD - head
+        return 8 * (MAX_PAYLOAD - -(-head // 8)) // self.word_bits * self.word_bits
 
     @cached_property
     def fingerprint(self) -> int:

@@ -13,7 +13,6 @@ from typing import Protocol
 
 from rdahw.families.ensemble.circuits import MAX_STEP_BITS, score_bits
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.hdl.table_memory import spram_blocks
 from rdahw.hdl.table_words import word_octets
 
 __all__ = ["Memories", "Needs", "folded_needs", "is_circuit", "rom_needs", "table_needs"]
@@ -58,6 +57,8 @@ def table_needs(spec: EnsembleSpec, memories: Memories, flash: bool = False) -> 
     ebr += flash  # what is expected in the header of the image
     spram = 0
     if memories.spram:
+        from rdahw.hdl.table_memory import spram_blocks
+
         columns, rows = spram_blocks(words, octets)
         spram = columns * rows
     else:

@@ -42,6 +42,7 @@ __all__ = [
     "one_hot",
     "robust",
     "shape",
+    "surrogates",
     "surroundings",
 ]
 
@@ -210,6 +211,12 @@ def custom(f: Circuit) -> list[Claim]:
     return claims
 
 
+def surrogates(f: Circuit) -> list[str]:
+    """The names of the blocks in ``f`` whose reverse is declared not to be the Boolean difference, each once."""
+    blocks = (attributes[0] for primitive, _, attributes in f.assignments if primitive == "custom")
+    return list(dict.fromkeys(block.name for block in blocks if not block.exact))
+
+
 def _singles(f: Circuit) -> dict[tuple[str, tuple[Type, ...], tuple[Any, ...]], Circuit]:
     """Each assignment outside of the core as a circuit of its own, once for each of its kind."""
     found = {}
@@ -249,7 +256,7 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
         "the rules of their binarisers": (a.binariser.rule, b.binariser.rule),
         "the features": (a.binariser.names, b.binariser.names),
         "the kinds of the features": (_kinds(a), _kinds(b)),
-        "the codes of the labels": (a.labels, b.labels),
+        "the codes of the labels": (a.spec.code, b.spec.code),
         "the labels": (a.schema.label_names, b.schema.label_names),
     }
     differs = [f"{name} are {_listed(one)} and {_listed(other)}" for name, (one, other) in what.items() if one != other]

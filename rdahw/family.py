@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.training import Schedule
 
-__all__ = ["Family", "Option", "Section", "Spec", "Task"]
+__all__ = ["Binarised", "Family", "Option", "Section", "Spec", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +227,12 @@ class Spec(ABC):
         """The examples x (n, A), which are number ``rows`` of ``examples``, as they are learned from in ``epoch``."""
         return x
 
+    def smaller(self, *, predicting: bool = False) -> Sequence[Iterator[tuple[str, Spec]]]:
+        """Ways to a model that takes less of a board, the one that costs it least first. Each gives, from the least
+        change on, what to do, as «lower tables to 128», and the model that it makes. predicting: it need not learn.
+        """
+        return ()
+
     def facts(self, state: State) -> dict[str, Any]:
         """More to say of what was learned, as JSON values."""
         return {}
@@ -256,6 +262,20 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Binarised:
+    """How a trained model becomes a circuit whose parameters are bits.
+
+    circuit: ``circuit(spec, code)``, its spec; raises :class:`UsageError` for a model too large for one. state:
+    ``state(spec, state)``, the state of that from the state of the model. tuned: ``tuned(spec, margin)``, the model
+    that learns as this circuit predicts, from the same state; without ``margin`` by the usual one.
+    """
+
+    circuit: Callable[[Any, Code], Spec]
+    state: Callable[[Any, State], State]
+    tuned: Callable[[Any, int | None], Spec]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of model, as a row.
 
@@ -268,7 +288,7 @@ class Family:
         not as there if nothing is asked for.
     classifier: what of the options has another default for ``RDAClassifier``. fit_classifier: ``fit_classifier(task,
         options)``, what its options become for ``task``. thresholds: how many of them it gives a number, and a pixel.
-    sections: what a report shows of what was learned.
+    sections: what a report shows of what was learned. binarised: how it becomes a circuit of bits, where it is none.
     """
 
     name: str
@@ -283,6 +303,7 @@ class Family:
     fit_classifier: Callable[[Task, dict[str, Any]], dict[str, Any]] = lambda task, options: options
     thresholds: tuple[int, int] = (1, 1)
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
+    binarised: Binarised | None = None
 
     def option(self, name: str) -> Option | None:
         """The option of this name, if there is one."""

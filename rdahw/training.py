@@ -70,10 +70,12 @@ class Batches:
 
 class Outcome(NamedTuple):
     """What applying updates gave, a number for each update that was applied: how many of its examples were predicted
-    wrongly before it, (U,), and how many of them asked for a change, (U,), or None where that is not known."""
+    wrongly before it, (U,), and how many of them asked for a change, (U,), or None where that is not known; and the
+    classes that were predicted for its examples, (examples,), likewise."""
 
     wrong: NDArray[np.int64]
     changed: NDArray[np.int64] | None = None
+    predicted: NDArray[np.int64] | None = None
 
 
 class Engine(Protocol):
@@ -208,10 +210,10 @@ class Progress:
 class Training:
     """One run of ``engine`` over ``train`` by ``schedule``, from where ``progress`` and the engine's state are.
 
-    Without ``progress`` it starts from the spec's initial state. With ``validation`` the parameters are scored on it as
-    the schedule says, and the best are kept, the later ones on equal scores. Iterate over :meth:`run`; where it stops,
-    ``progress`` and the engine's state are whole and can be saved, and going on changes nothing. ``seconds``: of the
-    loop, without scoring.
+    Without ``progress`` it starts from the state ``start``, or the spec's initial one. With ``validation`` the
+    parameters are scored on it as the schedule says, and the best are kept, the later ones on equal scores. Iterate
+    over :meth:`run`; where it stops, ``progress`` and the engine's state are whole and can be saved, and going on
+    changes nothing. ``seconds``: of the loop, without scoring.
 
     Raises :class:`UserError` for examples that do not fit the model, :class:`UsageError` for a schedule that does not.
     """
@@ -221,6 +223,7 @@ class Training:
     train: Examples
     validation: Examples | None = None
     progress: Progress = field(default_factory=Progress)
+    start: State | None = None
     seconds: float = field(default=0.0, init=False)
     _prepared: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
     _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
@@ -244,7 +247,7 @@ class Training:
             self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position
         )
         if not self.progress.updates:
-            self.engine.state = spec.initial_state()
+            self.engine.state = spec.initial_state() if self.start is None else self.start
             if self._scores_updates:
                 self.progress = replace(self.progress, best=self._score(0, 0))
 

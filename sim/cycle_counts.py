@@ -27,6 +27,10 @@ class Cycles:
             self.min, self.max = min(self.min, low) if self.count else low, max(self.max, high)
             self.count, self.total = self.count + len(cycles), self.total + int(cycles.sum())
 
+    def __str__(self) -> str:
+        """«278», or «278 to 534»."""
+        return f"{self.min}" if self.min == self.max else f"{self.min} to {self.max}"
+
     def to_json(self) -> dict[str, Any] | None:
         """``min``, ``max`` and ``mean``; None if there were no such examples."""
         if not self.count:

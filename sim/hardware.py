@@ -1,94 +1,177 @@
 """The learning loop run in simulated hardware: a trainer's streams driven cycle by cycle, checked bit by bit.
 
-The simulator stands still between two clock edges while parameters are read and compared, so that checking costs no
+The simulator stands still between two clock edges while the state is read and compared, so that checking costs no
 cycles: the next example is on offer in the very next one.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rdahw.errors import InternalError, UserError
-from rdahw.hdl.trainer import RegisterTrainer
-from rdahw.hdl.trainers import make_trainer
-from rdahw.learner import Learner
+from rdahw.family import Spec
+from rdahw.hdl.trainer import Trainer
+from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.primitives import Array
-from rdahw.sim.engines import ReferenceEngine
+from rdahw.sim.cycle_counts import CycleCounts
+from rdahw.sim.engines import make_engine
+from rdahw.sim.reference import Reference
 from rdahw.sim.simulator import Exchange, Log, Simulator, make_simulator
+from rdahw.state import State
+from rdahw.training import Batches, Engine, Examples, Outcome
 
-__all__ = ["Encoder", "HardwareEngine", "Mismatch"]
+__all__ = ["HardwareEngine", "Mismatch"]
+
+#: Predictions of more cycles are made by the software of a checked run, if the simulator is Amaranth's: they would take
+#: minutes.
+_MOST_PREDICTED = 20_000
+#: How many examples are learned from at a time, by trainers whose state is compared after each time.
+_CHUNK, _SLOW_CHUNK = 4096, 64
 
 
 class Mismatch(UserError):
     """Hardware and software gave different bits (exit code 1)."""
 
 
+class _Prepared(NamedTuple):
+    """Examples, their labels on the trainer's wires, and what the software has prepared."""
+
+    examples: Examples
+    y: Array
+    software: Any
+
+
+class _Made:
+    """A trainer in a simulator, and its state."""
+
+    def __init__(self, trainer: Trainer, engine: str, *, netlist: str | None, vcd: Path | None, log: Log | None) -> None:
+        self.trainer, self.encode = trainer, trainer.encoder
+        # Synthesis keeps the names of no registers, so there all is read and written through the ports.
+        self._places = trainer.interface.places if netlist else trainer.registers
+        self._by_ports = netlist is not None
+        registers = {} if netlist else {place.field.name: place.at for place in self._places}
+        self.simulator: Simulator = make_simulator(
+            trainer, engine, registers=registers, netlist=netlist, vcd=vcd, log=log
+        )
+        self._is_busy = "busy" in trainer.signature.members
+        self.settle()  # so that clearing memories does not come after they were set
+
+    def settle(self) -> None:
+        """Let time pass until nothing is on its way to the state."""
+        while self._is_busy and self.simulator.get("busy"):
+            self.simulator.tick()
+
+    def read(self) -> dict[str, NDArray[Any]]:
+        """The state."""
+        if not self._by_ports:
+            return {p.field.name: p.value(self.simulator.peek(p.field.name)) for p in self._places}
+        return {p.field.name: p.unpack(bytes(map(self._octet, range(p.at, p.at + p.size)))) for p in self._places}
+
+    def write(self, state: State) -> None:
+        """Set the state."""
+        for place in self._places:
+            value = state[place.field.name]
+            if self._by_ports:
+                for address, octet in enumerate(place.pack(value), place.at):
+                    self._put(address, octet)
+            else:
+                self.simulator.poke(place.field.name, place.number(value))
+
+    def _octet(self, address: int) -> int:
+        """A byte read through ``control``, in a cycle."""
+        self.simulator.set("control__parameter_address", address)
+        self.simulator.tick()
+        return self.simulator.get("control__parameter_read")
+
+    def _put(self, address: int, octet: int) -> None:
+        """A byte written through ``control``."""
+        self.simulator.set("control__parameter_address", address)
+        self.simulator.set("control__parameter_write", octet)
+        self.simulator.set("control__parameter_write_enable", 1)
+        self.simulator.tick()
+        self.simulator.set("control__parameter_write_enable", 0)
+        self.settle()
+
+
 class HardwareEngine:
-    """A learner run by its trainer in a cycle-accurate simulator; an engine of :class:`rdahw.training.Training`.
+    """A model run by its trainer in a cycle-accurate simulator; an engine of :class:`rdahw.training.Training`.
 
     engine: ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``; see :func:`rdahw.sim.simulator.choose_engine`.
     stages: of the trainer. batch: whether updates of more than one example will come.
-    check: compare every output and, after each update, every parameter with the software learner, and raise
-        :class:`Mismatch` where they part.
+    check: compare every output and every decision to update, and the state, with the software, and raise
+        :class:`Mismatch` where they part. The state is compared after each update; where results say of each example
+        whether there was an update, after each call of :meth:`train`.
+    netlist: run what synthesis for this family makes of the trainer; see :func:`rdahw.sim.simulator.make_simulator`.
+    memory_kind: of the trainer, see :func:`rdahw.hdl.trainer_factory.make_trainer`.
     vcd: write the waveforms there.
     log: called with a line before something is compiled.
 
-    Parameters are read through the simulator. Predictions that are asked for are made by a second copy of the hardware,
-    so that they neither delay nor disturb the training; its cycles are not counted.
+    The state is read through the simulator, in no time; that of a netlist through ``control``. Predictions that are
+    asked for are made by a second copy of the hardware, so that they neither delay nor disturb the training; its cycles
+    are not counted.
 
-    Attributes: ``simulator``; ``updates`` and ``examples``, which have been learned from, may be set to count on from a
-    training before.
+    Attributes: ``trainer``, ``simulator``; ``updates`` and ``examples``, which have been learned from, may be set to
+    count on from a training before. ``cycles``: of this one, from the first beat offered to the last update done.
+
+    Raises :class:`rdahw.UsageError` for options that the model's trainer does not have.
     """
 
     def __init__(
         self,
-        learner: Learner,
+        spec: Spec,
         engine: str = "amaranth",
         *,
-        stages: int = 1,
+        stages: int | None = None,
         batch: bool = False,
         check: bool = False,
+        netlist: str | None = None,
+        memory_kind: str = "block",
         vcd: Path | None = None,
         log: Log | None = None,
     ) -> None:
-        self.name = engine
-        self.stages = stages
-        self.learner = learner
-        self.updates = self.examples = 0
-        self._options: dict[str, Any] = {"stages": stages, "batch": batch}
-        self._log = log
-        self._trainer, self.simulator = self._make(vcd)
-        self._predictor: tuple[Any, Simulator] | None = None
-        self._software = ReferenceEngine(learner) if check else None
-        self._encode = Encoder(self._trainer)
+        self.spec, self.name = spec, engine
+        options = {"stages": stages, "batch": batch, "memory_kind": memory_kind}
+
+        def make(vcd: Path | None = None) -> _Made:
+            return _Made(make_trainer(spec, **options), engine, netlist=netlist, vcd=vcd, log=log)
+
+        self._make, self._made = make, make(vcd)
+        self.trainer, self.simulator = self._made.trainer, self._made.simulator
+        self._copy: _Made | None = None
+        self._software: Engine | None = make_engine(spec) if check else None
+        self._predictor: Reference | None = None
         # How many cycles after an example its update is done; None: when its result is taken.
-        self._latency = stages if isinstance(self._trainer, RegisterTrainer) else None
-        # What has been said to come after the next update, and when the next one's beats were taken, those that were.
-        self._following = self._encode.none()
+        self._latency = None if netlist else self.trainer.latency
+        # Of several updates at a time the results say all that there is to compare.
+        self._at_once = self._made.encode.says_updates
+        self._looks_ahead = not self._at_once and netlist is None
+        self.chunk = None if not self._at_once else _SLOW_CHUNK if engine == "amaranth" else _CHUNK
+        self.updates = self.examples = 0
+        # When beats of the next update were taken, those that were.
         self._taken: list[int] = []
         # Results that were given and belong to no finished update yet; one that was seen before it was given.
         self._results: list[Array] = []
+        self._given: list[int] = []
         self._seen = 0
         #: The cycles at whose end the first and the last example were taken, and how many have been.
         self._first = self._last = 0
         self._counted = 0
+        self._start = self.simulator.cycles
         self.cycles = 0
-
-    def _make(self, vcd: Path | None = None) -> tuple[Any, Simulator]:
-        trainer = make_trainer(self.learner, access=True, **self._options)
-        return trainer, make_simulator(trainer, self.name, registers={"theta": trainer.theta}, vcd=vcd, log=self._log)
+        self.cycle_counts = CycleCounts()
 
     # -- figures -------------------------------------------------------------------------------------------------------
 
     @property
     def cycles_per_example(self) -> float:
         """Clock cycles from one example to the next, on average; of a single example, all there were."""
-        if self._counted > 1:
+        if self._counted > 1 and not self._at_once:
             return (self._last - self._first) / (self._counted - 1)
-        return float(self.cycles)
+        return self.cycles / max(1, self._counted)
 
     @property
     def startup_cycles(self) -> int:
@@ -98,165 +181,231 @@ class HardwareEngine:
         """
         return self._first + self.cycles - 1 - self._last if self._counted > 1 else 0
 
+    def figures(self) -> dict[str, Any]:
+        """What a run that came to its end has shown, as JSON. A bit that differs would have ended it."""
+        figures = {
+            "engine": self.name,
+            "cycles": self.cycles,
+            "cycles_per_example": _number(self.cycles_per_example) if self._counted else None,
+            "bit_exact": True,
+        }
+        if self._at_once:
+            counts = self.cycle_counts
+            return figures | {
+                "cycles_without_update": counts.without_update.to_json(),
+                "cycles_with_update": counts.with_update.to_json(),
+            }
+        return figures | {"stages": getattr(self.trainer, "stages", 1), "startup_cycles": self.startup_cycles}
+
+    @property
+    def summary(self) -> str:
+        """The cycles in a few words."""
+        if not self._at_once:
+            each = _number(self.cycles_per_example)
+            return f"{self.cycles} cycles, {each} an example and {self.startup_cycles} once"
+        kinds = (("without", self.cycle_counts.without_update), ("with", self.cycle_counts.with_update))
+        said = ", ".join(f"{cycles} {kind} an update" for kind, cycles in kinds if cycles.count)
+        return f"{self.cycles} cycles, {said or 'none an example'}"
+
     # -- the engine ----------------------------------------------------------------------------------------------------
 
     @property
-    def parameters(self) -> Array:
-        """A copy of the parameters, (P,), as they are in the simulated hardware."""
-        return _bits(self.simulator.peek("theta"), self.learner.model.parameter_bits)
+    def state(self) -> dict[str, NDArray[Any]]:
+        """A copy of the state, as it is in the simulated hardware."""
+        return self._made.read()
 
-    @parameters.setter
-    def parameters(self, value: Array) -> None:
+    @state.setter
+    def state(self, value: State) -> None:
         if self._taken:
-            # An example that was announced is on its way; it comes to nothing.
-            self._following = self._encode.none()
-            self._pass(self._latency + 1 if self._latency is not None else None, give=1)
-            self._taken, self._results, self._seen = [], [], 0
-        self.simulator.poke("theta", _number(value))
+            # An example of the next update is on its way; discard it.
+            none = self._made.encode.none()
+            self._pass(none, cycles=None if self._latency is None else self._latency + 1, give=1)
+            self._taken, self._results, self._given, self._seen = [], [], [], 0
+        self._made.write(value)
         if self._software is not None:
-            self._software.parameters = value
+            self._software.state = value
 
-    def announce(self, x: Array, y: Array) -> None:
-        """Say what will come after the next update, so that its examples can follow without a gap."""
-        self._following = self._encode(x, y)
+    def prepare(self, examples: Examples) -> _Prepared:
+        """The examples, with labels on the trainer's wires."""
+        if examples.x.shape[1:] != (self.spec.input_bits,):
+            raise UserError(f"inputs of shape {examples.x.shape} were given; expected (N, {self.spec.input_bits})")
+        software = None if self._software is None else self._software.prepare(examples)
+        return _Prepared(examples, self.trainer.interface.encode(examples.labels), software)
 
-    def train(self, x: Array, y: Array) -> Array:
-        """Learn from one batch, and give the outputs (N, B) that were computed on the way, before the update."""
-        self.learner.check_batch(len(x))
-        beats = self._encode(x, y)
-        following, self._following = self._following, self._encode.none()
-        offered = np.concatenate([beats, following])
-        taken, self._taken = self._taken, []
-        if len(taken) < len(beats):
-            taken += self._pass(None, offered[len(taken) :], take=len(beats) - len(taken))
-        # Until the update is done those that follow are on offer.
-        if self._latency is None:
-            taken += self._pass(None, offered[len(taken) :], give=len(x) - len(self._results))
-        elif (wait := taken[len(beats) - 1] + self._latency - self.simulator.cycles) > 0:
-            taken += self._pass(wait, offered[len(taken) :])
-        self._taken = taken[len(beats) :]
-        self._count(taken[: len(beats)], len(x))
-        outputs = self._outputs(len(x))
-        if self._software is not None:
-            self._compare(outputs, self._software.train(x, y))
-        return outputs
+    def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
+        """Apply update after update. Raises :class:`Mismatch`, see above."""
+        rows, ends = batches.rows, batches.ends
+        ends = ends[:1] if batches.until_change and self._at_once else ends
+        outcomes, start = [], 0
+        # The last update of each part.
+        parts = [len(ends)] if self._at_once else range(1, len(ends) + 1)
+        before = self.state if batches.until_change else None
+        done = 0
+        for end in parts:
+            its, stop = ends[done:end] - start, int(ends[end - 1])
+            part = Batches(rows[start:stop], its, batches.epoch)
+            following = rows[stop : ends[end]] if end < len(batches.ends) else batches.following
+            outcomes.append(self._learn(prepared, part, following))
+            start, done = stop, end
+            if before is not None and any((before[k] != v).any() for k, v in self.state.items()):
+                break
+        wrong = np.concatenate([outcome.wrong for outcome in outcomes])
+        changed = [outcome.changed for outcome in outcomes if outcome.changed is not None]
+        predicted = [outcome.predicted for outcome in outcomes if outcome.predicted is not None]
+        return Outcome(wrong, np.concatenate(changed) if changed else None, np.concatenate(predicted))
 
-    def predict(self, x: Array) -> Array:
-        """The outputs (N, B) at the present parameters."""
-        if self._predictor is None:
-            self._predictor = self._make()
-        trainer, simulator = self._predictor
-        simulator.poke("theta", self.simulator.peek("theta"))
-        y = np.zeros((len(x), self.learner.model.output_bits), np.uint8)
-        beats = self._encode(x, y, learn=False)
-        made = simulator.exchange(Exchange("examples", "results", beats, len(beats), len(x)))
-        return self._encode.prediction(made.results)
+    def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
+        """The classes (N,) at the present parameters. Raises :class:`Mismatch`, see above."""
+        count, software = len(prepared.y), self._software
+        expected = None
+        if software is not None:
+            software.state = self.state
+            expected = software.predict(prepared.software)
+            if self.name == "amaranth" and count * self.trainer.cycles(updated=False) > _MOST_PREDICTED:
+                return expected
+        if self._copy is None:
+            self._copy = self._make()
+        made = self._copy
+        made.write(self.state)
+        beats = made.encode(prepared.examples.x, prepared.y, learn=False)
+        transfers = made.simulator.exchange(Exchange("examples", "results", beats, len(beats), count))
+        made.settle()
+        found = self.trainer.interface.decode(made.encode.prediction(transfers.results))
+        for i in np.flatnonzero(found != expected)[:1] if expected is not None else ():
+            raise Mismatch(
+                f"hardware and software part after {self.examples} examples: the class predicted for test example "
+                f"{i + 1} is {found[i]}, expected {expected[i]}"
+            )
+        return found
 
     def close(self) -> None:
         """Let go of the simulators and finish the VCD file."""
         self.simulator.close()
-        if self._predictor is not None:
-            self._predictor[1].close()
+        if self._copy is not None:
+            self._copy.simulator.close()
 
-    # -- one update ----------------------------------------------------------------------------------------------------
+    # -- updates -------------------------------------------------------------------------------------------------------
 
-    def _pass(self, cycles: int | None, beats: Array | None = None, take: int = 0, give: int = 0) -> list[int]:
+    def _learn(self, prepared: _Prepared, batches: Batches, following: NDArray[np.int64]) -> Outcome:
+        """Apply one update, or several that are compared at once."""
+        rows, encode = batches.rows, self._made.encode
+        x, y = self._examples(prepared, rows, batches.epoch)
+        if not self._at_once:
+            self.spec.learner().check_batch(len(rows))
+        last = np.zeros(len(rows), np.uint8)
+        last[batches.ends - 1] = 1
+        beats, after = encode(x, y, last=last), encode.none()
+        if self._looks_ahead:
+            its = prepared.examples.x[following]
+            moved, labels = self._examples(prepared, following, batches.epoch)
+            if moved is its or np.array_equal(moved, its):  # else it may be of the next epoch, and move otherwise
+                after = encode(moved, labels)
+        self._exchange(beats, after, len(rows))
+        results = self._take_results(len(rows))
+        outputs = encode.prediction(results)
+        updated = encode.updated(results).astype(np.int64) if self._at_once else None
+        self.examples += len(rows)
+        self.updates += len(batches.ends)
+        if self._software is not None:
+            self._compare(prepared, batches, x, outputs, updated)
+        wrong = np.add.reduceat((outputs != y).any(axis=1).astype(np.int64), np.r_[0, batches.ends[:-1]])
+        return Outcome(wrong, updated, self.trainer.interface.decode(outputs))
+
+    def _examples(self, prepared: _Prepared, rows: NDArray[np.int64], epoch: int) -> tuple[Array, Array]:
+        examples = prepared.examples
+        return self.spec.augment(examples.x[rows], rows, epoch, len(examples)), prepared.y[rows]
+
+    def _exchange(self, beats: Array, following: Array, examples: int) -> None:
+        """Send the beats of some updates, and let time pass until these are done; those that follow are on offer."""
+        offered = np.concatenate([beats, following])
+        taken, self._taken = self._taken, []
+        if len(taken) < len(beats):
+            taken += self._pass(offered[len(taken) :], take=len(beats) - len(taken))
+        if self._latency is None:
+            taken += self._pass(offered[len(taken) :], give=examples - len(self._results))
+        elif (wait := taken[len(beats) - 1] + self._latency - self.simulator.cycles) > 0:
+            taken += self._pass(offered[len(taken) :], cycles=wait)
+        self._taken = taken[len(beats) :]
+        self._made.settle()
+        if not self._counted:
+            self._first = taken[len(beats) // examples - 1]
+        self._last = taken[len(beats) - 1]
+        self._counted += examples
+        self.cycles = self.simulator.cycles - self._start
+
+    def _pass(self, beats: Array, *, cycles: int | None = None, take: int = 0, give: int = 0) -> list[int]:
         """Let ``cycles`` pass, or as many as it takes until ``take`` beats are taken and ``give`` results are given; in
         which cycles those beats were taken that were."""
-        beats = self._encode.none() if beats is None else beats
         if cycles is not None:
             take, give = len(beats) + 1, 0
         made = self.simulator.exchange(Exchange("examples", "results", beats, take, give, cycles=cycles))
         self._results += list(made.results)
-        dropped, self._seen = self._results[: self._seen], max(0, self._seen - len(self._results))
-        self._results = self._results[len(dropped) :]
+        self._given += made.given.tolist()
+        dropped = min(self._seen, len(self._results))
+        self._results, self._given = self._results[dropped:], self._given[dropped:]
+        self._seen -= dropped
         return [int(cycle) for cycle in made.taken]
 
-    def _count(self, taken: list[int], examples: int) -> None:
-        per_example = len(taken) // examples
-        if not self._counted:
-            self._first = taken[per_example - 1]
-        self._last = taken[-1]
-        self._counted += examples
-        self.cycles = self.simulator.cycles
-        self.examples += examples
-        self.updates += 1
-
-    def _outputs(self, examples: int) -> Array:
+    def _take_results(self, examples: int) -> Array:
+        """The results of the last updates, of which the last may not have been given yet."""
+        encode = self._made.encode
         results, self._results = self._results[:examples], self._results[examples:]
+        given, self._given = self._given[:examples], self._given[examples:]
         if len(results) < examples and self.simulator.get("results__valid"):
             # The last one is there, and will be given at the coming clock edge.
-            width = self._encode.result_width
-            results.append(_bits(self.simulator.get("results__payload"), width))
+            number = self.simulator.get("results__payload")
+            packed = np.frombuffer(number.to_bytes((encode.result_width + 7) // 8, "little"), np.uint8)
+            results.append(np.unpackbits(packed, count=encode.result_width, bitorder="little"))
             self._seen += 1
         if len(results) != examples:
             raise InternalError(f"{len(results)} results came of {examples} examples by cycle {self.simulator.cycles}")
-        return self._encode.prediction(np.array(results))
+        made = np.array(results)
+        if self._at_once:
+            self.cycle_counts.add(np.array(given), encode.updated(made) == 1)
+        return made
 
-    def _compare(self, outputs: Array, expected: Array) -> None:
-        """Raise :class:`Mismatch` at the first bit in which the hardware differs from the software."""
-        assert self._software is not None
-        first = self.examples - len(outputs) + 1
-        for kind, found, wanted, example in (
-            *(("output", got, want, first + i) for i, (got, want) in enumerate(zip(outputs, expected, strict=True))),
-            ("parameter", self.parameters, self._software.parameters, self.examples),
-        ):
-            wrong = np.flatnonzero(found != wanted)
-            if len(wrong):
-                bit = int(wrong[0])
-                raise Mismatch(
-                    f"hardware and software part at example {example} (update {self.updates}), cycle {self.cycles}: "
-                    f"{kind} bit {bit} is {found[bit]}, expected {wanted[bit]}"
-                )
+    # -- comparing -----------------------------------------------------------------------------------------------------
 
+    def _compare(
+        self, prepared: _Prepared, batches: Batches, x: Array, outputs: Array, updated: NDArray[np.int64] | None
+    ) -> None:
+        """Raise :class:`Mismatch` at the first thing in which the hardware differs from the software."""
+        software, first = self._software, self.examples - len(x) + 1
+        assert software is not None
+        before = software.state if not self._at_once else None
+        outcome = software.train(prepared.software, batches)
+        if before is not None:
+            expected = self._outputs(before, x)
+        else:
+            assert outcome.predicted is not None
+            expected = self.trainer.interface.encode(outcome.predicted)
+        for i, bit in np.argwhere(outputs != expected)[:1]:
+            raise self._mismatch(first + i, f"output bit {bit}", outputs[i, bit], expected[i, bit])
+        if updated is not None and outcome.changed is not None:
+            for i in np.flatnonzero(updated != outcome.changed)[:1]:
+                raise self._mismatch(first + i, "the update decision", updated[i], outcome.changed[i])
+        found, right = self.state, software.state
+        for field in self.spec.fields:
+            for element in np.argwhere(found[field.name] != right[field.name])[:1]:
+                at = tuple(map(int, element))
+                name = f"{field.name}[{', '.join(map(str, at))}]"
+                raise self._mismatch(self.examples, name, found[field.name][at], right[field.name][at])
 
-class Encoder:
-    """Examples as beats of a trainer's stream, and results as outputs."""
+    def _outputs(self, state: State, x: Array) -> Array:
+        """What the circuit predicts, bit by bit."""
+        if self._predictor is None:
+            self._predictor = Reference(self.spec.learner().model.predictor)
+        outputs = self._predictor(self.spec.theta(state), x)[0]
+        return np.broadcast_to(outputs, (len(x), outputs.shape[-1]))
 
-    def __init__(self, trainer: Any) -> None:
-        self._shape = trainer.examples.payload.shape()
-        result = trainer.results.payload.shape()
-        self.width = self._shape.size
-        self.result_width = result.size
-        self._prediction = result["prediction"]
-        self._x = self._shape["x"]
-
-    def none(self) -> Array:
-        """No beats."""
-        return np.zeros((0, self.width), np.uint8)
-
-    def __call__(self, x: Array, y: Array, *, last: Array | None = None, learn: bool = True) -> Array:
-        """The beats (N * beats an example, width) of examples: inputs wider than ``x`` in words, the lowest first.
-
-        last: with which examples a batch ends, (N,); ``None``: with the last one.
-        """
-        words = -(-x.shape[1] // self._x.width)
-        padded = np.zeros((len(x), words * self._x.width), np.uint8)
-        padded[:, : x.shape[1]] = x
-        beats = np.zeros((len(x), words, self.width), np.uint8)
-        beats[..., _where(self._x)] = padded.reshape(len(x), words, self._x.width)
-        beats[..., _where(self._shape["y"])] = y[:, None]
-        if "learn" in self._shape.members:
-            beats[..., _where(self._shape["learn"])] = learn
-        if last is not None:
-            beats[..., _where(self._shape["last"])] = last[:, None, None]
-        elif len(x):
-            beats[-1, :, _where(self._shape["last"])] = 1
-        return beats.reshape(-1, self.width)
-
-    def prediction(self, results: Array) -> Array:
-        """The outputs (N, B) in results (N, width)."""
-        return results[:, _where(self._prediction)]
+    def _mismatch(self, example: int, what: str, found: Any, expected: Any) -> Mismatch:
+        return Mismatch(
+            f"hardware and software part at example {example} (update {self.updates}), cycle {self.cycles}: {what} is "
+            f"{found}, expected {expected}"
+        )
 
 
-def _where(field: Any) -> slice:
-    return slice(field.offset, field.offset + field.width)
-
-
-def _bits(value: int, width: int) -> Array:
-    packed = np.frombuffer(value.to_bytes((width + 7) // 8, "little"), np.uint8)
-    return np.unpackbits(packed, count=width, bitorder="little")
-
-
-def _number(bits: Array) -> int:
-    return int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+def _number(value: float) -> float:
+    """Rounded, and a whole number as one, so that JSON says 1 and not 1.0."""
+    value = round(value, 6)
+    return int(value) if value == int(value) else value

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from running import Runner
+
+from rdahw.hdl.toolchain import find
 
 
 @pytest.fixture
@@ -39,6 +42,22 @@ def test_a_drawing_of_a_model_by_name(run: Runner, what: str | None, out: str) -
     text = (run.folder / out).read_text()
     assert text.startswith("// The ")
     assert "digraph" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "what"), [("x", None), ("theta", "--reverse"), ("clk", "--trainer")])
+def test_a_model_named_like_a_port_passes_lint(run: Runner, name: str, what: str | None) -> None:
+    (run.folder / "models.py").write_text(
+        "from rdahw import Bits, trace\n"
+        f"def {name}(inputs, outputs):\n"
+        "    return trace(lambda theta, x: (theta ^ x)[:outputs], theta=Bits(inputs), x=Bits(inputs))\n"
+    )
+    options = ["--inputs", 4, "--out", "dut.v", "--json", *([what] if what else [])]
+    made = run.ok("export", f"models.py:{name}", "--to", "verilog", *options).json
+    assert made["module"] == f"model_{name}"
+    assert f"module model_{name}(" in (run.folder / "dut.v").read_text()
+    found = find("verilator", "native")
+    subprocess.run([*found.command, "--lint-only", "dut.v"], cwd=run.folder, check=True)
 
 
 def test_what_cannot_be(run: Runner) -> None:

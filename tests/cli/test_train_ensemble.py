@@ -164,14 +164,14 @@ def test_of_many_epochs_some_are_told(run):
 def test_show(run, images):
     run.ok(*SMALL, "--data", images, "--epochs", 3, "--validation", 20)
     out = run.ok("show", "bars-ensemble.rdahw").out
-    assert "ensemble of 20 tables of 3 inputs, wiring patch8" in out
+    assert "model     ensemble of 20 x 3 tables, 81 -> 2 classes, 320 counters of 6 bits\n" in out
     assert "81 bits by threshold=32, images of 1 x 9 x 9 (planes, rows, columns)" in out
-    assert "320 of 6 bits" in out
-    assert "margin 12, dropout 0.5, shift 0" in out
-    assert "3 epochs, 300 examples of bars.npz, seed 0" in out
+    assert "tables 20, inputs 3, wiring patch8, counter 6, margin 12, dropout 0.5, shift 0, sign False" in out
+    assert "300 updates on bars.npz, 3 whole epochs, seed 0\n" in out
     result = run.ok("show", "bars-ensemble.rdahw", "--json").json
     assert (result["tables"], result["epochs"], result["finished"], result["image"]) == (20, 3, True, [1, 9, 9])
-    assert f"epoch {result['best_epoch']}, which it keeps" in out
+    assert f"learned   saturated {result['saturated']:.3g}, zero {result['zero']:.3g}\n" in out
+    assert f"epoch {result['best_epoch']}, update {100 * result['best_epoch']}, which it keeps" in out
     measured = result["curve"][result["best_epoch"] - 1]
     assert f"{100 * measured['validation_accuracy']:.2f} % right on validation, " in out
     assert "curve" not in result["provenance"]
@@ -183,7 +183,7 @@ def test_show_of_a_file_that_says_little_of_its_training(run, tmp_path):
     saved = ensemble(tmp_path / "iris-ensemble.rdahw")
     for provenance in ({}, {"options": 3, "curve": 4, "seconds": "x"}, {"curve": [{"epoch": 7}, 3], "seconds": -1}):
         save_model(replace(saved, provenance=provenance), tmp_path / "odd.rdahw")
-        assert "2 epochs, 110 examples of None, seed 0, not finished" in run.ok("show", "odd.rdahw").out
+        assert "110 updates on None, 2 whole epochs, seed 0, not finished" in run.ok("show", "odd.rdahw").out
         assert "does not say how it was trained" in run("train", "--resume", "odd.rdahw").error
     odd = {**saved.provenance, "curve": [{"epoch": 7}, 3], "seconds": None}
     save_model(replace(saved, provenance=odd), tmp_path / "odd.rdahw")
@@ -404,7 +404,7 @@ def test_a_circuit_of_many_parameters_becomes_hardware_only_with_these_folded_in
     run.ok("train", "--model", "ensemble:tables=400", "--epochs", 1)
     run.ok("binarise", "iris-ensemble.rdahw")
     name = "iris-ensemble-boolean.rdahw"
-    sentence = "a wire of the circuit has 76800 bits, and Amaranth takes at most 65535; fold the parameters in"
+    sentence = "a wire of the circuit has 76800 bits, and Amaranth takes at most 65535; take a smaller model"
     ran = run("export", name, "--to", "rtlil")
     assert (ran.code, sentence in ran.error) == (1, True)
 

@@ -15,8 +15,6 @@ from strategies import circuits, safe_circuits
 from rdahw import (
     Bits,
     Circuit,
-    Learner,
-    Model,
     UserError,
     custom_reverse,
     lookup_model,
@@ -40,10 +38,12 @@ from rdahw.claims import (
     surroundings,
 )
 from rdahw.data import Binariser, Code, Column, Schema
+from rdahw.families import find_family
+from rdahw.family import Task
 from rdahw.primitives import PRIMITIVES
 from rdahw.saved import SavedModel
 from rdahw.tracing import equal as equal_bits
-from rdahw.training import Schedule, TrainingState
+from rdahw.training import Progress, Schedule
 
 SQUARE = trace(lambda x: x & x, x=Bits(1))
 
@@ -169,11 +169,17 @@ def saved(
     code: Code = "binary",
 ) -> SavedModel:
     names = ("size", "weight")
-    made = Model("lookup", lookup_model(2, 1))
-    zeros = np.zeros(made.parameter_bits, np.uint8)
     binariser = Binariser.fit(rule, np.array(features, float), columns, names)
-    state = TrainingState(zeros, 0, 0, 0, 0, None)
-    return SavedModel(Learner(made), zeros, Schema(names, columns, labels), binariser, code, state, Schedule(), {})
+    spec = find_family("lookup").spec(Task(input_bits=2, classes=2), labels=code)
+    return SavedModel(
+        spec=spec,
+        state=spec.initial_state(),
+        progress=Progress(),
+        schema=Schema(names, columns, labels),
+        binariser=binariser,
+        schedule=Schedule(),
+        provenance={},
+    )
 
 
 def test_models_with_the_same_surroundings() -> None:

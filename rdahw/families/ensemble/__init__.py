@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rdahw.data import Dataset, default_rule
+from rdahw.data import Code, Dataset, default_rule
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.family import Family, Option, Section, Task
+from rdahw.family import Binarised, Family, Option, Section, Spec, Task
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
+    from rdahw.state import State
 
 __all__ = ["FAMILY", "EnsembleSpec", "default_margin", "make_ensemble"]
 
@@ -55,6 +56,24 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     inputs, sign, tables = (options[name] for name in ("inputs", "sign", "tables"))
     margin = tables * 2 // (25 if sign else 1) if options["margin"] is None else options["margin"]
     return {**options, "inputs": min(inputs, task.input_bits), "margin": margin}
+
+
+def _circuit(spec: Any, code: Code) -> Spec:
+    from rdahw.families.ensemble.binarised import circuit
+
+    return circuit(spec, code)
+
+
+def _signs(spec: Any, state: State) -> State:
+    from rdahw.families.ensemble.binarised import signs
+
+    return signs(spec, state)
+
+
+def _through_signs(spec: Any, margin: int | None) -> Spec:
+    from rdahw.families.ensemble.binarised import through_signs
+
+    return through_signs(spec, default_margin(spec.tables, sign=True) if margin is None else margin)
 
 
 def _sections(saved: SavedModel) -> Iterable[Section]:
@@ -118,4 +137,5 @@ FAMILY = Family(
     fit_classifier=_fit_classifier,
     thresholds=(16, 3),
     sections=_sections,
+    binarised=Binarised(circuit=_circuit, state=_signs, tuned=_through_signs),
 )

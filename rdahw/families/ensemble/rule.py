@@ -120,7 +120,8 @@ class EnsembleEngine(ABC):
         rows = batches.rows[:1] if batches.until_change else batches.rows
         shifts = draw_shifts(spec, batches.epoch, len(labels))[rows] if spec.shift else None
         predictions, updated = self.learn(x, labels, rows, shifts)
-        return Outcome((predictions != labels[rows]).astype(np.int64), updated.astype(np.int64))
+        wrong = (predictions != labels[rows]).astype(np.int64)
+        return Outcome(wrong, updated.astype(np.int64), predictions.astype(np.int64))
 
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The classes (N,)."""

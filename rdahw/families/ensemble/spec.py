@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -186,6 +187,27 @@ class EnsembleSpec(Spec):
         if schedule.batch != 1:
             raise UsageError(f"batch is {schedule.batch}; an ensemble takes examples one at a time: use batch 1")
 
+    def smaller(self, *, predicting: bool = False) -> Sequence[Iterator[tuple[str, EnsembleSpec]]]:
+        """See :meth:`rdahw.family.Spec.smaller`."""
+        signs = [("train with --sign", {"sign": True})] if predicting and not self.sign else []
+        halves = [self.tables >> i for i in range(1, self.tables.bit_length()) if self.tables >> i >= 16]
+        ways: list[list[tuple[str, dict[str, Any]]]] = [
+            signs,
+            [_fewer_planes(image) for image in self._smaller_images()],
+            [
+                (f"lower the counters to {counter} bits (--optimiser counter={counter})", {"counter": counter})
+                for counter in range(self.counter - 1, 1, -1)
+            ],
+            [(f"lower tables to {tables}", {"tables": tables}) for tables in halves],
+            [(f"lower inputs to {inputs}", {"inputs": inputs}) for inputs in range(self.inputs - 1, 2, -1)],
+        ]
+        return [((said, replace(self, **changes)) for said, changes in way) for way in ways]
+
+    def _smaller_images(self) -> Iterator[Image]:
+        if self.image is not None:
+            for planes in range(self.image.planes - 1, 0, -1):
+                yield Image(planes, self.image.height, self.image.width)
+
     def options(self) -> dict[str, Any]:
         """The value of each option of the family."""
         names = ("tables", "inputs", "wiring", "counter", "margin", "dropout", "shift", "sign")
@@ -274,6 +296,11 @@ class EnsembleSpec(Spec):
             return cls(**given, image=image)
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
+
+
+def _fewer_planes(image: Image) -> tuple[str, dict[str, Any]]:
+    said = f"binarise into {image.planes} {'plane' if image.planes == 1 else 'planes'} (--binarise threshold=K)"
+    return said, {"image": image, "input_bits": image.bits}
 
 
 # -- randomness --------------------------------------------------------------------------------------------------------

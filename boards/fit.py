@@ -1,0 +1,120 @@
+"""Whether the gateware of a model can fit a board, before anything is synthesised, and what to change if not.
+
+What it needs is said by :mod:`rdahw.hdl.trainer_factory`, and how a model can be made smaller by its family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rdahw.boards.board import Board
+from rdahw.boards.report import EBR, LOGIC_CELLS, SPRAM, DesignError, Usage
+from rdahw.errors import UsageError
+from rdahw.family import Spec
+from rdahw.hdl.memory_fit import Needs
+from rdahw.hdl.trainer_factory import Row, choose_trainer, predictors
+
+__all__ = ["check_trainer_fits", "choose_predictor"]
+
+
+def check_trainer_fits(spec: Spec, row: Row, board: Board, flash: bool = False) -> None:
+    """Raise :class:`DesignError` that says what is short, and how to make the model smaller, if the trainer of this
+    row, with what reads the ``flash`` if asked for, cannot fit ``board`` or its examples a packet of the host link."""
+
+    def short(spec: Spec) -> dict[str, Usage]:
+        return _short(row.needs(spec, board, flash), board)
+
+    if not short(spec):
+        _check_packet(spec, row)
+        return
+    advice = _advice(spec, lambda smaller: _fits_packet(smaller, row) and not short(smaller))
+    raise DesignError(
+        f"{spec.description} does not fit {board.title}: it needs {_said(row.needs(spec, board, flash), board)}; "
+        f"{advice}",
+        usage=short(spec),
+    )
+
+
+def choose_predictor(spec: Spec, board: Board) -> Row:
+    """The first fixed model that ``spec`` can be on ``board``.
+
+    Raises :class:`DesignError` that says what is short of each, and how to make the model smaller, if none fits, or as
+    :func:`check_trainer_fits` if examples do not fit a packet.
+    """
+    rows = predictors(spec)
+    _check_packet(spec, rows[-1])
+
+    def fitting(spec: Spec) -> Row | None:
+        its = (row for row in rows if _fits_packet(spec, row))
+        return next((r for r in its if r.fits(spec) and not _short(r.needs(spec, board, False), board)), None)
+
+    if (row := fitting(spec)) is not None:
+        return row
+    needs = [(row.name, row.needs(spec, board, False)) for row in rows]
+    advice = _advice(spec, lambda smaller: fitting(smaller) is not None, predicting=True)
+    if not _short(choose_trainer(spec).needs(spec, board, False), board):
+        advice += ", or leave --inference out, for a trainer, which predicts when its tables were written over the link"
+    said = [f"{_said(its, board)} with its tables in {name}" for name, its in needs]
+    raise DesignError(
+        f"{spec.description} does not fit {board.title} to predict only: it needs {', or '.join(said)}; {advice}",
+        usage={resource: its for _, need in needs for resource, its in _short(need, board).items()},
+    )
+
+
+def _usage(needs: Needs | None, board: Board) -> dict[str, Usage]:
+    if needs is None:
+        return {}
+    return {
+        SPRAM: Usage(needs.spram, board.spram),
+        EBR: Usage(needs.ebr, board.ebr),
+        LOGIC_CELLS: Usage(needs.logic_cells, board.logic_cells),
+    }
+
+
+def _short(needs: Needs | None, board: Board) -> dict[str, Usage]:
+    return {resource: its for resource, its in _usage(needs, board).items() if its.used > its.available}
+
+
+def _said(needs: Needs | None, board: Board) -> str:
+    """What is short, in words; of an estimate, the logic cells in any case."""
+    short: Mapping[str, Usage] = _short(needs, board)
+    bound = "at least "
+    if needs is not None and needs.is_estimate:
+        short, bound = {LOGIC_CELLS: _usage(needs, board)[LOGIC_CELLS]}, "about "
+    return " and ".join(
+        f"{bound if resource == LOGIC_CELLS else ''}{its.used:,} {resource} of {its.available:,}"
+        for resource, its in short.items()
+    )
+
+
+def _fits_packet(spec: Spec, row: Row) -> bool:
+    return all(spec.input_bits <= interface.most_input_bits for interface in row.interfaces(spec))
+
+
+def _check_packet(spec: Spec, row: Row) -> None:
+    if not _fits_packet(spec, row):
+        most = min(interface.most_input_bits for interface in row.interfaces(spec))
+        raise DesignError(
+            f"examples of {spec.input_bits} bits do not fit a packet of the host link, which takes at most {most}; "
+            + _advice(spec, lambda smaller: _fits_packet(smaller, row), "binarise into fewer bits (--binarise)"),
+            usage={},
+        )
+
+
+def _advice(
+    spec: Spec,
+    fits: Callable[[Spec], bool],
+    otherwise: str = "take a smaller model, or a larger board",
+    *,
+    predicting: bool = False,
+) -> str:
+    """The least of each way that makes the model small enough, of at most two ways."""
+    ways = []
+    for way in spec.smaller(predicting=predicting):
+        try:
+            found = next((words for words, smaller in way if fits(smaller)), None)
+        except UsageError:  # as a patch of fewer planes has fewer bits than a table has inputs
+            continue
+        if found is not None:
+            ways.append(found)
+    return " or ".join(ways[:2]) or otherwise
