@@ -336,8 +336,9 @@ class Family:
         option = self.option(name)
         if option is None:
             known = ", ".join(option.usage for option in self.options) or "no options"
-            near = f"; {nearest(name, [option.name for option in self.options])}" if self.options else ""
-            raise UsageError(f"model {self.name!r} has no option {word or name!r}; it takes {known}{near}")
+            near = nearest(name, [option.name for option in self.options])
+            hint = f"; {near}" if near.startswith("did") else ""  # else they are all listed already
+            raise UsageError(f"model {self.name!r} has no option {word or name!r}; it takes {known}{hint}")
         return option
 
     def rule_options(self, kind: Literal["loss", "optimiser"], rule: str) -> dict[str, Any]:

@@ -352,7 +352,7 @@ def test_show_of_a_circuit_too_large_to_draw(run, tmp_path):
     [
         ("lokup", 2, "there is no model 'lokup' and no such file; did you mean 'lookup'?"),
         ("a.rdahw", 2, "there is no model file 'a.rdahw'; make one with rdahw train"),
-        ("mask:x=1", 2, "model 'mask' has no option 'x=1'; it takes k=WHOLE, "),
+        ("mask:x=1", 2, "model 'mask' has no option 'x=1'; it takes k=NUMBER, "),
         ("m.py:x", 2, "the model file 'm.py' does not exist"),
     ],
 )
