@@ -27,6 +27,7 @@ def verdicts(value: dict[str, Any]) -> dict[tuple[str, str], str]:
     return {(claim["name"], claim["size"]): claim["verdict"] for claim in value["claims"]}
 
 
+@pytest.mark.slow
 def test_all_claims_about_the_trained_iris_lookup(run: Runner) -> None:
     run.ok("train", "-q")
     value = run.ok("prove", "iris-lookup.rdahw", "--json").json
@@ -109,6 +110,7 @@ def test_models_by_name_have_only_circuits_to_compare(run: Runner) -> None:
     assert run.ok("prove", "--equal", "lookup", "lookup", "--json").json["compared"] == ["circuits"]
 
 
+@pytest.mark.slow
 def test_a_damaged_netlist_is_no_success(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = netlist_proof._SYNTHESISE.replace(
         "write_json netlist", "setparam -set LUT_INIT 0 t:SB_LUT4\nwrite_json netlist"
@@ -135,6 +137,7 @@ def test_a_solver_that_is_missing(run: Runner, monkeypatch: pytest.MonkeyPatch) 
     assert "is not installed; pip install" in ran.error
 
 
+@pytest.mark.slow
 def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     (run.folder / "mine.py").write_text(SQUARE)
     options = ("mine.py:square", "--inputs", 4, "--outputs", 4)
@@ -148,6 +151,7 @@ def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.Monk
     assert "Somewhere what depends on the same input bit is multiplied, as in x AND x" in ran.out
 
 
+@pytest.mark.slow
 def test_a_model_of_words_has_no_claims_about_bits(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "_CLAIMS", ("adjoint", "difference", "custom", "gateware"))
     value = run.ok("prove", "ensemble:tables=2,inputs=1", "--inputs", 2, "--outputs", 2, "--json").json
@@ -157,6 +161,7 @@ def test_a_model_of_words_has_no_claims_about_bits(run: Runner, monkeypatch: pyt
     }
 
 
+@pytest.mark.slow
 def test_open_is_no_success(run: Runner) -> None:
     ran = run("prove", "lookup", "--outputs", 3, "--what", "adjoint", "--timeout", "0.001", "--json")
     assert ran.code == 1
