@@ -369,6 +369,7 @@ def test_commands_for_circuits_say_how_to_get_one(run, command):
 # -- binarised ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
     run.ok("train", "--model", "ensemble:tables=6,inputs=2", "--binarise", "thermometer=2", "--epochs", 4)
     ran = run.ok("binarise", "iris-ensemble.rdahw", "--labels", "one-hot", "--json")

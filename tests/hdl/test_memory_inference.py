@@ -110,6 +110,7 @@ def test_the_tables_are_read_and_not_written(case: str) -> None:
 
 
 @pytest.mark.usefixtures("mnist_folder")
+@pytest.mark.slow
 def test_mnist() -> None:
     loaded = load("mnist")
     assert loaded.test is not None
