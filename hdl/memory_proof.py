@@ -152,7 +152,7 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
     if spec.input_bits > _MAX_INPUT_BITS:
         raise TooLarge(f"the trainer takes {spec.input_bits} input bits; at most {_MAX_INPUT_BITS} are tried")
     trainer = device()
-    longest = max(trainer.cycles(True), spec.tables << spec.inputs) + 4
+    longest = max(trainer.cycles(True), (spec.tables << spec.inputs) + 3) + 1
     if longest > _MAX_CYCLES:
         raise TooLarge(f"an example takes {longest} cycles; at most {_MAX_CYCLES} are tried: prove fewer tables")
     if (gates := count_gates(step_circuit(spec))) > MAX_GATES:
@@ -166,7 +166,9 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
         fragment, name="gate", emit_src=False, ports={k: (v, None) for k, v in (ports | inner).items()}
     )
     monitor = _Monitor(spec, longest, {name: len(signal) for name, signal in inner.items()}, stored, trainer)
-    connections = "\n".join(f"connect -nomap -nounset -set its_{name} \\gate.{path}" for name, (path, _) in stored.items())
+    connections = "\n".join(
+        f"connect -nomap -nounset -set its_{name} \\gate.{path}" for name, (path, _) in stored.items()
+    )
     files = {"gate.il": str(text), "monitor.il": monitor.rtlil(ports, inner)}
     size = (
         f"memory: {spec.tables} tables x {spec.inputs} of {spec.input_bits} inputs, {spec.classes} classes, "
@@ -262,6 +264,8 @@ class _Monitor:
         self.visible = self._visible()
         #: The registers that only the relation needs.
         self.more = [_Register("age", 7), _Register("settled", 3), _Register("core", self._core_width())]
+        # Whether this is not the first cycle looked at; whether since that one a new induction may have begun.
+        self.more += [_Register("begun", 1), _Register("again", 1)]
         self.machine = self._machine()
 
     def _visible(self) -> Circuit:
@@ -340,7 +344,7 @@ class _Monitor:
 
     def _core(self) -> list[str]:
         """What does not move while a result has waited for some time."""
-        moving = ("buffer_", "write_", "input", "new_", "margin", "below")
+        moving = ("buffer_", "write_", "input", "margin", "below")
         return [name for name in self.inner if not name.startswith(moving)]
 
     def _rests(self, its: Wires, now: Wires, w: Wires) -> Wire:
@@ -414,12 +418,15 @@ class _Monitor:
                 "core": core,
             }
             following = {k: mux(w["rst"], v.zeros(v.width), v) for k, v in following.items()}
+            starts = (rests & ~found["wrong"]) | w["rst"]
+            following |= {"begun": w["rst"].const(1, 1), "again": w["again"] | (w["begun"] & starts)}
+            late = equal(w["age"], self.longest) & ~rests & ~stuck
             return {
                 **{f"next_{s.name}": found[f"next_{s.name}"] for s in self.states},
                 **{f"next_{name}": wire for name, wire in following.items()},
                 "seen": found["seen"],
-                "start": (rests & ~found["wrong"]) | w["rst"],
-                "differ": ~w["rst"] & (found["wrong"] | moved | (equal(w["age"], self.longest) & ~rests & ~stuck)),
+                "start": starts & ~w["begun"] & ~w["again"],
+                "differ": ~w["rst"] & ~w["again"] & (found["wrong"] | moved | late),
             }
 
         types = {s.name: Bits(s.width) for s in own} | {"rst": Bits(1)} | {p.name: p.type for p in seen}
