@@ -33,6 +33,8 @@ class Question:
     steps: of a machine, how many cycles of agreement an induction may assume at most; 0: it has no registers.
         All registers start with their initial value, or with 0 where they have none. The clock is not looked at: each
         register moves in each cycle.
+    window: instead, how many cycles from the first one on are looked at, bounded; with ``start``, another bit of
+        ``top``, the first one is any state in which it is 1; then there are to be no initial values.
     """
 
     files: Mapping[str, str]
@@ -41,6 +43,8 @@ class Question:
     bit: str
     shown: Mapping[str, int]
     steps: int = 0
+    start: str = ""
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ _UNDECIDED = "no induction of so few steps decides it"
 def _ask_yosys(question: Question, budget: Budget, found: Sequence[FoundTool]) -> Answer:
     shown = " ".join(f"-show {name}" for name in question.shown)
     how = f"-tempinduct -maxsteps {question.steps}" if question.steps else ""
+    if question.window:
+        how = f"-seq {question.window}" + (f" -set-at 1 {question.start} 1" if question.start else "")
     script = f"{question.script}sat {how} -prove {question.bit} 0 {shown} {question.top}\n"
     budget.write({**question.files, "proof.ys": script})
     log = budget.run(found[0], ["-q", "-s", "proof.ys"], "log").log
@@ -161,6 +167,8 @@ def _asks_smt(*options: str) -> Callable[[Question, Budget, Sequence[FoundTool]]
         # A state as one bit vector: plain formulas of bits, which every solver reads.
         budget.write({**question.files, "proof.ys": f"{question.script}write_smt2 -stbv -wires system.smt2\n"})
         budget.run(yosys, ["-q", "-s", "proof.ys"], "log")
+        if question.window:
+            return _in_window(smt)
         if not question.steps:
             refuted = smt.satisfied(1, [smt.bad(0)])
             return Answer("refuted", smt.values(1, [smt.bad(0)])) if refuted else Answer("proved")
@@ -173,6 +181,20 @@ def _asks_smt(*options: str) -> Callable[[Question, Budget, Sequence[FoundTool]]
         return Answer("open", reason=_UNDECIDED)
 
     return ask
+
+
+def _in_window(smt: _Smt) -> Answer:
+    """Whether the bit is 1 in one of the cycles of the window; the first such cycle is the last one shown."""
+    question = smt.question
+    at = 0
+    first = f"(|{question.top}_n {question.start}| s0)" if question.start else f"(|{question.top}_i| s0)"
+    anywhere = f"(or false {' '.join(smt.bad(at) for at in range(question.window))})"
+    if not smt.satisfied(question.window, [first, anywhere]):
+        return Answer("proved")
+    for at in range(question.window):
+        if smt.satisfied(at + 1, [first, smt.bad(at)]):
+            break
+    return Answer("refuted", smt.values(at + 1, [first, smt.bad(at)]))
 
 
 @dataclass(frozen=True, slots=True)
