@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-
 from golden_files import golden as golden_file
 
 from rdahw.data import encode, fit_binariser, load
