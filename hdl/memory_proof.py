@@ -39,6 +39,8 @@ __all__ = ["MemoryTrainerClaim", "memory_trainer"]
 #: The widest input, so that an example is two bytes; and the most cycles from rest to rest.
 _MAX_INPUT_BITS = 8
 _MAX_CYCLES = 60
+#: A run from power-up that is to show a fault is so many times as long as an example.
+_EXAMPLES_SHOWN = 3
 #: After so many cycles in which a result has waited, nothing moves any more.
 _SETTLED = 4
 
@@ -68,9 +70,9 @@ hierarchy -check -top top
 flatten
 {connections}
 """
-#: From any state: what optimises must not know how registers begin.
-_FROM_ANY = "setattr -unset init w:*\nopt -full\nsetundef -zero\ndffunmap\n"
-_FROM_POWER_UP = "opt -full\nsetundef -init -zero\ndffunmap\n"
+#: From any state: nothing that knows how registers begin, or that leaves registers out or makes two of them one.
+_FROM_ANY = "setattr -unset init w:*\nopt_expr\nopt_clean\nsetundef -zero\ndffunmap\nopt_expr\nopt_clean\n"
+_FROM_POWER_UP = "setundef -init -zero\nopt_expr\nopt_merge\nopt_clean\nsetundef -zero\ndffunmap\n"
 
 Wires = Mapping[str, Wire]
 
@@ -85,6 +87,7 @@ class MemoryTrainerClaim:
     monitor: _Monitor = field(repr=False)
     make: Callable[[], Any] = field(repr=False)
     window: int
+    address_bits: int
     name: str = "trainer"
     words: str = (
         "the memory trainer predicts and learns as the step says, for any stream of examples with any gaps, "
@@ -93,18 +96,15 @@ class MemoryTrainerClaim:
     symbols: str = "(state, prediction, updated)(n + 1) = step(state(n), x(n), y(n)); without learn, state(n)"
 
     @property
-    def induction(self) -> Question:
-        """Whether something goes wrong within the cycles from a state at rest, or from a reset in any state."""
-        return self._question("differ", "start", self.window, _FROM_ANY)
-
-    @property
-    def run(self) -> Question:
-        """Whether a result is seen to be wrong, or missing, in a run from power-up."""
-        return self._question("seen", "", 3 * self.window, _FROM_POWER_UP)
-
-    def _question(self, bit: str, start: str, window: int, script: str) -> Question:
-        shown = {"rst": 1} | {port.name: port.type.width for port in self.monitor.inputs}
-        return Question(self.files, self.script + script, "top", bit, shown, start=start, window=window)
+    def question(self) -> Question:
+        """Whether something goes wrong between a state at rest, or a reset in any state, and the next state at rest;
+        and if so, whether a result is seen to be wrong, or missing, in a run from power-up."""
+        shown = {"rst": 1, "address": self.address_bits} | {port.name: port.type.width for port in self.monitor.inputs}
+        power_up, anywhere = self.script + _FROM_POWER_UP, self.script + _FROM_ANY
+        cycles = _EXAMPLES_SHOWN * self.window
+        run = Question(self.files, power_up, "top", "seen", {**shown, "seen": 1}, window=cycles)
+        shown |= {"differ": 1}
+        return Question(self.files, anywhere, "top", "differ", shown, start="start", window=self.window, run=run)
 
     def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
         """The refutation that has these inputs, run: the trainer in Amaranth's simulator, the monitor by ``replay``.
@@ -112,6 +112,7 @@ class MemoryTrainerClaim:
         Raises :class:`InternalError` unless a result is wrong, or missing, in the last cycle and in no other.
         """
         monitor = self.monitor
+        cycles = [{name: bits for name, bits in row.items() if name != "seen"} for row in cycles]
         seen = simulate(self.make(), cycles, _INPUTS, _OUTPUTS)
         circuit = monitor.visible
         states = [_bits(format(port.first, f"0{port.width}b")) for port in monitor.states]
@@ -174,9 +175,8 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
         f"memory: {spec.tables} tables x {spec.inputs} of {spec.input_bits} inputs, {spec.classes} classes, "
         f"{spec.counter} bits a counter"
     )
-    return MemoryTrainerClaim(
-        size, files, _SCRIPT.format(connections=connections), monitor, device, longest + _SETTLED + 2
-    )
+    script, window = _SCRIPT.format(connections=connections), longest + _SETTLED + 2
+    return MemoryTrainerClaim(size, files, script, monitor, device, window, len(ports["address"]))
 
 
 def _port(trainer: Any, path: Sequence[str]) -> Any:
@@ -354,6 +354,7 @@ class _Monitor:
         idle += ["scores_reading", "scores_read", "scores_found", "scores_ends"]
         facts = [equal(its[name], 0) for name in idle]
         facts += [its["idle"], equal(its["scores_bit"], self.bit), equal(its["margin"], self.margin)]
+        facts.append(its["writing"] | equal(its["write_enable"], 0))
         # The tables, with what is on its way to them.
         width, zero = spec.classes * spec.counter, sign_bits(spec)
         for a in range(spec.tables << spec.inputs):
@@ -419,7 +420,7 @@ class _Monitor:
             }
             following = {k: mux(w["rst"], v.zeros(v.width), v) for k, v in following.items()}
             starts = (rests & ~found["wrong"]) | w["rst"]
-            following |= {"begun": w["rst"].const(1, 1), "again": w["again"] | (w["begun"] & starts)}
+            following |= {"begun": w["begun"] | starts, "again": w["again"] | (w["begun"] & starts)}
             late = equal(w["age"], self.longest) & ~rests & ~stuck
             return {
                 **{f"next_{s.name}": found[f"next_{s.name}"] for s in self.states},
