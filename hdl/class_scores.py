@@ -21,7 +21,7 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         counters come with their sign bit inverted. That adds the same to all sums, so neither the largest one nor any
         difference changes.
     start: begins the judgement, from the next cycle on, of the sums as they are then; they stay until it is ``done``.
-        target: the class, one bit for each. margin: as in :class:`rdahw.families.ensemble.spec.EnsembleSpec`; of more than
+        target: the class, one bit for each. margin: of the ensemble; of more than
         ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
     done: from ``latency`` cycles after ``start`` until the next one these are valid: ``prediction``, the class of the
         largest sum, the lowest one on a tie; ``correct``: it is the target; ``rival``, likewise of all but the target,

@@ -1,8 +1,8 @@
 """The claim that a memory trainer (:mod:`rdahw.hdl.memory_trainer`) learns as the step of its ensemble says.
 
 The trainer takes many cycles for an example, so the two are compared where it rests. Beside it runs a *monitor*: a
-circuit that collects the bytes as they are accepted, applies :func:`rdahw.ensemble_circuits.step_circuit` when a result
-appears, and compares that result. The trainer *rests* between two examples, where its tables and shift register, with
+circuit that collects the bytes as they are accepted, applies the ensemble's step
+(:func:`rdahw.families.ensemble.circuits.step_circuit`) when a result appears, and compares that result. The trainer *rests* between two examples, where its tables and shift register, with
 what is just being written, are those of the monitor, and its buffer holds the examples that the monitor waits for.
 
 That is an induction over examples: from every state at rest, whatever comes in, no result is wrong, and after so many
@@ -24,9 +24,9 @@ import numpy as np
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, TooLarge, count_gates
 from rdahw.data.labels import label_width
-from rdahw.ensemble import EnsembleSpec, first_dropout_state
-from rdahw.ensemble_circuits import step_bits, step_circuit
 from rdahw.errors import InternalError
+from rdahw.families.ensemble.circuits import step_bits, step_circuit
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
 from rdahw.hdl.gates import to_gates, to_rtlil
 from rdahw.hdl.solvers import Question
 from rdahw.hdl.table_words import sign_bits, word_octets
@@ -134,9 +134,9 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
     """The claim about :class:`rdahw.hdl.memory_trainer.MemoryTrainer` of ``spec``, with its tables in block memory.
 
     For every stream of examples, whenever their bytes come, results are taken and the trainer is reset: each example
-    has one result, in their order, which stays until it is taken; the result is that of :func:`step_circuit
-    <rdahw.ensemble_circuits.step_circuit>`, or without ``learn`` the prediction of all tables; and tables and shift
-    register are as that says when the next example begins. It is assumed that nothing is written or cleared over
+    has one result, in their order, which stays until it is taken; the result is that of
+    :func:`rdahw.families.ensemble.circuits.step_circuit`, or without ``learn`` the prediction of all tables; and tables
+    and shift register are as that says when the next example begins. It is assumed that nothing is written or cleared over
     ``control``.
 
     make: another component to make such a trainer. Raises :class:`rdahw.claims.TooLarge` for more than 8 input bits,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.data import Code, Dataset, default_rule
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import OPTIONS, EnsembleSpec
-from rdahw.family import Binarised, Family, Option, Section, Spec, Task
+from rdahw.family import Binarised, Family, Section, Spec, Task
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
