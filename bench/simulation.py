@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from rdahw.errors import MissingError
-from rdahw.hdl.trainers import make_trainer
-from rdahw.learner import Learner
-from rdahw.families import make_model
-from rdahw.sim.hardware import Encoder
+from rdahw.families import spec_of_widths
+from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.sim.simulator import ENGINES, Exchange, choose_engine, make_simulator
 
 DESIGNS = {"lookup 4 -> 3, batches": ("lookup", 4, 3, True), "mask 784, word-serial": ("mask", 784, 1, False)}
@@ -25,11 +23,12 @@ DESIGNS = {"lookup 4 -> 3, batches": ("lookup", 4, 3, True), "mask 784, word-ser
 def measure(design: str, engine: str, seconds: float) -> dict[str, Any]:
     """Stream random examples for so long, back to back; the best of three rates."""
     model, inputs, outputs, batch = DESIGNS[design]
-    trainer = make_trainer(Learner(make_model(model, inputs, outputs)), batch=batch, access=True)
+    trainer = make_trainer(spec_of_widths(model, inputs, outputs), batch=batch, access=True)
+    registers = {place.field.name: place.at for place in trainer.registers}
     started = time.perf_counter()
-    simulator = make_simulator(trainer, choose_engine(engine), registers={"theta": trainer.theta})
+    simulator = make_simulator(trainer, choose_engine(engine), registers=registers)
     making = time.perf_counter() - started
-    encoder, random = Encoder(trainer), np.random.default_rng(0)
+    encoder, random = trainer.encoder, np.random.default_rng(0)
     rates, n = [], 64
     while len(rates) < 3:
         x, y = random.integers(0, 2, (n, inputs), np.uint8), random.integers(0, 2, (n, outputs), np.uint8)

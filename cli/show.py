@@ -198,7 +198,9 @@ def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
     epoch = result.get("best_epoch")
     if epoch is not None:
         lines["best"] = f"epoch {epoch}, update {result['best_update']}, which it keeps"
-    last = next((row for row in reversed(result["curve"]) if epoch is None or row["epoch"] == epoch), {})
+    last: dict[str, Any] = next(
+        (row for row in reversed(result["curve"]) if epoch is None or row["epoch"] == epoch), {}
+    )
     lines["measured"] = ", ".join(
         f"{100 * last[key]:.2f} % right on {name}"
         for key, name in (("validation_accuracy", "validation"), ("test_accuracy", "test"))

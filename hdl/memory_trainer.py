@@ -88,7 +88,7 @@ class OctetTrainer(Trainer):
 
 
 class MemoryTrainer(OctetTrainer):
-    """The ensemble ``spec`` (:mod:`rdahw.families.ensemble.rule`), which predicts and learns in block memory, bit for bit the same.
+    """The ensemble ``spec``, which predicts and learns in block memory as :mod:`rdahw.families.ensemble.rule` says.
 
     memory_kind: where the tables are, a kind of :class:`rdahw.hdl.table_memory.TableMemory`.
 
@@ -111,7 +111,7 @@ class MemoryTrainer(OctetTrainer):
     The parameters by bytes: word ``j << inputs | index`` holds the counters of table j at that index and begins at byte
     ``word * word_octets``; counter c is its bits ``c * counter`` to ``c * counter + counter - 1``, in two's complement,
     and the bits above the last one are 0 (writing them is without effect on anything but what is read there). From byte
-    ``settings_address`` on there are: 8 bytes, the state of the dropout's shift register as in :mod:`rdahw.families.ensemble.rule`;
+    ``settings_address`` on there are: 8 bytes, the state of the dropout's shift register;
     4 bytes, the margin, of which only ``margin_bits`` exist (all ones is as good as any larger one); 1 byte, the
     dropout's numerator d of ``dropout_rule``, of whose denominator only the one of ``spec`` is there. Bytes that are
     none of these read as anything.
@@ -204,6 +204,8 @@ class MemoryTrainer(OctetTrainer):
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
         at = _State(spec.classes)
         first = self._first_pass(m, at, words)
+        self.registers = vars(at) | {"passing": first.passing, "kept": first.kept, "last": first.last}
+        self.parts = {"buffer": buffer, "scores": scores, "words": words}
         decided, updates = self._decide(m, at, first, words)
         m.d.comb += [
             words.forget.eq(at.idle),
@@ -287,10 +289,12 @@ class MemoryTrainer(OctetTrainer):
         control, tables = self.control, self._tables
         write_address, write_data = Signal.like(tables.address, init=~0), Signal(8 * tables.octets)
         write_enable, writing = Signal(tables.octets), Signal()
-        octet = control.parameter_address[: self._octet_bits]
-        asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
         in_settings, set_register = control.parameter_address[-1], Signal()
         written, cleared, clear = Signal(), Signal(), Signal()
+        self.registers |= {"writing": writing, "write_address": write_address, "write_data": write_data}
+        self.registers |= {"write_enable": write_enable, "set_register": set_register, "clear": clear}
+        octet = control.parameter_address[: self._octet_bits]
+        asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
         m.d.comb += [
             control.ready.eq(at.idle & ~self._buffer.waiting & ~words.valid & ~writing),
             written.eq(control.ready & control.parameter_write_enable),

@@ -35,9 +35,16 @@ def _in_registers(spec: Spec, row: Row) -> Iterable[AnyClaim]:
             yield trainer(spec.learner(), access=access, make=make, **form)
 
 
+def _in_memory(spec: Any, row: Row) -> Iterable[AnyClaim]:
+    from rdahw.hdl.memory_proof import memory_trainer
+
+    yield memory_trainer(spec, make_trainer)
+
+
 #: The claims about a trainer, by the name of its row.
 _CLAIMS: Mapping[str, Callable[[Spec, Row], Iterable[AnyClaim]]] = {
     "registers": _in_registers,
+    "block memory": _in_memory,
 }
 
 

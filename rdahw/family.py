@@ -327,7 +327,9 @@ class Family:
         for word in filter(None, text.split(",")):
             name, _, value = word.partition("=")
             if name in options:
-                raise UsageError(f"option {name} of model {self.name!r} is given twice in {text!r}; leave one of them out")
+                raise UsageError(
+                    f"option {name} of model {self.name!r} is given twice in {text!r}; leave one of them out"
+                )
             options[name] = self.known(name, word).parse(value, self.name)
         return options
 

@@ -243,9 +243,7 @@ class Training:
         self.schedule.order(0, len(self.train))  # a stride that leaves out examples
         self._begin_epoch()  # a checkpoint may be of the end of one
         # Older files do not say how many examples larger batches were.
-        self.progress = replace(
-            self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position
-        )
+        self.progress = replace(self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position)
         if not self.progress.updates:
             self.engine.state = spec.initial_state() if self.start is None else self.start
             if self._scores_updates:

@@ -19,6 +19,8 @@ __all__ = ["compiled", "inner", "instruction", "kernel_cache", "on_compile", "po
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_config: Any = numba.config  # numba makes its names when it is loaded
+
 
 def kernel_cache() -> Path:
     """Where numba keeps the kernels of this package: beside it, or in the user's cache, or in NUMBA_CACHE_DIR.
@@ -26,11 +28,12 @@ def kernel_cache() -> Path:
     Where none of them can be written, numba would refuse to compile: then among the temporary files. Raises
     :class:`UserError` if these cannot be written either.
     """
+    look: Any = FunctionCache
     try:
-        return Path(FunctionCache(kernel_cache).cache_path)
+        return Path(look(kernel_cache).cache_path)
     except RuntimeError:
-        numba.config.CACHE_DIR = str(temporary_cache("numba", "NUMBA_CACHE_DIR"))
-        return Path(FunctionCache(kernel_cache).cache_path)
+        _config.CACHE_DIR = str(temporary_cache("numba", "NUMBA_CACHE_DIR"))
+        return Path(look(kernel_cache).cache_path)
 
 
 kernel_cache()
@@ -59,7 +62,7 @@ def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
 
     With NUMBA_DISABLE_JIT kernels run as plain Python, and a call of it raises :class:`UserError`.
     """
-    if not numba.config.DISABLE_JIT:
+    if not _config.DISABLE_JIT:
         return cast(Callable[..., Any], intrinsic(function))
 
     def refuse(*arguments: Any) -> Any:

@@ -148,7 +148,7 @@ def circuit_family(
     or a score for each class.
 
     ``options``: those of the circuit; labels, loss and optimiser come to them. ``loss``, ``optimiser``: their defaults,
-    else what suits the circuit's types. ``named``: what a model of these options is called, else ``NAME:OPTION=VALUE,…``
+    else what suits its types. ``named``: what a model of these options is called, else ``NAME:OPTION=VALUE,…``
     with those that are not the defaults. ``rows``: more of :class:`Family`.
     """
     defaults = {"loss": loss, "optimiser": optimiser}

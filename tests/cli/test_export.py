@@ -18,6 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     return Runner(capsys, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_trained_model(run: Runner) -> None:
     run.ok("train", "-q")
     result = run.ok("export", "iris-lookup.rdahw", "--to", "verilog", "--inference", "--json").json

@@ -39,6 +39,7 @@ def designs(monkeypatch: pytest.MonkeyPatch) -> list[Design]:
     return made
 
 
+@pytest.mark.slow
 def test_the_trainer_of_a_small_ensemble(run: Runner) -> None:
     """All the way to a bitstream."""
     ran = run.ok("synth", "ensemble:tables=4,inputs=2", "--binarise", "midrange", "--out", "made", "--json")
@@ -53,6 +54,7 @@ def test_the_trainer_of_a_small_ensemble(run: Runner) -> None:
 
 
 @pytest.mark.usefixtures("mnist_folder")
+@pytest.mark.slow
 def test_mnist_on_the_icebreaker_at_48_mhz(run: Runner) -> None:
     """The whole design, with its flash reader, its link, and the board's pins and PLL."""
     model = ("ensemble:wiring=patch8inset2", "--data", "mnist", "--flash", "quad")
@@ -76,6 +78,7 @@ def test_a_saved_ensemble_and_one_by_name_are_the_same(run: Runner, designs: lis
 
 
 @pytest.mark.usefixtures("mnist_folder")
+@pytest.mark.slow
 def test_a_trained_ensemble_in_block_ram(run: Runner) -> None:
     """All the way to a bitstream: an ensemble of signs that fills the board's block RAM."""
     model = "ensemble:tables=256,inputs=5,wiring=patch8inset2"

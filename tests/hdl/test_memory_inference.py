@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from rdahw.data import fit_binariser, load
-from rdahw.GONE import EnsembleTraining
 from rdahw.data.images import Image
+from rdahw.errors import MissingError, UserError
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.errors import MissingError, UserError
+from rdahw.GONE import EnsembleTraining
 from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.table_words import counters_of_words, word_octets, word_stride
 from rdahw.sim.ensemble import CompiledEnsemble
@@ -110,6 +110,7 @@ def test_the_tables_are_read_and_not_written(case: str) -> None:
 
 
 @pytest.mark.usefixtures("mnist_folder")
+@pytest.mark.slow
 def test_mnist() -> None:
     loaded = load("mnist")
     assert loaded.test is not None

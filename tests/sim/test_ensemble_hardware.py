@@ -83,6 +83,7 @@ FAMILIES = {"ice40": "spram", "ecp5": "block"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.slow
 def test_the_netlist(family: str) -> None:
     """Memory that gives anything where the data sheets leave it open, by the cells of the family."""
     spec, x, labels = small(tables=64, inputs=4)
@@ -106,6 +107,7 @@ def mnist(mnist_folder: Path) -> tuple[EnsembleSpec, Any, Any]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.slow
 def test_mnist_on_the_netlist(family: str, mnist: tuple[EnsembleSpec, Any, Any]) -> None:
     spec, x, labels = mnist
     hardware = HardwareEnsemble(spec, compiled(), check=True, netlist=family, memory_kind=FAMILIES[family])
@@ -115,6 +117,7 @@ def test_mnist_on_the_netlist(family: str, mnist: tuple[EnsembleSpec, Any, Any])
     hardware.predict(packed[1000:])
 
 
+@pytest.mark.slow
 def test_mnist_for_an_epoch(mnist: tuple[EnsembleSpec, Any, Any]) -> None:
     spec, x, labels = mnist
     hardware = HardwareEnsemble(spec, compiled(), check=True)

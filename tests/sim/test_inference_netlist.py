@@ -16,6 +16,8 @@ from rdahw.sim import run
 from rdahw.sim.hardware import Encoder
 from rdahw.sim.simulator import Exchange, choose_engine, make_simulator
 
+pytestmark = pytest.mark.slow  # Yosys, and a compiled simulator
+
 
 @pytest.fixture
 def runner(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
