@@ -350,7 +350,7 @@ class Family:
             return {kind: rule}
         name, _, number = rule.partition("=")
         possible = self.rules[kind]
-        if name not in possible or not re.fullmatch(r"\d{1,9}", number):
+        if name not in possible or not re.fullmatch(r"[0-9]{1,9}", number):
             known = " or ".join(f"{rule}=NUMBER" for rule in possible)
             raise UsageError(f"{kind} {rule!r} is not supported for model {self.name!r}; use {known}")
         return {possible[name]: self.known(possible[name]).parse(number, self.name)}
