@@ -214,8 +214,8 @@ def test_model_files_that_are_none(run, refused, saved, command):
         ("altered", saved.replace(b'"updates": 2', b'"updates": 3', 1), "is damaged: its checksum does not hold"),
         (
             "newer",
-            saved.replace(b'"version": 2', b'"version": 3', 1),
-            "has format version 3; this rdahw reads versions 1 to 2",
+            saved.replace(b'"version": 3', b'"version": 4', 1),
+            "has format version 4; this rdahw reads versions 1 to 3",
         ),
     ]:
         (folder / f"{name}.rdahw").write_bytes(content)
