@@ -227,6 +227,7 @@ class Training:
     seconds: float = field(default=0.0, init=False)
     _prepared: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
     _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
+    _ordered: tuple[int, NDArray[np.int64]] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         spec = self.engine.spec
@@ -278,14 +279,14 @@ class Training:
         prepared = self.prepare(self.train)
         while self.progress.updates < total:
             epoch = self.progress.epoch
-            order = schedule.order(epoch, length)
+            order = self._order(epoch)
             while self.progress.epoch == epoch and self.progress.updates < total:
                 before = self.progress
                 rest = order[before.position :]
                 ends = self._ends(len(rest), min(at_once, total - before.updates))
-                batches = Batches(rest[: ends[-1]], ends, epoch, _NO_ROWS, self._scores_updates)
-                if total - before.updates > len(ends):
-                    batches = replace(batches, following=self._following(rest[ends[-1] :], epoch))
+                is_last = total - before.updates <= len(ends)
+                following = _NO_ROWS if is_last else self._following(rest[ends[-1] :], epoch)
+                batches = Batches(rest[: ends[-1]], ends, epoch, following, self._scores_updates)
                 outcome = self.engine.train(prepared, batches)
                 spent = time.perf_counter() - started
                 self.seconds += spent
@@ -313,10 +314,16 @@ class Training:
             self._prepared[id(examples)] = self.engine.prepare(examples)
         return self._prepared[id(examples)]
 
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The order of an epoch, made once: the end of the epoch before asks for it, too."""
+        if self._ordered is None or self._ordered[0] != epoch:
+            self._ordered = epoch, self.schedule.order(epoch, len(self.train))
+        return self._ordered[1]
+
     def _following(self, rest: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
         """The examples of the next update but those of this chunk: of the next epoch, if this one is over."""
         if not len(rest):
-            rest = self.schedule.order(epoch + 1, len(self.train))
+            rest = self._order(epoch + 1)
         return rest[: self.schedule.batch]
 
     def _advance(self, before: Progress, ends: NDArray[np.int64], outcome: Outcome) -> None:
