@@ -25,7 +25,7 @@ _CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis"
 #: What is asked of a trained model.
 _WISHES = ("one-hot", "robust")
 #: Those that are made only of circuits of bits.
-_OF_BITS = ("adjoint", "difference", "custom")
+_OF_BITS = ("difference", "custom")
 #: Boards for which netlists are made: one of each family of FPGAs whose cells have models to prove with.
 _BOARDS = ("icebreaker", "ulx3s")
 
@@ -150,7 +150,7 @@ def _statements(found: list[_Found], what: tuple[tuple[str, int], ...] | None, e
     if equal:
         return {"equal": lambda: [claims.equal(*(_function(*one) for one in found))]}
     ((spec, saved),) = found
-    chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec))
+    chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec, saved))
     trained = [name for name, _ in chosen if name in _WISHES]
     if trained and saved is None:
         raise UsageError(f"--what {trained[0]} is asked of a trained model; give a file of rdahw train")
@@ -191,8 +191,9 @@ def _circuit(spec: Spec) -> Circuit:
     return spec.learner().model.circuit
 
 
-def _applies(claim: str, spec: Spec) -> bool:
+def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
     """Whether a claim is made of this model unasked. Of one too large for a circuit all are, and stay open."""
+    from rdahw.hdl.trainer_claims import netlist_forms
     from rdahw.safety import is_safe
     from rdahw.types import Bits
 
@@ -201,6 +202,8 @@ def _applies(claim: str, spec: Spec) -> bool:
     except UsageError:
         return True
     if claim in _OF_BITS and not all(isinstance(type_, Bits) for type_ in circuit.types):
+        return False
+    if claim == "synthesis" and saved is None and not netlist_forms(spec):
         return False
     return claim != "difference" or is_safe(circuit)
 
@@ -236,19 +239,21 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     from rdahw.boards.board import FAMILIES
     from rdahw.claims import MAX_GATES, TooLarge, count_gates, shape
     from rdahw.hdl.netlist_proof import netlist
-    from rdahw.hdl.trainer_claims import forms
-    from rdahw.hdl.trainer_factory import choose_trainer, make_predictor, make_trainer
+    from rdahw.hdl.trainer_claims import netlist_forms
+    from rdahw.hdl.trainer_factory import make_predictor, make_trainer
     from rdahw.hdl.trainer_proof import describe_kind
 
     if (gates := count_gates(spec.learner().step)) > MAX_GATES:
         raise TooLarge(f"a netlist of {gates:,} gates is more than the {MAX_GATES:,} tried: prove a smaller size")
     designs: dict[str, Callable[[], Any]] = {
         f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
-        for form in forms(choose_trainer(spec))
+        for form in netlist_forms(spec)
     }
     if saved is not None:
         name = f"inference: {shape(_function(spec, saved))}"
         designs[name] = partial(make_predictor, spec, saved.best_state)
+    if not designs:
+        raise TooLarge("netlists of a trainer in memory are compared with software in simulation, and not proved")
     synths = [(FAMILIES[found.family].synth, *found.synth) for found in map(board, _BOARDS)]
     return [netlist(make, synth, size) for synth in synths for size, make in designs.items()]
 

@@ -188,7 +188,9 @@ def _port(trainer: Any, path: Sequence[str]) -> Any:
 def _inner(trainer: Any) -> dict[str, Any]:
     """The registers that the relation speaks of, by name."""
     parts = {"": trainer, **{f"{name}_": part for name, part in trainer.parts.items()}}
-    found = {f"{prefix}{name}": signal for prefix, part in parts.items() for name, signal in part.registers.items()}
+    found = {
+        f"{prefix}{name}": signal for prefix, part in parts.items() for name, signal in part.proof_registers.items()
+    }
     found |= {"buffer_waiting": trainer.parts["buffer"].waiting, "buffer_ready": trainer.parts["buffer"].examples.ready}
     words = trainer.parts["words"]
     found |= {"new_word": words.new_word, "new_address": words.new_address, "dropout": trainer.dropout_state}
@@ -244,7 +246,7 @@ class _Monitor:
         }
         self.margin, self.bit = trainer.margin.init, trainer.parts["scores"].bits - 1
         self.label = label_width(spec.classes, "binary")
-        register = first_dropout_state(spec.seed) << spec.parameter_bits if spec.dropout else 0
+        register = first_dropout_state(spec.seed) << spec.parameters.bits if spec.dropout else 0
         entry = spec.input_bits + 8
         result = self.label + 2
         self.states = [
@@ -289,7 +291,7 @@ class _Monitor:
             learns = octet[7] & known
             following, prediction, updated = step(state, x, y)
             if plain is not None:
-                prediction = mux(learns, prediction, plain(state[: spec.parameter_bits], x, y)[1])
+                prediction = mux(learns, prediction, plain(state[: spec.parameters.bits], x, y)[1])
             updated = updated & learns
             result = cat(w["prediction"], w["correct"], w["updated"])
             wrong = new & (
@@ -369,7 +371,7 @@ class _Monitor:
             word = mux(its["words_valid"] & equal(its["new_address"], a), its["new_word"], word)
             facts.append(equal(word ^ zero, now["state"][a * width : (a + 1) * width]))
         if spec.dropout:
-            facts.append(equal(its["dropout"], now["state"][spec.parameter_bits :]))
+            facts.append(equal(its["dropout"], now["state"][spec.parameters.bits :]))
             facts.append(equal(its["below"], spec.dropout_rule[1]))
         # The buffer.
         looked, filling, filled = its["buffer_looked_at"], its["buffer_filling"], its["buffer_filled"]

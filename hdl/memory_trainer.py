@@ -204,7 +204,7 @@ class MemoryTrainer(OctetTrainer):
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
         at = _State(spec.classes)
         first = self._first_pass(m, at, words)
-        self.registers = vars(at) | {"passing": first.passing, "kept": first.kept, "last": first.last}
+        self.proof_registers = vars(at) | {"passing": first.passing, "kept": first.kept, "last": first.last}
         self.parts = {"buffer": buffer, "scores": scores, "words": words}
         decided, updates = self._decide(m, at, first, words)
         m.d.comb += [
@@ -291,8 +291,8 @@ class MemoryTrainer(OctetTrainer):
         write_enable, writing = Signal(tables.octets), Signal()
         in_settings, set_register = control.parameter_address[-1], Signal()
         written, cleared, clear = Signal(), Signal(), Signal()
-        self.registers |= {"writing": writing, "write_address": write_address, "write_data": write_data}
-        self.registers |= {"write_enable": write_enable, "set_register": set_register, "clear": clear}
+        self.proof_registers |= {"writing": writing, "write_address": write_address, "write_data": write_data}
+        self.proof_registers |= {"write_enable": write_enable, "set_register": set_register, "clear": clear}
         octet = control.parameter_address[: self._octet_bits]
         asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
         m.d.comb += [

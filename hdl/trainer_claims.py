@@ -13,7 +13,7 @@ from rdahw.hdl.trainer_factory import Row, choose_trainer, make_trainer
 if TYPE_CHECKING:
     from rdahw.hdl.proof import AnyClaim
 
-__all__ = ["forms", "trainer_claims"]
+__all__ = ["forms", "netlist_forms", "trainer_claims"]
 
 
 def forms(row: Row) -> Iterator[dict[str, Any]]:
@@ -22,6 +22,13 @@ def forms(row: Row) -> Iterator[dict[str, Any]]:
     stages = (1, 2) if "stages" in row.options else (1,)
     for batch, count in itertools.product(batches, stages):
         yield {"batch": batch, "stages": count}
+
+
+def netlist_forms(spec: Spec) -> list[dict[str, Any]]:
+    """The forms of the trainer of ``spec`` whose netlists are proved: none of one in memory, of which a netlist has
+    cells that a solver is not asked about."""
+    row = choose_trainer(spec)
+    return list(forms(row)) if row.name == "registers" else []
 
 
 def _in_registers(spec: Spec, row: Row) -> Iterable[AnyClaim]:
