@@ -227,6 +227,7 @@ class Training:
     seconds: float = field(default=0.0, init=False)
     _prepared: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
     _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
+    _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         spec = self.engine.spec
@@ -240,12 +241,11 @@ class Training:
                 raise UserError(f"inputs of shape {examples.x.shape} were given; expected (N, {spec.input_bits})")
             if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < spec.classes:
                 raise UserError(f"a label is outside of 0 to {spec.classes - 1}")
-        self.schedule.order(0, len(self.train))  # a stride that leaves out examples
+        if not self.schedule.shuffle:
+            self.schedule.order(0, len(self.train))  # a stride that leaves out examples
         self._begin_epoch()  # a checkpoint may be of the end of one
         # Older files do not say how many examples larger batches were.
-        self.progress = replace(
-            self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position
-        )
+        self.progress = replace(self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position)
         if not self.progress.updates:
             self.engine.state = spec.initial_state() if self.start is None else self.start
             if self._scores_updates:
@@ -271,7 +271,7 @@ class Training:
 
         Without ``chunk`` that of the engine is taken, or as many updates as take about ``seconds``.
         """
-        total, length, schedule = self.total_updates, len(self.train), self.schedule
+        total = self.total_updates
         fixed = chunk or self.engine.chunk
         at_once = fixed or 1  # one may take long
         if self._scores_updates and self._scored is None:
@@ -280,7 +280,7 @@ class Training:
         prepared = self.prepare(self.train)
         while self.progress.updates < total:
             epoch = self.progress.epoch
-            order = schedule.order(epoch, length)
+            order = self._order(epoch)
             while self.progress.epoch == epoch and self.progress.updates < total:
                 before = self.progress
                 rest = order[before.position :]
@@ -315,10 +315,17 @@ class Training:
             self._prepared[id(examples)] = self.engine.prepare(examples)
         return self._prepared[id(examples)]
 
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The order of an epoch, made once: the end of one epoch asks for the beginning of the next."""
+        if epoch not in self._orders:
+            self._orders = {n: order for n, order in self._orders.items() if n == epoch - 1}
+            self._orders[epoch] = self.schedule.order(epoch, len(self.train))
+        return self._orders[epoch]
+
     def _following(self, rest: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
         """The examples of the next update but those of this chunk: of the next epoch, if this one is over."""
         if not len(rest):
-            rest = self.schedule.order(epoch + 1, len(self.train))
+            rest = self._order(epoch + 1)
         return rest[: self.schedule.batch]
 
     def _advance(self, before: Progress, ends: NDArray[np.int64], outcome: Outcome) -> None:
