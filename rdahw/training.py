@@ -285,9 +285,9 @@ class Training:
                 before = self.progress
                 rest = order[before.position :]
                 ends = self._ends(len(rest), min(at_once, total - before.updates))
-                batches = Batches(rest[: ends[-1]], ends, epoch, _NO_ROWS, self._scores_updates)
-                if total - before.updates > len(ends):
-                    batches = replace(batches, following=self._following(rest[ends[-1] :], epoch))
+                is_last = total - before.updates <= len(ends)
+                following = _NO_ROWS if is_last else self._following(rest[ends[-1] :], epoch)
+                batches = Batches(rest[: ends[-1]], ends, epoch, following, self._scores_updates)
                 outcome = self.engine.train(prepared, batches)
                 spent = time.perf_counter() - started
                 self.seconds += spent
