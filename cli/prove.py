@@ -26,6 +26,8 @@ _CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis"
 _WISHES = ("one-hot", "robust")
 #: Those that are made only of circuits of bits.
 _OF_BITS = ("difference", "custom")
+#: Parameters of a fixed model up to this many bits are read from logic on every board, more from block memory.
+_MOST_LOGIC_BITS = 1024
 #: Boards for which netlists are made: one of each family of FPGAs whose cells have models to prove with.
 _BOARDS = ("icebreaker", "ulx3s")
 
@@ -249,11 +251,14 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
         f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
         for form in netlist_forms(spec)
     }
-    if saved is not None:
+    if saved is not None and spec.learner().model.parameter_bits <= _MOST_LOGIC_BITS:
         name = f"inference: {shape(_function(spec, saved))}"
         designs[name] = partial(make_predictor, spec, saved.best_state)
     if not designs:
-        raise TooLarge("netlists of a trainer in memory are compared with software in simulation, and not proved")
+        raise TooLarge(
+            "netlists with block memory, whose output is undefined at power-up, are compared with software in "
+            "simulation and not proved"
+        )
     synths = [(FAMILIES[found.family].synth, *found.synth) for found in map(board, _BOARDS)]
     return [netlist(make, synth, size) for synth in synths for size, make in designs.items()]
 

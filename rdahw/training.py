@@ -241,7 +241,8 @@ class Training:
                 raise UserError(f"inputs of shape {examples.x.shape} were given; expected (N, {spec.input_bits})")
             if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < spec.classes:
                 raise UserError(f"a label is outside of 0 to {spec.classes - 1}")
-        self.schedule.order(0, len(self.train))  # a stride that leaves out examples
+        if not self.schedule.shuffle:
+            self.schedule.order(0, len(self.train))  # a stride that leaves out examples
         self._begin_epoch()  # a checkpoint may be of the end of one
         # Older files do not say how many examples larger batches were.
         self.progress = replace(self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position)
@@ -270,7 +271,7 @@ class Training:
 
         Without ``chunk`` that of the engine is taken, or as many updates as take about ``seconds``.
         """
-        total, length, schedule = self.total_updates, len(self.train), self.schedule
+        total = self.total_updates
         fixed = chunk or self.engine.chunk
         at_once = fixed or 1  # one may take long
         if self._scores_updates and self._scored is None:
