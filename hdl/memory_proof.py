@@ -32,7 +32,7 @@ from rdahw.hdl.solvers import Question
 from rdahw.hdl.table_words import sign_bits, word_octets
 from rdahw.hdl.trainer_proof import Refutation, Replay, simulate
 from rdahw.tracing import Wire, cat, equal, mux, trace
-from rdahw.types import Bits
+from rdahw.types import Bits, Type
 
 __all__ = ["MemoryTrainerClaim", "memory_trainer"]
 
@@ -333,7 +333,7 @@ class _Monitor:
                 "seen": wrong | equal(w["overdue"], 2 * self.longest),
             }
 
-        types = {s.name: Bits(s.width) for s in self.states} | {"rst": Bits(1)}
+        types: dict[str, Type] = {s.name: Bits(s.width) for s in self.states} | {"rst": Bits(1)}
         types |= {port.name: port.type for port in (*self.inputs, *self.outputs)}
         return trace(visible, **types)
 
@@ -430,7 +430,9 @@ class _Monitor:
                 "differ": ~w["rst"] & ~w["again"] & (found["wrong"] | moved | late),
             }
 
-        types = {s.name: Bits(s.width) for s in own} | {"rst": Bits(1)} | {p.name: p.type for p in seen}
+        types: dict[str, Type] = (
+            {s.name: Bits(s.width) for s in own} | {"rst": Bits(1)} | {p.name: p.type for p in seen}
+        )
         types |= {f"its_{name}": Bits(width) for name, width in self.inner.items()}
         return trace(machine, **types)
 
