@@ -40,7 +40,7 @@ __all__ = ["MemoryTrainerClaim", "memory_trainer"]
 _MAX_INPUT_BITS = 8
 _MAX_CYCLES = 60
 #: A run from power-up that is to show a fault is so many times as long as an example.
-_EXAMPLES_SHOWN = 3
+_EXAMPLES_SHOWN = 2
 #: After so many cycles in which a result has waited, nothing moves any more.
 _SETTLED = 4
 
