@@ -125,9 +125,11 @@ class MemoryTrainerClaim:
             states = [outputs[f"next_{port.name}"] for port in monitor.states]
         if not wrong[-1] or any(wrong[:-1]):
             raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
-        expected = {name: _text(outputs[f"expected_{name}"]) for name in ("prediction", "updated")}
-        found = {name: its[name] for name in expected} | {"waiting": its["waiting"]}
-        return Refutation(cycles, {"trainer": found, "learner": {**expected, "waiting": "1"}})
+        expected = {name: _text(outputs[f"expected_{name}"]) for name in ("prediction", "correct", "updated")}
+        expected["waiting"] = "1"
+        different = [name for name in expected if its[name] != expected[name]]
+        sides = {"trainer": its, "learner": expected}
+        return Refutation(cycles, {side: {name: values[name] for name in different} for side, values in sides.items()})
 
 
 def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | None = None) -> MemoryTrainerClaim:
@@ -328,6 +330,7 @@ class _Monitor:
                 **{f"next_{s.name}": mux(w["rst"], reset[s.name], after[s.name]) for s in self.states},
                 **{f"now_{name}": wire for name, wire in now.items()},
                 "expected_prediction": prediction,
+                "expected_correct": equal(prediction, y),
                 "expected_updated": updated,
                 "wrong": wrong,
                 "seen": wrong | equal(w["overdue"], 2 * self.longest),
