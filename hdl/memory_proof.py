@@ -32,7 +32,7 @@ from rdahw.hdl.solvers import Question
 from rdahw.hdl.table_words import sign_bits, word_octets
 from rdahw.hdl.trainer_proof import Refutation, Replay, simulate
 from rdahw.tracing import Wire, cat, equal, mux, trace
-from rdahw.types import Bits
+from rdahw.types import Bits, Type
 
 __all__ = ["MemoryTrainerClaim", "memory_trainer"]
 
@@ -40,7 +40,7 @@ __all__ = ["MemoryTrainerClaim", "memory_trainer"]
 _MAX_INPUT_BITS = 8
 _MAX_CYCLES = 60
 #: A run from power-up that is to show a fault is so many times as long as an example.
-_EXAMPLES_SHOWN = 3
+_EXAMPLES_SHOWN = 2
 #: After so many cycles in which a result has waited, nothing moves any more.
 _SETTLED = 4
 
@@ -125,9 +125,11 @@ class MemoryTrainerClaim:
             states = [outputs[f"next_{port.name}"] for port in monitor.states]
         if not wrong[-1] or any(wrong[:-1]):
             raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
-        expected = {name: _text(outputs[f"expected_{name}"]) for name in ("prediction", "updated")}
-        found = {name: its[name] for name in expected} | {"waiting": its["waiting"]}
-        return Refutation(cycles, {"trainer": found, "learner": {**expected, "waiting": "1"}})
+        expected = {name: _text(outputs[f"expected_{name}"]) for name in ("prediction", "correct", "updated")}
+        expected["waiting"] = "1"
+        different = [name for name in expected if its[name] != expected[name]]
+        sides = {"trainer": its, "learner": expected}
+        return Refutation(cycles, {side: {name: values[name] for name in different} for side, values in sides.items()})
 
 
 def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | None = None) -> MemoryTrainerClaim:
@@ -330,12 +332,13 @@ class _Monitor:
                 **{f"next_{s.name}": mux(w["rst"], reset[s.name], after[s.name]) for s in self.states},
                 **{f"now_{name}": wire for name, wire in now.items()},
                 "expected_prediction": prediction,
+                "expected_correct": equal(prediction, y),
                 "expected_updated": updated,
                 "wrong": wrong,
                 "seen": wrong | equal(w["overdue"], 2 * self.longest),
             }
 
-        types = {s.name: Bits(s.width) for s in self.states} | {"rst": Bits(1)}
+        types: dict[str, Type] = {s.name: Bits(s.width) for s in self.states} | {"rst": Bits(1)}
         types |= {port.name: port.type for port in (*self.inputs, *self.outputs)}
         return trace(visible, **types)
 
@@ -432,7 +435,9 @@ class _Monitor:
                 "differ": ~w["rst"] & ~w["again"] & (found["wrong"] | moved | late),
             }
 
-        types = {s.name: Bits(s.width) for s in own} | {"rst": Bits(1)} | {p.name: p.type for p in seen}
+        types: dict[str, Type] = (
+            {s.name: Bits(s.width) for s in own} | {"rst": Bits(1)} | {p.name: p.type for p in seen}
+        )
         types |= {f"its_{name}": Bits(width) for name, width in self.inner.items()}
         return trace(machine, **types)
 

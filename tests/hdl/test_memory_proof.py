@@ -12,7 +12,7 @@ from amaranth.hdl import Fragment
 from faults import Site, fault, sites
 
 from rdahw.claims import TooLarge
-from rdahw.ensemble import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer
 from rdahw.hdl.kept_words import KeptWords
@@ -25,7 +25,9 @@ SMALL = EnsembleSpec(input_bits=2, classes=2, tables=2, inputs=1, counter=2, mar
 
 
 def prove_one(spec: EnsembleSpec, cache: Path, **options: Any) -> Proof:
-    (proof,) = prove([memory_trainer(spec)], replay=run, cache=cache, **{"timeout": 600.0, **options})
+    (proof,) = prove(
+        [memory_trainer(spec)], replay=run, cache=cache, **{"timeout": 1200.0, "solver": "boolector", **options}
+    )
     return proof
 
 
@@ -43,22 +45,18 @@ def test_small_trainers_are_proved(changes: dict[str, Any], tmp_path: Path) -> N
     assert (proof.name, proof.verdict) == ("trainer", "proved")
 
 
-@pytest.mark.parametrize("solver", ["boolector", "z3"])
-def test_other_solvers_prove_it_too(solver: Any, tmp_path: Path) -> None:
-    proof = prove_one(SMALL, tmp_path, solver=solver)
-    assert (proof.verdict, proof.solver.split()[0]) == ("proved", solver)
+def test_the_solver_of_yosys_proves_it_too(tmp_path: Path) -> None:
+    proof = prove_one(SMALL, tmp_path, solver="auto")
+    assert (proof.verdict, proof.solver.split()[0]) == ("proved", "yosys")
 
 
 #: A signal of a part that is stuck at a value, and what is then seen to be wrong.
 FAULTS = [
     (MemoryTrainer, "results.payload.correct", "stuck at 1"),
-    (MemoryTrainer, "results.valid", "stuck at 0"),
     (MemoryTrainer, "results.ready", "stuck at 1"),
     (KeptWords, "flips", "stuck at 0"),
     (ClassScores, "updates", "stuck at 1"),
-    (ClassScores, "prediction", "stuck at 0"),
     (ExampleBuffer, "index", "stuck at 1"),
-    (ExampleBuffer, "label0", "stuck at 0"),
 ]
 
 

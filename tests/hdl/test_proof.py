@@ -31,6 +31,8 @@ from rdahw import (
     trace,
 )
 from rdahw.claims import adjoint, custom, difference, equal, one_hot, robust
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.circuits import ensemble_learner, step_circuit
 from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl import proof as proof_module
 from rdahw.hdl import toolchain
@@ -102,6 +104,14 @@ def random_graph(seed: int, gates: int = 40) -> Circuit:
         )
         wires.append(choices[random.integers(len(choices))]())
     return builder.finish({"y": wires[-1], "z": wires[-2]})
+
+
+@pytest.mark.slow
+def test_the_circuits_of_an_ensemble_are_proved(cache: Path) -> None:
+    spec = EnsembleSpec(input_bits=4, classes=3, tables=3, inputs=2, counter=3, margin=1, dropout=0.0)
+    learner = ensemble_learner(spec)
+    claims = [adjoint(learner.model.circuit), gateware(learner.model.circuit, "model"), gateware(step_circuit(spec))]
+    assert [proof.verdict for proof in prove(claims, replay=run, cache=cache, timeout=600.0)] == ["proved"] * 3
 
 
 @pytest.mark.slow
