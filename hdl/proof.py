@@ -2,7 +2,8 @@
 
 A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`); Amaranth is only
 seen by the claims whose subject it is: :func:`gateware` here, and those about machines with registers, which are
-:func:`rdahw.hdl.trainer_proof.trainer` and :func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
+:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.framer_proof.framer` and
+:func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
 its counterexample is run by the caller's interpreter or in Amaranth's simulator, which must see the same.
 """
 
@@ -27,6 +28,7 @@ from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, Claim, count_gates, shape
 from rdahw.errors import InternalError, UsageError, UserError, nearest
 from rdahw.files import user_cache, write_atomically
+from rdahw.hdl.framer_proof import FramerClaim
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
 from rdahw.hdl.netlist_proof import NetlistClaim, Undecidable
 from rdahw.hdl.solvers import SOLVERS, Answer, Budget, OutOfTime, Question, Verdict
@@ -129,7 +131,7 @@ def gateware(circuit: Circuit, what: str = "") -> Gateware:
 
 
 #: What :func:`prove` takes.
-AnyClaim = Claim | Gateware | TrainerClaim | NetlistClaim
+AnyClaim = Claim | Gateware | TrainerClaim | FramerClaim | NetlistClaim
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ class _Decider:
         if isinstance(claim, Claim | Gateware):
             return self._circuit(claim)
         tools = SOLVERS[self._program].find(self.toolchain)
-        if isinstance(claim, TrainerClaim):
+        if isinstance(claim, TrainerClaim | FramerClaim):
             question = claim.question
             content: object = [dict(question.files), question.script]
             proof, cycles = self._decided(claim, content, tools, lambda budget: question)
