@@ -46,13 +46,14 @@ class Framer(wiring.Component):  # type: ignore[misc]
 
     Its registers, for proofs: ``escaping``: the byte before was ESCAPE. ``checksum``: the CRC of what there was.
     ``begun``: there is an octet in the frame that comes. ``too_long``: one more is too many. ``outgoing``: what waits
-    to be sent. ``ending``: the CRC is sent, of which ``part`` bytes are in line or gone.
+    to be sent; ``flag``: as it is, as a flag. ``ending``: the CRC is sent, of which ``part`` bytes are in line or gone.
     """
 
     def __init__(self) -> None:
         self.escaping, self.checksum = Signal(), Signal(8 * CRC_BYTES)
         self.begun, self.too_long = Signal(), Signal()
-        self.outgoing, self.ending, self.part = Signal(8, reset_less=True), Signal(), Signal(range(CRC_BYTES + 1))
+        self.outgoing, self.flag = Signal(8, reset_less=True), Signal()
+        self.ending, self.part = Signal(), Signal(range(CRC_BYTES + 1))
         super().__init__(
             {
                 "received": In(stream.Signature(8, always_ready=True)),
@@ -154,7 +155,7 @@ class Framer(wiring.Component):  # type: ignore[misc]
 
     def _stuffing(self, m: Module) -> tuple[Any, Any, Any]:
         """What is high while no byte waits to be sent, and how to put one in line then: stuffed, and a flag."""
-        escaping, outgoing, waiting, flag = self.escaping, self.outgoing, Signal(), Signal()
+        escaping, outgoing, waiting, flag = self.escaping, self.outgoing, Signal(), self.flag
         special, settled = Signal(), Signal()  # settled: ``special`` is of the byte that waits
         m.d.sync += [special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag), settled.eq(waiting)]
         m.d.comb += [

@@ -59,6 +59,7 @@ _COMPARED = {
     "begun": 1,
     "too_long": 1,
     "outgoing": 8,
+    "flag": 1,
     "ending": 1,
     "part": 3,
 }
@@ -217,6 +218,7 @@ class _Compared(wiring.Component):  # type: ignore[misc]
             ),
             self.due_escaping.eq(escaped),
             self.due_sent_valid.eq(waits & settled),
+            self.due_flag.eq(is_flag),
             self.due_outgoing.eq(Mux(is_flag, FLAG, item)),
             self.due_sent.eq(Mux(is_flag, FLAG, Mux(stuffs, ESCAPE, Mux(escaped, item ^ TOGGLE, item)))),
         ]
@@ -245,7 +247,13 @@ class _Compared(wiring.Component):  # type: ignore[misc]
             "sent": framer.sent.payload,
             "body_ready": framer.body.ready,
         }
-        where = {"octets": self.due_octets_valid, "sent": self.due_sent_valid, "outgoing": waits, "part": sends}
+        where = {
+            "octets": self.due_octets_valid,
+            "sent": self.due_sent_valid,
+            "outgoing": waits,
+            "flag": waits,
+            "part": sends,
+        }
         where |= {"begun": frame, "too_long": frame}
         wrong = []
         for name in _COMPARED:
