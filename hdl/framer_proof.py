@@ -210,11 +210,11 @@ class _Compared(wiring.Component):  # type: ignore[misc]
         item, sends_flag, settled, part = Signal(8), Signal(), Signal(), self.due_part
         is_flag = sends_flag | (turn == _Turn.HUNT)  # behind a frame's CRC there is nothing else
         stuffs = ((item == FLAG) | (item == ESCAPE)) & ~is_flag & ~escaped
-        settles = (turn == _Turn.SETTLE) | (turn == _Turn.CHECK)
+        sends = (turn == _Turn.BODY) | (turn == _Turn.TAIL) | (turn == _Turn.HUNT)  # or its last flag waits
         m.d.comb += [
             self.due_ending.eq(turn == _Turn.TAIL),
             # Nothing waits while a frame comes.
-            self.due_body_ready.eq(~waits | (turn == _Turn.FRAME) | settles | (turn == _Turn.WAIT)),
+            self.due_body_ready.eq(~waits | ~sends),
             self.due_escaping.eq(escaped),
             self.due_sent_valid.eq(waits & settled),
             self.due_flag.eq(is_flag),
