@@ -159,9 +159,7 @@ def _inference(spec: Spec, saved: SavedModel, board: Board) -> Design:
     return inference_design(spec, saved.best_state, board)
 
 
-def _trainer(
-    spec: Spec, board: Board, *, batch: int, stages: int, flash: str | None, epochs: int | None
-) -> Design:
+def _trainer(spec: Spec, board: Board, *, batch: int, stages: int, flash: str | None, epochs: int | None) -> Design:
     from rdahw.boards.design import trainer_design
 
     if flash is None and epochs is not None:

@@ -2,7 +2,11 @@
 
 A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`); Amaranth is only
 seen by the claims whose subject it is: :func:`gateware` here, and those about machines with registers, which are
+<<<<<<< HEAD
 :func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.memory_proof.memory_trainer` and
+=======
+:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.framer_proof.framer` and
+>>>>>>> link
 :func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
 its counterexample is run by the caller's interpreter or in Amaranth's simulator, which must see the same.
 """
@@ -28,6 +32,7 @@ from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, Claim, count_gates, shape
 from rdahw.errors import InternalError, UsageError, UserError, nearest
 from rdahw.files import user_cache, write_atomically
+from rdahw.hdl.framer_proof import FramerClaim
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
 from rdahw.hdl.memory_proof import MemoryTrainerClaim
 from rdahw.hdl.netlist_proof import NetlistClaim, Undecidable
@@ -134,7 +139,11 @@ def gateware(circuit: Circuit, what: str = "") -> Gateware:
 
 
 #: What :func:`prove` takes.
+<<<<<<< HEAD
 AnyClaim = Claim | Gateware | TrainerClaim | MemoryTrainerClaim | NetlistClaim
+=======
+AnyClaim = Claim | Gateware | TrainerClaim | FramerClaim | NetlistClaim
+>>>>>>> link
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
@@ -237,7 +246,11 @@ class _Decider:
         if isinstance(claim, Claim | Gateware):
             return self._circuit(claim)
         tools = SOLVERS[self._program].find(self.toolchain)
+<<<<<<< HEAD
         if isinstance(claim, TrainerClaim | MemoryTrainerClaim):
+=======
+        if isinstance(claim, TrainerClaim | FramerClaim):
+>>>>>>> link
             question = claim.question
             content: object = [dict(question.files), question.script, question.window]
             proof, cycles = self._decided(claim, content, tools, lambda budget: question)

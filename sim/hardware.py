@@ -48,7 +48,9 @@ class _Prepared(NamedTuple):
 class _Made:
     """A trainer in a simulator, and its state."""
 
-    def __init__(self, trainer: Trainer, engine: str, *, netlist: str | None, vcd: Path | None, log: Log | None) -> None:
+    def __init__(
+        self, trainer: Trainer, engine: str, *, netlist: str | None, vcd: Path | None, log: Log | None
+    ) -> None:
         self.trainer, self.encode = trainer, trainer.encoder
         # Synthesis keeps the names of no registers, so there all is read and written through the ports.
         self._places = trainer.interface.places if netlist else trainer.registers

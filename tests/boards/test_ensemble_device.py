@@ -14,9 +14,9 @@ from rdahw.boards import board
 from rdahw.boards.design import ensemble_inference_design
 from rdahw.boards.ensemble_device import EnsembleDevice
 from rdahw.boards.host import Device, Identity
+from rdahw.errors import UserError
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
-from rdahw.errors import UserError
 from rdahw.hdl.ensemble_link import LinkedEnsemble, ensemble_fingerprint
 from rdahw.hdl.flash_reader import FlashReader
 from rdahw.hdl.memory_inference import MemoryInference

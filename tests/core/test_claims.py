@@ -40,9 +40,9 @@ from rdahw.claims import (
 )
 from rdahw.data import Binariser, Code, Column, Schema
 from rdahw.families import find_family
-from rdahw.family import Task
 from rdahw.families.ensemble.circuits import ensemble_model
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.family import Task
 from rdahw.primitives import PRIMITIVES
 from rdahw.saved import SavedModel
 from rdahw.tracing import equal as equal_bits

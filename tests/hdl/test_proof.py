@@ -31,8 +31,8 @@ from rdahw import (
     trace,
 )
 from rdahw.claims import adjoint, custom, difference, equal, one_hot, robust
-from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.families.ensemble.circuits import ensemble_learner, step_circuit
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl import proof as proof_module
 from rdahw.hdl import toolchain

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rdahw.errors import MissingError, UsageError
+from rdahw.families import make_model
 from rdahw.hdl.serial_mask import SerialMaskTrainer
 from rdahw.hdl.trainers import make_trainer
 from rdahw.learner import Learner
-from rdahw.families import make_model
 from rdahw.sim.engines import ReferenceEngine
 from rdahw.sim.hardware import Encoder, HardwareEngine, Mismatch
 from rdahw.sim.native import convert

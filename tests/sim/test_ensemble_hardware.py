@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from rdahw.data import fit_binariser, load
-from rdahw.GONE import EnsembleTraining
 from rdahw.data.images import Image
+from rdahw.errors import MissingError, UserError
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.errors import MissingError, UserError
+from rdahw.GONE import EnsembleTraining
 from rdahw.sim.ensemble_hardware import HardwareEnsemble
 from rdahw.sim.hardware import Mismatch
 from rdahw.sim.simulator import choose_engine

@@ -11,8 +11,8 @@ from running import Runner
 
 from rdahw.cli.reproduce import paper_iris
 from rdahw.errors import MissingError
-from rdahw.learner import Learner
 from rdahw.families import make_model
+from rdahw.learner import Learner
 from rdahw.sim.hardware import HardwareEngine
 from rdahw.sim.simulator import choose_engine
 from rdahw.training import Examples, Schedule, Training
