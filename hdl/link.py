@@ -67,21 +67,12 @@ class HostLink(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         """The parts, and what goes between them."""
         m = Module()
-<<<<<<< HEAD
         its = self._interface
-        m.submodules.trainer = trainer = self.trainer
         m.submodules.framer = framer = Framer()
         m.submodules.store = store = PacketStore(self.identity)
         m.submodules.session = session = Session()
         m.submodules.commands = commands = Commands(its.layout, learns=its.learns, batch=its.batches)
-=======
-        about = self._about
-        m.submodules.framer = framer = Framer()
-        m.submodules.store = store = PacketStore(self.identity)
-        m.submodules.session = session = Session()
-        m.submodules.commands = commands = Commands(about.layout, learns=about.learns, batch=about.batch)
         m.submodules.trainer = trainer = self.trainer
->>>>>>> link
         wiring.connect(m, wiring.flipped(self.received), framer.received)
         wiring.connect(m, framer.sent, wiring.flipped(self.sent))
         wiring.connect(m, session.body, framer.body)

@@ -2,8 +2,9 @@
 
 The trainer takes many cycles for an example, so the two are compared where it rests. Beside it runs a *monitor*: a
 circuit that collects the bytes as they are accepted, applies the ensemble's step
-(:func:`rdahw.families.ensemble.circuits.step_circuit`) when a result appears, and compares that result. The trainer *rests* between two examples, where its tables and shift register, with
-what is just being written, are those of the monitor, and its buffer holds the examples that the monitor waits for.
+(:func:`rdahw.families.ensemble.circuits.step_circuit`) when a result appears, and compares that result. The trainer
+*rests* between two examples, where its tables and shift register, with what is just being written, are those of the
+monitor, and its buffer holds the examples that the monitor waits for.
 
 That is an induction over examples: from every state at rest, whatever comes in, no result is wrong, and after so many
 cycles the trainer rests again. A result that waits to be taken may hold it up for longer than any number of cycles; so
@@ -138,8 +139,8 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
     For every stream of examples, whenever their bytes come, results are taken and the trainer is reset: each example
     has one result, in their order, which stays until it is taken; the result is that of
     :func:`rdahw.families.ensemble.circuits.step_circuit`, or without ``learn`` the prediction of all tables; and tables
-    and shift register are as that says when the next example begins. It is assumed that nothing is written or cleared over
-    ``control``.
+    and shift register are as that says when the next example begins. It is assumed that nothing is written or cleared
+    over ``control``.
 
     make: another component to make such a trainer. Raises :class:`rdahw.claims.TooLarge` for more than 8 input bits,
     or an example of more than 60 cycles.

@@ -139,11 +139,7 @@ def gateware(circuit: Circuit, what: str = "") -> Gateware:
 
 
 #: What :func:`prove` takes.
-<<<<<<< HEAD
-AnyClaim = Claim | Gateware | TrainerClaim | MemoryTrainerClaim | NetlistClaim
-=======
-AnyClaim = Claim | Gateware | TrainerClaim | FramerClaim | NetlistClaim
->>>>>>> link
+AnyClaim = Claim | Gateware | TrainerClaim | MemoryTrainerClaim | FramerClaim | NetlistClaim
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
@@ -246,11 +242,7 @@ class _Decider:
         if isinstance(claim, Claim | Gateware):
             return self._circuit(claim)
         tools = SOLVERS[self._program].find(self.toolchain)
-<<<<<<< HEAD
-        if isinstance(claim, TrainerClaim | MemoryTrainerClaim):
-=======
-        if isinstance(claim, TrainerClaim | FramerClaim):
->>>>>>> link
+        if isinstance(claim, TrainerClaim | MemoryTrainerClaim | FramerClaim):
             question = claim.question
             content: object = [dict(question.files), question.script, question.window]
             proof, cycles = self._decided(claim, content, tools, lambda budget: question)
