@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trainers import HardwareRunner
 
 from rdahw import Learner, Model, Words
 from rdahw.data.labels import encode
@@ -14,20 +15,20 @@ from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.families.ensemble.circuits import ensemble_model, score_bits
 from rdahw.errors import UsageError
-from rdahw.sim.engines import ReferenceEngine, make_engine
-from rdahw.sim.hardware import HardwareEngine
+from rdahw.sim.engines import ReferenceEngine
+from rdahw.sim.packed_engine import PackedEngine
 from rdahw.training import Examples, Schedule, Training
 
 ENGINES: dict[str, Callable[[Learner], Any]] = {
     "reference": ReferenceEngine,
-    "packed": lambda learner: make_engine("packed", learner),
-    "register trainer": HardwareEngine,
-    "register trainer, two stages": lambda learner: HardwareEngine(learner, stages=2),
+    "packed": PackedEngine,
+    "register trainer": HardwareRunner,
+    "register trainer, two stages": lambda learner: HardwareRunner(learner, stages=2),
 }
 #: For batches of more than one example.
 BATCH_ENGINES = ENGINES | {
-    "register trainer": lambda learner: HardwareEngine(learner, batch=True),
-    "register trainer, two stages": lambda learner: HardwareEngine(learner, batch=True, stages=2),
+    "register trainer": lambda learner: HardwareRunner(learner, batch=True),
+    "register trainer, two stages": lambda learner: HardwareRunner(learner, batch=True, stages=2),
 }
 
 
@@ -84,7 +85,7 @@ def test_every_engine_learns_by_the_plain_rule(engine: str, name: str) -> None:
     updates = 0
     for i in range(n):
         before = trained.parameters
-        outcome = plain.train(x, labels, np.array([i]))
+        outcome = plain.learn(x, labels, np.array([i]))
         prediction = trained.train(x[i : i + 1], y[i : i + 1])
         assert prediction.tolist() == encode(outcome.predictions, made.classes, "one-hot").tolist()
         np.testing.assert_array_equal(counters(made, trained.parameters), plain.counters)
@@ -93,7 +94,7 @@ def test_every_engine_learns_by_the_plain_rule(engine: str, name: str) -> None:
         updates += changed
     assert updates > n // 10
     fresh = examples(made, 64, seed=1)[0]
-    expected = encode(plain.predict(fresh), made.classes, "one-hot")
+    expected = encode(plain.classify(fresh), made.classes, "one-hot")
     np.testing.assert_array_equal(trained.predict(fresh), expected)
     assert len(np.unique(expected, axis=0)) > 1
 
@@ -188,4 +189,4 @@ def test_a_full_ensemble_from_any_counters_is_the_plain_one() -> None:
     plain, packed = PlainEnsemble(made), make_engine("packed", learner(made))
     plain.counters, packed.parameters = values.astype(np.int8), state(made).to_bits(values.reshape(-1))
     x = examples(made, 300)[0]
-    np.testing.assert_array_equal(packed.predict(x), encode(plain.predict(x), made.classes, "one-hot"))
+    np.testing.assert_array_equal(packed.predict(x), encode(plain.classify(x), made.classes, "one-hot"))
