@@ -28,6 +28,7 @@ from link_helpers import (
 )
 
 from rdahw.boards.host import Device
+from rdahw.families.circuits import CircuitSpec
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
     stream = FaultyStream(carrier, options.seed, rate=0.1, crashes=0.01)
     draw, hosts, done, start = counter(), 0, 0, time.perf_counter()
     while done < options.examples:
-        device, hosts = Device(stream, learner, draw=draw, timeout=0.05), hosts + 1
+        device, hosts = Device(stream, CircuitSpec.of(learner), draw=draw, timeout=0.05), hosts + 1
         try:
             done = device.found.example_count
             while done < options.examples:
@@ -67,7 +68,7 @@ def main() -> None:
                 done += len(x[rows])
         except Crashed:
             pass
-    parameters = Device(carrier, learner, draw=draw).read_parameters()
+    parameters = Device(carrier, CircuitSpec.of(learner), draw=draw).read_parameters()
     seconds = time.perf_counter() - start
     software = SoftwareLearner(learner, batch=True)
     software.train(x, y, last)

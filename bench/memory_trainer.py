@@ -16,10 +16,9 @@ import time
 
 from ensemble import SETTINGS, make, prepare  # the bench beside this one
 
-from rdahw.GONE import EnsembleTraining
-from rdahw.sim.ensemble_hardware import HardwareEnsemble
+from rdahw.sim.hardware import HardwareEngine
 from rdahw.sim.simulator import choose_engine
-from rdahw.training import Schedule
+from rdahw.training import Examples, Schedule, Training
 
 
 def main() -> None:
@@ -32,20 +31,19 @@ def main() -> None:
     setting = SETTINGS[options.setting]
     x, labels, test_x, test_labels, image = prepare(setting, held_out=False)
     spec = make(setting, options.seed, x, image)
-    hardware = HardwareEnsemble(spec, choose_engine(options.engine), check=True, log=print)
-    test = hardware.pack(test_x)
+    hardware = HardwareEngine(spec, choose_engine(options.engine), check=True, log=print)
     schedule = Schedule(epochs=options.epochs or setting.epochs, shuffle=True, seed=options.seed)
     cycles, start = 0, time.perf_counter()
-    for state in EnsembleTraining(hardware, schedule, x, labels).run():
+    for state in Training(hardware, schedule, Examples(x, labels)).run():
         if state.position == len(x):
             spent, cycles = hardware.cycles - cycles, hardware.cycles
             seconds, start = time.perf_counter() - start, time.perf_counter()
             print(
                 f"epoch {state.epoch + 1}: equal; {spent / len(x):.1f} cycles an example, {state.wrong} wrong, "
-                f"{state.updates} updates, {seconds:.1f} s",
+                f"{state.changed} updates, {seconds:.1f} s",
                 flush=True,
             )
-    right = int((hardware.predict(test) == test_labels).sum())
+    right = int((hardware.predict(hardware.prepare(Examples(test_x, test_labels))) == test_labels).sum())
     print(f"{hardware.examples} examples equal in every bit; {right} of {len(test_labels)} test examples right")
 
 

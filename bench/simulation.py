@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from rdahw.errors import MissingError
-from rdahw.hdl.trainers import make_trainer
-from rdahw.learner import Learner
-from rdahw.families import make_model
-from rdahw.sim.hardware import Encoder
+from rdahw.families import spec_of_widths
+from rdahw.hdl.beats import Encoder
+from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.sim.simulator import ENGINES, Exchange, choose_engine, make_simulator
 
 DESIGNS = {"lookup 4 -> 3, batches": ("lookup", 4, 3, True), "mask 784, word-serial": ("mask", 784, 1, False)}
@@ -25,7 +24,7 @@ DESIGNS = {"lookup 4 -> 3, batches": ("lookup", 4, 3, True), "mask 784, word-ser
 def measure(design: str, engine: str, seconds: float) -> dict[str, Any]:
     """Stream random examples for so long, back to back; the best of three rates."""
     model, inputs, outputs, batch = DESIGNS[design]
-    trainer = make_trainer(Learner(make_model(model, inputs, outputs)), batch=batch, access=True)
+    trainer = make_trainer(spec_of_widths(model, inputs, outputs), batch=batch)
     started = time.perf_counter()
     simulator = make_simulator(trainer, choose_engine(engine), registers={"theta": trainer.theta})
     making = time.perf_counter() - started

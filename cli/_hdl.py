@@ -74,9 +74,7 @@ def compiling(output: Output, may_compile: bool = True) -> Iterator[None]:
         yield
 
 
-def make_hardware(
-    output: Output, spec: Spec, hdl: Mapping[str, Any], *, batch: bool, updates: int
-) -> HardwareEngine:
+def make_hardware(output: Output, spec: Spec, hdl: Mapping[str, Any], *, batch: bool, updates: int) -> HardwareEngine:
     """The model in simulated hardware that is checked against software, for a run over so many updates."""
     from rdahw.files import check_writable
     from rdahw.sim.engines import find_engine

@@ -159,9 +159,7 @@ def _inference(spec: Spec, saved: SavedModel, board: Board) -> Design:
     return inference_design(spec, saved.best_state, board)
 
 
-def _trainer(
-    spec: Spec, board: Board, *, batch: int, stages: int, flash: str | None, epochs: int | None
-) -> Design:
+def _trainer(spec: Spec, board: Board, *, batch: int, stages: int, flash: str | None, epochs: int | None) -> Design:
     from rdahw.boards.design import trainer_design
 
     if flash is None and epochs is not None:
@@ -180,8 +178,8 @@ def _trainer(
 def _find(
     output: Output, model: str, widths: dict[str, int], *, data: str | None, binarise: str | None, seed: int | None
 ) -> tuple[Spec, SavedModel | None]:
-    """The model and what was saved of it: by name that which ``rdahw train`` would train on the data, or, if --inputs or
-    --outputs are given, one of so many bits."""
+    """The model and what was saved of it: by name that which ``rdahw train`` would train on the data, or one of so many
+    bits if --inputs or --outputs are given."""
     from rdahw.families import is_model_name, parse_model
     from rdahw.family import Task
 

@@ -21,8 +21,8 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         counters come with their sign bit inverted. That adds the same to all sums, so neither the largest one nor any
         difference changes.
     start: begins the judgement, from the next cycle on, of the sums as they are then; they stay until it is ``done``.
-        target: the class, one bit for each. margin: as in :class:`rdahw.families.ensemble.spec.EnsembleSpec`; of more than
-        ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
+        target: the class, one bit for each. margin: as in :class:`rdahw.families.ensemble.spec.EnsembleSpec`; of more
+            than ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
     done: from ``latency`` cycles after ``start`` until the next one these are valid: ``prediction``, the class of the
         largest sum, the lowest one on a tie; ``correct``: it is the target; ``rival``, likewise of all but the target,
         one bit for each; ``updates``: the target's sum is not beyond the rival's by more than the margin.

@@ -10,8 +10,8 @@ from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.errors import UserError
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.table_words import LABEL_BITS
 

@@ -11,7 +11,7 @@ from math import ceil, log
 from typing import Any
 
 from amaranth.hdl import Module, Signal  # type: ignore[import-untyped]
-from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib import memory, stream  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.circuit import Assignment, Circuit
@@ -109,9 +109,7 @@ class FixedModel(Trainer):
 
     learns = False
 
-    def __init__(
-        self, learner: Learner, theta: Array, *, levels: float = LEVELS, spec: Spec | None = None
-    ) -> None:
+    def __init__(self, learner: Learner, theta: Array, *, levels: float = LEVELS, spec: Spec | None = None) -> None:
         self.spec = spec or CircuitSpec.of(learner)
         self.learner = learner
         model = learner.model

@@ -9,9 +9,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
+from rdahw.families.ensemble.circuits import binarise
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
-from rdahw.families.ensemble.circuits import binarise
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.first_pass import FirstPass, pass_cycles

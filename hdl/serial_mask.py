@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal  # type: ignore[import-untyped]
-from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
+from amaranth.lib import memory, stream  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.errors import UsageError

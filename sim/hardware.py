@@ -48,7 +48,9 @@ class _Prepared(NamedTuple):
 class _Made:
     """A trainer in a simulator, and its state."""
 
-    def __init__(self, trainer: Trainer, engine: str, *, netlist: str | None, vcd: Path | None, log: Log | None) -> None:
+    def __init__(
+        self, trainer: Trainer, engine: str, *, netlist: str | None, vcd: Path | None, log: Log | None
+    ) -> None:
         self.trainer, self.encode = trainer, trainer.encoder
         # Synthesis keeps the names of no registers, so there all is read and written through the ports.
         self._places = trainer.interface.places if netlist else trainer.registers
@@ -244,7 +246,7 @@ class HardwareEngine:
         for end in parts:
             its, stop = ends[done:end] - start, int(ends[end - 1])
             part = Batches(rows[start:stop], its, batches.epoch)
-            following = rows[stop : ends[end]] if end < len(batches.ends) else batches.following
+            following = rows[stop : batches.ends[end]] if end < len(batches.ends) else batches.following
             outcomes.append(self._learn(prepared, part, following))
             start, done = stop, end
             if before is not None and any((before[k] != v).any() for k, v in self.state.items()):

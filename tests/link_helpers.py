@@ -16,6 +16,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rdahw import Bits, Learner, Model, trace
+from rdahw.families.lookup import lookup_model
 from rdahw.fields import join, split
 from rdahw.hdl.link import HostLink, UartLink
 from rdahw.hdl.protocol import (
@@ -36,7 +37,6 @@ from rdahw.hdl.protocol import (
 )
 from rdahw.hdl.trainer import RegisterTrainer
 from rdahw.hdl.uart import UartReceiver, UartTransmitter
-from rdahw.families.lookup import lookup_model
 from rdahw.primitives import Array
 from rdahw.sim.reference import Reference
 from rdahw.sim.simulator import Exchange, Simulator, Stuck, make_simulator

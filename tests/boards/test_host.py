@@ -61,7 +61,9 @@ class Endless(Scripted):
 
 def device(learner: Learner | None = None, *, batch: bool = False, check: bool = True) -> Device:
     learner = learner or lookup_learner()
-    return Device(SoftwareStream(SoftwareDevice(learner, batch=batch)), CircuitSpec.of(learner) if check else None, draw=counter())
+    return Device(
+        SoftwareStream(SoftwareDevice(learner, batch=batch)), CircuitSpec.of(learner) if check else None, draw=counter()
+    )
 
 
 def some(learner: Learner, count: int, seed: int = 0) -> tuple[Any, Any]:

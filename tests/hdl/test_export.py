@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rdahw import Bits, Circuit, Learner, lookup_model, make_model, mask_model, reverse, trace
+from rdahw import Bits, Circuit, lookup_model, mask_model, reverse, trace
 from rdahw.errors import UsageError
 from rdahw.families import spec_of_widths
 from rdahw.hdl.circuit import CircuitModule

@@ -10,9 +10,9 @@ import pytest
 
 from rdahw.data import fit_binariser, load
 from rdahw.data.images import Image
+from rdahw.errors import MissingError, UserError
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.errors import MissingError, UserError
 from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.table_words import counters_of_words, word_octets, word_stride
 from rdahw.sim.ensemble import CompiledEnsemble

@@ -14,9 +14,9 @@ import pytest
 from self_training import BASE, Bench, same, small_image
 
 from rdahw.data.images import Image
+from rdahw.errors import UserError
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.errors import UserError
 from rdahw.flash_image import HEADER, MAGIC, FlashImage, header_fields
 from rdahw.hdl.flash_reader import FlashReader
 from rdahw.hdl.memory_trainer import MemoryTrainer

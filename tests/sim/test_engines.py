@@ -11,10 +11,10 @@ import pytest
 from trainers import HardwareRunner
 
 from rdahw.errors import MissingError, UsageError
-from rdahw.hdl.beats import Encoder
-from rdahw.hdl.serial_mask import SerialMaskTrainer
 from rdahw.families import make_model
 from rdahw.families.circuits import CircuitSpec
+from rdahw.hdl.beats import Encoder
+from rdahw.hdl.serial_mask import SerialMaskTrainer
 from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.learner import Learner
 from rdahw.sim.engines import ReferenceEngine

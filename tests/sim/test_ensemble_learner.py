@@ -11,11 +11,12 @@ from trainers import HardwareRunner
 
 from rdahw import Learner, Model, Words
 from rdahw.data.labels import encode
+from rdahw.errors import UsageError
+from rdahw.families.circuits import CircuitSpec
+from rdahw.families.ensemble.circuits import ensemble_model, score_bits
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
-from rdahw.families.ensemble.circuits import ensemble_model, score_bits
-from rdahw.errors import UsageError
-from rdahw.sim.engines import ReferenceEngine
+from rdahw.sim.engines import ReferenceEngine, make_engine
 from rdahw.sim.packed_engine import PackedEngine
 from rdahw.training import Examples, Schedule, Training
 
@@ -141,7 +142,7 @@ def test_many_examples_in_a_packed_batch() -> None:
     sizes = [64, 200, 65, 100]
     ends = np.cumsum(sizes)
     x, labels, y = examples(made, int(ends[-1]), seed=5)
-    for engine in (make_engine("packed", learner(made)), ReferenceEngine(learner(made))):
+    for engine in (PackedEngine(learner(made)), ReferenceEngine(learner(made))):
         for start, end in zip([0, *ends], ends, strict=False):
             engine.train(x[start:end], y[start:end])
         np.testing.assert_array_equal(counters(made, engine.parameters), after_batches(made, x, labels, ends))
@@ -164,20 +165,22 @@ def test_a_batch_whose_sum_could_wrap_is_refused(engine: str) -> None:
 
 def test_a_training_in_bulk_is_the_same() -> None:
     made = spec(tables=6, inputs=3, input_bits=8, margin=12)
-    x, _, y = examples(made, 120)
+    x, labels, y = examples(made, 120)
+    its = CircuitSpec.of(learner(made), code="one-hot")
     runs = []
-    for engine, seconds in (("reference", None), ("packed", 0.01)):
+    for engine, seconds in (("reference", 0.1), ("packed", 0.01)):
         training = Training(
-            make_engine(engine, learner(made)),
+            make_engine(its, engine),
             Schedule(batch=3, epochs=2, shuffle=True),
-            Examples(x, y),
-            Examples(x, y),
+            Examples(x, labels),
+            Examples(x, labels),
         )
-        *_, last = training.run(seconds)
-        runs.append((last.updates, last.wrong, training.parameters.tolist(), last.parameters.tolist()))
+        *_, last = training.run(seconds=seconds)
+        now = training.engine.state["parameters"]
+        runs.append((last.updates, last.wrong, training.parameters.tolist(), now.tolist()))
     assert runs[0] == runs[1]
     assert runs[0][0] == 80
-    untrained, best = (make_engine("reference", learner(made)) for _ in range(2))
+    untrained, best = (ReferenceEngine(learner(made)) for _ in range(2))
     best.parameters = np.array(runs[0][2], np.uint8)
     right = [(engine.predict(x) == y).all(axis=1).mean() for engine in (untrained, best)]
     assert right[1] > right[0] + 0.2
@@ -186,7 +189,7 @@ def test_a_training_in_bulk_is_the_same() -> None:
 def test_a_full_ensemble_from_any_counters_is_the_plain_one() -> None:
     made = spec(tables=7, inputs=3, classes=6, counter=6, margin=40, input_bits=12)
     values = np.random.default_rng(2).integers(*made.counter_range, made.counters_shape, endpoint=True)
-    plain, packed = PlainEnsemble(made), make_engine("packed", learner(made))
+    plain, packed = PlainEnsemble(made), PackedEngine(learner(made))
     plain.counters, packed.parameters = values.astype(np.int8), state(made).to_bits(values.reshape(-1))
     x = examples(made, 300)[0]
     np.testing.assert_array_equal(packed.predict(x), encode(plain.classify(x), made.classes, "one-hot"))

@@ -21,9 +21,7 @@ from rdahw.sim.hardware import HardwareEngine, Mismatch
 from rdahw.sim.simulator import choose_engine
 from rdahw.training import Batches, Examples, Schedule, Training
 
-SMALL = EnsembleSpec(
-    input_bits=20, classes=3, tables=6, inputs=3, counter=4, margin=6, image=Image(1, 4, 5), seed=2
-)
+SMALL = EnsembleSpec(input_bits=20, classes=3, tables=6, inputs=3, counter=4, margin=6, image=Image(1, 4, 5), seed=2)
 #: A model for each trainer, and what else varies.
 SPECS: dict[str, Spec] = {
     "ensemble": SMALL,
@@ -114,14 +112,13 @@ def test_a_wrong_prediction_is_found() -> None:
     data = some(spec)
     prepared = hardware.prepare(data)
     hardware.train(prepared, Batches.single(np.arange(30)))
-    hardware.simulator.poke("parameters", hardware.simulator.peek("parameters") ^ (1 << 48) - 1)
     software = hardware._software
     assert software is not None
-    state = software.state
     software.predict = lambda prepared, right=software.predict: right(prepared) + 1  # type: ignore[method-assign, misc]
-    with pytest.raises(Mismatch, match=r"after 30 examples: the class predicted for test example \d+ is -?\d, expected"):
+    with pytest.raises(
+        Mismatch, match=r"after 30 examples: the class predicted for test example \d+ is -?\d, expected"
+    ):
         hardware.predict(prepared)
-    assert state["parameters"].shape == (48,)
 
 
 def test_what_is_refused() -> None:
