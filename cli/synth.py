@@ -125,9 +125,9 @@ def command(
     from rdahw.boards.synthesis import synthesise
 
     its = board(board_name)
-    of_names = {"data": data, "binarise": binarise, "seed": seed}
+    of_names: dict[str, Any] = {"data": data, "binarise": binarise, "seed": seed}
     spec, saved = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
-    options = {"batch": batch, "stages": stages, "flash": flash, "epochs": epochs}
+    options: dict[str, Any] = {"batch": batch, "stages": stages, "flash": flash, "epochs": epochs}
     if inference:
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
