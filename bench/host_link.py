@@ -43,7 +43,6 @@ def main() -> None:
     options = parser.parse_args()
 
     learner, rng = lookup_learner(), np.random.default_rng(options.seed)
-    spec = CircuitSpec.of(learner)
     x = rng.integers(0, 2, (options.examples, 4), np.uint8)
     y = rng.integers(0, 2, (options.examples, 3), np.uint8)
     last = rng.integers(0, 2, options.examples, np.uint8)
@@ -60,7 +59,7 @@ def main() -> None:
     stream = FaultyStream(carrier, options.seed, rate=0.1, crashes=0.01)
     draw, hosts, done, start = counter(), 0, 0, time.perf_counter()
     while done < options.examples:
-        device, hosts = Device(stream, spec, draw=draw, timeout=0.05), hosts + 1
+        device, hosts = Device(stream, CircuitSpec.of(learner), draw=draw, timeout=0.05), hosts + 1
         try:
             done = device.found.example_count
             while done < options.examples:
@@ -69,7 +68,7 @@ def main() -> None:
                 done += len(x[rows])
         except Crashed:
             pass
-    parameters = Device(carrier, spec, draw=draw).read_parameters()
+    parameters = Device(carrier, CircuitSpec.of(learner), draw=draw).read_parameters()
     seconds = time.perf_counter() - start
     software = SoftwareLearner(learner, batch=True)
     software.train(x, y, last)

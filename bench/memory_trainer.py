@@ -34,8 +34,7 @@ def main() -> None:
     hardware = HardwareEngine(spec, choose_engine(options.engine), check=True, log=print)
     schedule = Schedule(epochs=options.epochs or setting.epochs, shuffle=True, seed=options.seed)
     cycles, start = 0, time.perf_counter()
-    training = Training(hardware, schedule, Examples(x, labels))
-    for state in training.run():
+    for state in Training(hardware, schedule, Examples(x, labels)).run():
         if state.position == len(x):
             spent, cycles = hardware.cycles - cycles, hardware.cycles
             seconds, start = time.perf_counter() - start, time.perf_counter()
@@ -44,8 +43,7 @@ def main() -> None:
                 f"{state.changed} updates, {seconds:.1f} s",
                 flush=True,
             )
-    test = Examples(test_x, test_labels)
-    right = int((hardware.predict(training.prepare(test)) == test_labels).sum())
+    right = int((hardware.predict(hardware.prepare(Examples(test_x, test_labels))) == test_labels).sum())
     print(f"{hardware.examples} examples equal in every bit; {right} of {len(test_labels)} test examples right")
 
 

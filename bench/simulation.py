@@ -14,6 +14,7 @@ import numpy as np
 
 from rdahw.errors import MissingError
 from rdahw.families import spec_of_widths
+from rdahw.hdl.beats import Encoder
 from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.sim.simulator import ENGINES, Exchange, choose_engine, make_simulator
 
@@ -23,12 +24,11 @@ DESIGNS = {"lookup 4 -> 3, batches": ("lookup", 4, 3, True), "mask 784, word-ser
 def measure(design: str, engine: str, seconds: float) -> dict[str, Any]:
     """Stream random examples for so long, back to back; the best of three rates."""
     model, inputs, outputs, batch = DESIGNS[design]
-    trainer = make_trainer(spec_of_widths(model, inputs, outputs), batch=batch, access=True)
-    registers = {place.field.name: place.at for place in trainer.registers}
+    trainer = make_trainer(spec_of_widths(model, inputs, outputs), batch=batch)
     started = time.perf_counter()
-    simulator = make_simulator(trainer, choose_engine(engine), registers=registers)
+    simulator = make_simulator(trainer, choose_engine(engine), registers={"theta": trainer.theta})
     making = time.perf_counter() - started
-    encoder, random = trainer.encoder, np.random.default_rng(0)
+    encoder, random = Encoder(trainer), np.random.default_rng(0)
     rates, n = [], 64
     while len(rates) < 3:
         x, y = random.integers(0, 2, (n, inputs), np.uint8), random.integers(0, 2, (n, outputs), np.uint8)

@@ -45,8 +45,8 @@ def choose_predictor(spec: Spec, board: Board) -> Row:
     _check_packet(spec, rows[-1])
 
     def fitting(spec: Spec) -> Row | None:
-        its = (row for row in rows if _fits_packet(spec, row))
-        return next((r for r in its if r.fits(spec) and not _short(r.needs(spec, board, False), board)), None)
+        its = (row for row in rows if row.fits(spec) and _fits_packet(spec, row))
+        return next((row for row in its if not _short(row.needs(spec, board, False), board)), None)
 
     if (row := fitting(spec)) is not None:
         return row

@@ -507,7 +507,7 @@ class DeviceEngine:
     """
 
     name = "device"
-    chunk = None
+    chunk: int | None = None
 
     def __init__(self, device: Device, spec: Spec) -> None:
         self.device, self.spec = device, spec

@@ -125,9 +125,9 @@ def command(
     from rdahw.boards.synthesis import synthesise
 
     its = board(board_name)
-    of_names = {"data": data, "binarise": binarise, "seed": seed}
+    of_names: dict[str, Any] = {"data": data, "binarise": binarise, "seed": seed}
     spec, saved = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
-    options = {"batch": batch, "stages": stages, "flash": flash, "epochs": epochs}
+    options: dict[str, Any] = {"batch": batch, "stages": stages, "flash": flash, "epochs": epochs}
     if inference:
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
@@ -178,8 +178,8 @@ def _trainer(spec: Spec, board: Board, *, batch: int, stages: int, flash: str | 
 def _find(
     output: Output, model: str, widths: dict[str, int], *, data: str | None, binarise: str | None, seed: int | None
 ) -> tuple[Spec, SavedModel | None]:
-    """The model and what was saved of it: by name that which ``rdahw train`` would train on the data, or, if --inputs or
-    --outputs are given, one of so many bits."""
+    """The model and what was saved of it: by name that which ``rdahw train`` would train on the data, or one of so many
+    bits if --inputs or --outputs are given."""
     from rdahw.families import is_model_name, parse_model
     from rdahw.family import Task
 

@@ -21,13 +21,11 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         counters come with their sign bit inverted. That adds the same to all sums, so neither the largest one nor any
         difference changes.
     start: begins the judgement, from the next cycle on, of the sums as they are then; they stay until it is ``done``.
-        target: the class, one bit for each. margin: of the ensemble; of more than
-        ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
+        target: the class, one bit for each. margin: as in :class:`rdahw.families.ensemble.spec.EnsembleSpec`; of more
+            than ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
     done: from ``latency`` cycles after ``start`` until the next one these are valid: ``prediction``, the class of the
         largest sum, the lowest one on a tie; ``correct``: it is the target; ``rival``, likewise of all but the target,
         one bit for each; ``updates``: the target's sum is not beyond the rival's by more than the margin.
-
-    When it is elaborated, the attribute ``proof_registers`` has by name those that proofs speak of.
 
     The sums are compared all at once, bit by bit from the highest: who has a 0 where another that is still in the race
     has a 1 is out. So the bits of the winner are found on the way, and with them by how much it wins.
@@ -81,7 +79,6 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
             read.eq(reading),
             found.eq(read),
         ]
-        self.proof_registers = {"reading": reading, "read": read, "found": found, "ends": ends, "bit": bit}
         with m.If(reading):
             m.d.sync += [
                 bit.eq(Mux(last, self.bits - 1, bit - 1)),
@@ -113,13 +110,6 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         m.d.comb += self.updates.eq(lead >= 0)
         # Of several, the lowest class.
         leader = Signal(classes)
-        self.proof_registers |= {
-            "leaders": leaders,
-            "rivals": rivals,
-            "lead": lead,
-            "leader": leader,
-            "done": self.done,
-        }
         m.d.sync += [leader.eq(leaders & -leaders), self.rival.eq(rivals & -rivals)]
         m.d.comb += self.correct.eq((leader & self.target).any())
         for b in range(len(self.prediction)):

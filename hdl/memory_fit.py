@@ -39,7 +39,7 @@ class Memories(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Blocks of memory and of large memory, and logic cells: at least, or, if ``is_estimate``, about."""
+    """Blocks of memory and of large memory, and logic cells: no fewer than that, or about so many (``is_estimate``)."""
 
     ebr: int
     spram: int

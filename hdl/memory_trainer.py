@@ -88,7 +88,8 @@ class OctetTrainer(Trainer):
 
 
 class MemoryTrainer(OctetTrainer):
-    """The ensemble ``spec``, which predicts and learns in block memory as :mod:`rdahw.families.ensemble.rule` says.
+    """The ensemble ``spec``, which predicts and learns in block memory, bit for bit as by
+    :mod:`rdahw.families.ensemble.rule`.
 
     memory_kind: where the tables are, a kind of :class:`rdahw.hdl.table_memory.TableMemory`.
 
@@ -111,10 +112,10 @@ class MemoryTrainer(OctetTrainer):
     The parameters by bytes: word ``j << inputs | index`` holds the counters of table j at that index and begins at byte
     ``word * word_octets``; counter c is its bits ``c * counter`` to ``c * counter + counter - 1``, in two's complement,
     and the bits above the last one are 0 (writing them is without effect on anything but what is read there). From byte
-    ``settings_address`` on there are: 8 bytes, the state of the dropout's shift register;
-    4 bytes, the margin, of which only ``margin_bits`` exist (all ones is as good as any larger one); 1 byte, the
-    dropout's numerator d of ``dropout_rule``, of whose denominator only the one of ``spec`` is there. Bytes that are
-    none of these read as anything.
+    ``settings_address`` on there are: 8 bytes, the state of the dropout's shift register as in
+    :mod:`rdahw.families.ensemble.spec`; 4 bytes, the margin, of which only ``margin_bits`` exist (all ones is as good
+    as any larger one); 1 byte, the dropout's numerator d of ``dropout_rule``, of whose denominator only the one of
+    ``spec`` is there. Bytes that are none of these read as anything.
 
     After power-up and after a reset, even in the middle of an update, the tables are cleared before anything else, so
     that what was in the memory is never used: all counters 0, shift register, margin and dropout those of ``spec``. An

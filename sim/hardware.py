@@ -136,7 +136,7 @@ class HardwareEngine:
         log: Log | None = None,
     ) -> None:
         self.spec, self.name = spec, engine
-        options = {"stages": stages, "batch": batch, "memory_kind": memory_kind}
+        options: dict[str, Any] = {"stages": stages, "batch": batch, "memory_kind": memory_kind}
 
         def make(vcd: Path | None = None) -> _Made:
             return _Made(make_trainer(spec, **options), engine, netlist=netlist, vcd=vcd, log=log)
@@ -246,7 +246,7 @@ class HardwareEngine:
         for end in parts:
             its, stop = ends[done:end] - start, int(ends[end - 1])
             part = Batches(rows[start:stop], its, batches.epoch)
-            following = rows[stop : ends[end]] if end < len(batches.ends) else batches.following
+            following = rows[stop : batches.ends[end]] if end < len(batches.ends) else batches.following
             outcomes.append(self._learn(prepared, part, following))
             start, done = stop, end
             if before is not None and any((before[k] != v).any() for k, v in self.state.items()):
@@ -259,7 +259,7 @@ class HardwareEngine:
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The classes (N,) at the present parameters. Raises :class:`Mismatch`, see above."""
         count, software = len(prepared.y), self._software
-        expected = None
+        expected: NDArray[np.int64] | None = None
         if software is not None:
             software.state = self.state
             expected = software.predict(prepared.software)
@@ -273,12 +273,13 @@ class HardwareEngine:
         transfers = made.simulator.exchange(Exchange("examples", "results", beats, len(beats), count))
         made.settle()
         found = self.trainer.interface.decode(made.encode.prediction(transfers.results))
-        for i in np.flatnonzero(found != expected)[:1] if expected is not None else ():
-            raise Mismatch(
-                f"hardware and software part after {self.examples} examples: the class predicted for test example "
-                f"{i + 1} is {found[i]}, expected {expected[i]}"
-            )
-        return found
+        if expected is None or np.array_equal(found, expected):
+            return found
+        i = int(np.flatnonzero(found != expected)[0])
+        raise Mismatch(
+            f"hardware and software part after {self.examples} examples: the class predicted for test example {i + 1} "
+            f"is {found[i]}, expected {expected[i]}"
+        )
 
     def close(self) -> None:
         """Let go of the simulators and finish the VCD file."""

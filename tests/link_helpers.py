@@ -290,10 +290,10 @@ def simulate(
     engine: str = "amaranth",
     netlist: str | None = None,
 ) -> Simulator:
-    """``core``, or the register trainer of ``learner``, behind the link at power-up."""
+    """``core``, a trainer or a fixed model, or the register trainer of ``learner``, behind the link at power-up."""
     if core is None:
         core = RegisterTrainer(learner, batch=batch, stages=stages, access=True)
-    return make_simulator(LinkBench(core, divisor, host_divisor), engine, netlist=netlist)
+    return make_simulator(LinkBench(core.linked(), divisor, host_divisor), engine, netlist=netlist)
 
 
 class SimulatedStream:

@@ -242,7 +242,7 @@ def _fields(payload: int, shape: Any) -> tuple[int, int, int]:
     return field("prediction"), field("correct"), field("updated")
 
 
-def same(outcome: Outcome, found: list[tuple[int, int, int]], labels: Any) -> bool:
+def same(outcome: Learned, found: list[tuple[int, int, int]], labels: Any) -> bool:
     """Whether the results of the hardware are those of the software."""
     wanted = [
         (int(p), int(p == y), int(u)) for p, y, u in zip(outcome.predictions, labels, outcome.updated, strict=True)

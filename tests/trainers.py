@@ -10,7 +10,12 @@ from amaranth.sim import Simulator
 from oracles import bits, number
 
 from rdahw import Learner
+from rdahw.data import decode, encode
+from rdahw.families.circuits import CircuitSpec
+from rdahw.primitives import Array
+from rdahw.sim.hardware import HardwareEngine
 from rdahw.sim.reference import Reference
+from rdahw.training import Batches, Examples
 
 
 class Example(NamedTuple):
@@ -97,3 +102,37 @@ def simulate(design: Any, *benches: Callable[[Any], Any]) -> None:
     for bench in benches:
         simulator.add_testbench(bench)
     simulator.run()
+
+
+class HardwareRunner:
+    """A learner in simulated hardware on bits, one batch after the other; the options are those of the engine."""
+
+    def __init__(self, learner: Learner, engine: str = "amaranth", **options: Any) -> None:
+        self.spec = CircuitSpec.of(learner)  # whose classes are all the labels that there are
+        self.engine = HardwareEngine(self.spec, engine, **options)
+        self.simulator = self.engine.simulator
+
+    @property
+    def parameters(self) -> Array:
+        return self.engine.state["parameters"]
+
+    @parameters.setter
+    def parameters(self, value: Array) -> None:
+        self.engine.state = {"parameters": value}
+
+    def train(self, x: Array, y: Array, following: tuple[Array, Array] | None = None) -> Array:
+        """Learn from one batch, and give the outputs; ``following``: the next one, whose examples may be taken."""
+        both = [(x, y)] if following is None else [(x, y), following]
+        x, y = (np.concatenate(parts) for parts in zip(*both, strict=True))
+        n = len(both[0][0])
+        rows = np.arange(len(x))
+        batches = Batches(rows[:n], np.array([n]), following=rows[n:])
+        outcome = self.engine.train(self.engine.prepare(Examples(x, self._classes(y))), batches)
+        return encode(outcome.predicted, self.spec.classes, "binary")
+
+    def predict(self, x: Array) -> Array:
+        predicted = self.engine.predict(self.engine.prepare(Examples(x, np.zeros(len(x), np.int64))))
+        return encode(predicted, self.spec.classes, "binary")
+
+    def _classes(self, y: Array) -> Any:
+        return decode(y, self.spec.classes, "binary")

@@ -24,10 +24,11 @@ from link_helpers import (
 
 from rdahw.boards.host import Device, DeviceEngine, SerialPort, Status, connect
 from rdahw.errors import MissingError, UserError
+from rdahw.families.circuits import CircuitSpec
 from rdahw.fields import join
 from rdahw.hdl.protocol import ERRORS, FLAG, HEADER, frame
 from rdahw.learner import Learner
-from rdahw.sim.engines import ReferenceEngine
+from rdahw.sim.engines import make_engine
 from rdahw.training import Examples, Schedule, Training
 
 
@@ -60,7 +61,9 @@ class Endless(Scripted):
 
 def device(learner: Learner | None = None, *, batch: bool = False, check: bool = True) -> Device:
     learner = learner or lookup_learner()
-    return Device(SoftwareStream(SoftwareDevice(learner, batch=batch)), learner if check else None, draw=counter())
+    return Device(
+        SoftwareStream(SoftwareDevice(learner, batch=batch)), CircuitSpec.of(learner) if check else None, draw=counter()
+    )
 
 
 def some(learner: Learner, count: int, seed: int = 0) -> tuple[Any, Any]:
@@ -121,14 +124,14 @@ def test_another_model() -> None:
     with pytest.raises(
         UserError, match="is not a trainer of 'lookup': its input bits: 5, the model's: 4; choose the device's model"
     ):
-        Device(stream, lookup_learner()).open()
+        Device(stream, CircuitSpec.of(lookup_learner())).open()
 
 
 def test_another_fingerprint() -> None:
     twin = SoftwareDevice(lookup_learner())
     twin.identity["fingerprint"] ^= 1
     with pytest.raises(UserError, match="its fingerprint: [0-9a-f]{16}, the model's: [0-9a-f]{16}; choose"):
-        Device(SoftwareStream(twin), lookup_learner()).open()
+        Device(SoftwareStream(twin), CircuitSpec.of(lookup_learner())).open()
 
 
 def test_a_refusal_says_why() -> None:
@@ -157,7 +160,7 @@ def test_answers_to_other_packets_are_not_taken() -> None:
 def test_a_device_that_was_reset_in_mid_run() -> None:
     learner = lookup_learner()
     stream = SoftwareStream(SoftwareDevice(learner))
-    host = Device(stream, learner, draw=counter())
+    host = Device(stream, CircuitSpec.of(learner), draw=counter())
     x, y = some(learner, 5)
     host.train(x, y)
     stream.device = SoftwareDevice(learner)
@@ -170,7 +173,7 @@ def test_a_device_that_was_reset_in_mid_run() -> None:
 def test_a_second_host_ends_the_first_ones_session() -> None:
     learner = lookup_learner()
     stream, draw = SoftwareStream(SoftwareDevice(learner)), counter()
-    first, second = Device(stream, learner, draw=draw), Device(stream, learner, draw=draw)
+    first, second = (Device(stream, CircuitSpec.of(learner), draw=draw) for _ in range(2))
     x, y = some(learner, 5)
     first.train(x, y)
     assert second.found.example_count == 5
@@ -183,7 +186,7 @@ def test_an_interrupted_packet_is_never_taken_for_another() -> None:
     learner = lookup_learner()
     twin = SoftwareDevice(learner)
     stream = SoftwareStream(twin)
-    host = Device(stream, learner, draw=counter())
+    host = Device(stream, CircuitSpec.of(learner), draw=counter())
     x, y = some(learner, 5)
     host.open()
 
@@ -270,7 +273,7 @@ def test_a_fixed_model_does_not_learn() -> None:
     learner = lookup_learner()
     x, y = some(learner, 10)
     theta = np.arange(48, dtype=np.uint8) % 3 % 2
-    host = Device(SoftwareStream(SoftwareDevice(learner, theta=theta)), learner, draw=counter())
+    host = Device(SoftwareStream(SoftwareDevice(learner, theta=theta)), CircuitSpec.of(learner), draw=counter())
     software = SoftwareLearner(learner, batch=False)
     software.theta = theta
     np.testing.assert_array_equal(
@@ -300,7 +303,7 @@ def test_each_example_counts_once_under_faults(seed: int) -> None:
     stream = FaultyStream(SoftwareStream(SoftwareDevice(learner, batch=True)), seed, rate=0.2, crashes=0.03)
     draw, done, hosts = counter(), 0, 0
     while done < 600:
-        host, hosts = Device(stream, learner, draw=draw), hosts + 1
+        host, hosts = Device(stream, CircuitSpec.of(learner), draw=draw), hosts + 1
         try:
             done = host.found.example_count
             while done < 600:
@@ -321,12 +324,21 @@ def test_each_example_counts_once_under_faults(seed: int) -> None:
 @pytest.mark.parametrize("batch", [1, 5])
 def test_a_device_is_an_engine(batch: int) -> None:
     learner = lookup_learner()
-    data = Examples(*some(learner, 40))
+    spec = CircuitSpec.of(learner, code="one-hot")
+    rng = np.random.default_rng(0)
+    data = Examples(rng.integers(0, 2, (40, spec.input_bits), np.uint8), rng.integers(0, spec.classes, 40))
+    host = Device(SoftwareStream(SoftwareDevice(learner, batch=True)), spec, draw=counter())
     results = []
-    for engine in (DeviceEngine(device(learner, batch=True)), ReferenceEngine(learner)):
+    for engine in (DeviceEngine(host, spec), make_engine(spec)):
         training = Training(engine, Schedule(batch=batch, epochs=2, shuffle=True), data, data)
-        results.append([state.parameters.tolist() for state in training.run()])
+        results.append(
+            [
+                (engine.state["parameters"].tolist(), training.parameters.tolist(), done.wrong)
+                for done in training.run(chunk=1)
+            ]
+        )
     assert results[0] == results[1]
+    assert len({tuple(now) for now, _, _ in results[0]}) > 1
 
 
 def test_an_engine_begins_with_a_cleared_device() -> None:
@@ -335,8 +347,8 @@ def test_an_engine_begins_with_a_cleared_device() -> None:
     x, y = some(learner, 7)
     host.train(x, y, np.zeros(7, np.uint8))
     assert host.status().batch_open
-    engine = DeviceEngine(host)
-    engine.parameters = np.zeros(48, np.uint8)
+    engine = DeviceEngine(host, CircuitSpec.of(learner))
+    engine.state = {"parameters": np.zeros(48, np.uint8)}
     assert host.status() == Status(batch_open=False, example_count=0, error_count=0)
 
 
@@ -347,7 +359,7 @@ def test_a_serial_port() -> None:
     learner = lookup_learner()
     x, y = some(learner, 1000)
     twin = SoftwareDevice(learner)
-    with pseudo_terminal(twin) as port, connect(port, learner=learner) as host:
+    with pseudo_terminal(twin) as port, connect(port, spec=CircuitSpec.of(learner)) as host:
         outputs = host.train(x, y)
         parameters = host.read_parameters()
         assert host.repeats == 0

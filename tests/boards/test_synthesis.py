@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from board_designs import Adder, small_design
 
-from rdahw import Learner, make_model
 from rdahw.boards import board
 from rdahw.boards.design import trainer_design
 from rdahw.boards.report import DesignError, Report
 from rdahw.boards.synthesis import measure_core, synthesise
 from rdahw.errors import UserError
+from rdahw.families import spec_of_widths
 from rdahw.hdl.toolchain import Step, ToolFailure
 
 SUFFIXES = ("bin", "il", "v", "json", "netlist.v", "pcf", "asc", "ys", "log")
@@ -135,8 +135,8 @@ def test_other_families_make_a_bitstream(name: str, needs: str, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_iris_trainer_on_the_icebreaker(tmp_path: Path) -> None:
-    learner = Learner(make_model("lookup", 4, 3))
-    report = synthesise(trainer_design(learner, name="iris"), board("icebreaker"), out=tmp_path)
+    spec, its = spec_of_widths("lookup", 4, 3), board("icebreaker")
+    report = synthesise(trainer_design(spec, its, name="iris"), its, out=tmp_path)
     assert report.core_logic_cells <= 290
     assert report.logic_cells < 1600
     assert (report.ebr, report.spram, report.cycles_per_example) == (1, 0, 1.0)

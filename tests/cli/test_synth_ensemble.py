@@ -11,13 +11,12 @@ from amaranth.hdl import Fragment
 from running import Runner
 
 from rdahw.boards import board
-from rdahw.boards.design import Design, ensemble_inference_design
-from rdahw.boards.ensemble_fit import inference_needs
+from rdahw.boards.design import Design, inference_design
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.inference import FixedModel
+from rdahw.hdl.memory_fit import rom_needs
 from rdahw.saved import load_model
-from rdahw.saved_ensemble import SavedEnsemble
 from rdahw.sim.simulator import Exchange, make_simulator
 
 SMALL = ("train", "--model", "ensemble:tables=6,inputs=3", "--optimiser", "counter=3", "--epochs", 2)
@@ -77,6 +76,26 @@ def test_a_saved_ensemble_and_one_by_name_are_the_same(run: Runner, designs: lis
     assert (saved.spec.tables, saved.spec.input_bits, saved.spec.seed) == (6, 60, 3)
 
 
+@pytest.mark.parametrize(
+    ("options", "widths", "name"),
+    [
+        (["lookup"], (4, 3), "trainer"),
+        (["lookup", "--inputs", 5], (5, 3), "trainer"),
+        (["lookup:labels=binary", "--data", "iris"], (4, 3), "trainer"),
+        (["lookup", "--binarise", "thermometer=2"], (8, 3), "trainer"),
+        (["ensemble:tables=4", "--inputs", 9, "--outputs", 5, "--seed", 2], (9, 5), "ensemble"),
+    ],
+)
+def test_the_widths_are_those_of_the_data_or_those_asked_for(
+    run: Runner, designs: list[Design], options: list[Any], widths: tuple[int, int], name: str
+) -> None:
+    assert run("synth", *options).error == "synthesis was left out"
+    core = designs[0].core()
+    Fragment.get(core, None)
+    assert (core.spec.input_bits, core.spec.classes, designs[0].name) == (*widths, name)
+    assert core.spec.code == ("binary" if "labels=binary" in options[0] else "one-hot")
+
+
 @pytest.mark.usefixtures("mnist_folder")
 @pytest.mark.slow
 def test_a_trained_ensemble_in_block_ram(run: Runner) -> None:
@@ -87,9 +106,8 @@ def test_a_trained_ensemble_in_block_ram(run: Runner) -> None:
     report = ran.json
     assert json.loads((run.folder / "build/icebreaker/report.json").read_text()) == report
     saved = load_model(run.folder / "mnist-ensemble.rdahw")
-    assert isinstance(saved, SavedEnsemble)
     assert (report["tables"], report["ebr"], report["spram"]) == ("block RAM", 30, 0)
-    assert inference_needs(saved.spec, board("icebreaker")).ebr == 30
+    assert rom_needs(saved.spec, board("icebreaker")).ebr == 30
     assert report["logic_cells"] < 2500
     assert "training_examples_per_second" not in report
     assert report["predictions_per_second"]["core"] == report["examples_per_second"]
@@ -112,28 +130,27 @@ def test_a_folded_ensemble_predicts_as_the_ensemble_does() -> None:
     engine.counters = rng.integers(-8, 8, spec.counters_shape).astype(np.int8)
     x = rng.integers(0, 2, (60, 12)).astype(np.uint8)
     x[:5] = 0
-    core = ensemble_inference_design(spec, engine.counters, board("icebreaker")).core()
+    core = inference_design(spec, engine.state, board("icebreaker")).core()
     assert isinstance(core, FixedModel)
     simulator = make_simulator(core, "amaranth")
     beats = np.concatenate([x, np.zeros((60, 3 + 2), np.uint8)], axis=1)  # y, last, learn
     made = simulator.exchange(Exchange("examples", "results", beats, 60, 60))
     simulator.close()
     assert (made.results[:, :3].sum(axis=1) == 1).all()
-    assert (made.results[:, :3].argmax(axis=1) == engine.predict(x)).all()
+    assert (made.results[:, :3].argmax(axis=1) == engine.classify(x)).all()
 
 
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        ("ensemble --batch 2", 2, "--batch 2 is of circuits, and this is an ensemble; leave --batch out"),
-        ("ensemble --stages 2", 2, "--stages 2 is of circuits, and this is an ensemble; leave --stages out"),
-        ("ensemble --inputs 784", 2, "--inputs 784 is of circuits, and this is an ensemble; leave --inputs out"),
+        ("ensemble --batch 2", 2, "--batch is not supported for model 'ensemble'; leave it out"),
+        ("ensemble --stages 2", 2, "--stages is not supported for model 'ensemble'; leave it out"),
+        ("ensemble --inputs 784 --data iris", 2, "--data iris cannot be used with --inputs, as the data say how many"),
         ("ensemble --epochs 3", 2, "--epochs 3 goes with --flash; add it, or leave --epochs out"),
         ("ensemble --inference", 2, "--inference needs a trained model, and 'ensemble' is not one; give a file of rd"),
-        ("lookup --flash quad", 2, "--flash quad is of ensembles, and the model is none; leave --flash out"),
-        ("lookup --seed 1", 2, "--seed 1 is of ensembles, and the model is none; leave --seed out"),
-        ("iris-ensemble.rdahw --seed 1", 2, "--seed 1 is of an ensemble by name, and this is a trained one; leave"),
-        ("iris-ensemble.rdahw --inference --flash quad", 2, "--flash quad is of a trainer, and --inference makes none"),
+        ("lookup --flash quad", 2, "--flash is not supported for model 'lookup'; leave it out"),
+        ("iris-ensemble.rdahw --seed 1", 2, "--seed 1 is for a model by name, and this is a trained one; leave"),
+        ("iris-ensemble.rdahw --inference --flash quad", 2, "--flash quad cannot be used with --inference; leave"),
         ("iris-ensemble.rdahw --board ulx3s --flash quad", 1, "ULX3S 25F has no flash memory for data; leave out --fl"),
         ("ensemble:tables=2048,inputs=6", 1, "it needs 16 large memory blocks (SPRAM) of 4 and "),
         ("ensemble --board icestick", 1, "does not fit iCEstick: it needs "),

@@ -35,8 +35,8 @@ def same_as_software(run: Runner, options: tuple[Any, ...], hardware: tuple[Any,
     software = run.ok(*options, "--out", "software.rdahw", "--json").json
     result: dict[str, Any] = run.ok(*options, "--hdl", *hardware, "--out", name, "--json").json
     saved, expected = load_model(run.folder / name), load_model(run.folder / "software.rdahw")
-    assert (saved.counters == expected.counters).all()  # type: ignore[union-attr]
-    assert saved.state.dropout_state == expected.state.dropout_state  # type: ignore[union-attr]
+    for field in expected.spec.fields:
+        assert (saved.state[field.name] == expected.state[field.name]).all()
     own = {"engine", "out", "seconds", "seconds_total", "curve"}
     assert {k: result[k] for k in software.keys() - own} == {k: software[k] for k in software.keys() - own}
     without_time = [[{**row, "seconds": 0} for row in r["curve"]] for r in (result, software)]
@@ -74,7 +74,7 @@ def test_it_learns_as_software_does(run: Runner, table: Path, engine: str, order
     needs(engine)
     options = (*SMALL, "--split", 0.25, "--epochs", 2, *ORDERS[order])
     result = same_as_software(run, options, ("--engine", engine), "hardware.rdahw")
-    spec = load_model(table / "hardware.rdahw").spec  # type: ignore[union-attr]
+    spec = load_model(table / "hardware.rdahw").spec
     assert result["engine"] == engine
     assert result["cycles_without_update"]["min"] >= cycles(spec, False)
     assert cycles(spec, False) < result["cycles_with_update"]["max"] <= cycles(spec, True)
@@ -100,10 +100,10 @@ def test_it_goes_on_in_either_place(run: Runner, table: Path) -> None:
         *("--out", "both.rdahw", "--json"),
     ).json
     assert (result["resumed_from_example"], result["examples"]) == (50, 80)
-    spec = load_model(table / "both.rdahw").spec  # type: ignore[union-attr]
+    spec = load_model(table / "both.rdahw").spec
     assert result["cycles_per_example"] < cycles(spec, True) + 10  # of the 30 of this run alone
     run.ok("train", "--resume", "part.rdahw", "--updates", 80, "--out", "software.rdahw")
-    counters = [load_model(table / f"{n}.rdahw").counters for n in ("whole", "both", "software")]  # type: ignore[union-attr]
+    counters = [load_model(table / f"{n}.rdahw").state["counters"] for n in ("whole", "both", "software")]
     assert (counters[0] == counters[1]).all()
     assert (counters[0] == counters[2]).all()
 
@@ -125,7 +125,7 @@ def test_a_fault_of_the_hardware_is_an_error_that_says_where(
     monkeypatch.setattr(KeptWords, "_flips", flips)
     ran = run(*SMALL, "--epochs", 1, "--hdl", "--engine", "amaranth", "--out", "x.rdahw")
     assert ran.code == 1
-    assert re.match(r"hardware and software part (at|by) example \d+: the .* is \S+, expected ", ran.error)
+    assert re.match(r"hardware and software part at example \d+ .*: .* is \S+, expected ", ran.error)
     assert not (table / "x.rdahw").exists()
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rdahw import Bits, Circuit, Learner, lookup_model, make_model, mask_model, reverse, trace
+from rdahw import Bits, Circuit, lookup_model, mask_model, reverse, trace
 from rdahw.errors import UsageError
+from rdahw.families import spec_of_widths
 from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.export import FORMATS, export
-from rdahw.hdl.trainers import make_trainer
+from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.primitives import Array
 from rdahw.sim import run
 
@@ -122,14 +123,14 @@ def test_yosys_reads_back(format: str, inputs: int, outputs: int, tmp_path: Path
 
 @pytest.mark.slow
 def test_a_trainer_of_one_parameter_byte_passes_lint(tmp_path: Path) -> None:
-    trainer = make_trainer(Learner(make_model("lookup", 3, 1)), access=True)
+    trainer = make_trainer(spec_of_widths("lookup", 3, 1))
     (tmp_path / "dut.v").write_text(export(trainer, "verilog", name="dut", about="The trainer."))
     subprocess.run([_program("verilator"), "--lint-only", "dut.v"], cwd=tmp_path, check=True)
 
 
 @pytest.mark.slow
 def test_the_trainer_says_what_its_ports_are(tmp_path: Path) -> None:
-    trainer = make_trainer(Learner(make_model("lookup", 4, 3)), access=True)
+    trainer = make_trainer(spec_of_widths("lookup", 4, 3))
     text = export(trainer, "verilog", name="dut", about="The trainer.")
     assert "//            examples__payload[6:4] is y\n" in text
     assert "//   output control__error_count : 32 bits\n" in text

@@ -25,6 +25,7 @@ from link_helpers import (
 from rdahw import Learner, Model, lookup_model
 from rdahw.boards.host import Device
 from rdahw.errors import MissingError, UserError
+from rdahw.families.circuits import CircuitSpec
 from rdahw.fields import join
 from rdahw.hdl.inference import FixedModel
 from rdahw.hdl.protocol import (
@@ -318,7 +319,7 @@ def train_through_crashes(
     def host() -> Device:
         nonlocal hosts
         hosts += 1
-        return Device(stream, learner, draw=draw, timeout=0.05)
+        return Device(stream, CircuitSpec.of(learner), draw=draw, timeout=0.05)
 
     device = host()
     while True:
@@ -354,7 +355,7 @@ def test_results_and_parameters_come_back() -> None:
     learner = wide_learner()
     x, y, last = examples(learner, 200, batch=True, seed=7)
     software = SoftwareLearner(learner, batch=True)
-    device = Device(SimulatedStream(simulate(learner, batch=True)), learner, draw=counter())
+    device = Device(SimulatedStream(simulate(learner, batch=True)), CircuitSpec.of(learner), draw=counter())
     np.testing.assert_array_equal(device.train(x, y, last), software.train(x, y, last))
     np.testing.assert_array_equal(device.read_parameters(), software.theta)
     np.testing.assert_array_equal(
@@ -374,7 +375,7 @@ def test_through_the_pins_of_a_uart() -> None:
     learner = lookup_learner()
     x, y, last = examples(learner, 12, batch=False, seed=8)
     stream = SimulatedStream(simulate(learner, divisor=8), cycles_a_second=4_000)
-    device = Device(stream, learner, draw=counter())
+    device = Device(stream, CircuitSpec.of(learner), draw=counter())
     software = SoftwareLearner(learner, batch=False)
     np.testing.assert_array_equal(device.train(x, y, last), software.train(x, y, last))
     np.testing.assert_array_equal(device.read_parameters(), software.theta)

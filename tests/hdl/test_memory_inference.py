@@ -13,12 +13,11 @@ from rdahw.data.images import Image
 from rdahw.errors import MissingError, UserError
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.GONE import EnsembleTraining
 from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.table_words import counters_of_words, word_octets, word_stride
 from rdahw.sim.ensemble import CompiledEnsemble
 from rdahw.sim.simulator import Exchange, Simulator, choose_engine, make_simulator
-from rdahw.training import Schedule
+from rdahw.training import Examples, Schedule, Training
 
 CASES: dict[str, dict[str, Any]] = {
     "one table": dict(tables=1, inputs=3, classes=2, counter=2),
@@ -70,7 +69,7 @@ def test_it_predicts_what_the_software_predicts(engine: str, case: str) -> None:
     spec, rng = software.spec, np.random.default_rng(2)
     simulated = simulator(core, engine)
     x, labels = rng.integers(0, 2, (120, spec.input_bits), np.uint8), rng.integers(0, spec.classes, 120)
-    expected = software.predict(x)
+    expected = software.classify(x)
     assert len(set(expected)) > 1
     predictions, correct, given = run(simulated, core, x, labels)
     assert np.array_equal(predictions, expected)
@@ -103,14 +102,13 @@ def test_the_tables_are_read_and_not_written(case: str) -> None:
     assert simulated.get("control__example_count") == simulated.get("control__error_count") == 0
     # What is read of signs predicts the same.
     x = np.random.default_rng(3).integers(0, 2, (50, spec.input_bits), np.uint8)
-    expected, software.counters = software.predict(x), counters
-    assert np.array_equal(software.predict(x), expected)
+    expected, software.counters = software.classify(x), counters
+    assert np.array_equal(software.classify(x), expected)
     predictions, *_ = run(simulated, core, x, np.zeros(50, int))
     assert np.array_equal(predictions, expected)
 
 
 @pytest.mark.usefixtures("mnist_folder")
-@pytest.mark.slow
 def test_mnist() -> None:
     loaded = load("mnist")
     assert loaded.test is not None
@@ -118,12 +116,11 @@ def test_mnist() -> None:
     train, test = (binariser.transform(part.features[:6000]) for part in (loaded.train, loaded.test))
     spec = EnsembleSpec(input_bits=784, classes=10, image=Image(1, 28, 28), wiring="patch8inset2")
     software = CompiledEnsemble(spec)
-    schedule = Schedule(epochs=1, shuffle=False)
-    list(EnsembleTraining(software, schedule, train, loaded.train.labels[:6000]).run())
+    list(Training(software, Schedule(), Examples(train, loaded.train.labels[:6000])).run())
     core = MemoryInference(spec, software.counters)
     labels = loaded.test.labels[:1000]
     predictions, correct, _ = run(simulator(core, "cxxrtl"), core, test[:1000], labels)
-    assert np.array_equal(predictions, software.predict(software.pack(test[:1000])))
+    assert np.array_equal(predictions, software.classify(software.pack(test[:1000])))
     assert correct.mean() > 0.9
     assert core.cycles() == 278
 
@@ -134,6 +131,6 @@ def test_what_is_refused() -> None:
     with pytest.raises(UserError, match=r"^an ensemble of 200 classes was given; the gateware takes at most 128, as "):
         MemoryInference(spec, np.zeros(spec.counters_shape, np.int8))
     spec = EnsembleSpec(input_bits=20, classes=3, tables=2, inputs=2)
-    with pytest.raises(UserError, match=r"^counters of shape \(2, 4, 2\) were given; the ensemble has \(2, 4, 3\)$"):
+    with pytest.raises(UserError, match=r"^counters of shape \(2, 4, 2\) were given; the model has \(2, 4, 3\)$"):
         MemoryInference(spec, np.zeros((2, 4, 2), np.int8))
     gc.collect()  # their complaint of not being used, while that is ignored

@@ -139,7 +139,7 @@ def test_it_is_the_plain_rule(case: str, pauses: bool) -> None:
     for start, stop in ((0, 30), (30, 31), (31, 60)):
         part = Examples(examples.x[start:stop], examples.labels[start:stop])
         rows = np.arange(start, stop)
-        expected = software.train(examples.x, examples.labels, rows)
+        expected = software.learn(examples.x, examples.labels, rows)
         options = {}
         if pauses:
             options = dict(gaps=rng.random(97) < 0.5, stalls=rng.permutation(41) < 39)
@@ -151,7 +151,7 @@ def test_it_is_the_plain_rule(case: str, pauses: bool) -> None:
         kinds |= set(zip(correct.tolist(), updated.tolist(), strict=True))
         # Predictions take all tables, and change nothing.
         predictions, correct, updated, _ = bench.run(bench.beats(part, learn=False), len(rows), **options)
-        assert np.array_equal(predictions, software.predict(part.x))
+        assert np.array_equal(predictions, software.classify(part.x))
         assert np.array_equal(correct, predictions == part.labels)
         assert not updated.any()
         bench.agrees(software)
@@ -203,7 +203,7 @@ def test_parameters_are_read_and_written(case: str) -> None:
     assert bench.read(trainer.settings_address + 8, 5) == spec.margin.to_bytes(4, "little") + bytes([below])
 
     # An access waits for the example that was there before, and goes ahead of the next one.
-    expected = software.train(examples.x, examples.labels, np.arange(40))
+    expected = software.learn(examples.x, examples.labels, np.arange(40))
     for i in range(40):
         one = Examples(examples.x[i : i + 1], examples.labels[i : i + 1])
         beats = bench.beats(one)
@@ -233,7 +233,7 @@ def test_margin_and_dropout_at_run_time(margin: int, below: int) -> None:
             return number < below
 
     software = Changed(EnsembleSpec(input_bits=21, seed=7, **{**CASES["three sixteenths dropped"], "margin": margin}))
-    expected = software.train(examples.x, examples.labels, np.arange(40))
+    expected = software.learn(examples.x, examples.labels, np.arange(40))
     predictions, _, updated, _ = bench.run(bench.beats(examples), 40)
     assert np.array_equal(predictions, expected.predictions)
     assert np.array_equal(updated, expected.updated)
@@ -246,7 +246,7 @@ def test_clear_and_counts() -> None:
     trainer, get = bench.trainer, bench.simulator.get
     for _ in range(2):
         software = PlainEnsemble(spec)
-        expected = software.train(examples.x, examples.labels, np.arange(50))
+        expected = software.learn(examples.x, examples.labels, np.arange(50))
         predictions, correct, updated, _ = bench.run(bench.beats(examples), 50)
         assert np.array_equal(predictions, expected.predictions)
         bench.agrees(software)
@@ -268,12 +268,12 @@ def test_clear_and_counts() -> None:
 def test_an_example_without_a_class_is_not_learned_from() -> None:
     spec, examples = make("no dropout", 30)
     bench, software = Bench(MemoryTrainer(spec)), PlainEnsemble(spec)
-    software.train(examples.x, examples.labels, np.arange(30))
+    software.learn(examples.x, examples.labels, np.arange(30))
     bench.run(bench.beats(examples), 30)
     for label in (5, 6, 8, 127):
         strange = Examples(examples.x[:4], np.full(4, label))
         predictions, _, updated, _ = bench.run(bench.beats(strange), 4)
-        assert np.array_equal(predictions, software.predict(strange.x))
+        assert np.array_equal(predictions, software.classify(strange.x))
         assert not updated.any()
         bench.agrees(software)
     assert bench.simulator.get("control__example_count") == 30
@@ -301,7 +301,7 @@ def test_a_reset_at_any_time_clears_everything() -> None:
     bench = Bench(trainer, Resettable(trainer))
     beats, seen = bench.beats(examples), set()
     software = PlainEnsemble(spec)
-    expected = software.train(examples.x, examples.labels, np.arange(12))
+    expected = software.learn(examples.x, examples.labels, np.arange(12))
     longest = trainer.cycles(True)
     for delay in range(0, 2 * longest, 2):
         bench.scramble(delay)

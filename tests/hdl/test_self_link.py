@@ -105,7 +105,7 @@ class Board:
 def software(epochs: int = EPOCHS) -> PlainEnsemble:
     engine = PlainEnsemble(SPEC)
     for _ in range(epochs):
-        engine.train(IMAGE.train.x, IMAGE.train.labels, IMAGE.order())
+        engine.learn(IMAGE.train.x, IMAGE.train.labels, IMAGE.order())
     return engine
 
 
@@ -132,11 +132,11 @@ def test_faults_on_the_line_do_not_disturb_the_training(seed: int | None) -> Non
     np.testing.assert_array_equal(board.tables(device), wanted.counters)
     assert board.simulator.peek("dropout") == wanted.dropout_state
     found = board.registers(device)
-    right = int((wanted.predict(IMAGE.test.x) == IMAGE.test.labels).sum())
+    right = int((wanted.classify(IMAGE.test.x) == IMAGE.test.labels).sum())
     assert (found["changed"], found["epoch"], found["right"]) == (0, EPOCHS, right)
     assert device.status().example_count == EPOCHS * len(IMAGE.train)
     classes = device.predict(IMAGE.test.x) @ (1 << np.arange(7))
-    np.testing.assert_array_equal(classes, wanted.predict(IMAGE.test.x))
+    np.testing.assert_array_equal(classes, wanted.classify(IMAGE.test.x))
     if seed is not None:
         assert isinstance(device._stream, FaultyStream)
         assert sum(device._stream.faults.values()) > 4

@@ -31,7 +31,7 @@ def learned(image: FlashImage, epochs: int, spec: EnsembleSpec = SPEC) -> Iterat
     """The software, and the outcome of each epoch."""
     software = PlainEnsemble(spec)
     for _ in range(epochs):
-        yield software, software.train(image.train.x, image.train.labels, image.order())
+        yield software, software.learn(image.train.x, image.train.labels, image.order())
 
 
 def check(bench: Bench, image: FlashImage, results: list[tuple[int, int, int]], epochs: int) -> None:
@@ -42,7 +42,7 @@ def check(bench: Bench, image: FlashImage, results: list[tuple[int, int, int]], 
         assert same(outcome, results[:count], labels)
         errors += int((outcome.predictions != labels).sum())
         updates += int(outcome.updated.sum())
-        predictions = software.predict(image.test.x)
+        predictions = software.classify(image.test.x)
         tested = results[count : count + len(image.test)]
         assert [prediction for prediction, _, _ in tested] == predictions.tolist()
         assert not any(updated for _, _, updated in tested)

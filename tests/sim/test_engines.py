@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainers import HardwareRunner
 
 from rdahw.errors import MissingError, UsageError
 from rdahw.families import make_model
+from rdahw.families.circuits import CircuitSpec
+from rdahw.hdl.beats import Encoder
 from rdahw.hdl.serial_mask import SerialMaskTrainer
-from rdahw.hdl.trainers import make_trainer
+from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.learner import Learner
 from rdahw.sim.engines import ReferenceEngine
-from rdahw.sim.hardware import Encoder, HardwareEngine, Mismatch
+from rdahw.sim.hardware import Mismatch
 from rdahw.sim.native import convert
 from rdahw.sim.simulator import Exchange, Simulator, Stuck, choose_engine, make_simulator, ports_of
 
@@ -35,6 +38,10 @@ class Case:
     @property
     def learner(self) -> Learner:
         return Learner(make_model(self.model, self.inputs, self.outputs))
+
+    @property
+    def spec(self) -> CircuitSpec:
+        return CircuitSpec.of(self.learner)
 
 
 CASES = (
@@ -116,7 +123,7 @@ def number(bits: np.ndarray) -> int:
 )
 def test_bits_and_cycles_are_the_softwares(case: Case, engine: str, pattern: str) -> None:
     expected = software(case)
-    trainer = make_trainer(case.learner, batch=case.batch, stages=case.stages, access=True)
+    trainer = make_trainer(case.spec, batch=case.batch, stages=case.stages)
     # Synthesis does not keep the register's name; there the parameters are read as a host reads them.
     options = {"netlist": "ice40"} if engine == "ice40 netlist" else {"registers": {"theta": trainer.theta}}
     watch = "theta" if "registers" in options else None
@@ -169,7 +176,7 @@ def read(simulator: Simulator, bits: int) -> int:
 @pytest.mark.parametrize("engine", ["amaranth", "cxxrtl", "verilator"])
 def test_peek_poke_and_waveforms(engine: str, tmp_path: Path) -> None:
     case = CASES[0]
-    trainer = make_trainer(case.learner)
+    trainer = make_trainer(case.spec, access=False)
     vcd = tmp_path / "waves.vcd"
     simulator = make_simulator(trainer, need(engine), registers={"theta": trainer.theta}, vcd=vcd)
     assert (simulator.cycles, simulator.peek("theta")) == (0, 0)
@@ -197,7 +204,7 @@ def test_peek_poke_and_waveforms(engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["amaranth", "cxxrtl", "verilator"])
 def test_a_stream_that_is_stuck_is_a_bug(engine: str) -> None:
-    trainer = make_trainer(CASES[0].learner, access=True)
+    trainer = make_trainer(CASES[0].spec)
     simulator = make_simulator(trainer, need(engine), registers={"theta": trainer.theta})
     beats = np.zeros((3, Encoder(trainer).width), np.uint8)
     stuck = Exchange("examples", "results", beats, 3, 3, stalls=np.ones(1, np.uint8), patience=50)
@@ -209,40 +216,40 @@ def test_a_stream_that_is_stuck_is_a_bug(engine: str) -> None:
 @pytest.mark.parametrize("stages", [1, 2])
 def test_a_flipped_bit_in_the_hardware_is_caught(engine: str, stages: int) -> None:
     case = Case("lookup", 3, 2, batch=True, stages=2) if stages == 2 else Case("lookup", 3, 2, batch=False, stages=1)
-    hardware = HardwareEngine(case.learner, need(engine), stages=stages, batch=case.batch, check=True)
+    hardware = HardwareRunner(case.learner, need(engine), stages=stages, batch=case.batch, check=True)
     x, y = np.zeros((1, 3), np.uint8), np.zeros((1, 2), np.uint8)
     for _ in range(4):
-        hardware.announce(x, y)
-        hardware.train(x, y)
+        hardware.train(x, y, following=(x, y))
     # Entry 5 of output 1, which no example reads: only the comparison of the parameters can see it.
-    hardware.simulator.poke("theta", hardware.simulator.peek("theta") ^ 1 << 13)
-    sentence = rf"part at example 5 \(update 5\), cycle {4 + stages}: parameter bit 13 is 1, expected 0$"
+    hardware.simulator.poke("parameters", hardware.simulator.peek("parameters") ^ 1 << 13)
+    sentence = rf"part at example 5 \(update 5\), cycle {4 + stages}: parameters\[13\] is 1, expected 0$"
     with pytest.raises(Mismatch, match=sentence):
         hardware.train(x, y)
 
 
 def test_a_wrong_prediction_is_caught_at_its_example() -> None:
-    hardware = HardwareEngine(CASES[0].learner, check=True)
+    hardware = HardwareRunner(CASES[0].learner, check=True)
     x, y = np.zeros((1, 3), np.uint8), np.zeros((1, 2), np.uint8)
     hardware.train(x, y)
-    hardware.simulator.poke("theta", 1)
+    hardware.simulator.poke("parameters", 1)
     with pytest.raises(Mismatch, match=r"part at example 2 \(update 2\), cycle 2: output bit 0 is 1, expected 0$"):
         hardware.train(x, y)
 
 
 def test_predictions_do_not_disturb_the_training() -> None:
     case = Case("lookup", 3, 2, batch=True, stages=2)
-    run, hardware = software(case), HardwareEngine(case.learner, stages=2, batch=True, check=True)
+    run, hardware = software(case), HardwareRunner(case.learner, stages=2, batch=True, check=True)
     ends = [0, *(np.flatnonzero(run.last) + 1)]
     parts = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
     reference = ReferenceEngine(case.learner)
     for part, following in zip(parts, [*parts[1:], None], strict=True):
-        if following is not None:
-            hardware.announce(run.x[following], run.y[following])
-        assert np.array_equal(hardware.train(run.x[part], run.y[part]), reference.train(run.x[part], run.y[part]))
+        coming = None if following is None else (run.x[following], run.y[following])
+        found = hardware.train(run.x[part], run.y[part], following=coming)
+        assert np.array_equal(found, reference.train(run.x[part], run.y[part]))
         assert np.array_equal(hardware.parameters, reference.parameters)
         assert np.array_equal(hardware.predict(run.x[:9]), reference.predict(run.x[:9]))
-    assert (hardware.cycles, hardware.cycles_per_example, hardware.startup_cycles) == (len(run.x) + 1, 1, 1)
+    engine = hardware.engine
+    assert (engine.cycles, engine.cycles_per_example, engine.startup_cycles) == (len(run.x) + 1, 1, 1)
     # A training that goes on with other parameters.
     hardware.parameters = reference.parameters = run.x[:2].repeat(3, 1)[:, :8].reshape(16)
     assert np.array_equal(hardware.train(run.x[:5], run.y[:5]), reference.train(run.x[:5], run.y[:5]))
@@ -269,6 +276,6 @@ def test_choice_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_register_is_found_under_its_other_names() -> None:
-    trainer = make_trainer(CASES[2].learner, batch=True, access=True)
+    trainer = make_trainer(CASES[2].spec, batch=True)
     text, (path,) = convert(trainer, ports_of(trainer), {"theta": trainer.theta})
     assert f"connect \\Q \\{path[-1]}\n" in text, "the output of a flip-flop"

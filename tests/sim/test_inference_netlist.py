@@ -10,10 +10,10 @@ from running import Runner
 
 from rdahw.data import load
 from rdahw.errors import MissingError
+from rdahw.hdl.beats import Encoder
 from rdahw.hdl.inference import FixedModel
 from rdahw.saved import SavedModel, load_model
 from rdahw.sim import run
-from rdahw.sim.hardware import Encoder
 from rdahw.sim.simulator import Exchange, choose_engine, make_simulator
 
 pytestmark = pytest.mark.slow  # Yosys, and a compiled simulator
@@ -34,9 +34,10 @@ def _check_every_test_example(saved: SavedModel, data: str, classes: tuple[str, 
     assert test is not None
     assert len(test) == examples
     x = saved.binariser.transform(test.features)
-    (expected,) = run(saved.learner.model.circuit, saved.parameters, x)
+    learner = saved.spec.learner()
+    (expected,) = run(learner.model.circuit, saved.parameters, x)
 
-    model = FixedModel(saved.learner, saved.parameters)
+    model = FixedModel(learner, saved.parameters)
     simulator = make_simulator(model, engine, netlist="ice40")
     encoder = Encoder(model)
     beats = encoder(x, np.zeros_like(expected))

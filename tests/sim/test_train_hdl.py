@@ -12,6 +12,7 @@ from running import Runner
 from rdahw.cli.reproduce import paper_iris
 from rdahw.errors import MissingError
 from rdahw.families import make_model
+from rdahw.families.circuits import CircuitSpec
 from rdahw.learner import Learner
 from rdahw.sim.hardware import HardwareEngine
 from rdahw.sim.simulator import choose_engine
@@ -36,15 +37,17 @@ def test_the_papers_iris_runs_update_by_update(name: str, stages: int) -> None:
     golden = IRIS[name]
     inputs, outputs = golden["inputs"], golden["outputs"]
     x, y = zip(*golden["train"], strict=True)
-    hardware = HardwareEngine(Learner(make_model("lookup", inputs, outputs)), stages=stages)
-    training = Training(hardware, Schedule(), Examples(bits(list(x), inputs), bits(list(y), outputs)))
-    seen = [hardware.parameters, *(state.parameters for state in training.run())]
+    spec = CircuitSpec.of(Learner(make_model("lookup", inputs, outputs)))  # any label, by the number of its bits
+    hardware = HardwareEngine(spec, stages=stages)
+    training = Training(hardware, Schedule(), Examples(bits(list(x), inputs), np.array(y)))
+    seen = [hardware.state["parameters"], *(hardware.state["parameters"] for _ in training.run(chunk=1))]
     numbers = [format(int.from_bytes(np.packbits(p, bitorder="little").tobytes(), "little"), "x") for p in seen]
     assert numbers == golden["parameters_after_each_update"]
     assert hardware.cycles == len(x) + stages - 1
     assert (hardware.cycles_per_example, hardware.startup_cycles) == (1, stages - 1)
     tests = bits([number for number, _ in golden["test"]], inputs)
-    assert np.array_equal(hardware.predict(tests), bits(golden["test_predictions"], outputs))
+    predicted = hardware.predict(hardware.prepare(Examples(tests, np.zeros(len(tests), np.int64))))
+    assert predicted.tolist() == golden["test_predictions"]
 
 
 @pytest.mark.parametrize(
@@ -88,19 +91,19 @@ def test_resume_loads_the_parameters_into_the_hardware(run: Runner) -> None:
 
 
 def test_a_flipped_weight_bit_ends_the_run(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, count = HardwareEngine.train, []
+    learn, count = HardwareEngine._learn, []
 
-    def with_a_fault(self: HardwareEngine, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def with_a_fault(self: HardwareEngine, *given: Any) -> Any:
         count.append(1)
         if len(count) == 30:  # entry 1 of output 2, of which no example of Iris is
-            self.simulator.poke("theta", self.simulator.peek("theta") ^ 1 << 33)
-        return train(self, x, y)
+            self.simulator.poke("parameters", self.simulator.peek("parameters") ^ 1 << 33)
+        return learn(self, *given)
 
-    monkeypatch.setattr(HardwareEngine, "train", with_a_fault)
+    monkeypatch.setattr(HardwareEngine, "_learn", with_a_fault)
     ran = run("train", "--hdl", "--vcd", "waves.vcd")
     assert ran.code == 1
     assert ran.error == (
-        "hardware and software part at example 30 (update 30), cycle 30: parameter bit 33 is 1, expected 0"
+        "hardware and software part at example 30 (update 30), cycle 30: parameters[33] is 1, expected 0"
     )
     assert (run.folder / "waves.vcd").read_text().count("\n#") >= 60, "the waveforms up to the fault are there"
 
@@ -129,7 +132,6 @@ def test_waveforms_that_cannot_be_written(run: Runner) -> None:
     assert "'none/f.vcd' cannot be written" in ran.error
 
 
-@pytest.mark.slow
 def test_mnist_zero_against_one(run: Runner, mnist_folder: Path) -> None:
     """The paper's 999 updates in the word-serial trainer; each is compared with software."""
     try:
