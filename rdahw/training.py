@@ -270,7 +270,7 @@ class Training:
 
         Without ``chunk`` that of the engine is taken, or as many updates as take about ``seconds``.
         """
-        total, length, schedule = self.total_updates, len(self.train), self.schedule
+        total = self.total_updates
         fixed = chunk or self.engine.chunk
         at_once = fixed or 1  # one may take long
         if self._scores_updates and self._scored is None:

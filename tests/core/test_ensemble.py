@@ -121,10 +121,14 @@ def test_parsing() -> None:
         input_bits=12, classes=2, image=Image(1, 3, 4), seed=5, tables=8, inputs=3, counter=4, margin=5,
         dropout=0.1875, shift=1, sign=True,
     )  # fmt: skip
-    assert find_family("ensemble").spec(Task(input_bits=12, classes=2, image=made.image, seed=5), **made.options()) == made
+    assert (
+        find_family("ensemble").spec(Task(input_bits=12, classes=2, image=made.image, seed=5), **made.options()) == made
+    )
     with pytest.raises(UsageError, match=r"has no option 'table=3'; .* did you mean 'tables'\?"):
         parsed("ensemble:table=3", 20, 3)
-    with pytest.raises(UsageError, match=r"option tables=0 of model 'ensemble' is invalid; expected a whole number from 1"):
+    with pytest.raises(
+        UsageError, match=r"option tables=0 of model 'ensemble' is invalid; expected a whole number from 1"
+    ):
         parsed("ensemble:tables=0", 20, 3)
 
 

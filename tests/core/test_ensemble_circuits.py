@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rdahw.data.labels import encode
 from rdahw.data.images import Image
+from rdahw.data.labels import encode
+from rdahw.errors import UsageError
+from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, counters_to_bits, step_bits, step_circuit
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, counters_to_bits, step_bits, step_circuit
-from rdahw.errors import UsageError
 from rdahw.sim.reference import Reference, run
 
 

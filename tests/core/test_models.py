@@ -129,7 +129,12 @@ def test_models_by_name(spec: str, outputs: int, circuit: Circuit) -> None:
         ("mask:k", 1, UsageError, "option k= of model 'mask' is invalid; expected a whole number from 1 to"),
         ("mask:k=1,k=2", 1, UsageError, "option k of model 'mask' is given twice in 'k=1,k=2'; leave one of them out"),
         ("lookup:k=1", 1, UsageError, "model 'lookup' has no option 'k=1'; it takes labels=TEXT"),
-        ("file", 1, UsageError, "the model 'file' is a circuit in a Python file of your own; give --model FILE.py:NAME"),
+        (
+            "file",
+            1,
+            UsageError,
+            "the model 'file' is a circuit in a Python file of your own; give --model FILE.py:NAME",
+        ),
         ("file:source=x", 1, UsageError, "the model 'file' is a circuit in a Python file of your own; give --model"),
         ("mask", 2, UserError, "the mask model has one output and the labels have 2 bits; choose two classes with"),
         ("mask:k=0", 1, UsageError, "option k=0 of model 'mask' is invalid; expected a whole number from 1 to"),

@@ -18,7 +18,7 @@ from rdahw import Circuit, Learner, Model, lookup_model, make_model, mask_model
 from rdahw.data import Binariser, Column, Schema
 from rdahw.errors import UsageError, UserError
 from rdahw.families.circuits import CircuitSpec
-from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.families.lookup import FAMILY
 from rdahw.saved import FORMAT, VERSION, SavedModel, load_model, save_model
 from rdahw.sim.engines import make_engine
