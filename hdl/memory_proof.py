@@ -339,7 +339,8 @@ class _Monitor:
                 "seen": wrong | equal(w["overdue"], 2 * self.longest),
             }
 
-        types: dict[str, Type] = {s.name: Bits(s.width) for s in self.states} | {"rst": Bits(1)}
+        types: dict[str, Type] = {s.name: Bits(s.width) for s in self.states}
+        types["rst"] = Bits(1)
         types |= {port.name: port.type for port in (*self.inputs, *self.outputs)}
         return trace(visible, **types)
 
@@ -436,9 +437,9 @@ class _Monitor:
                 "differ": ~w["rst"] & ~w["again"] & (found["wrong"] | moved | late),
             }
 
-        types: dict[str, Type] = (
-            {s.name: Bits(s.width) for s in own} | {"rst": Bits(1)} | {p.name: p.type for p in seen}
-        )
+        types: dict[str, Type] = {s.name: Bits(s.width) for s in own}
+        types["rst"] = Bits(1)
+        types |= {port.name: port.type for port in seen}
         types |= {f"its_{name}": Bits(width) for name, width in self.inner.items()}
         return trace(machine, **types)
 
