@@ -28,11 +28,10 @@ from measure import LEVELS, Look, pruned, race, reached
 
 from rdahw.data import load
 from rdahw.data.binarise import Binariser
-from rdahw.GONE import EnsembleTraining
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.sim.ensemble import CompiledEnsemble
-from rdahw.training import Schedule
+from rdahw.training import Examples, Schedule, Training
 
 
 class Setting(NamedTuple):
@@ -95,8 +94,8 @@ def make(setting: Setting, seed: int, x: Any, image: Image) -> EnsembleSpec:
 def warm(spec: EnsembleSpec, x: Any, labels: Any) -> None:
     """Compile all kernels."""
     engine = CompiledEnsemble(spec)
-    for _ in EnsembleTraining(engine, Schedule(updates=100), x[:100], labels[:100]).run():
-        engine.predict(engine.pack(x[:100]))
+    for _ in Training(engine, Schedule(updates=100), Examples(x[:100], labels[:100])).run():
+        engine.classify(engine.pack(x[:100]))
 
 
 def accuracies(name: str, seeds: int, held_out: bool) -> dict[str, Any]:
@@ -109,18 +108,19 @@ def accuracies(name: str, seeds: int, held_out: bool) -> dict[str, Any]:
         warm(spec, x, labels)
         engine = CompiledEnsemble(spec)
         test = engine.pack(test_x)
-        training = EnsembleTraining(engine, Schedule(epochs=setting.epochs, shuffle=True, seed=seed), x, labels)
+        schedule = Schedule(epochs=setting.epochs, shuffle=True, seed=seed)
+        training = Training(engine, schedule, Examples(x, labels))
         cpu, elapsed = 0.0, 0.0
         start = time.process_time(), time.perf_counter()
         for state in training.run():
             if (state.epoch, state.position) == (0, len(x)):
                 cpu, elapsed = time.process_time() - start[0], time.perf_counter() - start[1]
-                results["first"].append(float((engine.predict(test) == test_labels).mean()))
+                results["first"].append(float((engine.classify(test) == test_labels).mean()))
                 start = time.process_time() - cpu, time.perf_counter() - elapsed
         results["cpu"].append((time.process_time() - start[0]) / setting.epochs)
         results["elapsed"].append((time.perf_counter() - start[1]) / setting.epochs)
         start = time.process_time(), time.perf_counter()
-        results["accuracy"].append(float((engine.predict(test) == test_labels).mean()))
+        results["accuracy"].append(float((engine.classify(test) == test_labels).mean()))
         results["predictions"].append(len(test) / (time.process_time() - start[0]))
     spec_json = make(setting, 0, x, image).to_json()
     return {
@@ -142,16 +142,16 @@ def race_looks(name: str, seed: int, budget: float) -> list[Look]:
     engine = CompiledEnsemble(spec)
     held = engine.pack(held_x)
     schedule = Schedule(epochs=10_000, shuffle=True, seed=seed)
-    training = EnsembleTraining(engine, schedule, x, labels, chunk=1000)
-    training._packed = engine.pack(x)  # not on the clock, as no learner's features are
-    run, done = training.run(), 0
+    training = Training(engine, schedule, Examples(x, labels))
+    training.prepare(training.train)  # not on the clock, as no learner's features are
+    run, done = training.run(1000), 0
 
     def step() -> int:
         nonlocal done
         before, done = done, next(run).examples
         return done - before
 
-    return race(iter(lambda: step, None), lambda: float((engine.predict(held) == held_labels).mean()), budget)
+    return race(iter(lambda: step, None), lambda: float((engine.classify(held) == held_labels).mean()), budget)
 
 
 def main() -> None:

@@ -59,12 +59,12 @@ def stream(image: FlashImage, spec: EnsembleSpec, lines: int, epochs: int) -> No
     for epoch in range(epochs):
         start = time.perf_counter()
         cycles, predictions, correct, updated = bench.collect(len(image.train))
-        wanted = software.train(train, image.train.labels, order)
+        wanted = software.learn(train, image.train.labels, order)
         np.testing.assert_array_equal(predictions, wanted.predictions)
         np.testing.assert_array_equal(correct, wanted.predictions == image.train.labels[order])
         np.testing.assert_array_equal(updated, wanted.updated)
         _, tested, right, changed = bench.collect(len(image.test))
-        np.testing.assert_array_equal(tested, software.predict(test))
+        np.testing.assert_array_equal(tested, software.classify(test))
         assert not changed.any()
         np.testing.assert_array_equal(bench.counters, software.counters)
         assert bench.simulator.peek("dropout") == software.dropout_state

@@ -17,10 +17,9 @@ from measure import Turns
 
 from rdahw.data import load
 from rdahw.data.binarise import Binariser
-from rdahw.GONE import EnsembleTraining
 from rdahw.data.images import Image
 from rdahw.sim.ensemble import CompiledEnsemble
-from rdahw.training import Schedule
+from rdahw.training import Examples, Schedule, Training
 
 
 def settings_text(setting: Setting) -> str:
@@ -39,15 +38,15 @@ def predictions(rounds: int) -> dict[str, Any]:
     assert data.test is not None
     x, labels, test_x, test_labels, image = prepare(setting, held_out=False)
     engine = CompiledEnsemble(make(setting, 0, x, image))
-    for _ in EnsembleTraining(engine, Schedule(epochs=5, shuffle=True), x, labels).run():
+    for _ in Training(engine, Schedule(epochs=5, shuffle=True), Examples(x, labels)).run():
         pass
     packed = engine.pack(test_x)
     binariser = Binariser.fit(setting.rule, data.train.features, data.columns)
     pixels = data.test.features
-    right = float((engine.predict(packed) == test_labels).mean())
+    right = float((engine.classify(packed) == test_labels).mean())
     turns = Turns()
-    turns.add("from packed bits", len(packed), lambda: engine.predict(packed))
-    turns.add("from pixels", len(packed), lambda: engine.predict(engine.pack(binariser.transform(pixels))))
+    turns.add("from packed bits", len(packed), lambda: engine.classify(packed))
+    turns.add("from pixels", len(packed), lambda: engine.classify(engine.pack(binariser.transform(pixels))))
     turns.take(rounds)
     return {name: {**row, "test_accuracy": right} for name, row in turns.results().items()}
 

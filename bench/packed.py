@@ -30,7 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from measure import Turns
@@ -43,13 +43,19 @@ from rdahw.sim.packed_engine import PackedEngine, _general_kernels
 from rdahw.sim.packing import unpack_examples
 from rdahw.sim.reference import Reference
 from rdahw.tracing import Builder
-from rdahw.training import Examples
 
 INPUTS, GATES, OUTPUTS, EXAMPLES = 256, 10_000, 64, 65_536
 WORDS = EXAMPLES // 64
 SYMBOLS = {"and": "&", "xor": "^", "or": "|"}
 
 Gate = tuple[str, int, int]
+
+
+class Data(NamedTuple):
+    """Examples as bits, and their labels."""
+
+    x: Any
+    y: Any
 
 
 def random_gates(seed: int = 1) -> tuple[list[Gate], list[int]]:
@@ -212,9 +218,9 @@ def bench_updates(rounds: int) -> dict[str, Any]:
     iris = load("iris")
     binariser = fit_binariser(iris, "midrange")
     classes = len(iris.label_names)
-    flowers = Examples(binariser.transform(iris.train.features), encode(iris.train.labels, classes, "one-hot"))
+    flowers = Data(binariser.transform(iris.train.features), encode(iris.train.labels, classes, "one-hot"))
     random = np.random.default_rng(0)
-    images = Examples(
+    images = Data(
         (random.random((10_000, 784)) < 0.2).astype(np.uint8), random.integers(0, 2, (10_000, 1), dtype=np.uint8)
     )
     cases = {
@@ -224,20 +230,20 @@ def bench_updates(rounds: int) -> dict[str, Any]:
     found = {}
     for name, (learner, data, updates) in cases.items():
         turns = Turns()
-        rows = np.arange(updates, dtype=np.int64) % len(data)
+        rows = np.arange(updates, dtype=np.int64) % len(data.x)
         engine, words, reference = PackedEngine(learner), PackedEngine(learner), ReferenceEngine(learner)
         words._kernels = _general_kernels(learner)
         assert not engine._kernels.general
 
-        def many(engine: PackedEngine, n: int, data: Examples = data, rows: Any = rows) -> Callable[[], Any]:
-            prepared, ends = engine.prepare(data), np.arange(1, n + 1)
+        def many(engine: PackedEngine, n: int, data: Data = data, rows: Any = rows) -> Callable[[], Any]:
+            prepared, ends = engine.prepare(data.x, data.y), np.arange(1, n + 1)
             return lambda: engine.train_many(prepared, rows[:n], ends)
 
-        def one_by_one(n: int, engine: ReferenceEngine = reference, data: Examples = data) -> None:
+        def one_by_one(n: int, engine: ReferenceEngine = reference, data: Data = data) -> None:
             for i in range(n):
                 engine.train(data.x[i : i + 1], data.y[i : i + 1])
 
-        n = min(100, len(data))
+        n = min(100, len(data.x))
         for trained in (engine, words, reference):
             trained.parameters = np.zeros(learner.model.parameter_bits, np.uint8)
         one_by_one(n)

@@ -257,9 +257,14 @@ class Device:
         self._sequence = 0
         report = self._exchange("open")
         self._session = None
-        if report[:1] != bytes([VERSION]):
+        if not report:  # the packet itself, which has the header of its answer
             raise UserError(
-                f"{self} speaks version {report[0] if report else '?'} of the link's protocol, and this program speaks "
+                f"port {self._stream.name!r} echoes what is sent: a loop-back plug is on it, or no board; choose "
+                "the board's port"
+            )
+        if report[0] != VERSION:
+            raise UserError(
+                f"{self} speaks version {report[0]} of the link's protocol, and this program speaks "
                 f"version {VERSION}; make and flash its bitstream anew (rdahw synth)"
             )
         if len(report) != size(REPORT):

@@ -45,10 +45,11 @@ def make_spec(text: str, task: Task, **given: Any) -> Spec:
 
     family, options = parse_model(text)
     for name, value in given.items():
-        if options.setdefault(name, value) != value:
+        if name in options and options[name] != value:
             raise UsageError(
                 f"{name} was given twice, as {options[name]} in {text!r} and as {value}; leave one of them out"
             )
+        options[name] = value
     with contextlib.redirect_stdout(sys.stderr):
         return family.spec(task, **options)
 

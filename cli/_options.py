@@ -144,7 +144,7 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
         for word in value.split(","):
             name, _, number = word.partition("=")
             if name not in own:
-                known = " or ".join(f"{name}={option.type.upper()}" for name, option in own.items())
+                known = " or ".join(option.usage for option in own.values())
                 raise UsageError(f"there is no augmentation {word!r}; expected {known}, such as {next(iter(own))}=1")
             given[name] = own[name].parse(number, family.name)
     for kind in ("loss", "optimiser"):

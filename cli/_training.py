@@ -268,7 +268,8 @@ class Run:
 
     def _announce(self, total: int) -> None:
         log, before = self.output.log, self.resumed_from
-        self.output.detail(f"bits by {self.binariser.rule}, {self.spec.options()}, {self.schedule}")
+        options = ", ".join(f"{name} {value}" for name, value in self.spec.options().items())
+        self.output.detail(f"bits by {self.binariser.rule}, {options}, {self.schedule}")
         log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.spec.description}")
         if before is not None and before.updates < total:
             log(f"going on after update {before.updates} of {total}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +12,9 @@ from rdahw.cli._output import Output, output_options, percent
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from rdahw.GONE import EnsembleState
-    from rdahw.saved_ensemble import SavedEnsemble
+    from rdahw.family import Binarised
+    from rdahw.saved import SavedModel
+    from rdahw.training import Progress
 
 
 @click.command(
@@ -58,45 +58,49 @@ def command(
     counts. It is a saved model as any other: eval, show, export, prove and synth take it.
     """
     import rdahw
-    from rdahw.binarised import binarise_ensemble
-    from rdahw.families.ensemble.circuits import boolean_model
+    from rdahw.families import all_families, find_family
     from rdahw.files import check_writable
-    from rdahw.saved import load_model, save_model
-    from rdahw.saved_ensemble import SavedEnsemble
+    from rdahw.saved import SavedModel, load_model, save_model
+    from rdahw.training import Progress, Schedule
 
     saved = load_model(model)
-    if not isinstance(saved, SavedEnsemble):
-        raise UsageError(f"{str(model)!r} is a circuit already; give an ensemble, of rdahw train --model ensemble")
+    rule = find_family(saved.spec.family).binarised
+    if rule is None:
+        known = " or ".join(family.name for family in all_families(skip_broken=True) if family.binarised)
+        raise UsageError(
+            f"{str(model)!r} is a circuit already, or has no form of one (its kind is {saved.spec.family!r}); give a "
+            f"model of the kind {known}"
+        )
     if margin is not None and not epochs:
         raise UsageError(f"--margin {margin} is of a training, and --epochs is 0; give --epochs, or leave it out")
     out = out or model.with_name(f"{model.stem}-boolean.rdahw")
     check_writable(out)
-    boolean_model(saved.spec, labels)  # too large? better known before a training
-    result: dict[str, Any] = {"model": str(model)}
+    spec = rule.circuit(saved.spec, labels)  # too large? better known before a training
+    result: dict[str, Any] = {"model": str(model), **saved.spec.options()}
     if epochs:
-        saved, more = _fine_tune(output, saved, epochs, margin)
+        saved, more = _fine_tune(output, saved, rule, epochs, margin)
         result |= more
     provenance = {
         **{name: saved.provenance[name] for name in ("options", "data_sha256") if name in saved.provenance},
         "command": "rdahw binarise",
         "package_version": rdahw.__version__,
         "finished": saved.is_finished,
-        "ensemble": saved.spec.to_json(),
+        saved.spec.family: saved.spec.to_json(),
         "fine_tuning_epochs": epochs,
     }
-    made = binarise_ensemble(saved, labels, provenance)
+    made = SavedModel(
+        spec=spec,
+        state=rule.state(saved.spec, saved.best_state),
+        progress=Progress(),
+        schema=saved.schema,
+        binariser=saved.binariser,
+        schedule=Schedule(),
+        provenance=provenance,
+    )
     save_model(made, out)
-    circuit = made.learner.model
-    result |= {
-        "tables": saved.spec.tables,
-        "inputs": saved.spec.inputs,
-        "labels": labels,
-        "epochs": epochs,
-        "parameter_bits": circuit.parameter_bits,
-        "out": str(out),
-    }
+    result |= {"labels": labels, "epochs": epochs, "parameter_bits": spec.parameters.bits, "out": str(out)}
     output.json(result)
-    output.line(f"circuit   {circuit.input_bits} -> {circuit.output_bits}, {circuit.parameter_bits} table bits")
+    output.line(f"circuit   {spec.description}")
     if "test_accuracy" in result:
         output.line(f"test      {percent(result['test_correct'], result['test_examples'])} right")
     output.line(f"saved     {out}")
@@ -104,15 +108,14 @@ def command(
 
 
 def _fine_tune(
-    output: Output, saved: SavedEnsemble, epochs: int, margin: int | None
-) -> tuple[SavedEnsemble, dict[str, Any]]:
-    """The ensemble after so many epochs of learning through its signs, and what that gave, as JSON."""
-    from rdahw.cli._ensembles import make_ensemble_engine
+    output: Output, saved: SavedModel, rule: Binarised, epochs: int, margin: int | None
+) -> tuple[SavedModel, dict[str, Any]]:
+    """The model after so many epochs of learning as the circuit predicts, and what that gave, as JSON."""
     from rdahw.cli._hdl import compiling
     from rdahw.cli._options import options_of
     from rdahw.cli._training import describe_test, load_data
-    from rdahw.GONE import EnsembleState, EnsembleTraining
-    from rdahw.families.ensemble import default_margin
+    from rdahw.sim.engines import find_engine, make_engine
+    from rdahw.training import Examples, Training
 
     options = options_of(saved)
     if options is None:
@@ -120,31 +123,27 @@ def _fine_tune(
     dataset, _ = load_data(output, options)
     if dataset.checksum != saved.provenance.get("data_sha256"):
         raise UserError(f"the data {options['data']!r} are not those of the training; get these, or leave --epochs out")
-    spec = replace(
-        saved.spec,
-        sign=True,
-        margin=default_margin(saved.spec.tables, sign=True) if margin is None else margin,
-    )
+    spec = rule.tuned(saved.spec, margin)
     schedule = replace(saved.schedule, epochs=epochs, updates=None)
-    start = EnsembleState(saved.counters, saved.state.dropout_state)
-    with compiling(output, "compiled"):
-        engine = make_ensemble_engine(spec, {"where": "sim", "engine": None})
-    x = saved.binariser.transform(dataset.train.features)
-    training = EnsembleTraining(engine, schedule, x, dataset.train.labels, state=start)
-    test = None if dataset.test is None else engine.pack(saved.binariser.transform(dataset.test.features))
-    result: dict[str, Any] = {"margin": spec.margin}
-    seconds = time.perf_counter()
-    with output.progress("learning", "examples", rate=True) as bar:
-        for state in training.run():
-            bar(state.examples, training.total_examples)
-            if state.position == len(x):
-                output.log(_line(state, epochs))
-    result["seconds"] = round(time.perf_counter() - seconds, 6)
-    if dataset.test is not None:
-        correct = int((engine.predict(test) == dataset.test.labels).sum())
-        result |= describe_test(correct, len(dataset.test))
-    return replace(saved, spec=spec, schedule=schedule, state=training.checkpoint(), best=None), result
+    train, test = (
+        None if part is None else Examples(saved.binariser.transform(part.features), part.labels)
+        for part in (dataset.train, dataset.test)
+    )
+    assert train is not None
+    with compiling(output, find_engine(spec).is_compiled):
+        engine = make_engine(spec)
+    training = Training(engine, schedule, train, start=saved.best_state)
+    with output.progress("learning", "updates", rate=True) as bar:
+        for done in training.run():
+            bar(done.updates, training.total_updates)
+            if done.position == len(train):
+                output.log(_line(done, epochs))
+    result = {**spec.options(), "seconds": round(training.seconds, 6)}
+    if test is not None:
+        correct = int((engine.predict(training.prepare(test)) == test.labels).sum())
+        result |= describe_test(correct, len(test))
+    return replace(saved, spec=spec, schedule=schedule, state=engine.state, progress=training.progress), result
 
 
-def _line(state: EnsembleState, epochs: int) -> str:
-    return f"epoch {state.epoch + 1:>{len(str(epochs))}}  {percent(state.wrong, state.position)} wrong"
+def _line(done: Progress, epochs: int) -> str:
+    return f"epoch {done.epoch + 1:>{len(str(epochs))}}  {percent(done.wrong, done.position)} wrong"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
 import click
 
 from rdahw.cli._output import Output, output_options
-from rdahw.errors import MissingError
+from rdahw.errors import MissingError, UserError
 
 
 @click.command(
@@ -18,7 +19,7 @@ from rdahw.errors import MissingError
 )
 @output_options
 def command(output: Output) -> None:
-    """Say which packages, programs and data sets are there, what is missing, and how to get it.
+    """Say which packages, programs, caches and data sets are there, what is missing, and how to get it.
 
     Exit code 3 if something is missing that rdahw cannot do without.
     """
@@ -34,6 +35,9 @@ def command(output: Output) -> None:
         rows.append(_row("package", name, found, "rdahw", f"python -m pip install {name}", needed=True))
     for tool in tools():
         rows.append(_row("tool", tool.name, tool.version, tool.purpose, tool.get, needed=tool.needed))
+    for variable, purpose in (("NUMBA_CACHE_DIR", "compiled kernels"), ("YOWASP_CACHE_DIR", "tools, compiled")):
+        get = f"set {variable} to a folder that can be written"
+        rows.append(_row("cache", variable, _cache(variable), purpose, get, needed=True))
     for record in data_sets():
         rows.append(_row("data set", record.name, record.found, f"--data {record.name}", record.get))
     output.json({"checks": rows, "ok": all(row["found"] or not row["needed"] for row in rows)})
@@ -45,6 +49,24 @@ def command(output: Output) -> None:
             output.line(f"{row['name']} is missing: {row['get']}")
     if missing := [row["name"] for row in rows if row["needed"] and not row["found"]]:
         raise MissingError(f"rdahw cannot do without {', '.join(missing)}; install what is said above")
+
+
+def _cache(variable: str) -> str | None:
+    """The folder that is used, ``None`` if none can be written."""
+    import tempfile
+
+    from rdahw.hdl.processes import yowasp_cache
+
+    try:
+        if variable == "YOWASP_CACHE_DIR":
+            folder = str(yowasp_cache())
+        else:
+            from rdahw.sim.jit import kernel_cache
+
+            folder = str(kernel_cache())
+    except UserError:
+        return None
+    return folder + " (temporary)" * folder.startswith(os.path.join(tempfile.gettempdir(), "rdahw-"))
 
 
 def _requirements() -> list[str]:

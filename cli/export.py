@@ -75,9 +75,11 @@ def command(
             raise UsageError("a trainer has state and cannot be drawn as a circuit; leave --trainer out")
         ending, text = "dot", f"// {about}\n" + to_dot(_circuit(what, spec, saved), name)
     else:
-        from rdahw.hdl.export import FORMATS, export
+        from rdahw.hdl.export import FORMATS, export, port_names
 
         component = _component(what, spec, saved)
+        while name in port_names(component):  # Verilator refuses a module that has the name of one of its ports
+            name = f"model_{name}"
         ending = FORMATS[format].ending
         text = export(component, format, name=name, about=about, toolchain=toolchain)
     out = out or Path(f"{stem}{'' if what == 'circuit' else '-' + what}.{ending}")

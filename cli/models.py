@@ -13,8 +13,7 @@ from rdahw.cli._output import Output, output_options
     epilog="""\b
 Examples:
   rdahw models
-  rdahw models --json
-  rdahw train --model ensemble:tables=64,inputs=4""",
+  rdahw models --json""",
 )
 @output_options
 def command(output: Output) -> None:

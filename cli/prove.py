@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,15 +16,18 @@ from rdahw.errors import UsageError, UserError, nearest
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
+    from rdahw.family import Spec
     from rdahw.hdl.proof import AnyClaim, Proof, Solver, Verdict
-    from rdahw.learner import Learner
-    from rdahw.model import Model
     from rdahw.saved import SavedModel
 
 #: What rdahw itself claims of every model, in the order of the table.
 _CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis")
 #: What is asked of a trained model.
 _WISHES = ("one-hot", "robust")
+#: Those that are made only of circuits of bits.
+_OF_BITS = ("difference", "custom")
+#: Parameters of a fixed model up to this many bits are read from logic on every board, more from block memory.
+_MOST_LOGIC_BITS = 1024
 #: Boards for which netlists are made: one of each family of FPGAs whose cells have models to prove with.
 _BOARDS = ("icebreaker", "ulx3s")
 
@@ -88,77 +90,83 @@ def command(
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
     """
-    from rdahw.claims import TooLarge
+    from rdahw.claims import TooLarge, surrogates
     from rdahw.hdl.proof import Proof, prove
     from rdahw.sim.reference import run
 
+    named = _named(model, what, equal)
+    found = [find_model(name, inputs, outputs) for name in named]
+    compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []
-    unstated: list[Proof] = []
-    compared: list[str] = []
-    if equal is not None and model is None and what is None:
-        compared, unstated = _surroundings(*(find_model(name, inputs, outputs)[1] for name in equal))
-    for name, make in _statements(model, what, equal, inputs, outputs).items():
+    for name, make in _statements(found, what, equal is not None).items():
         try:
             stated += make()
-        except TooLarge as error:
+        except (TooLarge, UsageError) as error:  # of UsageError: a model too large for a circuit, or without a trainer
             unstated.append(Proof(name, "", "", "", "open", 0.0, "none", reason=str(error)))
     with output.progress("proving", "claims") as bar:
         proofs = prove(stated, replay=run, solver=solver, timeout=timeout, toolchain=toolchain, progress=bar)
     proofs += unstated
     output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": compared} if compared else {}))
-    _for_people(output, proofs)
+    refuted = any((proof.name, proof.verdict) == ("difference", "refuted") for proof in proofs)
+    _for_people(output, proofs, surrogates(found[0][0].learner().model.circuit) if refuted else [])
     if compared == _CIRCUITS:
         output.line("\nOnly the circuits on bits were compared: a model by name has no binariser and no labels.")
     failed = [proof for proof in proofs if proof.verdict != "proved"]
     if failed:
         counts = {verdict: sum(proof.verdict == verdict for proof in failed) for verdict in ("refuted", "open")}
         said = " and ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        raise UserError(f"of {len(proofs)} claims {said}; {_WAY_OUT[bool(counts['refuted'])]}")
+        way_out = (
+            "what is shown above says where"
+            if counts["refuted"]
+            else "what is shown above says why"
+            if all(proof in unstated for proof in failed)
+            else "give --timeout more seconds, or prove a smaller size"
+        )
+        raise UserError(f"of {len(proofs)} claims {said}; {way_out}")
     return 0
 
 
-_WAY_OUT = {
-    True: "what is shown above says where",
-    False: "give --timeout more seconds, or prove a smaller size",
-}
-
-_Makers = Mapping[str, Callable[[], "list[AnyClaim]"]]
+_Makers = Mapping[str, Callable[[], "Iterable[AnyClaim]"]]
 
 
-def _statements(
-    spec: str | None,
-    what: tuple[tuple[str, int], ...] | None,
-    equal: tuple[str, str] | None,
-    inputs: int,
-    outputs: int,
-) -> _Makers:
+_Found = tuple["Spec", "SavedModel | None"]
+
+
+def _named(
+    model: str | None, what: tuple[tuple[str, int], ...] | None, equal: tuple[str, str] | None
+) -> tuple[str, ...]:
+    """The models that the command line names."""
+    if equal is not None:
+        if model is not None or what is not None:
+            raise UsageError("--equal compares two models and nothing else; leave out the other model and --what")
+        return equal
+    if model is None:
+        raise UsageError("no model was given; name one, like iris-lookup.rdahw or lookup, or give --equal A B")
+    return (model,)
+
+
+def _statements(found: list[_Found], what: tuple[tuple[str, int], ...] | None, equal: bool) -> _Makers:
     """What is to be proved, by name; a statement may turn out to be too large to be made."""
     from rdahw import claims
 
-    if equal is not None:
-        if spec is not None or what is not None:
-            raise UsageError("--equal compares two models and nothing else; leave out the other model and --what")
-        f, g = (_function(*find_model(name, inputs, outputs)) for name in equal)
-        return {"equal": lambda: [claims.equal(f, g)]}
-    if spec is None:
-        raise UsageError("no model was given; name one, like iris-lookup.rdahw or lookup, or give --equal A B")
-    made, saved = find_model(spec, inputs, outputs)
-    chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, made.circuit))
+    if equal:
+        return {"equal": lambda: [claims.equal(*(_function(*one) for one in found))]}
+    ((spec, saved),) = found
+    chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec, saved))
     trained = [name for name, _ in chosen if name in _WISHES]
     if trained and saved is None:
         raise UsageError(f"--what {trained[0]} is asked of a trained model; give a file of rdahw train")
-    function = _function(made, saved)
-    rows: dict[str, Callable[[int], list[AnyClaim]]] = {
-        "adjoint": lambda _: [claims.adjoint(made.circuit)],
-        "difference": lambda _: [claims.difference(made.circuit)],
-        "custom": lambda _: [*claims.custom(made.circuit)],
-        "gateware": lambda _: _gateware(made, saved),
-        "trainer": lambda _: _trainers(made, saved),
-        "synthesis": lambda _: _netlists(made, saved),
-        "one-hot": lambda _: [claims.one_hot(function)],
-        "robust": lambda flips: [claims.robust(function, flips)],
+    rows: dict[str, Callable[[int], Iterable[AnyClaim]]] = {
+        "adjoint": lambda _: [claims.adjoint(_circuit(spec))],
+        "difference": lambda _: [claims.difference(_circuit(spec))],
+        "custom": lambda _: claims.custom(_circuit(spec)),
+        "gateware": lambda _: _gateware(spec, saved),
+        "trainer": lambda _: _trainers(spec),
+        "synthesis": lambda _: _netlists(spec, saved),
+        "one-hot": lambda _: [claims.one_hot(_function(spec, saved))],
+        "robust": lambda flips: [claims.robust(_function(spec, saved), flips)],
     }
-    return {f"{name} {flips}" if flips else name: _bound(rows[name], flips) for name, flips in chosen}
+    return {f"{name} {flips}" if flips else name: partial(rows[name], flips) for name, flips in chosen}
 
 
 #: What is compared of two models of which one is not saved.
@@ -180,83 +188,82 @@ def _surroundings(a: SavedModel | None, b: SavedModel | None) -> tuple[list[str]
     return [*_CIRCUITS, "binariser", "labels"], [proof]
 
 
-def _bound(maker: Callable[[int], list[AnyClaim]], flips: int) -> Callable[[], list[AnyClaim]]:
-    return lambda: maker(flips)
+def _circuit(spec: Spec) -> Circuit:
+    """The model; raises :class:`UsageError` for one too large for a circuit."""
+    return spec.learner().model.circuit
 
 
-def _applies(claim: str, circuit: Circuit) -> bool:
-    """Whether a claim is made of this circuit unasked: those about derivatives are of bits alone."""
+def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
+    """Whether a claim is made of this model unasked. Of one too large for a circuit all are, and stay open."""
+    from rdahw.hdl.trainer_claims import netlist_forms
     from rdahw.safety import is_safe
     from rdahw.types import Bits
 
-    if claim in ("adjoint", "difference", "custom") and not all(isinstance(type_, Bits) for type_ in circuit.types):
+    try:
+        circuit = _circuit(spec)
+    except UsageError:
+        return True
+    if claim in _OF_BITS and not all(isinstance(type_, Bits) for type_ in circuit.types):
+        return False
+    if claim == "synthesis" and saved is None and not netlist_forms(spec):
         return False
     return claim != "difference" or is_safe(circuit)
 
 
-def _function(model: Model, saved: SavedModel | None) -> Circuit:
+def _function(spec: Spec, saved: SavedModel | None) -> Circuit:
     """x ↦ y with what was learned folded in; of a model that has learned nothing, the whole circuit."""
     from rdahw.transform import bind
 
+    model = spec.learner().model
     if saved is None:
         return model.predictor
-    return bind(model.predictor, **{model.circuit.input_names[0]: saved.parameters.tolist()})
+    return bind(model.predictor, **{model.circuit.input_names[0]: spec.theta(saved.best_state).tolist()})
 
 
-def _gateware(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
+def _gateware(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     """The hardware of the model, of its learning step, and of what was learned."""
     from rdahw.hdl.proof import gateware
 
-    learner = _learner(model, saved)
-    claims: list[AnyClaim] = [gateware(model.circuit, "model"), gateware(learner.step, "step")]
-    return claims if saved is None else [*claims, gateware(_function(model, saved), "inference")]
+    claims: list[AnyClaim] = [gateware(_circuit(spec), "model"), gateware(spec.learner().step, "step")]
+    return claims if saved is None else [*claims, gateware(_function(spec, saved), "inference")]
 
 
-def _trainers(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
-    """The trainers in registers, of every kind."""
-    from rdahw.hdl.trainer_proof import trainer
+def _trainers(spec: Spec) -> list[AnyClaim]:
+    """The trainer that synthesis takes, in each of its forms."""
+    from rdahw.hdl.trainer_claims import trainer_claims
 
-    learner = _learner(model, saved)
-    kinds = itertools.product((False, True), (False, True), (1, 2))
-    return [trainer(learner, batch=batch, stages=stages, access=access) for access, batch, stages in kinds]
+    return trainer_claims(spec)
 
 
-def _netlists(model: Model, saved: SavedModel | None) -> list[AnyClaim]:
-    """The netlists of what goes on a board behind the host link: the trainers, and what was learned."""
+def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
+    """The netlists of what goes on a board behind the host link: the trainer, and what was learned."""
     from rdahw.boards import board
     from rdahw.boards.board import FAMILIES
     from rdahw.claims import MAX_GATES, TooLarge, count_gates, shape
-    from rdahw.hdl.inference import FixedModel
     from rdahw.hdl.netlist_proof import netlist
-    from rdahw.hdl.trainer import RegisterTrainer
+    from rdahw.hdl.trainer_claims import netlist_forms
+    from rdahw.hdl.trainer_factory import make_predictor, make_trainer
     from rdahw.hdl.trainer_proof import describe_kind
 
-    learner = _learner(model, saved)
-    if (gates := count_gates(learner.step)) > MAX_GATES:
+    if (gates := count_gates(spec.learner().step)) > MAX_GATES:
         raise TooLarge(f"a netlist of {gates:,} gates is more than the {MAX_GATES:,} tried: prove a smaller size")
-    designs: dict[str, Callable[[], Any]] = {}
-    for batch, stages in itertools.product((False, True), (1, 2)):
-        kind = describe_kind(batch, stages)
-        designs[f"{kind}: {shape(model.circuit)}"] = partial(
-            RegisterTrainer, learner, batch=batch, stages=stages, access=True
+    designs: dict[str, Callable[[], Any]] = {
+        f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
+        for form in netlist_forms(spec)
+    }
+    if saved is not None and spec.learner().model.parameter_bits <= _MOST_LOGIC_BITS:
+        name = f"inference: {shape(_function(spec, saved))}"
+        designs[name] = partial(make_predictor, spec, saved.best_state)
+    if not designs:
+        raise TooLarge(
+            "netlists with block memory, whose output is undefined at power-up, are compared with software in "
+            "simulation and not proved"
         )
-    if saved is not None:
-        designs[f"inference: {shape(_function(model, saved))}"] = partial(FixedModel, learner, saved.parameters)
     synths = [(FAMILIES[found.family].synth, *found.synth) for found in map(board, _BOARDS)]
     return [netlist(make, synth, size) for synth in synths for size, make in designs.items()]
 
 
-def _learner(model: Model, saved: SavedModel | None) -> Learner:
-    """The learner that was saved, or one with the rules that suit the model's types."""
-    from rdahw.learner import ERRORS, OPTIMISERS, Learner
-
-    if saved is not None:
-        return saved.learner
-    types = (ERRORS, model.circuit.output_types[0]), (OPTIMISERS, model.circuit.input_types[0])
-    return Learner(model, *(next(r.spelt(n) for n, r in rows.items() if isinstance(t, r.kind)) for rows, t in types))
-
-
-def _for_people(output: Output, proofs: list[Proof]) -> None:
+def _for_people(output: Output, proofs: list[Proof], surrogates: list[str]) -> None:
     rows = [
         (proof.name, proof.size, proof.verdict, round(proof.seconds, 2), proof.solver + (" (kept)" * proof.is_cached))
         for proof in proofs
@@ -275,7 +282,12 @@ def _for_people(output: Output, proofs: list[Proof]) -> None:
                 output.line(f"  cycle {number}: " + ", ".join(f"{name} = {bits}" for name, bits in row.items()))
             for side, values in proof.found.items():
                 output.line(f"  {side}: " + ", ".join(f"{name} = {bits}" for name, bits in values.items()))
-            if proof.name == "difference":
+            if proof.name == "difference" and surrogates:
+                output.line(
+                    f"  The reverse derivative of {', '.join(map(repr, surrogates))} is a declared surrogate\n"
+                    "  (custom_reverse with exact=False): it is not meant to be the Boolean difference."
+                )
+            elif proof.name == "difference":
                 output.line(
                     "  Somewhere what depends on the same input bit is multiplied, as in x AND x: there the chain\n"
                     "  rule and flipping bits are two different derivatives (docs/derivatives.md)."

@@ -60,33 +60,33 @@ def paper_iris() -> Any:
 
 
 def _iris(golden: dict[str, Any]) -> dict[str, Any]:
-    from rdahw.data import encode, fit_binariser, label_width, load
-    from rdahw.learner import Learner
-    from rdahw.families import make_model
-    from rdahw.saved import pack_bits
-    from rdahw.sim.engines import ReferenceEngine
-    from rdahw.training import Examples, Schedule, Training, count_correct
+    from rdahw.data import encode, fit_binariser, load
+    from rdahw.families import find_family
+    from rdahw.family import Task
+    from rdahw.sim.engines import make_engine
+    from rdahw.sim.reference import run
+    from rdahw.state import pack_bits
+    from rdahw.training import Examples, Schedule, Training
 
     classes, code = golden["name"].split(" ")
     names = ("Iris-setosa", "Iris-versicolor", "Iris-virginica")[: 2 if classes == "two-class" else 3]
     dataset = load("iris", classes=names)
     binariser = fit_binariser(dataset)
     assert dataset.test is not None, "the paper's split has a test part"
-    train, test = (
-        Examples(binariser.transform(part.features), encode(part.labels, len(names), code))
-        for part in (dataset.train, dataset.test)
-    )
-    engine = ReferenceEngine(Learner(make_model("lookup", binariser.width, label_width(len(names), code))))
+    train, test = (Examples(binariser.transform(part.features), part.labels) for part in (dataset.train, dataset.test))
+    spec = find_family("lookup").spec(Task.of(dataset.schema, binariser), labels=code)
+    engine = make_engine(spec, "reference")
     training = Training(engine, Schedule(), train)
-    after_each = [engine.parameters, *(state.parameters for state in training.run())]
+    after_each = [engine.state["parameters"], *(engine.state["parameters"] for _ in training.run(1))]
     here = [format(int.from_bytes(pack_bits(theta), "little"), "x") for theta in after_each]
-    outputs = engine.predict(test.x)
+    outputs = run(spec.learner().model.predictor, engine.state["parameters"], test.x)[0]
     numbers = [int.from_bytes(pack_bits(row), "little") for row in outputs]
+    right = int((outputs == encode(test.labels, spec.classes, spec.code)).all(axis=1).sum())
     same = here == golden["parameters_after_each_update"] and numbers == golden["test_predictions"]
     return {
         "experiment": f"Iris, {golden['name']}",
         "paper": f"{100 * golden['accuracy']:.1f}",
-        "here": f"{100 * count_correct(outputs, test.y) / len(test):.1f}",
+        "here": f"{100 * right / len(test):.1f}",
         "compared": f"{len(here)} x {golden['parameter_bits']} parameter bits, {len(numbers)} predictions",
         "same": same,
     }
@@ -94,26 +94,25 @@ def _iris(golden: dict[str, Any]) -> dict[str, Any]:
 
 def _mnist(output: Output) -> dict[str, Any]:
     from rdahw.cli._data import load_dataset
-    from rdahw.data import encode, fit_binariser
-    from rdahw.learner import Learner
-    from rdahw.families import make_model
-    from rdahw.sim.engines import ReferenceEngine
-    from rdahw.training import Examples, Schedule, Training, count_correct
+    from rdahw.data import fit_binariser
+    from rdahw.families import find_family
+    from rdahw.family import Task
+    from rdahw.sim.engines import make_engine, predict
+    from rdahw.training import Examples, Schedule, Training
 
     dataset, held_out = load_dataset(output, "mnist", classes=("0", "1")).hold_out(1265)
     binariser = fit_binariser(dataset, "threshold=32")
     assert dataset.test is not None, "MNIST has a test part"
     train, validation, test = (
-        Examples(binariser.transform(part.features), encode(part.labels, 2, "binary"))
-        for part in (dataset.train, held_out, dataset.test)
+        Examples(binariser.transform(part.features), part.labels) for part in (dataset.train, held_out, dataset.test)
     )
-    engine = ReferenceEngine(Learner(make_model("mask:k=4", binariser.width, 1)))
-    training = Training(engine, Schedule(updates=999), train, validation)
+    spec = find_family("mask").spec(Task.of(dataset.schema, binariser), k=4, labels="binary")
+    training = Training(make_engine(spec, "reference"), Schedule(updates=999), train, validation)
     with output.progress("learning", "updates") as bar:
-        for state in training.run():
-            bar(state.updates, training.total_updates)
-    engine.parameters = training.parameters
-    here = f"{100 * count_correct(engine.predict(test.x), test.y) / len(test):.1f}"
+        for done in training.run():
+            bar(done.updates, training.total_updates)
+    predicted = predict(spec, {"parameters": training.parameters}, test.x)
+    here = f"{100 * (predicted == test.labels).mean():.1f}"
     return {
         "experiment": "MNIST, 0 against 1",
         "paper": _PAPER_MNIST,

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_ensemble, find_model, size_options
+from rdahw.cli._model import find_model, size_options
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
-    from rdahw.saved_ensemble import SavedEnsemble
+    from rdahw.family import Spec
+    from rdahw.saved import SavedModel
+
+#: The most names that are listed for people.
+_MOST_NAMES = 32
 
 
 @click.command(
@@ -47,119 +51,90 @@ def command(
 ) -> None:
     """Show what a model is: widths, gates, parameters, whether it is safe, and where it comes from.
 
-    Safe: the reverse derivative is the Boolean difference. NAME is lookup or mask[:k=4]; FILE.py:NAME runs the file.
+    Safe: the reverse derivative is the Boolean difference. NAME is a model of rdahw models, with OPTION=VALUE,… behind
+    a colon; FILE.py:NAME runs the file.
     """
     from rdahw.draw import to_dot
     from rdahw.files import write_atomically
-    from rdahw.safety import is_safe
 
-    if (ensemble := find_ensemble(model)) is not None:
+    spec, saved = find_model(model, inputs, outputs)
+    result: dict[str, Any] = {"model": spec.name, "family": spec.family}
+    try:
+        made = spec.learner().model
+        circuit = made.reverse() if of_reverse else made.circuit
+        result |= _circuit(circuit)
+    except UsageError as error:
         if of_reverse or text or dot or svg:
-            raise UsageError(
-                f"{model!r} is a table ensemble and no circuit; make one of it with rdahw binarise, or leave out what "
-                "is drawn and printed of circuits"
-            )
-        described = _ensemble(ensemble)
-        output.json(described)
-        _ensemble_for_people(output, described)
-        return
-    made, saved = find_model(model, inputs, outputs)
-    circuit = made.reverse() if of_reverse else made.circuit
-    gates = count_gates(circuit)
-    result: dict[str, Any] = {
-        "model": made.name,
-        "inputs": [[port.name, port.type.width] for port in circuit.inputs],
-        "outputs": [[name, circuit.types[wire].width] for name, wire in circuit.outputs],
-        "parameter_bits": made.parameter_bits,
-        "assignments": len(circuit.assignments),
-        **gates,
-        "safe": is_safe(circuit),
-    }
-    if saved is not None:
-        from rdahw.cli._circuits import describe_parameters
-
-        result |= describe_parameters(saved.parameters)
-        result |= {
-            "labels": saved.labels,
-            "classes": list(saved.schema.label_names),
-            "binarise": saved.binariser.rule,
-            "wires": list(saved.binariser.wire_names),
-            "updates": saved.state.updates,
-            "finished": saved.is_finished,
-            "provenance": dict(saved.provenance),
-        }
+            raise
+        result["no_circuit"] = str(error)
+    result |= _spec(spec) if saved is None else _spec(spec) | _saved(saved)
     output.json(result)
-    _for_people(output, result)
+    _for_people(output, spec, result)
     if text:
         output.line(str(circuit))
-    title = f"R[{made.name}]" if of_reverse else made.name
+    if dot is None and svg is None:
+        return
+    drawn = to_dot(circuit, f"R[{made.name}]" if of_reverse else made.name)
     if dot is not None:
-        write_atomically(dot, to_dot(circuit, title).encode())
+        write_atomically(dot, drawn.encode())
         output.log(f"drew {dot}")
     if svg is not None:
-        write_atomically(svg, _svg(to_dot(circuit, title)))
+        write_atomically(svg, _svg(drawn))
         output.log(f"drew {svg}")
 
 
-def _ensemble(saved: SavedEnsemble) -> dict[str, Any]:
-    """What an ensemble is, what it has learned, and from what, as JSON."""
-    from rdahw.cli._ensembles import curve_of, describe_counters, spec_to_result
-    from rdahw.GONE import counter_shares
+def _circuit(circuit: Circuit) -> dict[str, Any]:
+    """The ports and gates of a circuit, as JSON."""
+    from rdahw.safety import is_safe
 
-    spec, state = saved.spec, saved.state
-    saturated, zero = counter_shares(spec, saved.counters)
-    result: dict[str, Any] = {
-        "model": "ensemble",
+    ports = {
+        "inputs": [[port.name, port.type.width] for port in circuit.inputs],
+        "outputs": [[name, circuit.types[wire].width] for name, wire in circuit.outputs],
+    }
+    return {
+        **ports,
+        "ports": ports,
+        "assignments": len(circuit.assignments),
+        **count_gates(circuit),
+        "safe": is_safe(circuit),
+    }
+
+
+def _spec(spec: Spec) -> dict[str, Any]:
+    """What a model is, as JSON; its options are also there one by one."""
+    options = {**spec.options(), "loss": spec.loss, "optimiser": spec.optimiser}
+    return {
+        **options,
+        "options": options,
         "input_bits": spec.input_bits,
-        "classes": list(saved.label_names),
-        **spec_to_result(spec),
+        "parameter_bits": spec.parameters.bits,
         "image": None if spec.image is None else list(spec.image),
-        "seed": spec.seed,
-        **describe_counters(spec, saved.counters),
-        # Of all counters: at an end of their range, and never moved from 0 (or back at it).
-        "saturated": saturated,
-        "zero": zero,
+    }
+
+
+def _saved(saved: SavedModel) -> dict[str, Any]:
+    """What a model has learned, and from what, as JSON."""
+    from rdahw.state import describe_bits
+
+    progress = saved.progress
+    result: dict[str, Any] = {
+        "classes": list(saved.schema.label_names),
+        **describe_bits(saved.spec.parameters, saved.parameters),
+        **saved.spec.facts(saved.best_state),
+        "facts": saved.spec.facts(saved.best_state),
         "binarise": saved.binariser.rule,
-        "epochs": state.epoch,
-        "examples": state.examples,
+        "wires": list(saved.binariser.wire_names),
+        "epochs": progress.epoch,
+        "examples": progress.examples,
+        "updates": progress.updates,
+        "seed": saved.schedule.seed,
         "finished": saved.is_finished,
-        "curve": curve_of(saved),
+        "curve": saved.curve,
         "provenance": {name: value for name, value in saved.provenance.items() if name != "curve"},
     }
-    if saved.best is not None:
-        result |= {"best_epoch": saved.best.epoch, "validation_correct": saved.best.correct}
+    if (best := progress.best) is not None:
+        result |= {"best_epoch": best.epoch, "best_update": best.update, "validation_correct": best.correct}
     return result
-
-
-def _ensemble_for_people(output: Output, result: dict[str, Any]) -> None:
-    names = result["classes"]
-    signs = "; scores are of signs" if result["sign"] else ""
-    # The row of the epoch that it keeps, or the last; a file may say less than its training did.
-    epoch = result.get("best_epoch")
-    rows = [row for row in result["curve"] if epoch is None or row["epoch"] == epoch]
-    last = rows[-1] if rows else {}
-    measured = [
-        f"{100 * last[key]:.2f} % right on {name}"
-        for key, name in (("validation_accuracy", "validation"), ("test_accuracy", "test"))
-        if isinstance(last.get(key), float)
-    ]
-    lines = {
-        "model": f"ensemble of {result['tables']} tables of {result['inputs']} inputs, wiring {result['wiring']}",
-        "inputs": f"{result['input_bits']} bits by {result['binarise']}"
-        + (f", images of {' x '.join(map(str, result['image']))} (planes, rows, columns)" if result["image"] else ""),
-        "classes": ", ".join(names if len(names) <= 32 else [*names[:8], "…", names[-1]]),
-        "counters": f"{result['parameter_bits'] // result['counter']} of {result['counter']} bits, "
-        f"{100 * result['saturated']:.1f} % saturated, {100 * result['zero']:.1f} % zero{signs}",
-        "learner": f"margin {result['margin']}, dropout {result['dropout']}, shift {result['shift']}",
-        "trained": f"{result['epochs']} epochs, {result['examples']} examples of {_trained_on(result)}, seed "
-        f"{result['seed']}" + ("" if result["finished"] else ", not finished: a checkpoint"),
-    }
-    if "best_epoch" in result:
-        lines["best"] = f"epoch {result['best_epoch']}, which it keeps"
-    if measured:
-        lines["measured"] = ", ".join(measured)
-    for name, value in lines.items():
-        output.line(f"{name:9} {value}")
 
 
 def count_gates(circuit: Circuit) -> dict[str, Any]:
@@ -181,31 +156,65 @@ def _svg(dot: str) -> bytes:
         return (work / "circuit.svg").read_bytes()
 
 
-def _for_people(output: Output, result: dict[str, Any]) -> None:
-    def ports(pairs: list[list[Any]]) -> str:
-        return ", ".join(f"{name} ({width})" for name, width in pairs)
-
-    safe = "yes: the reverse derivative is the Boolean difference" if result["safe"] else "not shown: they may differ"
-    lines = {
-        "model": result["model"],
-        "inputs": ports(result["inputs"]),
-        "outputs": ports(result["outputs"]),
-        "gates": ", ".join(f"{count} {name}" for name, count in result["primitives"].items()) or "none",
-        "safe": safe,
-    }
+def _for_people(output: Output, spec: Spec, result: dict[str, Any]) -> None:
+    lines = {"model": spec.description, **_circuit_for_people(result)}
+    lines["options"] = _listed(result["options"])
     if "classes" in result:
-        lines["classes"] = f"{', '.join(result['classes'])} ({result['labels']})"
-        names = [f"{i}: {name}" for i, name in enumerate(result["wires"])]
-        lines["x"] = f"\n{'':10}".join(names if len(names) <= 32 else [*names[:8], "…", names[-1]])
-        lines["theta"] = f"0x{result['parameters']}" if "parameters" in result else f"{result['parameter_bits']} bits"
-        lines["trained"] = f"{result['updates']} updates on {_trained_on(result)}" + (
-            "" if result["finished"] else ", not finished: a checkpoint"
-        )
+        lines |= _saved_for_people(result)
     for name, value in lines.items():
         output.line(f"{name:9} {value}")
 
 
-def _trained_on(result: dict[str, Any]) -> Any:
-    """What a model says that it was trained on."""
+def _circuit_for_people(result: dict[str, Any]) -> dict[str, str]:
+    def ports(pairs: list[list[Any]]) -> str:
+        return ", ".join(f"{name} ({width})" for name, width in pairs)
+
+    if "no_circuit" in result:
+        return {"circuit": f"not shown: {result['no_circuit']}"}
+    safe = "yes: the reverse derivative is the Boolean difference" if result["safe"] else "not shown: they may differ"
+    return {
+        "inputs": ports(result["ports"]["inputs"]),
+        "outputs": ports(result["ports"]["outputs"]),
+        "gates": ", ".join(f"{count} {name}" for name, count in result["primitives"].items()) or "none",
+        "safe": safe,
+    }
+
+
+def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
+    image, wires = result["image"], [f"{i}: {name}" for i, name in enumerate(result["wires"])]
+    form = f", images of {' x '.join(map(str, image))} (planes, rows, columns)" if image else ""
     options = result["provenance"].get("options")
-    return options.get("data") if isinstance(options, dict) else None
+    data = options.get("data") if isinstance(options, dict) else None
+    lines = {
+        "classes": ", ".join(_few(result["classes"])),
+        "data": f"{result['input_bits']} bits by {result['binarise']}{form}",
+        "x": f"\n{'':10}".join(_few(wires)),
+        "theta": f"0x{result['parameters']}" if "parameters" in result else f"{result['parameter_bits']} bits",
+        "learned": _listed(result["facts"]),
+        "trained": f"{result['updates']} updates on {data}, {result['epochs']} whole epochs, seed {result['seed']}"
+        + ("" if result["finished"] else ", not finished: a checkpoint"),
+    }
+    # The row of the epoch that it keeps, or the last; a file may say less than its training did.
+    epoch = result.get("best_epoch")
+    if epoch is not None:
+        lines["best"] = f"epoch {epoch}, update {result['best_update']}, which it keeps"
+    last: dict[str, Any] = next(
+        (row for row in reversed(result["curve"]) if epoch is None or row["epoch"] == epoch), {}
+    )
+    lines["measured"] = ", ".join(
+        f"{100 * last[key]:.2f} % right on {name}"
+        for key, name in (("validation_accuracy", "validation"), ("test_accuracy", "test"))
+        if isinstance(last.get(key), float)
+    )
+    return {name: value for name, value in lines.items() if value}
+
+
+def _few(names: list[str]) -> list[str]:
+    return names if len(names) <= _MOST_NAMES else [*names[:8], "…", names[-1]]
+
+
+def _listed(values: dict[str, Any]) -> str:
+    """«tables 256, dropout 0.5»."""
+    return ", ".join(
+        f"{name} {f'{value:.3g}' if isinstance(value, float) else value}" for name, value in values.items()
+    )

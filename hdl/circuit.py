@@ -118,8 +118,9 @@ class CircuitModule(wiring.Component):  # type: ignore[misc]
         lowered = to_rows(self.circuit, ROWS)
         if (widest := max(type_.width for type_ in lowered.types)) > _MAX_WIDTH:
             raise TooLarge(
-                f"a wire of the circuit has {widest} bits, and Amaranth takes at most {_MAX_WIDTH}; fold the "
-                "parameters in (--inference), or take a smaller model"
+                f"a wire of the circuit has {widest} bits, and Amaranth takes at most {_MAX_WIDTH}; take a "
+                "smaller model (by name: a smaller --inputs), or fold the parameters in (rdahw export --inference, or "
+                "rdahw synth --inference)"
             )
         m = Module()
         values: list[Value] = list(self.operands)

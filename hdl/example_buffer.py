@@ -39,6 +39,8 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
     release: it is done with; not before :data:`LATENCY` cycles after its last ``table``.
     table: number of a table. index: what that one reads, :data:`LATENCY` cycles later.
 
+    When it is elaborated, the attribute ``proof_registers`` has by name those that proofs speak of.
+
     Each input of a table has a copy of the examples of its own, as each reads another byte in every cycle.
     """
 
@@ -77,6 +79,8 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         labels = [Signal(len(self.label), name=f"label{side}") for side in range(2)]
         accept, octet, at_end = Signal(), Signal(range(self.octets + 1)), Signal()
         m.d.comb += accept.eq(self.examples.valid & self.examples.ready)
+        self.proof_registers = {"filled": filled, "learns": learn, "filling": filling, "looked_at": looked_at}
+        self.proof_registers |= {"octet": octet, "at_end": at_end, "label0": labels[0], "label1": labels[1]}
         # Whether there is room is known a cycle late, so none is taken in the cycle after the last byte.
         m.d.sync += self.examples.ready.eq(~Mux(filling, filled[1], filled[0]) & ~(accept & at_end))
         with m.If(accept):

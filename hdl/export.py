@@ -12,7 +12,7 @@ from typing import Any
 from rdahw.errors import UsageError, nearest
 from rdahw.hdl.toolchain import Progress, Toolchain, find, run, scratch
 
-__all__ = ["FORMATS", "Format", "export"]
+__all__ = ["FORMATS", "Format", "export", "port_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ def export(
     if format == "aiger":  # its comments are at the end, after a line «c»
         return text.rstrip("\n") + "\n" + ("" if "\nc\n" in text else "c\n") + "".join(f"{line}\n" for line in lines)
     return "".join(f"{row.comment} {line}\n" for line in lines) + row.preamble + text
+
+
+def port_names(component: Any) -> set[str]:
+    """The names of the ports of the module that ``component`` becomes, clock and reset included."""
+    return {"clk", "rst"} | {"__".join(map(str, path)) for path, _, _ in component.signature.flatten(component)}
 
 
 def _ports(component: Any) -> list[str]:

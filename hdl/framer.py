@@ -30,9 +30,9 @@ BODY = StructLayout({"octet": 8, "end": 1})
 class Framer(wiring.Component):  # type: ignore[misc]
     """Takes frames apart and makes them.
 
-    received: bytes of the line, one in any cycle. Those before a flag are dropped, as are all that come between
-        ``packet`` or ``damaged`` and the last flag of the frame that is then sent; until that was taken from ``sent``,
-        none may come.
+    received: bytes of the line, one in any cycle. Those before a flag are dropped, as are all that come from ``packet``
+        or ``damaged`` on to the ``end`` of the frame that is then sent. From then on none may come until the last flag
+        was taken from ``sent``.
     sent: bytes to the line.
     hunting: no frame has begun, and ``count`` has to be 0 in the next cycle.
     receiving: a frame has begun, and goes on.
@@ -44,11 +44,16 @@ class Framer(wiring.Component):  # type: ignore[misc]
     body: what is in it, from the cycle after ``begin`` on, up to an ``end``; the CRC is added. One is taken when the
         one before has been sent, with two cycles or more between them.
 
-    The register ``escaping`` says whether the byte before was ESCAPE, and ``checksum`` is the CRC of what there was.
+    Its registers, for proofs: ``escaping``: the byte before was ESCAPE. ``checksum``: the CRC of what there was.
+    ``begun``: there is an octet in the frame that comes. ``too_long``: one more is too many. ``outgoing``: what waits
+    to be sent; ``flag``: as it is, as a flag. ``ending``: the CRC is sent, of which ``part`` bytes are in line or gone.
     """
 
     def __init__(self) -> None:
         self.escaping, self.checksum = Signal(), Signal(8 * CRC_BYTES)
+        self.begun, self.too_long = Signal(), Signal()
+        self.outgoing, self.flag = Signal(8, reset_less=True), Signal()
+        self.ending, self.part = Signal(), Signal(range(CRC_BYTES + 1))
         super().__init__(
             {
                 "received": In(stream.Signature(8, always_ready=True)),
@@ -84,9 +89,8 @@ class Framer(wiring.Component):  # type: ignore[misc]
         free, send, send_flag = self._stuffing(m)
 
         # -- receiving
-        escaping = self.escaping
+        escaping, begun, too_long = self.escaping, self.begun, self.too_long
         arrived, arrives, is_flag, is_escape = Signal(8), Signal(), Signal(), Signal()
-        begun, too_long = Signal(), Signal()
         m.d.sync += [
             arrives.eq(self.received.valid),
             arrived.eq(self.received.payload),
@@ -125,8 +129,9 @@ class Framer(wiring.Component):  # type: ignore[misc]
                 machine.next = "packet"
 
         # -- sending
-        body, part, crc_byte = self.body, Signal(range(CRC_BYTES + 1)), Signal(8, reset_less=True)
+        body, part, crc_byte = self.body, self.part, Signal(8, reset_less=True)
         m.d.comb += [
+            self.ending.eq(machine.ongoing("CHECKSUM")),
             body.ready.eq(free),
             octet.eq(Mux(self.receiving, self.octets.payload, body.payload.octet)),
             checked.eq(self.octets.valid | (body.valid & free & ~body.payload.end)),
@@ -150,8 +155,7 @@ class Framer(wiring.Component):  # type: ignore[misc]
 
     def _stuffing(self, m: Module) -> tuple[Any, Any, Any]:
         """What is high while no byte waits to be sent, and how to put one in line then: stuffed, and a flag."""
-        escaping = self.escaping
-        outgoing, waiting, flag = Signal(8, reset_less=True), Signal(), Signal()
+        escaping, outgoing, waiting, flag = self.escaping, self.outgoing, Signal(), self.flag
         special, settled = Signal(), Signal()  # settled: ``special`` is of the byte that waits
         m.d.sync += [special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag), settled.eq(waiting)]
         m.d.comb += [

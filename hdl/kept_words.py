@@ -22,6 +22,7 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
         ends: the last one is there in the next cycle. target, rival: one bit for each class, up to the last cycle.
 
     Counters are unsigned here: their sign bits come inverted. After ``start`` the words must be forgotten.
+    When it is elaborated, the attribute ``proof_registers`` has by name those that proofs speak of.
     """
 
     def __init__(self, classes: int, counter: int, address_bits: int, most: int) -> None:
@@ -53,6 +54,7 @@ class KeptWords(wiring.Component):  # type: ignore[misc]
         # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``. flips: its bits that change.
         coming, old, flips = Signal(), Signal(width), Signal(width)
         marked, down = Signal(self.classes), Signal(self.classes)
+        self.proof_registers = {"held": held, "top": top, "coming": coming, "valid": self.valid}
         data = memory.MemoryData(shape=width + len(self.address), depth=self.most, init=[])
         there, write = block_memory(m, "memory", data, top)
         m.d.comb += [

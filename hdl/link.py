@@ -68,11 +68,11 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         """The parts, and what goes between them."""
         m = Module()
         its = self._interface
-        m.submodules.trainer = trainer = self.trainer
         m.submodules.framer = framer = Framer()
         m.submodules.store = store = PacketStore(self.identity)
         m.submodules.session = session = Session()
         m.submodules.commands = commands = Commands(its.layout, learns=its.learns, batch=its.batches)
+        m.submodules.trainer = trainer = self.trainer
         wiring.connect(m, wiring.flipped(self.received), framer.received)
         wiring.connect(m, framer.sent, wiring.flipped(self.sent))
         wiring.connect(m, session.body, framer.body)

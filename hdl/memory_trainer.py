@@ -205,6 +205,8 @@ class MemoryTrainer(OctetTrainer):
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
         at = _State(spec.classes)
         first = self._first_pass(m, at, words)
+        self.proof_registers = vars(at) | {"passing": first.passing, "kept": first.kept, "last": first.last}
+        self.parts = {"buffer": buffer, "scores": scores, "words": words}
         decided, updates = self._decide(m, at, first, words)
         m.d.comb += [
             words.forget.eq(at.idle),
@@ -288,10 +290,12 @@ class MemoryTrainer(OctetTrainer):
         control, tables = self.control, self._tables
         write_address, write_data = Signal.like(tables.address, init=~0), Signal(8 * tables.octets)
         write_enable, writing = Signal(tables.octets), Signal()
-        octet = control.parameter_address[: self._octet_bits]
-        asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
         in_settings, set_register = control.parameter_address[-1], Signal()
         written, cleared, clear = Signal(), Signal(), Signal()
+        self.proof_registers |= {"writing": writing, "write_address": write_address, "write_data": write_data}
+        self.proof_registers |= {"write_enable": write_enable, "set_register": set_register, "clear": clear}
+        octet = control.parameter_address[: self._octet_bits]
+        asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
         m.d.comb += [
             control.ready.eq(at.idle & ~self._buffer.waiting & ~words.valid & ~writing),
             written.eq(control.ready & control.parameter_write_enable),

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdahw.errors import UserError
-from rdahw.files import user_cache
+from rdahw.files import can_hold_files, temporary_cache, user_cache
 
 if TYPE_CHECKING:
     from rdahw.hdl.toolchain import FoundTool, Tool
 
-__all__ = ["Progress", "Run", "Step", "Stopped", "ToolFailure", "run", "scratch"]
+__all__ = ["Progress", "Run", "Step", "Stopped", "ToolFailure", "run", "scratch", "yowasp_cache"]
 
 #: What a YoWASP tool writes to stderr when it is about to be compiled for this machine, once after each installation.
 _FIRST_RUN = "Preparing to run"
@@ -105,7 +105,9 @@ def run(
 
     with _compiled_once(found, tell), output.open("wb") as sink:
         try:
-            process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+            process = subprocess.Popen(
+                command, cwd=cwd, env=_environment(found), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+            )
         except OSError as error:
             raise ToolFailure(tool.name, f"it cannot be started ({error.strerror})", own, "") from error
         try:
@@ -124,6 +126,24 @@ def run(
         output.unlink()
     warnings = dict.fromkeys(re.findall(r"^Warning: (.+)$", text, re.MULTILINE))
     return Run(text, tuple(warnings), time.monotonic() - started)
+
+
+def yowasp_cache() -> Path:
+    """Where YoWASP keeps its tools, compiled for this machine: YOWASP_CACHE_DIR, or the user's cache.
+
+    If it cannot be written and nothing is in it, a tool would fail after it was compiled: then among the temporary
+    files. Raises :class:`UserError` if these cannot be written either.
+    """
+    given = os.environ.get("YOWASP_CACHE_DIR")
+    folder = Path(given) if given else user_cache("", "YoWASP")
+    if can_hold_files(folder) or any(folder.glob("*/*/*")):
+        return folder
+    return temporary_cache("yowasp", "YOWASP_CACHE_DIR")
+
+
+def _environment(found: FoundTool) -> dict[str, str] | None:
+    """The variables that a tool runs with; ``None``: those of this process."""
+    return {**os.environ, "YOWASP_CACHE_DIR": str(yowasp_cache())} if found.origin == "yowasp" else None
 
 
 @contextmanager

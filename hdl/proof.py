@@ -2,7 +2,12 @@
 
 A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`); Amaranth is only
 seen by the claims whose subject it is: :func:`gateware` here, and those about machines with registers, which are
-:func:`rdahw.hdl.trainer_proof.trainer` and :func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
+<<<<<<< HEAD
+:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.memory_proof.memory_trainer` and
+=======
+:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.framer_proof.framer` and
+>>>>>>> link
+:func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
 its counterexample is run by the caller's interpreter or in Amaranth's simulator, which must see the same.
 """
 
@@ -27,7 +32,9 @@ from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, Claim, count_gates, shape
 from rdahw.errors import InternalError, UsageError, UserError, nearest
 from rdahw.files import user_cache, write_atomically
+from rdahw.hdl.framer_proof import FramerClaim
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
+from rdahw.hdl.memory_proof import MemoryTrainerClaim
 from rdahw.hdl.netlist_proof import NetlistClaim, Undecidable
 from rdahw.hdl.solvers import SOLVERS, Answer, Budget, OutOfTime, Question, Verdict
 from rdahw.hdl.toolchain import FoundTool, Stopped, Toolchain, find
@@ -132,7 +139,7 @@ def gateware(circuit: Circuit, what: str = "") -> Gateware:
 
 
 #: What :func:`prove` takes.
-AnyClaim = Claim | Gateware | TrainerClaim | NetlistClaim
+AnyClaim = Claim | Gateware | TrainerClaim | MemoryTrainerClaim | FramerClaim | NetlistClaim
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
@@ -235,9 +242,9 @@ class _Decider:
         if isinstance(claim, Claim | Gateware):
             return self._circuit(claim)
         tools = SOLVERS[self._program].find(self.toolchain)
-        if isinstance(claim, TrainerClaim):
+        if isinstance(claim, TrainerClaim | MemoryTrainerClaim | FramerClaim):
             question = claim.question
-            content: object = [dict(question.files), question.script]
+            content: object = [dict(question.files), question.script, question.window]
             proof, cycles = self._decided(claim, content, tools, lambda budget: question)
         else:
             yosys = find("yosys", self.toolchain)
@@ -305,7 +312,10 @@ class _Decider:
                 if isinstance(posed, _Problem):
                     return self._try_all(posed)
                 assert not isinstance(tools, str)
-                return _Decided(SOLVERS[self._program].ask(posed, budget, tools), budget.used)
+                answer = SOLVERS[self._program].ask(posed, budget, tools)
+                if answer.verdict == "refuted" and posed.run is not None:
+                    answer = _unless_reached(SOLVERS[self._program].ask(posed.run, budget, tools), posed.run.window)
+                return _Decided(answer, budget.used)
             except OutOfTime:
                 return _Decided(Answer("open"), self.timeout)
             except Undecidable as why:
@@ -368,6 +378,14 @@ class _Decided:
 
     answer: Answer
     seconds: float
+
+
+def _unless_reached(answer: Answer, cycles: int) -> Answer:
+    """What comes of an induction that fails, from whether a run of so many cycles shows why."""
+    if answer.verdict == "refuted":
+        return answer
+    reason = f"the induction fails, but nothing wrong is seen in the first {cycles} cycles from power-up"
+    return Answer("open", reason=reason)
 
 
 def _about(claim: AnyClaim) -> tuple[str, str, str, str]:

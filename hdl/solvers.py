@@ -29,10 +29,14 @@ class Question:
     """Whether ``bit`` of the module ``top`` is ever 1.
 
     files: what ``script``, commands of Yosys, reads; it leaves ``top`` flat, of gates and plain flip-flops.
-    shown: wires of ``top``, and their widths, whose values are asked for where the bit is 1.
+    shown: wires of ``top``, and their widths, whose values are asked for where the bit is 1. With ``window`` the bit is
+        one of them.
     steps: of a machine, how many cycles of agreement an induction may assume at most; 0: it has no registers.
         All registers start with their initial value, or with 0 where they have none. The clock is not looked at: each
         register moves in each cycle.
+    window: instead, how many cycles from the first one on are looked at, bounded; with ``start``, another bit of
+        ``top``, the first one is any state in which it is 1; then there are to be no initial values.
+    run: with ``start``, the question that is asked if the answer is yes: whether a run from power-up shows it.
     """
 
     files: Mapping[str, str]
@@ -41,6 +45,9 @@ class Question:
     bit: str
     shown: Mapping[str, int]
     steps: int = 0
+    start: str = ""
+    window: int = 0
+    run: Question | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,8 @@ _UNDECIDED = "no induction of so few steps decides it"
 def _ask_yosys(question: Question, budget: Budget, found: Sequence[FoundTool]) -> Answer:
     shown = " ".join(f"-show {name}" for name in question.shown)
     how = f"-tempinduct -maxsteps {question.steps}" if question.steps else ""
+    if question.window:
+        how = f"-seq {question.window}" + (f" -set-at 1 {question.start} 1" if question.start else "")
     script = f"{question.script}sat {how} -prove {question.bit} 0 {shown} {question.top}\n"
     budget.write({**question.files, "proof.ys": script})
     log = budget.run(found[0], ["-q", "-s", "proof.ys"], "log").log
@@ -132,7 +141,7 @@ def _ask_yosys(question: Question, budget: Budget, found: Sequence[FoundTool]) -
     if said in ([_REFUTED], [_BASE_REFUTED]):
         cycles = _table(log.partition(said[0])[2], question)
         if cycles is not None:
-            return Answer("refuted", cycles)
+            return Answer("refuted", _until(question, cycles) if question.window else cycles)
     if said == [_NO_MORE_STEPS]:
         return Answer("open", reason=_UNDECIDED)
     raise InternalError("yosys ended well without a verdict that can be read; its log may have changed its form")
@@ -161,6 +170,8 @@ def _asks_smt(*options: str) -> Callable[[Question, Budget, Sequence[FoundTool]]
         # A state as one bit vector: plain formulas of bits, which every solver reads.
         budget.write({**question.files, "proof.ys": f"{question.script}write_smt2 -stbv -wires system.smt2\n"})
         budget.run(yosys, ["-q", "-s", "proof.ys"], "log")
+        if question.window:
+            return _in_window(smt)
         if not question.steps:
             refuted = smt.satisfied(1, [smt.bad(0)])
             return Answer("refuted", smt.values(1, [smt.bad(0)])) if refuted else Answer("proved")
@@ -173,6 +184,21 @@ def _asks_smt(*options: str) -> Callable[[Question, Budget, Sequence[FoundTool]]
         return Answer("open", reason=_UNDECIDED)
 
     return ask
+
+
+def _in_window(smt: _Smt) -> Answer:
+    """Whether the bit is 1 in one of the cycles of the window."""
+    question = smt.question
+    first = f"(|{question.top}_n {question.start}| s0)" if question.start else f"(|{question.top}_i| s0)"
+    conditions = [first, f"(or false {' '.join(smt.bad(at) for at in range(question.window))})"]
+    if not smt.satisfied(question.window, conditions):
+        return Answer("proved")
+    return Answer("refuted", _until(question, smt.values(question.window, conditions)))
+
+
+def _until(question: Question, cycles: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The cycles up to the first in which the bit, which is among those shown, is 1."""
+    return list(cycles[: 1 + next(at for at, row in enumerate(cycles) if row[question.bit] == "1")])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from rdahw.circuit import Circuit
 from rdahw.derivative import boolean_difference, forward_derivative, reverse
 from rdahw.errors import InternalError, UserError
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire, WordWire, trace
+from rdahw.tracing import Builder, Wire, WordWire, constant, trace
 from rdahw.tracing import equal as equal_bits
 from rdahw.transform import expand
 from rdahw.types import Type, Words
@@ -42,6 +42,7 @@ __all__ = [
     "one_hot",
     "robust",
     "shape",
+    "surrogates",
     "surroundings",
 ]
 
@@ -103,32 +104,39 @@ def adjoint(f: Circuit) -> Claim:
     off the circuit of D[f] first. (In the form above a solver would be held up by the parities.) D[f] is computed from
     the expansions and by rules of its own, so the claim says something about every reverse rule that R[f] uses.
 
+    Where the outputs are words of k bits, the ring is Z_2^k: the law is that of the inputs of such words, for all
+    values of the others, which are held. A unit vector has a 1 in one of its words.
+
     Cockett et al., *Reverse derivative categories*, arXiv 1910.07065. Raises :class:`TooLarge`, and :class:`UserError`
-    for a circuit with words, which the solvers are given no form of this law for.
+    for a circuit of which no input is of the ring of its outputs.
     """
-    _check_bits("adjoint", f)
-    bits = sum(type_.width for type_ in f.input_types)
-    _check_size("adjoint", f, bits * (1 + 4 * count_gates(f)))
-    forward, backward = forward_derivative(f), reverse(f)
+    moving = [(name, type_) for name, type_ in f.inputs if {type_.ring} == {other.ring for other in f.output_types}]
+    if not moving:
+        raise UserError(
+            f"the claim 'adjoint' is of circuits with an input of the ring of the outputs, and this one leads from "
+            f"{_named(f.input_types)} to {_named(f.output_types)}; ask for another claim with --what, such as gateware"
+        )
+    names = [name for name, _ in moving]
+    _check_size("adjoint", f, sum(_units(type_) for _, type_ in moving) * (1 + 4 * count_gates(f)))
+    forward, backward = forward_derivative(f, wrt=names), reverse(f, wrt=names)
     if not _is_linear(forward, forward.input_names[len(f.inputs) :]):
         raise InternalError(f"the forward derivative of a circuit of {shape(f)} bits is not linear in the change")
     builder = Builder()
     wires = [builder.input(name, type_) for name, type_ in backward.inputs]
     x, dy = wires[: len(f.inputs)], wires[len(f.inputs) :]
     cotangents = []
-    for k, type_ in enumerate(f.input_types):
+    for k, (_, type_) in enumerate(moving):
+        step = type_.width // _units(type_)
         entries = []
-        for i in range(type_.width):
-            units = [
-                builder.apply("const", attributes=(1 << i if j == k else 0, other.width))
-                for j, other in enumerate(f.input_types)
-            ]
-            entries.append(_inner_product(builder, dy, builder.inline(forward, [*x, *units])))
-        cotangents.append(builder.apply("concat", *entries))
+        for i in range(_units(type_)):
+            units = [constant(builder, 1 << i * step if j == k else 0, other) for j, (_, other) in enumerate(moving)]
+            entries.append(_inner_product(dy, builder.inline(forward, [*x, *units])))
+        cotangents.append(entries[0].concat(*entries))
+    held = "" if len(moving) == len(f.inputs) else f", {', '.join(n for n in f.input_names if n not in names)} held"
     return Claim(
         "adjoint",
         shape(f),
-        "the reverse derivative is the adjoint of the forward derivative",
+        f"the reverse derivative is the adjoint of the forward derivative{held}",
         "R[f](x, dy)[i] = <dy, D[f](x, e_i)>, with D[f] linear in dx",
         ("R[f]", "adjoint of D[f]"),
         backward,
@@ -136,32 +144,47 @@ def adjoint(f: Circuit) -> Claim:
     )
 
 
-def _inner_product(builder: Builder, left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
-    total = builder.apply("const", attributes=(0, 1))
-    for a, b in zip(left, right, strict=True):
-        total = total ^ (a & b).parity()
-    return total
+def _units(type_: Type) -> int:
+    """How many unit vectors there are: one for each bit, or for each word."""
+    return type_.count if isinstance(type_, Words) else type_.width
+
+
+def _named(types: Sequence[Type]) -> str:
+    return ", ".join(map(str, types)) or "nothing"
+
+
+def _inner_product(left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
+    """⟨left, right⟩ in the ring of the wires."""
+    products = [
+        (a * b).sum(len(a)) if isinstance(a, WordWire) else (a & b).parity() for a, b in zip(left, right, strict=True)
+    ]
+    ring = products[0].type.ring
+    return reduce(lambda a, b: a.builder.apply(ring.addition, a, b, attributes=ring.attributes), products)
 
 
 def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
     """Whether the outputs can be seen to be linear in the inputs of these names: True only if they are.
 
-    On the expansion into the core, where each wire is zero, free of those inputs, or linear in them; there, all but AND
-    and constants is linear.
+    On the expansion into the core, where each wire is zero, free of those inputs, or linear in them: sums of what is
+    linear are, and products of it with what is free, but not what it selects and not what is cast to another ring.
     """
     core = expand(circuit)
     kinds = ["linear" if name in names else "free" for name in core.input_names]
     for primitive, operands, attributes in core.assignments:
-        given = {kinds[i] for i in operands}
+        given, row = [kinds[i] for i in operands], PRIMITIVES[primitive]
         if primitive == "const":
             kinds.append("free" if attributes[0] else "zero")
-        elif primitive == "and" and "zero" in given:
+        elif row.bilinear and "zero" in given:
             kinds.append("zero")
         elif "linear" not in given:
             kinds.append("free" if "free" in given else "zero")
-        elif given == {"linear", "free"} if primitive == "and" else "free" not in given:
+        elif row.linear:
+            kinds.append("other" if "free" in given else "linear")
+        elif row.bilinear and given.count("linear") == 1 and "linear" not in (given[k] for k in row.selects):
             kinds.append("linear")
         else:
+            kinds.append("other")
+        if kinds[-1] == "other":
             return False
     return all(kinds[wire] != "free" for _, wire in core.outputs)
 
@@ -210,6 +233,12 @@ def custom(f: Circuit) -> list[Claim]:
     return claims
 
 
+def surrogates(f: Circuit) -> list[str]:
+    """The names of the blocks in ``f`` whose reverse is declared not to be the Boolean difference, each once."""
+    blocks = (attributes[0] for primitive, _, attributes in f.assignments if primitive == "custom")
+    return list(dict.fromkeys(block.name for block in blocks if not block.exact))
+
+
 def _singles(f: Circuit) -> dict[tuple[str, tuple[Type, ...], tuple[Any, ...]], Circuit]:
     """Each assignment outside of the core as a circuit of its own, once for each of its kind."""
     found = {}
@@ -249,7 +278,7 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
         "the rules of their binarisers": (a.binariser.rule, b.binariser.rule),
         "the features": (a.binariser.names, b.binariser.names),
         "the kinds of the features": (_kinds(a), _kinds(b)),
-        "the codes of the labels": (a.labels, b.labels),
+        "the codes of the labels": (a.spec.code, b.spec.code),
         "the labels": (a.schema.label_names, b.schema.label_names),
     }
     differs = [f"{name} are {_listed(one)} and {_listed(other)}" for name, (one, other) in what.items() if one != other]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.training import Schedule
 
-__all__ = ["Family", "Option", "Section", "Spec", "Task"]
+__all__ = ["Binarised", "Family", "Option", "Section", "Spec", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,14 @@ class Task:
         return cls(input_bits=inputs, classes=outputs, seed=seed)
 
 
+def _whole(value: Any) -> int:
+    if not isinstance(value, str):
+        return operator.index(value)
+    if not re.fullmatch(r"-?[0-9]{1,18}", value):
+        raise ValueError
+    return int(value)
+
+
 def _flag(value: object) -> bool:
     return {"0": False, "1": True, "false": False, "true": True}[str(value).lower()]
 
@@ -76,12 +84,12 @@ def _text(value: object) -> str:
     return value
 
 
-#: How the value of an option is read, from text or from a number, and what it is called, by its type.
-_TYPES: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "whole": (lambda value: int(value) if isinstance(value, str) else operator.index(value), "a whole number"),
-    "fraction": (float, "a number"),
-    "text": (_text, "text"),
-    "flag": (_flag, "0 or 1"),
+#: How the value of an option is read, from text or from a number, what it is called, and its placeholder, by its type.
+_TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
+    "whole": (_whole, "a whole number", "NUMBER"),
+    "fraction": (float, "a number", "FRACTION"),
+    "text": (_text, "text", "TEXT"),
+    "flag": (_flag, "0 or 1", "0|1"),
 }
 
 
@@ -105,7 +113,7 @@ class Option:
     def parse(self, value: Any, model: str) -> Any:
         """``value``, text or of numpy's kinds too, as the option's type; raises :class:`UsageError` if it is none of
         the type and the range."""
-        read, _ = _TYPES[self.type]
+        read, *_ = _TYPES[self.type]
         try:
             if isinstance(value, bool | np.bool_) and self.type != "flag":
                 raise ValueError
@@ -120,6 +128,11 @@ class Option:
 
     def _wrong(self, value: Any, model: str) -> UsageError:
         return UsageError(f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}")
+
+    @property
+    def usage(self) -> str:
+        """«tables=NUMBER»."""
+        return f"{self.name}={_TYPES[self.type][2]}"
 
     @property
     def expected(self) -> str:
@@ -249,6 +262,20 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Binarised:
+    """How a trained model becomes a circuit whose parameters are bits.
+
+    circuit: ``circuit(spec, code)``, its spec; raises :class:`UsageError` for a model too large for one. state:
+    ``state(spec, state)``, the state of that from the state of the model. tuned: ``tuned(spec, margin)``, the model
+    that learns as this circuit predicts, from the same state; without ``margin`` by the usual one.
+    """
+
+    circuit: Callable[[Any, Code], Spec]
+    state: Callable[[Any, State], State]
+    tuned: Callable[[Any, int | None], Spec]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of model, as a row.
 
@@ -261,7 +288,7 @@ class Family:
         not as there if nothing is asked for.
     classifier: what of the options has another default for ``RDAClassifier``. fit_classifier: ``fit_classifier(task,
         options)``, what its options become for ``task``. thresholds: how many of them it gives a number, and a pixel.
-    sections: what a report shows of what was learned.
+    sections: what a report shows of what was learned. binarised: how it becomes a circuit of bits, where it is none.
     """
 
     name: str
@@ -276,6 +303,7 @@ class Family:
     fit_classifier: Callable[[Task, dict[str, Any]], dict[str, Any]] = lambda task, options: options
     thresholds: tuple[int, int] = (1, 1)
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
+    binarised: Binarised | None = None
 
     def option(self, name: str) -> Option | None:
         """The option of this name, if there is one."""
@@ -298,6 +326,10 @@ class Family:
         options = {}
         for word in filter(None, text.split(",")):
             name, _, value = word.partition("=")
+            if name in options:
+                raise UsageError(
+                    f"option {name} of model {self.name!r} is given twice in {text!r}; leave one of them out"
+                )
             options[name] = self.known(name, word).parse(value, self.name)
         return options
 
@@ -305,9 +337,10 @@ class Family:
         """The option of this name; raises :class:`UsageError` if there is none."""
         option = self.option(name)
         if option is None:
-            known = ", ".join(f"{option.name}={option.type.upper()}" for option in self.options) or "no options"
-            near = f"; {nearest(name, [option.name for option in self.options])}" if self.options else ""
-            raise UsageError(f"model {self.name!r} has no option {word or name!r}; it takes {known}{near}")
+            known = ", ".join(option.usage for option in self.options) or "no options"
+            near = nearest(name, [option.name for option in self.options])
+            hint = f"; {near}" if near.startswith("did") else ""  # else they are all listed already
+            raise UsageError(f"model {self.name!r} has no option {word or name!r}; it takes {known}{hint}")
         return option
 
     def rule_options(self, kind: Literal["loss", "optimiser"], rule: str) -> dict[str, Any]:
@@ -317,7 +350,7 @@ class Family:
             return {kind: rule}
         name, _, number = rule.partition("=")
         possible = self.rules[kind]
-        if name not in possible or not re.fullmatch(r"\d{1,9}", number):
+        if name not in possible or not re.fullmatch(r"[0-9]{1,9}", number):
             known = " or ".join(f"{rule}=NUMBER" for rule in possible)
             raise UsageError(f"{kind} {rule!r} is not supported for model {self.name!r}; use {known}")
         return {possible[name]: self.known(possible[name]).parse(number, self.name)}

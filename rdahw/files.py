@@ -5,19 +5,54 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 from rdahw.errors import UserError
 
-__all__ = ["check_writable", "user_cache", "write_atomically"]
+__all__ = ["can_hold_files", "check_writable", "temporary_cache", "user_cache", "write_atomically"]
 
 
-def user_cache(name: str) -> Path:
+def user_cache(name: str, program: str = "rdahw") -> Path:
     """Where the user's cache is for what ``name`` says; it may not exist yet."""
     import platformdirs
 
-    return platformdirs.user_cache_path("rdahw") / name
+    return platformdirs.user_cache_path(program, appauthor=False) / name
+
+
+def can_hold_files(folder: Path) -> bool:
+    """Files can be made in ``folder``, which is made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def temporary_cache(name: str, variable: str) -> Path:
+    """A folder among the temporary files, for where no cache of the user can be written.
+
+    It is kept for the next time if it belongs to this user alone, as what is in it is run. Raises :class:`UserError`
+    that names ``variable``, with which another folder is chosen, if no temporary files can be made either.
+    """
+    try:
+        folder = Path(tempfile.gettempdir(), f"rdahw-{getattr(os, 'getuid', str)()}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        state = folder.lstat()
+        if hasattr(os, "getuid") and (
+            not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077
+        ):
+            folder = Path(tempfile.mkdtemp(prefix="rdahw-"))
+        folder /= name
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"what is compiled cannot be kept: no cache and no temporary files can be written ({error.strerror}); set "
+            f"{variable} to a folder that can be written"
+        ) from error
+    return folder
 
 
 def write_atomically(path: Path, content: bytes) -> None:

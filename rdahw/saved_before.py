@@ -58,11 +58,14 @@ def _circuit(
     if not isinstance(name, str):
         raise damaged("a name", "text")
     kind = name.partition(":")[0]
+    family = kind if kind in BUILT_IN and kind != "ensemble" else "file"
+    k = re.fullmatch(r"mask:k=(\d{1,9})", name)
+    options = {"mask": {"k": int(k[1]) if k else 4}, "file": {"source": name} if ".py:" in name else {}}
     done = dict(zip(counts, numbers, strict=True))
     one_each = isinstance(schedule, dict) and schedule.get("batch") == 1
     classes = schema.get("label_names") if isinstance(schema, dict) else None
     return {
-        "family": kind if kind in BUILT_IN and kind != "ensemble" else "file",
+        "family": family,
         "spec": {
             "name": name,
             "circuit": circuit,
@@ -70,7 +73,7 @@ def _circuit(
             "optimiser": optimiser,
             "labels": labels,
             "classes": len(classes) if isinstance(classes, list) else 0,
-            "options": {"k": int(k[1])} if (k := re.fullmatch(r"mask:k=(\d{1,9})", name)) else {},
+            "options": options.get(family, {}),
         },
         "state": {"parameters": theta},
         # Of larger batches it is not known how many examples there were.

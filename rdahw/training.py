@@ -210,10 +210,10 @@ class Progress:
 class Training:
     """One run of ``engine`` over ``train`` by ``schedule``, from where ``progress`` and the engine's state are.
 
-    Without ``progress`` it starts from the spec's initial state. With ``validation`` the parameters are scored on it as
-    the schedule says, and the best are kept, the later ones on equal scores. Iterate over :meth:`run`; where it stops,
-    ``progress`` and the engine's state are whole and can be saved, and going on changes nothing. ``seconds``: of the
-    loop, without scoring.
+    Without ``progress`` it starts from the state ``start``, or the spec's initial one. With ``validation`` the
+    parameters are scored on it as the schedule says, and the best are kept, the later ones on equal scores. Iterate
+    over :meth:`run`; where it stops, ``progress`` and the engine's state are whole and can be saved, and going on
+    changes nothing. ``seconds``: of the loop, without scoring.
 
     Raises :class:`UserError` for examples that do not fit the model, :class:`UsageError` for a schedule that does not.
     """
@@ -223,9 +223,11 @@ class Training:
     train: Examples
     validation: Examples | None = None
     progress: Progress = field(default_factory=Progress)
+    start: State | None = None
     seconds: float = field(default=0.0, init=False)
     _prepared: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
     _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
+    _ordered: tuple[int, NDArray[np.int64]] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         spec = self.engine.spec
@@ -239,14 +241,13 @@ class Training:
                 raise UserError(f"inputs of shape {examples.x.shape} were given; expected (N, {spec.input_bits})")
             if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < spec.classes:
                 raise UserError(f"a label is outside of 0 to {spec.classes - 1}")
-        self.schedule.order(0, len(self.train))  # a stride that leaves out examples
+        if not self.schedule.shuffle:
+            self.schedule.order(0, len(self.train))  # a stride that leaves out examples
         self._begin_epoch()  # a checkpoint may be of the end of one
         # Older files do not say how many examples larger batches were.
-        self.progress = replace(
-            self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position
-        )
+        self.progress = replace(self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position)
         if not self.progress.updates:
-            self.engine.state = spec.initial_state()
+            self.engine.state = spec.initial_state() if self.start is None else self.start
             if self._scores_updates:
                 self.progress = replace(self.progress, best=self._score(0, 0))
 
@@ -270,7 +271,7 @@ class Training:
 
         Without ``chunk`` that of the engine is taken, or as many updates as take about ``seconds``.
         """
-        total, length, schedule = self.total_updates, len(self.train), self.schedule
+        total = self.total_updates
         fixed = chunk or self.engine.chunk
         at_once = fixed or 1  # one may take long
         if self._scores_updates and self._scored is None:
@@ -279,14 +280,14 @@ class Training:
         prepared = self.prepare(self.train)
         while self.progress.updates < total:
             epoch = self.progress.epoch
-            order = schedule.order(epoch, length)
+            order = self._order(epoch)
             while self.progress.epoch == epoch and self.progress.updates < total:
                 before = self.progress
                 rest = order[before.position :]
                 ends = self._ends(len(rest), min(at_once, total - before.updates))
-                batches = Batches(rest[: ends[-1]], ends, epoch, _NO_ROWS, self._scores_updates)
-                if total - before.updates > len(ends):
-                    batches = replace(batches, following=self._following(rest[ends[-1] :], epoch))
+                is_last = total - before.updates <= len(ends)
+                following = _NO_ROWS if is_last else self._following(rest[ends[-1] :], epoch)
+                batches = Batches(rest[: ends[-1]], ends, epoch, following, self._scores_updates)
                 outcome = self.engine.train(prepared, batches)
                 spent = time.perf_counter() - started
                 self.seconds += spent
@@ -314,10 +315,16 @@ class Training:
             self._prepared[id(examples)] = self.engine.prepare(examples)
         return self._prepared[id(examples)]
 
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The order of an epoch, made once: the end of the epoch before asks for it, too."""
+        if self._ordered is None or self._ordered[0] != epoch:
+            self._ordered = epoch, self.schedule.order(epoch, len(self.train))
+        return self._ordered[1]
+
     def _following(self, rest: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
         """The examples of the next update but those of this chunk: of the next epoch, if this one is over."""
         if not len(rest):
-            rest = self.schedule.order(epoch + 1, len(self.train))
+            rest = self._order(epoch + 1)
         return rest[: self.schedule.batch]
 
     def _advance(self, before: Progress, ends: NDArray[np.int64], outcome: Outcome) -> None:

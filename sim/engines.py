@@ -118,7 +118,8 @@ class CircuitEngine:
 
     def class_scores(self, prepared: Any) -> NDArray[np.int64]:
         """1 for the class that is predicted and 0 for the others: outputs that are the code of no class have zeros."""
-        return (self.predict(prepared)[:, None] == np.arange(self.spec.classes)).astype(np.int64)
+        scores: NDArray[np.int64] = (self.predict(prepared)[:, None] == np.arange(self.spec.classes)).astype(np.int64)
+        return scores
 
 
 class ReferenceEngine:

@@ -1,6 +1,5 @@
-"""The compiled kernels of the ensemble engine; :mod:`rdahw.families.ensemble.rule` is what they compute, :mod:`rdahw.sim.ensemble`
-calls
-them.
+"""The compiled kernels of the ensemble engine, which compute what :mod:`rdahw.families.ensemble.rule` says and are
+called by :mod:`rdahw.sim.ensemble`.
 
 Arrays: words (N, W) uint64, the frame of each example, ``empty`` words of it at both ends without wires; read
 (tables, inputs) int64, the bit of the frame that each input reads, last input first; counters int8, flat: that of table

@@ -12,7 +12,8 @@ from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.extending import intrinsic as numba_intrinsic
+
+from rdahw.sim.jit import instruction
 
 __all__ = [
     "BLOCK",
@@ -44,7 +45,7 @@ _V8, _V16, _V32 = (ir.VectorType(ir.IntType(width), LANES) for width in (8, 16, 
 
 def _intrinsic(code: Callable[..., Any]) -> Any:
     """Called from a kernel without its first argument, which type checkers cannot know."""
-    return numba_intrinsic(code)
+    return instruction(code)
 
 
 def _data(context: Any, builder: Any, type_: Any, value: Any) -> Any:

@@ -11,7 +11,7 @@ cycle after its falling edge, which stands for the way through pads and part.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import wiring  # type: ignore[import-untyped]
@@ -43,6 +43,23 @@ _ID = 0x9F
 _JEDEC_ID = (0xEF, 0x40, 0x18)
 
 
+class _Heard(NamedTuple):
+    """What comes over the lines: edges of selection and clock, each high for a cycle; clocks and bits of one line and
+    of four since the part was selected, those that end in ``_now`` with the edge of this cycle.
+    """
+
+    selected: Any
+    too_soon: Any
+    rise: Any
+    fall: Any
+    end: Any
+    clocks: Any
+    clocks_now: Any
+    bits: Any
+    bits_now: Any
+    nibbles_now: Any
+
+
 class FlashPart(wiring.Component):  # type: ignore[misc]
     """A part of ``size`` bytes, a power of two.
 
@@ -69,6 +86,10 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         self._size, self._wake, self._write, self._pause = size, wake, write, pause
         self._quad = quad
         self.asleep = Signal(init=asleep)
+        # What is put out: whether anything is, at the falling edges; which bit or nibble is next; of what: 0 memory, 1
+        # to 3 a status, 4 on: the identity; over four lines.
+        self._begun, self._position, self._which, self._four = Signal(), Signal(3), Signal(3), Signal()
+        self._out, self._drives = Signal(4), Signal(4)
         super().__init__(
             {
                 "pins": In(FlashPins()),
@@ -82,15 +103,15 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         """The logic, as Amaranth asks for it."""
         m = Module()
         pins = self.pins
-        lines, out, drives = Signal(4), Signal(4), Signal(4)
+        lines, out, drives = Signal(4), self._out, self._drives
+        begun, position, which, four = self._begun, self._position, self._which, self._four
         m.d.comb += [
             lines.eq((pins.o & pins.oe) | (out & drives) | ~(pins.oe | drives)),
             pins.i.eq(lines),
         ]
 
         def fault(name: str) -> None:
-            with m.If(self.fault == 0):
-                m.d.sync += self.fault.eq(_CODE[name])
+            self._note(m, name)
 
         # -- what it is
         asleep, waking = self.asleep, Signal()
@@ -106,34 +127,12 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         over = busy <= 1  # in this cycle it is busy no more
         statuses = Array([Cat(writing & ~over, write_latch), second, Const(0x60, 8)])
 
-        # -- edges
-        was_clock, was_selected, off = Signal(), Signal(), Signal(range(self._pause + 1), init=self._pause)
-        m.d.sync += [was_clock.eq(pins.clock), was_selected.eq(pins.select)]
-        m.d.sync += off.eq(Mux(pins.select, 0, Mux(off == self._pause, off, off + 1)))
-        selected, rise, fall, end = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            selected.eq(pins.select & ~was_selected),
-            rise.eq(pins.select & pins.clock & ~was_clock),
-            fall.eq(pins.select & ~pins.clock & was_clock),
-            end.eq(~pins.select & was_selected),
-        ]
-
-        # -- what came since it was selected; the edge of this cycle included in the names that end in _now
-        clocks, bits, nibbles = Signal(6), Signal(24), Signal(24)
-        clocks_before, clocks_now, bits_now, nibbles_now = Signal(6), Signal(6), Signal(24), Signal(24)
-        m.d.comb += [
-            clocks_before.eq(Mux(selected, 0, clocks)),
-            clocks_now.eq(clocks_before + (rise & (clocks_before != 63))),
-            bits_now.eq(Mux(rise, Cat(lines[0], bits), bits)),
-            nibbles_now.eq(Mux(rise, Cat(lines, nibbles), nibbles)),
-        ]
-        m.d.sync += [clocks.eq(clocks_now), bits.eq(bits_now), nibbles.eq(nibbles_now)]
+        heard = self._hear(m, lines)
+        rise, clocks, clocks_now = heard.rise, heard.clocks, heard.clocks_now
+        bits_now, nibbles_now = heard.bits_now, heard.nibbles_now
         code, taken = Signal(8), Signal()  # taken: the command is being obeyed
-        begun = Signal()  # data are put out at the falling edges
-        position, held, which = Signal(3), Signal(8), Signal(3)  # which: 0 memory, 1 to 3 a status, 4 on: the identity
-        four = Signal()
         address = self.address
-        with m.If(selected):
+        with m.If(heard.selected):
             m.d.sync += [taken.eq(0), begun.eq(0)]
 
         def is_one_of(*codes: int) -> Any:
@@ -180,32 +179,10 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
             with m.If(clocks_now == Mux(code == _READ, 32, 40)):
                 m.d.sync += [begun.eq(1), position.eq(0), which.eq(0), four.eq(code == _QUAD_OUTPUT)]
 
-        # -- data
-        byte = Signal(8)
-        identity = Array([*(Const(octet, 8) for octet in _JEDEC_ID), Const(0xFF, 8)])
-        with m.If(position != 0):
-            m.d.comb += byte.eq(held)
-        with m.Elif(which == 0):
-            m.d.comb += byte.eq(self.data)
-        with m.Elif(which < 4):
-            m.d.comb += byte.eq(statuses[(which - 1)[:2]])
-        with m.Else():
-            m.d.comb += byte.eq(identity[which[:2]])
-        last = Mux(four, position == 1, position == 7)
-        with m.If(fall & begun & ~selected):
-            m.d.sync += [
-                held.eq(byte),
-                position.eq(Mux(last, 0, position + 1)),
-                out.eq(Mux(four, Mux(position[0], byte[:4], byte[4:]), Cat(0, (byte << position)[7]))),
-                drives.eq(Mux(four, 0b1111, 0b0010)),
-            ]
-            with m.If(last & (which == 0)):
-                m.d.sync += address.eq((address + 1) & (self._size - 1))
-            with m.If(last & (which[2]) & (which != 7)):
-                m.d.sync += which.eq(which + 1)
+        self._put_out(m, heard, statuses)
 
         # -- what takes effect when it is no longer selected
-        with m.If(end):
+        with m.If(heard.end):
             m.d.sync += [out.eq(0), drives.eq(0)]
             with m.If(quad_io):
                 m.d.sync += continuous.eq(then & (clocks >= start + 12))
@@ -229,15 +206,69 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
                 with m.Elif(~enabled):
                     fault("write")
                 with m.Else():
-                    m.d.sync += [second.eq(bits), enabled.eq(0), write_latch.eq(0)]
+                    m.d.sync += [second.eq(heard.bits), enabled.eq(0), write_latch.eq(0)]
                     with m.If(for_good):
                         m.d.sync += [busy.eq(self._write), writing.eq(1)]
 
         # -- the pins themselves; written last, so that of several faults in a cycle these come first
         with m.If(pins.select & ~asleep & ~second[1] & ~lines[3]):
             fault("hold")
-        with m.If(selected & (off != self._pause)):
+        with m.If(heard.too_soon):
             fault("pause")
         with m.If((drives & pins.oe) != 0):
             fault("contention")
         return m
+
+    def _note(self, m: Module, fault: str) -> None:
+        """The reader has done this wrong."""
+        with m.If(self.fault == 0):
+            m.d.sync += self.fault.eq(_CODE[fault])
+
+    def _hear(self, m: Module, lines: Any) -> _Heard:
+        """What comes over the lines."""
+        pins = self.pins
+        was_clock, was_selected, off = Signal(), Signal(), Signal(range(self._pause + 1), init=self._pause)
+        m.d.sync += [was_clock.eq(pins.clock), was_selected.eq(pins.select)]
+        m.d.sync += off.eq(Mux(pins.select, 0, Mux(off == self._pause, off, off + 1)))
+        selected, too_soon, rise, fall, end = Signal(), Signal(), Signal(), Signal(), Signal()
+        clocks, bits, nibbles = Signal(6), Signal(24), Signal(24)
+        clocks_before, clocks_now, bits_now, nibbles_now = Signal(6), Signal(6), Signal(24), Signal(24)
+        m.d.comb += [
+            selected.eq(pins.select & ~was_selected),
+            too_soon.eq(selected & (off != self._pause)),
+            rise.eq(pins.select & pins.clock & ~was_clock),
+            fall.eq(pins.select & ~pins.clock & was_clock),
+            end.eq(~pins.select & was_selected),
+            clocks_before.eq(Mux(selected, 0, clocks)),
+            clocks_now.eq(clocks_before + (rise & (clocks_before != 63))),
+            bits_now.eq(Mux(rise, Cat(lines[0], bits), bits)),
+            nibbles_now.eq(Mux(rise, Cat(lines, nibbles), nibbles)),
+        ]
+        m.d.sync += [clocks.eq(clocks_now), bits.eq(bits_now), nibbles.eq(nibbles_now)]
+        return _Heard(selected, too_soon, rise, fall, end, clocks, clocks_now, bits, bits_now, nibbles_now)
+
+    def _put_out(self, m: Module, heard: _Heard, statuses: Any) -> None:
+        """Data, bit by bit or nibble by nibble."""
+        position, which, four, address = self._position, self._which, self._four, self.address
+        byte, held = Signal(8), Signal(8)
+        identity = Array([*(Const(octet, 8) for octet in _JEDEC_ID), Const(0xFF, 8)])
+        with m.If(position != 0):
+            m.d.comb += byte.eq(held)
+        with m.Elif(which == 0):
+            m.d.comb += byte.eq(self.data)
+        with m.Elif(which < 4):
+            m.d.comb += byte.eq(statuses[(which - 1)[:2]])
+        with m.Else():
+            m.d.comb += byte.eq(identity[which[:2]])
+        last = Mux(four, position == 1, position == 7)
+        with m.If(heard.fall & self._begun & ~heard.selected):
+            m.d.sync += [
+                held.eq(byte),
+                position.eq(Mux(last, 0, position + 1)),
+                self._out.eq(Mux(four, Mux(position[0], byte[:4], byte[4:]), Cat(0, (byte << position)[7]))),
+                self._drives.eq(Mux(four, 0b1111, 0b0010)),
+            ]
+            with m.If(last & (which == 0)):
+                m.d.sync += address.eq((address + 1) & (self._size - 1))
+            with m.If(last & (which[2]) & (which != 7)):
+                m.d.sync += which.eq(which + 1)

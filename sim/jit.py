@@ -4,15 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import event, types
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
-__all__ = ["compiled", "inner", "instruction", "on_compile", "popcount"]
+from rdahw.errors import UserError
+from rdahw.files import temporary_cache
+
+__all__ = ["compiled", "inner", "instruction", "kernel_cache", "on_compile", "popcount"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+_config: Any = numba.config  # numba makes its names when it is loaded
+
+
+def kernel_cache() -> Path:
+    """Where numba keeps the kernels of this package: beside it, or in the user's cache, or in NUMBA_CACHE_DIR.
+
+    Where none of them can be written, numba would refuse to compile: then among the temporary files. Raises
+    :class:`UserError` if these cannot be written either.
+    """
+    look: Any = FunctionCache
+    try:
+        return Path(look(kernel_cache).cache_path)
+    except RuntimeError:
+        _config.CACHE_DIR = str(temporary_cache("numba", "NUMBA_CACHE_DIR"))
+        return Path(look(kernel_cache).cache_path)
+
+
+kernel_cache()
 
 
 def compiled(*types: Any) -> Callable[[_F], _F]:
@@ -34,8 +58,19 @@ def inner(function: _F) -> _F:
 
 
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """numba's ``intrinsic``: a function for kernels that is given as LLVM's instructions."""
-    return cast(Callable[..., Any], intrinsic(function))
+    """numba's ``intrinsic``: a function for kernels that is given as LLVM's instructions.
+
+    With NUMBA_DISABLE_JIT kernels run as plain Python, and a call of it raises :class:`UserError`.
+    """
+    if not _config.DISABLE_JIT:
+        return cast(Callable[..., Any], intrinsic(function))
+
+    def refuse(*arguments: Any) -> Any:
+        raise UserError(
+            "NUMBA_DISABLE_JIT is set, and this engine needs numba's compiler; unset it, or choose --engine reference"
+        )
+
+    return refuse
 
 
 @contextmanager

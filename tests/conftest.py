@@ -31,6 +31,8 @@ def _no_limit_of_time() -> Iterator[None]:
 SLOW_PROGRAMS = {"yosys", "boolector", "z3", "verilator", "iverilog", "c++", "g++", "clang++"} | {
     f"nextpnr-{family}" for family in ("ice40", "ecp5", "himbaechel")
 }
+#: Simulators that are compiled, as tests name them.
+SLOW_ENGINES = {"cxxrtl", "verilator", "netlist", "ice40 netlist"}
 _started: set[str] = set()
 
 
@@ -48,10 +50,23 @@ def _note_program(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(_note_program)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that is given a compiled simulator or a solver by name is slow; others say so themselves."""
+    for item in items:
+        given = getattr(item, "callspec", None)
+        names = {v for v in given.params.values() if isinstance(v, str)} if given is not None else set()
+        if names & (SLOW_PROGRAMS | SLOW_ENGINES):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    _started.clear()
+
+
 @pytest.fixture(autouse=True)
 def _slow_tests_are_marked(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that runs a compiler or a solver fails unless it is marked."""
-    _started.clear()
     yield
     if _started and request.node.get_closest_marker("slow") is None:
         pytest.fail(f"this test runs {', '.join(sorted(_started))}: mark it slow", pytrace=False)

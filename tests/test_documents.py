@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 from rdahw.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -42,3 +46,38 @@ def test_commands_in_documents_exist(page: Path) -> None:
 def test_links_between_documents_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:, ]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+def conflict_markers(text: str) -> list[str]:
+    """The lines that a merge left behind."""
+    return re.findall(rf"^(?:{'<' * 7}|{'>' * 7}|{'[|]' * 7}) .*$|^={{7}}$", text, re.MULTILINE)
+
+
+def test_no_file_has_conflict_markers() -> None:
+    assert conflict_markers(f"a\n{'<' * 7} HEAD\nb\n{'=' * 7}\nc\n{'>' * 7} 1234\n") == [
+        "<" * 7 + " HEAD",
+        "=" * 7,
+        ">" * 7 + " 1234",
+    ]
+    # Folders that tools make are not the project's: each is named in .gitignore.
+    ignored = set(re.findall(r"^/?([^*\n]+)/$", (ROOT / ".gitignore").read_text(), re.MULTILINE)) | {".git"}
+    files = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in ignored and not name.endswith(".egg-info")]
+        files += [Path(folder, name) for name in names]
+    assert ROOT / "README.md" in files
+    found = {}
+    for file in files:
+        try:
+            found[file] = conflict_markers(file.read_text())
+        except UnicodeDecodeError:  # not text
+            continue
+    assert {str(file): lines for file, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"], ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    """Those of the families are planned: rdahw/families/, sim/engine_rows.py, hdl/trainer_factory.py."""
+    named = set(re.findall(r"`((?:rdahw|sim|hdl|boards|cli|tests|docs|\.github)/[\w/.-]+)`", page.read_text()))
+    planned = {"rdahw/families/NAME.py", "sim/engine_rows.py", "hdl/trainer_factory.py"}
+    assert [name for name in sorted(named - planned) if not (ROOT / name).exists()] == []

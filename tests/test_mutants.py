@@ -69,6 +69,7 @@ def sample(section: str) -> list[Mutant]:
 
 
 @pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.slow
 def test_a_sample_is_killed_as_it_says(section: str) -> None:
     page = read_document()
     for mutant in sample(section):
@@ -78,6 +79,7 @@ def test_a_sample_is_killed_as_it_says(section: str) -> None:
 
 
 @pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.slow
 def test_what_kills_spares_the_original(section: str) -> None:
     group = sample(section)
     for killers in dict.fromkeys(tuple(mutant.killers) for mutant in group):

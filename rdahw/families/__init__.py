@@ -48,6 +48,8 @@ def find_family(name: str) -> Family:
     for point in entry_points(group=_GROUP, name=name):
         try:
             found = point.load()
+            if not isinstance(found, Family):
+                raise TypeError(f"it is a {type(found).__name__} and not a rdahw.family.Family")
         except Exception as error:  # whatever another package's code raises
             raise UsageError(
                 f"model {name!r} of {point.value!r} cannot be loaded ({type(error).__name__}: {error}); update or "

@@ -140,6 +140,7 @@ def circuit_family(
     options: tuple[Option, ...] = (),
     loss: str | None = None,
     optimiser: str | None = None,
+    named: Callable[[Mapping[str, Any]], str] | None = None,
     sections: Callable[[Any], Iterable[Section]] = lambda saved: (),
     **rows: Any,
 ) -> Family:
@@ -147,15 +148,18 @@ def circuit_family(
     or a score for each class.
 
     ``options``: those of the circuit; labels, loss and optimiser come to them. ``loss``, ``optimiser``: their defaults,
-    else what suits the circuit's types. ``rows``: more of :class:`Family`.
+    else what suits its types. ``named``: what a model of these options is called, else ``NAME:OPTION=VALUE,…``
+    with those that are not the defaults. ``rows``: more of :class:`Family`.
     """
     defaults = {"loss": loss, "optimiser": optimiser}
 
+    def name_of(own: Mapping[str, Any]) -> str:
+        said = (f"{option.name}={own[option.name]}" for option in options if own[option.name] != option.default)
+        return f"{name}:{','.join(said)}".removesuffix(":")
+
     def make(task: Task, *, labels: Code, loss: str | None, optimiser: str | None, **own: Any) -> CircuitSpec:
         task = task if task.code == "binary" else replace(task, code=labels)
-        said = {option.name: own[option.name] for option in options if own[option.name] != option.default}
-        text = ",".join(f"{key}={value}" for key, value in said.items())
-        model = Model(f"{name}:{text}" if text else name, circuit(task, **own))
+        model = Model((named or name_of)(own), circuit(task, **own))
         if (model.input_bits, model.output_bits) != (task.input_bits, task.output_bits):
             raise UserError(
                 f"{model.name} takes {model.input_bits} bits and gives {model.output_bits}; the data have "

@@ -16,13 +16,15 @@ from rdahw.family import Option
 __all__ = ["FAMILY", "load_circuit"]
 
 
-def load_circuit(source: str, inputs: int, outputs: int) -> Circuit:
+def load_circuit(source: str | None, inputs: int, outputs: int) -> Circuit:
     """The circuit that ``source``, ``FILE.py:NAME``, names: one, or what a function makes of (inputs, outputs).
 
-    Raises :class:`UsageError` if there is no such file, and :class:`UserError` for anything else that goes wrong in it.
+    Raises :class:`UsageError` for another form and if there is no such file, and :class:`UserError` for anything that
+    goes wrong in it.
     """
-    match = re.fullmatch(r"(.+\.py):(\w+)", source)
-    assert match is not None
+    match = re.fullmatch(r"(.+\.py):(\w+)", source or "")
+    if match is None:
+        raise UsageError("the model 'file' is a circuit in a Python file of your own; give --model FILE.py:NAME")
     path, name = Path(match[1]), match[2]
     if not os.path.isfile(path):  # not Path's, which raises for some names
         raise UsageError(f"the model file {str(path)!r} does not exist; give --model FILE.py:NAME")
@@ -61,4 +63,5 @@ FAMILY = circuit_family(
     lambda task, source: load_circuit(source, task.input_bits, task.output_bits),
     help="a circuit of your own, or a function from (inputs, outputs) to one, given as FILE.py:NAME",
     options=(Option(name="source", type="text", help="FILE.py:NAME; the file is run"),),
+    named=lambda own: own["source"],
 )

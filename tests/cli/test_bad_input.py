@@ -152,7 +152,7 @@ def test_options_of_a_data_set_by_name(refused):
         (2, "lokup", "model 'lokup' is unknown, and is no FILE.py:NAME with one of your own; did you mean 'lookup'?"),
         (2, "models.py", "model 'models.py' is unknown, and is no FILE.py:NAME"),
         (2, "mask:m=3", "model 'mask' has no option 'm=3'; it takes k=NUMBER"),
-        (2, "lookup:k=3", "model 'lookup' has no option 'k=3'; it takes no options"),
+        (2, "lookup:k=3", "model 'lookup' has no option 'k=3'; it takes labels=TEXT"),
         (1, "mask", "the mask model has one output and the labels have 2 bits; choose two classes"),
         (2, "missing.py:x", "the model file 'missing.py' does not exist"),
         (2, "x" * 300 + ".py:x", "does not exist"),
@@ -203,19 +203,19 @@ def test_model_files_that_are_none(run, refused, saved, command):
     refused(2, "there is no model file 'folder.rdahw'", *words, "folder.rdahw")
     refused(1, "cannot be read (file name too long)", *words, "x" * 300 + ".rdahw")
     for name, content, sentence in [
-        ("empty", b"", "is no model, or only part of one"),
-        ("cut", saved[:-20], "is no model, or only part of one"),
-        ("half", saved[: len(saved) // 2], "is no model, or only part of one"),
-        ("other", b'{"format": "other"}', "is no model; expected a file written by rdahw train"),
-        ("list", b"[1, 2]", "is no model; expected a file written by rdahw train"),
-        ("deep", b"[" * 100_000, "is no model, or only part of one"),
-        ("digits", b'{"format": ' + b"9" * 5000 + b"}", "is no model, or only part of one"),
-        ("picture", b"\x89PNG\r\n\x1a\n\xff\xfe", "is no model, or only part of one"),
+        ("empty", b"", "is not a valid model file, or truncated"),
+        ("cut", saved[:-20], "is not a valid model file, or truncated"),
+        ("half", saved[: len(saved) // 2], "is not a valid model file, or truncated"),
+        ("other", b'{"format": "other"}', "is not a model file; expected a file written by rdahw train"),
+        ("list", b"[1, 2]", "is not a model file; expected a file written by rdahw train"),
+        ("deep", b"[" * 100_000, "is not a valid model file, or truncated"),
+        ("digits", b'{"format": ' + b"9" * 5000 + b"}", "is not a valid model file, or truncated"),
+        ("picture", b"\x89PNG\r\n\x1a\n\xff\xfe", "is not a valid model file, or truncated"),
         ("altered", saved.replace(b'"updates": 2', b'"updates": 3', 1), "is damaged: its checksum does not hold"),
         (
             "newer",
-            saved.replace(b'"version": 2', b'"version": 3', 1),
-            "has format version 3; this rdahw reads versions 1 to 2",
+            saved.replace(b'"version": 3', b'"version": 4', 1),
+            "has format version 4; this rdahw reads versions 1 to 3",
         ),
     ]:
         (folder / f"{name}.rdahw").write_bytes(content)

@@ -224,7 +224,10 @@ def test_show_of_a_saved_model(run):
     assert result["provenance"]["options"]["data"] == "iris"
     out = run.ok("show", "iris-lookup.rdahw").out
     assert f"theta     0x{result['parameters']}" in out
-    assert "trained   75 updates on iris\n" in out
+    assert "trained   75 updates on iris, 1 whole epochs, seed 0\n" in out
+    assert "model     lookup 4 -> 2, 32 parameter bits\n" in out
+    assert "options   labels binary, loss xor, optimiser xor\n" in out
+    assert (result["family"], result["options"]["labels"], result["labels"]) == ("lookup", "binary", "binary")
 
 
 def test_show_by_name(run):
@@ -236,6 +239,23 @@ def test_show_by_name(run):
     reverse = run.ok("show", "lookup", "--inputs", 2, "--reverse", "--json").json
     assert reverse["inputs"] == [["theta", 4], ["x", 2], ["dy", 1]]
     assert reverse["outputs"] == [["dtheta", 4], ["dx", 2]]
+
+
+def test_show_of_a_model_that_is_a_circuit_and_one_too_large_for_that(run):
+    """An ensemble is a circuit like any other where it is small; of a larger one there is a sentence instead."""
+    small = run.ok("show", "ensemble:tables=5,inputs=2", "--inputs", 6, "--outputs", 3, "--json").json
+    assert small["ports"]["inputs"] == [["theta", 5 * 4 * 3 * 9], ["x", 6]]
+    assert (small["tables"], small["inputs"], small["options"]["inputs"], small["safe"]) == (5, 2, 2, False)
+    assert "no_circuit" not in small
+    name = ("ensemble:tables=500", "--inputs", 9, "--outputs", 10)
+    large = run.ok("show", *name, "--json").json
+    assert (large["family"], large["parameter_bits"]) == ("ensemble", 500 * 64 * 10 * 6)
+    assert not {"ports", "safe", "primitives"} & large.keys()
+    assert f"circuit   not shown: {large['no_circuit']}\n" in run.ok("show", *name).out
+    for more in (["--text"], ["--reverse"], ["--dot", "a.dot"], ["--svg", "a.svg"]):
+        ran = run("show", *name, *more)
+        assert (ran.code, ran.error) == (2, large["no_circuit"])
+        assert ran.error.endswith("or make a circuit of what it learned with rdahw binarise")
 
 
 def test_show_says_when_a_circuit_is_not_safe(run, tmp_path):
@@ -332,7 +352,7 @@ def test_show_of_a_circuit_too_large_to_draw(run, tmp_path):
     [
         ("lokup", 2, "there is no model 'lokup' and no such file; did you mean 'lookup'?"),
         ("a.rdahw", 2, "there is no model file 'a.rdahw'; make one with rdahw train"),
-        ("mask:x=1", 2, "model 'mask' has no option 'x=1'; it takes k=NUMBER"),
+        ("mask:x=1", 2, "model 'mask' has no option 'x=1'; it takes k=NUMBER, "),
         ("m.py:x", 2, "the model file 'm.py' does not exist"),
     ],
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from running import Runner
+
+from rdahw.hdl.toolchain import find
 
 
 @pytest.fixture
@@ -15,6 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     return Runner(capsys, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_trained_model(run: Runner) -> None:
     run.ok("train", "-q")
     result = run.ok("export", "iris-lookup.rdahw", "--to", "verilog", "--inference", "--json").json
@@ -54,6 +58,22 @@ def test_the_gateware_of_an_ensemble(run: Runner, what: str) -> None:
         ran = run("export", "iris-ensemble.rdahw", "--to", "rtlil", *option)
         assert ran.code == 2
         assert ran.error.endswith("; or export its gateware, with --trainer or --inference, --to verilog")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "what"), [("x", None), ("theta", "--reverse"), ("clk", "--trainer")])
+def test_a_model_named_like_a_port_passes_lint(run: Runner, name: str, what: str | None) -> None:
+    (run.folder / "models.py").write_text(
+        "from rdahw import Bits, trace\n"
+        f"def {name}(inputs, outputs):\n"
+        "    return trace(lambda theta, x: (theta ^ x)[:outputs], theta=Bits(inputs), x=Bits(inputs))\n"
+    )
+    options = ["--inputs", 4, "--out", "dut.v", "--json", *([what] if what else [])]
+    made = run.ok("export", f"models.py:{name}", "--to", "verilog", *options).json
+    assert made["module"] == f"model_{name}"
+    assert f"module model_{name}(" in (run.folder / "dut.v").read_text()
+    found = find("verilator", "native")
+    subprocess.run([*found.command, "--lint-only", "dut.v"], cwd=run.folder, check=True)
 
 
 def test_what_cannot_be(run: Runner) -> None:

@@ -1,8 +1,8 @@
-"""Files that rdahw wrote before (format versions 1 and 2) predict and train on as they did, and so does what is saved of them.
+"""Files of format versions 1 and 2 predict and train on as the version that wrote them did, also when saved again.
 
-``expected.json`` has for each file the command that made it, after how many updates Ctrl-C came, and what that version of
-rdahw predicted from it and trained on to. All of it was written by that version itself, but for the two files of version
-1, which are files of version 2 without what version 2 added.
+``expected.json`` has for each file the command that made it, after how many updates Ctrl-C came, what that version
+predicted with it, and what came out when that version trained on. The two files of version 1 are files of version 2
+without what version 2 added.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESUMED = sorted(name for name, expected in EXPECTED.items() if "resumed" in exp
 
 @pytest.fixture(params=["as it was", "saved again"])
 def model(request: pytest.FixtureRequest, run: Runner, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Gives a file of the folder in a copy of it, in the version it was written in or saved again in the present one."""
+    """Gives a file in a copy of the folder, as it was or saved again in the present format."""
 
     def copy(name: str) -> Path:
         folder = run.folder / "models"

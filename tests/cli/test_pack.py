@@ -89,6 +89,7 @@ def test_flash_refuses_damaged_data(run, programmer):
     assert ran.json == {"error": ran.error, "exit_code": 1}
 
 
+@pytest.mark.slow
 def test_flash_of_data_that_are_too_large(run, programmer, tmp_path):
     bits = np.zeros((16_000, 8000), np.uint8)
     np.savez_compressed(tmp_path / "large.npz", x=bits, y=np.arange(16_000) % 2)

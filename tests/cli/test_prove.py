@@ -10,11 +10,21 @@ import pytest
 from running import Runner
 
 from rdahw.cli import prove
-from rdahw.hdl import netlist_proof, proof, toolchain
+from rdahw.hdl import netlist_proof, proof, toolchain, trainer_claims, trainer_factory
 
 SQUARE = """
 from rdahw import Bits, trace
 square = trace(lambda theta, x: theta & x & x, theta=Bits(4), x=Bits(4))
+"""
+
+SURROGATE = """
+from rdahw import Bits, custom_reverse, trace
+both = dict(a=Bits(2), b=Bits(2))
+block = custom_reverse(
+    trace(lambda a, b: a & b, **both), trace(lambda a, b, dy: {"da": dy, "db": dy}, **both, dy=Bits(2)),
+    name="straight through", exact=False,
+)
+f = trace(lambda theta, x: block(theta, x), theta=Bits(2), x=Bits(2))
 """
 
 
@@ -27,6 +37,7 @@ def verdicts(value: dict[str, Any]) -> dict[tuple[str, str], str]:
     return {(claim["name"], claim["size"]): claim["verdict"] for claim in value["claims"]}
 
 
+@pytest.mark.slow
 def test_all_claims_about_the_trained_iris_lookup(run: Runner) -> None:
     run.ok("train", "-q")
     value = run.ok("prove", "iris-lookup.rdahw", "--json").json
@@ -109,6 +120,7 @@ def test_models_by_name_have_only_circuits_to_compare(run: Runner) -> None:
     assert run.ok("prove", "--equal", "lookup", "lookup", "--json").json["compared"] == ["circuits"]
 
 
+@pytest.mark.slow
 def test_a_damaged_netlist_is_no_success(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = netlist_proof._SYNTHESISE.replace(
         "write_json netlist", "setparam -set LUT_INIT 0 t:SB_LUT4\nwrite_json netlist"
@@ -122,6 +134,7 @@ def test_a_damaged_netlist_is_no_success(run: Runner, monkeypatch: pytest.Monkey
     assert re.search(r"^  netlist: ", ran.out, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["boolector", "z3"])
 def test_another_solver(run: Runner, solver: str) -> None:
     value = run.ok("prove", "lookup", "--inputs", 2, "--what", "adjoint,gateware", "--solver", solver, "--json").json
@@ -135,6 +148,7 @@ def test_a_solver_that_is_missing(run: Runner, monkeypatch: pytest.MonkeyPatch) 
     assert "is not installed; pip install" in ran.error
 
 
+@pytest.mark.slow
 def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     (run.folder / "mine.py").write_text(SQUARE)
     options = ("mine.py:square", "--inputs", 4, "--outputs", 4)
@@ -148,6 +162,7 @@ def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.Monk
     assert "Somewhere what depends on the same input bit is multiplied, as in x AND x" in ran.out
 
 
+@pytest.mark.slow
 def test_a_model_of_words_has_no_claims_about_bits(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "_CLAIMS", ("adjoint", "difference", "custom", "gateware"))
     value = run.ok("prove", "ensemble:tables=2,inputs=1", "--inputs", 2, "--outputs", 2, "--json").json
@@ -157,6 +172,44 @@ def test_a_model_of_words_has_no_claims_about_bits(run: Runner, monkeypatch: pyt
     }
 
 
+def test_of_a_model_too_large_for_a_circuit_every_claim_is_open(run: Runner) -> None:
+    ran = run("prove", "ensemble", "--inputs", 20, "--outputs", 3, "--json")
+    assert (ran.code, ran.error) == (1, "of 6 claims 6 open; what is shown above says why")
+    assert [claim["name"] for claim in ran.json["claims"]] == list(prove._CLAIMS)
+    assert {claim["verdict"] for claim in ran.json["claims"]} == {"open"}
+    reasons = {claim["name"]: claim["reason"] for claim in ran.json["claims"]}
+    assert reasons["gateware"].startswith("the learning step of 256 tables of 6 inputs would have a state of 294912 ")
+
+
+@pytest.mark.slow
+def test_the_trainer_is_the_one_that_synthesis_takes(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wide mask learns a word at a time on a board, and no claim about a trainer in registers is made of it."""
+    asked = []
+
+    def make(spec: Any, **form: Any) -> Any:
+        asked.append(form)
+        return trainer_factory.make_trainer(spec, **form)
+
+    monkeypatch.setattr(trainer_claims, "make_trainer", make)
+    value = run.ok("prove", "mask", "--inputs", 2, "--what", "trainer", "--json").json
+    assert len(value["claims"]) == 8
+    assert [
+        asked.count({"access": a, "batch": b, "stages": s}) > 0 for a in (0, 1) for b in (0, 1) for s in (1, 2)
+    ] == ([True] * 8)
+    asked.clear()
+    ran = run("prove", "mask", "--inputs", 65, "--what", "trainer", "--json")
+    assert "immediate" not in str(ran.json)
+    assert not asked
+
+
+def test_a_declared_surrogate_is_told_as_one(run: Runner) -> None:
+    (run.folder / "mine.py").write_text(SURROGATE)
+    ran = run("prove", "mine.py:f", "--inputs", 2, "--outputs", 2, "--what", "difference")
+    assert ran.code == 1
+    assert "The reverse derivative of 'straight through' is a declared surrogate" in ran.out
+
+
+@pytest.mark.slow
 def test_open_is_no_success(run: Runner) -> None:
     ran = run("prove", "lookup", "--outputs", 3, "--what", "adjoint", "--timeout", "0.001", "--json")
     assert ran.code == 1

@@ -17,12 +17,13 @@ import pytest
 from running import finish, lower_priority, start
 
 from rdahw.data import load
-from rdahw.GONE import EnsembleTraining, parse_ensemble
 from rdahw.data.images import Image, find_image
+from rdahw.families import find_family
 from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.saved import load_circuit, load_model, save_model
-from rdahw.saved_ensemble import SavedEnsemble
-from rdahw.training import Schedule
+from rdahw.family import Task
+from rdahw.saved import load_model, save_model
+from rdahw.sim.engines import predict
+from rdahw.training import Examples, Schedule, Training
 
 SMALL = ("train", "--model", "ensemble:tables=20,inputs=3")
 
@@ -37,12 +38,6 @@ def images(tmp_path: Any) -> str:
         (picture.T if label else picture)[at] += 120
     np.savez(tmp_path / "bars.npz", x=pixels[:120], y=labels[:120], x_test=pixels[120:], y_test=labels[120:])
     return "bars.npz"
-
-
-def ensemble(path: Any) -> SavedEnsemble:
-    saved = load_model(path)
-    assert isinstance(saved, SavedEnsemble)
-    return saved
 
 
 # -- what is learned ---------------------------------------------------------------------------------------------------
@@ -63,7 +58,7 @@ def test_defaults_and_what_is_recorded(run, tmp_path):
     assert [row["seconds"] for row in curve] == sorted(row["seconds"] for row in curve)
     assert curve[-1]["test_accuracy"] == result["test_accuracy"]
     assert "validation_accuracy" not in curve[0]
-    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    saved = load_model(tmp_path / "iris-ensemble.rdahw")
     assert saved.is_finished
     assert saved.provenance["curve"] == curve
     assert saved.provenance["options"] == saved.provenance["options"] | {
@@ -77,7 +72,11 @@ def test_defaults_and_what_is_recorded(run, tmp_path):
         "stride": 1,
         "binarise": "quantile=15",
     }
-    assert (saved.spec.margin, saved.spec.seed, saved.schedule) == (160, 0, Schedule(epochs=15, shuffle=True))
+    assert (saved.spec.margin, saved.spec.seed, saved.schedule) == (
+        160,
+        0,
+        Schedule(epochs=15, shuffle=True, scored="epoch"),
+    )
 
 
 OPTIONS = "--optimiser counter=4 --margin 9 --dropout 0.25 --augment shift=1 --binarise threshold=50,150 --seed 3"
@@ -91,18 +90,28 @@ def test_every_option_means_what_the_rule_says(run, tmp_path, images, engine, si
     options = (*OPTIONS.split(), *order, *(["--sign"] * sign))
     result = run.ok(*command, *options, "--engine", engine, "--json").json
     data = load(images)
-    x = ensemble(tmp_path / "bars-ensemble.rdahw").binariser.transform(data.train.features)
+    x = load_model(tmp_path / "bars-ensemble.rdahw").binariser.transform(data.train.features)
     assert find_image(data.columns, data.image_shape, x.shape[1]) == Image(2, 9, 9)
-    given = {"counter": 4, "margin": 9, "dropout": 0.25, "shift": 1, "seed": 3, "sign": sign}
-    spec = parse_ensemble("ensemble:tables=12,inputs=4,wiring=patch5inset1", 162, 2, Image(2, 9, 9), **given)
-    schedule = Schedule(epochs=2, stride=7, seed=3) if sign else Schedule(15, 15, 200, True, 3)
-    training = EnsembleTraining(PlainEnsemble(spec), replace(schedule, batch=1), x, data.train.labels)
+    given = {
+        "tables": 12,
+        "inputs": 4,
+        "wiring": "patch5inset1",
+        "counter": 4,
+        "margin": 9,
+        "dropout": 0.25,
+        "shift": 1,
+    }
+    task = Task(input_bits=162, classes=2, image=Image(2, 9, 9), seed=3)
+    spec = find_family("ensemble").spec(task, **given, sign=sign)
+    schedule = Schedule(epochs=2, stride=7, seed=3) if sign else Schedule(epochs=15, updates=200, shuffle=True, seed=3)
+    training = Training(PlainEnsemble(spec), schedule, Examples(x, data.train.labels))
     for _ in training.run():
         pass
-    saved = ensemble(tmp_path / "bars-ensemble.rdahw")
+    saved = load_model(tmp_path / "bars-ensemble.rdahw")
     assert saved.spec == spec
-    assert (saved.counters == training.checkpoint().counters).all()
-    assert saved.state.dropout_state == training.checkpoint().dropout_state
+    for name, value in training.engine.state.items():
+        assert (saved.state[name] == value).all()
+    assert (saved.parameters == saved.state["counters"]).all()
     assert result["engine"] == engine
     assert (result["examples"], result["stride"], result["shuffle"]) == ((240, 7, False) if sign else (200, 1, True))
     assert [row["examples"] for row in result["curve"]] == ([120, 120] if sign else [120, 80])
@@ -116,9 +125,10 @@ def test_validation_keeps_the_best_epoch(run, tmp_path):
     assert (result["train_examples"], result["validation_examples"]) == (50, 25)
     assert result["validation_accuracy"] == correct[best] / 25
     assert result["test_correct"] == result["curve"][best]["test_correct"]
-    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
-    assert saved.best is not None
-    assert (saved.best.epoch, saved.best.correct, saved.state.epoch) == (best + 1, correct[best], 8)
+    saved = load_model(tmp_path / "iris-ensemble.rdahw")
+    kept = saved.progress.best
+    assert (kept.epoch, kept.correct, saved.progress.epoch) == (best + 1, correct[best], 8)
+    assert (result["best_update"], kept.update) == (50 * (best + 1), 50 * (best + 1))
     shorter = run.ok(*SMALL, "--validation", 25, "--epochs", best + 1, "--out", "x.rdahw", "--json").json
     assert shorter["parameters_sha256"] == result["parameters_sha256"]
     assert run.ok("eval", "iris-ensemble.rdahw", "--json").json["correct"] == result["test_correct"]
@@ -143,13 +153,14 @@ def test_few_inputs_are_all_read(run):
 
 def test_what_a_person_sees(run):
     ran = run.ok(*SMALL, "--epochs", 2, "--validation", 10)
-    assert [line.split()[0] for line in ran.out.splitlines()] == ["learned", "best", "test", "saved"]
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["learned", "best", "test", "theta", "saved"]
     log = ran.err.splitlines()
     assert log[0] == ("iris: 65 examples to learn, ensemble of 20 x 3 tables, 60 -> 3 classes, 480 counters of 6 bits")
     assert log[1].startswith("epoch 1  ")
     assert " % wrong and " in log[2]
     assert ", validation " in log[2]
     assert ", test " in log[2]
+    assert ran.out.splitlines()[0].startswith("learned   130 examples in ")
     assert log[3] == "next: rdahw show iris-ensemble.rdahw, rdahw eval iris-ensemble.rdahw"
     assert run.ok(*SMALL, "-q").err == ""
 
@@ -164,14 +175,14 @@ def test_of_many_epochs_some_are_told(run):
 def test_show(run, images):
     run.ok(*SMALL, "--data", images, "--epochs", 3, "--validation", 20)
     out = run.ok("show", "bars-ensemble.rdahw").out
-    assert "ensemble of 20 tables of 3 inputs, wiring patch8" in out
+    assert "model     ensemble of 20 x 3 tables, 81 -> 2 classes, 320 counters of 6 bits\n" in out
     assert "81 bits by threshold=32, images of 1 x 9 x 9 (planes, rows, columns)" in out
-    assert "320 of 6 bits" in out
-    assert "margin 12, dropout 0.5, shift 0" in out
-    assert "3 epochs, 300 examples of bars.npz, seed 0" in out
+    assert "tables 20, inputs 3, wiring patch8, counter 6, margin 12, dropout 0.5, shift 0, sign False" in out
+    assert "300 updates on bars.npz, 3 whole epochs, seed 0\n" in out
     result = run.ok("show", "bars-ensemble.rdahw", "--json").json
     assert (result["tables"], result["epochs"], result["finished"], result["image"]) == (20, 3, True, [1, 9, 9])
-    assert f"epoch {result['best_epoch']}, which it keeps" in out
+    assert f"learned   saturated {result['saturated']:.3g}, zero {result['zero']:.3g}\n" in out
+    assert f"epoch {result['best_epoch']}, update {100 * result['best_epoch']}, which it keeps" in out
     measured = result["curve"][result["best_epoch"] - 1]
     assert f"{100 * measured['validation_accuracy']:.2f} % right on validation, " in out
     assert "curve" not in result["provenance"]
@@ -180,10 +191,10 @@ def test_show(run, images):
 
 def test_show_of_a_file_that_says_little_of_its_training(run, tmp_path):
     run.ok(*SMALL, "--epochs", 2, "--validation", 20)
-    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    saved = load_model(tmp_path / "iris-ensemble.rdahw")
     for provenance in ({}, {"options": 3, "curve": 4, "seconds": "x"}, {"curve": [{"epoch": 7}, 3], "seconds": -1}):
         save_model(replace(saved, provenance=provenance), tmp_path / "odd.rdahw")
-        assert "2 epochs, 110 examples of None, seed 0, not finished" in run.ok("show", "odd.rdahw").out
+        assert "110 updates on None, 2 whole epochs, seed 0, not finished" in run.ok("show", "odd.rdahw").out
         assert "does not say how it was trained" in run("train", "--resume", "odd.rdahw").error
     odd = {**saved.provenance, "curve": [{"epoch": 7}, 3], "seconds": None}
     save_model(replace(saved, provenance=odd), tmp_path / "odd.rdahw")
@@ -232,7 +243,7 @@ def test_several_seeds(run, tmp_path):
     alone = run.ok(*SMALL, "--seed", 6, "--validation", 15, "--json").json
     assert alone["parameters_sha256"] == result["runs"][1]["parameters_sha256"]
     assert len({one["parameters_sha256"] for one in result["runs"]}) == 3
-    assert ensemble(tmp_path / outs[2]).spec.seed == 7
+    assert load_model(tmp_path / outs[2]).spec.seed == 7
     out = run.ok(*SMALL, "--seeds", 2, "--out", "x.y").out
     assert "x-seed1.y" in out
     assert "test %        mean " in out
@@ -253,7 +264,7 @@ def test_going_on_ends_with_the_bits_of_an_uninterrupted_run(run):
     whole = run.ok(*SMALL, "--epochs", 5, "--validation", 20, "--out", "whole.rdahw", "--json").json
     run.ok(*SMALL, "--epochs", 5, "--validation", 20, "--updates", 130, "--out", "part.rdahw")
     ran = run.ok("train", "--resume", "part.rdahw", "--updates", 275, "--json")
-    assert "going on after example 130 of 275" in ran.err
+    assert "going on after update 130 of 275" in ran.err
     for key in ("parameters_sha256", "examples", "best_epoch", "validation_correct", "test_correct", "margin"):
         assert ran.json[key] == whole[key]
     assert ran.json["resumed_from_example"] == 130
@@ -263,7 +274,7 @@ def test_going_on_ends_with_the_bits_of_an_uninterrupted_run(run):
     assert (more["examples"], len(more["curve"])) == (385, 7)
     seconds = [row["seconds"] for row in more["curve"]]
     assert seconds == sorted(seconds)
-    assert "nothing to go on with: 385 examples are done of 385" in run.ok("train", "--resume", "part.rdahw").err
+    assert "nothing to go on with: 385 updates are done of 385" in run.ok("train", "--resume", "part.rdahw").err
 
 
 def test_ctrl_c_keeps_what_was_learned(run):
@@ -276,7 +287,7 @@ def test_ctrl_c_keeps_what_was_learned(run):
     process.send_signal(signal.SIGINT)
     ran = finish(process)
     assert ran.code == 130
-    assert "stopped after example" in json.loads(ran.out)["error"]
+    assert "stopped after update" in json.loads(ran.out)["error"]
     rest = run.ok("train", "--resume", "iris-ensemble.rdahw.checkpoint", "--json").json
     assert rest["parameters_sha256"] == whole["parameters_sha256"]
     assert (rest["engine"], rest["resumed_from_example"] >= 150) == ("compiled", True)
@@ -309,18 +320,33 @@ def test_one_core_and_two_give_the_same_bits(run, images):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--optimiser xor", "an ensemble learns by counters, and the optimiser 'xor' has none; expected counter=K"),
-        ("--optimiser counter=9", "counter of an ensemble is 9; expected a whole number from 2 to 8"),
-        ("--labels binary", "--labels is of circuits, and the model is 'ensemble'; leave it out"),
-        ("--batch 2", "--batch is 2, and an ensemble takes examples one at a time; leave it out"),
-        ("--augment flip", "there is no augmentation 'flip'; expected shift=PIXELS, such as shift=1"),
+        ("--loss xor", "loss 'xor' is not supported for model 'ensemble'; use margin=NUMBER"),
+        ("--loss margin", "loss 'margin' is not supported for model 'ensemble'; use margin=NUMBER"),
+        ("--loss margin=3 --margin 4", "margin was given twice, as 4 and as --loss margin=3; leave one out"),
+        ("--model ensemble:margin=3 --margin 4", "margin was given twice, as 3 in 'ensemble:margin=3' and as 4; leave"),
+        ("--model ensemble:sign=0 --sign", "sign was given twice, as False in 'ensemble:sign=0' and as True; leave"),
+        ("--model ensemble:counter=3,counter=3", "option counter of model 'ensemble' is given twice in 'counter=3,cou"),
+        (
+            "--margin 268435457",
+            "option margin=268435457 of model 'ensemble' is invalid; expected a whole",
+        ),
+        ("--dropout nan", "option dropout=nan of model 'ensemble' is invalid; expected a number from 0 to 0.9375"),
+        ("--dropout 1", "option dropout=1.0 of model 'ensemble' is invalid; expected a number from 0 to 0.9375"),
+        ("--augment shift=9", "option shift=9 of model 'ensemble' is invalid; expected a whole number from 0 to 8"),
+        ("--optimiser xor", "optimiser 'xor' is not supported for model 'ensemble'; use counter=NUMBER"),
+        (
+            "--optimiser counter=9",
+            "option counter=9 of model 'ensemble' is invalid; expected a whole number from 2",
+        ),
+        ("--labels binary", "--labels is not supported for model 'ensemble'; leave it out"),
+        ("--batch 2", "batch is 2; an ensemble takes examples one at a time: use batch 1"),
+        ("--augment flip", "there is no augmentation 'flip'; expected shift=NUMBER, such as shift=1"),
         ("--augment shift=1", "the data are no images and cannot be shifted; leave --augment out"),
         ("--dropout 0.3", "dropout of an ensemble is 0.3; expected a multiple of 1/16"),
         ("--stride 5", "a stride of 5 leaves out examples: it and their number 75 are both divisible by 5"),
         ("--stride 7 --shuffle", "a stride of 7 and shuffling were both asked for; choose one order"),
-        ("--hdl --stages 1", "--stages 1 is of the trainers of circuits, and that of an ensemble has one form; leave"),
-        ("--device /dev/null", "an ensemble does not learn on a board; leave --device out"),
-        ("--engine packed", "--engine packed is of circuits; an ensemble learns by reference or compiled"),
+        ("--hdl --stages 2", "--stages"),
+        ("--engine packed", "engine 'packed' does not run model 'ensemble'; use compiled or reference"),
         ("--seed -1", "seed of an ensemble is -1; expected a whole number from 0"),
         ("--model ensemble:table=3", "model 'ensemble' has no option 'table=3'"),
         ("--model ensemble:wiring=patch3", "wiring 'patch3' is for images and the data are none; use wiring=any"),
@@ -338,12 +364,12 @@ def test_options_that_do_not_go_with_an_ensemble(run, options, sentence):
 def test_options_of_ensembles_do_not_go_with_a_circuit(run, option):
     ran = run("train", *option.split())
     assert ran.code == 2
-    assert ran.error == f"{option.split()[0]} is of --model ensemble, and the model is 'lookup'; leave it out"
+    assert ran.error == f"{option.split()[0]} is not supported for model 'lookup'; leave it out"
 
 
 def test_an_engine_of_ensembles_does_not_run_a_circuit(run):
     ran = run("train", "--engine", "compiled")
-    assert (ran.code, ran.error) == (2, "--engine compiled is of ensembles; a circuit learns by reference or packed")
+    assert (ran.code, ran.error) == (2, "engine 'compiled' does not run model 'lookup'; use reference or packed")
 
 
 def test_what_a_resumed_training_may_not_change(run):
@@ -354,25 +380,25 @@ def test_what_a_resumed_training_may_not_change(run):
     assert "--margin is 31, and 'iris-ensemble.rdahw' was trained with 30; leave --margin out" in ran.error
 
 
-@pytest.mark.parametrize("command", ["export {} --to verilog", "prove {}"])
-def test_commands_for_circuits_say_how_to_get_one(run, command):
+@pytest.mark.slow
+def test_an_ensemble_is_a_circuit_as_any_other_unless_it_is_too_large(run, tmp_path):
     run.ok(*SMALL, "--epochs", 1)
-    ran = run(*command.format("iris-ensemble.rdahw").split())
-    assert ran.code == 2
-    assert ran.error == (
-        "'iris-ensemble.rdahw' is a table ensemble and no circuit; make a circuit of it with rdahw binarise "
-        "iris-ensemble.rdahw"
-    )
-    assert "leave out what is drawn and printed of circuits" in run("show", "iris-ensemble.rdahw", "--text").error
+    run.ok("export", "iris-ensemble.rdahw", "--to", "verilog")
+    assert re.search(r"module iris_ensemble\(", (tmp_path / "iris-ensemble.v").read_text())
+    assert "scatter_words" in run.ok("show", "iris-ensemble.rdahw", "--text").out
+    run.ok("train", "--model", "ensemble", "--epochs", 1)
+    ran = run("show", "iris-ensemble.rdahw", "--text")
+    assert (ran.code, "a circuit takes at most 65536: lower tables or inputs" in ran.error) == (2, True)
 
 
 # -- binarised ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
     run.ok("train", "--model", "ensemble:tables=6,inputs=2", "--binarise", "thermometer=2", "--epochs", 4)
     ran = run.ok("binarise", "iris-ensemble.rdahw", "--labels", "one-hot", "--json")
-    assert ran.json == {
+    assert ran.json == ran.json | {
         "model": "iris-ensemble.rdahw",
         "tables": 6,
         "inputs": 2,
@@ -382,12 +408,11 @@ def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
         "out": "iris-ensemble-boolean.rdahw",
     }
     name = "iris-ensemble-boolean.rdahw"
-    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
-    signs = PlainEnsemble(replace(saved.spec, sign=True))
-    signs.counters = saved.counters
+    saved = load_model(tmp_path / "iris-ensemble.rdahw")
     test = load("iris").test
     assert test is not None
-    right = int((signs.predict(saved.binariser.transform(test.features)) == test.labels).sum())
+    signs = predict(replace(saved.spec, sign=True), saved.best_state, saved.binariser.transform(test.features))
+    right = int((signs == test.labels).sum())
     assert run.ok("eval", name, "--json").json["correct"] == right
     shown = run.ok("show", name, "--json").json
     assert (shown["labels"], shown["inputs"]) == ("one-hot", [["theta", 72], ["x", 8]])
@@ -396,15 +421,18 @@ def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
     claims = run.ok("prove", name, "--what", "one-hot,gateware", "--json").json["claims"]
     assert [claim["verdict"] for claim in claims] == ["proved"] * 4
     ran = run("train", "--resume", name)
-    assert "is a circuit made of an ensemble, and that is what was trained; resume the ensemble" in ran.error
-    assert "is a circuit already; give an ensemble" in run("binarise", name).error
+    assert "was made from a trained model and was not trained itself; resume that model" in ran.error
+    assert (
+        "is a circuit already, or has no form of one (its kind is 'file'); give a model of the kind ensemble"
+        in run("binarise", name).error
+    )
 
 
 def test_a_circuit_of_many_parameters_becomes_hardware_only_with_these_folded_in(run):
     run.ok("train", "--model", "ensemble:tables=400", "--epochs", 1)
     run.ok("binarise", "iris-ensemble.rdahw")
     name = "iris-ensemble-boolean.rdahw"
-    sentence = "a wire of the circuit has 76800 bits, and Amaranth takes at most 65535; fold the parameters in"
+    sentence = "a wire of the circuit has 76800 bits, and Amaranth takes at most 65535; take a smaller model"
     ran = run("export", name, "--to", "rtlil")
     assert (ran.code, sentence in ran.error) == (1, True)
 
@@ -412,16 +440,15 @@ def test_a_circuit_of_many_parameters_becomes_hardware_only_with_these_folded_in
 def test_fine_tuning_learns_through_the_signs(run, tmp_path):
     run.ok(*SMALL, "--epochs", 3, "--seed", 2)
     ran = run.ok("binarise", "iris-ensemble.rdahw", "--epochs", 4, "--out", "tuned.rdahw", "--json")
-    saved, data = ensemble(tmp_path / "iris-ensemble.rdahw"), load("iris")
+    saved, data = load_model(tmp_path / "iris-ensemble.rdahw"), load("iris")
     spec = replace(saved.spec, sign=True, margin=1)
-    start_state = replace(saved.state, epoch=0, position=0, examples=0)
     x = saved.binariser.transform(data.train.features)
     schedule = Schedule(epochs=4, shuffle=True, seed=2)
-    training = EnsembleTraining(PlainEnsemble(spec), schedule, x, data.train.labels, state=start_state)
+    training = Training(PlainEnsemble(spec), schedule, Examples(x, data.train.labels), start=saved.state)
     for _ in training.run():
         pass
-    signs = (training.checkpoint().counters >= 0).transpose(0, 2, 1).reshape(-1)
-    assert (load_circuit(tmp_path / "tuned.rdahw").parameters == signs).all()
+    signs = (training.engine.state["counters"] >= 0).transpose(0, 2, 1).reshape(-1)
+    assert (load_model(tmp_path / "tuned.rdahw").parameters == signs).all()
     assert (ran.json["margin"], ran.json["epochs"]) == (1, 4)
     assert run.ok("eval", "tuned.rdahw", "--json").json["correct"] == ran.json["test_correct"]
     assert "epoch 4  " in ran.err
@@ -441,7 +468,7 @@ def test_binarising_that_is_refused(run, options, sentence):
 
 def test_fine_tuning_needs_the_data(run, tmp_path):
     run.ok(*SMALL, "--epochs", 1)
-    saved = ensemble(tmp_path / "iris-ensemble.rdahw")
+    saved = load_model(tmp_path / "iris-ensemble.rdahw")
     for provenance, sentence in (
         ({}, "the model does not say what it was trained on, which --epochs needs; leave --epochs out"),
         ({**saved.provenance, "data_sha256": "0"}, "the data 'iris' are not those of the training; get these"),
@@ -462,21 +489,15 @@ def test_mnist(run, mnist_folder, monkeypatch, tmp_path):
     assert result["test_accuracy"] > 0.976
     assert (result["wiring"], result["binarise"], result["examples"]) == ("patch8inset2", "threshold=32", 240_000)
     started = time.process_time()
-    saved = ensemble(tmp_path / result["out"])
+    saved = load_model(tmp_path / result["out"])
     save_model(saved, tmp_path / "again.rdahw")
     assert time.process_time() - started < 2  # some hundredths of a second
-    from rdahw.sim.engines import make_engine
-    from rdahw.sim.ensemble import CompiledEnsemble
-
     run.ok("binarise", result["out"])
-    circuit, data = load_circuit(tmp_path / "mnist-ensemble-boolean.rdahw"), load("mnist")
-    signs = CompiledEnsemble(replace(saved.spec, sign=True))
-    signs.counters = saved.counters
+    circuit, data = load_model(tmp_path / "mnist-ensemble-boolean.rdahw"), load("mnist")
     assert data.test is not None
     x = saved.binariser.transform(data.test.features)
-    expected = signs.predict(signs.pack(x))
-    engine = make_engine("packed", circuit.learner)
-    engine.parameters = circuit.parameters
-    assert (engine.predict(x) @ [1, 2, 4, 8] == expected).all()
+    expected = predict(replace(saved.spec, sign=True), saved.best_state, x)
+    assert circuit.spec.family != "ensemble"
+    assert (predict(circuit.spec, circuit.best_state, x) == expected).all()
     correct = int((expected == data.test.labels).sum())
     assert 9600 < correct == run.ok("eval", "mnist-ensemble-boolean.rdahw", "--json").json["correct"]

@@ -149,6 +149,7 @@ def test_cycles_are_counted_by_kind_within_each_exchange() -> None:
 
 
 @pytest.mark.usefixtures("mnist_folder")
+@pytest.mark.slow
 def test_mnist(run: Runner) -> None:
     needs("cxxrtl")
     options = ("train", "--data", "mnist", "--model", "ensemble:wiring=patch8inset2", "--updates", 2000)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rdahw.binarised import binarise_ensemble
 from rdahw.data import Binariser, Code, Column, Schema, decode
 from rdahw.derivative import reverse
-from rdahw.GONE import EnsembleState
+from rdahw.errors import UsageError
+from rdahw.families import find_family
+from rdahw.families.ensemble.circuits import MAX_TABLE_BITS, binarise, boolean_ensemble, boolean_model, tables_to_bits
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.families.ensemble.circuits import MAX_TABLE_BITS, binarise, boolean_ensemble, boolean_model, tables_to_bits
-from rdahw.errors import UsageError
 from rdahw.safety import is_safe
-from rdahw.saved import load_circuit, save_model
-from rdahw.saved_ensemble import SavedEnsemble
-from rdahw.sim.engines import ReferenceEngine
+from rdahw.saved import SavedModel, load_model, save_model
+from rdahw.sim.engines import predict
 from rdahw.sim.reference import run
-from rdahw.training import Schedule
+from rdahw.training import Progress, Schedule
 from rdahw.transform import bind
 
 RANDOM = np.random.default_rng(5)
@@ -33,7 +32,7 @@ def classes() -> Any:
     """What the plain rule says with signs."""
     engine = PlainEnsemble(SPEC)
     engine.counters = COUNTERS
-    return engine.predict(X)
+    return engine.classify(X)
 
 
 @pytest.mark.parametrize("code", ["binary", "one-hot"])
@@ -66,20 +65,30 @@ def test_the_model_has_a_reverse_derivative() -> None:
 def test_a_saved_ensemble_becomes_a_saved_circuit(tmp_path: Any) -> None:
     columns = (Column("number"),) * 9
     names = tuple(f"x{i}" for i in range(9))
-    saved = SavedEnsemble(
-        spec=SPEC,
-        state=EnsembleState(COUNTERS, 1, 3),
+    rule = find_family("ensemble").binarised
+    assert rule is not None
+    made = SavedModel(
+        spec=rule.circuit(SPEC, "one-hot"),
+        state=rule.state(SPEC, {"counters": COUNTERS, "dropout": np.zeros(63, np.uint8)}),
+        progress=Progress(),
         schema=Schema(names, columns, ("a", "b", "c")),
         binariser=Binariser.fit("threshold=0.5", X[:9], columns),
         schedule=Schedule(),
-        provenance={},
+        provenance={"finished": True},
     )
-    save_model(binarise_ensemble(saved, "one-hot", {"finished": True}), tmp_path / "x")
-    made = load_circuit(tmp_path / "x")
-    engine = ReferenceEngine(made.learner)
-    engine.parameters = made.parameters
-    assert (decode(engine.predict(made.binariser.transform(X)), 3, made.labels) == classes()).all()
-    assert (made.schema, made.is_finished) == (saved.schema, True)
+    save_model(made, tmp_path / "x")
+    again = load_model(tmp_path / "x")
+    assert (predict(again.spec, again.best_state, again.binariser.transform(X)) == classes()).all()
+    assert (again.schema, again.is_finished, again.spec.code) == (made.schema, True, "one-hot")
+
+
+def test_it_is_tuned_through_its_signs() -> None:
+    rule = find_family("ensemble").binarised
+    assert rule is not None
+    plain = replace(SPEC, sign=False, tables=50)
+    assert rule.tuned(plain, 7) == replace(plain, sign=True, margin=7)
+    assert rule.tuned(plain, None) == replace(plain, sign=True, margin=2)
+    assert find_family("lookup").binarised is None
 
 
 def test_what_is_too_large_for_a_circuit_is_refused() -> None:

@@ -433,6 +433,7 @@ def _evaluated_by_hand(x: int, y: int) -> int:
     ],
     ids=["reverse", "forward_derivative", "expand", "is_safe", "check"],
 )
+@pytest.mark.slow
 def test_a_chain_of_100000_gates_is_transformed(chain: Circuit, transform: Callable[[Circuit], Any]) -> None:
     assert len(chain.assignments) == GATES
     result = transform(chain)
@@ -440,6 +441,7 @@ def test_a_chain_of_100000_gates_is_transformed(chain: Circuit, transform: Calla
         assert len(result.assignments) >= GATES
 
 
+@pytest.mark.slow
 def test_a_chain_of_100000_gates_runs_prints_and_is_read_back(chain: Circuit) -> None:
     x, y = np.array([[0], [0], [1], [1]], np.uint8), np.array([[0], [1], [0], [1]], np.uint8)
     (result,) = run(chain, x, y)

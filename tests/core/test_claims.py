@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,6 @@ from strategies import circuits, safe_circuits
 from rdahw import (
     Bits,
     Circuit,
-    Learner,
-    Model,
     UserError,
     custom_reverse,
     lookup_model,
@@ -40,10 +39,14 @@ from rdahw.claims import (
     surroundings,
 )
 from rdahw.data import Binariser, Code, Column, Schema
+from rdahw.families import find_family
+from rdahw.families.ensemble.circuits import ensemble_model
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.family import Task
 from rdahw.primitives import PRIMITIVES
 from rdahw.saved import SavedModel
 from rdahw.tracing import equal as equal_bits
-from rdahw.training import Schedule, TrainingState
+from rdahw.training import Progress, Schedule
 
 SQUARE = trace(lambda x: x & x, x=Bits(1))
 
@@ -169,11 +172,17 @@ def saved(
     code: Code = "binary",
 ) -> SavedModel:
     names = ("size", "weight")
-    made = Model("lookup", lookup_model(2, 1))
-    zeros = np.zeros(made.parameter_bits, np.uint8)
     binariser = Binariser.fit(rule, np.array(features, float), columns, names)
-    state = TrainingState(zeros, 0, 0, 0, 0, None)
-    return SavedModel(Learner(made), zeros, Schema(names, columns, labels), binariser, code, state, Schedule(), {})
+    spec = find_family("lookup").spec(Task(input_bits=2, classes=2), labels=code)
+    return SavedModel(
+        spec=spec,
+        state=spec.initial_state(),
+        progress=Progress(),
+        schema=Schema(names, columns, labels),
+        binariser=binariser,
+        schedule=Schedule(),
+        provenance={},
+    )
 
 
 def test_models_with_the_same_surroundings() -> None:
@@ -203,3 +212,34 @@ def test_thresholds_of_all_columns_are_of_none() -> None:
         replace(one, binariser=replace(one.binariser, rule="t")),
         replace(other, binariser=replace(other.binariser, rule="t")),
     ) == ["the thresholds are (1.0) and (2.0)"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"classes": 3}, {"sign": True}])
+def test_the_adjoint_of_an_ensemble_is_that_of_its_counters(changes: dict[str, Any]) -> None:
+    options = {"input_bits": 2, "classes": 2, "tables": 1, "inputs": 1, "counter": 2, "margin": 1, **changes}
+    f = ensemble_model(EnsembleSpec(**options))
+    claim = adjoint(f)
+    assert (claim.left.input_names, claim.left.output_names) == (("theta", "x", "dy"), ("dtheta",))
+    assert claim.words == "the reverse derivative is the adjoint of the forward derivative, x held"
+    rows = np.random.default_rng(1).integers(0, 2, (4096, sum(t.width for t in claim.left.input_types)), np.uint8)
+    assert not evaluate(claim.miter, rows).any()
+
+
+def test_a_wrong_reverse_rule_of_words_breaks_the_adjoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = ensemble_model(EnsembleSpec(input_bits=2, classes=2, tables=1, inputs=1, counter=2))
+    right = PRIMITIVES["lookup_words"].reverse
+    assert right is not None
+    # The cotangent goes to the row that is not addressed.
+    wrong = replace(
+        PRIMITIVES["lookup_words"],
+        reverse=lambda dy, table, address, tables, bits: right(dy, table, ~address, tables, bits),
+    )
+    monkeypatch.setitem(PRIMITIVES, "lookup_words", wrong)
+    claim = adjoint(f)
+    rows = np.random.default_rng(1).integers(0, 2, (256, sum(t.width for t in claim.left.input_types)), np.uint8)
+    assert evaluate(claim.miter, rows).any()
+
+
+def test_the_adjoint_needs_an_input_of_the_outputs_ring() -> None:
+    with pytest.raises(UserError, match="'adjoint' is of circuits with an input of the ring of the outputs"):
+        adjoint(trace(lambda x: x.as_words(2), x=Bits(4)))

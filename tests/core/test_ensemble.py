@@ -10,13 +10,22 @@ import numpy as np
 import pytest
 
 from rdahw.data import Column
-from rdahw.GONE import EnsembleState, EnsembleTraining, parse_ensemble, state_from_json, state_to_json
 from rdahw.data.images import Image, find_image, shift_images
-from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.families.ensemble.spec import EnsembleSpec, draw_shifts, first_dropout_state, make_wiring
 from rdahw.errors import UsageError, UserError
+from rdahw.families import find_family, parse_model
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import (
+    EnsembleSpec,
+    draw_shifts,
+    first_dropout_state,
+    make_wiring,
+    register_bits,
+    register_number,
+)
+from rdahw.family import Task
 from rdahw.random import stream, words
-from rdahw.training import Schedule
+from rdahw.state import state_from_json, state_to_json
+from rdahw.training import Examples, Schedule, Training
 
 DIGITS = Image(1, 28, 28)
 
@@ -84,21 +93,43 @@ def test_an_impossible_spec_is_refused(change: dict[str, Any], message: str) -> 
         spec(**change)
 
 
+def parsed(
+    text: str, bits: int, classes: int, image: Image | None = None, *, seed: int = 0, **given: Any
+) -> EnsembleSpec:
+    family, options = parse_model(text)
+    made = family.spec(Task(input_bits=bits, classes=classes, image=image, seed=seed), **options, **given)
+    assert isinstance(made, EnsembleSpec)
+    return made
+
+
 def test_parsing() -> None:
-    made = parse_ensemble("ensemble:tables=128,inputs=7,wiring=patch10", 784, 10, DIGITS, margin=80, seed=3)
+    made = parsed("ensemble:tables=128,inputs=7,wiring=patch10", 784, 10, DIGITS, margin=80, seed=3)
     assert made == EnsembleSpec(
         input_bits=784, classes=10, tables=128, inputs=7, wiring="patch10", image=DIGITS, margin=80, seed=3
     )
-    assert parse_ensemble("ensemble", 784, 10, DIGITS).wiring == "patch8inset2"
-    made = parse_ensemble("ensemble", 20, 3)
+    assert parsed("ensemble", 784, 10, DIGITS).wiring == "patch8inset2"
+    assert parsed("ensemble", 64, 10, Image(1, 8, 8)).wiring == "any"
+    assert parsed("ensemble", 144, 10, Image(1, 12, 12)).wiring == "patch8"
+    made = parsed("ensemble", 20, 3)
     assert (made.wiring, made.tables, made.inputs, made.margin) == ("any", 256, 6, 160)
-    assert parse_ensemble("ensemble:tables=1000", 4, 3, sign=True) == EnsembleSpec(
+    assert parsed("ensemble:tables=1000", 4, 3, sign=True) == EnsembleSpec(
         input_bits=4, classes=3, tables=1000, inputs=4, margin=40, sign=True
     )
+    every = "ensemble:tables=8,inputs=3,wiring=any,counter=4,margin=5,dropout=0.1875,shift=1,sign=1"
+    made = parsed(every, 12, 2, Image(1, 3, 4), seed=5)
+    assert made == EnsembleSpec(
+        input_bits=12, classes=2, image=Image(1, 3, 4), seed=5, tables=8, inputs=3, counter=4, margin=5,
+        dropout=0.1875, shift=1, sign=True,
+    )  # fmt: skip
+    assert (
+        find_family("ensemble").spec(Task(input_bits=12, classes=2, image=made.image, seed=5), **made.options()) == made
+    )
     with pytest.raises(UsageError, match=r"has no option 'table=3'; .* did you mean 'tables'\?"):
-        parse_ensemble("ensemble:table=3", 20, 3)
-    with pytest.raises(UsageError, match="the model 'lookup' is no ensemble"):
-        parse_ensemble("lookup", 20, 3)
+        parsed("ensemble:table=3", 20, 3)
+    with pytest.raises(
+        UsageError, match=r"option tables=0 of model 'ensemble' is invalid; expected a whole number from 1"
+    ):
+        parsed("ensemble:tables=0", 20, 3)
 
 
 def test_images_are_found() -> None:
@@ -218,7 +249,7 @@ def test_the_rule_is_the_reverse_derivative_of_the_linear_scores() -> None:
         if scores[labels[i]] - scores[rival] <= 3:
             cotangent[labels[i]], cotangent[rival] = 1, -1
             updates += 1
-        outcome = engine.train(x, labels, np.array([i]))
+        outcome = engine.learn(x, labels, np.array([i]))
         assert outcome.predictions.tolist() == [int(np.argmax(scores))]
         assert (engine.counters.reshape(-1) == before + matrix.T @ cotangent).all()
     assert 5 < updates < 40
@@ -228,7 +259,7 @@ def test_counters_saturate_and_signs_count_zero_as_one() -> None:
     made = spec(dropout=0.0, margin=1000, tables=1, input_bits=2, classes=2)
     engine = PlainEnsemble(made)
     x, labels = np.zeros((9, 2), np.uint8), np.zeros(9, np.int64)
-    assert engine.train(x, labels, np.arange(9)).updated.all()
+    assert engine.learn(x, labels, np.arange(9)).updated.all()
     assert engine.counters[0, 0].tolist() == [3, -4]
     assert not engine.counters[0, 1:].any()
     signs = PlainEnsemble(replace(made, sign=True))
@@ -238,9 +269,9 @@ def test_counters_saturate_and_signs_count_zero_as_one() -> None:
 
 def test_counters_that_do_not_fit_are_refused() -> None:
     engine = PlainEnsemble(spec())
-    with pytest.raises(UserError, match=r"counters of shape \(2,\) were given; the ensemble has \(5, 4, 3\)"):
+    with pytest.raises(UserError, match=r"counters of shape \(2,\) were given; the model has \(5, 4, 3\)"):
         engine.counters = np.zeros(2, np.int8)
-    with pytest.raises(UserError, match="a counter is outside of -4 to 3, which is all that 3 bits hold"):
+    with pytest.raises(UserError, match="a number of counters is outside of -4 to 3"):
         engine.counters = np.full((5, 4, 3), 4, np.int8)
 
 
@@ -253,25 +284,34 @@ def examples(n: int = 60) -> tuple[Any, Any]:
     return x, x[:, 0] + x[:, 5].astype(np.int64)
 
 
+def training(made: EnsembleSpec, schedule: Schedule, n: int = 60, start: Any = None) -> Training:
+    """A training by the plain rule, from the start or from a (state, progress)."""
+    engine = PlainEnsemble(made)
+    if start is None:
+        return Training(engine, schedule, Examples(*examples(n)))
+    engine.state = start[0]
+    return Training(engine, schedule, Examples(*examples(n)), None, start[1])
+
+
 def test_training_goes_on_from_any_point_and_chunks_change_nothing() -> None:
-    x, labels = examples()
     schedule = Schedule(epochs=3, shuffle=True, seed=7, updates=150)
-    whole = EnsembleTraining(PlainEnsemble(spec()), schedule, x, labels)
-    states = list(whole.run())
-    assert [(s.epoch, s.position, s.examples) for s in states] == [(0, 60, 60), (1, 60, 120), (2, 30, 150)]
-    assert min(*(s.updates for s in states), *(s.wrong for s in states)) > 0
-    assert whole.checkpoint().position == 30
-    parts = EnsembleTraining(PlainEnsemble(spec()), schedule, x, labels, chunk=7)
-    stops = 0
-    while parts.checkpoint().examples < parts.total_examples:
-        next(parts.run())
-        parts = EnsembleTraining(PlainEnsemble(spec()), schedule, x, labels, chunk=11, state=parts.checkpoint())
-        stops += 1
+    whole = training(spec(), schedule)
+    ends = list(whole.run(1000))
+    assert [(p.epoch, p.position, p.examples) for p in ends] == [(0, 60, 60), (1, 60, 120), (2, 30, 150)]
+    assert min(*(p.changed or 0 for p in ends), *(p.wrong for p in ends)) > 0
+    assert whole.progress.position == 30
+    parts = training(spec(), schedule)
+    chunk, stops = 7, 0
+    while parts.progress.examples < parts.total_updates:
+        next(parts.run(chunk))
+        parts = training(spec(), schedule, start=(parts.engine.state, parts.progress))
+        chunk, stops = 11, stops + 1
     assert stops > 10
-    end, other = whole.checkpoint(), parts.checkpoint()
-    assert (end.counters == other.counters).all()
-    for name in ("dropout_state", "epoch", "position", "examples", "wrong", "updates"):
-        assert getattr(end, name) == getattr(other, name)
+    end, other = whole.engine.state, parts.engine.state
+    assert (end["counters"] == other["counters"]).all()
+    assert (end["dropout"] == other["dropout"]).all()
+    for name in ("epoch", "position", "examples", "wrong", "updates", "changed"):
+        assert getattr(whole.progress, name) == getattr(parts.progress, name)
 
 
 @pytest.mark.parametrize("bits", [2, 5, 8])
@@ -279,38 +319,64 @@ def test_a_state_survives_json(bits: int) -> None:
     made = spec(counter=bits, tables=3)
     low, high = made.counter_range
     counters = np.random.default_rng(0).integers(low, high + 1, made.counters_shape).astype(np.int8)
-    state = EnsembleState(counters, (1 << 63) - 5, 2, 17, 137, 9, 11)
-    value = json.loads(json.dumps(state_to_json(made, state)))
-    back = state_from_json(made, value)
-    assert (back.counters == counters).all()
-    for name in ("dropout_state", "epoch", "position", "examples", "wrong", "updates"):
-        assert getattr(back, name) == getattr(state, name)
+    state = {"counters": counters, "dropout": register_bits((1 << 63) - 5)}
+    value = json.loads(json.dumps(state_to_json(made.fields, state)))
+    back = state_from_json(made.fields, value, "its 'state'")
+    assert back["counters"].dtype == np.int8
+    assert (back["counters"] == counters).all()
+    assert register_number(back["dropout"]) == (1 << 63) - 5
+
+
+def test_the_state_starts_with_counters_of_zero_and_the_register_of_the_seed() -> None:
+    made = spec()
+    state, engine = made.initial_state(), PlainEnsemble(made)
+    assert not state["counters"].any()
+    assert register_number(state["dropout"]) == first_dropout_state(7) == engine.dropout_state
+    assert {name: value.tolist() for name, value in engine.state.items()} == {n: v.tolist() for n, v in state.items()}
+    assert register_bits(1 << 62 | 2).tolist() == [0, 1, *[0] * 60, 1]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"counters": "!"}, "the ensemble's 'counters' is not base64 text"),
-        ({"counters": 3}, "the ensemble's 'counters' is not base64 text"),
-        ({"counters": "AAAA"}, "the ensemble's 'counters' is not 180 bits"),
-        ({"dropout_state": "0"}, "the ensemble's 'dropout_state' is not a number of 63 bits, not 0"),
-        ({"dropout_state": 5}, "the ensemble's 'dropout_state' is not a number"),
-        ({"epoch": True}, "the ensemble's 'epoch' is not a count"),
-        ({"wrong": -1}, "the ensemble's 'wrong' is not a count"),
-        ({"more": 1}, "the ensemble's state is not an object with the keys counters"),
+        ({"counters": "!"}, "the field 'counters' is not base64 text"),
+        ({"counters": 3}, "the field 'counters' is not base64 text"),
+        ({"counters": "AAAA"}, "the field 'counters' is not 180 bits"),
+        ({"dropout": "AAAAAAAAAAA="}, "the field 'dropout' is not 63 bits of which one is set"),
+        ({"dropout": 5}, "the field 'dropout' is not base64 text"),
+        ({"dropout": "AAAA"}, "the field 'dropout' is not 63 bits"),
+        ({"more": 1}, "its 'state' is not an object with the keys counters, dropout"),
     ],
 )
 def test_a_damaged_state_is_refused(change: dict[str, Any], message: str) -> None:
-    value = state_to_json(spec(), EnsembleState(np.zeros((5, 4, 3), np.int8), 1))
+    made = spec()
+    value = state_to_json(made.fields, made.initial_state())
     with pytest.raises(UserError, match=message):
-        state_from_json(spec(), {**value, **change})
+        made.check_state(state_from_json(made.fields, {**value, **change}, "its 'state'"))
 
 
 def test_training_learns() -> None:
+    run = training(spec(tables=40, counter=6, margin=20, dropout=0.5), Schedule(epochs=3), 200)
+    list(run.run())
     x, labels = examples(200)
-    engine = PlainEnsemble(spec(tables=40, counter=6, margin=20, dropout=0.5))
-    list(EnsembleTraining(engine, Schedule(epochs=3), x, labels).run())
-    assert (engine.predict(x) == labels).mean() > 0.95
+    assert (run.engine.predict(run.prepare(run.train)) == labels).mean() > 0.95
+
+
+def test_what_is_said_of_the_counters() -> None:
+    made = spec(tables=1, inputs=1, classes=2)
+    state = {"counters": np.array([[[3, -4], [0, -3]]], np.int8)}
+    assert made.facts(state) == {"saturated": 0.5, "zero": 0.25}
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_examples_are_augmented_as_the_engine_moves_them(shift: int) -> None:
+    made = spec(image=Image(1, 3, 4), shift=shift)
+    x, _ = examples()
+    rows = np.array([5, 3, 59, 5])
+    found = made.augment(x[rows], rows, 2, 60)
+    for row, example in zip(rows, found, strict=True):
+        dy, dx = draw_shifts(made, 2, 60)[row] if shift else (0, 0)
+        assert example.tolist() == shift_images(x[row], Image(1, 3, 4), int(dy), int(dx)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -324,10 +390,9 @@ def test_training_learns() -> None:
 )
 def test_training_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
     x, labels = examples()
+    given = {"schedule": Schedule(), "x": x, "labels": labels, **change}
     with pytest.raises(UserError, match=message):
-        EnsembleTraining(
-            **{"engine": PlainEnsemble(spec()), "schedule": Schedule(), "x": x, "labels": labels, **change}
-        )
+        Training(PlainEnsemble(spec()), given["schedule"], Examples(given["x"], given["labels"]))
 
 
 WIRING = [[9, 2], [11, 5], [3, 2], [2, 4], [8, 9]]

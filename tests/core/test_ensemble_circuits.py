@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rdahw.data.labels import encode
 from rdahw.data.images import Image
+from rdahw.data.labels import encode
+from rdahw.errors import UsageError
+from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, counters_to_bits, step_bits, step_circuit
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, counters_to_bits, step_bits, step_circuit
-from rdahw.errors import UsageError
 from rdahw.sim.reference import Reference, run
 
 
@@ -48,7 +48,7 @@ def test_the_step_circuit_is_the_plain_rule(made: EnsembleSpec) -> None:
     low, high = made.counter_range
     reached, updates = set(), []
     for i in range(60):
-        outcome = engine.train(x, labels, np.array([i]))
+        outcome = engine.learn(x, labels, np.array([i]))
         state, prediction, updated = step(state, x[i], targets[i])
         assert prediction.tolist() == encode(outcome.predictions, made.classes, "binary")[0].tolist()
         assert updated.tolist() == outcome.updated.tolist()
@@ -77,7 +77,7 @@ def test_the_boolean_circuit_is_the_plain_rule_with_signs(classes: int, tables: 
     engine = PlainEnsemble(made)
     engine.counters = np.random.default_rng(classes).integers(-4, 4, made.counters_shape).astype(np.int8)
     x, _ = examples(made, 200)
-    predictions = engine.predict(x)
+    predictions = engine.classify(x)
     assert len(set(predictions.tolist())) > 1
     table_bits = binarise(engine.counters)
     for code in ("binary", "one-hot"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 import threading
 
 import pytest
 
 from rdahw.errors import UserError
-from rdahw.files import check_writable, write_atomically
+from rdahw.files import check_writable, temporary_cache, write_atomically
 
 STEPS = ["os.fsync", "os.replace", "os.chmod", "tempfile.mkstemp"]
 
@@ -158,3 +159,20 @@ def test_a_file_that_is_read_only_stays(tmp_path, monkeypatch, check):
     with pytest.raises(UserError, match=r"\(permission denied\); choose a place that you may write to$"):
         check(path)
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="of systems with owners of files")
+def test_temporary_files_of_others_are_no_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ours = tmp_path / f"rdahw-{os.getuid()}"
+    assert temporary_cache("kernels", "VARIABLE") == temporary_cache("kernels", "VARIABLE") == ours / "kernels"
+    ours.chmod(0o777)
+    assert temporary_cache("kernels", "VARIABLE").parent != ours
+    ours.chmod(0o700)
+    somebody = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: somebody)
+    ours.rename(tmp_path / f"rdahw-{somebody}")
+    other = temporary_cache("kernels", "VARIABLE").parent
+    assert other.parent == tmp_path
+    assert other.name != f"rdahw-{somebody}"
+    assert other.stat().st_mode & 0o077 == 0

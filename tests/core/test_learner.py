@@ -78,7 +78,7 @@ def test_names_of_the_models_own_ports_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"error": "xr"}, "error 'xr' is unknown; did you mean 'xor'?"),
+        ({"loss": "xr"}, "loss 'xr' is unknown; did you mean 'xor'?"),
         ({"optimiser": "adam"}, "optimiser 'adam' is unknown; "),
     ],
 )

@@ -10,19 +10,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from golden_files import golden
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rdahw import Learner, Model, lookup_model, make_model, mask_model
+from rdahw import Circuit, Learner, Model, lookup_model, make_model, mask_model
 from rdahw.data import Binariser, Column, Schema
-from rdahw.GONE import EnsembleState
-from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.errors import UsageError, UserError
-from rdahw.saved import FORMAT, SavedModel, load_circuit, load_model, pack_bits, save_model
-from rdahw.saved_ensemble import BestEpoch, SavedEnsemble
-from rdahw.sim.engines import ReferenceEngine
-from rdahw.training import Best, Schedule, TrainingState
+from rdahw.families.circuits import CircuitSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.lookup import FAMILY
+from rdahw.saved import FORMAT, VERSION, SavedModel, load_model, save_model
+from rdahw.sim.engines import make_engine
+from rdahw.state import pack_bits
+from rdahw.training import Batches, Best, Examples, Progress, Schedule
 
 RANDOM = np.random.default_rng(3)
 
@@ -36,46 +37,52 @@ SCHEMA = Schema(("size", "sweet", "colour"), COLUMNS, ("appl\u00e9", "\U0001f350
 BINARISER = Binariser.fit("thermometer=2", [[0.1, 0, 0], [9.7, 1, 1]], COLUMNS, SCHEMA.feature_names)
 
 
-def make(model, *, best=True):
+def some_of(field):
+    """A random value of a field."""
+    zero = field.zero()
+    low, high = (0, 2) if zero.dtype == np.uint8 else (-(1 << field.type.bits - 1), 1 << field.type.bits - 1)
+    return RANDOM.integers(low, high, zero.shape).astype(zero.dtype)
+
+
+def make(spec, *, best=True, schedule=None, finished=True):
     """A saved model of three columns, a number, a binary and a category one, and two classes."""
-    count = model.parameter_bits
-    kept = Best(7, 11, some_bits(count)) if best else None
-    state = TrainingState(some_bits(count), 2, 5, 37, 4, kept)
+    kept = Best(7, 11, 2, some_of(spec.parameters)) if best else None
     return SavedModel(
-        Learner(model),
-        some_bits(count),
-        SCHEMA,
-        BINARISER,
-        "binary",
-        state,
-        Schedule(batch=3, epochs=9, updates=None, shuffle=True, seed=-(10**30)),
-        {"options": {"data": "x.csv"}, "finished": True, "command": "rdahw train"},
+        spec=spec,
+        state={field.name: some_of(field) for field in spec.fields},
+        progress=Progress(2, 5, 111, 37, 4, 3 if best else None, kept),
+        schema=SCHEMA,
+        binariser=BINARISER,
+        schedule=schedule or Schedule(batch=3, epochs=9, updates=None, shuffle=True, seed=-(10**30)),
+        provenance={
+            "options": {"data": "x.csv"},
+            "finished": finished,
+            "command": "rdahw train",
+            "seconds": 1.5,
+            "curve": [{"epoch": 1, "wrong": 12}],
+        },
     )
 
 
-LOOKUP = make(Model("lookup", lookup_model(5, 1)))
-MASK = make(Model("mask:k=2", mask_model(5, 2)), best=False)
+def circuit_spec(model, family, **options):
+    return CircuitSpec(family, Learner(model), 2, "binary", options)
+
+
+LOOKUP = make(circuit_spec(Model("lookup", lookup_model(5, 1)), "lookup"))
+MASK = make(circuit_spec(Model("mask:k=2", mask_model(5, 2)), "mask", k=2), best=False)
 
 
 def make_ensemble(counter=5, *, best=True):
     spec = EnsembleSpec(input_bits=5, classes=2, tables=3, inputs=2, counter=counter, margin=3, seed=(1 << 64) - 1)
-    low, high = spec.counter_range
-
-    def counters():
-        return RANDOM.integers(low, high + 1, spec.counters_shape).astype(np.int8)
-
-    return SavedEnsemble(
-        spec=spec,
-        state=EnsembleState(counters(), (1 << 63) - 5, 2, 17, 137, 9, 11),
-        schema=SCHEMA,
-        binariser=BINARISER,
-        schedule=Schedule(epochs=9, updates=300, stride=7),
-        provenance={"options": {"data": "x.csv"}, "finished": False, "curve": [{"epoch": 1, "wrong": 12}]},
-        best=BestEpoch(41, 2, counters()) if best else None,
-    )
+    schedule = Schedule(epochs=9, updates=300, stride=7, scored="epoch")
+    return make(spec, best=best, schedule=schedule, finished=False)
 
 
 ENSEMBLE = make_ensemble()
+#: The ensemble as a circuit whose parameters are words of nine bits.
+VOTES = make(
+    CircuitSpec("file", make_ensemble().spec.learner(), 2), schedule=Schedule(batch=2, updates=4, scored="epoch")
+)
 ALL = {"lookup": LOOKUP, "mask": MASK, "ensemble": ENSEMBLE}
 
 
@@ -108,86 +115,152 @@ def loaded(path):
 # What is written comes back
 
 
-@pytest.mark.parametrize("saved", [LOOKUP, MASK], ids=["lookup", "mask"])
+@pytest.mark.parametrize(
+    "saved",
+    [LOOKUP, MASK, ENSEMBLE, make_ensemble(8, best=False), make_ensemble(2), VOTES],
+    ids=["lookup", "mask", "ensemble", "ensemble of bytes", "ensemble of 2 bits", "votes"],
+)
 def test_round_trip(tmp_path, saved):
     save_model(saved, tmp_path / "x")
     read = load_model(tmp_path / "x")
-    assert read.learner == saved.learner
-    assert read.parameters.tolist() == saved.parameters.tolist()
-    assert read.parameters.dtype == np.uint8
-    assert (read.schema, read.labels, read.schedule) == (saved.schema, saved.labels, saved.schedule)
-    assert read.provenance == saved.provenance
-    assert read.is_finished
+    assert read.spec == saved.spec
+    assert (read.spec.family, read.spec.options()) == (saved.spec.family, saved.spec.options())
+    assert (read.schema, read.schedule) == (saved.schema, saved.schedule)
+    assert (read.provenance, read.is_finished) == (saved.provenance, saved.provenance["finished"])
+    assert (read.options, read.seconds, read.curve) == ({"data": "x.csv"}, 1.5, [{"epoch": 1, "wrong": 12}])
     assert read.binariser.to_json() == saved.binariser.to_json()
     assert read.binariser.table.tolist() == saved.binariser.table.tolist()
-    before, after = saved.state, read.state
-    assert after.parameters.tolist() == before.parameters.tolist()
-    assert (after.epoch, after.position, after.updates, after.wrong) == (2, 5, 37, 4)
+    assert read.state.keys() == saved.state.keys()
+    for name, value in saved.state.items():
+        assert read.state[name].dtype == value.dtype
+        assert read.state[name].tolist() == value.tolist()
+    before, after = saved.progress, read.progress
+    for name in ("epoch", "position", "examples", "updates", "wrong", "changed"):
+        assert getattr(after, name) == getattr(before, name)
+    parameters = saved.spec.parameters.name
     if before.best is None:
         assert after.best is None
+        assert read.parameters.tolist() == saved.state[parameters].tolist()
     else:
-        assert (after.best.correct, after.best.update) == (7, 11)
-        assert after.best.parameters.tolist() == before.best.parameters.tolist()
-    save_model(read, tmp_path / "again")
-    assert (tmp_path / "again").read_bytes() == (tmp_path / "x").read_bytes()
-
-
-@pytest.mark.parametrize("saved", [ENSEMBLE, make_ensemble(8, best=False)], ids=["with best", "without"])
-def test_round_trip_of_an_ensemble(tmp_path, saved):
-    save_model(saved, tmp_path / "x")
-    read = load_model(tmp_path / "x")
-    assert (read.spec, read.schema, read.schedule) == (saved.spec, saved.schema, saved.schedule)
-    assert (read.provenance, read.is_finished) == (saved.provenance, False)
-    assert read.binariser.to_json() == saved.binariser.to_json()
-    assert (read.state.counters == saved.state.counters).all()
-    for name in ("dropout_state", "epoch", "position", "examples", "wrong", "updates"):
-        assert getattr(read.state, name) == getattr(saved.state, name)
-    if saved.best is None:
-        assert read.best is None
-        assert (read.counters == saved.state.counters).all()
-    else:
-        assert (read.best.correct, read.best.epoch) == (41, 2)
-        assert (read.counters == saved.best.counters).all()
-        assert (read.counters != saved.state.counters).any()
+        assert (after.best.correct, after.best.update, after.best.epoch) == (7, 11, 2)
+        assert read.parameters.tolist() == after.best.parameters.tolist() == before.best.parameters.tolist()
+        assert read.parameters.tolist() != saved.state[parameters].tolist()
+    assert read.best_state[parameters].tolist() == read.parameters.tolist()
+    others = saved.state.keys() - {parameters}
+    assert {name: read.best_state[name].tolist() for name in others} == {n: saved.state[n].tolist() for n in others}
     save_model(read, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "x").read_bytes()
 
 
 def test_the_size_of_a_saved_ensemble(tmp_path):
     spec = EnsembleSpec(input_bits=5, classes=2, tables=300, inputs=5, counter=6)
-    state = EnsembleState(np.zeros(spec.counters_shape, np.int8), 1)
-    save_model(replace(make_ensemble(best=False), spec=spec, state=state), tmp_path / "x")
+    save_model(replace(make_ensemble(best=False), spec=spec, state=spec.initial_state()), tmp_path / "x")
     assert (tmp_path / "x").stat().st_size < 300 * 32 * 2 * 6 / 6 + 3000  # six bits a character
 
 
-def test_what_works_on_circuits_only_says_so(written):
-    folder, _ = written
-    assert load_circuit(folder / "lookup").learner == LOOKUP.learner
-    with pytest.raises(UsageError, match=r"is a table ensemble and no circuit; make a circuit of it with rdahw bin"):
-        load_circuit(folder / "ensemble")
+# Files of version 1 and 2, which tests/golden/models has more of
 
 
-def test_files_of_version_1_are_read(written):
-    folder, (content, *_) = written
-    document = json.loads(content)
-    del document["kind"], document["schedule"]["stride"]
-    (folder / "old").write_bytes(signed({**document, "version": 1}))
+def before_version_3(document):
+    """The document of a circuit as version 2 had it."""
+    spec, progress = document["spec"], document["progress"]
+    best = progress["best"]
+    bits = document["state"]["parameters"]
+    kept = best and {"correct": best["correct"], "update": best["update"], "parameters": best["state"]["parameters"]}
+    state = {name: progress[name] for name in ("epoch", "position", "updates", "wrong")}
+    return {
+        **{name: document[name] for name in ("format", "schema", "binariser", "provenance")},
+        "version": 2,
+        "kind": "circuit",
+        "model": {"name": spec["name"], "circuit": spec["circuit"]},
+        "learner": {"error": spec["loss"], "optimiser": spec["optimiser"]},
+        "parameters": kept["parameters"] if kept else bits,
+        "labels": spec["labels"],
+        "state": {"parameters": bits, **state, "best": kept},
+        "schedule": {name: value for name, value in document["schedule"].items() if name != "scored"},
+    }
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("which", [0, 1], ids=["lookup", "mask"])
+def test_files_of_earlier_versions_are_read(written, version, which):
+    folder, contents = written
+    saved, document = [*ALL.values()][which], json.loads(contents[which])
+    old = before_version_3(document)
+    if version == 1:
+        old["version"] = 1
+        del old["kind"], old["schedule"]["stride"]
+    (folder / "old").write_bytes(signed(old))
     read = load_model(folder / "old")
-    assert (read.learner, read.schedule) == (LOOKUP.learner, LOOKUP.schedule)
-    assert read.parameters.tolist() == LOOKUP.parameters.tolist()
+    assert (read.spec, read.schedule) == (saved.spec, saved.schedule)
+    assert read.spec.options() == saved.spec.options()
+    assert read.parameters.tolist() == saved.parameters.tolist()
     save_model(read, folder / "old")
-    assert (folder / "old").read_bytes() == content
+    # What they do not say: how many examples there were, how many asked for a change, and the epoch of the best.
+    document["progress"] |= {"examples": 0, "changed": None}
+    if document["progress"]["best"]:
+        document["progress"]["best"]["epoch"] = 0
+    assert json.loads((folder / "old").read_bytes()) == json.loads(signed(document))
 
 
-def test_what_was_read_predicts_the_same(tmp_path):
-    save_model(MASK, tmp_path / "x")
-    x = RANDOM.integers(0, 2, (50, 5)).astype(np.uint8)
-    outputs = []
-    for saved in (MASK, load_model(tmp_path / "x")):
-        engine = ReferenceEngine(saved.learner)
-        engine.parameters = saved.parameters
-        outputs.append([engine.predict(x).tolist(), engine.train(x, x[:, :1]).tolist(), engine.parameters.tolist()])
-    assert outputs[0] == outputs[1]
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("kind",), "tree", "its 'kind' is not 'circuit' or 'ensemble'"),
+        (("kind",), ["circuit"], "its 'kind' is not 'circuit' or 'ensemble'"),
+        (("kind",), "ensemble", "the model is not an object with the keys"),
+        (("model",), [], "its 'model' is not an object with the keys name, circuit"),
+        (("model", "name"), 3, "a name is not text"),
+        (("learner", "error"), "xor ", "loss 'xor ' is unknown; did you mean 'xor'"),
+        (("parameters",), "AAAAAA==", "its 'parameters' is not those of its 'state'"),
+        (("state", "updates"), -1, "its 'progress' is not counts"),
+        (("state", "best"), 5, "its 'best' is not an object with the keys correct, update, parameters"),
+        (("schedule",), None, "its 'schedule' is not an object"),
+        (("schema", "label_names"), 7, "is not a list of texts"),
+    ],
+)
+def test_what_is_wrong_with_an_earlier_file_is_said(written, path, value, sentence):
+    folder, (content, *_) = written
+    (folder / "wrong").write_bytes(signed(replaced(before_version_3(json.loads(content)), path, value)))
+    with pytest.raises(UserError) as caught:
+        load_model(folder / "wrong")
+    assert sentence in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_any_value_of_an_earlier_file_replaced_by_an_odd_one(written, version):
+    folder, (content, *_) = written
+    document = before_version_3(json.loads(content))
+    if version == 1:
+        document["version"] = 1
+        del document["kind"], document["schedule"]["stride"]
+    replace_each(folder, document, [path for path in paths(document) if path])
+
+
+def test_any_value_of_an_earlier_ensemble_replaced_by_an_odd_one(written):
+    folder, _ = written
+    document = json.loads((golden("models") / "ensemble.rdahw.checkpoint").read_text())
+    assert document["version"] == 2
+    # The provenance may be anything.
+    own = [path for path in paths(document) if path and path[0] not in ("sha256", "provenance")]
+    replace_each(folder, document, own)
+
+
+@pytest.mark.parametrize("saved", ALL.values(), ids=ALL)
+def test_what_was_read_predicts_and_learns_the_same(tmp_path, saved):
+    save_model(saved, tmp_path / "x")
+    examples = Examples(RANDOM.integers(0, 2, (50, 5)).astype(np.uint8), RANDOM.integers(0, 2, 50))
+    found = []
+    for each in (saved, load_model(tmp_path / "x")):
+        engine = make_engine(each.spec, "reference")
+        prepared = engine.prepare(examples)
+        engine.state = each.best_state
+        predicted = engine.predict(prepared).tolist()
+        wrong = engine.train(prepared, Batches.single(np.arange(50))).wrong.tolist()
+        found.append([predicted, wrong, {name: value.tolist() for name, value in engine.state.items()}])
+    assert found[0] == found[1]
+    assert len(set(found[0][0])) == 2
 
 
 def test_the_file_is_one_line_of_ascii_json_with_its_checksum(written):
@@ -197,7 +270,7 @@ def test_the_file_is_one_line_of_ascii_json_with_its_checksum(written):
         assert content.count(b"\n") == 1
         document = json.loads(content)
         assert document["format"] == FORMAT == "rdahw model"
-        assert document["version"] == 2
+        assert document["version"] == VERSION == 3
         assert signed(document) == content.rstrip(b"\n")
 
 
@@ -245,7 +318,7 @@ def test_truncated_at_every_length(written):
         whole = len(content) - 1  # only the line feed at the end may go
         for length in (*range(0, whole, 7), *range(whole - 80, whole)):
             (folder / "cut").write_bytes(content[:length])
-            with pytest.raises(UserError, match="is no model, or only part of one"):
+            with pytest.raises(UserError, match="is not a valid model file, or truncated"):
                 load_model(folder / "cut")
 
 
@@ -295,32 +368,21 @@ def refuses_or_works(path):
         assert "\n" not in str(saved)
         assert len(str(saved)) < 1000
         return False
-    if isinstance(saved, SavedEnsemble):
-        if saved.spec.input_bits * saved.spec.tables < 1 << 12:
-            make_wiring(saved.spec)
-        engine = PlainEnsemble(saved.spec) if saved.spec.tables < 100 else None
-        if engine is not None:
-            engine.counters = saved.counters
-            assert engine.predict(np.zeros((2, saved.spec.input_bits), np.uint8)).shape == (2,)
-        save_model(saved, path)
-        load_model(path)
-        return True
-    x = np.zeros((2, saved.learner.model.input_bits), np.uint8)
-    engine = ReferenceEngine(saved.learner)
-    engine.parameters = saved.parameters
-    assert engine.predict(x).shape == (2, saved.learner.model.output_bits)
+    engine = make_engine(saved.spec, "reference")
+    engine.state = saved.best_state
+    x, labels = np.zeros((2, saved.spec.input_bits), np.uint8), np.zeros(2, np.int64)
+    assert engine.predict(engine.prepare(Examples(x, labels))).shape == (2,)
+    assert isinstance(saved.curve, list)
+    assert saved.seconds >= 0
+    assert isinstance(saved.spec.options(), dict)
+    assert saved.spec.description
     save_model(saved, path)
     load_model(path)
     return True
 
 
-@pytest.mark.parametrize("which", [0, 1, 2], ids=ALL)
-def test_any_value_replaced_by_an_odd_one(written, which):
-    folder, contents = written
-    document = json.loads(contents[which])
-    every = [path for path in paths(document) if path and path != ("sha256",)]
-    # Assignments of a circuit are alike, so a part of them will do.
-    chosen = every[:: len(every) // 100] if which == 1 else every
+def replace_each(folder, document, chosen):
+    """Load the document with each of the values replaced; most of them are refused."""
     refused = worked = 0
     for path in chosen:
         for k in range(4):
@@ -331,6 +393,15 @@ def test_any_value_replaced_by_an_odd_one(written, which):
             else:
                 refused += 1
     assert refused > 4 * worked
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=ALL)
+def test_any_value_replaced_by_an_odd_one(written, which):
+    folder, contents = written
+    document = json.loads(contents[which])
+    every = [path for path in paths(document) if path and path != ("sha256",)]
+    # Assignments of a circuit are alike, so a part of them will do.
+    replace_each(folder, document, every[:: len(every) // 100] if which == 1 else every)
 
 
 JSON = st.recursive(
@@ -357,7 +428,7 @@ def test_several_values_replaced_by_anything(written, data):
 def test_a_file_of_anything(written, content):
     folder, _ = written
     (folder / "anything").write_bytes(content)
-    with pytest.raises(UserError, match="is no model"):
+    with pytest.raises(UserError, match="is not a (valid )?model file"):
         load_model(folder / "anything")
 
 
@@ -366,9 +437,7 @@ def test_a_key_more_or_less(written):
     document = json.loads(content)
     for key in document.keys() - {"sha256", "format", "version"}:
         (folder / "less").write_bytes(signed({k: v for k, v in document.items() if k != key}))
-        with pytest.raises(
-            UserError, match="the model is not an object with the keys format, version|its 'kind' is not"
-        ):
+        with pytest.raises(UserError, match="the model is not an object with the keys format, version, family, spec"):
             load_model(folder / "less")
     (folder / "more").write_bytes(signed({**document, "more": 1}))
     with pytest.raises(UserError, match="the model is not an object with the keys"):
@@ -378,28 +447,40 @@ def test_a_key_more_or_less(written):
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("format",), "other", "is no model; expected a file written by rdahw train"),
-        (("version",), 3, "has format version 3; this rdahw reads versions 1 to 2"),
+        (("format",), "other", "is not a model file; expected a file written by rdahw train"),
+        (("version",), 4, "has format version 4; this rdahw reads versions 1 to 3"),
         (("version",), True, "has format version True"),
-        (("kind",), "tree", "its 'kind' is not 'circuit' or 'ensemble'"),
-        (("kind",), "ensemble", "the model is not an object with the keys"),
-        (("learner", "optimiser"), "adam", "optimiser 'adam' is unknown; known are 'xor'"),
-        (("learner", "error"), "xor ", "error 'xor ' is unknown; did you mean 'xor'"),
-        (("labels",), "gray", "there is no label code 'gray'"),
-        (("labels",), "one-hot", "the width of the circuit is not that of the binariser and the labels"),
-        (("parameters",), "AAA", "its 'parameters' is not base64 text"),
-        (("parameters",), "AAAA", "its 'parameters' is not 32 bits"),
-        (("state", "updates"), -1, "its 'state' is not counts"),
-        (("state", "best", "update"), True, "its 'best' is not counts"),
+        (("family",), "tree", "its model is of the family 'tree', which is not installed"),
+        (("family",), ["lookup"], "which is not installed"),
+        (("family",), "ensemble", "the ensemble is not an object with the keys"),
+        (("spec", "optimiser"), "adam", "optimiser 'adam' is unknown; known are 'xor'"),
+        (("spec", "loss"), "xor ", "loss 'xor ' is unknown; did you mean 'xor'"),
+        (("spec", "loss"), None, "a name is not text"),
+        (("spec", "labels"), "gray", "there is no label code 'gray'"),
+        (("spec", "labels"), "one-hot", "gives 1 bits, and 2 classes as one-hot labels have 2"),
+        (("spec", "classes"), 1, "the size of the model is not that of the binariser and the classes"),
+        (("spec", "options"), None, "its 'spec' is not a number of classes and options"),
+        (("state",), {}, "its 'state' is not an object with the keys parameters"),
+        (("state", "parameters"), "AAA", "the field 'parameters' is not base64 text"),
+        (("state", "parameters"), 3, "the field 'parameters' is not base64 text"),
+        (("state", "parameters"), "AAAA", "the field 'parameters' is not 32 bits"),
+        (("progress", "updates"), -1, "its 'progress' is not counts"),
+        (("progress", "epoch"), True, "its 'progress' is not counts"),
+        (("progress", "changed"), 1.5, "its 'progress' is not counts"),
+        (("progress", "best", "update"), True, "its 'best' is not counts"),
+        (("progress", "best", "correct"), -1, "its 'best' is not counts"),
+        (("progress", "best", "state"), {}, "its 'best' is not an object with the keys parameters"),
+        (("progress", "best"), {}, "its 'best' is not an object with the keys correct, update, epoch, state"),
         (("schedule", "batch"), 0, "batch is 0; expected at least 1"),
         (("schedule", "shuffle"), 1, "its 'schedule' is not whole numbers"),
+        (("schedule", "scored"), "never", "its 'schedule' is not scored by update or epoch"),
         (("schedule", "stride"), 2, "a stride of 2 and shuffling were both asked for"),
         (("provenance",), [], "its 'provenance' is not an object"),
         (("schema", "columns", 2), ["red", "blue"], "its 'binariser' is not for the columns of its 'schema'"),
-        (("model", "circuit", "inputs", 0, 1), "Bits(99999999999)", "the type 'Bits(99999999999)' is unknown"),
-        (("model", "circuit", "inputs", 1, 1), "Bits(26)", "expected a multiple of"),
-        (("model", "circuit", "assignments", 0, 0), "exec", "'exec'; known are 'xor'"),
-        (("model", "circuit", "outputs", 0, 1), 9, "output 'y' is wire "),
+        (("spec", "circuit", "inputs", 0, 1), "Bits(99999999999)", "the type 'Bits(99999999999)' is unknown"),
+        (("spec", "circuit", "inputs", 1, 1), "Bits(26)", "expected a multiple of"),
+        (("spec", "circuit", "assignments", 0, 0), "exec", "'exec'; known are 'xor'"),
+        (("spec", "circuit", "outputs", 0, 1), 9, "output 'y' is wire "),
     ],
 )
 def test_what_is_wrong_is_said(written, path, value, sentence):
@@ -414,17 +495,19 @@ def test_what_is_wrong_is_said(written, path, value, sentence):
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("ensemble", "tables"), 4, "the ensemble's 'counters' is not 160 bits"),
-        (("ensemble", "classes"), 3, "the ensemble's size is not that of the binariser and the classes"),
-        (("ensemble", "image"), [1, 1, 5], "the ensemble's 'image' is not that of the data"),
-        (("ensemble", "tables"), 1 << 21, "tables of an ensemble is 2097152; expected a whole number from 1"),
-        (("schedule", "batch"), 2, "its 'schedule' is not for an ensemble, which takes examples one at a time"),
-        (("state", "counters"), "", "the ensemble's 'counters' is not 120 bits"),
-        (("state", "dropout_state"), "0", "the ensemble's 'dropout_state' is not a number of 63 bits"),
-        (("best", "counters"), "AAAA", "the ensemble's 'counters' is not 120 bits"),
-        (("best", "correct"), -1, "its 'best' is not counts"),
-        (("best",), {}, "its 'best' is not an object with the keys correct, epoch, counters"),
-        (("kind",), "circuit", "the model is not an object with the keys"),
+        (("spec", "tables"), 4, "the field 'counters' is not 160 bits"),
+        (("spec", "classes"), 3, "the size of the model is not that of the binariser and the classes"),
+        (("spec", "image"), [1, 1, 5], "the 'image' of the model is not that of the data"),
+        (("spec", "tables"), 1 << 21, "tables of an ensemble is 2097152; expected a whole number from 1"),
+        (("spec", "tables"), 1 << 20, "the field 'counters' is not 41943040 bits"),
+        (("schedule", "batch"), 2, "batch is 2; an ensemble takes examples one at a time"),
+        (("state", "counters"), "", "the field 'counters' is not 120 bits"),
+        (("state", "dropout"), "AAAAAAAAAAA=", "the field 'dropout' is not 63 bits of which one is set"),
+        (("state", "dropout"), "AAAA", "the field 'dropout' is not 63 bits"),
+        (("progress", "best", "state", "counters"), "AAAA", "the field 'counters' is not 120 bits"),
+        (("progress", "best", "correct"), -1, "its 'best' is not counts"),
+        (("progress", "best", "state", "dropout"), "", "its 'best' is not an object with the keys counters"),
+        (("family",), "lookup", "its 'spec' is not an object with the keys"),
     ],
 )
 def test_what_is_wrong_with_an_ensemble_is_said(written, path, value, sentence):
@@ -453,7 +536,7 @@ def test_what_is_wrong_with_an_ensemble_is_said(written, path, value, sentence):
 def test_a_circuit_that_asks_for_the_world_gets_nothing(written, primitive, operands, attributes):
     folder, (content, *_) = written
     document = json.loads(content)
-    circuit = document["model"]["circuit"]
+    circuit = document["spec"]["circuit"]
     circuit["assignments"] = [[primitive, operands, attributes], *circuit["assignments"]]
     (folder / "greedy").write_bytes(signed(document))
     with pytest.raises(UserError, match="greedy"):
@@ -472,13 +555,43 @@ def test_deep_nesting(written, depth):
     block = {"name": "b", "exact": True, "forward": {}, "reverse": {}}
     for _ in range(depth if depth < 900 else 40):
         block = {**block, "forward": {"inputs": [], "assignments": [], "outputs": [], "blocks": [block]}}
-    document["model"]["circuit"]["blocks"] = [block]
+    document["spec"]["circuit"]["blocks"] = [block]
     (folder / "blocks").write_bytes(signed(document))
     with pytest.raises(UserError, match="blocks"):
         load_model(folder / "blocks")
 
 
 def test_models_by_name_are_saved_with_their_circuit(tmp_path):
-    saved = make(make_model("mask:k=3", 5, 1))
-    save_model(saved, tmp_path / "x")
-    assert load_model(tmp_path / "x").learner.model == make_model("mask:k=3", 5, 1)
+    model = make_model("mask:k=3", 5, 1)
+    save_model(make(circuit_spec(model, "mask", k=3)), tmp_path / "x")
+    assert load_model(tmp_path / "x").spec.learner().model == model
+
+
+def test_a_circuit_in_a_file_is_what_it_says_and_not_what_its_family_makes(tmp_path):
+    # A file is whole: what the family's code would make of its options now does not matter.
+    other = Model("lookup", mask_model(5, 2))
+    save_model(make(circuit_spec(other, "lookup")), tmp_path / "x")
+    read = load_model(tmp_path / "x").spec
+    assert (read.family, read.learner().model) == ("lookup", other)
+    assert isinstance(read.learner().model.circuit, Circuit)
+    assert FAMILY.name == "lookup"
+
+
+@pytest.mark.parametrize(
+    ("provenance", "curve", "seconds", "options"),
+    [
+        ({}, [], 0.0, {}),
+        ({"curve": {}, "seconds": "1", "options": []}, [], 0.0, {}),
+        ({"curve": [1], "seconds": -1, "options": None}, [], 0.0, {}),
+        (
+            {"curve": [{"epoch": 1}, {"epoch": 3}, {}], "seconds": 1e9, "options": {"a": []}},
+            [{"epoch": 1}],
+            0.0,
+            {"a": []},
+        ),
+        ({"curve": [], "seconds": float("nan")}, [], 0.0, {}),
+    ],
+)
+def test_what_a_stranger_says_of_the_training(provenance, curve, seconds, options):
+    saved = replace(LOOKUP, provenance=provenance)
+    assert (saved.curve, saved.seconds, saved.options, saved.is_finished) == (curve, seconds, options, False)

@@ -93,26 +93,26 @@ LOOKUP = make_model("lookup", 2, 1)
 @pytest.mark.parametrize(
     ("model", "error", "optimiser", "message"),
     [
-        (ENSEMBLE, "xor", "counter=4", r"error 'xor' does not suit, as model '.*' gives Words\(3, 6\); use margin=80"),
+        (ENSEMBLE, "xor", "counter=4", r"loss 'xor' does not suit, as model '.*' gives Words\(3, 6\); use margin=80"),
         (
             ENSEMBLE,
             "margin=5",
             "xor",
             r"optimiser 'xor' does not suit, as model '.*' has parameters of Words\(36, 6\); u",
         ),
-        (LOOKUP, "margin=5", "xor", r"error 'margin=5' does not suit, as model 'lookup' gives Bits\(1\); use xor"),
+        (LOOKUP, "margin=5", "xor", r"loss 'margin=5' does not suit, as model 'lookup' gives Bits\(1\); use xor"),
         (
             LOOKUP,
             "xor",
             "counter=6",
             r"optimiser 'counter=6' does not suit, as model 'lookup' has parameters of Bits\(4",
         ),
-        (LOOKUP, "xor=3", "xor", "error 'xor=3' was given; expected 'xor' with no number"),
-        (ENSEMBLE, "margn=5", "counter=4", r"error 'margn=5' is unknown; did you mean 'margin'\?"),
-        (ENSEMBLE, "margin", "counter=4", "error 'margin' was given; expected margin=NUMBER, a whole number from 0 to"),
-        (ENSEMBLE, "margin=-1", "counter=4", "error 'margin=-1' was given; expected margin=NUMBER"),
-        (ENSEMBLE, "margin=1e3", "counter=4", "error 'margin=1e3' was given; expected margin=NUMBER"),
-        (ENSEMBLE, "margin=268435457", "counter=4", "error 'margin=268435457' was given; expected margin=NUMBER, a"),
+        (LOOKUP, "xor=3", "xor", "loss 'xor=3' was given; expected 'xor' with no number"),
+        (ENSEMBLE, "margn=5", "counter=4", r"loss 'margn=5' is unknown; did you mean 'margin'\?"),
+        (ENSEMBLE, "margin", "counter=4", "loss 'margin' was given; expected margin=NUMBER, a whole number from 0 to"),
+        (ENSEMBLE, "margin=-1", "counter=4", "loss 'margin=-1' was given; expected margin=NUMBER"),
+        (ENSEMBLE, "margin=1e3", "counter=4", "loss 'margin=1e3' was given; expected margin=NUMBER"),
+        (ENSEMBLE, "margin=268435457", "counter=4", "loss 'margin=268435457' was given; expected margin=NUMBER, a"),
         (
             ENSEMBLE,
             "margin=5",
@@ -248,15 +248,16 @@ def test_learning_through_signs_is_a_declared_surrogate() -> None:
             10,
             "the learning step of 500 tables of 6 inputs would have a state of 1920000 b",
         ),
-        ("ensemble:tables=2", 1, "classes of an ensemble is 1; expected a whole number from 2 to 256"),
+        ("ensemble:tables=2", 257, "classes of an ensemble is 257; expected a whole number from 2 to 256"),
         ("ensemble:inputs=9", 3, "a table of 9 inputs has only 6 bits to choose from"),
-        (
-            "ensemble:wiring=any",
-            3,
-            "model 'ensemble' has no option 'wiring=any'; it takes tables=NUMBER, inputs=NUMBER,",
-        ),
+        ("ensemble:wiring=patch2", 3, "wiring 'patch2' is for images and the data are none; use wiring=any"),
+        ("ensemble:wire=any", 3, "model 'ensemble' has no option 'wire=any'; it takes tables=NUMBER, inputs=NUMBER,"),
     ],
 )
 def test_an_ensemble_that_cannot_be_is_refused(spec: str, outputs: int, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{message}"):
         make_model(spec, 6, outputs)
+
+
+def test_an_output_bit_tells_two_classes_apart() -> None:
+    assert make_model("ensemble:tables=2,inputs=2", 6, 1).output_bits == 2

@@ -48,6 +48,7 @@ def _number(bits: Array) -> int:
 
 
 @pytest.mark.parametrize("circuit", CIRCUITS.values(), ids=CIRCUITS)
+@pytest.mark.slow
 def test_verilog_passes_lint_and_equals_the_circuit_in_iverilog(circuit: Circuit, tmp_path: Path) -> None:
     (tmp_path / "dut.v").write_text(_text(circuit, "verilog"))
     inputs = _random_inputs(circuit, 100)
@@ -74,6 +75,7 @@ def _declared(kind: str, ports: object) -> str:
 
 
 @pytest.mark.parametrize("circuit", CIRCUITS.values(), ids=CIRCUITS)
+@pytest.mark.slow
 def test_aiger_equals_the_circuit(circuit: Circuit) -> None:
     """The AIGER text is read here by the format's own rules."""
     lines = _text(circuit, "aiger").splitlines()
@@ -107,6 +109,7 @@ def test_aiger_equals_the_circuit(circuit: Circuit) -> None:
 
 
 @pytest.mark.parametrize(("format", "inputs", "outputs"), [("rtlil", 2, 1), ("blif", 52, 3)])  # BLIF has bits only
+@pytest.mark.slow
 def test_yosys_reads_back(format: str, inputs: int, outputs: int, tmp_path: Path) -> None:
     from rdahw.hdl.toolchain import find
     from rdahw.hdl.toolchain import run as run_tool
@@ -118,12 +121,14 @@ def test_yosys_reads_back(format: str, inputs: int, outputs: int, tmp_path: Path
     run_tool(find("yosys"), ["-q", "-p", script], cwd=tmp_path, log="log")
 
 
+@pytest.mark.slow
 def test_a_trainer_of_one_parameter_byte_passes_lint(tmp_path: Path) -> None:
     trainer = make_trainer(spec_of_widths("lookup", 3, 1))
     (tmp_path / "dut.v").write_text(export(trainer, "verilog", name="dut", about="The trainer."))
     subprocess.run([_program("verilator"), "--lint-only", "dut.v"], cwd=tmp_path, check=True)
 
 
+@pytest.mark.slow
 def test_the_trainer_says_what_its_ports_are(tmp_path: Path) -> None:
     trainer = make_trainer(spec_of_widths("lookup", 4, 3))
     text = export(trainer, "verilog", name="dut", about="The trainer.")

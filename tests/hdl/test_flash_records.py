@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from self_training import small_image
 
-from rdahw.ensemble import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import CRC_BYTES, HEADER_BYTES, header_fields
 from rdahw.hdl.flash_records import FROM_HEADER, CheckedOctets, HeaderFields, RecordPlaces
 from rdahw.hdl.self_trainer import expected_header

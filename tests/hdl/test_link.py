@@ -382,6 +382,7 @@ def test_through_the_pins_of_a_uart() -> None:
     assert device.repeats == 0
 
 
+@pytest.mark.slow
 def test_ten_thousand_examples_through_the_pins() -> None:
     """Every tenth packet damaged, either way, and hosts that stop: the weights are the software's."""
     try:

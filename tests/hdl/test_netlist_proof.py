@@ -21,6 +21,8 @@ from rdahw.hdl.toolchain import find
 from rdahw.hdl.trainer import RegisterTrainer
 from rdahw.sim.reference import run
 
+pytestmark = pytest.mark.slow  # Yosys and solvers
+
 SMALL = Learner(Model("lookup", lookup_model(2, 1)))
 ICE40 = ("synth_ice40", "-device", "u")
 ECP5 = ("synth_ecp5",)

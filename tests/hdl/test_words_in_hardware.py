@@ -66,6 +66,7 @@ def test_a_fixed_ensemble_predicts_its_head(levels: int) -> None:
     assert len(set(found)) > 1
 
 
+@pytest.mark.slow
 def test_the_step_of_an_ensemble_in_hardware_is_proved(tmp_path: Path) -> None:
     """For all counters, inputs and labels: words add up, wrap and saturate in Amaranth as they do in gates."""
     learner = Learner(make_model("ensemble:tables=2,inputs=1,counter=2", 2, 2), "margin=1", "counter=2")

@@ -19,6 +19,8 @@ from rdahw.hdl.toolchain import ToolFailure
 from rdahw.sim.native import convert
 from rdahw.sim.simulator import choose_engine, make_simulator, ports_of
 
+pytestmark = pytest.mark.slow  # Yosys, and a compiled simulator
+
 
 class Shape(NamedTuple):
     """A memory that fills a block RAM of the ECP5, and what it does when it is read and written at once."""

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from rdahw.data import decode, load
-from rdahw.GONE import EnsembleTraining, parse_ensemble
 from rdahw.data.images import Image
-from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.families.ensemble.circuits import binarise, boolean_ensemble
 from rdahw.errors import UserError
+from rdahw.families import find_family
+from rdahw.families.ensemble.circuits import binarise, boolean_ensemble
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec, draw_shifts
+from rdahw.family import Task
 from rdahw.sim.ensemble import CompiledEnsemble
 from rdahw.sim.reference import run
-from rdahw.training import Schedule
+from rdahw.training import Batches, Examples, Schedule, Training
 
 PICTURES = Image(2, 7, 9)
 
@@ -51,7 +52,7 @@ def test_the_engine_equals_the_plain_rule(name: str) -> None:
         shifts = None
         if spec.shift:
             shifts = np.random.default_rng(start).integers(-spec.shift, spec.shift + 1, (stop - start, 2))
-        plain, compiled = (e.train(e.pack(x), labels, order[start:stop], shifts) for e in engines)
+        plain, compiled = (e.learn(e.pack(x), labels, order[start:stop], shifts) for e in engines)
         assert (plain.predictions == compiled.predictions).all()
         assert (plain.updated == compiled.updated).all()
         assert plain.updated.any()
@@ -59,7 +60,7 @@ def test_the_engine_equals_the_plain_rule(name: str) -> None:
         assert engines[0].dropout_state == engines[1].dropout_state
     plain_scores, scores = (e.scores(e.pack(x)) for e in engines)
     assert (plain_scores == scores).all()
-    assert (engines[0].predict(x) == engines[1].predict(engines[1].pack(x))).all()
+    assert (engines[0].classify(x) == engines[1].classify(engines[1].pack(x))).all()
     assert (scores == scores_on(spec, engines[0], x, threads=3)).all()
 
 
@@ -70,19 +71,38 @@ def scores_on(spec: EnsembleSpec, other: Any, x: Any, threads: int) -> Any:
 
 
 def test_training_is_the_same_in_any_chunks_and_after_a_stop() -> None:
-    spec, x, labels = make("moved images")
+    spec, *both = make("moved images")
+    examples = Examples(*both)
     schedule = Schedule(epochs=3, shuffle=True, seed=3)
-    plain = EnsembleTraining(PlainEnsemble(spec), schedule, x, labels)
+    plain = Training(PlainEnsemble(spec), schedule, examples)
     list(plain.run())
-    first = EnsembleTraining(CompiledEnsemble(spec), schedule, x, labels, chunk=37)
-    for state in first.run():
-        if state.examples > 100:
+    first = Training(CompiledEnsemble(spec), schedule, examples)
+    for progress in first.run(37):
+        if progress.examples > 100:
             break
-    second = EnsembleTraining(CompiledEnsemble(spec), schedule, x, labels, state=first.checkpoint())
+    engine = CompiledEnsemble(spec)
+    engine.state = first.engine.state
+    second = Training(engine, schedule, examples, None, progress)
     *_, last = second.run()
     assert last.examples == 225
-    assert (second.checkpoint().counters == plain.checkpoint().counters).all()
-    assert second.checkpoint().dropout_state == plain.checkpoint().dropout_state
+    for name, value in plain.engine.state.items():
+        assert (second.engine.state[name] == value).all()
+
+
+def test_an_engine_counts_what_was_wrong_and_what_asked_for_a_change() -> None:
+    spec, x, labels = make("moved images")
+    told, learned = CompiledEnsemble(spec), CompiledEnsemble(spec)
+    rows = np.random.default_rng(6).permutation(75)
+    outcome = told.train(told.prepare(Examples(x, labels)), Batches.single(rows, epoch=4))
+    found = learned.learn(learned.pack(x), labels, rows, draw_shifts(spec, 4, 75)[rows])
+    assert outcome.wrong.tolist() == (found.predictions != labels[rows]).tolist()
+    assert outcome.changed is not None
+    assert outcome.changed.tolist() == found.updated.tolist()
+    assert 0 < outcome.wrong.sum() < 75
+    assert (told.counters == learned.counters).all()
+    # Until a change, in single steps: each may change something.
+    some = told.train(told.prepare(Examples(x, labels)), Batches.single(rows, until_change=True))
+    assert len(some.wrong) == 1
 
 
 def test_wide_and_narrow_inputs() -> None:
@@ -91,16 +111,16 @@ def test_wide_and_narrow_inputs() -> None:
         rng = np.random.default_rng(bits)
         x, labels = rng.integers(0, 2, (70, bits)).astype(np.uint8), rng.integers(0, 2, 70)
         plain, compiled = PlainEnsemble(spec), CompiledEnsemble(spec)
-        plain.train(x, labels, np.arange(70))
-        compiled.train(compiled.pack(x), labels, np.arange(70))
+        plain.learn(x, labels, np.arange(70))
+        compiled.learn(compiled.pack(x), labels, np.arange(70))
         assert (plain.counters == compiled.counters).all()
 
 
 def test_no_examples_are_no_work() -> None:
     spec, x, labels = make("no dropout")
     engine = CompiledEnsemble(spec, threads=2)
-    assert engine.predict(engine.pack(x[:0])).shape == (0,)
-    assert engine.train(engine.pack(x), labels, np.arange(0)).predictions.shape == (0,)
+    assert engine.classify(engine.pack(x[:0])).shape == (0,)
+    assert engine.learn(engine.pack(x), labels, np.arange(0)).predictions.shape == (0,)
     assert not engine.counters.any()
 
 
@@ -110,19 +130,20 @@ def test_inputs_and_shifts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UserError, match=r"inputs of shape \(75, 5\) were given; expected \(N, 126\)"):
         engine.pack(x[:, :5])
     with pytest.raises(UserError, match="moved by more than the 1 pixels that the ensemble is for"):
-        engine.train(engine.pack(x), labels, np.arange(1), np.array([[0, 2]]))
+        engine.learn(engine.pack(x), labels, np.arange(1), np.array([[0, 2]]))
 
 
 def test_a_boolean_ensemble_of_real_images_is_a_circuit(mnist_folder: object) -> None:
     test = load("mnist").test
     assert test is not None
     x, labels = (test.features[:2000] > 32).astype(np.uint8), test.labels[:2000]
-    spec = parse_ensemble(
-        "ensemble:tables=64,inputs=6,wiring=patch8inset2", 784, 10, Image(1, 28, 28), margin=10, sign=True, seed=1
-    )
+    task = Task(input_bits=784, classes=10, image=Image(1, 28, 28), seed=1)
+    spec = find_family("ensemble").spec(task, tables=64, margin=10, sign=True)
+    assert isinstance(spec, EnsembleSpec)
+    assert spec.wiring == "patch8inset2"
     engine = CompiledEnsemble(spec)
-    list(EnsembleTraining(engine, Schedule(epochs=3, shuffle=True), x[:1500], labels[:1500]).run())
-    predictions = engine.predict(engine.pack(x[1500:]))
+    list(Training(engine, Schedule(epochs=3, shuffle=True), Examples(x[:1500], labels[:1500])).run())
+    predictions = engine.classify(engine.pack(x[1500:]))
     assert (predictions == labels[1500:]).mean() > 0.8
     (outputs,) = run(boolean_ensemble(spec, binarise(engine.counters)), x[1500:])
     assert (decode(outputs, 10, "binary") == predictions).all()

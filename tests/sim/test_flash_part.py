@@ -99,6 +99,7 @@ class Both:
 
 
 @pytest.mark.parametrize("quad", [False, True])
+@pytest.mark.slow
 def test_the_part_does_what_the_plain_one_does(quad: bool) -> None:
     both = Both(choose_engine(), asleep=not quad, quad=quad)
     random = Random(quad)

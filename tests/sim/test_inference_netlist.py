@@ -16,6 +16,8 @@ from rdahw.saved import SavedModel, load_model
 from rdahw.sim import run
 from rdahw.sim.simulator import Exchange, choose_engine, make_simulator
 
+pytestmark = pytest.mark.slow  # Yosys, and a compiled simulator
+
 
 @pytest.fixture
 def runner(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,16 +20,31 @@ from strategies import circuits
 
 from rdahw import Bits, Learner, Model, lookup_model, make_model, mask_model, trace
 from rdahw.errors import UsageError, UserError
+from rdahw.families.circuits import CircuitSpec
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.sim import packed_engine
-from rdahw.sim.engines import ENGINES, ReferenceEngine, make_engine
+from rdahw.sim.engine_rows import ROWS
+from rdahw.sim.engines import CircuitEngine, ReferenceEngine, find_engine, make_engine, predict, predicting_row
 from rdahw.sim.packed_engine import PackedEngine
-from rdahw.training import BulkEngine, Examples, Schedule, Training, TrainingState
+from rdahw.training import Examples, Progress, Schedule, Training
 
 
-def examples(learner: Learner, n: int, seed: int = 0) -> Examples:
+class BitExamples(NamedTuple):
+    """Inputs (N, A) and labels (N, B), as runners take them."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def examples(learner: Learner, n: int, seed: int = 0) -> BitExamples:
     random = np.random.default_rng(seed)
     sizes = learner.model.input_bits, learner.model.output_bits
-    return Examples(*(random.integers(0, 2, (n, size), dtype=np.uint8) for size in sizes))
+    return BitExamples(*(random.integers(0, 2, (n, size), dtype=np.uint8) for size in sizes))
+
+
+def numbered(data: BitExamples) -> Examples:
+    """The examples of the training loop: their classes by number, the first bit least significant."""
+    return Examples(data.x, data.y @ (1 << np.arange(data.y.shape[1], dtype=np.int64)))
 
 
 def some_parameters(learner: Learner, seed: int = 9) -> Any:
@@ -140,7 +155,7 @@ def test_arrays_of_a_wrong_form_are_told() -> None:
         engine.predict(data.y)
     with pytest.raises(UserError, match=r"^labels of shape \(5, 3\) were given; expected \(examples, 2\)$"):
         engine.train(data.x, data.x)
-    prepared = engine.prepare(data)
+    prepared = engine.prepare(data.x, data.y)
     with pytest.raises(UserError, match=r"^rows 0 to 5 of 5 examples were asked for; there are none$"):
         engine.train_many(prepared, np.arange(6), np.arange(1, 7))
     for ends in ([1, 6], [3, 2], [-1, 5]):
@@ -178,10 +193,10 @@ def test_many_updates_are_the_single_ones(model: str, batch: int, way: str) -> N
         outputs = one.train(data.x[order[start:end]], data.y[order[start:end]])
         wrong.append(int((outputs != data.y[order[start:end]]).any(axis=1).sum()))
         changes.append(bool((one.parameters != before).any()))
-    prepared = many.prepare(data)
+    prepared = many.prepare(data.x, data.y)
     assert many.train_many(prepared, order, ends).tolist() == wrong
     np.testing.assert_array_equal(many.parameters, one.parameters)
-    assert many.count_correct(prepared) == int((one.predict(data.x) == data.y).all(axis=1).sum())
+    np.testing.assert_array_equal(many.outputs(prepared), one.predict(data.x))
 
     # Until the first change: no update before the last one moved a parameter, and none after it was applied.
     many.parameters = some_parameters(learner)
@@ -195,33 +210,32 @@ def test_many_updates_are_the_single_ones(model: str, batch: int, way: str) -> N
     assert not any(changes[: done - 1])
 
 
-@pytest.mark.parametrize(("batch", "position"), [(1, 0), (1, 7), (4, 0), (4, 8), (4, 11), (50, 0), (50, 11)])
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_upcoming_batches_are_the_batches(batch: int, position: int, shuffle: bool) -> None:
-    schedule = Schedule(batch=batch, shuffle=shuffle, seed=3)
-    batches = schedule.batches(11, 2, position)
-    rows, ends = schedule.upcoming(11, 2, position, 9)
-    assert len(ends) == 9
-    assert [rows[a:b].tolist() for a, b in zip([0, *ends], ends, strict=False)] == [
-        next(batches).tolist() for _ in ends
-    ]
-    assert len(rows) == ends[-1]
+def told(training: Training, progress: Progress) -> tuple[Any, ...]:
+    """The parameters and all that is counted."""
+    best = progress.best and (progress.best.correct, progress.best.update, progress.best.parameters.tolist())
+    counts = [getattr(progress, name) for name in ("epoch", "position", "examples", "updates", "wrong")]
+    return training.engine.state["parameters"].tolist(), counts, best
 
 
-def told(state: TrainingState) -> tuple[Any, ...]:
-    best = state.best and (state.best.correct, state.best.update, state.best.parameters.tolist())
-    return state.parameters.tolist(), state.epoch, state.position, state.updates, state.wrong, best
+def training(
+    model: str, schedule: Schedule, validated: bool, way: Callable[[Learner], Any], at: Any = None
+) -> Training:
+    """A training by one of the ways, from the start or from another one."""
+    learner = Learner(MODELS[model])
+    engine = CircuitEngine(CircuitSpec.of(learner), "packed", way(learner))
+    validation = numbered(examples(learner, 67, seed=1)) if validated else None
+    if at is None:
+        return Training(engine, schedule, numbered(examples(learner, 70)), validation)
+    engine.state = at.engine.state
+    return Training(engine, schedule, numbered(examples(learner, 70)), validation, at.progress)
 
 
 @cache
 def reference_run(model: str, schedule: Schedule, validated: bool) -> tuple[dict[int, Any], Any]:
-    """The state after each update, and in the end."""
-    learner = Learner(MODELS[model])
-    validation = examples(learner, 67, seed=1) if validated else None
-    training = Training(ReferenceEngine(learner), schedule, examples(learner, 70), validation)
-    after = {state.updates: told(state) for state in training.run()}
-    assert training.state is not None
-    return after, told(training.state)
+    """The point after each update, and in the end."""
+    run = training(model, schedule, validated, ReferenceEngine)
+    after = {progress.updates: told(run, progress) for progress in run.run(1)}
+    return after, told(run, run.progress)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -233,56 +247,73 @@ def reference_run(model: str, schedule: Schedule, validated: bool) -> tuple[dict
         Schedule(epochs=9, updates=501, shuffle=True, seed=2),
         Schedule(batch=4, epochs=30, shuffle=True),
         Schedule(batch=64, epochs=5),
+        Schedule(epochs=9, updates=501, shuffle=True, seed=2, scored="epoch"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("model", ["lookup 3 to 2", "mask of 5", "shift"])
 def test_a_run_in_bulk_is_the_run(model: str, schedule: Schedule, validated: bool, way: str) -> None:
-    learner = Learner(MODELS[model])
-    data = examples(learner, 70)
-    validation = examples(learner, 67, seed=1) if validated else None
     after, end = reference_run(model, schedule, validated)
-    fast = Training(WAYS[way](learner), schedule, data, validation)
-    states = []
-    for state in fast.run(seconds=1e-4):
-        assert told(state) == after[state.updates]
-        assert fast.state is state
-        states.append(state)
-    assert states[-1].updates == fast.total_updates
-    assert fast.state is not None
-    assert told(fast.state) == end
-    # From states in the middle, as from a checkpoint: here of another engine.
+    fast = training(model, schedule, validated, WAYS[way])
+    for progress in fast.run(seconds=1e-4):
+        assert fast.progress is progress
+        last = told(fast, progress)
+        assert last == after[progress.updates]
+    assert progress.updates == fast.total_updates
+    assert told(fast, fast.progress) == end
+    # From points in the middle, as from a checkpoint: here of another engine.
     for part in (0.3, 0.5, 0.9):
-        stopped = Training(
-            PackedEngine(learner), replace(schedule, updates=int(part * fast.total_updates)), data, validation
-        )
-        *_, state = stopped.run(seconds=1)
-        on = Training(WAYS[way](learner), schedule, data, validation, state)
-        *_, last = on.run(seconds=1e-4)
-        assert told(last) == told(states[-1])
+        shorter = replace(schedule, updates=int(part * fast.total_updates))
+        stopped = training(model, shorter, validated, PackedEngine)
+        list(stopped.run(seconds=1))
+        on = training(model, schedule, validated, WAYS[way], stopped)
+        *_, progress = on.run(seconds=1e-4)
+        assert told(on, progress) == last
 
 
-def test_a_run_in_bulk_is_interruptible_and_one_by_one_without_seconds() -> None:
-    learner = Learner(MODELS["lookup 3 to 2"])
-    training = Training(PackedEngine(learner), Schedule(epochs=100), examples(learner, 50))
-    assert [state.updates for state in training.run()] == list(range(1, 5001))
-    training = Training(PackedEngine(learner), Schedule(epochs=10**6), examples(learner, 50))
-    states = itertools.islice(training.run(seconds=0.001), 20)
-    *_, state = states
-    assert 20 < state.updates < training.total_updates
-    assert training.state is state
+def test_a_run_in_bulk_is_interruptible_and_one_by_one_if_asked_for() -> None:
+    one_by_one = training("lookup 3 to 2", Schedule(epochs=100), False, PackedEngine)
+    assert [progress.updates for progress in one_by_one.run(1)] == list(range(1, 7001))
+    bulk = training("lookup 3 to 2", Schedule(epochs=10**6), False, PackedEngine)
+    *_, progress = itertools.islice(bulk.run(seconds=60), 20)
+    assert 20 < progress.updates < bulk.total_updates
+    assert bulk.progress is progress
 
 
-# -- the registry, and what is said of compiling -----------------------------------------------------------------------
+# -- the table of engines, and what is said of compiling ---------------------------------------------------------------
+
+LOOKUP = CircuitSpec.of(Learner(make_model("lookup", 2, 1)))
+ENSEMBLE = EnsembleSpec(input_bits=2, classes=2, tables=2, inputs=1)
 
 
-def test_engines_by_name() -> None:
-    learner = Learner(make_model("lookup", 2, 1))
-    assert {name: make_engine(name, learner).name for name in ENGINES} == {name: name for name in ENGINES}  # type: ignore[attr-defined]
-    assert isinstance(make_engine("packed", learner), BulkEngine)
-    assert not isinstance(make_engine("reference", learner), BulkEngine)
-    with pytest.raises(UsageError, match=r"^engine 'paked' is unknown; did you mean 'packed'\?$"):
-        make_engine("paked", learner)
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [(LOOKUP, ["reference", "packed"]), (ENSEMBLE, ["compiled", "reference"])],
+    ids=["lookup", "ensemble"],
+)
+def test_engines_by_name(spec: Any, names: list[str]) -> None:
+    assert make_engine(spec).name == find_engine(spec).name == names[0]
+    assert [make_engine(spec, name).name for name in names] == names
+    assert all(make_engine(spec, name).spec is spec for name in names)
+    other = next(row.name for row in ROWS if row.name not in names)
+    for wrong in (other, "paked"):
+        with pytest.raises(UsageError, match=rf"^engine '{wrong}' does not run model '.*'; use {' or '.join(names)}$"):
+            make_engine(spec, wrong)
+
+
+@pytest.mark.parametrize("spec", [LOOKUP, ENSEMBLE], ids=["lookup", "ensemble"])
+def test_predictions_are_by_the_engine_that_suits_and_the_same(spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.uint8)
+    random = np.random.default_rng(2)
+    state = {**spec.initial_state()}
+    zero = spec.parameters.zero()
+    state[spec.parameters.name] = random.integers(0, 2, zero.shape).astype(zero.dtype)
+    few = predict(spec, state, x)
+    assert (few.dtype, few.shape) == (np.int64, (4,))
+    monkeypatch.setattr("rdahw.sim.engines._MOST_BY_REFERENCE", 0)
+    assert predicting_row(spec, 4).is_compiled
+    assert predict(spec, state, x).tolist() == few.tolist()
+    assert len(set(few.tolist())) == 2
 
 
 COMPILE = """

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rdahw.data import Dataset, default_rule
+from rdahw.data import Code, Dataset, default_rule
 from rdahw.data.images import Image
-from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.family import Family, Option, Section, Task
+from rdahw.families.ensemble.spec import OPTIONS, EnsembleSpec
+from rdahw.family import Binarised, Family, Section, Spec, Task
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
+    from rdahw.state import State
 
 __all__ = ["FAMILY", "EnsembleSpec", "default_margin", "make_ensemble"]
 
@@ -57,6 +58,24 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "inputs": min(inputs, task.input_bits), "margin": margin}
 
 
+def _circuit(spec: Any, code: Code) -> Spec:
+    from rdahw.families.ensemble.binarised import circuit
+
+    return circuit(spec, code)
+
+
+def _signs(spec: Any, state: State) -> State:
+    from rdahw.families.ensemble.binarised import signs
+
+    return signs(spec, state)
+
+
+def _through_signs(spec: Any, margin: int | None) -> Spec:
+    from rdahw.families.ensemble.binarised import through_signs
+
+    return through_signs(spec, default_margin(spec.tables, sign=True) if margin is None else margin)
+
+
 def _sections(saved: SavedModel) -> Iterable[Section]:
     from rdahw.families.ensemble.report import sections
 
@@ -66,49 +85,7 @@ def _sections(saved: SavedModel) -> Iterable[Section]:
 FAMILY = Family(
     name="ensemble",
     help="lookup tables of a few inputs each, with counters, that vote for the classes; for real problems",
-    options=(
-        Option(name="tables", default=256, range=(1, 1 << 20), help="use this many tables"),
-        Option(
-            name="inputs", usual="6, or all if there are fewer", range=(1, 16), help="let a table read this many bits"
-        ),
-        Option(
-            name="wiring",
-            type="text",
-            usual="patch8inset2 for images, else any",
-            help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that "
-            "keeps I pixels away from the border (patchPinsetI)",
-        ),
-        Option(name="counter", default=6, range=(2, 8), help="count with this many bits"),
-        Option(
-            name="margin",
-            usual="5/8 a table; 1/25 with sign",
-            range=(0, 1 << 28),
-            help="learn also from right answers whose lead is at most this",
-            switch="margin",
-        ),
-        Option(
-            name="dropout",
-            type="fraction",
-            default=0.5,
-            range=(0, 15 / 16),
-            help="leave out this part of the tables at random, in steps of 1/16",
-            switch="dropout",
-        ),
-        Option(
-            name="shift",
-            default=0,
-            range=(0, 8),
-            help="move each image at random by up to this many pixels each way",
-            switch="augment",
-        ),
-        Option(
-            name="sign",
-            type="flag",
-            default=False,
-            help="score by the counters' signs, for a circuit of 1-bit tables",
-            switch="sign",
-        ),
-    ),
+    options=OPTIONS,
     make=make_ensemble,
     read=EnsembleSpec.from_json,
     rules={"loss": {"margin": "margin"}, "optimiser": {"counter": "counter"}},
@@ -118,4 +95,5 @@ FAMILY = Family(
     fit_classifier=_fit_classifier,
     thresholds=(16, 3),
     sections=_sections,
+    binarised=Binarised(circuit=_circuit, state=_signs, tuned=_through_signs),
 )

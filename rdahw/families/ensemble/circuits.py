@@ -166,7 +166,8 @@ def _check_size(spec: EnsembleSpec, bits: int) -> None:
     if bits > MAX_STEP_BITS:
         raise UsageError(
             f"the learning step of {spec.tables} tables of {spec.inputs} inputs would have a state of {bits} bits; a "
-            f"circuit takes at most {MAX_STEP_BITS}: lower tables or inputs, or use the ensemble engine"
+            f"circuit takes at most {MAX_STEP_BITS}: lower tables or inputs, or make a circuit of what it learned with "
+            "rdahw binarise"
         )
 
 

@@ -30,7 +30,7 @@ from rdahw.data import Code
 from rdahw.data._json import damaged, is_int, members
 from rdahw.data.images import Image, shift_images
 from rdahw.errors import UsageError, UserError
-from rdahw.family import Spec
+from rdahw.family import Option, Spec
 from rdahw.primitives import Array
 from rdahw.random import stream, words
 from rdahw.state import Field, State
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rdahw.training import Schedule
 
 __all__ = [
+    "OPTIONS",
     "EnsembleSpec",
     "draw_shifts",
     "first_dropout_state",
@@ -52,6 +53,57 @@ __all__ = [
 #: The most bytes that the counters of one model may take, one byte each.
 MAX_COUNTERS = 1 << 30
 _DROPOUT_STEPS = 16
+
+#: The options of the family, each a field of :class:`EnsembleSpec`.
+OPTIONS = (
+    Option(name="tables", default=256, range=(1, 1 << 20), help="use this many tables"),
+    Option(name="inputs", usual="6, or all if there are fewer", range=(1, 16), help="let a table read this many bits"),
+    Option(
+        name="wiring",
+        type="text",
+        usual="patch8inset2 for images, else any",
+        help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that "
+        "keeps I pixels away from the border (patchPinsetI)",
+    ),
+    Option(name="counter", default=6, range=(2, 8), help="count with this many bits"),
+    Option(
+        name="margin",
+        usual="5/8 a table; 1/25 with sign",
+        range=(0, 1 << 28),
+        help="learn also from right answers whose lead is at most this",
+        switch="margin",
+    ),
+    Option(
+        name="dropout",
+        type="fraction",
+        default=0.5,
+        range=(0, 15 / 16),
+        help="leave out this part of the tables at random, in steps of 1/16",
+        switch="dropout",
+    ),
+    Option(
+        name="shift",
+        default=0,
+        range=(0, 8),
+        help="move each image at random by up to this many pixels each way",
+        switch="augment",
+    ),
+    Option(
+        name="sign",
+        type="flag",
+        default=False,
+        help="score by the counters' signs, for a circuit of 1-bit tables",
+        switch="sign",
+    ),
+)
+_DEFAULTS: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+#: The smallest and largest value of each whole number that a spec has.
+_RANGES = {
+    "input_bits": (1, 1 << 26),
+    "classes": (2, 256),
+    "seed": (0, (1 << 64) - 1),
+    **{option.name: option.range for option in OPTIONS if option.type == "whole"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,28 +125,19 @@ class EnsembleSpec(Spec):
 
     input_bits: int
     classes: int
-    tables: int = 256
+    tables: int = _DEFAULTS["tables"]
     inputs: int = 6
-    counter: int = 6
+    counter: int = _DEFAULTS["counter"]
     margin: int = 160
-    dropout: float = 0.5
+    dropout: float = _DEFAULTS["dropout"]
     wiring: str = "any"
     image: Image | None = None
-    shift: int = 0
-    sign: bool = False
+    shift: int = _DEFAULTS["shift"]
+    sign: bool = _DEFAULTS["sign"]
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least, most in (
-            ("input_bits", 1, 1 << 26),
-            ("classes", 2, 256),
-            ("tables", 1, 1 << 20),
-            ("inputs", 1, 16),
-            ("counter", 2, 8),
-            ("margin", 0, 1 << 28),
-            ("shift", 0, 8),
-            ("seed", 0, (1 << 64) - 1),
-        ):
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if not is_int(value) or not least <= value <= most:
                 raise UsageError(f"{name} of an ensemble is {value!r}; expected a whole number from {least} to {most}")
@@ -167,7 +210,7 @@ class EnsembleSpec(Spec):
         return Words(counters.size, score_bits(self)).to_bits(counters)
 
     def augment(self, x: Array, rows: NDArray[np.int64], epoch: int, examples: int) -> Array:
-        """Moved images, see :func:`rdahw.families.ensemble.wiring.draw_shifts`."""
+        """Moved images, see :func:`draw_shifts`."""
         if not self.shift:
             return x
         assert self.image is not None
@@ -210,8 +253,7 @@ class EnsembleSpec(Spec):
 
     def options(self) -> dict[str, Any]:
         """The value of each option of the family."""
-        names = ("tables", "inputs", "wiring", "counter", "margin", "dropout", "shift", "sign")
-        return {name: getattr(self, name) for name in names}
+        return {option.name: getattr(self, option.name) for option in OPTIONS}
 
     def facts(self, state: State) -> dict[str, Any]:
         """The fractions of all counters that are ``saturated``, at an end of their range, and that are ``zero``."""
