@@ -150,6 +150,7 @@ class HardwareEngine:
         self._latency = None if netlist else self.trainer.latency
         # Of several updates at a time the results say all that there is to compare.
         self._at_once = self._made.encode.says_updates
+        self._learner = None if self._at_once else spec.learner()
         self._looks_ahead = not self._at_once and netlist is None
         self.chunk = None if not self._at_once else _SLOW_CHUNK if engine == "amaranth" else _CHUNK
         self.updates = self.examples = 0
@@ -293,8 +294,8 @@ class HardwareEngine:
         """Apply one update, or several that are compared at once."""
         rows, encode = batches.rows, self._made.encode
         x, y = self._examples(prepared, rows, batches.epoch)
-        if not self._at_once:
-            self.spec.learner().check_batch(len(rows))
+        if self._learner is not None:
+            self._learner.check_batch(len(rows))
         last = np.zeros(len(rows), np.uint8)
         last[batches.ends - 1] = 1
         beats, after = encode(x, y, last=last), encode.none()
@@ -397,7 +398,8 @@ class HardwareEngine:
     def _outputs(self, state: State, x: Array) -> Array:
         """What the circuit predicts, bit by bit."""
         if self._predictor is None:
-            self._predictor = Reference(self.spec.learner().model.predictor)
+            assert self._learner is not None
+            self._predictor = Reference(self._learner.model.predictor)
         outputs = self._predictor(self.spec.theta(state), x)[0]
         return np.broadcast_to(outputs, (len(x), outputs.shape[-1]))
 

@@ -45,6 +45,21 @@ def test_a_drawing_of_a_model_by_name(run: Runner, what: str | None, out: str) -
     assert "digraph" in text
 
 
+@pytest.mark.parametrize("what", ["trainer", "inference"])
+def test_the_gateware_of_an_ensemble(run: Runner, what: str) -> None:
+    """One that is too large for a circuit."""
+    run.ok("train", "-q", "--model", "ensemble:tables=128", "--epochs", 1)
+    out = run.ok("export", "iris-ensemble.rdahw", "--to", "rtlil", f"--{what}", "--json").json["out"]
+    text = (run.folder / out).read_text()
+    names = {name for _, name, _ in re.findall(r"^#   (\w+) +(\w+) : (\d+) bits$", text, re.MULTILINE)}
+    assert {"examples__payload", "results__valid", "control__parameter_read", "control__clear"} <= names
+    assert ("update_count" in names) == (what == "trainer")
+    for option in ([], ["--reverse"]):
+        ran = run("export", "iris-ensemble.rdahw", "--to", "rtlil", *option)
+        assert ran.code == 2
+        assert ran.error.endswith("; or export its gateware, with --trainer or --inference, --to verilog")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "what"), [("x", None), ("theta", "--reverse"), ("clk", "--trainer")])
 def test_a_model_named_like_a_port_passes_lint(run: Runner, name: str, what: str | None) -> None:
