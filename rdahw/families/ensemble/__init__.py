@@ -39,7 +39,7 @@ def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
         "wiring": _default_wiring(task.image),
         "margin": default_margin(tables, sign=sign),
     }
-    chosen = {name: usual.get(name) if value is None else value for name, value in options.items()}
+    chosen = usual | {name: value for name, value in options.items() if value is not None}
     return EnsembleSpec(input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen)
 
 
