@@ -5,9 +5,9 @@ before it; meanings broadcast over those. Rules (reverse, expansion, lowering) a
 (:class:`rdahw.tracing.Wire`).
 
 The **polynomial core** (rows without an expansion) is addition, multiplication, constants and wiring, in Z2 (XOR, AND)
-and in Z_2^k (:mod:`rdahw.word_primitives`); it is closed under the reverse derivative and obeys the axioms RD.1 to
-RD.7 of reverse derivative categories (Cockett et al., arXiv 1910.07065). A richer primitive has an *expansion* into the core,
-and a cheaper reverse rule where that pays. Such a rule is right to first order; higher derivatives go through the
+and in Z_2^k (:mod:`rdahw.word_primitives`); it is closed under the reverse derivative and obeys the axioms RD.1 to RD.7
+of reverse derivative categories (Cockett et al., arXiv 1910.07065). A richer primitive has an *expansion* into the
+core, and a cheaper reverse rule where that pays. Such a rule is right to first order; higher derivatives go through the
 expansion (:func:`rdahw.expand`).
 
 Every back end is one more table keyed by these names, for the rows of :data:`LOWERED` at least: it runs what

@@ -11,6 +11,7 @@ from rdahw.errors import UserError
 from rdahw.model import Model
 from rdahw.sim.reference import run
 from rdahw.tangent_kernel import KERNELS, tangent_kernel
+from rdahw.transform import output_to_input
 
 MODELS = {
     "lookup": [lookup_model(1, 1), lookup_model(2, 2), lookup_model(3, 1).renamed(["table", "at"], ["out"])],
@@ -73,12 +74,12 @@ def test_what_follows_a_cut_computes_the_same(f: Circuit) -> None:
 
 def test_a_cut_leaves_nothing_behind_it() -> None:
     f = trace(lambda x: {"a": x & x[::-1], "b": ~(x & x[::-1])}, x=Bits(2))
-    assert cut(f, "a") == trace(lambda x, a: {"b": ~a}, x=Bits(2), a=Bits(2))
+    assert output_to_input(f, "a") == trace(lambda x, a: {"b": ~a}, x=Bits(2), a=Bits(2))
 
 
 def test_an_output_to_cut_at_must_be_one_of_several() -> None:
     with pytest.raises(UserError, match=r"^the circuit has no output 'c' beside others; known are 'y'$"):
-        cut(trace(lambda x: x, x=Bits(1)), "c")
+        output_to_input(trace(lambda x: x, x=Bits(1)), "c")
 
 
 def test_the_cotangent_of_a_learner_is_its_error() -> None:
