@@ -8,6 +8,7 @@ import numpy as np
 from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream, wiring
 
+from rdahw.families.ensemble.rule import Learned
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import FlashImage, Part
 from rdahw.hdl.flash_reader import FlashPins, FlashReader
