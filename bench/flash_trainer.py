@@ -2,7 +2,7 @@
 
     python bench/flash_trainer.py [--setting 256x6] [--lines 4] [--lines 1] [--stride K] [--epochs N] [--seed 0]
 
-The self trainer (:mod:`rdahw.hdl.self_trainer`) with a simulated flash on its pins, through pads with flip-flops, goes
+The trainer of :mod:`rdahw.hdl.flash_trainer` with a simulated flash on its pins, through pads with flip-flops, goes
 by itself through all of a data set: it wakes the flash, reads the header, checks all records, then trains whole epochs
 and tests after each. Every prediction, every decision to update and, after each epoch, every counter are compared with
 the compiled software; it ends with an error at a difference. Prints a line an epoch: clock cycles from one example to
@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from ensemble import SETTINGS, make  # the bench beside this one
-from self_training import Bench
+from flash_training import Bench
 
 from rdahw.data import load
 from rdahw.data.binarise import Binariser

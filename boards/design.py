@@ -83,15 +83,15 @@ def trainer_design(
     def link(clock: int, baud: int) -> Any:
         from rdahw.boards.top import FLASH_LATENCY
         from rdahw.hdl.flash_reader import FlashReader
-        from rdahw.hdl.self_link import SelfTrainerLink
-        from rdahw.hdl.self_trainer import SelfTrainer
+        from rdahw.hdl.flash_trainer import FlashTrainer
+        from rdahw.hdl.flash_trainer_link import FlashTrainerLink
         from rdahw.hdl.uart import divisor_for
 
         if place is None:
             return _linked(core)(clock, baud)
         reader = FlashReader(clock, quad=quad, latency=FLASH_LATENCY)
-        trainer = SelfTrainer(core(), reader, base=place.offset, epochs=epochs)
-        return SelfTrainerLink(trainer, divisor_for(clock, baud))
+        trainer = FlashTrainer(core(), reader, base=place.offset, epochs=epochs)
+        return FlashTrainerLink(trainer, divisor_for(clock, baud))
 
     return Design(
         name=name or row.family or "trainer",

@@ -28,7 +28,7 @@ __all__ = [
     "recorded",
     "resume",
     "rules",
-    "settle",
+    "apply_defaults",
     "usual",
 ]
 
@@ -155,7 +155,7 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def settle(options: dict[str, Any], family: Family) -> None:
+def apply_defaults(options: dict[str, Any], family: Family) -> None:
     """Fill in the schedule where nothing was asked for."""
     if options["shuffle"] is None and options["stride"] != 1:
         options["shuffle"] = False

@@ -17,7 +17,7 @@ from rdahw.cli._data import load_dataset, split_names
 from rdahw.cli._device import connect_device
 from rdahw.cli._hdl import compiling, make_hardware
 from rdahw.cli._model import make_spec
-from rdahw.cli._options import given_options, recorded, settle
+from rdahw.cli._options import apply_defaults, given_options, recorded
 from rdahw.cli._output import percent
 from rdahw.errors import UserError
 
@@ -77,7 +77,7 @@ class Run:
         if saved is None:
             family = parse_model(options["model"])[0]
             given = given_options(family, options)
-            settle(options, family)
+            apply_defaults(options, family)
             options["binarise"] = options["binarise"] or family.binarise(dataset)
             self.binariser = fit_binariser(dataset, options["binarise"])
             self.spec = make_spec(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: What rdahw itself claims of every model, in the order of the table.
 _CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis")
 #: What is asked of a trained model.
-_WISHES = ("one-hot", "robust")
+_PROPERTIES = ("one-hot", "robust")
 #: Those that are made only of circuits of bits.
 _OF_BITS = ("difference", "custom")
 #: Parameters of a fixed model up to this many bits are read from logic on every board, more from block memory.
@@ -33,7 +33,7 @@ _BOARDS = ("icebreaker", "ulx3s")
 
 
 class _What(click.ParamType):  # type: ignore[type-arg]
-    """Claims and wishes with commas between them, each as (name, number of flips)."""
+    """Claims and properties with commas between them, each as (name, number of flips)."""
 
     name = "CLAIM,…"
 
@@ -43,7 +43,7 @@ class _What(click.ParamType):  # type: ignore[type-arg]
         chosen = []
         for word in value.split(","):
             match = re.fullmatch(r"robust(?::([1-9]\d{0,5}))?", word)
-            if match is None and word not in (*_CLAIMS, *_WISHES):
+            if match is None and word not in (*_CLAIMS, *_PROPERTIES):
                 self.fail(f"{word!r} is no claim; {nearest(word, (*_CLAIMS, 'one-hot', 'robust:K'))}")
             chosen.append(("robust", int(match[1] or 1)) if match else (word, 0))
         return tuple(dict.fromkeys(chosen))
@@ -86,7 +86,7 @@ def command(
     adjoint: the reverse derivative obeys its law; difference: it is the Boolean difference (asked by default where the
     circuit is safe); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit;
     trainer: the trainers learn as they should, for ever; synthesis: so do their netlists of iCE40 and ECP5 cells.
-    Wishes about a trained model: one-hot, robust:K (K flipped input bits change nothing).
+    Properties of a trained model: one-hot, robust:K (K flipped input bits change nothing).
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
     """
@@ -153,7 +153,7 @@ def _statements(found: list[_Found], what: tuple[tuple[str, int], ...] | None, e
         return {"equal": lambda: [claims.equal(*(_function(*one) for one in found))]}
     ((spec, saved),) = found
     chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec, saved))
-    trained = [name for name, _ in chosen if name in _WISHES]
+    trained = [name for name, _ in chosen if name in _PROPERTIES]
     if trained and saved is None:
         raise UsageError(f"--what {trained[0]} is asked of a trained model; give a file of rdahw train")
     rows: dict[str, Callable[[int], Iterable[AnyClaim]]] = {

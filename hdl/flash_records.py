@@ -1,4 +1,4 @@
-"""What a self trainer does with the bytes of a flash image: checks them, reads the header, finds the next record."""
+"""What a flash trainer does with the bytes of a flash image: checks them, reads the header, finds the next record."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
-from rdahw.hdl.first_pass import FirstPass, pass_cycles
+from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
 from rdahw.hdl.memory_trainer import OctetTrainer, ensemble_result_layout
 from rdahw.hdl.table_words import sign_bits, word_stride, words_of_counters
 from rdahw.hdl.trainer import TrainerControl
@@ -83,7 +83,7 @@ class MemoryInference(OctetTrainer):
         idle, naming, deciding = Signal(init=1), Signal(), Signal()
         target, decided = Signal(spec.classes), Signal()
         read = tables.read_port()
-        first = FirstPass(m, buffer, naming, read.addr, Const(0))
+        first = ForwardPass(m, buffer, naming, read.addr, Const(0))
         m.d.comb += [
             scores.add.eq(first.kept[-1]),
             scores.counters.eq(read.data),

@@ -23,9 +23,8 @@ from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make
 from rdahw.hdl.beats import OctetEncoder
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
-from rdahw.hdl.first_pass import FirstPass, pass_cycles
+from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
 from rdahw.hdl.interface import Interface, Place
-from rdahw.hdl.kept_words import KeptWords
 from rdahw.hdl.octet_link import LinkedOctets
 from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.table_words import (
@@ -41,6 +40,7 @@ from rdahw.hdl.table_words import (
     words_of_counters,
 )
 from rdahw.hdl.trainer import COUNTER_BITS, Trainer, TrainerControl, count
+from rdahw.hdl.write_back_buffer import WriteBackBuffer
 
 __all__ = ["MemoryTrainer", "OctetTrainer", "ensemble_result_layout"]
 
@@ -201,7 +201,7 @@ class MemoryTrainer(OctetTrainer):
         m.submodules.tables = tables = self._tables
         m.submodules.buffer = buffer = self._buffer
         m.submodules.scores = scores = self._scores
-        m.submodules.words = words = KeptWords(spec.classes, spec.counter, len(tables.address), spec.tables)
+        m.submodules.words = words = WriteBackBuffer(spec.classes, spec.counter, len(tables.address), spec.tables)
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
         at = _State(spec.classes)
         first = self._first_pass(m, at, words)
@@ -234,10 +234,10 @@ class MemoryTrainer(OctetTrainer):
             m.d.sync += self.update_count.eq(0)
         return m
 
-    def _first_pass(self, m: Module, at: _State, words: KeptWords) -> FirstPass:
+    def _first_pass(self, m: Module, at: _State, words: WriteBackBuffer) -> ForwardPass:
         """The addressed word of each table into the scores and into ``words``, but for those that are dropped."""
         drop = Signal()
-        first = FirstPass(m, self._buffer, at.naming, self._tables.address, at.learn & drop)
+        first = ForwardPass(m, self._buffer, at.naming, self._tables.address, at.learn & drop)
         word = self._tables.read_data[: len(words.word)]
         m.d.comb += [
             self._scores.add.eq(first.kept[-1]),
@@ -254,7 +254,7 @@ class MemoryTrainer(OctetTrainer):
                 m.d.sync += state.eq(Cat(state[bits:], drawn))
         return first
 
-    def _decide(self, m: Module, at: _State, first: FirstPass, words: KeptWords) -> tuple[Value, Value]:
+    def _decide(self, m: Module, at: _State, first: ForwardPass, words: WriteBackBuffer) -> tuple[Value, Value]:
         """The result after the first pass: whether it is decided in this cycle, and whether counters are to move."""
         scores, result = self._scores, self.results.payload
         decided, updates = Signal(), Signal()
@@ -282,7 +282,7 @@ class MemoryTrainer(OctetTrainer):
             ]
         return decided, updates
 
-    def _write(self, m: Module, at: _State, first: FirstPass, words: KeptWords) -> Value:
+    def _write(self, m: Module, at: _State, first: ForwardPass, words: WriteBackBuffer) -> Value:
         """What is written to the tables: words of the second pass, bytes of the host, zeros. All of it goes through
         registers. Also ``control`` and ``busy``. Returns whether everything is to be cleared, which is so in the cycle
         after the host asked for it.

@@ -22,9 +22,9 @@ from rdahw.family import Spec
 from rdahw.hdl.beats import Encoder
 from rdahw.hdl.circuit import ROWS, CircuitModule
 from rdahw.hdl.interface import Interface, Place, circuit_interface
-from rdahw.kernel import tangent_kernel
 from rdahw.learner import Learner
-from rdahw.transform import cut, to_rows
+from rdahw.tangent_kernel import tangent_kernel
+from rdahw.transform import output_to_input, to_rows
 from rdahw.types import Bits
 
 __all__ = ["RegisterTrainer", "Trainer", "TrainerControl", "count", "example_layout", "result_layout"]
@@ -141,8 +141,8 @@ class RegisterTrainer(Trainer):
     each example is a batch of its own, and ``last`` is not looked at. Sums of words wrap: the caller keeps to
     :attr:`rdahw.Learner.largest_batch`.
     ``stages``: 1, or 2 for a higher clock: the prediction is made in the first, the parameters move in the second.
-    Where the model has a :func:`rdahw.kernel.tangent_kernel` the prediction is corrected by what the second stage is
-    about to change; otherwise an example that follows an update waits for one cycle.
+    Where the model has a tangent kernel (:mod:`rdahw.tangent_kernel`) the prediction is corrected by what the second
+    stage is about to change; otherwise an example that follows an update waits for one cycle.
     ``access``: with ``control``, and with a ``learn`` bit in the examples.
     ``spec``: the model whose learner it is, where there is more to it than its circuits.
 
@@ -296,7 +296,7 @@ class RegisterTrainer(Trainer):
         with m.If(accept):
             m.d.sync += example.eq(new)
 
-        request = cut(to_rows(self.learner.request, ROWS), "output")
+        request = output_to_input(to_rows(self.learner.request, ROWS), "output")
         return example.last, _apply(m, "request", request, self.theta, example.x, example.y, output)[0]
 
     def _write(self, m: Module, moved: Value, flips: Value) -> None:

@@ -67,10 +67,10 @@ def _in_memory(spec: Any, access: bool, memory_kind: str) -> Trainer:
 
 
 def _of_memory(spec: Any) -> Iterator[Interface]:
-    from rdahw.hdl.self_registers import self_interface
+    from rdahw.hdl.flash_trainer_registers import flash_trainer_interface
 
     yield table_interface(spec, settings_address(spec) + SETTINGS_OCTETS, learns=True)
-    yield self_interface(spec)
+    yield flash_trainer_interface(spec)
 
 
 def _word_serial(spec: Spec, access: bool, memory_kind: str) -> Trainer:

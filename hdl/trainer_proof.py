@@ -19,9 +19,9 @@ from rdahw.claims import MAX_GATES, TooLarge, count_gates
 from rdahw.errors import InternalError
 from rdahw.hdl.gates import to_gates, to_rtlil
 from rdahw.hdl.solvers import Question
-from rdahw.kernel import tangent_kernel
 from rdahw.learner import Learner
 from rdahw.primitives import Array
+from rdahw.tangent_kernel import tangent_kernel
 from rdahw.tracing import Wire, WordWire, equal, mux, trace
 from rdahw.types import Bits, Words
 
@@ -162,8 +162,8 @@ def trainer(
 
     For every stream of examples from power-up on, whenever those come, results are taken and the trainer is reset: an
     example is accepted unless a result waits to be taken, an access takes the cycle, or a trainer of two stages without
-    a :func:`rdahw.kernel.tangent_kernel` waits for an update; its result is there in the next cycle and stays until it
-    is taken; theta moves as :class:`rdahw.Learner` says, after ``stages`` cycles; with ``batch``, so does the
+    a tangent kernel waits for an update; its result is there in the next cycle and stays until it is taken;
+    theta moves as :class:`rdahw.Learner` says, after ``stages`` cycles; with ``batch``, so does the
     accumulator. With ``access``, an example without ``learn`` changes nothing, a write sets the byte at its address, a
     clear sets parameters, accumulator and counters to 0, the byte read is the one at the address, and the counters
     count.

@@ -247,7 +247,7 @@ def result_type(primitive: str, operands: Sequence[Type], attributes: Sequence[A
     for name, value in zip(row.attributes, attributes, strict=True):
         if not _ATTRIBUTES[name].valid(value):
             raise UserError(f"{name} is {shown(value)}; expected {_ATTRIBUTES[name].expected}")
-    return row.law(*operands, *attributes)
+    return row.type_rule(*operands, *attributes)
 
 
 def find_primitive(primitive: str) -> Primitive:

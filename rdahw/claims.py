@@ -303,7 +303,7 @@ def _listed(value: object) -> str:
 
 
 def one_hot(f: Circuit) -> Claim:
-    """No output of ``f`` ever has two bits set: «output y never exceeds one-hot». A wish: true of some circuits."""
+    """No output of ``f`` ever has two bits set: «output y never exceeds one-hot». It is true of some circuits."""
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
     results = builder.inline(f, inputs)
@@ -329,7 +329,7 @@ def _lowest(wire: Wire) -> Wire:
 
 
 def robust(f: Circuit, flips: int) -> Claim:
-    """Flipping up to so many bits of the one input of ``f`` never changes the output. A wish: true of some circuits."""
+    """Flipping up to ``flips`` bits of the one input of ``f`` never changes the output: true of some circuits."""
     if len(f.inputs) != 1:
         raise UserError(
             f"robustness is asked of a circuit of {len(f.inputs)} inputs; expected one: bind the parameters"

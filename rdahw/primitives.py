@@ -5,9 +5,9 @@ before it; meanings broadcast over those. Rules (reverse, expansion, lowering) a
 (:class:`rdahw.tracing.Wire`).
 
 The **polynomial core** (rows without an expansion) is addition, multiplication, constants and wiring, in Z2 (XOR, AND)
-and in Z_2^k (:mod:`rdahw.word_rows`); it is closed under the reverse derivative and obeys the axioms RD.1 to RD.7 of
-reverse derivative categories (Cockett et al., arXiv 1910.07065). A richer primitive has an *expansion* into the core,
-and a cheaper reverse rule where that pays. Such a rule is right to first order; higher derivatives go through the
+and in Z_2^k (:mod:`rdahw.word_primitives`); it is closed under the reverse derivative and obeys the axioms RD.1 to RD.7
+of reverse derivative categories (Cockett et al., arXiv 1910.07065). A richer primitive has an *expansion* into the
+core, and a cheaper reverse rule where that pays. Such a rule is right to first order; higher derivatives go through the
 expansion (:func:`rdahw.expand`).
 
 Every back end is one more table keyed by these names, for the rows of :data:`LOWERED` at least: it runs what
@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.row import Array, Primitive, bits_only, listed
+from rdahw.primitive import Array, Primitive, bits_only, listed
 from rdahw.types import Bits, Type, Words, shown
-from rdahw.word_rows import WORD_ROWS
+from rdahw.word_primitives import WORD_ROWS
 
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
@@ -47,7 +47,7 @@ def _one(*types: Type) -> Bits:
     return given[0]
 
 
-def _const_law(*args: Any) -> Bits:
+def _const_type_rule(*args: Any) -> Bits:
     value, width = args
     result = Bits(width)
     if value.bit_length() > width:
@@ -55,7 +55,7 @@ def _const_law(*args: Any) -> Bits:
     return result
 
 
-def _concat_law(*types: Type) -> Type:
+def _concat_type_rule(*types: Type) -> Type:
     # The one row that is the same in every ring: it asks nothing of what it puts side by side.
     if not types:
         raise UserError("nothing was given to concatenate; expected at least one operand")
@@ -67,7 +67,7 @@ def _concat_law(*types: Type) -> Type:
     return Words(sum(t.count for t in words), words[0].bits)
 
 
-def _slice_law(*args: Any) -> Bits:
+def _slice_type_rule(*args: Any) -> Bits:
     *types, start, stop = args
     width = _one(*types).width
     if not 0 <= start < stop <= width:
@@ -75,7 +75,7 @@ def _slice_law(*args: Any) -> Bits:
     return Bits(stop - start)
 
 
-def _repeat_law(*args: Any) -> Bits:
+def _repeat_type_rule(*args: Any) -> Bits:
     *types, times = args
     width = _one(*types).width
     if times < 1:
@@ -83,7 +83,7 @@ def _repeat_law(*args: Any) -> Bits:
     return Bits(width * times)
 
 
-def _sum_law(*args: Any) -> Bits:
+def _sum_type_rule(*args: Any) -> Bits:
     *types, times = args
     width = _one(*types).width
     if times < 1 or width % times:
@@ -91,13 +91,13 @@ def _sum_law(*args: Any) -> Bits:
     return Bits(width // times)
 
 
-def _gather_law(*args: Any) -> Bits:
+def _gather_type_rule(*args: Any) -> Bits:
     *types, indices = args
     _in_range(indices, _one(*types).width)
     return Bits(len(indices))
 
 
-def _scatter_law(*args: Any) -> Bits:
+def _scatter_type_rule(*args: Any) -> Bits:
     *types, indices, width = args
     if len(indices) != _one(*types).width:
         raise UserError(f"{len(indices)} places were given for {types[0].width} bits; expected one a bit")
@@ -111,23 +111,23 @@ def _in_range(indices: Sequence[int], width: int) -> None:
         raise UserError(f"bit {wrong} was asked for; expected one from 0 to {width - 1}")
 
 
-def _mux_law(*types: Type) -> Bits:
+def _mux_type_rule(*types: Type) -> Bits:
     if len(types) != 3 or types[0] != Bits(1):
         raise UserError(f"operands of types {listed(types)} were given; expected Bits(1) and two of the same type")
     return _same(*types[1:])
 
 
-def _decode_law(*types: Type) -> Bits:
+def _decode_type_rule(*types: Type) -> Bits:
     width = _one(*types).width
     if width > 26:
         raise UserError(f"an address of {width} bits is too wide to decode; expected at most 26")
     return Bits(1 << width)
 
 
-def _lookup_law(*types: Type) -> Bits:
+def _lookup_type_rule(*types: Type) -> Bits:
     if len(bits_only(types)) != 2:
         raise UserError(f"operands of types {listed(types)} were given; expected a table and an address")
-    rows = _decode_law(types[1]).width
+    rows = _decode_type_rule(types[1]).width
     if types[0].width % rows:
         raise UserError(
             f"a table of {types[0].width} bits was given for an address of {types[1].width}; "
@@ -136,7 +136,7 @@ def _lookup_law(*types: Type) -> Bits:
     return Bits(types[0].width // rows)
 
 
-def _compare_law(*types: Type) -> Bits:
+def _compare_type_rule(*types: Type) -> Bits:
     _same(*types)
     return Bits(1)
 
@@ -354,7 +354,7 @@ def _plus_expansion(a: Wire, b: Wire) -> Wire:
     return a.concat(*total, carry)
 
 
-def _custom_law(*args: Any) -> Type:
+def _custom_type_rule(*args: Any) -> Type:
     *types, block = args
     expected = tuple(port.type for port in block.forward.inputs)
     if tuple(types) != expected:
@@ -381,16 +381,16 @@ PRIMITIVES: dict[str, Primitive] = {
     for row in (
         Primitive(
             name="xor",
-            law=_same,
-            meaning=np.bitwise_xor,
+            type_rule=_same,
+            evaluate=np.bitwise_xor,
             reverse=lambda dy, a, b: (dy, dy),
             linear=True,
             support=np.bitwise_or,
         ),
         Primitive(
             name="and",
-            law=_same,
-            meaning=np.bitwise_and,
+            type_rule=_same,
+            evaluate=np.bitwise_and,
             reverse=lambda dy, a, b: (b & dy, a & dy),
             bilinear=True,
             products="bitwise",
@@ -399,15 +399,15 @@ PRIMITIVES: dict[str, Primitive] = {
         Primitive(
             name="const",
             attributes=("value", "width"),
-            law=_const_law,
-            meaning=_const,
+            type_rule=_const_type_rule,
+            evaluate=_const,
             reverse=lambda dy, value, width: (),
             support=lambda value, width: np.zeros(width, dtype=object),
         ),
         Primitive(
             name="concat",
-            law=_concat_law,
-            meaning=_concat,
+            type_rule=_concat_type_rule,
+            evaluate=_concat,
             reverse=_concat_reverse,
             linear=True,
             support=_concat,
@@ -415,8 +415,8 @@ PRIMITIVES: dict[str, Primitive] = {
         Primitive(
             name="slice",
             attributes=("start", "stop"),
-            law=_slice_law,
-            meaning=_slice,
+            type_rule=_slice_type_rule,
+            evaluate=_slice,
             reverse=_slice_reverse,
             linear=True,
             support=_slice,
@@ -424,8 +424,8 @@ PRIMITIVES: dict[str, Primitive] = {
         Primitive(
             name="repeat",
             attributes=("times",),
-            law=_repeat_law,
-            meaning=_repeat,
+            type_rule=_repeat_type_rule,
+            evaluate=_repeat,
             reverse=lambda dy, a, times: (dy.sum(times),),
             linear=True,
             support=_repeat,
@@ -433,8 +433,8 @@ PRIMITIVES: dict[str, Primitive] = {
         Primitive(
             name="sum",
             attributes=("times",),
-            law=_sum_law,
-            meaning=_sum,
+            type_rule=_sum_type_rule,
+            evaluate=_sum,
             reverse=lambda dy, a, times: (dy.repeat(times),),
             linear=True,
             support=_sum_support,
@@ -442,8 +442,8 @@ PRIMITIVES: dict[str, Primitive] = {
         Primitive(
             name="gather",
             attributes=("indices",),
-            law=_gather_law,
-            meaning=_gather,
+            type_rule=_gather_type_rule,
+            evaluate=_gather,
             reverse=lambda dy, a, indices: (dy.scatter(indices, a.width),),
             linear=True,
             support=_gather,
@@ -451,24 +451,24 @@ PRIMITIVES: dict[str, Primitive] = {
         Primitive(
             name="scatter",
             attributes=("indices", "width"),
-            law=_scatter_law,
-            meaning=_scatter,
+            type_rule=_scatter_type_rule,
+            evaluate=_scatter,
             reverse=lambda dy, a, indices, width: (dy.gather(indices),),
             linear=True,
             support=_scatter_support,
         ),
         Primitive(
             name="not",
-            law=_one,
-            meaning=lambda a: a ^ np.uint8(1),
+            type_rule=_one,
+            evaluate=lambda a: a ^ np.uint8(1),
             reverse=lambda dy, a: (dy,),
             expansion=_flip,
             support=lambda a: a,
         ),
         Primitive(
             name="or",
-            law=_same,
-            meaning=np.bitwise_or,
+            type_rule=_same,
+            evaluate=np.bitwise_or,
             reverse=lambda dy, a, b: (~b & dy, ~a & dy),
             expansion=lambda a, b: a ^ b ^ (a & b),
             products="bitwise",
@@ -476,8 +476,8 @@ PRIMITIVES: dict[str, Primitive] = {
         ),
         Primitive(
             name="mux",
-            law=_mux_law,
-            meaning=_mux,
+            type_rule=_mux_type_rule,
+            evaluate=_mux,
             reverse=_mux_reverse,
             expansion=_mux_expansion,
             products=((0, 1), (0, 2)),
@@ -485,47 +485,47 @@ PRIMITIVES: dict[str, Primitive] = {
         ),
         Primitive(
             name="decode",
-            law=_decode_law,
-            meaning=_decode,
+            type_rule=_decode_type_rule,
+            evaluate=_decode,
             reverse=_decode_reverse,
             expansion=_decode_expansion,
             products=((0, 0),),
         ),
         Primitive(
             name="lookup",
-            law=_lookup_law,
-            meaning=_lookup,
+            type_rule=_lookup_type_rule,
+            evaluate=_lookup,
             reverse=_lookup_reverse,
             expansion=_lookup_expansion,
             products=((0, 1), (1, 1)),
         ),
         Primitive(
             name="popcount",
-            law=lambda *types: Bits(_one(*types).width.bit_length()),
-            meaning=_popcount,
+            type_rule=lambda *types: Bits(_one(*types).width.bit_length()),
+            evaluate=_popcount,
             reverse=_popcount_reverse,
             expansion=_popcount_expansion,
             products=((0, 0),),
         ),
         Primitive(
             name="less_equal",
-            law=_compare_law,
-            meaning=_less_equal,
+            type_rule=_compare_type_rule,
+            evaluate=_less_equal,
             expansion=_less_equal_expansion,
             products=((0, 0), (0, 1), (1, 1)),
         ),
         Primitive(
             name="plus",
-            law=lambda *types: Bits(_same(*types).width + 1),
-            meaning=_plus,
+            type_rule=lambda *types: Bits(_same(*types).width + 1),
+            evaluate=_plus,
             expansion=_plus_expansion,
             products=((0, 0), (0, 1), (1, 1)),
         ),
         Primitive(
             name="custom",
             attributes=("block",),
-            law=_custom_law,
-            meaning=None,
+            type_rule=_custom_type_rule,
+            evaluate=None,
             reverse=_custom_reverse,
             expansion=_custom_expansion,
             products="all",

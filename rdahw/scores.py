@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rdahw.errors import UsageError
 from rdahw.tracing import Wire, WordWire, cat, mux
-from rdahw.word_rows import from_planes, planes, sum_of_planes
+from rdahw.word_primitives import from_planes, planes, sum_of_planes
 
 __all__ = ["largest", "margin", "one_hot_prediction", "saturating_sum"]
 

@@ -9,7 +9,7 @@ from rdahw.errors import UserError, nearest
 from rdahw.primitives import CORE, LOWERED, PRIMITIVES, Primitive
 from rdahw.tracing import Builder, Wire, constant
 
-__all__ = ["bind", "cut", "expand", "replay", "to_rows"]
+__all__ = ["bind", "expand", "replay", "to_rows"]
 
 
 def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | None]) -> Circuit:
@@ -78,7 +78,7 @@ def _rewritten(
     return circuit
 
 
-def cut(circuit: Circuit, output: str) -> Circuit:
+def output_to_input(circuit: Circuit, output: str) -> Circuit:
     """The other outputs of ``circuit``, with the wire of this output made an input, the last one, of the output's name.
 
     What was computed from that wire is computed from the input. ``circuit`` is the result after a circuit that computes

@@ -104,7 +104,7 @@ class Words:
         """
         import numpy as np
 
-        from rdahw.word_rows import from_numbers
+        from rdahw.word_primitives import from_numbers
 
         values = np.asarray(integers, np.int64)
         if not values.ndim or values.shape[-1] != self.count:
@@ -125,7 +125,7 @@ class Words:
         """
         import numpy as np
 
-        from rdahw.word_rows import to_numbers
+        from rdahw.word_primitives import to_numbers
 
         array = np.asarray(bits, np.uint8)
         if not array.ndim or array.shape[-1] != self.width:

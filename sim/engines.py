@@ -19,7 +19,7 @@ from rdahw.primitives import Array
 from rdahw.sim.reference import Reference
 from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Outcome
-from rdahw.word_rows import sum_of_counts
+from rdahw.word_primitives import sum_of_counts
 
 __all__ = [
     "CircuitEngine",

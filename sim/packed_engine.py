@@ -23,7 +23,7 @@ from rdahw.learner import Learner
 from rdahw.primitives import Array
 from rdahw.sim.packed import Packed, thread_count
 from rdahw.sim.packing import Words, pack_examples, pack_wires, unpack_examples, unpack_wires, words_for
-from rdahw.word_rows import sum_of_counts
+from rdahw.word_primitives import sum_of_counts
 
 __all__ = ["PackedEngine", "PackedExamples"]
 

@@ -18,7 +18,7 @@ from rdahw.transform import to_rows
 __all__ = ["Reference", "example_arrays", "run"]
 
 #: What this back end has rows for: the meanings in the table of primitives.
-ROWS = {name: row.meaning for name, row in PRIMITIVES.items() if row.meaning is not None}
+ROWS = {name: row.evaluate for name, row in PRIMITIVES.items() if row.evaluate is not None}
 
 
 class Reference:

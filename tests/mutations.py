@@ -117,7 +117,7 @@ def _fits(primitive: str, types: Sequence[Type], attributes: Sequence[Any], resu
 
 def _commutes(primitive: str, types: Sequence[Type], attributes: Sequence[Any], a: int, b: int) -> bool:
     """Whether the meaning is the same with two operands swapped, on operands that would show it."""
-    meaning = PRIMITIVES[primitive].meaning
+    meaning = PRIMITIVES[primitive].evaluate
     if meaning is None:
         return False
     random = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from rdahw import Bits, Circuit, boolean_difference, custom_reverse, mux, revers
 from rdahw.primitives import CORE, PRIMITIVES
 from rdahw.tracing import Builder, Wire, WordWire, constant
 from rdahw.types import Words
-from rdahw.word_rows import WORD_ROWS
+from rdahw.word_primitives import WORD_ROWS
 
 #: No wire becomes wider, so that every circuit runs in an instant.
 MAX_WIDTH = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rdahw.flash_image import HEADER, MAGIC
-from rdahw.hdl.self_trainer import REGISTERS, State
+from rdahw.hdl.flash_trainer import REGISTERS, State
 
 PAGE = (Path(__file__).parents[1] / "docs" / "flash-image.md").read_text()
 

@@ -19,12 +19,12 @@ from rdahw.families import spec_of_widths
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, register_number
 from rdahw.family import Spec
 from rdahw.hdl.flash_reader import FlashReader
+from rdahw.hdl.flash_trainer import FlashTrainer
+from rdahw.hdl.flash_trainer_registers import flash_trainer_interface
 from rdahw.hdl.interface import Interface
 from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.protocol import VERSION
-from rdahw.hdl.self_registers import self_interface
-from rdahw.hdl.self_trainer import SelfTrainer
 from rdahw.hdl.table_words import settings_address, word_stride
 from rdahw.hdl.trainer import Trainer
 from rdahw.hdl.trainer_factory import interfaces, make_trainer
@@ -186,14 +186,14 @@ class SelfTraining(Device):
 
     def __init__(self) -> None:
         self._spec, self._session = SPEC, 1
-        self._interface = self_interface(SPEC)
+        self._interface = flash_trainer_interface(SPEC)
         self.run_at = 2 * settings_address(SPEC) + 1
         self.memory = bytearray(2 * settings_address(SPEC) + 64)
         self.memory[self.run_at] = 1
         self.log: list[Any] = []
 
     def identify(self) -> Identity:
-        its = self_interface(SPEC)
+        its = flash_trainer_interface(SPEC)
         return Identity(VERSION, True, False, 224, its.fingerprint, 8 * len(self.memory), 12, 7, 8)
 
     def clear(self) -> None:
@@ -223,7 +223,7 @@ def test_a_board_that_trains_by_itself_is_paused_for_its_state() -> None:
 
 
 def test_the_register_that_pauses_a_board_is_where_it_is() -> None:
-    trainer = SelfTrainer(MemoryTrainer(SPEC), FlashReader(2e6), base=0)
+    trainer = FlashTrainer(MemoryTrainer(SPEC), FlashReader(2e6), base=0)
     Fragment.get(trainer, None)
     link = SelfTraining()
     assert trainer.interface.run == trainer.registers_address + 1 == link.run_at

@@ -12,7 +12,7 @@ import pytest
 from running import Runner
 
 from rdahw.errors import MissingError
-from rdahw.hdl.kept_words import KeptWords
+from rdahw.hdl.write_back_buffer import WriteBackBuffer
 from rdahw.saved import load_model
 from rdahw.sim.cycle_counts import CycleCounts
 from rdahw.sim.simulator import choose_engine
@@ -117,12 +117,12 @@ def test_waveforms_and_what_people_read(run: Runner, table: Path) -> None:
 def test_a_fault_of_the_hardware_is_an_error_that_says_where(
     run: Runner, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = KeptWords._flips
+    right = WriteBackBuffer._flips
 
-    def flips(self: KeptWords, *given: Any) -> Any:
+    def flips(self: WriteBackBuffer, *given: Any) -> Any:
         return right(self, *given) & -(1 << self.counter)  # the first class never learns
 
-    monkeypatch.setattr(KeptWords, "_flips", flips)
+    monkeypatch.setattr(WriteBackBuffer, "_flips", flips)
     ran = run(*SMALL, "--epochs", 1, "--hdl", "--engine", "amaranth", "--out", "x.rdahw")
     assert ran.code == 1
     assert re.match(r"hardware and software part at example \d+ .*: .* is \S+, expected ", ran.error)

@@ -252,15 +252,15 @@ def symbols(letter: str, n: int) -> np.ndarray:
     ],
 )
 def test_wiring_moves_symbols(name, operands, attributes, expected) -> None:
-    result = PRIMITIVES[name].meaning(*(symbols(*o) for o in operands), *attributes)
+    result = PRIMITIVES[name].evaluate(*(symbols(*o) for o in operands), *attributes)
     assert " ".join(result) == expected
 
 
 def test_lookup_and_mux_choose_symbols() -> None:
     table = symbols("t", 12)
     for x in range(4):
-        assert PRIMITIVES["lookup"].meaning(table, bits(x, 2)).tolist() == [f"t{x}", f"t{4 + x}", f"t{8 + x}"]
-    chosen = [PRIMITIVES["mux"].meaning(bits(s, 1), symbols("a", 2), symbols("b", 2)).tolist() for s in (0, 1)]
+        assert PRIMITIVES["lookup"].evaluate(table, bits(x, 2)).tolist() == [f"t{x}", f"t{4 + x}", f"t{8 + x}"]
+    chosen = [PRIMITIVES["mux"].evaluate(bits(s, 1), symbols("a", 2), symbols("b", 2)).tolist() for s in (0, 1)]
     assert chosen == [["b0", "b1"], ["a0", "a1"]]
 
 
@@ -283,7 +283,7 @@ class Symbols(frozenset):
 )
 def test_linear_wiring_adds_symbols(name, attributes, expected) -> None:
     operand = np.array([Symbols(str(i)) for i in range(6)], dtype=object)
-    result = PRIMITIVES[name].meaning(operand, *attributes)
+    result = PRIMITIVES[name].evaluate(operand, *attributes)
     assert ["".join(sorted(total or ())) for total in result] == expected
 
 

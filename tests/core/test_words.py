@@ -33,7 +33,7 @@ from rdahw.sim.reference import run
 from rdahw.tracing import Wire
 from rdahw.transform import bind, to_rows
 from rdahw.types import MAX_WIDTH, Type, Words, parse_type
-from rdahw.word_rows import from_numbers, sum_of_counts, to_numbers
+from rdahw.word_primitives import from_numbers, sum_of_counts, to_numbers
 
 _Lists = list[list[int]]
 

@@ -10,7 +10,7 @@ from rdahw import Bits, Circuit, Words, custom_reverse, trace
 from rdahw.families.circuits import circuit_family
 from rdahw.family import Option, Task
 from rdahw.tracing import Wire, WordWire, constant
-from rdahw.word_rows import from_planes, planes
+from rdahw.word_primitives import from_planes, planes
 
 
 def nearest_pattern(task: Task, counter: int) -> Circuit:

@@ -1,4 +1,4 @@
-"""The parts of a self trainer that handle the bytes of an image, each by itself."""
+"""The parts of a flash trainer that handle the bytes of an image, each by itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import zlib
 from random import Random
 
 import pytest
-from self_training import small_image
+from flash_training import small_image
 
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import CRC_BYTES, HEADER_BYTES, header_fields
 from rdahw.hdl.flash_records import FROM_HEADER, CheckedOctets, HeaderFields, RecordPlaces
-from rdahw.hdl.self_trainer import expected_header
+from rdahw.hdl.flash_trainer import expected_header
 from rdahw.sim.simulator import Simulator, make_simulator
 
 SPEC = EnsembleSpec(input_bits=12, classes=3, tables=8, inputs=3, counter=4, margin=6, seed=3)

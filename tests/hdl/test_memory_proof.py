@@ -15,10 +15,10 @@ from rdahw.claims import TooLarge
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer
-from rdahw.hdl.kept_words import KeptWords
 from rdahw.hdl.memory_proof import memory_trainer
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.proof import Proof, prove
+from rdahw.hdl.write_back_buffer import WriteBackBuffer
 from rdahw.sim.reference import run
 
 SMALL = EnsembleSpec(input_bits=2, classes=2, tables=2, inputs=1, counter=2, margin=1, dropout=0.0)
@@ -54,7 +54,7 @@ def test_the_solver_of_yosys_proves_it_too(tmp_path: Path) -> None:
 FAULTS = [
     (MemoryTrainer, "results.payload.correct", "stuck at 1"),
     (MemoryTrainer, "results.ready", "stuck at 1"),
-    (KeptWords, "flips", "stuck at 0"),
+    (WriteBackBuffer, "flips", "stuck at 0"),
     (ClassScores, "updates", "stuck at 1"),
     (ExampleBuffer, "index", "stuck at 1"),
 ]

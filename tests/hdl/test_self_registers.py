@@ -1,9 +1,9 @@
-"""The registers of a self trainer as bytes."""
+"""The registers of a flash trainer as bytes."""
 
 from __future__ import annotations
 
 from rdahw.fields import offset
-from rdahw.hdl.self_registers import REGISTERS, SelfRegisters
+from rdahw.hdl.flash_trainer_registers import REGISTERS, FlashTrainerRegisters
 from rdahw.sim.simulator import Simulator, make_simulator
 
 
@@ -23,7 +23,7 @@ def write(registers: Simulator, address: int, value: int) -> None:
 
 
 def test_each_byte_is_that_of_its_register() -> None:
-    registers = make_simulator(SelfRegisters(run=True, epochs=0x1234), "amaranth")
+    registers = make_simulator(FlashTrainerRegisters(run=True, epochs=0x1234), "amaranth")
     values = {"run": 1, "epochs": 0x1234}
     for number, register in enumerate(REGISTERS):
         if not register.writable:
@@ -36,7 +36,7 @@ def test_each_byte_is_that_of_its_register() -> None:
 
 
 def test_a_write_changes_its_byte_of_what_can_be_written_alone() -> None:
-    registers = make_simulator(SelfRegisters(run=False, epochs=0), "amaranth")
+    registers = make_simulator(FlashTrainerRegisters(run=False, epochs=0), "amaranth")
     for register in REGISTERS:
         for i in range(register.bytes):
             before = registers.get("run"), registers.get("epochs")

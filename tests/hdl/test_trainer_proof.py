@@ -13,8 +13,8 @@ from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl.proof import Proof, prove
 from rdahw.hdl.trainer import RegisterTrainer
 from rdahw.hdl.trainer_proof import TrainerClaim, trainer
-from rdahw.kernel import tangent_kernel
 from rdahw.sim.reference import run
+from rdahw.tangent_kernel import tangent_kernel
 
 pytestmark = pytest.mark.slow  # Yosys and solvers
 

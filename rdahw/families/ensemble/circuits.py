@@ -23,7 +23,7 @@ from rdahw.primitives import Array
 from rdahw.scores import largest
 from rdahw.tracing import Wire, WordWire, cat, equal, trace
 from rdahw.types import Bits, Words
-from rdahw.word_rows import from_planes, planes
+from rdahw.word_primitives import from_planes, planes
 
 __all__ = [
     "binarise",

@@ -9,16 +9,16 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from flash_training import BASE, CLOCK, WithFlash, small_image
 from link_helpers import FaultyStream, SimulatedStream
-from self_training import BASE, CLOCK, WithFlash, small_image
 
 from rdahw.boards.host import Device
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.flash_reader import FlashPins, FlashReader
+from rdahw.hdl.flash_trainer import REGISTERS, FlashTrainer, State
+from rdahw.hdl.flash_trainer_link import FlashTrainerLink
 from rdahw.hdl.memory_trainer import MemoryTrainer
-from rdahw.hdl.self_link import SelfTrainerLink
-from rdahw.hdl.self_trainer import REGISTERS, SelfTrainer, State
 from rdahw.hdl.uart import UartReceiver, UartTransmitter
 from rdahw.sim.simulator import Simulator, choose_engine, make_simulator
 
@@ -31,9 +31,9 @@ DIVISOR = 8
 
 
 class OnUart(wiring.Component):
-    """A self trainer's board, with the host's UART on its pins."""
+    """A flash trainer's board, with the host's UART on its pins."""
 
-    def __init__(self, board: SelfTrainerLink) -> None:
+    def __init__(self, board: FlashTrainerLink) -> None:
         self.board = board
         super().__init__(
             {
@@ -73,8 +73,8 @@ class Board:
 
     def __init__(self, content: bytes, epochs: int = EPOCHS) -> None:
         trainer = MemoryTrainer(SPEC)
-        self.design = SelfTrainer(trainer, FlashReader(CLOCK, latency=2), base=BASE, epochs=epochs)
-        bench = WithFlash(OnUart(SelfTrainerLink(self.design, DIVISOR)))
+        self.design = FlashTrainer(trainer, FlashReader(CLOCK, latency=2), base=BASE, epochs=epochs)
+        bench = WithFlash(OnUart(FlashTrainerLink(self.design, DIVISOR)))
         registers = {"tables": trainer.tables, "dropout": trainer.dropout_state}
         self.simulator: Simulator = make_simulator(bench, choose_engine(), registers=registers)
         self.simulator.attach("address", "data", b"\xff" * BASE + content)

@@ -10,10 +10,10 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.hdl.block_memory import block_memory
 
-__all__ = ["KeptWords"]
+__all__ = ["WriteBackBuffer"]
 
 
-class KeptWords(wiring.Component):  # type: ignore[misc]
+class WriteBackBuffer(wiring.Component):  # type: ignore[misc]
     """Room for ``most`` words of a counter for each class, and their addresses, so that they need not be read again.
 
     forget: all words. put: ``word`` and ``address`` are put by. empty: none are.

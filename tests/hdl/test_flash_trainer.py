@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from self_training import BASE, Bench, same, small_image
+from flash_training import BASE, Bench, same, small_image
 
 from rdahw.data.images import Image
 from rdahw.errors import UserError
@@ -19,8 +19,8 @@ from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import HEADER, MAGIC, FlashImage, header_fields
 from rdahw.hdl.flash_reader import FlashReader
+from rdahw.hdl.flash_trainer import REGISTERS, FlashTrainer, State, expected_header
 from rdahw.hdl.memory_trainer import MemoryTrainer
-from rdahw.hdl.self_trainer import REGISTERS, SelfTrainer, State, expected_header
 from rdahw.sim.flash_part import FAULTS
 
 SPEC = EnsembleSpec(input_bits=12, classes=3, tables=8, inputs=3, counter=4, margin=6, seed=3)
@@ -374,7 +374,7 @@ def test_more_epochs_when_all_are_done() -> None:
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_too_wide_examples() -> None:
     with pytest.raises(UserError, match="a record in flash has at most 65535 bytes: choose fewer inputs"):
-        SelfTrainer(
+        FlashTrainer(
             MemoryTrainer(EnsembleSpec(input_bits=8 * 65535, classes=2, tables=1, inputs=1)), FlashReader(48e6), base=0
         )
     gc.collect()  # so that Amaranth complains within this test

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.row import Array, Primitive, bits_only, listed
+from rdahw.primitive import Array, Primitive, bits_only, listed
 from rdahw.types import Bits, Type, Words
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _words(type_: Type, bits: int) -> Words:
     return type_
 
 
-def _to_words_law(*args: Any) -> Words:
+def _to_words_type_rule(*args: Any) -> Words:
     *types, bits = args
     if len(given := bits_only(types)) != 1:
         raise UserError(f"operands of types {listed(types)} were given; expected one")
@@ -67,20 +67,20 @@ def _to_words_law(*args: Any) -> Words:
     return Words(given[0].width // bits, bits)
 
 
-def _to_bits_law(*types: Type) -> Bits:
+def _to_bits_type_rule(*types: Type) -> Bits:
     if len(types) != 1 or not isinstance(types[0], Words):
         raise UserError(f"operands of types {listed(types)} were given; expected one of words")
     return Bits(types[0].width)
 
 
-def _same_words_law(*args: Any) -> Words:
+def _same_words_type_rule(*args: Any) -> Words:
     *types, bits = args
     if len(types) != 2 or types[0] != types[1]:
         raise UserError(f"operands of types {listed(types)} were given; expected two of the same type")
     return _words(types[0], bits)
 
 
-def _mask_law(*args: Any) -> Words:
+def _mask_type_rule(*args: Any) -> Words:
     *types, bits = args
     words = _words(types[0], bits) if types else None
     if words is None or types[1:] != [Bits(words.count)]:
@@ -88,7 +88,7 @@ def _mask_law(*args: Any) -> Words:
     return words
 
 
-def _gather_law(*args: Any) -> Words:
+def _gather_type_rule(*args: Any) -> Words:
     *types, indices, bits = args
     if len(types) != 1:
         raise UserError(f"operands of types {listed(types)} were given; expected one")
@@ -96,7 +96,7 @@ def _gather_law(*args: Any) -> Words:
     return Words(len(indices), bits)
 
 
-def _scatter_law(*args: Any) -> Words:
+def _scatter_type_rule(*args: Any) -> Words:
     *types, indices, count, bits = args
     if len(types) != 1 or len(indices) != _words(types[0], bits).count:
         raise UserError(
@@ -112,7 +112,7 @@ def _in_range(indices: Sequence[int], count: int) -> None:
         raise UserError(f"word {wrong} was asked for; expected one from 0 to {count - 1}")
 
 
-def _lookup_law(*args: Any) -> Words:
+def _lookup_type_rule(*args: Any) -> Words:
     *types, tables, bits = args
     if len(types) != 2 or not isinstance(types[1], Bits):
         raise UserError(f"operands of types {listed(types)} were given; expected tables of words and their addresses")
@@ -272,23 +272,23 @@ WORD_ROWS = (
     Primitive(
         name="to_words",
         attributes=("bits",),
-        law=_to_words_law,
-        meaning=lambda a, bits: a,
+        type_rule=_to_words_type_rule,
+        evaluate=lambda a, bits: a,
         reverse=lambda dy, a, bits: (None,),
         selects=(0,),
     ),
     Primitive(
         name="to_bits",
-        law=_to_bits_law,
-        meaning=lambda a: a,
+        type_rule=_to_bits_type_rule,
+        evaluate=lambda a: a,
         reverse=lambda dy, a: (None,),
         selects=(0,),
     ),
     Primitive(
         name="add_words",
         attributes=("bits",),
-        law=_same_words_law,
-        meaning=lambda a, b, bits: from_numbers(to_numbers(a, bits) + to_numbers(b, bits), bits),
+        type_rule=_same_words_type_rule,
+        evaluate=lambda a, b, bits: from_numbers(to_numbers(a, bits) + to_numbers(b, bits), bits),
         reverse=lambda dy, a, b, bits: (dy, dy),
         lowering=_add_lowering,
         linear=True,
@@ -296,8 +296,8 @@ WORD_ROWS = (
     Primitive(
         name="multiply_words",
         attributes=("bits",),
-        law=_same_words_law,
-        meaning=lambda a, b, bits: from_numbers(to_numbers(a, bits) * to_numbers(b, bits), bits),
+        type_rule=_same_words_type_rule,
+        evaluate=lambda a, b, bits: from_numbers(to_numbers(a, bits) * to_numbers(b, bits), bits),
         reverse=lambda dy, a, b, bits: (b * dy, a * dy),
         lowering=_multiply_lowering,
         bilinear=True,
@@ -305,8 +305,8 @@ WORD_ROWS = (
     Primitive(
         name="mask_words",
         attributes=("bits",),
-        law=_mask_law,
-        meaning=_mask,
+        type_rule=_mask_type_rule,
+        evaluate=_mask,
         reverse=lambda dy, a, chosen, bits: (dy.mask(chosen), None),
         lowering=_mask_lowering,
         bilinear=True,
@@ -315,8 +315,8 @@ WORD_ROWS = (
     Primitive(
         name="gather_words",
         attributes=("indices", "bits"),
-        law=_gather_law,
-        meaning=_gather,
+        type_rule=_gather_type_rule,
+        evaluate=_gather,
         reverse=lambda dy, a, indices, bits: (dy.scatter(indices, len(a)),),
         lowering=_gather_lowering,
         linear=True,
@@ -324,8 +324,8 @@ WORD_ROWS = (
     Primitive(
         name="scatter_words",
         attributes=("indices", "count", "bits"),
-        law=_scatter_law,
-        meaning=_scatter,
+        type_rule=_scatter_type_rule,
+        evaluate=_scatter,
         reverse=lambda dy, a, indices, count, bits: (dy.gather(indices),),
         lowering=_scatter_lowering,
         linear=True,
@@ -333,8 +333,8 @@ WORD_ROWS = (
     Primitive(
         name="lookup_words",
         attributes=("tables", "bits"),
-        law=_lookup_law,
-        meaning=_lookup,
+        type_rule=_lookup_type_rule,
+        evaluate=_lookup,
         reverse=_lookup_reverse,
         expansion=_lookup_expansion,
         lowering=_lookup_lowering,

@@ -12,8 +12,8 @@ from rdahw.families.ensemble.rule import Learned
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import FlashImage, Part
 from rdahw.hdl.flash_reader import FlashPins, FlashReader
+from rdahw.hdl.flash_trainer import REGISTERS, FlashTrainer
 from rdahw.hdl.memory_trainer import MemoryTrainer
-from rdahw.hdl.self_trainer import REGISTERS, SelfTrainer
 from rdahw.sim.flash_part import FAULTS, FlashPart
 from rdahw.sim.simulator import Exchange, Simulator, make_simulator
 
@@ -105,7 +105,7 @@ class WithFlash(wiring.Component):
 
 
 class Bench:
-    """A self trainer with its flash, in a simulator."""
+    """A flash trainer with its flash, in a simulator."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Bench:
         self.spec = spec
         self.trainer = MemoryTrainer(spec)
         reader = FlashReader(CLOCK, quad=quad, latency=latency)
-        self.design = SelfTrainer(self.trainer, reader, base=base, epochs=epochs)
+        self.design = FlashTrainer(self.trainer, reader, base=base, epochs=epochs)
         registers = {"tables": self.trainer.tables, "dropout": self.trainer.dropout_state}
         design = WithFlash(self.design, latency=latency, **part)
         registers |= {"first fault": design.part.fault, "asleep": design.part.asleep}

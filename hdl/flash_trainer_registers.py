@@ -1,4 +1,4 @@
-"""The registers of a self trainer: how far it is, and what it is to do, for the host to read and to write."""
+"""The registers of a flash trainer: how far it is, and what it is to do, for the host to read and to write."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rdahw.fields import offset, size
 from rdahw.hdl.interface import Interface
 from rdahw.hdl.table_words import settings_address, table_interface
 
-__all__ = ["REGISTERS", "REGISTER_BYTES", "Register", "SelfRegisters", "State", "self_interface"]
+__all__ = ["REGISTERS", "REGISTER_BYTES", "Register", "FlashTrainerRegisters", "State", "flash_trainer_interface"]
 
 
 class State(enum.IntEnum):
-    """What a self trainer is at; from ``NO_FLASH`` on it has stopped for a reason, and only a reset or ``clear`` makes
+    """What a flash trainer is at; from ``NO_FLASH`` on it has stopped for a reason, and only a reset or ``clear`` makes
     it try again."""
 
     WAKING = 0  # the flash, and the header is read
@@ -42,7 +42,7 @@ class Register(NamedTuple):
     meaning: str
 
 
-#: The registers of a self trainer, from byte ``registers_address`` of the parameters on.
+#: The registers of a flash trainer, from byte ``registers_address`` of the parameters on.
 REGISTERS = (
     Register("state", 1, False, "a number of the table of states"),
     Register("run", 1, True, "1: go on; 0: stop before the next example"),
@@ -61,14 +61,14 @@ REGISTER_BYTES = 64
 assert size(REGISTERS) <= REGISTER_BYTES
 
 
-def self_interface(spec: EnsembleSpec) -> Interface:
+def flash_trainer_interface(spec: EnsembleSpec) -> Interface:
     """That of a board that trains by itself: behind the trainer's own parameters it has registers."""
     registers = 2 * settings_address(spec)
     run = registers + offset(REGISTERS, "run")
     return table_interface(spec, registers + REGISTER_BYTES, learns=True, run=run)
 
 
-class SelfRegisters(wiring.Component):  # type: ignore[misc]
+class FlashTrainerRegisters(wiring.Component):  # type: ignore[misc]
     """:data:`REGISTERS` as bytes, from address 0 on, the lowest byte of each first.
 
     run, epochs: what they are after a reset.

@@ -22,12 +22,12 @@ from rdahw.fields import join
 from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, record_bytes
 from rdahw.hdl.flash_reader import ADDRESS_BITS, FlashPins, FlashReader
 from rdahw.hdl.flash_records import COUNT_BITS, CheckedOctets, HeaderFields, RecordPlaces
+from rdahw.hdl.flash_trainer_registers import REGISTERS, FlashTrainerRegisters, Register, State, flash_trainer_interface
 from rdahw.hdl.octet_link import ExampleOctets, link_members
 from rdahw.hdl.one_hot import OneHot
-from rdahw.hdl.self_registers import REGISTERS, Register, SelfRegisters, State, self_interface
 from rdahw.hdl.table_words import LABEL_BITS
 
-__all__ = ["REGISTERS", "Register", "SelfTrainer", "State", "expected_header"]
+__all__ = ["REGISTERS", "Register", "FlashTrainer", "State", "expected_header"]
 
 #: The registers that are signals of the same name in :class:`_Shared`.
 _REPORTED = ("state", "epoch", "left", "errors", "updates", "right")
@@ -48,7 +48,7 @@ def expected_header(spec: EnsembleSpec) -> bytes:
     return MAGIC + join(HEADER[: len(values)], values)
 
 
-class SelfTrainer(wiring.Component):  # type: ignore[misc]
+class FlashTrainer(wiring.Component):  # type: ignore[misc]
     """A trainer, a flash reader, and what goes between them.
 
     trainer: a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, which becomes a submodule. reader: a
@@ -85,7 +85,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         self._own_bits = len(trainer.control.parameter_address)
         #: Where the registers are behind the parameters.
         self.registers_address = 1 << self._own_bits
-        self.interface = self_interface(spec)
+        self.interface = flash_trainer_interface(spec)
         super().__init__(
             {
                 **link_members(self.interface.parameter_bits),
@@ -110,7 +110,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
         wiring.connect(m, self.reader.octets, octets.octets)
         m.submodules.header = header = HeaderFields(expected_header(self.trainer.spec), len(w.number))
         m.submodules.places = places = RecordPlaces(self._base)
-        m.submodules.registers = registers = SelfRegisters(run=self._autostart, epochs=self._epochs)
+        m.submodules.registers = registers = FlashTrainerRegisters(run=self._autostart, epochs=self._epochs)
         m.submodules.host = host = ExampleOctets(self.interface.layout.words)
         wiring.connect(m, wiring.flipped(self.examples), host.words)
 
@@ -327,7 +327,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.sync += w.state.eq(why)
 
     def _access(
-        self, m: Module, w: _Shared, header: HeaderFields, registers: SelfRegisters, host: ExampleOctets
+        self, m: Module, w: _Shared, header: HeaderFields, registers: FlashTrainerRegisters, host: ExampleOctets
     ) -> None:
         """The host's access: to the trainer while the host has it, to the registers at any time."""
         control, theirs = self.control, self.trainer.control
@@ -365,7 +365,7 @@ class SelfTrainer(wiring.Component):  # type: ignore[misc]
 
 
 class _Shared:
-    """The signals that the parts of a :class:`SelfTrainer` share.
+    """The signals that the parts of a :class:`FlashTrainer` share.
 
     restart: everything begins anew, from waking the flash on. state: what the host is told.
     epoch, left, right, errors, updates: the registers of these names; the state ``BEGIN`` sets them.

@@ -1,4 +1,4 @@
-"""A self trainer on a board: behind the host link on a UART, with the pins of a flash and two lights."""
+"""A flash trainer on a board: behind the host link on a UART, with the pins of a flash and two lights."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from amaranth.lib import wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.hdl.flash_reader import FlashPins
+from rdahw.hdl.flash_trainer import FlashTrainer, State
 from rdahw.hdl.link import UartLink
-from rdahw.hdl.self_trainer import SelfTrainer, State
 
-__all__ = ["SelfTrainerLink"]
+__all__ = ["FlashTrainerLink"]
 
 
-class SelfTrainerLink(wiring.Component):  # type: ignore[misc]
-    """A self trainer behind the host link on a UART, ``divisor`` clock cycles a bit: ``rx`` and ``tx``, idle high.
+class FlashTrainerLink(wiring.Component):  # type: ignore[misc]
+    """A flash trainer behind the host link on a UART, ``divisor`` clock cycles a bit: ``rx`` and ``tx``, idle high.
 
     activity: a request is worked on; also half of the time while it trains, 32,768 examples high and as many low, and
         always when it is done. error: a request is refused; also always when the training has stopped for a reason.
     flash: the pins of the flash.
     """
 
-    def __init__(self, trainer: SelfTrainer, divisor: int) -> None:
+    def __init__(self, trainer: FlashTrainer, divisor: int) -> None:
         self.trainer = trainer
         self.link = UartLink(trainer, divisor)
         super().__init__(

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Module, Signal  # type: ignore[import-untyped]
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer
 
-__all__ = ["FirstPass", "pass_cycles"]
+__all__ = ["ForwardPass", "pass_cycles"]
 
 #: Amaranth's values have no types that a type checker could read.
 Value = Any
@@ -20,7 +20,7 @@ def pass_cycles(tables: int, scores: ClassScores) -> int:
     return tables + ExampleBuffer.LATENCY + int(scores.latency) + 2
 
 
-class FirstPass:
+class ForwardPass:
     """The logic, in the module ``m``, that names the tables of ``buffer`` in turn and asks for the words they address.
 
     naming: a signal of ``m``; it begins in the cycle after this is set, and unsets it after the last table. Before it

@@ -8,10 +8,10 @@ from oracles import assert_same_function, inputs_of, split
 
 from rdahw import Bits, Circuit, Learner, lookup_model, mask_model, reverse, trace
 from rdahw.errors import UserError
-from rdahw.kernel import KERNELS, tangent_kernel
 from rdahw.model import Model
 from rdahw.sim.reference import run
-from rdahw.transform import cut
+from rdahw.tangent_kernel import KERNELS, tangent_kernel
+from rdahw.transform import output_to_input
 
 MODELS = {
     "lookup": [lookup_model(1, 1), lookup_model(2, 2), lookup_model(3, 1).renamed(["table", "at"], ["out"])],
@@ -62,7 +62,7 @@ def test_no_kernel_is_stated_for_other_circuits(f: Circuit) -> None:
 @pytest.mark.parametrize("f", [lookup_model(2, 2), mask_model(3), trace(lambda t, x: x, t=Bits(1), x=Bits(2))], ids=str)
 def test_what_follows_a_cut_computes_the_same(f: Circuit) -> None:
     request = Learner(Model("f", f)).request
-    after = cut(request, "output")
+    after = output_to_input(request, "output")
     assert after.input_names == (*request.input_names, "output")
 
     def again(theta: object, x: object, y: object) -> dict[str, object]:
@@ -74,12 +74,12 @@ def test_what_follows_a_cut_computes_the_same(f: Circuit) -> None:
 
 def test_a_cut_leaves_nothing_behind_it() -> None:
     f = trace(lambda x: {"a": x & x[::-1], "b": ~(x & x[::-1])}, x=Bits(2))
-    assert cut(f, "a") == trace(lambda x, a: {"b": ~a}, x=Bits(2), a=Bits(2))
+    assert output_to_input(f, "a") == trace(lambda x, a: {"b": ~a}, x=Bits(2), a=Bits(2))
 
 
 def test_an_output_to_cut_at_must_be_one_of_several() -> None:
     with pytest.raises(UserError, match=r"^the circuit has no output 'c' beside others; known are 'y'$"):
-        cut(trace(lambda x: x, x=Bits(1)), "c")
+        output_to_input(trace(lambda x: x, x=Bits(1)), "c")
 
 
 def test_the_cotangent_of_a_learner_is_its_error() -> None:

@@ -26,8 +26,8 @@ class Primitive:
 
     name: as printed and as every back end's table spells it.
     attributes: names of the static arguments, in order.
-    law: ``law(*types, *attributes) -> type`` of the result; raises :class:`UserError` on a misuse.
-    meaning: ``meaning(*arrays, *attributes) -> array``.
+    type_rule: ``type_rule(*types, *attributes) -> type`` of the result; raises :class:`UserError` on a misuse.
+    evaluate: ``evaluate(*arrays, *attributes) -> array``.
     reverse: ``reverse(dy, *operands, *attributes) -> cotangent of each operand`` (``None``: zero). A row without one is
         differentiated through its expansion.
     expansion: ``expansion(*operands, *attributes) -> wire`` in the core only; ``None`` in the core itself.
@@ -44,8 +44,8 @@ class Primitive:
 
     name: str
     attributes: tuple[str, ...] = ()
-    law: Callable[..., Type]
-    meaning: Callable[..., Array] | None
+    type_rule: Callable[..., Type]
+    evaluate: Callable[..., Array] | None
     reverse: Callable[..., Sequence[Wire | None]] | None = None
     expansion: Callable[..., Wire] | None = None
     lowering: Callable[..., Wire] | None = None
