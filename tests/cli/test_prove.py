@@ -228,18 +228,18 @@ def test_what_makes_no_sense(run: Runner) -> None:
         ((), "no model was given; name one, like iris-lookup.rdahw or lookup, or give --equal A B"),
         (
             ("lookup", "--equal", "lookup", "mask"),
-            "--equal compares two models and nothing else; leave out the other model and --what",
+            "--equal compares two models; leave out the third model and --what",
         ),
         (
             ("lookup", "--what", "robust"),
-            "--what robust is asked of a trained model; give a file of rdahw train",
+            "--what robust needs a trained model; give a file of rdahw train",
         ),
     ):
         ran = run("prove", *arguments)
         assert (ran.code, ran.error) == (2, message)
     ran = run("prove", "lookup", "--what", "adjont")
     assert ran.code == 2
-    assert "'adjont' is no claim; did you mean 'adjoint'?" in ran.err
+    assert "unknown claim 'adjont'; did you mean 'adjoint'?" in ran.err
     ran = run("prove", "--equal", "lookup", "mask", "--inputs", 3)
     assert (ran.code, ran.error) == (
         1,
