@@ -179,7 +179,7 @@ def gates_section(gates: Row) -> str:
     return (
         "## Gate evaluations\n\nA circuit of 10,000 random gates, all of them live, on 65,536 examples, one core, "
         "elapsed time, the best repetition; `bench/packed.py` has the details. C is the same gates, one statement "
-        "each, compiled by gcc -O3 -march=native on words of the given number of bits; compile time is not included. The "
+        "each, compiled by gcc -O3 -march=native on words of the given number of bits; compile time is excluded. The "
         "limits are those of the machine: vectors in registers, and every operand and result from and to the cache or "
         "main memory.\n\n"
         f"{table(['program', 'gates/s', 'rdahw to it', 'noise'], [*rows, *missing])}"

@@ -51,11 +51,11 @@ def command(
     \b
     load     write the parameters of MODEL into the board
     dump     save MODEL with the board's parameters to --out
-    predict  measure the board on data (--data, --label, --predictions), binarised and labelled as in MODEL
+    predict  measure the board on data, with the binariser and labels of MODEL
     status   show the board's model, and how many examples it has learned from
 
-    The board must run a trainer of the same model, made by rdahw synth. A serial port has a name like /dev/ttyUSB1 or
-    COM3.
+    --data, --label and --predictions are for predict only. The board must run a trainer of the same model, made by
+    rdahw synth. A serial port has a name like /dev/ttyUSB1 or COM3.
     """
     from rdahw.boards.host import BAUD, DeviceEngine, connect
     from rdahw.saved import load_model

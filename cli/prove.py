@@ -116,7 +116,7 @@ def command(
         counts = {verdict: sum(proof.verdict == verdict for proof in failed) for verdict in ("refuted", "open")}
         said = " and ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         way_out = (
-            "the counterexample is shown above"
+            "the counterexample or difference is shown above"
             if counts["refuted"]
             else "the reason is shown above"
             if all(proof in unstated for proof in failed)

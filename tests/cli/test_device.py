@@ -114,7 +114,10 @@ def test_no_device(run: Runner) -> None:
     [
         (("device", "p", "load"), "load needs a MODEL, a file of rdahw train; see rdahw device --help"),
         (("device", "p", "status", "m.rdahw"), "status takes no model; see rdahw device --help"),
-        (("device", "p", "dump", "m.rdahw"), "--out FILE is needed by dump and cannot be used with the other actions; see rdahw device --help"),
+        (
+            ("device", "p", "dump", "m.rdahw"),
+            "--out FILE is needed by dump and cannot be used with the other actions; see rdahw device --help",
+        ),
         (
             ("device", "p", "load", "m.rdahw", "--data", "iris"),
             "--data is for predict and cannot be used with load; leave it out",

@@ -104,7 +104,11 @@ def test_flash_of_data_that_are_too_large(run, programmer, tmp_path):
     [
         ([], 2, "give either a bitstream or a data set with --data"),
         (["a.bin", "--data", "iris.bin"], 2, "give either a bitstream or a data set with --data"),
-        (["--data", "iris.bin", "--volatile"], 2, "--volatile cannot be used with --data, which is written into the flash; leave"),
+        (
+            ["--data", "iris.bin", "--volatile"],
+            2,
+            "--volatile cannot be used with --data, which is written into the flash; leave",
+        ),
         (["--data", "iris.bin", "--board", "icestick"], 2, "iCEstick has no flash memory for data; boards that have"),
         (["--data", "none.bin"], 2, "there is no flash image 'none.bin'; make one with rdahw pack"),
     ],

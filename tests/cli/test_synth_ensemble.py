@@ -145,7 +145,11 @@ def test_a_folded_ensemble_predicts_as_the_ensemble_does() -> None:
     [
         ("ensemble --batch 2", 2, "--batch is not supported for model 'ensemble'; leave it out"),
         ("ensemble --stages 2", 2, "--stages is not supported for model 'ensemble'; leave it out"),
-        ("ensemble --inputs 784 --data iris", 2, "--data iris cannot be used with --inputs, because the data decide the number"),
+        (
+            "ensemble --inputs 784 --data iris",
+            2,
+            "--data iris cannot be used with --inputs, because the data decide the number",
+        ),
         ("ensemble --epochs 3", 2, "--epochs 3 was given without --flash; add --flash, or leave --epochs out"),
         ("ensemble --inference", 2, "--inference needs a trained model, and 'ensemble' is not one; give a file of rd"),
         ("lookup --flash quad", 2, "--flash is not supported for model 'lookup'; leave it out"),

@@ -182,7 +182,7 @@ def test_show(run, images):
     result = run.ok("show", "bars-ensemble.rdahw", "--json").json
     assert (result["tables"], result["epochs"], result["finished"], result["image"]) == (20, 3, True, [1, 9, 9])
     assert f"learned   saturated {result['saturated']:.3g}, zero {result['zero']:.3g}\n" in out
-    assert f"epoch {result['best_epoch']}, update {100 * result['best_epoch']}, which it keeps" in out
+    assert f"epoch {result['best_epoch']}, update {100 * result['best_epoch']}, kept" in out
     measured = result["curve"][result["best_epoch"] - 1]
     assert f"{100 * measured['validation_accuracy']:.2f} % right on validation, " in out
     assert "curve" not in result["provenance"]
