@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
 
 __all__ = [
-    "check_options",
     "family_options",
     "given_options",
     "options_of",
@@ -102,13 +101,6 @@ def rules(kind: Literal["loss", "optimiser"]) -> str:
 
     rows = {"loss": LOSSES, "optimiser": OPTIMISERS}[kind]
     return "(" + ", ".join(row.spelt(name) for name, row in rows.items()) + ")  [default: by the model]"
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raise :class:`UsageError` for an option that the model does not have, before any data are read."""
-    from rdahw.families import parse_model
-
-    given_options(parse_model(options["model"])[0], options)
 
 
 #: The settings of a switch for click, by the switch or by the type of its option.

@@ -85,9 +85,12 @@ def command(
 
 
 def _circuit(circuit: Circuit) -> dict[str, Any]:
-    """The ports and gates of a circuit, as JSON."""
+    """The ports and gates of a circuit as JSON: gates by primitive, blocks expanded, most frequent first."""
+    from rdahw.primitives import CORE, PRIMITIVES
     from rdahw.safety import is_safe
+    from rdahw.transform import expand
 
+    opened = expand(circuit, keep=PRIMITIVES.keys() - CORE - {"custom"})
     ports = {
         "inputs": [[port.name, port.type.width] for port in circuit.inputs],
         "outputs": [[name, circuit.types[wire].width] for name, wire in circuit.outputs],
@@ -96,7 +99,7 @@ def _circuit(circuit: Circuit) -> dict[str, Any]:
         **ports,
         "ports": ports,
         "assignments": len(circuit.assignments),
-        **count_gates(circuit),
+        "primitives": dict(Counter(a.primitive for a in opened.assignments).most_common()),
         "safe": is_safe(circuit),
     }
 
@@ -136,15 +139,6 @@ def _saved(saved: SavedModel) -> dict[str, Any]:
     if (best := progress.best) is not None:
         result |= {"best_epoch": best.epoch, "best_update": best.update, "validation_correct": best.correct}
     return result
-
-
-def count_gates(circuit: Circuit) -> dict[str, Any]:
-    """The number of assignments of each primitive, blocks expanded: ``primitives``, most frequent first."""
-    from rdahw.primitives import CORE, PRIMITIVES
-    from rdahw.transform import expand
-
-    opened = expand(circuit, keep=PRIMITIVES.keys() - CORE - {"custom"})
-    return {"primitives": dict(Counter(a.primitive for a in opened.assignments).most_common())}
 
 
 def _svg(dot: str) -> bytes:

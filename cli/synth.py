@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -189,10 +188,6 @@ def _refuse(given: dict[str, Any], why: str) -> None:
         raise UsageError(f"--{name} {value} {why}; leave --{name} out")
 
 
-def _rates(rate: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {value:,}" for name, value in rate.items())
-
-
 def _for_people(output: Output, report: Report) -> None:
     fmax = f"{report.fmax_mhz:g} MHz, seed {report.pnr_seed}"
     if len(report.seeds) > 1:
@@ -207,7 +202,10 @@ def _for_people(output: Output, report: Report) -> None:
         ("Fmax", fmax),
         ("clock", f"{report.clock_mhz:g} MHz, met"),
         ("core", f"{report.cycles_per_example:g} cycles an example, {report.examples_per_second:,} examples/s"),
-        *((purpose.replace("_", " "), _rates(rate)) for purpose, rate in report.rates.items()),
+        *(
+            (purpose.replace("_", " "), ", ".join(f"{name} {value:,}" for name, value in rate.items()))
+            for purpose, rate in report.rates.items()
+        ),
         ("tools", ", ".join(f"{name} {version}" for name, version in report.tools.items())),
         ("bitstream", str(report.bitstream)),
     )

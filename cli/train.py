@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdahw.cli._engine import EngineOptions, engine_options
-from rdahw.cli._options import check_options, family_options, resume, rules, usual
+from rdahw.cli._options import family_options, given_options, resume, rules, usual
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
 from rdahw.cli._training import Request, Run, load_data
@@ -101,6 +101,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     The model is saved to --out when the training ends. Until then a checkpoint is saved beside it, regularly and on
     Ctrl-C; give it to --resume to continue. With --seeds each model is saved, as OUT with -seedK before the ending.
     """
+    from rdahw.families import parse_model
+
     started = time.perf_counter()
     out, resumed, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
     seeds, page, saved = options.pop("seeds"), options.pop("report"), None
@@ -111,7 +113,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     else:
-        check_options(options)
+        given_options(parse_model(options["model"])[0], options)  # raises before any data are read
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
