@@ -261,7 +261,7 @@ def _for_people(output: Output, proofs: list[Proof], surrogates: list[str]) -> N
             output.line(f"\n{name} is {proof.verdict}: {proof.reason}")
         elif proof.found is not None:
             where = "in the last cycle shown" if proof.cycles else "for this input"
-            output.line(f"\n{name} is refuted {where}: it should be that {proof.symbols}. Bit 0 is written last.")
+            output.line(f"\n{name} is refuted: it does not hold {where} that {proof.symbols}. Bit 0 is the last.")
             for name, bits in (proof.counterexample or {}).items():
                 output.line(f"  {name} = {bits}")
             for number, row in enumerate(proof.cycles):
