@@ -84,7 +84,7 @@ class Run:
             if saved.provenance.get("data_sha256") != dataset.checksum:
                 raise UserError(
                     f"the data {options['data']!r} are not those of the first part of this training (checksum "
-                    f"{dataset.checksum[:12]}…); give that data set with --data, or start a new training without --resume"
+                    f"{dataset.checksum[:12]}…); give that data set with --data, or leave --resume out"
                 )
             self.binariser, self.spec = saved.binariser, saved.spec
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})

@@ -98,7 +98,7 @@ def test_two_models_are_compared(run: Runner) -> None:
     assert value["compared"] == ["circuits", "binariser", "labels"]
     ran = run("prove", "--equal", "a.rdahw", "b.rdahw")
     assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; the counterexample or difference is shown above")
-    shown = ran.out.partition("equal is refuted: it does not hold for this input that f(x) = g(x). Bit 0 is the last.\n")[2].splitlines()
+    shown = ran.out.partition("it does not hold for this input that f(x) = g(x). Bit 0 is the last.\n")[2].splitlines()
     x, f, g = (line.strip() for line in shown)
     assert x.startswith("x = ")
     assert f.removeprefix("f: ") != g.removeprefix("g: ")
@@ -129,7 +129,10 @@ def test_a_damaged_netlist_is_no_success(run: Runner, monkeypatch: pytest.Monkey
     monkeypatch.setattr(prove, "_BOARDS", ("icebreaker",))
     ran = run("prove", "lookup", "--inputs", 1, "--what", "synthesis")
     assert (ran.code, ran.error) == (1, "of 4 claims 4 refuted; the counterexample or difference is shown above")
-    assert "synthesis (iCE40, immediate, 1 stage: 2+1 -> 1) is refuted: it does not hold in the last cycle shown" in ran.out
+    assert (
+        "synthesis (iCE40, immediate, 1 stage: 2+1 -> 1) is refuted: it does not hold in the last cycle shown"
+        in ran.out
+    )
     assert re.search(r"^  cycle 0: .*rst = [01]", ran.out, re.MULTILINE)
     assert re.search(r"^  netlist: ", ran.out, re.MULTILINE)
 
