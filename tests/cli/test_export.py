@@ -80,5 +80,5 @@ def test_what_cannot_be(run: Runner) -> None:
     ran = run("export", "lookup", "--to", "dot", "--trainer")
     assert (ran.code, ran.error) == (2, "a trainer has state and cannot be drawn; leave --trainer out")
     ran = run("export", "lookup", "--to", "verilog", "--inference")
-    assert (ran.code, ran.error) == (2, "--inference folds in what was learned; give a file of rdahw train")
+    assert (ran.code, ran.error) == (2, "--inference needs a trained model; give a file of rdahw train")
     assert not list(run.folder.iterdir())
