@@ -263,7 +263,7 @@ def test_resume_of_a_model_that_does_not_say_how_it_was_trained(run, refused, sa
         object.__setattr__(model, "provenance", {"options": wrong})
         save_model(model, run.folder / "odd.rdahw")
         refused(1, "'odd.rdahw' does not say how it was trained", "train", "--resume", "odd.rdahw")
-        refused(1, "the model does not say what it was trained on; give the data with --data", "eval", "odd.rdahw")
+        refused(1, "the model does not name its training data; give data with --data", "eval", "odd.rdahw")
         assert run.ok("eval", "odd.rdahw", "--data", "good.csv", "--json").json["examples"] == 4
 
 
@@ -310,11 +310,11 @@ def test_a_full_disk_at_the_end_loses_nothing(run, refused, monkeypatch, tmp_pat
 
     monkeypatch.setattr(os, "replace", full)
     sentence = (
-        "'out.rdahw' cannot be written (no space left on device); choose a place with enough space; what was learned"
+        "'out.rdahw' cannot be written (no space left on device); choose a place with enough space; the model was"
     )
     ran = refused(1, sentence, "train", "--data", "good.csv", "--out", "out.rdahw")
     (rescued,) = elsewhere.iterdir()
-    assert ran.error.endswith(f"what was learned is in {str(rescued)!r}")
+    assert ran.error.endswith(f"the model was saved as {str(rescued)!r}")
     assert run.ok("eval", rescued, "--data", "good.csv", "--json").json["examples"] == 4
 
 

@@ -187,7 +187,7 @@ def test_eval_says_that_the_data_have_changed(run, table, tmp_path):
         (["--data", "unknown.csv"], 1, "line 2, column 'label': there is no class 'plum'"),
         (["--data", "wide.csv", "--label", "x"], 1, "wide.csv has no column 'x'"),
         (["--data", "missing.csv"], 2, "there is no file 'missing.csv'"),
-        (["--label", "label"], 2, "--label label is for a file of examples; give the file with --data"),
+        (["--label", "label"], 2, "--label label needs a file of examples; give the file with --data"),
         ([], 1, "'table' has no test part; give examples with --data FILE"),
     ],
 )
@@ -401,7 +401,7 @@ def test_doctor_without_what_is_needed(run, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     ran = run("doctor", "--json")
     assert ran.code == 3
-    assert ran.error == "rdahw cannot do without pooch; install what is said above"
+    assert ran.error == "rdahw needs pooch; install what is missing as said above"
     assert ran.json["ok"] is False
     assert ran.json["error"] == ran.error
     assert [check["name"] for check in ran.json["checks"] if check["needed"] and not check["found"]] == ["pooch"]
@@ -433,7 +433,7 @@ def test_reproduce_finds_one_bit_that_differs(run, no_images, monkeypatch, what)
     monkeypatch.setattr("rdahw.cli.reproduce._mnist", lambda output: {"experiment": "M", "same": True, **BLANK})
     ran = run("reproduce", "--json")
     assert ran.code == 1
-    assert ran.error == "Iris, three-class binary: not what the paper's program computes; please report it"
+    assert ran.error == "Iris, three-class binary: differs from the paper's program; please report it"
     assert (ran.json["same"], ran.json["exit_code"], ran.json["error"]) == (False, 1, ran.error)
     assert [row["same"] for row in ran.json["experiments"]] == [True, True, False, True, True]
     assert " NO" in run("reproduce").out

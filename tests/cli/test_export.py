@@ -78,7 +78,7 @@ def test_a_model_named_like_a_port_passes_lint(run: Runner, name: str, what: str
 
 def test_what_cannot_be(run: Runner) -> None:
     ran = run("export", "lookup", "--to", "dot", "--trainer")
-    assert (ran.code, ran.error) == (2, "a trainer has state and cannot be drawn as a circuit; leave --trainer out")
+    assert (ran.code, ran.error) == (2, "a trainer has state and cannot be drawn; leave --trainer out")
     ran = run("export", "lookup", "--to", "verilog", "--inference")
-    assert (ran.code, ran.error) == (2, "--inference folds in what was learned; give a file of rdahw train")
+    assert (ran.code, ran.error) == (2, "--inference needs a trained model; give a file of rdahw train")
     assert not list(run.folder.iterdir())
