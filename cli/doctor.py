@@ -33,8 +33,9 @@ def command(output: Output) -> None:
     for name in _requirements():
         found = importlib.metadata.version(name) if _is_installed(name) else None
         rows.append(_row("package", name, found, "rdahw", f"python -m pip install {name}", needed=True))
-    for tool in tools():
-        rows.append(_row("tool", tool.name, tool.version, tool.purpose, tool.get, needed=tool.needed))
+    for tool, at in tools():
+        version = at and (at.version or "version unknown")
+        rows.append(_row("tool", tool.name, version, tool.purpose, tool.get, needed=tool.is_required))
     for variable, purpose in (("NUMBA_CACHE_DIR", "compiled kernels"), ("YOWASP_CACHE_DIR", "tools, compiled")):
         get = f"set {variable} to a folder that can be written"
         rows.append(_row("cache", variable, _cache(variable), purpose, get, needed=True))

@@ -27,8 +27,10 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         largest sum, the lowest one on a tie; ``correct``: it is the target; ``rival``, likewise of all but the target,
         one bit for each; ``updates``: the target's sum is not beyond the rival's by more than the margin.
 
-    The sums are compared all at once, bit by bit from the highest: who has a 0 where another that is still in the race
-    has a 1 is out. So the bits of the winner are found on the way, and with them by how much it wins.
+    All sums are compared at once, bit by bit from the highest (MSB-first maximum by elimination): a class with a 0
+    where a remaining class has a 1 is eliminated. On the way the winner's bits are found, and from them its lead.
+
+    ``elaborate`` sets the attribute ``proof_registers``, the registers that proofs refer to, by name.
     """
 
     def __init__(self, classes: int, counter: int, most: int, *, sign: bool = False) -> None:
@@ -69,6 +71,7 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         # A bit of all sums. ``ends``: the last one has come through each of the stages.
         bit, reading, read, found = Signal(range(max(2, self.bits)), init=self.bits - 1), Signal(), Signal(), Signal()
         ends = Signal(2)
+        self.proof_registers = {"reading": reading, "read": read, "found": found, "ends": ends, "bit": bit}
         column, margin_bit, last = Signal(classes), Signal(), Signal()
         m.d.comb += last.eq(reading & (bit == 0))
         m.d.sync += [
@@ -110,6 +113,8 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         m.d.comb += self.updates.eq(lead >= 0)
         # Of several, the lowest class.
         leader = Signal(classes)
+        self.proof_registers |= {"leaders": leaders, "rivals": rivals, "lead": lead, "leader": leader}
+        self.proof_registers["done"] = self.done
         m.d.sync += [leader.eq(leaders & -leaders), self.rival.eq(rivals & -rivals)]
         m.d.comb += self.correct.eq((leader & self.target).any())
         for b in range(len(self.prediction)):

@@ -1,14 +1,10 @@
 """Claims proved or refuted: by trying all inputs where they are few, or by a solver (:mod:`rdahw.hdl.solvers`).
 
-A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`); Amaranth is only
-seen by the claims whose subject it is: :func:`gateware` here, and those about machines with registers, which are
-<<<<<<< HEAD
-:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.memory_proof.memory_trainer` and
-=======
-:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.framer_proof.framer` and
->>>>>>> link
-:func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
-its counterexample is run by the caller's interpreter or in Amaranth's simulator, which must see the same.
+A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`). Amaranth is used
+only by the claims about hardware: :func:`gateware` here, and those about machines with registers in
+:mod:`rdahw.hdl.trainer_proof`, :mod:`rdahw.hdl.memory_proof`, :mod:`rdahw.hdl.framer_proof` and
+:mod:`rdahw.hdl.netlist_proof`. A claim is refuted only after its counterexample was confirmed by the caller's
+interpreter or in Amaranth's simulator.
 """
 
 from __future__ import annotations
