@@ -25,12 +25,12 @@ from rdahw.derivative import reverse
 from rdahw.tracing import Builder
 from rdahw.transform import to_rows
 
-__all__ = ["ROWS", "CircuitModule", "with_reverse"]
+__all__ = ["ROWS", "CircuitModule", "Value", "with_reverse"]
 
 #: Amaranth numbers the bits of a value by 16 bits.
 _MAX_WIDTH = (1 << 16) - 1
 
-#: Amaranth's values have no types that a type checker could read.
+#: An Amaranth value, which has no static type.
 Value = Any
 
 
@@ -114,7 +114,6 @@ class CircuitModule(wiring.Component):  # type: ignore[misc]
         self.results = tuple(getattr(self, name) for name in results)
 
     def elaborate(self, platform: object) -> Module:
-        """The logic, as Amaranth asks for it."""
         lowered = to_rows(self.circuit, ROWS)
         if (widest := max(type_.width for type_ in lowered.types)) > _MAX_WIDTH:
             raise TooLarge(

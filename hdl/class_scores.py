@@ -57,7 +57,6 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         classes, k = self.classes, self.counter
         sums = [Signal(self.bits, name=f"sum{c}") for c in range(classes)]

@@ -60,7 +60,6 @@ class Commands(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         asked = self.asked
         machine = OneHot(m, None)
@@ -108,8 +107,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
         state_bytes = Array([live[f.name][i * 8 : i * 8 + 8] for f in STATE for i in range(f.bytes)])
         state_byte, state_over = Signal(8), Signal()
         m.d.sync += [state_byte.eq(state_bytes[part]), state_over.eq(part == size(STATE))]
-        with machine.state("STATE NEXT"):
-            machine.next = "STATE"
+        machine.wait("STATE NEXT", "STATE")
 
         with machine.state("STATE"):
             m.d.sync += part.eq(part + 1)
@@ -141,8 +139,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
             word_loaded.eq(part == layout.word_bits // 8 - 1),
             in_example.eq(part != 0),
         ]
-        with machine.state("LOAD NEXT"):
-            machine.next = "LOAD"
+        machine.wait("LOAD NEXT", "LOAD")
 
         with machine.state("LOAD"):
             m.d.comb += self.advance.eq(1)
@@ -161,8 +158,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
                         machine.next = "OFFER"
 
         if layout.words:
-            with machine.state("LOAD WORD NEXT"):
-                machine.next = "LOAD WORD"
+            machine.wait("LOAD WORD NEXT", "LOAD WORD")
 
             with machine.state("LOAD WORD"):
                 m.d.comb += self.advance.eq(1)
@@ -209,8 +205,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
         with machine.state("RESULT"), m.If(result.valid):
             machine.next = "RESULT NEXT"
 
-        with machine.state("RESULT NEXT"):
-            machine.next = "RESULT BYTE"
+        machine.wait("RESULT NEXT", "RESULT BYTE")
 
         with machine.state("RESULT BYTE"):
             self._put(m, result_byte)
@@ -236,11 +231,8 @@ class Commands(wiring.Component):  # type: ignore[misc]
             beyond.eq(address >= layout.parameter_bytes),
             too_high.eq((part >= address_bytes) & (byte != 0)),
         ]
-        with machine.state("ADDRESS NEXT"):
-            machine.next = "ADDRESS BYTE"
-
-        with machine.state("ADDRESS BYTE"):
-            machine.next = "ADDRESS"
+        machine.wait("ADDRESS NEXT", "ADDRESS BYTE")
+        machine.wait("ADDRESS BYTE", "ADDRESS")
 
         with machine.state("ADDRESS"):
             m.d.comb += self.advance.eq(1)
@@ -257,8 +249,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
                 with m.If(self.asked.read):
                     machine.next = "READ COUNT"
 
-        with machine.state("WRITE NEXT"):
-            machine.next = "WRITE"
+        machine.wait("WRITE NEXT", "WRITE")
 
         with machine.state("WRITE"):
             with m.If(self.at_end):
@@ -284,11 +275,8 @@ class Commands(wiring.Component):  # type: ignore[misc]
         """``read`` from its count on, where ``byte`` stays."""
         all_read, fetched = Signal(), Signal(8, reset_less=True)
         m.d.sync += [all_read.eq(self.answer_count == self.byte), fetched.eq(self.control.parameter_read)]
-        with machine.state("READ COUNT"):
-            machine.next = "READ NEXT"
-
-        with machine.state("READ NEXT"):
-            machine.next = "READ"
+        machine.wait("READ COUNT", "READ NEXT")
+        machine.wait("READ NEXT", "READ")
 
         with machine.state("READ"):
             with m.If(self.control.ready):
@@ -302,11 +290,8 @@ class Commands(wiring.Component):  # type: ignore[misc]
             with m.Elif(self.full):
                 machine.next = "wrong_length"
 
-        with machine.state("READ DATA"):
-            machine.next = "READ FETCH"
-
-        with machine.state("READ FETCH"):
-            machine.next = "READ BYTE"
+        machine.wait("READ DATA", "READ FETCH")
+        machine.wait("READ FETCH", "READ BYTE")
 
         with machine.state("READ BYTE"):
             self._put(m, fetched)

@@ -69,7 +69,6 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         offered = self.examples.payload
 

@@ -131,7 +131,6 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         return 2 * clocks + 2 + 1 + self._pause
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         m.submodules.receiver = receiver = FlashReceiver(self.latency)
         wiring.connect(m, receiver.octets, wiring.flipped(self.octets))
@@ -264,8 +263,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
 
     def _end(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
         """The part is deselected, and it is decided what comes next."""
-        with machine.state("END"):  # the last bit is on its way
-            machine.next = "DESELECT"
+        machine.wait("END", "DESELECT")  # the last bit is on its way
 
         with machine.state("DESELECT"):
             m.d.sync += [self.pins.select.eq(0), self.pins.clock.eq(0), w.wait.eq(self._pause), w.waited.eq(0)]

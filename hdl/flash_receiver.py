@@ -47,7 +47,6 @@ class FlashReceiver(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         arriving, have = Signal(2 + self.latency), Signal(range(8))
         shift, complete = Signal(8, reset_less=True), Signal()

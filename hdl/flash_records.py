@@ -51,7 +51,6 @@ class CheckedOctets(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         octet, full, came = Signal(8, name="rests", reset_less=True), self.full, Signal()
         check = crc.catalog.CRC32_ISO_HDLC(8).create()
@@ -102,7 +101,6 @@ class HeaderFields(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         # For each byte: what it must be, whether that matters, and which of the bytes kept it is, from 1 on; 0: none.
         known = dict(enumerate(self.expected)) | {_in_header(name) + COUNT_BITS // 8: 0 for name in FROM_HEADER}
@@ -161,7 +159,6 @@ class RecordPlaces(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         place, total = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS + 1, reset_less=True)
         wrapped, following = Signal(COUNT_BITS + 1), Signal(5)

@@ -8,8 +8,6 @@ from an image that is known to be damaged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal  # type: ignore[import-untyped]
@@ -99,24 +97,24 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         each = record_bytes(self.trainer.spec.input_bits)
         m.submodules.trainer = self.trainer
         w = _Shared(max(each, HEADER_BYTES + CRC_BYTES))
         m.submodules.reader = ResetInserter(w.restart)(self.reader)
         wiring.connect(m, wiring.flipped(self.flash), self.reader.pins)
-        m.submodules.octets = octets = CheckedOctets()
+        m.submodules.octets = octets = w.octets = CheckedOctets()
         wiring.connect(m, self.reader.octets, octets.octets)
-        m.submodules.header = header = HeaderFields(expected_header(self.trainer.spec), len(w.number))
-        m.submodules.places = places = RecordPlaces(self._base)
-        m.submodules.registers = registers = FlashTrainerRegisters(run=self._autostart, epochs=self._epochs)
-        m.submodules.host = host = ExampleOctets(self.interface.layout.words)
-        wiring.connect(m, wiring.flipped(self.examples), host.words)
+        m.submodules.header = header = w.header = HeaderFields(expected_header(self.trainer.spec), len(w.number))
+        m.submodules.places = w.places = RecordPlaces(self._base)
+        w.registers = FlashTrainerRegisters(run=self._autostart, epochs=self._epochs)
+        m.submodules.registers = registers = w.registers
+        m.submodules.host = w.host = ExampleOctets(self.interface.layout.words)
+        wiring.connect(m, wiring.flipped(self.examples), w.host.words)
 
-        self._feed(m, w, octets, registers.run, host)
+        self._feed(m, w)
         self._results(m, w)
-        self._plan(m, w, header, places)
+        self._plan(m, w)
         m.d.comb += [
             self.reader.requests.valid.eq(w.ask),
             self.reader.requests.payload.address.eq(w.address),
@@ -130,20 +128,19 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             w.label_next.eq(w.number == each - 2),
             w.more.eq((registers.epochs == 0) | (w.epoch < registers.epochs)),
         ]
-        machine = OneHot(m, "BEGIN")
-        states = _Restart(m, machine, w.restart)
-        self._read_header(m, states, w, octets, header, places, registers.run)
-        self._read_part(m, states, w, octets, header, places)
-        self._judge(m, states, w)
+        machine = OneHot(m, "BEGIN", restart=w.restart)
+        self._read_header(m, machine, w)
+        self._read_part(m, machine, w)
+        self._judge(m, machine, w)
         machine.finish()
-        self._access(m, w, header, registers, host)
+        self._access(m, w)
         return m
 
-    def _feed(self, m: Module, w: _Shared, octets: CheckedOctets, run: Any, host: ExampleOctets) -> None:
+    def _feed(self, m: Module, w: _Shared) -> None:
         """The trainer's bytes: those of the flash, or between two examples of it those of the host."""
-        trainer = self.trainer
+        trainer, octets, host = self.trainer, w.octets, w.host
         held, pausing = Signal(), Signal()  # no further example is begun; that is far away, so through registers
-        m.d.sync += [held.eq(self.hold), pausing.eq(self.hold | ~run)]
+        m.d.sync += [held.eq(self.hold), pausing.eq(self.hold | ~w.registers.run)]
         m.d.comb += w.offer.eq(w.wanted & ~w.lent & ~(w.between & pausing))
         # Before the trainer a byte rests once more.
         given, feed = Signal(8), Signal(8, reset_less=True)
@@ -187,8 +184,9 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(hit):
             m.d.sync += w.right.eq(w.right + 1)
 
-    def _plan(self, m: Module, w: _Shared, header: HeaderFields, places: RecordPlaces) -> None:
+    def _plan(self, m: Module, w: _Shared) -> None:
         """What follows from the header, and the next record of a stride, which is found while one is read."""
+        header, places = w.header, w.places
         m.d.comb += [places.train_bytes.eq(header.train_bytes), places.stride_bytes.eq(header.stride_bytes)]
         m.d.sync += [
             w.strided.eq(header.stride != 1),
@@ -201,35 +199,27 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(places.found):
             m.d.sync += [w.address.eq(places.address), w.ask.eq(~places.first)]
 
-    def _read_header(
-        self,
-        m: Module,
-        states: _Restart,
-        w: _Shared,
-        octets: CheckedOctets,
-        header: HeaderFields,
-        places: RecordPlaces,
-        run: Any,
-    ) -> None:
+    def _read_header(self, m: Module, machine: OneHot, w: _Shared) -> None:
         """The states from the beginning to a header that is known to be whole and of the trainer's examples."""
-        with states.state("BEGIN"):
+        octets, header, run = w.octets, w.header, w.registers.run
+        with machine.state("BEGIN"):
             m.d.sync += [w.state.eq(State.WAKING), w.address.eq(self._base), w.length.eq(HEADER_BYTES + CRC_BYTES)]
             m.d.sync += [w.between.eq(1), w.at_label.eq(0), w.wanted.eq(0)]
             m.d.sync += [w.number.eq(0), w.feeding.eq(0), w.testing.eq(0), w.ask.eq(run), w.quiet.eq(0)]
             m.d.sync += [w.epoch.eq(0), w.left.eq(0), w.right.eq(0), w.errors.eq(0), w.updates.eq(0)]
-            m.d.comb += [octets.fresh.eq(1), octets.forget.eq(1), places.cancel.eq(1)]
+            m.d.comb += [octets.fresh.eq(1), octets.forget.eq(1), w.places.cancel.eq(1)]
             with m.If(run):
-                states.next = "ASK HEADER"
+                machine.next = "ASK HEADER"
 
-        with states.state("ASK HEADER"):
+        with machine.state("ASK HEADER"):
             m.d.comb += header.begin.eq(1)
             with m.If(self.reader.failed):
-                states.next = State.NO_FLASH.name
+                machine.next = State.NO_FLASH.name
             with m.Elif(self.reader.requests.ready):
                 m.d.sync += w.ask.eq(0)
-                states.next = "HEADER"
+                machine.next = "HEADER"
 
-        with states.state("HEADER"):
+        with machine.state("HEADER"):
             m.d.comb += [octets.due.eq(1), header.taken.eq(octets.take)]
             with m.If(octets.take):
                 m.d.sync += w.number.eq(w.number + 1)
@@ -237,26 +227,19 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.sync += w.quiet.eq(w.quiet + 1)
                 with m.If(w.quiet.all()):
                     m.d.sync += w.number.eq(0)
-                    states.next = "PLAN"
+                    machine.next = "PLAN"
                     with m.If(~octets.sound):
-                        states.next = State.NO_IMAGE.name
+                        machine.next = State.NO_IMAGE.name
                     with m.Elif(header.foreign | w.empty):
-                        states.next = State.FOREIGN.name
+                        machine.next = State.FOREIGN.name
 
-    def _read_part(
-        self,
-        m: Module,
-        states: _Restart,
-        w: _Shared,
-        octets: CheckedOctets,
-        header: HeaderFields,
-        places: RecordPlaces,
-    ) -> None:
+    def _read_part(self, m: Module, machine: OneHot, w: _Shared) -> None:
         """The states of a part, the training or the test records, with or without the trainer."""
+        octets, header, places = w.octets, w.header, w.places
         requests, one_by_one = self.reader.requests, Signal()
         m.d.comb += one_by_one.eq(w.strided & w.feeding & ~w.testing)
         m.d.sync += w.damaged.eq(~octets.sound & ~one_by_one)
-        with states.state("PLAN"):
+        with machine.state("PLAN"):
             m.d.comb += [octets.fresh.eq(1), places.rewind.eq(1)]
             m.d.sync += w.ask.eq(1)
             m.d.sync += [w.address.eq(self._records), w.left.eq(header.train_examples), w.wanted.eq(w.feeding)]
@@ -272,16 +255,16 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
                     w.left.eq(header.test_examples),
                     w.right.eq(0),
                 ]
-            states.next = "ASK"
+            machine.next = "ASK"
 
-        with states.state("ASK"):
+        with machine.state("ASK"):
             m.d.sync += w.quiet.eq(0)
             with m.If(requests.ready):
                 m.d.sync += w.ask.eq(0)
                 m.d.comb += places.step.eq(one_by_one)
-                states.next = "READ"
+                machine.next = "READ"
 
-        with states.state("READ"):
+        with machine.state("READ"):
             m.d.comb += octets.due.eq(~w.wanted | (w.offer & ~w.waits))
             with m.If(w.ask & requests.ready):
                 m.d.sync += w.ask.eq(0)
@@ -294,43 +277,42 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(self.reader.idle & ~octets.full & ~w.wanted & w.landed_all):
                 m.d.sync += w.quiet.eq(w.quiet + 1)
                 with m.If(w.quiet.all()):
-                    states.next = "JUDGE"
+                    machine.next = "JUDGE"
 
-    def _judge(self, m: Module, states: _Restart, w: _Shared) -> None:
+    def _judge(self, m: Module, machine: OneHot, w: _Shared) -> None:
         """The states after a part, and those in which the trainer has stopped."""
-        with states.state("JUDGE"):
-            states.next = "PLAN"
+        with machine.state("JUDGE"):
+            machine.next = "PLAN"
             with m.If(w.testing | w.untested):
                 m.d.sync += [w.testing.eq(0), w.feeding.eq(1)]
                 with m.If(w.feeding):
                     m.d.sync += w.epoch.eq(w.epoch + 1)
-                states.next = "FINISHED"
+                machine.next = "FINISHED"
             with m.Else():
                 m.d.sync += w.testing.eq(1)
             with m.If(w.feeding & ~w.testing):
                 m.d.sync += [w.errors.eq(self.trainer.control.error_count), w.updates.eq(self.trainer.update_count)]
             with m.If(w.damaged):
-                states.next = State.DAMAGED.name
+                machine.next = State.DAMAGED.name
                 with m.If(w.feeding & ~w.testing):
-                    states.next = State.SPOILED.name
+                    machine.next = State.SPOILED.name
 
         wait = Signal()  # until ``more`` is of the new epoch
-        with states.state("FINISHED"):
+        with machine.state("FINISHED"):
             m.d.sync += wait.eq(~wait)
             with m.If(wait & w.more):
-                states.next = "PLAN"
+                machine.next = "PLAN"
             with m.Elif(wait):
                 m.d.sync += w.state.eq(State.DONE)
 
         for why in (why for why in State if why >= State.NO_FLASH):
-            with states.state(why.name):
+            with machine.state(why.name):
                 m.d.sync += w.state.eq(why)
 
-    def _access(
-        self, m: Module, w: _Shared, header: HeaderFields, registers: FlashTrainerRegisters, host: ExampleOctets
-    ) -> None:
+    def _access(self, m: Module, w: _Shared) -> None:
         """The host's access: to the trainer while the host has it, to the registers at any time."""
         control, theirs = self.control, self.trainer.control
+        header, registers, host = w.header, w.registers, w.host
         own, ready, changed = control.parameter_address[self._own_bits], Signal(), Signal()
         # Nothing but the host's own access can make a trainer that is lent and ready busy.
         m.d.sync += ready.eq(w.lent & theirs.ready & ~theirs.parameter_write_enable & ~theirs.clear)
@@ -365,7 +347,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
 
 
 class _Shared:
-    """The signals that the parts of a :class:`FlashTrainer` share.
+    """The parts of a :class:`FlashTrainer`, and the signals that its methods share.
 
     restart: everything begins anew, from waking the flash on. state: what the host is told.
     epoch, left, right, errors, updates: the registers of these names; the state ``BEGIN`` sets them.
@@ -380,6 +362,12 @@ class _Shared:
     strided, empty, untested, train_length, test_length, test_address: of the image. more: epochs are to come.
     quiet: cycles in which nothing came any more.
     """
+
+    octets: CheckedOctets
+    header: HeaderFields
+    places: RecordPlaces
+    registers: FlashTrainerRegisters
+    host: ExampleOctets
 
     def __init__(self, last_number: int) -> None:
         self.restart = Signal()
@@ -418,27 +406,3 @@ class _Shared:
         self.test_address = Signal(ADDRESS_BITS)
         self.more = Signal()
         self.quiet = Signal(2)
-
-
-class _Restart:
-    """States of a machine that all go to ``BEGIN`` when ``asked``."""
-
-    def __init__(self, m: Module, machine: OneHot, asked: Any) -> None:
-        self._m, self._machine, self._asked = m, machine, asked
-
-    @property
-    def next(self) -> str:
-        """The state of the next cycle; it can only be set."""
-        return self._machine.next
-
-    @next.setter
-    def next(self, name: str) -> None:
-        self._machine.next = name
-
-    @contextmanager
-    def state(self, name: str) -> Iterator[None]:
-        """One of them."""
-        with self._machine.state(name):
-            yield
-            with self._m.If(self._asked):
-                self._machine.next = "BEGIN"

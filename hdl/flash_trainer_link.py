@@ -37,7 +37,6 @@ class FlashTrainerLink(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         m.submodules.link = link = self.link
         trainer = self.trainer

@@ -93,7 +93,6 @@ class FlashTrainerRegisters(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         # Through registers: the address and its data are far away.
         number, write, data = Signal.like(self.address), Signal(), Signal(8)

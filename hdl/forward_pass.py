@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Cat, Module, Signal  # type: ignore[import-untyped]
 
+from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer
 
 __all__ = ["ForwardPass", "pass_cycles"]
-
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
 
 
 def pass_cycles(tables: int, scores: ClassScores) -> int:

@@ -70,7 +70,6 @@ class Framer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         # What is compared goes into a register, and has a state to settle in where it is needed: at 48 MHz an iCE40
         # UltraPlus has time for few look-up tables between two flip-flops.
@@ -120,8 +119,7 @@ class Framer(wiring.Component):  # type: ignore[misc]
                 with m.If(too_long):
                     machine.next = "damaged"
 
-        with machine.state("CHECK NEXT"):
-            machine.next = "CHECK"
+        machine.wait("CHECK NEXT", "CHECK")
 
         with machine.state("CHECK"):
             machine.next = "damaged"

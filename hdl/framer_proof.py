@@ -17,11 +17,10 @@ from amaranth.lib import wiring  # type: ignore[import-untyped]
 from amaranth.lib.enum import Enum  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.errors import InternalError
 from rdahw.hdl.framer import MAX_FRAME, Framer
 from rdahw.hdl.protocol import CRC_BYTES, ESCAPE, FLAG, HEADER_BYTES, TOGGLE
 from rdahw.hdl.solvers import Question
-from rdahw.hdl.trainer_proof import Refutation, simulate
+from rdahw.hdl.trainer_proof import Refutation, check_counterexample, simulate
 
 __all__ = ["FramerClaim", "framer"]
 
@@ -91,8 +90,7 @@ class FramerClaim:
         paths = {f"{side}_{name}": (f"{side}_{name}",) for side in (*sides.values(), "wrong") for name in _COMPARED}
         rows = simulate(_Compared(self.make()), cycles, {name: (name,) for name in _INPUTS}, paths)
         wrong = [[name for name in _COMPARED if row[f"wrong_{name}"] == "1"] for row in rows]
-        if not wrong[-1] or any(wrong[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        check_counterexample(self, wrong)
         found = {title: {name: rows[-1][f"{side}_{name}"] for name in wrong[-1]} for title, side in sides.items()}
         return Refutation(cycles, found)
 
@@ -136,7 +134,6 @@ class _Compared(wiring.Component):  # type: ignore[misc]
         super().__init__({name: In(width) for name, width in _INPUTS.items()} | compared | wrong | {"differ": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
-        """The two machines, with what comes in."""
         m = Module()
         m.submodules.framer = framer = self.framer
         turn, count = Signal(_Turn), Signal(8)

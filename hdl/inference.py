@@ -127,7 +127,6 @@ class FixedModel(Trainer):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         example, result = self.examples.payload, self.results.payload
         moves = Signal()

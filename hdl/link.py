@@ -65,7 +65,6 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         }
 
     def elaborate(self, platform: Any) -> Module:
-        """The parts, and what goes between them."""
         m = Module()
         its = self._interface
         m.submodules.framer = framer = Framer()

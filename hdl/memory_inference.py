@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.families.ensemble.circuits import binarise
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
+from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
@@ -20,9 +21,6 @@ from rdahw.hdl.table_words import sign_bits, word_stride, words_of_counters
 from rdahw.hdl.trainer import TrainerControl
 
 __all__ = ["MemoryInference"]
-
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
 
 
 class MemoryInference(OctetTrainer):
@@ -71,7 +69,6 @@ class MemoryInference(OctetTrainer):
         return pass_cycles(self.spec.tables, self._scores)
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         spec, control, result = self.spec, self.control, self.results.payload
         m.submodules.tables = tables = memory.Memory(self.tables)

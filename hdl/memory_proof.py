@@ -20,18 +20,15 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-import numpy as np
-
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, TooLarge, count_gates
 from rdahw.data.labels import label_width
-from rdahw.errors import InternalError
 from rdahw.families.ensemble.circuits import step_bits, step_circuit
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
-from rdahw.hdl.gates import to_gates, to_rtlil
+from rdahw.hdl.gates import cell, to_gates, to_rtlil
 from rdahw.hdl.solvers import Question
 from rdahw.hdl.table_words import sign_bits, word_octets
-from rdahw.hdl.trainer_proof import Refutation, Replay, simulate
+from rdahw.hdl.trainer_proof import Refutation, Replay, check_counterexample, port_of, simulate, to_bits, to_text
 from rdahw.tracing import Wire, cat, equal, mux, trace
 from rdahw.types import Bits, Type
 
@@ -116,17 +113,16 @@ class MemoryTrainerClaim:
         cycles = [{name: bits for name, bits in row.items() if name != "seen"} for row in cycles]
         seen = simulate(self.make(), cycles, _INPUTS, _OUTPUTS)
         circuit = monitor.visible
-        states = [_bits(format(port.first, f"0{port.width}b")) for port in monitor.states]
+        states = [to_bits(format(port.first, f"0{port.width}b")) for port in monitor.states]
         wrong = []
         for row, its in zip(cycles, seen, strict=True):
             named = {**row, **its}
-            given = [_bits(named[name]) for name in circuit.input_names[len(states) :]]
+            given = [to_bits(named[name]) for name in circuit.input_names[len(states) :]]
             outputs = dict(zip(circuit.output_names, replay(circuit, *states, *given), strict=True))
             wrong.append(bool(outputs["seen"][0]))
             states = [outputs[f"next_{port.name}"] for port in monitor.states]
-        if not wrong[-1] or any(wrong[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
-        expected = {name: _text(outputs[f"expected_{name}"]) for name in ("prediction", "correct", "updated")}
+        check_counterexample(self, wrong)
+        expected = {name: to_text(outputs[f"expected_{name}"]) for name in ("prediction", "correct", "updated")}
         expected["waiting"] = "1"
         different = [name for name in expected if its[name] != expected[name]]
         sides = {"trainer": its, "learner": expected}
@@ -162,7 +158,7 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
     if (gates := count_gates(step_circuit(spec))) > MAX_GATES:
         raise TooLarge(f"the trainer's step has {gates:,} gates; at most {MAX_GATES:,} are tried: prove a smaller size")
     fragment = Fragment.get(trainer, None)
-    ports = {name: _port(trainer, path) for name, path in (*_INPUTS.items(), *_OUTPUTS.items()) if len(path) == 2}
+    ports = {name: port_of(trainer, path) for name, path in (*_INPUTS.items(), *_OUTPUTS.items()) if len(path) == 2}
     ports["result"] = Value.cast(trainer.results.payload)
     inner = {name: Value.cast(signal) for name, signal in _inner(trainer).items()}
     stored = _stored(trainer)
@@ -180,12 +176,6 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
     )
     script, window = _SCRIPT.format(connections=connections), longest + _SETTLED + 2
     return MemoryTrainerClaim(size, files, script, monitor, device, window, len(ports["address"]))
-
-
-def _port(trainer: Any, path: Sequence[str]) -> Any:
-    from amaranth.hdl import Value
-
-    return Value.cast(reduce(getattr, path, trainer))
 
 
 def _inner(trainer: Any) -> dict[str, Any]:
@@ -210,14 +200,6 @@ def _stored(trainer: Any) -> dict[str, tuple[str, int]]:
             found[f"input{i}_{side}"] = (f"buffer.input{i}[{side << buffer.byte_bits}]", 8)
     width = len(kept.word) + len(kept.address)
     return found | {f"kept{a}": (f"words.memory[{a}]", width) for a in range(spec.tables)}
-
-
-def _bits(text: str) -> Any:
-    return np.array([int(bit) for bit in reversed(text)], np.uint8)
-
-
-def _text(bits: Any) -> str:
-    return "".join(str(int(bit)) for bit in reversed(bits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,28 +448,14 @@ class _Monitor:
             # Their first values are those of power-up.
             yield f"  attribute \\init {s.width}'{s.first:0{s.width}b}"
             yield f"  wire width {s.width} $first_{s.name}"
-            yield from _cell(
-                "$dff",
-                f"register_{s.name}",
-                {"CLK": "\\clk", "D": f"\\next_{s.name}", "Q": f"$first_{s.name}"},
-                {"WIDTH": s.width, "CLK_POLARITY": 1},
-            )
+            pins = {"CLK": "\\clk", "D": f"\\next_{s.name}", "Q": f"$first_{s.name}"}
+            yield from cell("$dff", f"\\the_register_{s.name}", pins, {"WIDTH": s.width, "CLK_POLARITY": 1})
             yield f"  connect \\{s.name} $first_{s.name}"
         machine = self.machine
-        yield from _cell("\\monitor", "monitor", {n: f"\\{n}" for n in (*machine.input_names, *machine.output_names)})
+        monitor = {name: f"\\{name}" for name in (*machine.input_names, *machine.output_names)}
+        yield from cell("\\monitor", "\\the_monitor", monitor)
         device = {name: f"\\{name}" for name in ("clk", "rst", *_INPUTS, "accepts", "waiting")}
         device["result"] = "{ \\updated \\correct \\prediction }"
         device |= {name: f"\\its_{name}" for name in inner if name in self.inner}
-        yield from _cell("\\gate", "gate", device, plain=True)
+        yield from cell("\\gate", "\\gate", device)
         yield "end"
-
-
-def _cell(
-    kind: str, name: str, ports: Mapping[str, str], parameters: Mapping[str, int] | None = None, *, plain: bool = False
-) -> Iterator[str]:
-    yield f"  cell {kind} \\{name}" if plain else f"  cell {kind} \\the_{name}"
-    for parameter, value in (parameters or {}).items():
-        yield f"    parameter \\{parameter} {value}"
-    for port, wire in ports.items():
-        yield f"    connect \\{port} {wire}"
-    yield "  end"

@@ -21,6 +21,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.hdl.beats import OctetEncoder
+from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
@@ -43,9 +44,6 @@ from rdahw.hdl.trainer import COUNTER_BITS, Trainer, TrainerControl, count
 from rdahw.hdl.write_back_buffer import WriteBackBuffer
 
 __all__ = ["MemoryTrainer", "OctetTrainer", "ensemble_result_layout"]
-
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
 
 
 def ensemble_result_layout(classes: int) -> Any:
@@ -195,7 +193,6 @@ class MemoryTrainer(OctetTrainer):
         return self._tables.data
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         spec = self.spec
         m.submodules.tables = tables = self._tables

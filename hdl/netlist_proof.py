@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rdahw.errors import InternalError, UserError, nearest
+from rdahw.errors import UserError, nearest
 from rdahw.hdl.solvers import Budget, Question
 from rdahw.hdl.toolchain import FoundTool
-from rdahw.hdl.trainer_proof import Refutation, Replay, simulate
+from rdahw.hdl.trainer_proof import Refutation, Replay, check_counterexample, simulate
 
 __all__ = ["LIBRARIES", "Library", "NetlistClaim", "Undecidable", "netlist"]
 
@@ -125,8 +125,7 @@ class NetlistClaim:
         agrees = all(
             row[f"gold_{name}"] == its[name] for row, its in zip(cycles, seen, strict=True) for name in outputs
         )
-        if not agrees or not differs[-1] or any(differs[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        check_counterexample(self, differs if agrees else [False])
         sides = {"design": "gold", "netlist": "gate"}
         found = {side: {name: cycles[-1][f"{own}_{name}"] for name in differs[-1]} for side, own in sides.items()}
         return Refutation(given, found)

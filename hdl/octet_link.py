@@ -41,7 +41,6 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
         super().__init__({"words": In(_EXAMPLES), "octets": Out(stream.Signature(8))})
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         words, octets, number = self.words, self.octets, Signal(range(self.count))
         at_label = Signal()
@@ -72,7 +71,6 @@ class LinkedOctets(wiring.Component):  # type: ignore[misc]
         super().__init__(link_members(self.interface.parameter_bits))
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         m.submodules.trainer = trainer = self.trainer
         m.submodules.octets = octets = ExampleOctets(self.interface.layout.words)

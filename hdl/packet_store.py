@@ -77,7 +77,6 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         # -- ``byte`` is what ``source`` points to, in the same cycle, as the address is given a cycle ahead
         contents = [0] * _IDENTITY + list(join(IDENTITY, self._identity)) + [0] * MAX_PAYLOAD

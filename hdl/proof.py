@@ -26,7 +26,7 @@ import numpy as np
 
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, Claim, count_gates, shape
-from rdahw.errors import InternalError, UsageError, UserError, nearest
+from rdahw.errors import UsageError, UserError, nearest
 from rdahw.files import user_cache, write_atomically
 from rdahw.hdl.framer_proof import FramerClaim
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
@@ -34,16 +34,12 @@ from rdahw.hdl.memory_proof import MemoryTrainerClaim
 from rdahw.hdl.netlist_proof import NetlistClaim, Undecidable
 from rdahw.hdl.solvers import SOLVERS, Answer, Budget, OutOfTime, Question, Verdict
 from rdahw.hdl.toolchain import FoundTool, Stopped, Toolchain, find
-from rdahw.hdl.trainer_proof import TrainerClaim
-from rdahw.primitives import Array
+from rdahw.hdl.trainer_proof import Replay, TrainerClaim, check_counterexample, to_bits, to_text
 
 __all__ = ["AnyClaim", "Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
 
 #: ``auto`` tries all inputs where that takes seconds, and else asks Yosys; the others always ask.
 Solver = Literal["auto", "yosys", "boolector", "z3"]
-
-#: Runs a circuit on one input an array; :func:`rdahw.sim.reference.run` is the one to give.
-Replay = Callable[..., tuple[Array, ...]]
 
 #: How long a claim is worked at, in seconds, unless another time is asked for.
 SECONDS = 60.0
@@ -290,17 +286,16 @@ class _Decider:
             commands = [[str(tool), tool.origin, *tool.command] for tool in tools]
         key = json.dumps([_CACHE_FORMAT, solver, commands, claim.name, content], sort_keys=True)
         file = self.cache / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
-        found = _read(file)
-        is_cached = found is not None
-        if found is None:
-            found = self._ask(pose, tools)
-            if found.answer.verdict != "open":
-                _write(file, found)
-        answer = found.answer
+        answer = _read(file)
+        is_cached = answer is not None
+        if answer is None:
+            answer = self._ask(pose, tools)
+            if answer.verdict != "open":
+                _write(file, answer)
         reason = answer.reason or (f"not decided in {self.timeout:g} seconds" if answer.verdict == "open" else "")
-        return Proof(*_about(claim), answer.verdict, found.seconds, solver, is_cached, reason), answer.cycles
+        return Proof(*_about(claim), answer.verdict, answer.seconds, solver, is_cached, reason), answer.cycles
 
-    def _ask(self, pose: Callable[[Budget], Question | _Problem], tools: str | Sequence[FoundTool]) -> _Decided:
+    def _ask(self, pose: Callable[[Budget], Question | _Problem], tools: str | Sequence[FoundTool]) -> Answer:
         with tempfile.TemporaryDirectory(prefix="rdahw-proof-") as name:
             budget = Budget(Path(name), self.timeout, self.stop)
             try:
@@ -308,34 +303,38 @@ class _Decider:
                 if isinstance(posed, _Problem):
                     return self._try_all(posed)
                 assert not isinstance(tools, str)
-                answer = SOLVERS[self._program].ask(posed, budget, tools)
+                ask = SOLVERS[self._program].ask
+                answer = ask(posed, budget, tools)
                 if answer.verdict == "refuted" and posed.run is not None:
-                    answer = _unless_reached(SOLVERS[self._program].ask(posed.run, budget, tools), posed.run.window)
-                return _Decided(answer, budget.used)
+                    answer = ask(posed.run, budget, tools)
+                    if answer.verdict != "refuted":
+                        cycles = posed.run.window
+                        reason = f"the induction fails, but the first {cycles} cycles from power-up show no fault"
+                        answer = Answer("open", reason=reason)
+                return replace(answer, seconds=budget.used)
             except OutOfTime:
-                return _Decided(Answer("open"), self.timeout)
+                return Answer("open", seconds=self.timeout)
             except Undecidable as why:
-                return _Decided(Answer("open", reason=str(why)), budget.used)
+                return Answer("open", reason=str(why), seconds=budget.used)
 
     def _replayed(self, claim: Claim | Gateware, problem: _Problem, proof: Proof, values: Mapping[str, str]) -> Proof:
         """The refuted proof with its counterexample, after the interpreter has seen it fail too."""
         circuit = claim.circuit if isinstance(claim, Gateware) else claim.left
-        inputs = [_bits(values[port.name]) for port in problem.inputs]
+        inputs = [to_bits(values[port.name]) for port in problem.inputs]
         if isinstance(claim, Gateware):
             sides = ("circuit", "gateware")
-            left = [_text(result) for result in self.replay(circuit, *inputs)]
+            left = [to_text(result) for result in self.replay(circuit, *inputs)]
             gold, right = ([values[f"{side}_{name}"] for name in claim.results] for side in ("gold", "gate"))
         else:
             sides = claim.sides
-            left, right = ([_text(r) for r in self.replay(side, *inputs)] for side in (claim.left, claim.right))
+            left, right = ([to_text(r) for r in self.replay(side, *inputs)] for side in (claim.left, claim.right))
             gold = left
-        if left != gold or left == right:
-            raise InternalError(f"the counterexample to {claim.name} ({claim.size}) fails no claim when it is run")
-        named = dict(zip(circuit.input_names, map(_text, inputs), strict=True))
+        check_counterexample(claim, [left == gold and left != right])
+        named = dict(zip(circuit.input_names, map(to_text, inputs), strict=True))
         shown = [dict(zip(circuit.output_names, side, strict=True)) for side in (left, right)]
         return replace(proof, counterexample=named, found=dict(zip(sides, shown, strict=True)))
 
-    def _try_all(self, problem: _Problem) -> _Decided:
+    def _try_all(self, problem: _Problem) -> Answer:
         """All inputs, 64 in a word: inputs 0 to 5 within a word, the next along the words, the others by repetition."""
         started = time.monotonic()
         gates, bits = problem.gates, problem.gates.inputs
@@ -354,7 +353,7 @@ class _Decider:
             if self.stop.is_set():
                 raise Stopped("trying all inputs")
             if time.monotonic() - started > self.timeout:
-                return _Decided(Answer("open"), self.timeout)
+                return Answer("open", seconds=self.timeout)
             for k in range(6 + along, bits):
                 rows[2 + k][:] = _ONES if number >> (k - 6 - along) & 1 else 0
             for operator, a, b, result in steps:
@@ -364,24 +363,8 @@ class _Decider:
                 word = int(np.argmax(differ != 0))
                 first = (int(differ[word]) & -int(differ[word])).bit_length() - 1
                 point = first | word << 6 | number << (6 + along)
-                return _Decided(Answer("refuted", [_at(problem, point)]), time.monotonic() - started)
-        return _Decided(Answer("proved"), time.monotonic() - started)
-
-
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """An answer, and the seconds that it took."""
-
-    answer: Answer
-    seconds: float
-
-
-def _unless_reached(answer: Answer, cycles: int) -> Answer:
-    """What comes of an induction that fails, from whether a run of so many cycles shows why."""
-    if answer.verdict == "refuted":
-        return answer
-    reason = f"the induction fails, but nothing wrong is seen in the first {cycles} cycles from power-up"
-    return Answer("open", reason=reason)
+                return Answer("refuted", [_at(problem, point)], seconds=time.monotonic() - started)
+        return Answer("proved", seconds=time.monotonic() - started)
 
 
 def _about(claim: AnyClaim) -> tuple[str, str, str, str]:
@@ -404,35 +387,26 @@ def _at(problem: _Problem, point: int) -> dict[str, str]:
     return values
 
 
-def _bits(text: str) -> Array:
-    return np.array([int(bit) for bit in reversed(text)], np.uint8)
+# -- the cache of verdicts ---------------------------------------------------------------------------------------------
 
 
-def _text(bits: Array) -> str:
-    return "".join(str(int(bit)) for bit in reversed(bits))
-
-
-# -- verdicts that are there already -----------------------------------------------------------------------------------
-
-
-def _read(file: Path) -> _Decided | None:
-    """An earlier verdict; what is no whole one is not there."""
+def _read(file: Path) -> Answer | None:
+    """An earlier verdict; ``None`` if there is none or its file is corrupt."""
     try:
         value = json.loads(file.read_bytes())
         verdict, seconds, cycles = value["verdict"], float(value["seconds"]), list(value["cycles"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if verdict == "proved" and not cycles:
-        return _Decided(Answer("proved"), seconds)
+        return Answer("proved", seconds=seconds)
     if verdict == "refuted" and cycles and all(isinstance(row, dict) for row in cycles):
-        return _Decided(Answer("refuted", cycles), seconds)
+        return Answer("refuted", cycles, seconds=seconds)
     return None
 
 
-def _write(file: Path, decided: _Decided) -> None:
-    """Keep a verdict; where that is not possible it is found again the next time."""
-    cycles = [dict(row) for row in decided.answer.cycles]
-    value = {"verdict": decided.answer.verdict, "seconds": decided.seconds, "cycles": cycles}
+def _write(file: Path, answer: Answer) -> None:
+    """Keep a verdict; if its file cannot be written, the verdict is found again the next time."""
+    value = {"verdict": answer.verdict, "seconds": answer.seconds, "cycles": [dict(row) for row in answer.cycles]}
     with contextlib.suppress(OSError, UserError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(value).encode())

@@ -6,8 +6,6 @@ Here a word of the input and the same word of theta meet in each cycle.
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
@@ -16,16 +14,13 @@ from rdahw.errors import UsageError
 from rdahw.families.circuits import CircuitSpec
 from rdahw.families.mask import mask_model
 from rdahw.family import Spec
-from rdahw.hdl.circuit import ROWS
+from rdahw.hdl.circuit import ROWS, Value
 from rdahw.hdl.interface import Place
 from rdahw.hdl.trainer import Trainer, TrainerControl, count, example_layout, result_layout
 from rdahw.learner import Learner
 from rdahw.model import Model
 
 __all__ = ["SerialMaskTrainer"]
-
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
 
 
 class SerialMaskTrainer(Trainer):
@@ -81,7 +76,6 @@ class SerialMaskTrainer(Trainer):
         return (2 if updated else 1) * self.words + 4
 
     def elaborate(self, platform: object) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         w = _Words(m, self)
         accept = self.examples.valid & self.examples.ready

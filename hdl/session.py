@@ -76,7 +76,6 @@ class Session(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         machine = OneHot(m, None)
         machine.enter("HEADER", self.packet)
@@ -102,8 +101,7 @@ class Session(wiring.Component):  # type: ignore[misc]
             with m.If(header_end):
                 machine.next = "execute"
 
-        with machine.state("NUMBER NEXT"):
-            machine.next = "NUMBER"
+        machine.wait("NUMBER NEXT", "NUMBER")
 
         with machine.state("FINISH"):  # a pass
             m.d.comb += self.keep.eq(1)
@@ -149,8 +147,7 @@ class Session(wiring.Component):  # type: ignore[misc]
             repeated.eq(byte == sequence),
             follows.eq(byte == following),
         ]
-        with machine.state("COMPARE"):
-            machine.next = "JUDGE"
+        machine.wait("COMPARE", "JUDGE")
 
         with machine.state("JUDGE"):
             m.d.sync += [self.dry.eq(1), self._refusal.eq(0)]
@@ -180,8 +177,7 @@ class Session(wiring.Component):  # type: ignore[misc]
             with m.Else():  # the code goes through as well
                 m.d.sync += session.eq(Cat(session[8:], byte))
 
-        with machine.state("ADOPT NEXT"):
-            machine.next = "ADOPT"
+        machine.wait("ADOPT NEXT", "ADOPT")
 
     def _answer(self, m: Module, machine: OneHot, header_end: Any) -> None:
         """The header of the request, with the reason in a refusal, and the answer that is kept."""

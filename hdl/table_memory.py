@@ -52,7 +52,6 @@ class TableMemory(wiring.Component):  # type: ignore[misc]
         self.data = memory.MemoryData(shape=8 * octets, depth=words, init=[]) if kind == "block" else None
 
     def elaborate(self, platform: Any) -> Module:
-        """The memory, as Amaranth asks for it."""
         m = Module()
         KINDS[self.kind](self, m)
         return m

@@ -20,7 +20,7 @@ from rdahw.errors import UsageError
 from rdahw.families.circuits import CircuitSpec
 from rdahw.family import Spec
 from rdahw.hdl.beats import Encoder
-from rdahw.hdl.circuit import ROWS, CircuitModule
+from rdahw.hdl.circuit import ROWS, CircuitModule, Value
 from rdahw.hdl.interface import Interface, Place, circuit_interface
 from rdahw.learner import Learner
 from rdahw.tangent_kernel import tangent_kernel
@@ -28,9 +28,6 @@ from rdahw.transform import output_to_input, to_rows
 from rdahw.types import Bits
 
 __all__ = ["RegisterTrainer", "Trainer", "TrainerControl", "count", "example_layout", "result_layout"]
-
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
 
 #: The width of a trainer's counters. They wrap.
 COUNTER_BITS = 32
@@ -198,7 +195,6 @@ class RegisterTrainer(Trainer):
         return tangent_kernel(self.learner.model.circuit) if self.learner.optimiser == "xor" else None
 
     def elaborate(self, platform: object) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         hold = Signal()  # in this cycle no example is accepted
         accept = self.examples.valid & self.examples.ready

@@ -17,7 +17,7 @@ import numpy as np
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, TooLarge, count_gates
 from rdahw.errors import InternalError
-from rdahw.hdl.gates import to_gates, to_rtlil
+from rdahw.hdl.gates import cell, to_gates, to_rtlil
 from rdahw.hdl.solvers import Question
 from rdahw.learner import Learner
 from rdahw.primitives import Array
@@ -25,7 +25,18 @@ from rdahw.tangent_kernel import tangent_kernel
 from rdahw.tracing import Wire, WordWire, equal, mux, trace
 from rdahw.types import Bits, Words
 
-__all__ = ["Refutation", "TrainerClaim", "describe_kind", "simulate", "trainer"]
+__all__ = [
+    "Refutation",
+    "Replay",
+    "TrainerClaim",
+    "check_counterexample",
+    "describe_kind",
+    "port_of",
+    "simulate",
+    "to_bits",
+    "to_text",
+    "trainer",
+]
 
 #: So many cycles of agreement are assumed at most; a trainer of two stages needs two.
 _MAX_STEPS = 4
@@ -72,7 +83,7 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "error_count": ("control", "error_count"),
 }
 
-#: Runs a circuit on one input an array.
+#: Runs a circuit on one input an array; :func:`rdahw.sim.reference.run` is the one to give.
 Replay = Callable[..., tuple[Array, ...]]
 
 
@@ -86,6 +97,22 @@ class Refutation:
 
     cycles: Sequence[Mapping[str, str]]
     found: Mapping[str, Mapping[str, str]]
+
+
+def check_counterexample(claim: Any, wrong: Sequence[object]) -> None:
+    """Raise :class:`InternalError` unless a replay went wrong (``wrong``, by cycle) in its last cycle and no other."""
+    if not wrong[-1] or any(wrong[:-1]):
+        raise InternalError(f"the counterexample to {claim.name} ({claim.size}) fails no claim when it is run")
+
+
+def to_bits(text: str) -> Array:
+    """Text of 0 and 1, bit 0 last, as an array of bits, bit 0 first."""
+    return np.array([int(bit) for bit in reversed(text)], np.uint8)
+
+
+def to_text(bits: Array) -> str:
+    """The inverse of :func:`to_bits`."""
+    return "".join(str(int(bit)) for bit in reversed(bits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +157,13 @@ class TrainerClaim:
         states = [np.zeros(port.type.width, np.uint8) for port in model.states]
         wrong = []
         for row, its in zip(cycles, seen, strict=True):
-            given = [np.array([int(bit) for bit in reversed(row[port.name])], np.uint8) for port in model.inputs]
-            outputs = replay(model.expected, *states, *given)
-            mine = {
-                name: "".join(str(int(bit)) for bit in reversed(bits))
-                for name, bits in zip(model.expected.output_names, outputs, strict=True)
-            }
+            given = [to_bits(row[port.name]) for port in model.inputs]
+            outputs = map(to_text, replay(model.expected, *states, *given))
+            mine = dict(zip(model.expected.output_names, outputs, strict=True))
             states = list(replay(model.following, *states, *given))
             compared = [name for name in mine if name not in _RESULT or mine["waiting"] == "1"]
             wrong.append([name for name in compared if mine[name] != its[name]])
-        if not wrong[-1] or any(wrong[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        check_counterexample(self, wrong)
         sides = {"trainer": its, "learner": mine}
         found = {side: {name: values[name] for name in wrong[-1]} for side, values in sides.items()}
         return Refutation(cycles, found)
@@ -171,7 +194,7 @@ def trainer(
     make: another component to make such a trainer, with the same arguments. Raises :class:`rdahw.claims.TooLarge`.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
-    from amaranth.hdl import Module, Value  # type: ignore[import-untyped]
+    from amaranth.hdl import Module  # type: ignore[import-untyped]
 
     from rdahw.hdl.trainer import RegisterTrainer
 
@@ -186,7 +209,7 @@ def trainer(
     model = _model(learner, batch=batch, stages=stages, access=access)
     inputs = [name for name, _ in model.inputs if name in _INPUTS]
     names = {_INPUTS[name][:2] for name in inputs} | {_OUTPUTS[name][:2] for name in model.expected.output_names}
-    ports = [Value.cast(reduce(getattr, path, made)) for path in sorted(names)]
+    ports = [port_of(made, path) for path in sorted(names)]
     files = {"gate.il": str(rtlil.convert(m, name="gate", ports=ports, emit_src=False)), "model.il": _machines(model)}
     kind = f"{describe_kind(batch, stages)}{', access' * access}"
     bits = learner.model
@@ -221,8 +244,8 @@ def simulate(
     async def bench(ctx: Any) -> None:
         for row in cycles:
             for name, bits in row.items():
-                ctx.set(reset if name == "rst" else _value(device, inputs[name]), int(bits, 2))
-            ports = {name: _value(device, path) for name, path in outputs.items()}
+                ctx.set(reset if name == "rst" else port_of(device, inputs[name]), int(bits, 2))
+            ports = {name: port_of(device, path) for name, path in outputs.items()}
             seen.append({name: format(ctx.get(port), f"0{len(port)}b") for name, port in ports.items()})
             await ctx.tick()
 
@@ -233,8 +256,8 @@ def simulate(
     return seen
 
 
-def _value(device: Any, path: Sequence[str]) -> Any:
-    """The port that these attributes lead to, as plain bits."""
+def port_of(device: Any, path: Sequence[str]) -> Any:
+    """The port of a component that these attributes lead to, as plain bits."""
     from amaranth.hdl import Value
 
     return Value.cast(reduce(getattr, path, device))
@@ -377,8 +400,9 @@ def _top(model: _Model, machine: Circuit) -> Iterator[str]:
         yield f"  wire width {type_.width} \\{name}"
     for name, type_ in model.states:
         ports = {"CLK": "\\clk", "D": f"\\next_{name}", "Q": f"\\{name}"}
-        yield from _cell("$dff", f"register_{name}", ports, {"WIDTH": type_.width, "CLK_POLARITY": 1})
-    yield from _cell("\\machine", "machine", {n: f"\\{n}" for n in (*machine.input_names, *machine.output_names)})
+        yield from cell("$dff", f"\\its_register_{name}_cell", ports, {"WIDTH": type_.width, "CLK_POLARITY": 1})
+    own = {name: f"\\{name}" for name in (*machine.input_names, *machine.output_names)}
+    yield from cell("\\machine", "\\its_machine_cell", own)
     device = {"clk": ["\\clk"], "rst": ["\\rst"]}
     # The fields of a port, the first in its lowest bits.
     for names, prefix, paths in (
@@ -388,14 +412,6 @@ def _top(model: _Model, machine: Circuit) -> Iterator[str]:
         for name, path in paths.items():
             if name in names:
                 device.setdefault("__".join(path[:2]), []).insert(0, f"\\{prefix}{name}")
-    yield from _cell("\\gate", "gate", {port: f"{{ {' '.join(fields)} }}" for port, fields in device.items()})
+    ports = {port: f"{{ {' '.join(fields)} }}" for port, fields in device.items()}
+    yield from cell("\\gate", "\\its_gate_cell", ports)
     yield "end"
-
-
-def _cell(kind: str, name: str, ports: Mapping[str, str], parameters: Mapping[str, int] | None = None) -> Iterator[str]:
-    yield f"  cell {kind} \\its_{name}_cell"
-    for parameter, value in (parameters or {}).items():
-        yield f"    parameter \\{parameter} {value}"
-    for port, wire in ports.items():
-        yield f"    connect \\{port} {wire}"
-    yield "  end"

@@ -46,7 +46,6 @@ class WriteBackBuffer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         width = len(self.word)
         # ``top``: the word put by last, -1: none. A word is there a cycle after it was the top one.
