@@ -1,15 +1,14 @@
-"""The claim that a memory trainer (:mod:`rdahw.hdl.memory_trainer`) learns as the step of its ensemble says.
+"""The claim that a memory trainer (:mod:`rdahw.hdl.memory_trainer`) learns as the step of its ensemble.
 
-The trainer takes many cycles for an example, so the two are compared where it rests. Beside it runs a *monitor*: a
-circuit that collects the bytes as they are accepted, applies the ensemble's step
+Beside the trainer runs a *monitor*: a circuit that collects the accepted bytes, applies the ensemble's step
 (:func:`rdahw.families.ensemble.circuits.step_circuit`) when a result appears, and compares that result. The trainer
-*rests* between two examples, where its tables and shift register, with what is just being written, are those of the
-monitor, and its buffer holds the examples that the monitor waits for.
+*rests* between two examples if its tables and shift register, including a pending write, equal those of the monitor,
+and its buffer contains the examples whose results the monitor expects.
 
-That is an induction over examples: from every state at rest, whatever comes in, no result is wrong, and after so many
-cycles the trainer rests again. A result that waits to be taken may hold it up for longer than any number of cycles; so
-it is shown moreover that after a few of those nothing but the buffer moves any more. From a reset, with anything in the
-memories, the trainer comes to rest as well.
+The proof is an induction over examples: from every state at rest and for any inputs, no result is wrong, and after a
+bounded number of cycles the trainer rests again. A result can wait to be taken for any number of cycles; it is shown
+that after a few of them nothing but the buffer changes. From a reset, with any memory contents, the trainer comes to
+rest as well.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ from rdahw.types import Bits, Type
 
 __all__ = ["MemoryTrainerClaim", "memory_trainer"]
 
-#: The widest input, so that an example is two bytes; and the most cycles from rest to rest.
+#: The most input bits, so that an example is two bytes, and the most cycles from rest to rest.
 _MAX_INPUT_BITS = 8
 _MAX_CYCLES = 60
-#: A run from power-up that is to show a fault is so many times as long as an example.
+#: How many examples a run from power-up is long that has to show a fault.
 _EXAMPLES_SHOWN = 2
-#: After so many cycles in which a result has waited, nothing moves any more.
+#: The cycles that a result waits before nothing but the buffer changes.
 _SETTLED = 4
 
-#: What comes in, by the name of the port of the trainer here.
+#: The inputs and outputs of the trainer: the name here, and the attributes that lead to the port.
 _INPUTS: Mapping[str, tuple[str, ...]] = {
     "octet": ("examples", "payload"),
     "offered": ("examples", "valid"),
@@ -68,7 +67,7 @@ hierarchy -check -top top
 flatten
 {connections}
 """
-#: From any state: nothing that knows how registers begin, or that leaves registers out or makes two of them one.
+#: From any state: no step that uses initial values, removes registers or merges them.
 _FROM_ANY = "setattr -unset init w:*\nopt_expr\nopt_clean\nsetundef -zero\ndffunmap\nopt_expr\nopt_clean\n"
 _FROM_POWER_UP = "setundef -init -zero\nopt_expr\nopt_merge\nopt_clean\nsetundef -zero\ndffunmap\n"
 
@@ -77,7 +76,7 @@ Wires = Mapping[str, Wire]
 
 @dataclass(frozen=True, slots=True)
 class MemoryTrainerClaim:
-    """What :func:`memory_trainer` states. files and script are for Yosys; make makes the trainer once more."""
+    """The claim of :func:`memory_trainer`. files, script: for Yosys. make: makes the trainer again, for a replay."""
 
     size: str
     files: Mapping[str, str] = field(repr=False)
@@ -88,15 +87,15 @@ class MemoryTrainerClaim:
     address_bits: int
     name: str = "trainer"
     words: str = (
-        "the memory trainer predicts and learns as the step says, for any stream of examples with any gaps, "
-        "back-pressure and resets, while nothing is written over its control"
+        "the memory trainer predicts and learns as the ensemble's step, for any examples, valid/ready pattern and "
+        "resets, while nothing is written over its control"
     )
     symbols: str = "(state, prediction, updated)(n + 1) = step(state(n), x(n), y(n)); without learn, state(n)"
 
     @property
     def question(self) -> Question:
-        """Whether something goes wrong between a state at rest, or a reset in any state, and the next state at rest;
-        and if so, whether a result is seen to be wrong, or missing, in a run from power-up."""
+        """Whether there is a fault between a state at rest, or a reset in any state, and the next state at rest; and if
+        so, whether a run from power-up has a wrong or missing result."""
         shown = {"rst": 1, "address": self.address_bits} | {port.name: port.type.width for port in self.monitor.inputs}
         power_up, anywhere = self.script + _FROM_POWER_UP, self.script + _FROM_ANY
         cycles = _EXAMPLES_SHOWN * self.window
@@ -105,9 +104,9 @@ class MemoryTrainerClaim:
         return Question(self.files, anywhere, "top", "differ", shown, start="start", window=self.window, run=run)
 
     def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
-        """The refutation that has these inputs, run: the trainer in Amaranth's simulator, the monitor by ``replay``.
+        """The refutation with these inputs; the trainer runs in Amaranth's simulator, the monitor by ``replay``.
 
-        Raises :class:`InternalError` unless a result is wrong, or missing, in the last cycle and in no other.
+        Raises :class:`InternalError` unless a result is wrong or missing in the last cycle and in no other.
         """
         monitor = self.monitor
         cycles = [{name: bits for name, bits in row.items() if name != "seen"} for row in cycles]
@@ -132,14 +131,13 @@ class MemoryTrainerClaim:
 def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | None = None) -> MemoryTrainerClaim:
     """The claim about :class:`rdahw.hdl.memory_trainer.MemoryTrainer` of ``spec``, with its tables in block memory.
 
-    For every stream of examples, whenever their bytes come, results are taken and the trainer is reset: each example
-    has one result, in their order, which stays until it is taken; the result is that of
-    :func:`rdahw.families.ensemble.circuits.step_circuit`, or without ``learn`` the prediction of all tables; and tables
-    and shift register are as that says when the next example begins. It is assumed that nothing is written or cleared
-    over ``control``.
+    For every stream of examples, with any valid/ready pattern and any resets: each example has one result, in order,
+    held until it is taken; the result is that of :func:`rdahw.families.ensemble.circuits.step_circuit`, or without
+    ``learn`` the prediction of all tables; when the next example begins, tables and shift register are those of the
+    step. Assumed: nothing is written or cleared over ``control``.
 
-    make: another component to make such a trainer. Raises :class:`rdahw.claims.TooLarge` for more than 8 input bits,
-    or an example of more than 60 cycles.
+    make: another constructor. Raises :class:`rdahw.claims.TooLarge` for more than 8 input bits, or an example of more
+    than 60 cycles.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
     from amaranth.hdl import Fragment, Value  # type: ignore[import-untyped]
@@ -179,7 +177,7 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
 
 
 def _inner(trainer: Any) -> dict[str, Any]:
-    """The registers that the relation speaks of, by name."""
+    """The registers that the relation refers to, by name."""
     parts = {"": trainer, **{f"{name}_": part for name, part in trainer.parts.items()}}
     found = {
         f"{prefix}{name}": signal for prefix, part in parts.items() for name, signal in part.proof_registers.items()
@@ -191,7 +189,7 @@ def _inner(trainer: Any) -> dict[str, Any]:
 
 
 def _stored(trainer: Any) -> dict[str, tuple[str, int]]:
-    """The words of the memories that the relation speaks of: where they are in the flat netlist, and their bits."""
+    """The memory words that the relation refers to: their names in the flat netlist, and their widths."""
     spec, buffer = trainer.spec, trainer.parts["buffer"]
     octets, kept = 8 * word_octets(spec), trainer.parts["words"]
     found = {f"table{a}": (f"tables.memory[{a}]", octets) for a in range(spec.tables << spec.inputs)}
@@ -204,7 +202,7 @@ def _stored(trainer: Any) -> dict[str, tuple[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Register:
-    """A register of the monitor: what it is after a reset."""
+    """A register of the monitor. first: its value after a reset."""
 
     name: str
     width: int
@@ -212,10 +210,7 @@ class _Register:
 
 
 class _Monitor:
-    """What runs beside the trainer.
-
-    inner: the widths of the trainer's registers, and stored: of the words of its memories, by name.
-    """
+    """The circuit beside the trainer. inner: the widths of the trainer's registers; stored: of its memory words."""
 
     def __init__(
         self,
@@ -249,14 +244,14 @@ class _Monitor:
         self.outputs = [Port("accepts", Bits(1)), Port("waiting", Bits(1)), Port("prediction", Bits(self.label))]
         self.outputs += [Port("correct", Bits(1)), Port("updated", Bits(1))]
         self.visible = self._visible()
-        #: The registers that only the relation needs.
+        #: The registers that only the relation uses.
         self.more = [_Register("age", 7), _Register("settled", 3), _Register("core", self._core_width())]
-        # Whether this is not the first cycle looked at; whether since that one a new induction may have begun.
+        # begun: this is not the first cycle checked; again: a new induction may have begun since that one.
         self.more += [_Register("begun", 1), _Register("again", 1)]
         self.machine = self._machine()
 
     def _visible(self) -> Circuit:
-        """What the results must be, from what is seen of the trainer alone."""
+        """The expected results, from the trainer's inputs and outputs alone."""
         spec, n, label = self.spec, self.spec.input_bits, self.label
         step = step_circuit(spec)
         plain = step_circuit(replace(spec, dropout=0.0)) if spec.dropout else None
@@ -332,7 +327,7 @@ class _Monitor:
         return sum(self.inner[name] for name in self._core())
 
     def _core(self) -> list[str]:
-        """What does not move while a result has waited for some time."""
+        """What does not change while a result has waited for :data:`_SETTLED` cycles."""
         moving = ("buffer_", "write_", "input", "margin", "below")
         return [name for name in self.inner if not name.startswith(moving)]
 
@@ -344,7 +339,7 @@ class _Monitor:
         facts = [equal(its[name], 0) for name in idle]
         facts += [its["idle"], equal(its["scores_bit"], self.bit), equal(its["margin"], self.margin)]
         facts.append(its["writing"] | equal(its["write_enable"], 0))
-        # The tables, with what is on its way to them.
+        # The tables, including a pending write.
         width, zero = spec.classes * spec.counter, sign_bits(spec)
         for a in range(spec.tables << spec.inputs):
             written = its["writing"] & equal(its["write_address"], a)
@@ -374,7 +369,7 @@ class _Monitor:
             equal(its["buffer_at_end"], w["has_partial"]),
         ]
         for side, on_side in ((0, ~looked), (1, looked)):
-            # The example that is looked at is the first that is waited for.
+            # The example being read is the first whose result is expected.
             entry = mux(on_side, now["entry0"], now["entry1"])
             x, octet = entry[:n], entry[n:]
             holds = [equal(its[f"input{i}_{side}"][:n], x) for i in range(spec.inputs)]
@@ -386,7 +381,7 @@ class _Monitor:
         return reduce(and_, facts)
 
     def _machine(self) -> Circuit:
-        """All registers in the next cycle; ``start``: an induction may begin; ``differ``: something went wrong."""
+        """All registers in the next cycle; ``start``: an induction may begin; ``differ``: there is a fault."""
         own = [*self.states, *self.more]
         seen = [*self.inputs, *self.outputs]
 
@@ -426,7 +421,7 @@ class _Monitor:
         return trace(machine, **types)
 
     def rtlil(self, ports: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
-        """The monitor, and it beside the trainer as the module ``top``, as text for Yosys."""
+        """RTLIL of the monitor, and of the monitor beside the trainer as module ``top``."""
         machine = self.machine
         text = to_rtlil(*to_gates(machine), "monitor", machine.inputs, machine.output_names)
         return text + "".join(f"{line}\n" for line in self._top(ports, inner))

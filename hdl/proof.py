@@ -38,16 +38,16 @@ from rdahw.hdl.trainer_proof import Replay, TrainerClaim, check_counterexample, 
 
 __all__ = ["AnyClaim", "Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
 
-#: ``auto`` tries all inputs where that takes seconds, and else asks Yosys; the others always ask.
+#: ``auto`` tries all inputs if that takes seconds, else it uses Yosys; the others always use that solver.
 Solver = Literal["auto", "yosys", "boolector", "z3"]
 
-#: How long a claim is worked at, in seconds, unless another time is asked for.
+#: The default time limit of a claim, in seconds.
 SECONDS = 60.0
 
-#: Up to this many operations on 64 inputs at once, some seconds, all inputs are tried.
+#: All inputs are tried up to this many operations on 64 inputs at once, which take some seconds.
 _MAX_OPERATIONS = 1 << 32
 
-#: Goes into the key of each cached verdict: raised when what is proved by the same files becomes something else.
+#: A part of the key of each cached verdict; raised when the meaning of a verdict about the same files changes.
 _CACHE_FORMAT = 2
 
 
@@ -70,13 +70,13 @@ class Gateware:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came of a claim.
+    """The verdict on a claim.
 
-    verdict: ``"proved"``, ``"refuted"`` or ``"open"``: not decided, for ``reason``. Only the first is a success.
-    seconds: of the solver, when it was run. solver: which one, with its version. is_cached: it was run earlier.
-    counterexample: bits of each input, as text with bit 0 last; found: the same of each output of both sides.
-    cycles: instead of a counterexample, of a claim about a machine: its inputs in each cycle from power-up; what was
-        found is what differs in the last of them.
+    verdict: ``"proved"``, ``"refuted"`` or ``"open"``: undecided, for ``reason``. Only the first is a success.
+    seconds: the solver's time when it was run. solver: its name and version. is_cached: it was run earlier.
+    counterexample: bits of each input, as text with bit 0 last. found: likewise the outputs of both sides.
+    cycles: for a machine, instead of a counterexample: its inputs in each cycle from power-up; ``found`` is then what
+        differs in the last cycle.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Proof:
     cycles: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The proof as plain JSON values; what does not apply is left out."""
+        """The proof as plain JSON values, without fields that do not apply."""
         value: dict[str, Any] = {
             "name": self.name,
             "size": self.size,
@@ -117,7 +117,7 @@ class Proof:
 def gateware(circuit: Circuit, what: str = "") -> Gateware:
     """The claim that :class:`rdahw.hdl.circuit.CircuitModule` makes hardware that computes ``circuit``.
 
-    ``what`` goes in front of the size, to tell several claims apart.
+    what: put before the size, to tell several claims apart.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
 
@@ -148,16 +148,16 @@ def prove(
     toolchain: Toolchain = "yowasp",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Proof]:
-    """Prove each claim, ``jobs`` at a time (default: one a processor), and return the proofs in the claims' order.
+    """Prove each claim, ``jobs`` at a time (default: one per processor), and return the proofs in the claims' order.
 
-    replay: checks each counterexample; :func:`rdahw.sim.reference.run` is the one to give.
-    solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: small circuits by trying all inputs, others by Yosys.
+    replay: checks each counterexample.
+    solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: tries all inputs of small circuits, else uses Yosys.
     timeout: seconds for each claim (:data:`SECONDS`); one that takes longer stays open.
-    cache: the folder of earlier verdicts (default: in the user's cache), by the gates, the solver and its version; open
-        ones are not kept.
-    progress: called with how many are done, and of how many.
+    cache: the folder of earlier verdicts (default: in the user's cache), by gates, solver and solver version; open
+        verdicts are not kept.
+    progress: called with the number of claims done, and of all claims.
 
-    On an exception, Ctrl-C too, all solvers are stopped first. Raises :class:`rdahw.MissingError` without the solver.
+    On any exception, Ctrl-C too, all solvers are stopped. Raises :class:`rdahw.MissingError` without the solver.
     """
     if solver != "auto" and solver not in SOLVERS:
         raise UsageError(f"no solver is called {solver!r}; {nearest(solver, ('auto', *SOLVERS))}")
@@ -169,7 +169,7 @@ def prove(
         try:
             waiting = set(futures)
             while waiting:
-                # A short wait, so that Ctrl-C is heard.
+                # Short, so that Ctrl-C is handled.
                 done, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
@@ -184,9 +184,9 @@ def prove(
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """A claim about a circuit, as gates of which one bit, ``differ``, is to be 0, and as a question.
+    """A claim about a circuit, as gates whose bit ``differ`` has to be 0, and as a question.
 
-    inputs: the names that the question has for the inputs of the claim's circuit.
+    inputs: the inputs of the claim's circuit, under their names in the question.
     """
 
     gates: Gates
@@ -221,7 +221,7 @@ def _gateware_problem(claim: Gateware) -> _Problem:
 
 @dataclass(frozen=True, slots=True)
 class _Decider:
-    """Decides one claim after the other; see :func:`prove`."""
+    """Decides a claim; see :func:`prove`."""
 
     replay: Replay
     solver: Solver
@@ -249,7 +249,7 @@ class _Decider:
 
     @property
     def _program(self) -> str:
-        """The solver that is asked where not all inputs are tried."""
+        """The solver used if not all inputs are tried."""
         return "yosys" if self.solver == "auto" else self.solver
 
     def _circuit(self, claim: Claim | Gateware) -> Proof:
@@ -275,9 +275,9 @@ class _Decider:
         tools: str | Sequence[FoundTool],
         pose: Callable[[Budget], Question | _Problem],
     ) -> tuple[Proof, Sequence[Mapping[str, str]]]:
-        """The proof, with the values of a refutation; from the cache if the same was decided before.
+        """The proof, with the values of a refutation; from the cache if it was decided before.
 
-        content: what the verdict depends on. tools: of the solver, or what to call it where it has none.
+        content: everything that the verdict depends on. tools: those of the solver, or its name if it has none.
         """
         if isinstance(tools, str):
             solver, commands = tools, []
@@ -318,7 +318,7 @@ class _Decider:
                 return Answer("open", reason=str(why), seconds=budget.used)
 
     def _replayed(self, claim: Claim | Gateware, problem: _Problem, proof: Proof, values: Mapping[str, str]) -> Proof:
-        """The refuted proof with its counterexample, after the interpreter has seen it fail too."""
+        """The refuted proof with its counterexample, after the interpreter has confirmed it."""
         circuit = claim.circuit if isinstance(claim, Gateware) else claim.left
         inputs = [to_bits(values[port.name]) for port in problem.inputs]
         if isinstance(claim, Gateware):
@@ -335,7 +335,7 @@ class _Decider:
         return replace(proof, counterexample=named, found=dict(zip(sides, shown, strict=True)))
 
     def _try_all(self, problem: _Problem) -> Answer:
-        """All inputs, 64 in a word: inputs 0 to 5 within a word, the next along the words, the others by repetition."""
+        """Try all inputs, 64 per word: bits 0 to 5 within a word, the next ones along the words, the rest in a loop."""
         started = time.monotonic()
         gates, bits = problem.gates, problem.gates.inputs
         along = min(max(0, bits - 6), max(0, (_MEMORY // (8 * (2 + bits + len(gates.gates)))).bit_length() - 1), 12)
@@ -379,7 +379,7 @@ _OPERATORS = {"xor": np.bitwise_xor, "and": np.bitwise_and}
 
 
 def _at(problem: _Problem, point: int) -> dict[str, str]:
-    """The inputs' bits as text, where the inputs side by side are the number ``point``."""
+    """The inputs' bits as text, if their concatenation is the number ``point``."""
     values = {}
     for name, type_ in problem.inputs:
         values[name] = format(point & (1 << type_.width) - 1, f"0{type_.width}b")

@@ -264,7 +264,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def catalogue() -> list[tuple[Tool, FoundTool | None]]:
-    """Every tool of the table, and where it was found. Quick: nothing is compiled."""
+    """Every tool of the table, and where it was found; quick, as no tool is compiled."""
     rows = []
     for tool in TOOLS.values():
         try:

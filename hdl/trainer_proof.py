@@ -1,8 +1,8 @@
-"""The claim that a register trainer learns as its learner says, for ever: two machines in step, proved by induction.
+"""The claim that a register trainer learns as its learner, for any number of cycles: two machines, by induction.
 
-The *model* is written from the learner's circuits and a few registers: what a trainer of one stage without a pipeline
-would do, told late where the trainer has two stages. In each cycle all that can be seen of the trainer is compared with
-it: parameters, accumulator, results, readiness and, with ``access``, what is read and the counters.
+The *model* is made of the learner's circuits and a few registers. It is a trainer of one stage; for a trainer of two
+stages its parameters are compared a cycle late. In each cycle everything observable is compared: parameters,
+accumulator, results, readiness and, with ``access``, the byte read and the counters.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ __all__ = [
     "trainer",
 ]
 
-#: So many cycles of agreement are assumed at most; a trainer of two stages needs two.
+#: The most cycles of agreement that an induction may assume; a trainer of two stages needs two.
 _MAX_STEPS = 4
 #: The width of a trainer's counters.
 _COUNTER = Bits(32)
 
-#: Reads a component of Amaranth's as the flat module ``gate``, and what is beside it as the flat module ``top``.
+#: Reads the component as the flat module ``gate``, and the two machines side by side as the flat module ``top``.
 _SCRIPT = """read_rtlil gate.il
 hierarchy -check -top gate
 proc
@@ -57,7 +57,7 @@ setundef -init -zero
 dffunmap
 """
 
-#: What comes into a trainer, and what is seen of it: the name here, and the port as :func:`_port` finds it.
+#: The inputs and the observed outputs of a trainer: the name here, and the attributes that lead to the port.
 _INPUTS: Mapping[str, tuple[str, ...]] = {
     "x": ("examples", "payload", "x"),
     "y": ("examples", "payload", "y"),
@@ -89,9 +89,9 @@ Replay = Callable[..., tuple[Array, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Refutation:
-    """A run of a machine at the end of which it does not do what is claimed, as it was seen to happen.
+    """A run of a machine that violates the claim in its last cycle, confirmed by simulation.
 
-    cycles: what came in, in each cycle from the first, by name, with bit 0 last. found: of each side what was seen in
+    cycles: the inputs of each cycle from the first, by name, as bits with bit 0 last. found: the values of each side in
     the last cycle, by name, where the two sides differ.
     """
 
@@ -117,9 +117,9 @@ def to_text(bits: Array) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What a trainer is to do: its registers in the next cycle, and what is to be seen of it in this one.
+    """The specification of a trainer: its registers in the next cycle, and its outputs in this one.
 
-    Both circuits take the states, which begin as 0, and the inputs. ``result`` is compared only where ``waiting`` is 1.
+    Both circuits take the states, which begin as 0, and the inputs. ``_RESULT`` is compared only if ``waiting`` is 1.
     """
 
     states: tuple[Port, ...]
@@ -130,7 +130,7 @@ class _Model:
 
 @dataclass(frozen=True, slots=True)
 class TrainerClaim:
-    """What :func:`trainer` states. files and script are for Yosys; make makes the trainer once more, for its replay."""
+    """The claim of :func:`trainer`. files, script: for Yosys. make: makes the trainer again, for a replay."""
 
     size: str
     files: Mapping[str, str] = field(repr=False)
@@ -138,19 +138,19 @@ class TrainerClaim:
     model: _Model = field(repr=False)
     make: Callable[[], Any] = field(repr=False)
     name: str = "trainer"
-    words: str = "the trainer learns as the learner says, for ever, with any gaps, back-pressure and resets"
+    words: str = "the trainer learns as its learner, for any number of cycles, valid/ready pattern and resets"
     symbols: str = "theta(t + 1) = step(theta(t), x, y) where an example is accepted, else theta(t)"
 
     @property
     def question(self) -> Question:
-        """What a solver is asked."""
+        """The question for a solver."""
         shown = {port.name: port.type.width for port in self.model.inputs}
         return Question(self.files, self.script, "top", "differ", shown, _MAX_STEPS)
 
     def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
-        """The refutation that has these inputs, run: the trainer in Amaranth's simulator, the model by ``replay``.
+        """The refutation with these inputs; the trainer runs in Amaranth's simulator, the model by ``replay``.
 
-        Raises :class:`InternalError` unless the two agree in all cycles but the last, and differ there.
+        Raises :class:`InternalError` unless the two differ in the last cycle and agree in all others.
         """
         model = self.model
         seen = simulate(self.make(), cycles, _INPUTS, {name: _OUTPUTS[name] for name in model.expected.output_names})
@@ -169,7 +169,7 @@ class TrainerClaim:
         return Refutation(cycles, found)
 
 
-#: What is seen only while a result waits to be taken.
+#: The outputs that are valid only while a result waits to be taken.
 _RESULT = ("prediction", "correct")
 
 
@@ -183,15 +183,14 @@ def trainer(
 ) -> TrainerClaim:
     """The claim about :class:`rdahw.hdl.trainer.RegisterTrainer` with these arguments.
 
-    For every stream of examples from power-up on, whenever those come, results are taken and the trainer is reset: an
-    example is accepted unless a result waits to be taken, an access takes the cycle, or a trainer of two stages without
-    a tangent kernel waits for an update; its result is there in the next cycle and stays until it is taken;
-    theta moves as :class:`rdahw.Learner` says, after ``stages`` cycles; with ``batch``, so does the
-    accumulator. With ``access``, an example without ``learn`` changes nothing, a write sets the byte at its address, a
-    clear sets parameters, accumulator and counters to 0, the byte read is the one at the address, and the counters
-    count.
+    For every stream of examples from power-up on, with any valid/ready pattern and any resets: an example is accepted
+    unless a result waits to be taken, an access takes the cycle, or a trainer of two stages without a tangent kernel
+    waits for an update; its result is valid from the next cycle until it is taken; after ``stages`` cycles theta, and
+    with ``batch`` the accumulator, are those of :class:`rdahw.Learner`. With ``access``, an example without ``learn``
+    changes nothing, a write sets the byte at its address, a clear sets parameters, accumulator and counters to 0, the
+    byte read is the one at the address, and the counters count.
 
-    make: another component to make such a trainer, with the same arguments. Raises :class:`rdahw.claims.TooLarge`.
+    make: another constructor, with the same arguments. Raises :class:`rdahw.claims.TooLarge`.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
     from amaranth.hdl import Module  # type: ignore[import-untyped]
@@ -228,10 +227,10 @@ def simulate(
     inputs: Mapping[str, Sequence[str]],
     outputs: Mapping[str, Sequence[str]],
 ) -> list[dict[str, str]]:
-    """What is seen of a component of Amaranth's in each of the cycles from power-up, in Amaranth's simulator.
+    """The outputs of an Amaranth component in each cycle from power-up, in Amaranth's simulator.
 
-    cycles: what comes in, by name, as bits with bit 0 last; ``rst`` is the reset. inputs, outputs: the attributes that
-    lead to each port, by name; what ``cycles`` do not name stays 0.
+    cycles: the inputs, by name, as bits with bit 0 last; ``rst`` is the reset, and an input that is not named stays 0.
+    inputs, outputs: the attributes that lead to each port, by name.
     """
     from amaranth.hdl import Module, ResetInserter, Signal
     from amaranth.sim import Simulator  # type: ignore[import-untyped]
@@ -264,7 +263,7 @@ def port_of(device: Any, path: Sequence[str]) -> Any:
 
 
 def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Model:
-    """What the trainer with these arguments is to do."""
+    """The specification of the trainer with these arguments."""
     model = learner.model
     state, label = Bits(model.parameter_bits), Bits(model.output_bits)
     waits = stages == 2 and (learner.optimiser != "xor" or tangent_kernel(model.circuit) is None)
@@ -311,7 +310,7 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
             result |= {"counted": learns, "erred": w["counted"] & ~w["correct"]}
             for name, event in (("example_count", w["counted"]), ("error_count", w["erred"])):
                 result[name] = w[name].plus(event.extend(_COUNTER.width))[: _COUNTER.width]
-            for name in result.keys() & _CLEARED:
+            for name in filter(result.__contains__, _CLEARED):
                 result[name] = mux(w["clear"], result[name].zeros(result[name].width), result[name])
         for name in ("theta", "accumulator"):
             if f"late_{name}" in w:  # an example moves it a cycle later; an access does not wait
@@ -333,25 +332,25 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
 
 
 def _on_bits(circuit: Circuit, *wires: Wire) -> list[Wire]:
-    """The outputs of a circuit, as bits, whose inputs are given as bits."""
+    """The outputs, as bits, of a circuit whose inputs are given as bits."""
     builder = wires[0].builder
     given = zip(wires, circuit.input_types, strict=True)
     typed = [wire.as_words(type_.bits) if isinstance(type_, Words) else wire for wire, type_ in given]
     return [wire.as_bits() if isinstance(wire, WordWire) else wire for wire in builder.inline(circuit, typed)]
 
 
-#: The registers that a clear sets to 0.
-_CLEARED = {"theta", "accumulator", "erred", "example_count", "error_count"}
+#: The registers that a clear sets to 0, in a fixed order, so that the text, and with it the cache's key, is the same.
+_CLEARED = ("theta", "accumulator", "erred", "example_count", "error_count")
 
 
 def _written(theta: Wire, address: Wire, byte: Wire) -> Wire:
-    """theta with the byte at the address replaced; bits above its width, and bytes that it has not, are lost."""
+    """theta with the byte at the address replaced; bits and bytes beyond its width are lost."""
     bytes_ = [theta[at : at + 8] for at in range(0, theta.width, 8)]
     return theta.concat(*(mux(equal(address, k), byte[: old.width], old) for k, old in enumerate(bytes_)))
 
 
 def _byte(theta: Wire, address: Wire) -> Wire:
-    """The byte of theta at the address; what it has not is 0."""
+    """The byte of theta at the address, 0 beyond its width."""
     count = 1 << address.width
     padded = theta.extend(8 * count)
     return padded.gather([8 * k + bit for bit in range(8) for k in range(count)]).lookup(address)
@@ -361,7 +360,7 @@ def _byte(theta: Wire, address: Wire) -> Wire:
 
 
 def _compare(model: _Model) -> Circuit:
-    """The model's registers in the next cycle, and whether what is seen of the trainer (``its_``) differs from it."""
+    """The model's registers in the next cycle, and whether the trainer's outputs (``its_``) differ from the model's."""
     given = [*model.states, *model.inputs]
     names = model.expected.output_names
     seen = [Port(f"its_{name}", type_) for name, type_ in zip(names, model.expected.output_types, strict=True)]
@@ -371,7 +370,7 @@ def _compare(model: _Model) -> Circuit:
         following, expected = ([*one(*own)] for one in (model.following, model.expected))
         waiting = expected[names.index("waiting")]
         own_states = dict(zip((name for name, _ in model.states), own, strict=False))
-        # Never so from power-up on; said, as an induction that must find it out takes a cycle and many seconds more.
+        # Unreachable from power-up; excluded here, as the induction would need another cycle and many seconds for it.
         differs = own_states["counted"] & ~waiting if "counted" in own_states else waiting.zeros(1)
         for name, mine, its in zip(names, expected, wires[len(given) :], strict=True):
             wrong = ~equal(mine, its)
@@ -383,7 +382,7 @@ def _compare(model: _Model) -> Circuit:
 
 
 def _machines(model: _Model) -> str:
-    """RTLIL of the model, and of it and the trainer side by side, as module ``top``."""
+    """RTLIL of the model, and of the model beside the trainer as module ``top``."""
     machine = _compare(model)
     text = to_rtlil(*to_gates(machine), "machine", machine.inputs, machine.output_names)
     return text + "".join(f"{line}\n" for line in _top(model, machine))
