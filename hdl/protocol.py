@@ -101,7 +101,7 @@ IDENTITY = (
     Field("parameter_bits", 4, "P, the bits of the parameters"),
     Field("input_bits", 4, "A, the bits of x"),
     Field("output_bits", 2, "B, the bits of y"),
-    Field("word_bits", 2, "0: x follows y without a gap; else x is sent in words of so many bits"),
+    Field("word_bits", 2, "0: x follows y without a gap; else the bits of the words in which x is sent"),
     Field("reserved", 7, "0"),
 )
 
@@ -132,7 +132,7 @@ ERRORS: Mapping[str, Error] = {
     error.name: error
     for error in (
         Error("damaged", 0x81, "the frame's CRC or size is wrong: send it again"),
-        Error("wrong_session", 0x82, "the packet is not of the open session, or none is open"),
+        Error("wrong_session", 0x82, "the packet does not belong to the open session, or none is open"),
         Error("wrong_sequence", 0x83, "the sequence number is neither the last one nor the next"),
         Error("unknown_command", 0x84, "no command has this code, or the device does not learn"),
         Error("wrong_length", 0x85, "the payload ends within an example or a field, or the answer would be too long"),
