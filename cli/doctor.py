@@ -34,7 +34,7 @@ def command(output: Output) -> None:
         found = importlib.metadata.version(name) if _is_installed(name) else None
         rows.append(_row("package", name, found, "rdahw", f"python -m pip install {name}", needed=True))
     for tool, at in tools():
-        version = at and (at.version or "version unknown")
+        version = None if at is None else at.version or "version unknown"
         rows.append(_row("tool", tool.name, version, tool.purpose, tool.get, needed=tool.is_required))
     for variable, purpose in (("NUMBA_CACHE_DIR", "compiled kernels"), ("YOWASP_CACHE_DIR", "tools, compiled")):
         get = f"set {variable} to a folder that can be written"
