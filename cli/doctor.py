@@ -31,8 +31,9 @@ def command(output: Output) -> None:
     rows = [_row("system", "Python", platform.python_version(), "rdahw", "", needed=True)]
     for name in _requirements():
         rows.append(_row("package", name, _version(name), "rdahw", f"python -m pip install {name}", needed=True))
-    for tool in tools():
-        rows.append(_row("tool", tool.name, tool.version, tool.purpose, tool.get, needed=tool.needed))
+    for tool, at in tools():
+        version = None if at is None else at.version or "version unknown"
+        rows.append(_row("tool", tool.name, version, tool.purpose, tool.get, needed=tool.is_required))
     for variable, purpose in (("NUMBA_CACHE_DIR", "compiled kernels"), ("YOWASP_CACHE_DIR", "tools, compiled")):
         get = f"set {variable} to a folder that can be written"
         rows.append(_row("cache", variable, _cache(variable), purpose, get, needed=True))
