@@ -1,4 +1,4 @@
-"""What is put on a board: a core, and the component around it that talks to the host."""
+"""What is put on a board: a core, and the component around it that communicates with the host."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rdahw.state import State
 
 __all__ = ["Design", "Rates", "inference_design", "trainer_design"]
 
-#: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by what is done with them
-#: and by what limits them; see :func:`rdahw.boards.rates.rates_of`.
+#: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by purpose and by what
+#: limits them; see :func:`rdahw.boards.rates.rates_of`.
 Rates = Callable[[Any, float, int], Mapping[str, Mapping[str, int]]]
 
 
@@ -27,11 +27,10 @@ class Design:
     name: of the files that synthesis writes: letters, digits, ``_`` and ``-``.
     core: makes the trainer or the circuit alone, an Amaranth component.
     link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins: ``rx : In(1)``
-        and ``tx : Out(1)``, a UART that is idle high, and, if there are LEDs for them, ``error`` and ``activity``,
-        ``Out(1)``.
-    cycles_per_example: from such a core to the clock cycles between two examples when they come as fast as it takes
-        them; where examples differ, of those that take longest.
-    rates: what a report says beside that of the examples a second; ``None``: nothing.
+        and ``tx : Out(1)``, a UART that is idle high; optionally ``error`` and ``activity : Out(1)`` for LEDs.
+    cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
+        the slowest kind.
+    rates: further rates for the report; ``None``: none.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``.
     """
 
@@ -58,12 +57,12 @@ def trainer_design(
     epochs: int = 15,
     name: str | None = None,
 ) -> Design:
-    """The trainer of ``spec`` behind the host link, with what does not fit registers in the large memory of ``board``
-    if it has some, else in block RAM.
+    """The trainer of ``spec`` behind the host link. State that does not fit registers is in the large memory of
+    ``board`` if it has one, else in block RAM.
 
-    batch, stages: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: it trains by itself from the data in the
-    board's flash, over four lines or (not ``quad``) one, so many ``epochs``, without an end if 0. name: by default that
-    of the family if it has a trainer of its own, else «trainer».
+    batch, stages: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: train from the data in the board's flash,
+    over four lines (``quad``) or one, for ``epochs`` epochs (0: without end). name: by default that of the family if it
+    has a trainer of its own, else «trainer».
 
     Raises :class:`rdahw.UsageError` for options that the trainer does not have, :class:`UserError` if the board has no
     flash memory for data, and as :func:`rdahw.boards.fit.check_trainer_fits`.
@@ -103,7 +102,7 @@ def trainer_design(
 
 
 def inference_design(spec: Spec, state: State, board: Board, *, name: str = "inference") -> Design:
-    """``spec`` with the parameters of ``state`` as constants, behind the host link, where it predicts only.
+    """A predictor behind the host link, with the parameters of ``state`` as constants.
 
     Raises as :func:`rdahw.boards.fit.choose_predictor`.
     """
