@@ -77,10 +77,6 @@ def ecp5_settings(oscillator: float, core: float) -> Iterator[tuple[float, dict[
     yield from sorted(found, key=lambda row: (abs(row[0] - core), *row[1].values()))
 
 
-def _no_settings(oscillator: float, core: float) -> Iterator[tuple[float, dict[str, int]]]:
-    yield oscillator, {}
-
-
 def _sb_pll40(kind: str, pin: str) -> Callable[..., Any]:
     widths = {"DIVR": 4, "DIVF": 7, "DIVQ": 3, "FILTER_RANGE": 3}
 
@@ -126,7 +122,7 @@ def _ehxplll(settings: Mapping[str, int], source: Any, clock: Any, locked: Any) 
 
 #: The kinds of clock generators by name.
 PLLS: Mapping[str, Pll] = {
-    "none": Pll(_no_settings, None),
+    "none": Pll(lambda oscillator, core: iter([(oscillator, {})]), None),
     "SB_PLL40_PAD": Pll(ice40_settings, _sb_pll40("SB_PLL40_PAD", "PACKAGEPIN"), pad=True),
     "SB_PLL40_CORE": Pll(ice40_settings, _sb_pll40("SB_PLL40_CORE", "REFERENCECLK")),
     "EHXPLLL": Pll(ecp5_settings, _ehxplll),

@@ -6,11 +6,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from rdahw.boards.board import Board
+from rdahw.boards.fit import check_trainer_fits, choose_predictor
+from rdahw.boards.rates import rates_of
+from rdahw.boards.top import FLASH_LATENCY
 from rdahw.errors import UserError
 from rdahw.family import Spec
+from rdahw.hdl.flash_reader import FlashReader
+from rdahw.hdl.flash_trainer import FlashTrainer
+from rdahw.hdl.flash_trainer_link import FlashTrainerLink
+from rdahw.hdl.link import UartLink
+from rdahw.hdl.trainer_factory import choose_trainer, make_trainer, predictors
+from rdahw.hdl.uart import divisor_for
 from rdahw.state import State
 
 __all__ = ["Design", "Rates", "inference_design", "trainer_design"]
@@ -67,8 +77,6 @@ def trainer_design(
     Raises :class:`rdahw.UsageError` for options that the trainer does not have, :class:`UserError` if the board has no
     flash memory for data, and as :func:`rdahw.boards.fit.check_trainer_fits`.
     """
-    from rdahw.boards.fit import check_trainer_fits
-    from rdahw.hdl.trainer_factory import choose_trainer, make_trainer
 
     def core() -> Any:
         return make_trainer(spec, batch=batch, stages=stages, memory_kind="spram" if board.spram else "block")
@@ -80,12 +88,6 @@ def trainer_design(
     check_trainer_fits(spec, row, board, flash)
 
     def link(clock: int, baud: int) -> Any:
-        from rdahw.boards.top import FLASH_LATENCY
-        from rdahw.hdl.flash_reader import FlashReader
-        from rdahw.hdl.flash_trainer import FlashTrainer
-        from rdahw.hdl.flash_trainer_link import FlashTrainerLink
-        from rdahw.hdl.uart import divisor_for
-
         if place is None:
             return _linked(core)(clock, baud)
         reader = FlashReader(clock, quad=quad, latency=FLASH_LATENCY)
@@ -97,7 +99,7 @@ def trainer_design(
         core=core,
         link=link,
         cycles_per_example=_cycles,
-        rates=_rates(None if place is None else 4 if quad else 16),
+        rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
     )
 
 
@@ -106,31 +108,17 @@ def inference_design(spec: Spec, state: State, board: Board, *, name: str = "inf
 
     Raises as :func:`rdahw.boards.fit.choose_predictor`.
     """
-    from rdahw.boards.fit import choose_predictor
-    from rdahw.hdl.trainer_factory import predictors
-
     row = choose_predictor(spec, board)
 
-    def core() -> Any:
-        return row.make(spec, state)
-
+    core = partial(row.make, spec, state)
     return Design(
         name=name,
         core=core,
         link=_linked(core),
         cycles_per_example=_cycles,
-        rates=_rates(),
+        rates=rates_of,
         tables=row.name if len(predictors(spec)) > 1 else None,
     )
-
-
-def _rates(flash_cycles: int | None = None) -> Rates:
-    def rates(core: Any, clock: float, baud: int) -> Mapping[str, Mapping[str, int]]:
-        from rdahw.boards.rates import rates_of
-
-        return rates_of(core, clock, baud, flash_cycles)
-
-    return rates
 
 
 def _cycles(core: Any) -> Fraction:
@@ -139,9 +127,6 @@ def _cycles(core: Any) -> Fraction:
 
 def _linked(core: Callable[[], Any]) -> Callable[[int, int], Any]:
     def link(clock: int, baud: int) -> Any:
-        from rdahw.hdl.link import UartLink
-        from rdahw.hdl.uart import divisor_for
-
         return UartLink(core().linked(), divisor_for(clock, baud))
 
     return link

@@ -9,7 +9,6 @@ Training is sequential and takes one core. Predictions may take several, with th
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,24 +20,13 @@ from rdahw.primitives import Array
 from rdahw.sim.ensemble_kernels import score_examples, train_examples
 from rdahw.sim.ensemble_vectors import BLOCK, LANES
 
-__all__ = ["CompiledEnsemble", "Packed", "warm_up"]
+__all__ = ["CompiledEnsemble", "warm_up"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Packed:
-    """Examples as bits in a frame: ``words`` (N, W) uint64, bit 0 of word 0 first.
-
-    Images have ``shift`` empty columns and rows between their lines and planes, and the frame has empty words at both
-    ends, so that a moved image is read by starting at another bit of the frame.
-    """
-
-    words: NDArray[np.uint64]
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __getitem__(self, rows: slice) -> Packed:
-        return Packed(self.words[rows])
+#: Examples as bits in a frame: (N, W) uint64, bit 0 of word 0 first. Images have ``shift`` empty columns and rows
+#: between their lines and planes, and the frame has empty words at both ends, so that a moved image is read by starting
+#: at another bit of the frame.
+Packed = NDArray[np.uint64]
 
 
 class CompiledEnsemble(EnsembleEngine):
@@ -93,7 +81,7 @@ class CompiledEnsemble(EnsembleEngine):
                 frame = np.zeros((len(part), *self._form), np.uint8)
                 frame[..., :height, :width] = part.reshape(-1, planes, height, width)
             inside[start : start + 4096] = np.packbits(frame.reshape(len(part), -1), axis=1, bitorder="little")
-        return Packed(packed)
+        return packed.astype(np.uint64, copy=False)
 
     def learn(
         self, x: Packed, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
@@ -103,7 +91,7 @@ class CompiledEnsemble(EnsembleEngine):
         predictions, updated = np.empty(len(rows), np.int16), np.empty(len(rows), np.bool_)
         self.dropout_state = int(
             train_examples(
-                x.words,
+                x,
                 self._bit_shifts(len(rows), shifts),
                 np.ascontiguousarray(rows, np.int64),
                 np.ascontiguousarray(labels, np.int64),
@@ -142,7 +130,7 @@ class CompiledEnsemble(EnsembleEngine):
 
         def part(start: int, stop: int) -> None:
             score_examples(
-                x.words[start:stop],
+                x[start:stop],
                 self._read,
                 self._reach,
                 self._memory,

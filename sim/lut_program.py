@@ -66,11 +66,6 @@ class LutProgram:
     constants: NDArray[np.int64]
     slots: int
 
-    @property
-    def gates(self) -> int:
-        """The number of instructions."""
-        return len(self.code)
-
 
 def _order(net: Netlist, kinds: list[int]) -> list[int]:
     """A topological order of the gates that stays with a kind as long as a gate of it is ready."""

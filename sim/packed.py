@@ -53,7 +53,7 @@ class Packed:
     @property
     def gates(self) -> int:
         """The number of gates of up to three inputs that are evaluated for each example."""
-        return self._program.gates
+        return len(self._program.code)
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
         arrays, shape = example_arrays(self.circuit, inputs)
