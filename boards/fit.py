@@ -29,7 +29,7 @@ def check_trainer_fits(spec: Spec, row: Row, board: Board, flash: bool = False) 
         return
     advice = _advice(spec, lambda smaller: _fits_packet(smaller, row) and not short(smaller))
     raise DesignError(
-        f"{spec.description} does not fit {board.title}: it needs {_said(row.needs(spec, board, flash), board)}; "
+        f"{spec.description} does not fit {board.title}: it needs {_describe(row.needs(spec, board, flash), board)}; "
         f"{advice}",
         usage=short(spec),
     )
@@ -54,9 +54,9 @@ def choose_predictor(spec: Spec, board: Board) -> Row:
     advice = _advice(spec, lambda smaller: fitting(smaller) is not None, predicting=True)
     if not _short(choose_trainer(spec).needs(spec, board, False), board):
         advice += ", or leave --inference out, for a trainer, which predicts once its tables were written over the link"
-    said = [f"{_said(its, board)} with its tables in {name}" for name, its in needs]
+    described = [f"{_describe(its, board)} with its tables in {name}" for name, its in needs]
     raise DesignError(
-        f"{spec.description} does not fit {board.title} to predict only: it needs {', or '.join(said)}; {advice}",
+        f"{spec.description} does not fit {board.title} to predict only: it needs {', or '.join(described)}; {advice}",
         usage={resource: its for _, need in needs for resource, its in _short(need, board).items()},
     )
 
@@ -75,7 +75,7 @@ def _short(needs: Needs | None, board: Board) -> dict[str, Usage]:
     return {resource: its for resource, its in _usage(needs, board).items() if its.used > its.available}
 
 
-def _said(needs: Needs | None, board: Board) -> str:
+def _describe(needs: Needs | None, board: Board) -> str:
     """The resources that are short, in words; for an estimate, always the logic cells."""
     short: Mapping[str, Usage] = _short(needs, board)
     bound = "at least "

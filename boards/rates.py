@@ -15,7 +15,7 @@ _UART_BITS = 10
 def rates_of(trainer: Trainer, clock: float, baud: int, flash_cycles: int | None = None) -> dict[str, dict[str, int]]:
     """Examples a second at ``clock`` MHz, by purpose (training, prediction) and by what limits them.
 
-    flash_cycles: clock cycles a byte read from the flash; ``None``: there is no flash.
+    flash_cycles: clock cycles for a byte read from the flash; ``None``: there is no flash.
     ``core``: the core alone; every example changes the parameters, so real training is faster.
     ``flash``: examples read from the flash in order. ``uart``: packets at ``baud`` bits a second one after the other,
     each with its answer, without any delay by computer or USB.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,6 @@ class Seed:
 
     seed: int
     fmax_mhz: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"seed": self.seed, "fmax_mhz": self.fmax_mhz}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +86,7 @@ class Report:
             "examples_per_second": self.examples_per_second,
             **{purpose: dict(rate) for purpose, rate in self.rates.items()},
             "pnr_seed": self.pnr_seed,
-            "seeds": [seed.to_json() for seed in self.seeds],
+            "seeds": [asdict(seed) for seed in self.seeds],
             "tools": dict(self.tools),
         }
 
@@ -146,7 +142,7 @@ def cells_in_netlist(text: str, kind: str, top: str) -> int:
 
 
 def check_fit(name: str, board: Board, usage: Mapping[str, Usage], others: Iterable[Board]) -> None:
-    """Raise :class:`DesignError` that says what is short if the design needs more than the device has."""
+    """Raise :class:`DesignError` with what is short if the design needs more than the device has."""
     short = {resource: u for resource, u in usage.items() if u.used > u.available}
     if not short:
         return

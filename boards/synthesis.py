@@ -106,8 +106,8 @@ class _Flow:
         makes = [f"{name}.json", f"{name}.v", f"{name}.netlist.v"]
         done = self.run(self.yosys, ["-q", "-s", f"{name}.ys"], f"{name}.yosys.log", makes)
         # Yosys warns so about every design of Amaranth; Amaranth's own back end hides it too.
-        said = tuple(w for w in done.warnings if "because it contains processes" not in w)
-        return Run(done.log, said, done.seconds)
+        warnings = tuple(w for w in done.warnings if "because it contains processes" not in w)
+        return Run(done.log, warnings, done.seconds)
 
     def _constraints(self, name: str, pinned: bool) -> list[str]:
         words = self.family.pins if pinned else self.family.unpinned
@@ -231,7 +231,7 @@ def synthesise(
         bitstream, packing = flow.pack_best(name, best)
         usage = usage_in_log(routing.log, family)
         margin = margin_warning(fmax, clock)
-        said = [w for done in (synthesis, routing, packing) for w in done.warnings]
+        warnings = [w for done in (synthesis, routing, packing) for w in done.warnings]
         report = Report(
             board=board.name,
             bitstream=out / bitstream,
@@ -249,7 +249,7 @@ def synthesise(
             tools=_versions(*tools),
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
-            warnings=(*([margin] if margin else []), *dict.fromkeys(said)),
+            warnings=(*([margin] if margin else []), *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")
         flow.write(f"{name}.log", _all_logs(folder))

@@ -103,7 +103,7 @@ struct Model {
         return true;
     }
 
-    // With the clock low an evaluation changes no register, so what is computed of the inputs is all that moves.
+    // With the clock low an evaluation changes combinational signals only.
     void settle() { top.step(); }
 
     void edge() {

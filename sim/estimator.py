@@ -183,16 +183,16 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The family, and a value for each of its options, None where it depends on the data."""
         if not isinstance(self.model, str):
             raise UserError(f"model is {self.model!r}; expected text such as {_MODEL!r}")
-        family, said = parse_model(self.model)
+        family, given = parse_model(self.model)
         for name in _OPTIONS:
             value = getattr(self, name)
             if not _same(value, _AUTO) and not _same(value, _DEFAULTS[name]) and value is not None:
                 value = family.known(name).parse(value, family.name)
-                if said.setdefault(name, value) != value:
+                if given.setdefault(name, value) != value:
                     raise UserError(
-                        f"{name} is {value}, and {said[name]} in model {self.model!r}; leave one of them out"
+                        f"{name} is {value}, and {given[name]} in model {self.model!r}; leave one of them out"
                     )
-        return family, {option.name: option.default for option in family.options} | dict(family.classifier) | said
+        return family, {option.name: option.default for option in family.options} | dict(family.classifier) | given
 
     def _task(self, wires: int, classes: int) -> Task:
         image = None

@@ -206,8 +206,8 @@ class HardwareEngine:
             each = _number(self.cycles_per_example)
             return f"{self.cycles} cycles, {each} an example and {self.startup_cycles} once"
         kinds = (("without", self.cycle_counts.without_update), ("with", self.cycle_counts.with_update))
-        said = ", ".join(f"{cycles} {kind} an update" for kind, cycles in kinds if cycles.count)
-        return f"{self.cycles} cycles, {said or 'none an example'}"
+        described = ", ".join(f"{cycles} {kind} an update" for kind, cycles in kinds if cycles.count)
+        return f"{self.cycles} cycles, {described or 'none an example'}"
 
     # -- the engine ----------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ struct Exchange {
     uint64_t n_beats, take, give;
     const uint8_t *gaps, *stalls;
     uint64_t n_gaps, n_stalls;
-    uint64_t patience, budget;  // cycles: until stuck, and until the caller wants to look
+    uint64_t patience, budget;  // cycles: until stuck, and of this call
     // filled in; the counts and the state of the loop go on where the last call ended
     uint64_t *taken, *given;
     uint32_t *results;
@@ -51,7 +51,7 @@ struct Attached {
     int address, data;
     const uint8_t *bytes;
     uint64_t size;
-    uint8_t behind;  // what is read behind the last byte
+    uint8_t behind;  // the value beyond the last byte
     uint32_t last, any;
 };
 

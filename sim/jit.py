@@ -28,12 +28,12 @@ def kernel_cache() -> Path:
     If none of them can be written, a folder of temporary files, as numba would refuse to compile. Raises
     :class:`UserError` if that cannot be written either.
     """
-    look: Any = FunctionCache
+    cache: Any = FunctionCache
     try:
-        return Path(look(kernel_cache).cache_path)
+        return Path(cache(kernel_cache).cache_path)
     except RuntimeError:
         _config.CACHE_DIR = str(temporary_cache("numba", "NUMBA_CACHE_DIR"))
-        return Path(look(kernel_cache).cache_path)
+        return Path(cache(kernel_cache).cache_path)
 
 
 kernel_cache()

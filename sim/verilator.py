@@ -201,10 +201,10 @@ def build(
 
 def _include(verilator: toolchain.FoundTool) -> Path:
     """The folder of Verilator's own C++ files."""
-    said = subprocess.run(
+    root = subprocess.run(
         [*verilator.command, "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    include = Path(said) / "include"
-    if not said or not (include / "verilated.cpp").is_file():
+    include = Path(root) / "include"
+    if not root or not (include / "verilated.cpp").is_file():
         raise MissingError(f"{verilator} does not report its folder; install it again, or choose --engine cxxrtl")
     return include
