@@ -124,7 +124,9 @@ def test_no_programmer_for_data(run, programmer):
     programmer.unlink()
     ran = run("flash", "--data", "iris.bin", "--toolchain", "native")
     assert ran.code == 3
-    assert ran.error.startswith("iCEBreaker is programmed with iceprog or openFPGALoader, and none of them is there")
+    assert ran.error.startswith(
+        "iCEBreaker is programmed with iceprog or openFPGALoader, and none of them is installed"
+    )
 
 
 def test_the_other_programmer(run, programmer):

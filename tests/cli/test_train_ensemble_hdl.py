@@ -125,7 +125,7 @@ def test_a_fault_of_the_hardware_is_an_error_that_says_where(
     monkeypatch.setattr(WriteBackBuffer, "_flips", flips)
     ran = run(*SMALL, "--epochs", 1, "--hdl", "--engine", "amaranth", "--out", "x.rdahw")
     assert ran.code == 1
-    assert re.match(r"hardware and software part at example \d+ .*: .* is \S+, expected ", ran.error)
+    assert re.match(r"hardware and software differ at example \d+ .*: .* is \S+, expected ", ran.error)
     assert not (table / "x.rdahw").exists()
 
 

@@ -438,7 +438,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no shape": ({"image_shape": 4}, r"^image_shape is 4; expected two or three numbers whose product is 4$"),
     "uneven pixels": (
         {"image_shape": (2, 2), "thresholds": [[1], [1], [1], [1, 2]]},
-        r"^the pixels have different numbers of thresholds; expected as many for each$",
+        r"^the pixels have different numbers of thresholds; expected the same number for each$",
     ),
     "a seed below zero": ({"random_state": -1}, r"^random_state is -1; expected a whole number from 0 to "),
 }
