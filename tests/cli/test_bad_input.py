@@ -149,8 +149,12 @@ def test_options_of_a_data_set_by_name(refused):
 @pytest.mark.parametrize(
     ("code", "model", "sentence"),
     [
-        (2, "lokup", "model 'lokup' is unknown, and is no FILE.py:NAME with one of your own; did you mean 'lookup'?"),
-        (2, "models.py", "model 'models.py' is unknown, and is no FILE.py:NAME"),
+        (
+            2,
+            "lokup",
+            "model 'lokup' is unknown and not of the form FILE.py:NAME; did you mean 'lookup'?",
+        ),
+        (2, "models.py", "model 'models.py' is unknown and not of the form FILE.py:NAME"),
         (2, "mask:m=3", "model 'mask' has no option 'm=3'; it takes k=NUMBER"),
         (2, "lookup:k=3", "model 'lookup' has no option 'k=3'; it takes labels=TEXT"),
         (1, "mask", "the mask model has one output and the labels have 2 bits; choose two classes"),

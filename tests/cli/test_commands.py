@@ -255,7 +255,7 @@ def test_show_of_a_model_that_is_a_circuit_and_one_too_large_for_that(run):
     for more in (["--text"], ["--reverse"], ["--dot", "a.dot"], ["--svg", "a.svg"]):
         ran = run("show", *name, *more)
         assert (ran.code, ran.error) == (2, large["no_circuit"])
-        assert ran.error.endswith("or make a circuit of what it learned with rdahw binarise")
+        assert ran.error.endswith("or convert the trained model to a circuit with rdahw binarise")
 
 
 def test_show_says_when_a_circuit_is_not_safe(run, tmp_path):

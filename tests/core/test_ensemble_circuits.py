@@ -93,7 +93,7 @@ def test_a_step_that_is_too_large_is_refused() -> None:
 
 
 def test_tables_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"table bits of shape \(2,\) were given; expected 0 and 1 of \(5, 4, 3\)"):
+    with pytest.raises(UsageError, match=r"table bits have shape \(2,\); expected 0 and 1 of shape \(5, 4, 3\)"):
         boolean_ensemble(spec(), np.zeros(2, np.uint8))
     with pytest.raises(UsageError, match="expected 0 and 1 of"):
         boolean_ensemble(spec(), np.full((5, 4, 3), 2, np.uint8))

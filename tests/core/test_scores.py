@@ -250,7 +250,7 @@ def test_learning_through_signs_is_a_declared_surrogate() -> None:
         ),
         ("ensemble:tables=2", 257, "classes of an ensemble is 257; expected a whole number from 2 to 256"),
         ("ensemble:inputs=9", 3, "a table of 9 inputs has only 6 bits to choose from"),
-        ("ensemble:wiring=patch2", 3, "wiring 'patch2' is for images and the data are none; use wiring=any"),
+        ("ensemble:wiring=patch2", 3, "wiring 'patch2' needs images and the data are not images; use wiring=any"),
         ("ensemble:wire=any", 3, "model 'ensemble' has no option 'wire=any'; it takes tables=NUMBER, inputs=NUMBER,"),
     ],
 )
