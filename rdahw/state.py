@@ -70,11 +70,11 @@ class Field:
         if value.shape != shape:
             raise UserError(f"{self.name} of shape {value.shape} were given; the model has {shape}")
         if value.size and not (low <= int(value.min()) and int(value.max()) <= high):
-            raise UserError(f"a number of {self.name} is out of range; expected {low} to {high}")
+            raise UserError(f"a number of {self.name} is outside of {low} to {high}, the range of its type")
         return value.astype(dtype, copy=False)
 
     def pack(self, value: NDArray[Any]) -> bytes:
-        """The bits of ``value``, eight per byte, bit 0 first; words in two's complement, least significant bit first."""
+        """The bits of ``value``, eight per byte, bit 0 first; words in two's complement, low bit first."""
         _, bits = self._count
         flat = np.ascontiguousarray(value).reshape(-1)
         if bits == 8:

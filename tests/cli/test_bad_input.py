@@ -101,7 +101,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (2, "x" * 300, "there is no data set 'xxx"),
         (1, "x" * 300 + ".csv", "cannot be read: file name too long"),
         (2, "xyzzy", "known are 'iris', 'mnist', 'fashion-mnist'"),
-        (2, "a\0b.csv", "is no path of a file"),
+        (2, "a\0b.csv", "is not a valid path"),
         (1, "models.py", "models.py"),
     ],
 )

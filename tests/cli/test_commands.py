@@ -181,7 +181,7 @@ def test_eval_says_that_the_data_have_changed(run, table, tmp_path):
     ("command", "code", "sentence"),
     [
         (["--data", "iris"], 1, "'iris' has no class 'apple'; known are 'Iris-setosa'"),
-        (["--data", "wide.csv"], 1, "wide.csv has a column 'extra', which the training data had not; drop it"),
+        (["--data", "wide.csv"], 1, "wide.csv has a column 'extra', which the training data did not have; drop it"),
         (["--data", "short.csv"], 1, "short.csv has no column 'colour', which the training data had"),
         (["--data", "other.csv"], 1, "line 2, column 'colour': there is no category 'blue'"),
         (["--data", "unknown.csv"], 1, "line 2, column 'label': there is no class 'plum'"),

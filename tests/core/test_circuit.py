@@ -167,7 +167,7 @@ def test_a_circuit_made_by_hand_is_checked(inputs, assignments, outputs, message
 
 @pytest.mark.parametrize("width", [0, -1, MAX_WIDTH + 1, True, 2.0, "8", None])
 def test_a_width_is_a_whole_number(width: Any) -> None:
-    message = f"a wire of {width!r} bits was asked for; a width is a whole number from 1 to {MAX_WIDTH}"
+    message = f"width {width!r} is invalid; expected a whole number from 1 to {MAX_WIDTH}"
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         Bits(width)
 
@@ -179,7 +179,7 @@ def test_an_unknown_type_is_refused(text: str) -> None:
 
 
 def test_a_very_large_number_is_refused_in_a_sentence() -> None:
-    with pytest.raises(UserError, match="^a wire of a number of thousands of digits bits was asked for"):
+    with pytest.raises(UserError, match="^width a number of thousands of digits is invalid"):
         Bits(10**5000)
     with pytest.raises(UserError, match="^output 'y' is wire a number of thousands of digits"):
         Circuit(X, (), (("y", 10**5000),))
@@ -306,7 +306,7 @@ def _gate(assignment: Any) -> Callable[[Any], Any]:
         (_gate(["custom", [2], [-1]]), "block -1 is used; expected one of the 1 that are"),
         (lambda j: j["outputs"].append(["z", 0.0]), "output 'z' is wire 0.0; expected one from 0 to 5"),
         (lambda j: j["outputs"].append([["z"], 0]), r"the value is no circuit \(TypeError: \['z'\] in place of a str"),
-        (lambda j: j["inputs"].append(["w", "Bits(0)"]), "a wire of 0 bits was asked for"),
+        (lambda j: j["inputs"].append(["w", "Bits(0)"]), "width 0 is invalid"),
         (lambda j: j["inputs"].append(["w", 8]), r"the value is no circuit \(AttributeError"),
         (lambda j: j["blocks"][0].update(exact="yes"), r"the value is no circuit \(TypeError: 'yes' in place of a b"),
         (lambda j: j["blocks"][0].update(name=None), r"the value is no circuit \(TypeError: None in place of a str"),

@@ -89,7 +89,7 @@ def test_the_difference_of_a_mask_is_linear_in_size() -> None:
         ),
         (lambda: lookup_model(4, 0), "a lookup of 4 inputs and 0 outputs is invalid; expected at least one of each"),
         (lambda: mask_model(4, 0), "a mask with k=0 is invalid; k divides a count, so expected at least 1"),
-        (lambda: mask_model(0), "a wire of 0 bits was asked for"),
+        (lambda: mask_model(0), "width 0 is invalid"),
         (lambda: Model("m", identity(3)), "model 'm' has 1 inputs and 1 outputs; expected two inputs, the parameters"),
         (lambda: Model("m", copy(3)), "model 'm' has 1 inputs and 2 outputs; expected two inputs, the parameters"),
     ],
