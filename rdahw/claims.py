@@ -22,7 +22,7 @@ from rdahw.derivative import boolean_difference, forward_derivative, reverse
 from rdahw.errors import InternalError, UserError
 from rdahw.primitive import listed
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire, WordWire, constant, trace
+from rdahw.tracing import Builder, Wire, WordWire, constant, ring_sum, trace
 from rdahw.tracing import equal as equal_bits
 from rdahw.transform import expand
 from rdahw.types import Type, Words
@@ -154,8 +154,7 @@ def _inner_product(left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
     products = [
         (a * b).sum(len(a)) if isinstance(a, WordWire) else (a & b).parity() for a, b in zip(left, right, strict=True)
     ]
-    ring = products[0].type.ring
-    return reduce(lambda a, b: a.builder.apply(ring.addition, a, b, attributes=ring.attributes), products)
+    return reduce(ring_sum, products)
 
 
 def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "cat",
     "constant",
     "equal",
+    "ring_sum",
     "mux",
     "trace",
 ]
@@ -377,6 +378,12 @@ def cat(*parts: Wire) -> Wire:
 def mux(select: Wire, a: Wire, b: Wire) -> Wire:
     """``a`` where the one bit of ``select`` is set, else ``b``."""
     return select.builder.apply("mux", select, a, b)
+
+
+def ring_sum(a: Wire, b: Wire) -> Wire:
+    """a + b in the ring of their type."""
+    ring = a.type.ring
+    return a.builder.apply(ring.addition, a, b, attributes=ring.attributes)
 
 
 def equal(a: Wire, b: Wire | int) -> Wire:

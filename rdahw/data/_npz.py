@@ -2,7 +2,7 @@
 
 Other names for x are ``X``, ``features`` and ``x_train``, and for y ``labels`` and ``y_train``. Labels are whole
 numbers or texts; classes are numbered in sorted order. Features of type uint8 and bool become uint8, other numbers
-float64. A column that holds exactly the values 0 and 1 is binary, and so are all columns of images that hold only 0 and 1.
+float64. A column that holds exactly the values 0 and 1 is binary, and so are images of these values only.
 """
 
 from __future__ import annotations

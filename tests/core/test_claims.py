@@ -129,7 +129,7 @@ def test_robustness_within_so_many_flips() -> None:
 def test_what_robustness_cannot_be_asked_of() -> None:
     with pytest.raises(UserError, match="robustness to 2 flips is invalid for 1 input bits; expected 1 to 1"):
         robust(SQUARE, 2)
-    with pytest.raises(UserError, match="of a circuit of 2 inputs; expected one: bind the parameters"):
+    with pytest.raises(UserError, match="about one input, and the circuit has 2; bind the parameters"):
         robust(lookup_model(2, 1), 1)
 
 

@@ -25,7 +25,7 @@ from rdahw import (
     reverse,
     trace,
 )
-from rdahw.claims import adjoint, custom, difference, equal
+from rdahw.claims import custom, difference, equal
 from rdahw.combinators import add, copy, discard, identity, multiply, swap, zero
 from rdahw.draw import to_dot
 from rdahw.primitives import CORE, LOWERED, PRIMITIVES
@@ -366,7 +366,7 @@ def test_there_is_no_derivative_from_one_ring_to_another(derivative, f: Circuit,
         derivative(f, wrt=[name])
 
 
-@pytest.mark.parametrize("claim", [boolean_difference, difference, adjoint, custom])
+@pytest.mark.parametrize("claim", [boolean_difference, difference, custom])
 def test_what_is_of_bits_alone_is_refused(claim) -> None:
     f = trace(lambda a, b: a + b, a=Words(2, 3), b=Words(2, 3))
     with pytest.raises(UserError, match=r"Words\(2, 3\)"):
