@@ -45,7 +45,7 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A map with a reverse derivative of its own; made by :func:`rdahw.custom_reverse`.
+    """A map with a declared reverse derivative; made by :func:`rdahw.custom_reverse`.
 
     forward: ``f : A1 × … × An → B``.
     reverse: ``r : A1 × … × An × B → A1 × … × An``, linear in its last input.
@@ -175,13 +175,9 @@ class Circuit:
 
     def renamed(self, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None) -> Circuit:
         """The same circuit with other names, given in order; by default they stay."""
-        new_inputs = tuple(
-            Port(name, port.type) for name, port in zip(inputs or self.input_names, self.inputs, strict=True)
-        )
-        new_outputs = tuple(
-            (name, wire) for name, (_, wire) in zip(outputs or self.output_names, self.outputs, strict=True)
-        )
-        return Circuit(new_inputs, self.assignments, new_outputs)
+        new_inputs = zip(inputs or self.input_names, self.input_types, strict=True)
+        new_outputs = zip(outputs or self.output_names, (wire for _, wire in self.outputs), strict=True)
+        return Circuit(tuple(Port(*new) for new in new_inputs), self.assignments, tuple(new_outputs))
 
     def __call__(self, *wires: Wire) -> Any:
         """The outputs (one wire, or a tuple of several) of this circuit inlined on ``wires``."""
@@ -245,7 +241,7 @@ def find_primitive(primitive: str) -> Primitive:
     """The row of this name in the table; raises :class:`UserError` if there is none."""
     row = PRIMITIVES.get(primitive)
     if row is None:
-        raise UserError(f"there is no such primitive as {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
+        raise UserError(f"there is no primitive {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
     return row
 
 

@@ -243,11 +243,8 @@ def _concat_reverse(dy: Wire, *parts: Wire) -> list[Wire]:
 
 
 def _slice_reverse(dy: Wire, a: Wire, start: int, stop: int) -> list[Wire]:
-    parts = [dy.zeros(start)] if start else []
-    parts.append(dy)
-    if stop < a.width:
-        parts.append(dy.zeros(a.width - stop))
-    return [dy.concat(*parts)]
+    below, above = ([dy.zeros(width)] if width else [] for width in (start, a.width - stop))
+    return [dy.concat(*below, dy, *above)]
 
 
 def _mux_reverse(dy: Wire, select: Wire, a: Wire, b: Wire) -> list[Wire]:
@@ -351,8 +348,7 @@ def _custom_type_rule(*args: Any) -> Type:
 
 def _custom_reverse(dy: Wire, *args: Any) -> Sequence[Wire]:
     *operands, block = args
-    cotangents: Sequence[Wire] = dy.builder.inline(block.reverse, [*operands, dy])
-    return cotangents
+    return dy.builder.inline(block.reverse, [*operands, dy])
 
 
 def _custom_expansion(*args: Any) -> Wire:

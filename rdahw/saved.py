@@ -1,7 +1,7 @@
 """Saved models: one JSON file with the model, its state, and everything needed to predict and to continue training.
 
-Safe to load from a stranger: plain JSON whose every value is checked; nothing in it is run or unpickled. The file ends
-with a checksum of its content, so that a truncated or altered file is refused. This is format version 3;
+Safe to load from untrusted sources: every value of the JSON is checked; nothing in it is run or unpickled. The file
+ends with a checksum of its content, so that a truncated or altered file is refused. This is format version 3;
 :mod:`rdahw.saved_before` converts versions 1 and 2.
 """
 

@@ -58,14 +58,13 @@ class Builder:
         """The wire that ``primitive`` drives from ``operands``: a new one, or the earlier one with an equal driver."""
         self._own(operands)
         assignment = Assignment(primitive, tuple([operand.number for operand in operands]), tuple(attributes))
-        known = self._known.get(assignment)
-        if known is None:
-            try:
-                type_ = result_type(primitive, [operand.type for operand in operands], assignment.attributes)
-            except UserError as error:
-                raise UserError(f"wire %{len(self._types)} = {primitive}: {error}") from None
-            return self._add(assignment, type_)
-        return known
+        if (known := self._known.get(assignment)) is not None:
+            return known
+        try:
+            type_ = result_type(primitive, [operand.type for operand in operands], assignment.attributes)
+        except UserError as error:
+            raise UserError(f"wire %{len(self._types)} = {primitive}: {error}") from None
+        return self._add(assignment, type_)
 
     def _own(self, wires: Iterable[Wire]) -> None:
         for wire in wires:

@@ -29,7 +29,7 @@ def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
     """The same function in the primitives of ``keep`` and of the polynomial core only.
 
     Other primitives are replaced by their expansion, blocks by their forward circuit. With the default, the polynomial
-    core, the formal derivatives of the result are correct to every order. Blocks lose their declared reverse derivative.
+    core, the formal derivatives of the result are correct to every order. Blocks lose their declared reverse.
 
     >>> from rdahw import Bits, trace
     >>> print(expand(trace(lambda a, b: a | b, a=Bits(4), b=Bits(4))))
@@ -89,10 +89,10 @@ def output_to_input(circuit: Circuit, output: str) -> Circuit:
     if at < len(wires):
         wires[at] = register
     for number, (primitive, operands, attributes) in circuit.wires():
-        made = (
-            register if number == at else builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes)
-        )
-        wires.append(made)
+        if number == at:
+            wires.append(register)
+        else:
+            wires.append(builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes))
     return builder.finish({name: wires[i] for name, i in circuit.outputs if name != output})
 
 

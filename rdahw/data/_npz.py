@@ -140,7 +140,7 @@ def _features(path: Path, key: str, x: NDArray[Any]) -> tuple[NDArray[Any], tupl
 def _names(path: Path, key: str, y: NDArray[Any], count: int) -> list[str]:
     """The class name of each example."""
     if y.shape != (count,):
-        raise UserError(f"{path}: {key!r} has shape {y.shape}, expected ({count},), one label an example")
+        raise UserError(f"{path}: {key!r} has shape {y.shape}, expected ({count},), one label per example")
     if y.dtype.kind == "U":
         return [str(value) for value in y]
     if y.dtype.kind in "bui" or y.dtype.kind == "f" and np.isfinite(y).all() and np.array_equal(y, np.floor(y)):

@@ -11,15 +11,22 @@ import pytest
 from rdahw.data.images import Image
 from rdahw.data.labels import encode
 from rdahw.errors import UsageError
-from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, counters_to_bits, step_bits, step_circuit
+from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, step_bits, step_circuit
 from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec, register_bits
 from rdahw.sim.reference import Reference, run
+from rdahw.types import Words
 
 
 def spec(**changes: Any) -> EnsembleSpec:
     given: dict[str, Any] = dict(input_bits=12, classes=3, tables=5, inputs=2, counter=3, margin=2, dropout=0.0, seed=7)
     return EnsembleSpec(**{**given, **changes})
+
+
+def counters_to_bits(made: EnsembleSpec, counters: Any, dropout_state: int) -> Any:
+    """The state of the step circuit: the counters, and with dropout the shift register."""
+    words = Words(counters.size, made.counter).to_bits(counters.reshape(-1))
+    return np.concatenate([words, register_bits(dropout_state)]) if made.dropout else words
 
 
 def examples(made: EnsembleSpec, n: int) -> tuple[Any, Any]:

@@ -340,7 +340,7 @@ def test_linear_wiring_adds_symbols(name, attributes, expected) -> None:
             r"block 'squares' was given types Bits\(1\), Bits\(1\); it takes Bits\(2\), Bits\(1\)",
         ),
         ("custom", (2, 1), (7,), "block is 7; expected a block"),
-        ("xnor", (1, 1), (), "there is no such primitive as 'xnor'; did you mean 'xor'?"),
+        ("xnor", (1, 1), (), "there is no primitive 'xnor'; did you mean 'xor'?"),
     ],
 )
 def test_a_misuse_is_said(name, widths, attributes, message) -> None:

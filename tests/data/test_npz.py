@@ -68,7 +68,7 @@ def test_test_file_and_prediction(save):
     [
         ({"y": Y}, "has no array 'x' or 'X' or 'features' or 'x_train'; it has 'y'"),
         ({"x": X}, "has no array 'y'"),
-        ({"x": X, "y": Y[:2]}, r"'y' has shape \(2,\), expected \(4,\), one label an example"),
+        ({"x": X, "y": Y[:2]}, r"'y' has shape \(2,\), expected \(4,\), one label per example"),
         ({"x": X, "y": Y + 0.5}, "'y' is float64; expected whole numbers or texts"),
         ({"x": X, "y": Y * 0}, "every label in 'y' is '0'; expected two classes or more"),
         ({"x": X[0], "y": Y}, r"expected numbers \(N, F\) or images \(N, H, W\)"),

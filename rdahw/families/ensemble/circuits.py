@@ -16,7 +16,7 @@ from rdahw.custom import custom_reverse
 from rdahw.data.labels import Code, label_width
 from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import Counters
-from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring, register_bits
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.learner import Learner
 from rdahw.model import Model
 from rdahw.primitives import Array
@@ -29,7 +29,6 @@ __all__ = [
     "binarise",
     "boolean_ensemble",
     "boolean_model",
-    "counters_to_bits",
     "ensemble_learner",
     "ensemble_model",
     "score_bits",
@@ -172,15 +171,6 @@ def _check_size(spec: EnsembleSpec, bits: int) -> None:
 
 
 # -- the learning step -------------------------------------------------------------------------------------------------
-
-
-def counters_to_bits(spec: EnsembleSpec, counters: Counters, dropout_state: int) -> Array:
-    """The state of :func:`step_circuit` as bits, (S,), in the order given there."""
-    counters = spec.parameters.check(counters)
-    state = [Words(counters.size, spec.counter).to_bits(counters.reshape(-1))]
-    if spec.dropout:
-        state.append(register_bits(dropout_state))
-    return np.concatenate(state).astype(np.uint8)
 
 
 def step_bits(spec: EnsembleSpec) -> int:
