@@ -118,16 +118,15 @@ class Option:
             if isinstance(value, bool | np.bool_) and self.type != "flag":
                 raise ValueError
             found = read(value)
+            if self.range and not (
+                found in self.range if self.type == "text" else self.range[0] <= found <= self.range[-1]
+            ):
+                raise ValueError
+            return found
         except (KeyError, OverflowError, TypeError, ValueError):
-            raise self._wrong(value, model) from None
-        if self.range:
-            inside = found in self.range if self.type == "text" else self.range[0] <= found <= self.range[-1]
-            if not inside:
-                raise self._wrong(value, model)
-        return found
-
-    def _wrong(self, value: Any, model: str) -> UsageError:
-        return UsageError(f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}")
+            raise UsageError(
+                f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}"
+            ) from None
 
     @property
     def usage(self) -> str:

@@ -89,8 +89,7 @@ def check_writable(path: Path) -> None:
     try:
         target = _target(path)
         if target is not None:
-            with tempfile.TemporaryFile(dir=target.parent):
-                pass
+            tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise _cannot_write(path, error) from error
 

@@ -170,10 +170,6 @@ def _number(a: Array) -> NDArray[np.int64]:
     return a.astype(np.int64) @ (np.int64(1) << np.arange(a.shape[-1], dtype=np.int64))
 
 
-def _binary(numbers: NDArray[np.int64], width: int) -> Array:
-    return (numbers[..., None] >> np.arange(width, dtype=np.int64) & 1).astype(np.uint8)
-
-
 def _mux(select: Array, a: Array, b: Array) -> Array:
     return np.where(select, a, b).astype(a.dtype)
 
@@ -195,7 +191,8 @@ def _lookup(table: Array, address: Array) -> Array:
 
 
 def _popcount(a: Array) -> Array:
-    return _binary(a.sum(axis=-1, dtype=np.int64), a.shape[-1].bit_length())
+    count = a.sum(axis=-1, dtype=np.int64, keepdims=True)
+    return (count >> np.arange(a.shape[-1].bit_length(), dtype=np.int64) & 1).astype(np.uint8)
 
 
 def _less_equal(a: Array, b: Array) -> Array:

@@ -63,27 +63,18 @@ def margin(scores: WordWire, label: Wire, threshold: int) -> WordWire:
     rivals = [cat(number, ~is_label) for number, is_label in zip(_in_order(scores), wanted, strict=True)]
     rival = largest(rivals).decode()[: len(scores)]
     width = max(scores.type.bits, threshold.bit_length() + 1) + 1
-    signed = [_extended(score, width) for score in _each(scores)]
+    signed = [cat(score, *[score[-1]] * (width - score.width)) for score in _each(scores)]
     lead_of_rival = _chosen(signed, rival).plus(threshold)[:width]
-    asks = _signed_less_equal(_chosen(signed, label), lead_of_rival).repeat(len(scores))
+    lowest = 1 << width - 1  # its XOR makes unsigned comparison of signed numbers correct
+    asks = ((_chosen(signed, label) ^ lowest) <= (lead_of_rival ^ lowest)).repeat(len(scores))
     up, down = label & asks, rival & asks
     return from_planes([up | down, *[down] * (scores.type.bits - 1)]).as_words(scores.type.bits)
-
-
-def _extended(number: Wire, width: int) -> Wire:
-    """The same signed number on ``width`` bits."""
-    return cat(number, *[number[-1]] * (width - number.width))
 
 
 def _chosen(numbers: Sequence[Wire], which: Wire) -> Wire:
     """The number whose bit in the one-hot ``which`` is set."""
     parts = [number & which[i].repeat(number.width) for i, number in enumerate(numbers)]
     return cat(*parts).sum(len(parts))
-
-
-def _signed_less_equal(a: Wire, b: Wire) -> Wire:
-    lowest = 1 << a.width - 1
-    return (a ^ lowest) <= (b ^ lowest)
 
 
 def saturating_sum(counters: WordWire, request: WordWire, bits: int) -> WordWire:

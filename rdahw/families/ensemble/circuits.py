@@ -98,11 +98,8 @@ def _most_votes(spec: EnsembleSpec, tables: Sequence[Wire], x: Wire, code: Code)
     votes = [table.lookup(x.gather(wires)) for table, wires in zip(tables, make_wiring(spec).tolist(), strict=True)]
     every = cat(*votes)
     counts = [every.gather(range(c, every.width, spec.classes)).popcount() for c in range(spec.classes)]
-    return _coded(largest(counts), spec.classes, code)
-
-
-def _coded(number: Wire, classes: int, code: Code) -> Wire:
-    return number.decode()[:classes] if code == "one-hot" else number
+    number = largest(counts)
+    return number.decode()[: spec.classes] if code == "one-hot" else number
 
 
 # -- the model ---------------------------------------------------------------------------------------------------------
