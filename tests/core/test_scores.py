@@ -174,9 +174,7 @@ def test_the_range_of_an_ensemble_is_used_up() -> None:
 
 def test_a_margin_needs_a_rival() -> None:
     one = Model("one", trace(lambda t, x: t.lookup(x), t=Words(2, 4), x=Bits(1)))
-    with pytest.raises(
-        UsageError, match="^a margin is between the scores of two classes; expected scores of at lea"
-    ):
+    with pytest.raises(UsageError, match="^a margin is between the scores of two classes; expected scores of at lea"):
         Learner(one, "margin=1", "counter=4")
 
 
