@@ -191,7 +191,7 @@ def _lookup(table: Array, address: Array) -> Array:
 
 
 def _popcount(a: Array) -> Array:
-    count = a.sum(axis=-1, dtype=np.int64, keepdims=True)
+    count: NDArray[np.int64] = a.sum(axis=-1, dtype=np.int64, keepdims=True)
     return (count >> np.arange(a.shape[-1].bit_length(), dtype=np.int64) & 1).astype(np.uint8)
 
 
