@@ -101,7 +101,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (2, "x" * 300, "there is no data set 'xxx"),
         (1, "x" * 300 + ".csv", "cannot be read: file name too long"),
         (2, "xyzzy", "known are 'iris', 'mnist', 'fashion-mnist'"),
-        (2, "a\0b.csv", "is no path of a file"),
+        (2, "a\0b.csv", "is not a valid path"),
         (1, "models.py", "models.py"),
     ],
 )
@@ -149,8 +149,12 @@ def test_options_of_a_data_set_by_name(refused):
 @pytest.mark.parametrize(
     ("code", "model", "sentence"),
     [
-        (2, "lokup", "model 'lokup' is unknown, and is no FILE.py:NAME with one of your own; did you mean 'lookup'?"),
-        (2, "models.py", "model 'models.py' is unknown, and is no FILE.py:NAME"),
+        (
+            2,
+            "lokup",
+            "model 'lokup' is unknown and not of the form FILE.py:NAME; did you mean 'lookup'?",
+        ),
+        (2, "models.py", "model 'models.py' is unknown and not of the form FILE.py:NAME"),
         (2, "mask:m=3", "model 'mask' has no option 'm=3'; it takes k=NUMBER"),
         (2, "lookup:k=3", "model 'lookup' has no option 'k=3'; it takes labels=TEXT"),
         (1, "mask", "the mask model has one output and the labels have 2 bits; choose two classes"),

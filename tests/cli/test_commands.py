@@ -181,7 +181,7 @@ def test_eval_says_that_the_data_have_changed(run, table, tmp_path):
     ("command", "code", "sentence"),
     [
         (["--data", "iris"], 1, "'iris' has no class 'apple'; known are 'Iris-setosa'"),
-        (["--data", "wide.csv"], 1, "wide.csv has a column 'extra', which the training data had not; drop it"),
+        (["--data", "wide.csv"], 1, "wide.csv has a column 'extra', which the training data did not have; drop it"),
         (["--data", "short.csv"], 1, "short.csv has no column 'colour', which the training data had"),
         (["--data", "other.csv"], 1, "line 2, column 'colour': there is no category 'blue'"),
         (["--data", "unknown.csv"], 1, "line 2, column 'label': there is no class 'plum'"),
@@ -255,7 +255,7 @@ def test_show_of_a_model_that_is_a_circuit_and_one_too_large_for_that(run):
     for more in (["--text"], ["--reverse"], ["--dot", "a.dot"], ["--svg", "a.svg"]):
         ran = run("show", *name, *more)
         assert (ran.code, ran.error) == (2, large["no_circuit"])
-        assert ran.error.endswith("or make a circuit of what it learned with rdahw binarise")
+        assert ran.error.endswith("or convert the trained model to a circuit with rdahw binarise")
 
 
 def test_show_says_when_a_circuit_is_not_safe(run, tmp_path):

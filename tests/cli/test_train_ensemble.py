@@ -341,7 +341,7 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--labels binary", "--labels is not supported for model 'ensemble'; leave it out"),
         ("--batch 2", "batch is 2; an ensemble takes examples one at a time: use batch 1"),
         ("--augment flip", "there is no augmentation 'flip'; expected shift=NUMBER, such as shift=1"),
-        ("--augment shift=1", "the data are no images and cannot be shifted; leave --augment out"),
+        ("--augment shift=1", "the data are not images and cannot be shifted; leave --augment out"),
         ("--dropout 0.3", "dropout of an ensemble is 0.3; expected a multiple of 1/16"),
         ("--stride 5", "a stride of 5 leaves out examples: it and their number 75 are both divisible by 5"),
         ("--stride 7 --shuffle", "a stride of 7 and shuffling were both asked for; choose one order"),
@@ -349,7 +349,7 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--engine packed", "engine 'packed' does not run model 'ensemble'; use compiled or reference"),
         ("--seed -1", "seed of an ensemble is -1; expected a whole number from 0"),
         ("--model ensemble:table=3", "model 'ensemble' has no option 'table=3'"),
-        ("--model ensemble:wiring=patch3", "wiring 'patch3' is for images and the data are none; use wiring=any"),
+        ("--model ensemble:wiring=patch3", "wiring 'patch3' needs images and the data are not images; use wiring=any"),
         ("--resume x --seeds 2", "--seeds starts new trainings and --resume continues one; leave one of them out"),
     ],
 )
