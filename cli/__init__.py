@@ -18,11 +18,27 @@ from rdahw.errors import UserError
 
 __all__ = ["cli", "main"]
 
-#: The commands in the order of the help; each is the function ``command`` of the module of that name.
-COMMANDS = (
-    *("train", "eval", "report", "show", "models", "binarise", "prove", "export", "synth", "boards"),
-    *("pack", "flash", "device", "datasets", "reproduce", "doctor", "completion"),
-)
+#: The commands in the order of the help, with their help lines; each is ``command`` of the module of that name, imported
+#: only when it runs.
+COMMANDS = {
+    "train": "learn a circuit from data",
+    "eval": "measure a saved model, or predict with it",
+    "report": "show a saved model as a page with pictures",
+    "show": "describe a model",
+    "models": "list the families of models and their options",
+    "binarise": "turn a trained ensemble into a Boolean circuit",
+    "prove": "prove claims about a model",
+    "export": "write a circuit for other tools",
+    "synth": "make the bitstream of a trainer, or of a trained model",
+    "boards": "list the boards",
+    "pack": "pack a data set for a board's flash",
+    "flash": "program a connected board",
+    "device": "load, read, measure or query a board",
+    "datasets": "list the data sets",
+    "reproduce": "run the paper's experiments and compare",
+    "doctor": "check the installation",
+    "completion": "print the script for shell completion",
+}
 
 
 class _Commands(click.Group):
@@ -36,7 +52,13 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"rdahw.cli.{name}").command
         assert isinstance(command, click.Command)
+        command.short_help = COMMANDS[name]
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

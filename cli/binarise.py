@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "binarise",
-    short_help="turn a trained ensemble into a Boolean circuit",
     epilog="""\b
 Examples:
   rdahw binarise mnist-ensemble.rdahw

@@ -9,7 +9,6 @@ from rdahw.cli._output import Output, output_options
 
 @click.command(
     "boards",
-    short_help="list the boards",
     epilog="\b\nExamples:\n  rdahw boards\n  rdahw boards --json",
 )
 @output_options

@@ -16,7 +16,6 @@ _SHELLS = ("bash", "zsh", "fish")
 
 @click.command(
     "completion",
-    short_help="print the script for shell completion",
     epilog="""\b
 Examples:
   eval "$(rdahw completion bash)"

@@ -9,9 +9,7 @@ import click
 from rdahw.cli._output import Output, output_options
 
 
-@click.command(
-    "datasets", short_help="list the data sets", epilog="\b\nExamples:\n  rdahw datasets\n  rdahw datasets --json"
-)
+@click.command("datasets", epilog="\b\nExamples:\n  rdahw datasets\n  rdahw datasets --json")
 @output_options
 def command(output: Output) -> None:
     """List the data sets that have a name, where each was found, and how to get the missing ones."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "device",
-    short_help="load, read, measure or query a board",
     epilog="""\b
 Examples:
   rdahw device /dev/ttyUSB1 status

@@ -14,7 +14,6 @@ from rdahw.errors import MissingError, UserError
 
 @click.command(
     "doctor",
-    short_help="check the installation",
     epilog="\b\nExamples:\n  rdahw doctor\n  rdahw doctor --json",
 )
 @output_options

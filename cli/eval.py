@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "eval",
-    short_help="measure a saved model, or predict with it",
     epilog="""\b
 Examples:
   rdahw eval iris-lookup.rdahw                    on its own test examples

@@ -22,7 +22,6 @@ _FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot")
 
 @click.command(
     "export",
-    short_help="write a circuit for other tools",
     epilog="""\b
 Examples:
   rdahw export iris-lookup.rdahw --to verilog
@@ -52,13 +51,21 @@ def command(
 ) -> None:
     """Write a model's circuit, its reverse derivative or its trainer in a format that other tools read.
 
+    Of a trained model too large for a circuit the predictor is written, of one by name the trainer.
+
     Ports, widths and bit order are in the comments of the file. NAME is one of rdahw models; FILE.py:NAME runs the
     file.
     """
     from rdahw.files import write_atomically
 
     spec, saved = find_model(model, inputs, outputs)
-    what = what or "circuit"
+    if what is None:
+        what = "circuit"
+        if format != "dot" and not _is_circuit(spec):
+            what = "trainer" if saved is None else "inference"
+            output.log(
+                f"the model is too large for a circuit; writing its {'trainer' if saved is None else 'predictor'}"
+            )
     if what == "inference" and saved is None:
         raise UsageError("--inference needs a trained model; give a file of rdahw train")
     stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem
@@ -94,11 +101,19 @@ _ABOUT = {
 }
 
 
+def _is_circuit(spec: Spec) -> bool:
+    try:
+        spec.learner()
+    except UsageError:
+        return False
+    return True
+
+
 def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
     try:
         made = spec.learner().model
     except UsageError as error:
-        raise UsageError(f"{error}; or export its gateware, with --trainer or --inference, --to verilog") from None
+        raise UsageError(f"{error}; or export its gateware with --to verilog") from None
     if what == "reverse":
         return made.reverse()
     if what == "inference":

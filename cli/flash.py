@@ -15,7 +15,6 @@ from rdahw.errors import UsageError
 
 @click.command(
     "flash",
-    short_help="program a connected board",
     epilog="""\b
 Examples:
   rdahw flash build/icebreaker/trainer.bin

@@ -9,7 +9,6 @@ from rdahw.cli._output import Output, output_options
 
 @click.command(
     "models",
-    short_help="list the families of models and their options",
     epilog="""\b
 Examples:
   rdahw models

@@ -14,7 +14,6 @@ from rdahw.cli._params import binarise_option, count_option, dataset_options, fi
 
 @click.command(
     "pack",
-    short_help="pack a data set for a board's flash",
     epilog="""\b
 Examples:
   rdahw pack --data mnist --out mnist.bin

@@ -51,7 +51,6 @@ class _What(click.ParamType):  # type: ignore[type-arg]
 
 @click.command(
     "prove",
-    short_help="prove claims about a model",
     epilog="""\b
 Examples:
   rdahw prove iris-lookup.rdahw

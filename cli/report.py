@@ -20,7 +20,6 @@ __all__ = ["check_report", "command", "write_report"]
 
 @click.command(
     "report",
-    short_help="show a saved model as a page with pictures",
     epilog="""\b
 Examples:
   rdahw report mnist-ensemble.rdahw

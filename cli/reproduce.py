@@ -18,7 +18,6 @@ _PAPER_MNIST = "99.2"
 
 @click.command(
     "reproduce",
-    short_help="run the paper's experiments and compare",
     epilog="\b\nExamples:\n  rdahw reproduce\n  rdahw reproduce --json",
 )
 @output_options

@@ -24,7 +24,6 @@ _MOST_NAMES = 32
 
 @click.command(
     "show",
-    short_help="describe a model",
     epilog="""\b
 Examples:
   rdahw show iris-lookup.rdahw          a trained circuit

@@ -42,7 +42,6 @@ class _Seeds(click.ParamType):  # type: ignore[type-arg]
 
 @click.command(
     "synth",
-    short_help="make the bitstream of a trainer, or of a trained model",
     epilog="""\b
 Examples:
   rdahw synth                                  a trainer of Iris

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "train",
-    short_help="learn a circuit from data",
     epilog="""\b
 Examples:
   rdahw train --sim
