@@ -18,8 +18,8 @@ from rdahw.errors import UserError
 
 __all__ = ["cli", "main"]
 
-#: The commands in the order of the help, with their help lines; each is ``command`` of the module of that name, imported
-#: only when it runs.
+#: The commands in the order of the help, with their help lines. Each is ``command`` of the module of its name,
+#: imported only when it runs.
 COMMANDS = {
     "train": "learn a circuit from data",
     "eval": "measure a saved model, or predict with it",
