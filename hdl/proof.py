@@ -26,19 +26,21 @@ import numpy as np
 
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, Claim, count_gates, shape
-from rdahw.errors import UsageError, UserError, nearest
+from rdahw.errors import MissingError, UsageError, UserError, nearest
 from rdahw.files import user_cache, write_atomically
 from rdahw.hdl.framer_proof import FramerClaim
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
 from rdahw.hdl.memory_proof import MemoryTrainerClaim
 from rdahw.hdl.netlist_proof import NetlistClaim, Undecidable
 from rdahw.hdl.solvers import SOLVERS, Answer, Budget, OutOfTime, Question, Verdict
+from rdahw.hdl.solvers import Solver as SolverRow
 from rdahw.hdl.toolchain import FoundTool, Stopped, Toolchain, find
 from rdahw.hdl.trainer_proof import Replay, TrainerClaim, check_counterexample, to_bits, to_text
 
 __all__ = ["AnyClaim", "Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
 
-#: ``auto`` tries all inputs if that takes seconds, else it uses Yosys; the others always use that solver.
+#: ``auto`` tries all inputs if that takes seconds; else it uses Boolector for trainers, if it is installed, and Yosys
+#: for all other claims. The others always use that solver.
 Solver = Literal["auto", "yosys", "boolector", "z3"]
 
 #: The default time limit of a claim, in seconds.
@@ -151,7 +153,7 @@ def prove(
     """Prove each claim, ``jobs`` at a time (default: one per processor), and return the proofs in the claims' order.
 
     replay: checks each counterexample.
-    solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: tries all inputs of small circuits, else uses Yosys.
+    solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: see :data:`Solver`.
     timeout: seconds for each claim (:data:`SECONDS`); one that takes longer stays open.
     cache: the folder of earlier verdicts (default: in the user's cache), by gates, solver and solver version; open
         verdicts are not kept.
@@ -220,6 +222,20 @@ def _gateware_problem(claim: Gateware) -> _Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A solver with its tools as found."""
+
+    solver: SolverRow
+    tools: Sequence[FoundTool]
+
+
+def _chosen(name: str, toolchain: Toolchain) -> _Chosen:
+    """Raises :class:`rdahw.MissingError` if a tool of it is missing."""
+    solver = SOLVERS[name]
+    return _Chosen(solver, solver.find(toolchain))
+
+
+@dataclass(frozen=True, slots=True)
 class _Decider:
     """Decides a claim; see :func:`prove`."""
 
@@ -233,24 +249,29 @@ class _Decider:
     def __call__(self, claim: AnyClaim) -> Proof:
         if isinstance(claim, Claim | Gateware):
             return self._circuit(claim)
-        tools = SOLVERS[self._program].find(self.toolchain)
         if isinstance(claim, TrainerClaim | MemoryTrainerClaim | FramerClaim):
             question = claim.question
             content: object = [dict(question.files), question.script, question.window]
-            proof, cycles = self._decided(claim, content, tools, lambda budget: question)
+            proof, cycles = self._decided(claim, content, self._trainer_solver(), lambda budget: question)
         else:
             yosys = find("yosys", self.toolchain)
             content = [dict(claim.files), claim.script]
-            proof, cycles = self._decided(claim, content, tools, lambda budget: claim.question(budget, yosys))
+            proof, cycles = self._decided(claim, content, self._solver(), lambda budget: claim.question(budget, yosys))
         if proof.verdict != "refuted":
             return proof
         run = claim.replayed(cycles, self.replay)
         return replace(proof, cycles=run.cycles, found=run.found)
 
-    @property
-    def _program(self) -> str:
+    def _solver(self) -> _Chosen:
         """The solver used if not all inputs are tried."""
-        return "yosys" if self.solver == "auto" else self.solver
+        return _chosen("yosys" if self.solver == "auto" else self.solver, self.toolchain)
+
+    def _trainer_solver(self) -> _Chosen:
+        """The solver used for trainers: Boolector proves in a second what Yosys leaves open after five minutes."""
+        if self.solver == "auto":
+            with contextlib.suppress(MissingError):
+                return _chosen("boolector", self.toolchain)
+        return self._solver()
 
     def _circuit(self, claim: Claim | Gateware) -> Proof:
         size = count_gates(claim.circuit if isinstance(claim, Gateware) else claim.miter)
@@ -264,24 +285,24 @@ class _Decider:
         if self.solver == "auto" and isinstance(claim, Claim) and is_small:
             proof, cycles = self._decided(claim, content, f"all 2^{bits} inputs", lambda budget: problem)
         else:
-            tools = SOLVERS[self._program].find(self.toolchain)
-            proof, cycles = self._decided(claim, content, tools, lambda budget: problem.question)
+            proof, cycles = self._decided(claim, content, self._solver(), lambda budget: problem.question)
         return proof if proof.verdict != "refuted" else self._replayed(claim, problem, proof, cycles[0])
 
     def _decided(
         self,
         claim: AnyClaim,
         content: object,
-        tools: str | Sequence[FoundTool],
+        decider: str | _Chosen,
         pose: Callable[[Budget], Question | _Problem],
     ) -> tuple[Proof, Sequence[Mapping[str, str]]]:
         """The proof, with the values of a refutation; from the cache if it was decided before.
 
-        content: everything that the verdict depends on. tools: those of the solver, or its name if it has none.
+        content: everything that the verdict depends on. decider: the solver, or the name of what needs none.
         """
-        if isinstance(tools, str):
-            solver, commands = tools, []
+        if isinstance(decider, str):
+            solver, commands = decider, []
         else:
+            tools = decider.tools
             solver = f"{tools[0]} sat" if len(tools) == 1 else str(tools[-1])
             commands = [[str(tool), tool.origin, *tool.command] for tool in tools]
         key = json.dumps([_CACHE_FORMAT, solver, commands, claim.name, content], sort_keys=True)
@@ -289,24 +310,24 @@ class _Decider:
         answer = _read(file)
         is_cached = answer is not None
         if answer is None:
-            answer = self._ask(pose, tools)
+            answer = self._ask(pose, decider)
             if answer.verdict != "open":
                 _write(file, answer)
         reason = answer.reason or (f"not decided in {self.timeout:g} seconds" if answer.verdict == "open" else "")
         return Proof(*_about(claim), answer.verdict, answer.seconds, solver, is_cached, reason), answer.cycles
 
-    def _ask(self, pose: Callable[[Budget], Question | _Problem], tools: str | Sequence[FoundTool]) -> Answer:
+    def _ask(self, pose: Callable[[Budget], Question | _Problem], decider: str | _Chosen) -> Answer:
         with tempfile.TemporaryDirectory(prefix="rdahw-proof-") as name:
             budget = Budget(Path(name), self.timeout, self.stop)
             try:
                 posed = pose(budget)
                 if isinstance(posed, _Problem):
                     return self._try_all(posed)
-                assert not isinstance(tools, str)
-                ask = SOLVERS[self._program].ask
-                answer = ask(posed, budget, tools)
+                assert not isinstance(decider, str)
+                ask = decider.solver.ask
+                answer = ask(posed, budget, decider.tools)
                 if answer.verdict == "refuted" and posed.run is not None:
-                    answer = ask(posed.run, budget, tools)
+                    answer = ask(posed.run, budget, decider.tools)
                     if answer.verdict != "refuted":
                         cycles = posed.run.window
                         reason = f"the induction fails, but the first {cycles} cycles from power-up show no fault"

