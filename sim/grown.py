@@ -1,28 +1,42 @@
-"""The engine of grown models: the rule of :mod:`rdahw.families.grown.rule` compiled by numba, equal to it bit for bit.
+"""The engines of growth: the rules of :mod:`rdahw.families.grown` compiled by numba, equal to them bit for bit.
 
 Examples are kept packed in both ways of :mod:`rdahw.sim.packing`: by wires, where the bits of a few examples are picked
 to choose the inputs of a table, and by examples, where a finished table is looked up for 64 examples at a time. The
-tables of a round do not depend on each other, so that several threads may grow them; the bits do not depend on how many.
+one-bit tables of a round do not depend on each other, so that several threads may grow them; the bits do not depend on
+how many.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.families.grown.rule import GrownState, empty_state
-from rdahw.families.grown.spec import GrownSpec, candidates, check_data, sample, with_copies
+from rdahw.errors import UserError
+from rdahw.families.grown.rule import GrownState
+from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, sample, with_copies
+from rdahw.families.grown.votes import VotesState
 from rdahw.primitives import Array
-from rdahw.sim.grown_kernels import add_table, ask, cell_sums, fit_table, list_asking
+from rdahw.sim.grown_kernels import (
+    add_table,
+    add_votes,
+    ask,
+    choose_bits,
+    choose_votes,
+    list_asking,
+    list_rivalled,
+)
 from rdahw.sim.packing import Words, pack_examples, pack_wires
 
-__all__ = ["CompiledGrown", "PackedExamples"]
+__all__ = ["CompiledGrown", "CompiledVotes", "PackedExamples", "best_number", "warm_up"]
 
-#: Candidates are read so many at a time.
+#: So many candidates are masked and added together.
 _LANES = 32
+#: No difference of scores is larger, so a larger threshold changes nothing: that of 16 bits has room for it.
+_MOST_APART = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,88 +48,208 @@ class PackedExamples:
     labels: NDArray[np.int64]
 
 
+def _pack(spec: GrownSpec, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
+    x, labels = np.asarray(x, np.uint8), np.asarray(labels, np.int64)
+    check_data(spec, x, labels)
+    x = with_copies(spec, x)
+    return PackedExamples(pack_wires(x), pack_examples(x), np.tile(labels, 1 + spec.copies))
+
+
+def _lanes(examples: int, wires: int) -> NDArray[np.int16]:
+    return np.empty((examples, -(-wires // _LANES) * _LANES), np.int16)
+
+
 class CompiledGrown:
-    """A grown model run by compiled kernels. ``state`` is what has been grown; ``threads``: how many grow tables."""
+    """A grown model run by compiled kernels; see :class:`rdahw.families.grown.rule.PlainGrown` for what each method
+    does.
+
+    ``threads``: that grow the tables of a round.
+    """
 
     name = "compiled"
 
     def __init__(self, spec: GrownSpec, threads: int = 1) -> None:
         self.spec = spec
         self.threads = threads
-        self.state = empty_state(spec)
+        self._state = GrownState.empty(spec)
+
+    @property
+    def state(self) -> GrownState:
+        """A copy of what has been grown. Assigning a state goes on from it."""
+        return self._state.copy()
+
+    @state.setter
+    def state(self, value: GrownState) -> None:
+        self._state = value.checked(self.spec).copy()
 
     def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
-        """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`grow`."""
-        labels = np.asarray(labels, np.int64)
-        x = np.asarray(x, np.uint8)
-        check_data(self.spec, x, labels)
-        x = with_copies(self.spec, x)
-        return PackedExamples(pack_wires(x), pack_examples(x), np.tile(labels, 1 + self.spec.copies))
+        """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`.
 
-    def grow(self, examples: PackedExamples, upto: int) -> None:
-        """Grow tables until there are ``upto``."""
-        spec, classes = self.spec, self.spec.classes
-        scores = self._start_of_round(examples)
-        count = len(examples.labels)
+        Raises :class:`UserError` for data that do not fit the spec.
+        """
+        return _pack(self.spec, x, labels)
+
+    def run(self, examples: PackedExamples, tables: int | None = None) -> Iterator[int]:
+        """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
+        spec, classes, count = self.spec, self.spec.classes, len(examples.labels)
+        last = spec.tables if tables is None else tables
+        whole = self._state.grown // classes * classes
+        scores = next(self._scores(examples.columns, [whole]))
         rivals = np.empty((classes, count), np.bool_)
         own, weights = np.empty(count, np.int16), np.empty(count, np.int16)
         with ThreadPoolExecutor(self.threads) as pool:
-            while self.state.grown < upto:
-                first = self.state.grown // classes * classes
-                threshold = spec.margin + first // classes * spec.slope // 100
+            while self._state.grown < last:
+                threshold = min(spec.threshold(self._state.grown), _MOST_APART)
                 ask(scores, examples.labels, threshold, own, rivals, weights)
-                numbers = range(self.state.grown, min(first + classes, upto))
-                grown = pool.map(lambda j: self._grow_table(examples, j, rivals, weights), numbers)
+                numbers = range(self._state.grown, min(whole + classes, last))
+                grown = pool.map(lambda j: self._grow(examples, j, rivals, weights), numbers)
                 for j, (wires, table) in zip(numbers, grown, strict=True):
-                    self.state = self.state.with_table(j, wires, table)
-                if self.state.grown % classes == 0:
-                    self._add(examples.columns, scores, first, first + classes)
+                    self._state.wiring[j], self._state.tables[j] = wires, table
+                    self._state = replace(self._state, grown=j + 1)
+                    yield j + 1
+                if self._state.grown == whole + classes:
+                    self._add(examples.columns, range(whole, whole + classes), scores)
+                    whole += classes
 
-    def _grow_table(
+    def _grow(
         self, examples: PackedExamples, j: int, rivals: NDArray[np.bool_], weights: NDArray[np.int16]
-    ) -> tuple[NDArray[np.int64], Array]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         spec, label = self.spec, j % self.spec.classes
-        count = np.zeros(1, np.int64)
         asking, requests = np.empty(len(weights) + 1, np.int64), np.empty(len(weights) + 1, np.int16)
+        count = np.empty(1, np.int64)
         list_asking(label, rivals[label], examples.labels, weights, asking, requests, count)
-        asking, requests = asking[: count[0]], requests[: count[0]]
-        chosen, wires = sample(spec, j, len(asking)), candidates(spec, j)
-        taken = np.empty(spec.inputs, np.int64)
-        fit_table(
+        chosen, wires = sample(spec, j, int(count[0])), candidates(spec, j)
+        taken, table = np.empty(spec.inputs, np.int64), np.empty(1 << spec.inputs, np.uint8)
+        choose_bits(
             examples.rows,
             asking[chosen],
             requests[chosen],
             wires,
             spec.refinements,
             32767 // (spec.classes - 1),
-            np.empty((len(chosen), -(-len(wires) // _LANES) * _LANES), np.int16),
+            _lanes(len(chosen), len(wires)),
             taken,
+            table,
         )
-        sums = np.zeros(1 << spec.inputs, np.int64)
-        if FITALL:
-            cell_sums(examples.rows, asking, requests, wires[taken], sums)
-        else:
-            cell_sums(examples.rows, asking[chosen], requests[chosen], wires[taken], sums)
-        return wires[taken], (sums >= 0).astype(np.uint8)
+        return wires[taken], table
 
-    def _start_of_round(self, examples: PackedExamples) -> NDArray[np.int16]:
-        scores = np.zeros((self.spec.classes, 64 * examples.columns.shape[1]), np.int16)
-        self._add(examples.columns, scores, 0, self.state.grown // self.spec.classes * self.spec.classes)
-        return scores
+    def _add(self, columns: Words, tables: range, scores: NDArray[np.int16]) -> None:
+        for j in tables:
+            wires = self._state.wiring[j].astype(np.int64)
+            add_table(columns, wires, self._state.tables[j], scores[j % self.spec.classes])
 
-    def _add(self, columns: Words, scores: NDArray[np.int16], start: int, stop: int) -> None:
-        for j in range(start, stop):
-            add_table(columns, self.state.wiring[j], self.state.tables[j], scores[j % self.spec.classes])
-
-    def scores(self, x: Array) -> NDArray[np.int16]:
-        """The scores (N, classes) of examples x (N, A), 0 and 1, by the tables grown so far."""
-        columns = pack_examples(np.asarray(x, np.uint8))
+    def _scores(self, columns: Words, numbers: Sequence[int]) -> Iterator[NDArray[np.int16]]:
+        """The scores (classes, 64 V) by the first n tables, for each n of ``numbers``, which rise; one array."""
         scores = np.zeros((self.spec.classes, 64 * columns.shape[1]), np.int16)
-        self._add(columns, scores, 0, self.state.grown)
-        return np.ascontiguousarray(scores[:, : len(x)].T)
+        for before, number in zip([0, *numbers], numbers, strict=False):
+            self._add(columns, range(before, number), scores)
+            yield scores
+
+    def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
+        """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are
+        grown."""
+        columns = pack_examples(np.asarray(x, np.uint8))
+        number = self._state.grown if tables is None else tables
+        return next(self._scores(columns, [number]))[:, : len(x)].T.astype(np.int64)
 
     def predict(self, x: Array) -> NDArray[np.int16]:
-        """The classes (N,) of examples x (N, A), 0 and 1."""
+        """The classes (N,) of examples x (N, A)."""
         return np.asarray(self.scores(x).argmax(axis=1), np.int16)
 
-FITALL = True
+    def curve(self, x: Array, labels: NDArray[np.int64], numbers: Sequence[int]) -> NDArray[np.int64]:
+        """How many of the examples x (N, A) of classes ``labels`` (N,) the first n tables predict rightly, for each n
+        of ``numbers``, which rise: (numbers,).
+
+        Raises :class:`UserError` for numbers that do not rise or of tables that are not grown.
+        """
+        if list(numbers) != sorted(set(numbers)) or not all(0 <= n <= self._state.grown for n in numbers):
+            raise UserError(
+                f"the numbers of tables {list(numbers)} were given; expected rising numbers from 0 to "
+                f"{self._state.grown}, the tables that are grown"
+            )
+        columns = pack_examples(np.asarray(x, np.uint8))
+        right = [int((s[:, : len(x)].argmax(axis=0) == labels).sum()) for s in self._scores(columns, numbers)]
+        return np.array(right, np.int64)
+
+
+def best_number(numbers: Sequence[int], right: NDArray[np.int64]) -> int:
+    """The number of tables of ``numbers`` that predicts most validation examples rightly, the smallest on a tie.
+
+    right: (numbers,), as :meth:`CompiledGrown.curve` gives it.
+    """
+    return int(numbers[int(np.argmax(right))])
+
+
+class CompiledVotes:
+    """Tables of votes grown by compiled kernels; see :class:`rdahw.families.grown.votes.PlainVotes`."""
+
+    name = "compiled"
+
+    def __init__(self, spec: VotesSpec) -> None:
+        self.spec = spec
+        self._state = VotesState.empty(spec)
+
+    @property
+    def state(self) -> VotesState:
+        """A copy of what has been grown. Assigning a state goes on from it."""
+        return self._state.copy()
+
+    @state.setter
+    def state(self, value: VotesState) -> None:
+        self._state = value.checked(self.spec).copy()
+
+    def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
+        """See :meth:`CompiledGrown.prepare`."""
+        return _pack(self.spec, x, labels)
+
+    def run(self, examples: PackedExamples, tables: int | None = None) -> Iterator[int]:
+        """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
+        spec, labels = self.spec, examples.labels
+        scores = self._scores(examples.rows)
+        asking, count = np.empty(len(labels), np.int64), np.empty(1, np.int64)
+        for j in range(self._state.grown, spec.tables if tables is None else tables):
+            list_rivalled(scores, labels, spec.threshold(j), asking, count)
+            chosen, wires = asking[sample(spec, j, int(count[0]))], candidates(spec, j)
+            taken = np.empty(spec.inputs, np.int64)
+            choose_votes(
+                examples.rows,
+                chosen,
+                scores,
+                labels,
+                spec.threshold(j),
+                wires,
+                spec.refinements,
+                spec.scale,
+                *spec.counter_range,
+                _lanes(len(chosen), len(wires)),
+                taken,
+                self._state.votes[j],
+            )
+            self._state.wiring[j] = wires[taken]
+            add_votes(examples.rows, wires[taken], self._state.votes[j], scores)
+            self._state = replace(self._state, grown=j + 1)
+            yield j + 1
+
+    def _scores(self, rows: Words) -> NDArray[np.int32]:
+        scores = np.zeros((len(rows), self.spec.classes), np.int32)
+        for j in range(self._state.grown):
+            add_votes(rows, self._state.wiring[j].astype(np.int64), self._state.votes[j], scores)
+        return scores
+
+    def scores(self, x: Array) -> NDArray[np.int64]:
+        """The scores (N, classes) of examples x (N, A) by the tables grown so far."""
+        return self._scores(pack_wires(np.asarray(x, np.uint8))).astype(np.int64)
+
+    def predict(self, x: Array) -> NDArray[np.int16]:
+        """The classes (N,) of examples x (N, A)."""
+        return np.asarray(self.scores(x).argmax(axis=1), np.int16)
+
+
+def warm_up() -> None:
+    """Compile all kernels, or load them from the cache of an earlier run, so that nothing later waits for it."""
+    x, labels = np.array([[0], [1]], np.uint8), np.array([0, 1])
+    sizes = {"input_bits": 1, "classes": 2, "tables": 2, "inputs": 1}
+    for engine in (CompiledGrown(GrownSpec(**sizes)), CompiledVotes(VotesSpec(**sizes))):
+        for _ in engine.run(engine.prepare(x, labels)):  # type: ignore[attr-defined]
+            pass
+        engine.predict(x)

@@ -1,33 +1,34 @@
-"""The compiled kernels of growth; :mod:`rdahw.families.grown.rule` is what they compute, :mod:`rdahw.sim.grown` calls
-them.
+"""The compiled kernels of growth: what they compute is said by :mod:`rdahw.families.grown.rule` and, for tables that vote
+for every class, by :mod:`rdahw.families.grown.votes`. :mod:`rdahw.sim.grown` calls them.
 
-Arrays: rows (N, W) uint64, the examples packed by wires; columns (A, V) uint64, the same packed by examples; scores
-(classes, 64 * V) int16; weights (64 * V) int16, an example's request for its own class, 0 where it does not ask; wires
-int64. Types are numba's business, so none are written here.
+Arrays: rows (N, W) uint64, the examples packed by wires; columns (A, V) uint64, the same packed by examples; labels (N,)
+int64; bits (n, K or more) int16, candidate k of sampled example i as 0 or -1, so that it masks a request: working
+memory. Sums are taken in 16 bits, for all candidates at once, and moved to 32 bits after every ``block`` examples, before
+they can overflow. Types are numba's business, so none are written here.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from rdahw.families.grown.votes import GAIN_BITS
 from rdahw.sim.jit import compiled, inner
 
-__all__ = ["add_table", "ask", "fit_table", "list_asking"]
+__all__ = ["add_table", "add_votes", "ask", "choose_bits", "choose_votes", "list_asking", "list_rivalled"]
 
 
 @compiled()
 def ask(scores: Any, labels: Any, threshold: Any, own: Any, rivals: Any, weights: Any) -> None:
-    """Write to rivals (classes, N) whether a class is asked to vote less, and to weights (N,) how many are.
+    """Write to rivals (classes, N) bool which classes are rivals of an example, and to weights (N,) int16 how many.
 
-    own: (N,) int16, working memory.
+    scores: (classes, N or more) int16. own: (N,) int16, working memory.
     """
     classes, examples = rivals.shape
     for e in range(examples):
         own[e] = scores[labels[e], e] - threshold
-        weights[e] = -1  # its own class is counted below
+        weights[e] = -1  # since its own class is counted below
     for c in range(classes):
         row, out = scores[c], rivals[c]
         for e in range(examples):
@@ -38,7 +39,8 @@ def ask(scores: Any, labels: Any, threshold: Any, own: Any, rivals: Any, weights
 
 @compiled()
 def list_asking(label: Any, rivals: Any, labels: Any, weights: Any, asking: Any, requests: Any, count: Any) -> None:
-    """Write the examples that have a request for class ``label``, and the request; their number to ``count[0]``."""
+    """Write the examples with a request for class ``label`` to asking (N + 1,), the requests to requests (N + 1,) int16,
+    and how many they are to ``count[0]``; rivals: (N,), of this class."""
     n = 0
     for e in range(labels.size):
         own = labels[e] == label
@@ -46,6 +48,56 @@ def list_asking(label: Any, rivals: Any, labels: Any, weights: Any, asking: Any,
         requests[n] = weights[e] if own else -1
         n += (weights[e] > 0) if own else rivals[e]
     count[0] = n
+
+
+@inner
+def _cell(row: Any, wires: Any) -> Any:
+    """The index into a table that reads ``wires``."""
+    cell = 0
+    for j in range(wires.size):
+        cell |= np.int64((row[wires[j] >> 6] >> np.uint64(wires[j] & 63)) & np.uint64(1)) << j
+    return cell
+
+
+@inner
+def _pick_bits(rows: Any, chosen: Any, candidates: Any, bits: Any) -> None:
+    """Write the candidates' bits of the examples ``chosen``, and 0 for the lanes after them."""
+    for i in range(chosen.size):
+        row = rows[chosen[i]]
+        for k in range(candidates.size):
+            wire = candidates[k]
+            bits[i, k] = -np.int16((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
+        for k in range(candidates.size, bits.shape[1]):
+            bits[i, k] = 0
+
+
+@inner
+def _add_input(cells: Any, bits: Any, k: Any, place: Any) -> None:
+    """Candidate ``k`` becomes input ``place``, whose bit in ``cells`` is 0."""
+    for i in range(cells.size):
+        cells[i] |= np.int64(bits[i, k] & 1) << place
+
+
+@inner
+def _without(cells: Any, place: Any) -> Any:
+    """The cells of the other inputs alone."""
+    low = (1 << place) - 1
+    return (cells & low) | ((cells >> 1) & ~low)
+
+
+@inner
+def _largest(values: Any, taken: Any, used: Any) -> Any:
+    """The place of the largest value, the first on a tie, but for those of ``taken[:used]``."""
+    for i in range(used):
+        values[taken[i]] = -1
+    best = 0
+    for k in range(values.size):
+        if values[k] > values[best]:
+            best = k
+    return best
+
+
+# -- tables of one bit -------------------------------------------------------------------------------------------------
 
 
 @inner
@@ -73,75 +125,62 @@ def _sums(bits: Any, requests: Any, cells: Any, count: Any, block: Any, short: A
 
 
 @inner
-def _best(sums: Any, totals: Any, count: Any, values: Any, taken: Any, used: Any) -> Any:
-    """The candidate of the largest sum of absolute values, the lowest on a tie, but for those of ``taken[:used]``."""
-    for k in range(values.size):
-        values[k] = 0
+def _bit_gains(
+    bits: Any, requests: Any, cells: Any, count: Any, block: Any, short: Any, sums: Any, totals: Any, gains: Any
+) -> None:
+    """The gain of each candidate as one more input to those that cut the examples into ``count`` cells."""
+    _sums(bits, requests, cells, count, block, short, sums, totals)
+    for k in range(gains.size):
+        gains[k] = 0
     for a in range(count):
         total, row = totals[a], sums[a]
-        for k in range(values.size):
-            values[k] += abs(row[k]) + abs(total - row[k])
-    for i in range(used):
-        values[taken[i]] = -1
-    best = 0
-    for k in range(values.size):
-        if values[k] > values[best]:
-            best = k
-    return best
+        for k in range(gains.size):
+            gains[k] += abs(row[k]) + abs(total - row[k])
 
 
 @compiled()
-def fit_table(
-    rows: Any, chosen: Any, requests: Any, candidates: Any, refinements: Any, block: Any, bits: Any, taken: Any
+def choose_bits(
+    rows: Any,
+    chosen: Any,
+    requests: Any,
+    candidates: Any,
+    refinements: Any,
+    block: Any,
+    bits: Any,
+    taken: Any,
+    table: Any,
 ) -> None:
     """Choose inputs by the examples ``chosen`` (n,) and their ``requests`` (n,) int16: the place of each in
-    ``candidates`` goes to taken (inputs,).
-
-    bits: (n, K or more) int16, working memory.
-    """
-    inputs, lanes, count = taken.size, bits.shape[1], candidates.size
-    for i in range(chosen.size):
-        row = rows[chosen[i]]
-        for k in range(count):
-            wire = candidates[k]
-            bits[i, k] = -np.int16((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
-        for k in range(count, lanes):
-            bits[i, k] = 0
+    ``candidates`` (K,) goes to taken (inputs,), and the bit at each index to table (2^inputs,)."""
+    inputs, lanes = taken.size, bits.shape[1]
+    _pick_bits(rows, chosen, candidates, bits)
     most = 1 << (inputs - 1)
     short, sums = np.empty((most, lanes), np.int16), np.empty((most, lanes), np.int32)
-    totals, values, cells = np.empty(most, np.int32), np.empty(lanes, np.int32), np.zeros(chosen.size, np.int64)
-    value = 0
+    totals, cells = np.empty(most, np.int32), np.zeros(chosen.size, np.int64)
+    gains = np.empty(candidates.size, np.int32)
+    gain = 0
     for used in range(inputs):
-        _sums(bits, requests, cells, 1 << used, block, short, sums, totals)
-        best = _best(sums, totals, 1 << used, values[:count], taken, used)
-        taken[used], value = best, values[best]
-        for i in range(chosen.size):
-            cells[i] |= np.int64(bits[i, best] & 1) << used
+        _bit_gains(bits, requests, cells, 1 << used, block, short, sums, totals, gains)
+        taken[used] = _largest(gains, taken, used)
+        gain = gains[taken[used]]
+        _add_input(cells, bits, taken[used], used)
     for _ in range(refinements):
         place, found = -1, 0
         for used in range(inputs):
-            low = (1 << used) - 1
-            reduced = (cells & low) | ((cells >> 1) & ~low)
-            _sums(bits, requests, reduced, most, block, short, sums, totals)
-            best = _best(sums, totals, most, values[:count], taken, inputs)
-            if values[best] > value:
-                place, found, value = used, best, values[best]
+            _bit_gains(bits, requests, _without(cells, used), most, block, short, sums, totals, gains)
+            best = _largest(gains, taken, inputs)
+            if gains[best] > gain:
+                place, found, gain = used, best, gains[best]
         if place < 0:
             break
         taken[place] = found
-        for i in range(chosen.size):
-            cells[i] = (cells[i] & ~(1 << place)) | (np.int64(bits[i, found] & 1) << place)
-
-
-@compiled()
-def cell_sums(rows: Any, asking: Any, requests: Any, wires: Any, sums: Any) -> None:
-    """Add the request of each example of ``asking`` to sums (2^inputs,) int64 of its cell."""
-    for i in range(asking.size):
-        row, cell = rows[asking[i]], 0
-        for j in range(wires.size):
-            wire = wires[j]
-            cell |= np.int64((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1)) << j
-        sums[cell] += requests[i]
+        cells &= ~(1 << place)
+        _add_input(cells, bits, found, place)
+    cell_sums = np.zeros(2 * most, np.int64)
+    for i in range(cells.size):
+        cell_sums[cells[i]] += requests[i]
+    for a in range(2 * most):
+        table[a] = cell_sums[a] >= 0
 
 
 @compiled()
@@ -166,3 +205,126 @@ def add_table(columns: Any, wires: Any, table: Any, scores: Any) -> None:
             word, at = values[0, v], 64 * (start + v)
             for i in range(64):
                 scores[at + i] += np.int16((word >> np.uint64(i)) & np.uint64(1))
+
+
+# -- tables of votes ---------------------------------------------------------------------------------------------------
+
+
+@compiled()
+def list_rivalled(scores: Any, labels: Any, threshold: Any, asking: Any, count: Any) -> None:
+    """Write the examples with a rival to asking (N,), and how many they are to ``count[0]``; scores: (N, classes)."""
+    n = 0
+    for e in range(labels.size):
+        own, near = scores[e, labels[e]] - threshold, -1  # its own class is near too
+        for c in range(scores.shape[1]):
+            near += own <= scores[e, c]
+        if near:
+            asking[n] = e
+            n += 1
+    count[0] = n
+
+
+@inner
+def _vote_gains(
+    bits: Any, requests: Any, cells: Any, count: Any, block: Any, short: Any, sums: Any, totals: Any, gains: Any
+) -> None:
+    """As :func:`_bit_gains`, for requests (n, classes + 1), the last of which is 1; totals: (cells, classes + 1)."""
+    kinds, lanes = requests.shape[1], bits.shape[1]
+    totals[:count] = 0
+    sums[:count] = 0
+    for start in range(0, cells.size, block):
+        short[:count] = 0
+        for i in range(start, min(cells.size, start + block)):
+            row = bits[i]
+            for c in range(kinds):
+                request = requests[i, c]
+                if request:
+                    totals[cells[i], c] += request
+                    out = short[cells[i], c]
+                    for k in range(lanes):
+                        out[k] += request & row[k]
+        for a in range(count):
+            for c in range(kinds):
+                for k in range(lanes):
+                    sums[a, c, k] += short[a, c, k]
+    for k in range(gains.size):
+        gains[k] = 0
+    for a in range(count):
+        for k in range(gains.size):
+            ones, zeros = np.int64(0), np.int64(0)
+            for c in range(kinds - 1):
+                one = np.int64(sums[a, c, k])
+                zero = totals[a, c] - one
+                ones += one * one
+                zeros += zero * zero
+            n = np.int64(sums[a, kinds - 1, k])
+            gains[k] += (ones << GAIN_BITS) // (n + 2) + (zeros << GAIN_BITS) // (totals[a, kinds - 1] - n + 2)
+
+
+@compiled()
+def choose_votes(
+    rows: Any,
+    chosen: Any,
+    scores: Any,
+    labels: Any,
+    threshold: Any,
+    candidates: Any,
+    refinements: Any,
+    scale: Any,
+    low: Any,
+    high: Any,
+    bits: Any,
+    taken: Any,
+    votes: Any,
+) -> None:
+    """Choose inputs by the examples ``chosen`` (n,): the place of each in ``candidates`` (K,) goes to taken (inputs,),
+    and the votes to votes (2^inputs, classes) int8. scores: (N, classes)."""
+    inputs, lanes, classes = taken.size, bits.shape[1], scores.shape[1]
+    requests = np.zeros((chosen.size, classes + 1), np.int16)
+    for i in range(chosen.size):
+        label = labels[chosen[i]]
+        row, own = scores[chosen[i]], scores[chosen[i], label] - threshold
+        for c in range(classes):
+            if own <= row[c] and c != label:
+                requests[i, c] = -1
+                requests[i, label] += 1
+        requests[i, classes] = 1
+    _pick_bits(rows, chosen, candidates, bits)
+    most, block = 1 << (inputs - 1), 32767 // max(1, classes - 1)
+    short, sums = np.empty((most, classes + 1, lanes), np.int16), np.empty((most, classes + 1, lanes), np.int32)
+    totals, cells = np.empty((2 * most, classes + 1), np.int64), np.zeros(chosen.size, np.int64)
+    gains, gain = np.empty(candidates.size, np.int64), np.int64(0)
+    for used in range(inputs):
+        _vote_gains(bits, requests, cells, 1 << used, block, short, sums, totals, gains)
+        taken[used] = _largest(gains, taken, used)
+        gain = gains[taken[used]]
+        _add_input(cells, bits, taken[used], used)
+    for _ in range(refinements):
+        place, found = -1, 0
+        for used in range(inputs):
+            _vote_gains(bits, requests, _without(cells, used), most, block, short, sums, totals, gains)
+            best = _largest(gains, taken, inputs)
+            if gains[best] > gain:
+                place, found, gain = used, best, gains[best]
+        if place < 0:
+            break
+        taken[place] = found
+        cells &= ~(1 << place)
+        _add_input(cells, bits, found, place)
+    totals[:] = 0
+    for i in range(cells.size):
+        for c in range(classes + 1):
+            totals[cells[i], c] += requests[i, c]
+    for a in range(2 * most):
+        divisor = totals[a, classes] + 2
+        for c in range(classes):
+            votes[a, c] = min(max((2 * scale * totals[a, c] + divisor) // (2 * divisor), low), high)
+
+
+@compiled()
+def add_votes(rows: Any, wires: Any, votes: Any, scores: Any) -> None:
+    """Add the votes (2^inputs, classes) of a table to the scores (N, classes) int32."""
+    for e in range(rows.shape[0]):
+        row, out = votes[_cell(rows[e], wires)], scores[e]
+        for c in range(out.size):
+            out[c] += row[c]

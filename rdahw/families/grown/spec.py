@@ -28,20 +28,32 @@ from rdahw.errors import UsageError, UserError
 from rdahw.primitives import Array
 from rdahw.random import stream, words
 
-__all__ = ["RANGES", "GrownSpec", "candidates", "copy_shifts", "sample", "with_copies"]
+__all__ = [
+    "RANGES",
+    "GrownSpec",
+    "VotesSpec",
+    "candidates",
+    "check_data",
+    "copy_shifts",
+    "patch_that_fits",
+    "sample",
+    "with_copies",
+]
 
 #: The least and the most of each whole number of a spec.
 RANGES = {
     "input_bits": (1, 1 << 26),
     "classes": (2, 256),
-    "tables": (1, 1 << 20),
+    "tables": (1, 1 << 15),
     "inputs": (1, 8),
     "candidates": (1, 4096),
     "patch": (0, 4096),
     "inset": (0, 4096),
-    "sample": (1, 1 << 20),
+    "sample": (1, 1 << 16),
     "slope": (0, 1000),
     "margin": (0, 1 << 20),
+    "counter": (2, 8),
+    "scale": (1, 127),
     "refinements": (0, 64),
     "copies": (0, 15),
     "seed": (0, (1 << 64) - 1),
@@ -78,7 +90,7 @@ class GrownSpec:
 
     def __post_init__(self) -> None:
         for name, (least, most) in RANGES.items():
-            value = getattr(self, name)
+            value = getattr(self, name, least)
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise UsageError(f"{name} of a grown model is {value!r}; expected a whole number from {least} to {most}")
         if self.image is None and (self.patch or self.inset or self.copies):
@@ -119,10 +131,49 @@ class GrownSpec:
         """How many bits the tables have."""
         return self.tables << self.inputs
 
+    def threshold(self, table: int) -> int:
+        """How far ahead of a rival an example must be at most, to ask in the round of table number ``table``."""
+        return self.margin + table // self.classes * self.slope // 100
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {**values, "image": None if self.image is None else list(self.image)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VotesSpec(GrownSpec):
+    """What grows the wiring of an ensemble: tables that vote for every class; see :mod:`rdahw.families.grown.votes`.
+
+    counter: the bits of a vote. scale: the votes of a table in whose cells all examples ask for the same. Each table is
+    a round of its own.
+    """
+
+    tables: int = 256
+    candidates: int = 64
+    sample: int = 6000
+    margin: int = 16
+    slope: int = 60
+    refinements: int = 2
+    counter: int = 6
+    scale: int = 16
+
+    @property
+    def counter_range(self) -> tuple[int, int]:
+        """The smallest and the largest vote."""
+        return -(1 << self.counter - 1), (1 << self.counter - 1) - 1
+
+    def threshold(self, table: int) -> int:
+        """How far ahead of a rival an example must be at most, to ask when table number ``table`` is grown."""
+        return self.margin + table * self.slope // 100
+
+
+def patch_that_fits(image: Image | None, patch: int, inset: int) -> tuple[int, int]:
+    """(patch, inset) for ``image``: those given where they fit, else without the inset, else (0, 0), the whole."""
+    side = 0 if image is None else min(image.height, image.width)
+    if patch + 2 * inset <= side:
+        return patch, inset
+    return (patch, 0) if patch <= side else (0, 0)
 
 
 def candidates(spec: GrownSpec, table: int) -> NDArray[np.int64]:
