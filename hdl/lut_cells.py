@@ -1,7 +1,7 @@
 """Circuits of LUTs as netlists of an FPGA's LUT cells, and back.
 
-A synthesiser takes a lookup in a constant apart and looks for LUTs anew; it finds more than were there. Written as cells,
-the LUTs stay as they are.
+A synthesiser takes a lookup in a constant apart and looks for LUTs anew; it finds more than were there. Written as
+cells, the LUTs stay as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_INPUTS = 6
 
 
 def lut_netlist(circuit: Circuit, name: str = "top") -> str:
-    """The circuit as a Verilog module ``name`` of cells LUT1 to LUT6 (AMD's; input I0 is the lowest bit of INIT's index).
+    """The circuit as a Verilog module ``name`` of AMD's cells LUT1 to LUT6 (input I0 is the lowest bit of the index).
 
     circuit: of lookups of one bit in constants, with up to six address bits, and of constants and rearranged bits; see
     :mod:`rdahw.lut_circuits`. Raises :class:`UserError` for others.
@@ -43,10 +43,10 @@ def lut_netlist(circuit: Circuit, name: str = "top") -> str:
             names.append([f"w{number}"])
         else:
             names.append(_rearranged(number, assignment, names))
-    ports = [f"input [{port.type.width - 1}:0] {port.name}" for port in circuit.inputs]
-    ports += [f"output [{len(names[i]) - 1}:0] {output}" for output, i in circuit.outputs]
+    heads = [f"input [{port.type.width - 1}:0] {port.name}" for port in circuit.inputs]
+    heads += [f"output [{len(names[i]) - 1}:0] {output}" for output, i in circuit.outputs]
     lines += [f"  assign {output} = {{{', '.join(reversed(names[i]))}}};" for output, i in circuit.outputs]
-    return "\n".join([f"module {name} ({', '.join(ports)});", *lines, "endmodule", ""])
+    return "\n".join([f"module {name} ({', '.join(heads)});", *lines, "endmodule", ""])
 
 
 def _rearranged(number: int, assignment: Assignment, names: list[list[str]]) -> list[str]:

@@ -2,12 +2,12 @@
 
 Each *LUT* is one assignment ``lookup(const, address)`` with one output, for FPGAs whose cells are tables of six inputs:
 :mod:`rdahw.hdl.lut_cells` writes it as one cell. A *bit* is a wire of one bit, or the number 0 or 1. LUTs are folded as
-they are made: constant inputs, inputs read twice, and inputs that do not matter are left out, and a LUT that is its only
-input is that input. Equal LUTs are one, as :mod:`rdahw.tracing` shares equal assignments.
+they are made: constant inputs, inputs read twice, and inputs that do not matter are left out, and a LUT that equals its
+only input is that input. Equal LUTs are one, as :mod:`rdahw.tracing` shares equal assignments.
 
-Population counts are made of compressors, which replace up to six bits of one weight by their number, in binary (6:3 for
-six): each LUT removes about one bit. The first largest number is found by comparing all pairs of up to four numbers, and
-then the winners: one LUT chooses among four bits by two.
+Population counts are made of compressors, which replace up to six bits of one weight by their number in binary (6:3 for
+six): each LUT removes about one bit. The first largest number is found by comparing all pairs of up to four numbers,
+and then the winners: one LUT chooses among four bits by two.
 """
 
 from __future__ import annotations
@@ -86,8 +86,10 @@ def first_largest(numbers: Sequence[Sequence[Bit]]) -> list[Bit]:
     groups = [_Choice(numbers[at : at + 4]) for at in starts]
     if len(groups) == 1:
         return groups[0].place
-    winners = [[group.choose(digits) for digits in zip(*numbers[at : at + 4], strict=True)] for at, group in
-               zip(starts, groups, strict=True)]
+    winners = [
+        [group.choose(digits) for digits in zip(*numbers[at : at + 4], strict=True)]
+        for at, group in zip(starts, groups, strict=True)
+    ]
     last = first_largest(winners)
     return [*_chosen([[*group.place, 0, 0][:2] for group in groups], last), *last]
 
@@ -128,7 +130,9 @@ def _chosen(rows: Sequence[Sequence[Bit]], place: Sequence[Bit]) -> list[Bit]:
     if len(rows) == 1:
         return list(rows[0])
     parts = [rows[at : at + 4] for at in range(0, len(rows), 4)]
-    below = [[_choose(bits, place[: (len(part) - 1).bit_length()]) for bits in zip(*part, strict=True)] for part in parts]
+    below = [
+        [_choose(bits, place[: (len(part) - 1).bit_length()]) for bits in zip(*part, strict=True)] for part in parts
+    ]
     return _chosen(below, place[2:])
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -248,8 +249,9 @@ class CompiledVotes:
 def warm_up() -> None:
     """Compile all kernels, or load them from the cache of an earlier run, so that nothing later waits for it."""
     x, labels = np.array([[0], [1]], np.uint8), np.array([0, 1])
-    sizes = {"input_bits": 1, "classes": 2, "tables": 2, "inputs": 1}
-    for engine in (CompiledGrown(GrownSpec(**sizes)), CompiledVotes(VotesSpec(**sizes))):
-        for _ in engine.run(engine.prepare(x, labels)):  # type: ignore[attr-defined]
+    sizes: dict[str, Any] = {"input_bits": 1, "classes": 2, "tables": 2, "inputs": 1}
+    engines: list[Any] = [CompiledGrown(GrownSpec(**sizes)), CompiledVotes(VotesSpec(**sizes))]
+    for engine in engines:
+        for _ in engine.run(engine.prepare(x, labels)):
             pass
         engine.predict(x)

@@ -1,10 +1,12 @@
-"""The compiled kernels of growth: what they compute is said by :mod:`rdahw.families.grown.rule` and, for tables that vote
-for every class, by :mod:`rdahw.families.grown.votes`. :mod:`rdahw.sim.grown` calls them.
+"""The compiled kernels of growth; :mod:`rdahw.sim.grown` calls them.
 
-Arrays: rows (N, W) uint64, the examples packed by wires; columns (A, V) uint64, the same packed by examples; labels (N,)
-int64; bits (n, K or more) int16, candidate k of sampled example i as 0 or -1, so that it masks a request: working
-memory. Sums are taken in 16 bits, for all candidates at once, and moved to 32 bits after every ``block`` examples, before
-they can overflow. Types are numba's business, so none are written here.
+What they compute is defined in :mod:`rdahw.families.grown.rule` and, for tables that vote for every class, in
+:mod:`rdahw.families.grown.votes`.
+
+Arrays: rows (N, W) uint64, the examples packed by wires; columns (A, V) uint64, the same packed by examples; labels
+(N,) int64; bits (n, K or more) int16, candidate k of sampled example i as 0 or -1, so that it masks a request: working
+memory. Sums are taken in 16 bits, for all candidates at once, and moved to 32 bits after every ``block`` examples,
+before they can overflow. Types are numba's business, so none are written here.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ def ask(scores: Any, labels: Any, threshold: Any, own: Any, rivals: Any, weights
 
 @compiled()
 def list_asking(label: Any, rivals: Any, labels: Any, weights: Any, asking: Any, requests: Any, count: Any) -> None:
-    """Write the examples with a request for class ``label`` to asking (N + 1,), the requests to requests (N + 1,) int16,
-    and how many they are to ``count[0]``; rivals: (N,), of this class."""
+    """Write the examples with a request for class ``label`` to asking (N + 1,), the requests to requests (N + 1,)
+    int16, and how many they are to ``count[0]``; rivals: (N,), of this class."""
     n = 0
     for e in range(labels.size):
         own = labels[e] == label
@@ -53,7 +55,7 @@ def list_asking(label: Any, rivals: Any, labels: Any, weights: Any, asking: Any,
 @inner
 def _cell(row: Any, wires: Any) -> Any:
     """The index into a table that reads ``wires``."""
-    cell = 0
+    cell = np.int64(0)
     for j in range(wires.size):
         cell |= np.int64((row[wires[j] >> 6] >> np.uint64(wires[j] & 63)) & np.uint64(1)) << j
     return cell

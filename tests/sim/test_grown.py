@@ -86,7 +86,9 @@ def test_the_engine_equals_the_rule_at_the_usual_sizes(kind: str, form: str) -> 
     image = Image(1, 14, 14) if form == "image" else None
     make_spec, plain, compiled = ENGINES[kind]
     patch = {"patch": 5, "inset": 2, "copies": 1} if image else {}
-    spec = make_spec(input_bits=196, classes=10, tables=12, image=image, candidates=20, sample=250, refinements=1, **patch)
+    spec = make_spec(
+        input_bits=196, classes=10, tables=12, image=image, candidates=20, sample=250, refinements=1, **patch
+    )
     x = (random.random((400, 196)) < 0.3).astype(np.uint8)
     labels = x[:, 60:70].argmax(axis=1)
     assert_equal_states(grow(compiled(spec), x, labels).state, grow(plain(spec), x, labels).state)

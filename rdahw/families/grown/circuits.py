@@ -31,8 +31,9 @@ def parameters(state: GrownState) -> Array:
 
 
 def grown_model(spec: GrownSpec, wiring: NDArray[np.int32], code: Code = "binary") -> Circuit:
-    """``f : P × A → B``: the class from the table bits ``theta`` and the input ``x``, tables reading ``wiring`` (tables,
-    inputs). P: see :func:`parameters`.
+    """``f : P × A → B``: the class from the table bits ``theta`` and the input ``x``.
+
+    wiring: (tables, inputs), the bits of x that the tables read. P: see :func:`parameters`.
     """
     size = 1 << spec.inputs
 

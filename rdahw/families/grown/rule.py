@@ -5,7 +5,7 @@ the one whose cells' requests are largest). Tables are grown in the order of the
 class c by the tables of the rounds before, and T = margin + (m * slope) div 100 in round m.
 
 1. *Requests.* For an example of class y every other class c with S(y) - S(c) <= T is a *rival*. The example's request
-   for each rival is -1, for y it is + the number of rivals, and 0 for all other classes. All tables of a round are grown
+   for each rival is -1, for y it is the number of rivals, and for all other classes 0. All tables of a round are grown
    for the same requests. A table of class c is grown for the examples whose request for c is not 0: they *ask*.
 2. *Inputs.* Of the asking examples a sample is taken (:func:`rdahw.families.grown.spec.sample`), and of the input bits
    the candidates (:func:`rdahw.families.grown.spec.candidates`). The inputs cut the sample into *cells*, one for each
@@ -73,7 +73,7 @@ class GrownState:
                 f"{self.grown} grown tables of shapes {self.wiring.shape} and {self.tables.shape} were given; "
                 f"expected at most {spec.tables} of {shapes[0]} and {shapes[1]}"
             )
-        if self.wiring.size and not (0 <= self.wiring.min() and self.wiring.max() < spec.input_bits):
+        if self.wiring.size and not (self.wiring.min() >= 0 and self.wiring.max() < spec.input_bits):
             raise UserError(f"a table reads an input bit outside of 0 to {spec.input_bits - 1}")
         if self.tables.max(initial=0) > 1:
             raise UserError("a table has a bit that is not 0 or 1")
@@ -81,7 +81,7 @@ class GrownState:
 
 
 def requests(spec: GrownSpec, scores: NDArray[np.int64], labels: NDArray[np.int64], table: int) -> NDArray[np.int64]:
-    """The requests (N, classes) of examples with ``scores`` (N, classes) and ``labels`` (N,) when ``table`` is grown."""
+    """The requests (N, classes) of examples with ``scores`` (N, classes) and ``labels`` (N,) for ``table``."""
     examples = np.arange(len(labels))
     own = scores[examples, labels]
     rivals = own[:, None] - scores <= spec.threshold(table)

@@ -92,7 +92,9 @@ class GrownSpec:
         for name, (least, most) in RANGES.items():
             value = getattr(self, name, least)
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-                raise UsageError(f"{name} of a grown model is {value!r}; expected a whole number from {least} to {most}")
+                raise UsageError(
+                    f"{name} of a grown model is {value!r}; expected a whole number from {least} to {most}"
+                )
         if self.image is None and (self.patch or self.inset or self.copies):
             raise UsageError("patch, inset and copies of a grown model are for images and the data are none; use 0")
         if self.image is not None:

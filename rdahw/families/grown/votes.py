@@ -3,8 +3,8 @@
 Tables are grown in turn. S(c) is the sum of the votes of the tables before, and T = margin + (m * slope) div 100 for
 table m.
 
-1. *Requests* are those of :mod:`rdahw.families.grown.rule`, step 1, for all classes at once. An example asks if it has a
-   rival.
+1. *Requests* are those of :mod:`rdahw.families.grown.rule`, step 1, for all classes at once. An example asks if it has
+   a rival.
 2. *Inputs* are chosen as in step 2, but with another gain: the sum over the cells of
 
        2^8 * [the sum over the classes of (the sum of the requests for it)^2] div (the examples in the cell + 2).
@@ -12,9 +12,9 @@ table m.
 3. *Votes.* With s the sum of the sample's requests for class c in a cell, n its examples and A the scale, the cell's
    vote for c is A * s / (n + 2), rounded to the nearest (halves up), and limited to the range of a counter.
 
-The votes alone are a classifier: the largest sum of votes wins, the lowest class on a tie. As the wiring of an ensemble
-(:mod:`rdahw.ensemble`) whose counters start at 0 and learn by its own rule the tables do better, and their votes are not
-needed.
+The votes alone are a classifier: the largest sum of votes wins, the lowest class on a tie. It predicts better when the
+wiring is given to an ensemble (:mod:`rdahw.ensemble`) whose counters start at 0 and learn by its own rule; then the
+votes are not needed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class VotesState:
                 f"{self.grown} grown tables of shapes {self.wiring.shape} and {self.votes.shape} were given; "
                 f"expected at most {spec.tables} of {shapes[0]} and {shapes[1]}"
             )
-        if self.wiring.size and not (0 <= self.wiring.min() and self.wiring.max() < spec.input_bits):
+        if self.wiring.size and not (self.wiring.min() >= 0 and self.wiring.max() < spec.input_bits):
             raise UserError(f"a table reads an input bit outside of 0 to {spec.input_bits - 1}")
         low, high = spec.counter_range
         if self.votes.size and not (low <= self.votes.min() and self.votes.max() <= high):
