@@ -118,7 +118,7 @@ class GrownSpec:
         """How many places, down and right, a patch of an image has."""
         assert self.image is not None
         free = [size - 2 * self.inset for size in (self.image.height, self.image.width)]
-        return free[0] - (self.patch or free[0]) + 1, free[1] - (self.patch or free[1]) + 1
+        return free[0] - (self.patch or max(free[0], 1)) + 1, free[1] - (self.patch or max(free[1], 1)) + 1
 
     @property
     def choice(self) -> int:
