@@ -5,14 +5,15 @@ Each *LUT* is one assignment ``lookup(const, address)`` with one output, for FPG
 they are made: constant inputs, inputs read twice, and inputs that do not matter are left out, and a LUT that equals its
 only input is that input. Equal LUTs are one, as :mod:`rdahw.tracing` shares equal assignments.
 
-Population counts are made of compressors, which replace up to six bits of one weight by their number in binary (6:3 for
-six): each LUT removes about one bit. The first largest number is found by comparing all pairs of up to four numbers,
-and then the winners: one LUT chooses among four bits by two.
+Population counts are made of compressors, which replace up to six bits, of one weight or of two weights next to each
+other, by their sum in binary: six of one weight by three, so that each LUT removes one bit. The first largest number is
+found by comparing all pairs of up to four numbers, and then the winners: one LUT chooses among four bits by two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import combinations
 
 from rdahw.errors import UsageError
@@ -64,18 +65,56 @@ def table_lut(table: Sequence[int], address: Sequence[Bit]) -> Bit:
 
 def count_ones(bits: Sequence[Bit]) -> list[Bit]:
     """How many of ``bits`` are 1, as an unsigned number of as many bits as the largest has, the lowest first."""
-    width = len(bits).bit_length()
-    columns: list[list[Bit]] = [list(bits)] + [[] for _ in range(width)]
-    for weight in range(width):
-        column = columns[weight]
-        while len(column) > 1:
-            group, column = column[:LUT_INPUTS], column[LUT_INPUTS:]
-            # A sum of all that is too large cannot be, so its bits are not made.
-            for place in range(min(len(group).bit_length(), width - weight)):
-                digit = lut(group, lambda values, place=place: sum(values) >> place & 1)  # type: ignore[misc]
-                (column if place == 0 else columns[weight + place]).append(digit)
-        columns[weight] = column or [0]
-    return [columns[weight][0] for weight in range(width)]
+    columns: list[list[Bit]] = [list(bits), *([] for _ in range(len(bits).bit_length() - 1))]
+    for weight in range(len(columns)):
+        while len(columns[weight]) > 1:
+            ones, twos = _cheapest(tuple(map(len, columns[weight:])))[1]
+            group = [columns[weight].pop(0) for _ in range(ones)]
+            group += [columns[weight + 1].pop(0) for _ in range(twos)]
+            for place, digit in enumerate(_sum_digits(group, ones, len(columns) - weight)):
+                columns[weight + place].append(digit)
+    return [column[0] if column else 0 for column in columns]
+
+
+def _sum_digits(group: Sequence[Bit], ones: int, most: int) -> list[Bit]:
+    """The digits of the sum of bits, of which all after the first ``ones`` count twice; those after the first ``most``
+    are known to be 0."""
+    return [
+        lut(group, lambda v, place=place: sum(v) + sum(v[ones:]) >> place & 1)  # type: ignore[misc]
+        for place in range(_made(ones, len(group) - ones, most))
+    ]
+
+
+def _made(ones: int, twos: int, most: int) -> int:
+    """How many digits a sum has."""
+    return min((ones + 2 * twos).bit_length(), most)
+
+
+@cache
+def _cheapest(heights: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
+    """How many LUTs add up columns of bits, ``heights`` bits of each weight from the lowest up, and the first
+    compressor to use: how many bits of the first weight that has several it takes, and how many of the next.
+
+    It takes six of one weight while there are more; of the ways to go on from there, one with the fewest LUTs.
+    """
+    if not heights:
+        return 0, (0, 0)
+    if heights[0] <= 1:
+        return _cheapest(heights[1:])
+    next_height = heights[1] if len(heights) > 1 else 0
+    # (ones, twos, how often)
+    ways = [(n, twos, 1) for n in range(heights[0], 1, -1) for twos in range(min(LUT_INPUTS - n, next_height) + 1)]
+    if heights[0] > LUT_INPUTS:
+        ways = [(LUT_INPUTS, 0, -(-(heights[0] - LUT_INPUTS) // (LUT_INPUTS - 1)))]
+    found = []
+    for ones, twos, times in ways:
+        made = _made(ones, twos, len(heights))
+        after = [height + times * (place < made) for place, height in enumerate(heights)]
+        after[0] -= times * ones
+        if twos:
+            after[1] -= twos
+        found.append((times * made + _cheapest(tuple(after))[0], (ones, twos)))
+    return min(found, key=lambda way: way[0])
 
 
 def first_largest(numbers: Sequence[Sequence[Bit]]) -> list[Bit]:
