@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -251,3 +252,24 @@ def test_a_state_is_a_copy() -> None:
     model = PlainGrown(GrownSpec(**SMALL))
     model.state.wiring[:] = 1
     assert model.state.wiring.max() == 0
+
+
+# -- the bits stay -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "digest"),
+    [
+        (GrownSpec, PlainGrown, "bed45415868233f07371e0213a755449088642e474b62a62daa2e147ae1eec35"),
+        (VotesSpec, PlainVotes, "712f72ab5525105a19f4783aa9985e8cf73d9f6329dc8177164b78e5637aff05"),
+    ],
+)
+def test_the_bits_stay_from_version_to_version(spec: Any, model: Any, digest: str) -> None:
+    x = (words(stream(0, "test"), 120 * 64).reshape(120, 64) % 3 == 0).astype(np.uint8)
+    labels = x[:, 10:14].argmax(axis=1)
+    options = {"image": Image(1, 8, 8), "patch": 4, "inset": 1, "candidates": 12, "sample": 60, "copies": 1, "seed": 3}
+    grown = model(spec(input_bits=64, classes=4, tables=10, inputs=3, **options))
+    list(grown.run(grown.prepare(x, labels)))
+    bits = (grown.state.wiring.astype("<i4"), *(getattr(grown.state, name, None) for name in ("tables", "votes")))
+    found = hashlib.sha256(b"".join(part.tobytes() for part in bits if part is not None)).hexdigest()
+    assert found == digest
