@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.families.grown.rule import GrownState
+from rdahw.families.grown.rule import Growth
 from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, sample, with_copies
-from rdahw.families.grown.votes import VotesState
 from rdahw.primitives import Array
 from rdahw.sim.grown_kernels import (
     add_table,
@@ -60,7 +59,7 @@ def _lanes(examples: int, wires: int) -> NDArray[np.int16]:
     return np.empty((examples, -(-wires // _LANES) * _LANES), np.int16)
 
 
-class CompiledGrown:
+class CompiledGrown(Growth):
     """A grown model run by compiled kernels; see :class:`rdahw.families.grown.rule.PlainGrown` for what each method
     does.
 
@@ -70,18 +69,8 @@ class CompiledGrown:
     name = "compiled"
 
     def __init__(self, spec: GrownSpec, threads: int = 1) -> None:
-        self.spec = spec
+        super().__init__(spec)
         self.threads = threads
-        self._state = GrownState.empty(spec)
-
-    @property
-    def state(self) -> GrownState:
-        """A copy of what has been grown. Assigning a state goes on from it."""
-        return self._state.copy()
-
-    @state.setter
-    def state(self, value: GrownState) -> None:
-        self._state = value.checked(self.spec).copy()
 
     def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
         """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`.
@@ -104,23 +93,21 @@ class CompiledGrown:
                 ask(scores, examples.labels, threshold, own, rivals, weights)
                 numbers = range(self._state.grown, min(whole + classes, last))
                 grown = pool.map(lambda j: self._grow(examples, j, rivals, weights), numbers)
-                for j, (wires, table) in zip(numbers, grown, strict=True):
-                    self._state.wiring[j], self._state.tables[j] = wires, table
-                    self._state = replace(self._state, grown=j + 1)
-                    yield j + 1
+                for wires, table in grown:
+                    yield self._keep(wires, table)
                 if self._state.grown == whole + classes:
                     self._add(examples.columns, range(whole, whole + classes), scores)
                     whole += classes
 
     def _grow(
         self, examples: PackedExamples, j: int, rivals: NDArray[np.bool_], weights: NDArray[np.int16]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         spec, label = self.spec, j % self.spec.classes
         asking, requests = np.empty(len(weights) + 1, np.int64), np.empty(len(weights) + 1, np.int16)
         count = np.empty(1, np.int64)
         list_asking(label, rivals[label], examples.labels, weights, asking, requests, count)
         chosen, wires = sample(spec, j, int(count[0])), candidates(spec, j)
-        taken, table = np.empty(spec.inputs, np.int64), np.empty(1 << spec.inputs, np.uint8)
+        taken, table = np.empty(spec.inputs, np.int64), np.empty(1 << spec.inputs, np.int8)
         choose_bits(
             examples.rows,
             asking[chosen],
@@ -153,10 +140,6 @@ class CompiledGrown:
         number = self._state.grown if tables is None else tables
         return next(self._scores(columns, [number]))[:, : len(x)].T.astype(np.int64)
 
-    def predict(self, x: Array) -> NDArray[np.int16]:
-        """The classes (N,) of examples x (N, A)."""
-        return np.asarray(self.scores(x).argmax(axis=1), np.int16)
-
     def curve(self, x: Array, labels: NDArray[np.int64], numbers: Sequence[int]) -> NDArray[np.int64]:
         """How many of the examples x (N, A) of classes ``labels`` (N,) the first n tables predict rightly, for each n
         of ``numbers``, which rise: (numbers,).
@@ -181,23 +164,11 @@ def best_number(numbers: Sequence[int], right: NDArray[np.int64]) -> int:
     return int(numbers[int(np.argmax(right))])
 
 
-class CompiledVotes:
+class CompiledVotes(Growth):
     """Tables of votes grown by compiled kernels; see :class:`rdahw.families.grown.votes.PlainVotes`."""
 
     name = "compiled"
-
-    def __init__(self, spec: VotesSpec) -> None:
-        self.spec = spec
-        self._state = VotesState.empty(spec)
-
-    @property
-    def state(self) -> VotesState:
-        """A copy of what has been grown. Assigning a state goes on from it."""
-        return self._state.copy()
-
-    @state.setter
-    def state(self, value: VotesState) -> None:
-        self._state = value.checked(self.spec).copy()
+    spec: VotesSpec
 
     def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
         """See :meth:`CompiledGrown.prepare`."""
@@ -211,7 +182,7 @@ class CompiledVotes:
         for j in range(self._state.grown, spec.tables if tables is None else tables):
             list_rivalled(scores, labels, spec.threshold(j), asking, count)
             chosen, wires = asking[sample(spec, j, int(count[0]))], candidates(spec, j)
-            taken = np.empty(spec.inputs, np.int64)
+            taken, votes = np.empty(spec.inputs, np.int64), np.empty(spec.tables_shape[1:], np.int8)
             choose_votes(
                 examples.rows,
                 chosen,
@@ -221,29 +192,23 @@ class CompiledVotes:
                 wires,
                 spec.refinements,
                 spec.scale,
-                *spec.counter_range,
+                *spec.value_range,
                 _lanes(len(chosen), len(wires)),
                 taken,
-                self._state.votes[j],
+                votes,
             )
-            self._state.wiring[j] = wires[taken]
-            add_votes(examples.rows, wires[taken], self._state.votes[j], scores)
-            self._state = replace(self._state, grown=j + 1)
-            yield j + 1
+            add_votes(examples.rows, wires[taken], votes, scores)
+            yield self._keep(wires[taken], votes)
 
     def _scores(self, rows: Words) -> NDArray[np.int32]:
         scores = np.zeros((len(rows), self.spec.classes), np.int32)
         for j in range(self._state.grown):
-            add_votes(rows, self._state.wiring[j].astype(np.int64), self._state.votes[j], scores)
+            add_votes(rows, self._state.wiring[j].astype(np.int64), self._state.tables[j], scores)
         return scores
 
     def scores(self, x: Array) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A) by the tables grown so far."""
         return self._scores(pack_wires(np.asarray(x, np.uint8))).astype(np.int64)
-
-    def predict(self, x: Array) -> NDArray[np.int16]:
-        """The classes (N,) of examples x (N, A)."""
-        return np.asarray(self.scores(x).argmax(axis=1), np.int16)
 
 
 def warm_up() -> None:

@@ -187,7 +187,7 @@ def choose_bits(
 
 @compiled()
 def add_table(columns: Any, wires: Any, table: Any, scores: Any) -> None:
-    """Add the bit of a table to the scores (64 * V,) of its class; table: (2^inputs,) uint8."""
+    """Add the bit of a table to the scores (64 * V,) of its class; table: (2^inputs,)."""
     inputs, size = wires.size, table.size
     values = np.empty((size, 8), np.uint64)
     for start in range(0, columns.shape[1], 8):

@@ -18,7 +18,7 @@ def random_model(tables: int, inputs: int, classes: int) -> tuple[PlainGrown, An
     spec = GrownSpec(input_bits=20, classes=classes, tables=tables, inputs=inputs)
     model = PlainGrown(spec)
     wiring = np.stack([random.permutation(20)[:inputs] for _ in range(tables)]).astype(np.int32)
-    model.state = GrownState(wiring, random.integers(0, 2, (tables, 1 << inputs), np.uint8), tables)
+    model.state = GrownState(wiring, random.integers(0, 2, (tables, 1 << inputs), np.int8), tables)
     return model, random.integers(0, 2, (200, 20), np.uint8)
 
 

@@ -2,6 +2,6 @@
 
 from rdahw.families.grown.rule import GrownState, PlainGrown
 from rdahw.families.grown.spec import GrownSpec, VotesSpec
-from rdahw.families.grown.votes import PlainVotes, VotesState
+from rdahw.families.grown.votes import PlainVotes
 
-__all__ = ["GrownSpec", "GrownState", "PlainGrown", "PlainVotes", "VotesSpec", "VotesState"]
+__all__ = ["GrownSpec", "GrownState", "PlainGrown", "PlainVotes", "VotesSpec"]

@@ -27,7 +27,7 @@ __all__ = ["grown_circuit", "grown_lut_circuit", "grown_model", "parameters"]
 def parameters(state: GrownState) -> Array:
     """The table bits as parameters of :func:`grown_model`, (P,): bit ``(j << inputs) + index`` is table j's at
     ``index``."""
-    return state.tables[: state.grown].reshape(-1).copy()
+    return state.tables[: state.grown].reshape(-1).astype(np.uint8)
 
 
 def grown_model(spec: GrownSpec, wiring: NDArray[np.int32], code: Code = "binary") -> Circuit:

@@ -23,6 +23,7 @@ more, as nothing depends on the number of tables.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -33,27 +34,26 @@ from rdahw.errors import UserError
 from rdahw.families.grown.spec import GrownSpec, candidates, check_data, sample, with_copies
 from rdahw.primitives import Array
 
-__all__ = ["GrownState", "PlainGrown", "bits_gain", "cell_sums", "cells", "choose_inputs", "requests"]
+__all__ = ["GrownState", "Growth", "PlainGrown", "bits_gain", "cell_sums", "cells", "choose_inputs", "requests"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GrownState:
     """All that is needed to go on, to the bit: the first ``grown`` tables; the rest of the arrays is 0.
 
-    wiring: (tables, inputs) int32, the input bit that each input of a table reads. tables: (tables, 2^inputs) uint8,
-    the bit at each index, 0 or 1; input i of a table is bit i of its index.
+    wiring: (tables, inputs) int32, the input bit that each input of a table reads; input i of a table is bit i of its
+    index. tables: int8, what a table holds at each index: (tables, 2^inputs) bits, 0 or 1, or (tables, 2^inputs,
+    classes) votes.
     """
 
     wiring: NDArray[np.int32]
-    tables: NDArray[np.uint8]
+    tables: NDArray[np.int8]
     grown: int = 0
 
     @classmethod
     def empty(cls, spec: GrownSpec) -> GrownState:
         """A state of no tables."""
-        return cls(
-            np.zeros((spec.tables, spec.inputs), np.int32), np.zeros((spec.tables, 1 << spec.inputs), np.uint8), 0
-        )
+        return cls(np.zeros((spec.tables, spec.inputs), np.int32), np.zeros(spec.tables_shape, np.int8))
 
     def first(self, tables: int) -> GrownState:
         """The state of a model of the first ``tables`` tables alone, at most as many as are grown."""
@@ -67,17 +67,50 @@ class GrownState:
 
     def checked(self, spec: GrownSpec) -> GrownState:
         """This state if it is one of ``spec``; raises :class:`UserError` otherwise."""
-        shapes = (spec.tables, spec.inputs), (spec.tables, 1 << spec.inputs)
+        shapes = (spec.tables, spec.inputs), spec.tables_shape
         if (self.wiring.shape, self.tables.shape) != shapes or not 0 <= self.grown <= spec.tables:
             raise UserError(
                 f"{self.grown} grown tables of shapes {self.wiring.shape} and {self.tables.shape} were given; "
                 f"expected at most {spec.tables} of {shapes[0]} and {shapes[1]}"
             )
-        if self.wiring.size and not (self.wiring.min() >= 0 and self.wiring.max() < spec.input_bits):
+        if not (self.wiring.min() >= 0 and self.wiring.max() < spec.input_bits):
             raise UserError(f"a table reads an input bit outside of 0 to {spec.input_bits - 1}")
-        if self.tables.max(initial=0) > 1:
-            raise UserError("a table has a bit that is not 0 or 1")
+        low, high = spec.value_range
+        if not (low <= self.tables.min() and self.tables.max() <= high):
+            raise UserError(f"a table holds a value outside of {low} to {high}")
         return self
+
+
+class Growth(ABC):
+    """What every engine of growth has: ``spec``, and the state that it goes on from."""
+
+    def __init__(self, spec: GrownSpec) -> None:
+        self.spec = spec
+        self._state = GrownState.empty(spec)
+
+    @property
+    def state(self) -> GrownState:
+        """A copy of what has been grown. Assigning a state goes on from it."""
+        return self._state.copy()
+
+    @state.setter
+    def state(self, value: GrownState) -> None:
+        self._state = value.checked(self.spec).copy()
+
+    def _keep(self, wires: NDArray[np.int64] | list[int], table: Array) -> int:
+        """Add a table to the state; gives how many there are then."""
+        j = self._state.grown
+        self._state.wiring[j], self._state.tables[j] = wires, table
+        self._state = replace(self._state, grown=j + 1)
+        return j + 1
+
+    @abstractmethod
+    def scores(self, x: Array) -> NDArray[np.int64]:
+        """The scores (N, classes) of examples x (N, A), 0 and 1, by the tables grown so far."""
+
+    def predict(self, x: Array) -> NDArray[np.int16]:
+        """The classes (N,) of examples x (N, A), 0 and 1: the largest score, the lowest class on a tie."""
+        return np.asarray(self.scores(x).argmax(axis=1), np.int16)
 
 
 def requests(spec: GrownSpec, scores: NDArray[np.int64], labels: NDArray[np.int64], table: int) -> NDArray[np.int64]:
@@ -113,7 +146,7 @@ def choose_inputs(
     wires: NDArray[np.int64],
     x: Array,
     asked: NDArray[np.int64],
-    rule: Callable[[Array, list[int], NDArray[np.int64]], int] = bits_gain,
+    rule: Callable[[Array, list[int], NDArray[np.int64]], int],
 ) -> list[int]:
     """The inputs of a table, of the candidates ``wires``, by the requests ``asked`` (n, …) of the sample x (n, A)."""
 
@@ -133,23 +166,10 @@ def choose_inputs(
     return chosen
 
 
-class PlainGrown:
+class PlainGrown(Growth):
     """A grown model that follows the rule of this module, one table after another."""
 
     name = "reference"
-
-    def __init__(self, spec: GrownSpec) -> None:
-        self.spec = spec
-        self._state = GrownState.empty(spec)
-
-    @property
-    def state(self) -> GrownState:
-        """A copy of what has been grown. Assigning a state goes on from it."""
-        return self._state.copy()
-
-    @state.setter
-    def state(self, value: GrownState) -> None:
-        self._state = value.checked(self.spec).copy()
 
     def prepare(self, x: Array, labels: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
         """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`.
@@ -162,29 +182,26 @@ class PlainGrown:
 
     def run(self, examples: tuple[Array, NDArray[np.int64]], tables: int | None = None) -> Iterator[int]:
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
-        x, labels = examples
+        for j in range(self._state.grown, self.spec.tables if tables is None else tables):
+            yield self._keep(*self._grow(*examples, j))
+
+    def _grow(self, x: Array, labels: NDArray[np.int64], j: int) -> tuple[list[int], Array]:
+        """The inputs of table j, and what it holds."""
         spec, classes = self.spec, self.spec.classes
-        for j in range(self._state.grown, spec.tables if tables is None else tables):
-            asked = requests(spec, self._scores(x, j // classes * classes), labels, j)[:, j % classes]
-            asking = np.flatnonzero(asked)
-            rows = asking[sample(spec, j, len(asking))]
-            wires = choose_inputs(spec, candidates(spec, j), x[rows], asked[rows])
-            self._state.wiring[j] = wires
-            self._state.tables[j] = cell_sums(x[rows], wires, asked[rows]) >= 0
-            self._state = replace(self._state, grown=j + 1)
-            yield j + 1
+        asked = requests(spec, self.scores(x, j // classes * classes), labels, j)[:, j % classes]
+        asking = np.flatnonzero(asked)
+        rows = asking[sample(spec, j, len(asking))]
+        wires = choose_inputs(spec, candidates(spec, j), x[rows], asked[rows], bits_gain)
+        return wires, cell_sums(x[rows], wires, asked[rows]) >= 0
 
     def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are
         grown."""
-        return self._scores(np.asarray(x, np.uint8), self._state.grown if tables is None else tables)
-
-    def _scores(self, x: Array, tables: int) -> NDArray[np.int64]:
-        scores = np.zeros((len(x), self.spec.classes), np.int64)
-        for j in range(tables):
-            scores[:, j % self.spec.classes] += self._state.tables[j][cells(x, self._state.wiring[j].tolist())]
+        x, scores = np.asarray(x, np.uint8), np.zeros((len(x), self.spec.classes), np.int64)
+        for j in range(self._state.grown if tables is None else tables):
+            scores[:, self._voted_for(j)] += self._state.tables[j][cells(x, self._state.wiring[j].tolist())]
         return scores
 
-    def predict(self, x: Array) -> NDArray[np.int16]:
-        """The classes (N,) of examples x (N, A)."""
-        return np.asarray(self.scores(x).argmax(axis=1), np.int16)
+    def _voted_for(self, j: int) -> int | slice:
+        """The classes that table j votes for."""
+        return j % self.spec.classes

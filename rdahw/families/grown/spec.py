@@ -129,9 +129,14 @@ class GrownSpec:
         return self.image.planes * free[0] * free[1]
 
     @property
-    def table_bits(self) -> int:
-        """How many bits the tables have."""
-        return self.tables << self.inputs
+    def tables_shape(self) -> tuple[int, ...]:
+        """The shape of what the tables hold: (tables, 2^inputs)."""
+        return self.tables, 1 << self.inputs
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """The smallest and the largest value that a table may hold."""
+        return 0, 1
 
     def threshold(self, table: int) -> int:
         """How far ahead of a rival an example must be at most, to ask in the round of table number ``table``."""
@@ -161,7 +166,12 @@ class VotesSpec(GrownSpec):
     scale: int = 16
 
     @property
-    def counter_range(self) -> tuple[int, int]:
+    def tables_shape(self) -> tuple[int, ...]:
+        """The shape of what the tables hold, as of an ensemble's counters: (tables, 2^inputs, classes)."""
+        return self.tables, 1 << self.inputs, self.classes
+
+    @property
+    def value_range(self) -> tuple[int, int]:
         """The smallest and the largest vote."""
         return -(1 << self.counter - 1), (1 << self.counter - 1) - 1
 
