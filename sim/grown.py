@@ -55,8 +55,8 @@ def _pack(spec: GrownSpec, x: Array, labels: NDArray[np.int64]) -> PackedExample
     return PackedExamples(pack_wires(x), pack_examples(x), np.tile(labels, 1 + spec.copies))
 
 
-def _lanes(examples: int, wires: int) -> NDArray[np.int16]:
-    return np.empty((examples, -(-wires // _LANES) * _LANES), np.int16)
+def _lanes(examples: int, wires: int) -> NDArray[np.int8]:
+    return np.empty((examples, -(-wires // _LANES) * _LANES), np.int8)
 
 
 class CompiledGrown(Growth):

@@ -4,7 +4,7 @@ What they compute is defined in :mod:`rdahw.families.grown.rule` and, for tables
 :mod:`rdahw.families.grown.votes`.
 
 Arrays: rows (N, W) uint64, the examples packed by wires; columns (A, V) uint64, the same packed by examples; labels
-(N,) int64; bits (n, K or more) int16, candidate k of sampled example i as 0 or -1, so that it masks a request: working
+(N,) int64; bits (n, K or more) int8, candidate k of sampled example i as 0 or -1, so that it masks a request: working
 memory. Sums are taken in 16 bits, for all candidates at once, and moved to 32 bits after every ``block`` examples,
 before they can overflow. Types are numba's business, so none are written here.
 """
@@ -68,7 +68,7 @@ def _pick_bits(rows: Any, chosen: Any, candidates: Any, bits: Any) -> None:
         row = rows[chosen[i]]
         for k in range(candidates.size):
             wire = candidates[k]
-            bits[i, k] = -np.int16((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
+            bits[i, k] = -np.int8((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
         for k in range(candidates.size, bits.shape[1]):
             bits[i, k] = 0
 
@@ -166,18 +166,18 @@ def choose_bits(
         taken[used] = _largest(gains, taken, used)
         gain = gains[taken[used]]
         _add_input(cells, bits, taken[used], used)
-    for _ in range(refinements):
-        place, found = -1, 0
-        for used in range(inputs):
-            _bit_gains(bits, requests, _without(cells, used), most, block, short, sums, totals, gains)
-            best = _largest(gains, taken, inputs)
-            if gains[best] > gain:
-                place, found, gain = used, best, gains[best]
-        if place < 0:
+    kept = 0
+    for step in range(refinements):
+        place = step % inputs
+        _bit_gains(bits, requests, _without(cells, place), most, block, short, sums, totals, gains)
+        best = _largest(gains, taken, inputs)
+        kept += 1
+        if gains[best] > gain:
+            taken[place], gain, kept = best, gains[best], 1
+            cells &= ~(1 << place)
+            _add_input(cells, bits, best, place)
+        if kept == inputs:  # no input can be replaced
             break
-        taken[place] = found
-        cells &= ~(1 << place)
-        _add_input(cells, bits, found, place)
     cell_sums = np.zeros(2 * most, np.int64)
     for i in range(cells.size):
         cell_sums[cells[i]] += requests[i]
@@ -301,18 +301,18 @@ def choose_votes(
         taken[used] = _largest(gains, taken, used)
         gain = gains[taken[used]]
         _add_input(cells, bits, taken[used], used)
-    for _ in range(refinements):
-        place, found = -1, 0
-        for used in range(inputs):
-            _vote_gains(bits, requests, _without(cells, used), most, block, short, sums, totals, gains)
-            best = _largest(gains, taken, inputs)
-            if gains[best] > gain:
-                place, found, gain = used, best, gains[best]
-        if place < 0:
+    kept = 0
+    for step in range(refinements):
+        place = step % inputs
+        _vote_gains(bits, requests, _without(cells, place), most, block, short, sums, totals, gains)
+        best = _largest(gains, taken, inputs)
+        kept += 1
+        if gains[best] > gain:
+            taken[place], gain, kept = best, gains[best], 1
+            cells &= ~(1 << place)
+            _add_input(cells, bits, best, place)
+        if kept == inputs:  # no input can be replaced
             break
-        taken[place] = found
-        cells &= ~(1 << place)
-        _add_input(cells, bits, found, place)
     totals[:] = 0
     for i in range(cells.size):
         for c in range(classes + 1):

@@ -11,9 +11,9 @@ class c by the tables of the rounds before, and T = margin + (m * slope) div 100
    the candidates (:func:`rdahw.families.grown.spec.candidates`). The inputs cut the sample into *cells*, one for each
    index into the table (input i is bit i of the index). The *gain* of some inputs is the sum over the cells of the
    absolute value of the sum of the requests in the cell. Inputs are added one at a time: the candidate, not yet
-   taken, of the largest gain, the lowest one on a tie. Then, at most ``refinements`` times, the one replacement of an
-   input by a candidate that is not taken is made which has the largest gain, if that is larger than before; on a tie
-   the lowest input, then the lowest candidate.
+   taken, of the largest gain, the lowest one on a tie. Then ``refinements`` times an input is looked at again, the
+   first, the second and so on and after the last the first: it is replaced by the candidate, not yet taken, that makes
+   the gain largest, the lowest one on a tie, if the gain is larger than before.
 3. *Bits.* The table's bit at an index is 1 if the sum of the sample's requests in that cell is >= 0.
 4. The tables of the round are added to the scores.
 
@@ -156,13 +156,12 @@ def choose_inputs(
     chosen: list[int] = []
     for _ in range(spec.inputs):
         chosen.append(max((wire for wire in wires.tolist() if wire not in chosen), key=lambda w: gain([*chosen, w])))
-    for _ in range(spec.refinements):
-        others = [wire for wire in wires.tolist() if wire not in chosen]
-        changed = [[*chosen[:i], wire, *chosen[i + 1 :]] for i in range(spec.inputs) for wire in others]
+    for step in range(spec.refinements):
+        place = step % spec.inputs
+        changed = [[*chosen[:place], w, *chosen[place + 1 :]] for w in wires.tolist() if w not in chosen]
         better = max(changed, key=gain, default=chosen)
-        if gain(better) <= gain(chosen):
-            break
-        chosen = better
+        if gain(better) > gain(chosen):
+            chosen = better
     return chosen
 
 

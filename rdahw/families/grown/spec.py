@@ -68,7 +68,7 @@ class GrownSpec:
     from. patch, inset: for images the candidates of a table are in a random patch of so many pixels a side, inset
     pixels away from the border; 0 is the whole image. sample: the most examples that choose the inputs of a table.
     margin, slope: in round m an example asks while a rival is not more than margin + (m * slope) div 100 behind.
-    refinements: the most replacements of an input. copies: shifted copies of each image that are added to the data.
+    refinements: how many inputs are looked at again. copies: shifted copies of each image that are added to the data.
 
     Raises :class:`UsageError` for a value that cannot be.
     """
@@ -83,7 +83,7 @@ class GrownSpec:
     sample: int = 4000
     margin: int = 1
     slope: int = 15
-    refinements: int = 4
+    refinements: int = 6
     copies: int = 0
     image: Image | None = None
     seed: int = 0
@@ -161,7 +161,7 @@ class VotesSpec(GrownSpec):
     sample: int = 6000
     margin: int = 16
     slope: int = 60
-    refinements: int = 2
+    refinements: int = 6
     counter: int = 6
     scale: int = 16
 
