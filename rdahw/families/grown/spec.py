@@ -55,7 +55,7 @@ RANGES = {
     "counter": (2, 8),
     "scale": (1, 127),
     "refinements": (0, 64),
-    "copies": (0, 15),
+    "copies": (0, 8),
     "seed": (0, (1 << 64) - 1),
 }
 
@@ -83,7 +83,7 @@ class GrownSpec:
     sample: int = 4000
     margin: int = 1
     slope: int = 15
-    refinements: int = 6
+    refinements: int = 12
     copies: int = 0
     image: Image | None = None
     seed: int = 0
@@ -232,12 +232,15 @@ def sample(spec: GrownSpec, table: int, asking: int) -> NDArray[np.int64]:
 
 
 def copy_shifts(spec: GrownSpec, copy: int, examples: int) -> NDArray[np.int64]:
-    """How far the examples of copy number ``copy`` are moved: (examples, 2), rows down and columns right, -1 to 1.
+    """How far the examples of copy number ``copy`` are moved: (examples, 2), rows down and columns right.
 
-    With z word i of the stream (seed, "copy", copy) modulo 9: dy = z div 3 - 1 and dx = z mod 3 - 1 for example i.
+    Each copy of an example goes another of the eight ways to a neighbouring pixel, numbered row by row from 0. With z
+    word i of the stream (seed, "copies") copy number c of example i goes way (z + c * (2 * (z div 8) + 1)) mod 8.
     """
-    z = (words(stream(spec.seed, "copy", copy), examples) % np.uint64(9)).astype(np.int64)
-    return np.stack([z // 3 - 1, z % 3 - 1], axis=-1)
+    z = (words(stream(spec.seed, "copies"), examples) % np.uint64(32)).astype(np.int64)
+    way = (z + copy * (2 * (z // 8) + 1)) % 8
+    place = way + (way >= 4)  # in three rows of three pixels, without the one in the middle
+    return np.stack([place // 3 - 1, place % 3 - 1], axis=-1)
 
 
 def with_copies(spec: GrownSpec, x: Array) -> Array:
