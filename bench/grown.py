@@ -42,8 +42,8 @@ Part = tuple[Any, Any]
 #: Settings chosen on the validation images, and the numbers of tables measured.
 MODELS: dict[str, tuple[dict[str, int], list[int]]] = {
     "6 inputs": ({"slope": 15}, [340, 700, 1000, 2000]),
-    "6 inputs, copies": ({"slope": 10, "sample": 6000, "copies": 3}, [340, 700, 1000, 2000, 4000]),
-    "4 inputs, copies": ({"slope": 10, "sample": 6000, "copies": 3, "inputs": 4}, [700, 1400, 2800]),
+    "6 inputs, copies": ({"slope": 10, "sample": 16000, "copies": 5}, [340, 700, 1000, 2000, 4000]),
+    "4 inputs, copies": ({"slope": 10, "sample": 16000, "copies": 5, "inputs": 4}, [700, 1400, 2800]),
 }
 WIRINGS: dict[str, dict[str, int] | None] = {
     "random": None,
