@@ -1,6 +1,6 @@
 """Grown models on MNIST: accuracy, time and LUTs by number of tables, and grown wiring for the ensemble's own rule.
 
-    python bench/grown.py [--only accuracy|wiring|luts …] [--seeds N] [--validation] [--json FILE]
+    python bench/grown.py [--only accuracy|wiring|luts …] [--models NAME …] [--seeds N] [--validation] [--json FILE]
 
 Images come from RDAHW_DATA as elsewhere, one bit a pixel (threshold 32). With --validation models learn from the first
 50,000 training images and are measured on the other 10,000, as for choosing settings; else they learn from all 60,000
@@ -8,7 +8,8 @@ and are measured on the test images. Figures are means over the seeds 0, 1, …;
 alone on one thread, after compilation, without packing and making copies, which are stated beside them.
 
 LUTs: the model as LUT cells through ``synth_xilinx -flatten -abc9`` of Yosys, tables, population counts and decision
-together; the netlist is read back and has to predict what the model predicts on every image measured.
+together, of models of up to 1,000 tables; the netlist is read back and has to predict what the model predicts on every
+image measured.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ Part = tuple[Any, Any]
 
 #: Settings chosen on the validation images, and the numbers of tables measured.
 MODELS: dict[str, tuple[dict[str, int], list[int]]] = {
-    "6 inputs": ({"slope": 15}, [340, 700, 1000, 2000]),
+    "6 inputs": ({"patch": 12, "candidates": 144, "sample": 8000, "slope": 17}, [340, 700, 1000, 2000]),
     "6 inputs, copies": ({"slope": 10, "sample": 16000, "copies": 5}, [340, 700, 1000, 2000, 4000]),
     "4 inputs, copies": ({"slope": 10, "sample": 16000, "copies": 5, "inputs": 4}, [700, 1400, 2800]),
 }
@@ -63,7 +64,9 @@ def read_images(validation: bool) -> tuple[Part, Part]:
 def new_model(options: dict[str, int], tables: int, seed: int) -> CompiledGrown:
     image = Image(1, 28, 28)
     return CompiledGrown(
-        GrownSpec(input_bits=784, classes=10, image=image, patch=10, inset=2, tables=tables, seed=seed, **options)
+        GrownSpec(
+            input_bits=784, classes=10, image=image, tables=tables, seed=seed, **{"patch": 10, "inset": 2, **options}
+        )
     )
 
 
@@ -74,9 +77,10 @@ def seconds_of(steps: Iterator[Any]) -> float:
     return time.process_time() - start
 
 
-def accuracy(train: Part, test: Part, seeds: int) -> list[dict[str, Any]]:
+def accuracy(models: list[str], train: Part, test: Part, seeds: int) -> list[dict[str, Any]]:
     rows = []
-    for name, (options, numbers) in MODELS.items():
+    for name in models:
+        options, numbers = MODELS[name]
         right, seconds, packing = [], [], []
         for seed in range(seeds):
             model = new_model(options, numbers[-1], seed)
@@ -137,10 +141,11 @@ def wiring(train: Part, test: Part, seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def luts(train: Part, test: Part) -> list[dict[str, Any]]:
+def luts(models: list[str], train: Part, test: Part) -> list[dict[str, Any]]:
     rows = []
-    for name, (options, numbers) in MODELS.items():
-        largest = new_model(options, min(numbers[-1], 2000), 0)
+    for name in models:
+        options, numbers = MODELS[name]
+        largest = new_model(options, min(numbers[-1], 1000), 0)
         for _ in largest.run(largest.prepare(*train)):
             pass
         for number in numbers:
@@ -180,6 +185,7 @@ def synthesise(model: CompiledGrown, x: Any, predicted: Any) -> tuple[dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=["accuracy", "wiring", "luts"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--validation", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -190,13 +196,13 @@ def main() -> None:
     found: dict[str, Any] = {}
     if "accuracy" in chosen:
         print("model | tables | accuracy % | growth s | packing and copies s")
-        found["accuracy"] = accuracy(train, test, options.seeds)
+        found["accuracy"] = accuracy(options.models, train, test, options.seeds)
     if "wiring" in chosen:
         print(f"wiring | votes alone % | after 1 epoch % | after {EPOCHS} epochs % | growth s")
         found["wiring"] = wiring(train, test, options.seeds)
     if "luts" in chosen:
         print("model | tables | accuracy % | LUTs | by size")
-        found["luts"] = luts(train, test)
+        found["luts"] = luts(options.models, train, test)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 

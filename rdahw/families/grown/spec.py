@@ -77,12 +77,12 @@ class GrownSpec:
     classes: int
     tables: int = 1000
     inputs: int = 6
-    candidates: int = 100
+    candidates: int = 144
     patch: int = 0
     inset: int = 0
-    sample: int = 4000
+    sample: int = 8000
     margin: int = 1
-    slope: int = 15
+    slope: int = 17
     refinements: int = 12
     copies: int = 0
     image: Image | None = None
