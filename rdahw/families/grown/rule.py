@@ -97,7 +97,7 @@ class Growth(ABC):
     def state(self, value: GrownState) -> None:
         self._state = value.checked(self.spec).copy()
 
-    def _keep(self, wires: NDArray[np.int64] | list[int], table: Array) -> int:
+    def _keep(self, wires: NDArray[np.int64] | list[int], table: NDArray[np.int8]) -> int:
         """Add a table to the state; gives how many there are then."""
         j = self._state.grown
         self._state.wiring[j], self._state.tables[j] = wires, table
@@ -184,14 +184,14 @@ class PlainGrown(Growth):
         for j in range(self._state.grown, self.spec.tables if tables is None else tables):
             yield self._keep(*self._grow(*examples, j))
 
-    def _grow(self, x: Array, labels: NDArray[np.int64], j: int) -> tuple[list[int], Array]:
+    def _grow(self, x: Array, labels: NDArray[np.int64], j: int) -> tuple[list[int], NDArray[np.int8]]:
         """The inputs of table j, and what it holds."""
         spec, classes = self.spec, self.spec.classes
         asked = requests(spec, self.scores(x, j // classes * classes), labels, j)[:, j % classes]
         asking = np.flatnonzero(asked)
         rows = asking[sample(spec, j, len(asking))]
         wires = choose_inputs(spec, candidates(spec, j), x[rows], asked[rows], bits_gain)
-        return wires, cell_sums(x[rows], wires, asked[rows]) >= 0
+        return wires, (cell_sums(x[rows], wires, asked[rows]) >= 0).astype(np.int8)
 
     def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are

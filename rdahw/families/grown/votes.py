@@ -52,7 +52,7 @@ class PlainVotes(PlainGrown):
 
     spec: VotesSpec
 
-    def _grow(self, x: Array, labels: NDArray[np.int64], j: int) -> tuple[list[int], Array]:
+    def _grow(self, x: Array, labels: NDArray[np.int64], j: int) -> tuple[list[int], NDArray[np.int8]]:
         spec = self.spec
         asked = requests(spec, self.scores(x), labels, j)
         asking = np.flatnonzero(asked.any(axis=1))
