@@ -1,0 +1,92 @@
+"""Grown models as circuits: to learn about, prove and export, and in the form that takes the fewest cells of FPGAs.
+
+A class number is the smallest width that holds all of them (the label code ``binary``), or one wire a class
+(``one-hot``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.circuit import Circuit
+from rdahw.data.labels import Code, label_width
+from rdahw.families.grown.rule import GrownState
+from rdahw.families.grown.spec import GrownSpec
+from rdahw.lut_circuits import Bit, count_ones, first_largest, table_lut
+from rdahw.primitives import Array
+from rdahw.scores import largest
+from rdahw.tracing import Wire, cat, trace
+from rdahw.types import Bits
+
+__all__ = ["grown_circuit", "grown_lut_circuit", "grown_model", "parameters"]
+
+
+def parameters(state: GrownState) -> Array:
+    """The table bits as parameters of :func:`grown_model`, (P,): bit ``(j << inputs) + index`` is table j's at
+    ``index``."""
+    return state.tables[: state.grown].reshape(-1).astype(np.uint8)
+
+
+def grown_model(spec: GrownSpec, wiring: NDArray[np.int32], code: Code = "binary") -> Circuit:
+    """``f : P × A → B``: the class from the table bits ``theta`` and the input ``x``.
+
+    wiring: (tables, inputs), the bits of x that the tables read. P: see :func:`parameters`.
+    """
+    size = 1 << spec.inputs
+
+    def predict(theta: Wire, x: Wire) -> Wire:
+        return _most_votes(spec, wiring, [theta[j * size : (j + 1) * size] for j in range(len(wiring))], x, code)
+
+    return trace(predict, theta=Bits(len(wiring) * size), x=Bits(spec.input_bits))
+
+
+def grown_circuit(spec: GrownSpec, state: GrownState, code: Code = "binary") -> Circuit:
+    """``A → B``: :func:`grown_model` with the table bits of ``state`` as its constants."""
+    size = 1 << spec.inputs
+
+    def predict(x: Wire) -> Wire:
+        return _most_votes(spec, state.wiring[: state.grown], [x.const(n, size) for n in _numbers(state)], x, code)
+
+    return trace(predict, x=Bits(spec.input_bits))
+
+
+def grown_lut_circuit(spec: GrownSpec, state: GrownState, code: Code = "binary") -> Circuit:
+    """``A → B``: the same function as :func:`grown_circuit`, of LUTs of six inputs; see :mod:`rdahw.lut_circuits`."""
+
+    def predict(x: Wire) -> Wire:
+        votes: list[list[Bit]] = [[] for _ in range(spec.classes)]
+        for j in range(state.grown):
+            address = [x[wire] for wire in state.wiring[j].tolist()]
+            votes[j % spec.classes].append(table_lut(state.tables[j].tolist(), address))
+        width = len(votes[0]).bit_length()
+        numbers = [[*count_ones(bits), *[0] * width][:width] for bits in votes]
+        return _coded(_wire(x, first_largest(numbers), spec.classes), spec.classes, code)
+
+    return trace(predict, x=Bits(spec.input_bits))
+
+
+def _wire(x: Wire, bits: Sequence[Bit], classes: int) -> Wire:
+    width = label_width(classes, "binary")
+    return cat(*(bit if isinstance(bit, Wire) else x.const(bit, 1) for bit in [*bits, *[0] * width][:width]))
+
+
+def _numbers(state: GrownState) -> list[int]:
+    packed = np.packbits(state.tables[: state.grown], axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def _most_votes(spec: GrownSpec, wiring: NDArray[np.int32], tables: Sequence[Wire], x: Wire, code: Code) -> Wire:
+    """The class of most tables whose bit is 1, given the bits of each table, the lowest number on a tie."""
+    votes: list[list[Wire]] = [[] for _ in range(spec.classes)]
+    for j, (table, wires) in enumerate(zip(tables, wiring.tolist(), strict=True)):
+        votes[j % spec.classes].append(table.lookup(x.gather(wires)))
+    width = len(votes[0]).bit_length()
+    counts = [cat(*bits).popcount().extend(width) if bits else x.zeros(width) for bits in votes]
+    return _coded(largest(counts), spec.classes, code)
+
+
+def _coded(number: Wire, classes: int, code: Code) -> Wire:
+    return number.decode()[:classes] if code == "one-hot" else number

@@ -1,0 +1,269 @@
+"""What a grown model is, and its random choices: candidates, samples and shifted copies of images.
+
+A **grown model** is N lookup tables of n inputs, each with one output bit, and table j votes for class j mod C:
+
+    score(c) = the number of tables of class c whose bit is 1        prediction = the largest score, lowest c on a tie
+
+So it is a pure Boolean circuit. Tables are grown in the order of their numbers; the tables m * C .. m * C + C - 1 are
+*round* m. :mod:`rdahw.families.grown.rule` says how.
+
+Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` gives ``stream`` and ``words``):
+
+- *candidates* of a table: see :func:`candidates`.
+- *sample* of the examples that a table is fitted on: see :func:`sample`.
+- *copies* of images: see :func:`copy_shifts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.ensemble import Image, shift_images
+from rdahw.errors import UsageError, UserError
+from rdahw.primitives import Array
+from rdahw.random import stream, words
+
+__all__ = [
+    "RANGES",
+    "GrownSpec",
+    "VotesSpec",
+    "candidates",
+    "check_data",
+    "copy_shifts",
+    "patch_that_fits",
+    "sample",
+    "with_copies",
+]
+
+#: The least and the most of each whole number of a spec.
+RANGES = {
+    "input_bits": (1, 1 << 26),
+    "classes": (2, 256),
+    "tables": (1, 1 << 15),
+    "inputs": (1, 8),
+    "candidates": (1, 4096),
+    "patch": (0, 4096),
+    "inset": (0, 4096),
+    "sample": (1, 1 << 16),
+    "slope": (0, 1000),
+    "margin": (0, 1 << 20),
+    "counter": (2, 8),
+    "scale": (1, 127),
+    "refinements": (0, 64),
+    "copies": (0, 8),
+    "seed": (0, (1 << 64) - 1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrownSpec:
+    """All that decides what a grown model is and how it grows, but for the data.
+
+    input_bits, classes: of the data. tables, inputs: N and n. candidates: the most bits that a table chooses its inputs
+    from. patch, inset: for images the candidates of a table are in a random patch of so many pixels a side, inset
+    pixels away from the border; 0 is the whole image. sample: the most examples that choose the inputs of a table.
+    margin, slope: in round m an example asks while a rival is not more than margin + (m * slope) div 100 behind.
+    refinements: how many inputs are looked at again. copies: shifted copies of each image that are added to the data.
+
+    Raises :class:`UsageError` for a value that cannot be.
+    """
+
+    input_bits: int
+    classes: int
+    tables: int = 1000
+    inputs: int = 6
+    candidates: int = 144
+    patch: int = 0
+    inset: int = 0
+    sample: int = 8000
+    margin: int = 1
+    slope: int = 17
+    refinements: int = 12
+    copies: int = 0
+    image: Image | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name, least)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise UsageError(
+                    f"{name} of a grown model is {value!r}; expected a whole number from {least} to {most}"
+                )
+        if self.image is None and (self.patch or self.inset or self.copies):
+            raise UsageError("patch, inset and copies of a grown model are for images and the data are none; use 0")
+        if self.image is not None:
+            if min(self.image) < 1 or self.image.bits != self.input_bits:
+                raise UsageError(
+                    f"an image of {tuple(self.image)} does not have the {self.input_bits} bits of the input"
+                )
+            if min(self.window) < 1:
+                raise UsageError(
+                    f"a patch of {self.patch} pixels with an inset of {self.inset} does not fit images of "
+                    f"{self.image.height} x {self.image.width} pixels; lower the patch or the inset"
+                )
+        if self.inputs > min(self.candidates, self.choice):
+            raise UsageError(
+                f"a table of {self.inputs} inputs has only {min(self.candidates, self.choice)} bits to choose from; "
+                "lower inputs, or enlarge candidates or the patch"
+            )
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """How many places, down and right, a patch of an image has."""
+        assert self.image is not None
+        free = [size - 2 * self.inset for size in (self.image.height, self.image.width)]
+        return free[0] - (self.patch or max(free[0], 1)) + 1, free[1] - (self.patch or max(free[1], 1)) + 1
+
+    @property
+    def choice(self) -> int:
+        """How many input bits the candidates of a table are drawn from."""
+        if self.image is None:
+            return self.input_bits
+        free = [self.patch or size - 2 * self.inset for size in (self.image.height, self.image.width)]
+        return self.image.planes * free[0] * free[1]
+
+    @property
+    def tables_shape(self) -> tuple[int, ...]:
+        """The shape of what the tables hold: (tables, 2^inputs)."""
+        return self.tables, 1 << self.inputs
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """The smallest and the largest value that a table may hold."""
+        return 0, 1
+
+    def threshold(self, table: int) -> int:
+        """How far ahead of a rival an example must be at most, to ask in the round of table number ``table``."""
+        return self.margin + table // self.classes * self.slope // 100
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**values, "image": None if self.image is None else list(self.image)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VotesSpec(GrownSpec):
+    """What grows the wiring of an ensemble: tables that vote for every class; see :mod:`rdahw.families.grown.votes`.
+
+    counter: the bits of a vote. scale: the votes of a table in whose cells all examples ask for the same. Each table is
+    a round of its own.
+    """
+
+    tables: int = 256
+    candidates: int = 64
+    sample: int = 6000
+    margin: int = 16
+    slope: int = 60
+    refinements: int = 6
+    counter: int = 6
+    scale: int = 16
+
+    @property
+    def tables_shape(self) -> tuple[int, ...]:
+        """The shape of what the tables hold, as of an ensemble's counters: (tables, 2^inputs, classes)."""
+        return self.tables, 1 << self.inputs, self.classes
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """The smallest and the largest vote."""
+        return -(1 << self.counter - 1), (1 << self.counter - 1) - 1
+
+    def threshold(self, table: int) -> int:
+        """How far ahead of a rival an example must be at most, to ask when table number ``table`` is grown."""
+        return self.margin + table * self.slope // 100
+
+
+def patch_that_fits(image: Image | None, patch: int, inset: int) -> tuple[int, int]:
+    """(patch, inset) for ``image``: those given where they fit, else without the inset, else (0, 0), the whole."""
+    side = 0 if image is None else min(image.height, image.width)
+    if patch + 2 * inset <= side:
+        return patch, inset
+    return (patch, 0) if patch <= side else (0, 0)
+
+
+def candidates(spec: GrownSpec, table: int) -> NDArray[np.int64]:
+    """The input bits, in rising order, that table number ``table`` may read.
+
+    With the words w of the stream (seed, "candidates", table): a patch of P x P pixels with inset I has its upper left
+    corner at row I + w[0] mod (height - 2I - P + 1) and column I + w[1] mod (width - 2I - P + 1). Its pixels, plane by
+    plane and row by row, are the choice; without images all input bits are. Where the choice has no more bits than
+    ``spec.candidates``, all of them are candidates. Else they are the first so many different ones of the numbers
+    w[2] mod n, w[3] mod n, … of the n bits in the choice.
+    """
+    key, choice = stream(spec.seed, "candidates", table), spec.choice
+    if choice <= spec.candidates:
+        places = np.arange(choice)
+    else:
+        count = 2 * spec.candidates
+        while True:
+            drawn = (words(key, 2 + count)[2:] % np.uint64(choice)).astype(np.int64)
+            places, first = np.unique(drawn, return_index=True)
+            if len(places) >= spec.candidates:
+                break
+            count *= 2
+        places = np.sort(places[np.argsort(first)[: spec.candidates]])
+    if spec.image is None:
+        return places
+    planes, height, width = spec.image
+    tall, wide = (spec.patch or size - 2 * spec.inset for size in (height, width))
+    corner = words(key, 2)
+    down, right = (spec.inset + int(w) % free for w, free in zip(corner, spec.window, strict=True))
+    plane, row, column = places // (tall * wide), places // wide % tall, places % wide
+    return (plane * height + down + row) * width + right + column
+
+
+def sample(spec: GrownSpec, table: int, asking: int) -> NDArray[np.int64]:
+    """Which of ``asking`` examples, counted from 0, choose the inputs of table number ``table``; in rising order.
+
+    All of them where they are no more than W = ``spec.sample``. Else every (asking / W)-th from a random start: place i
+    is ``(i * asking + w mod asking) div W`` with w word 0 of the stream (seed, "sample", table).
+    """
+    if asking <= spec.sample:
+        return np.arange(asking)
+    start = int(words(stream(spec.seed, "sample", table), 1)[0]) % asking
+    return (np.arange(spec.sample) * asking + start) // spec.sample
+
+
+def copy_shifts(spec: GrownSpec, copy: int, examples: int) -> NDArray[np.int64]:
+    """How far the examples of copy number ``copy`` are moved: (examples, 2), rows down and columns right.
+
+    Each copy of an example goes another of the eight ways to a neighbouring pixel, numbered row by row from 0. With z
+    word i of the stream (seed, "copies") copy number c of example i goes way (z + c * (2 * (z div 8) + 1)) mod 8.
+    """
+    z = (words(stream(spec.seed, "copies"), examples) % np.uint64(32)).astype(np.int64)
+    way = (z + copy * (2 * (z // 8) + 1)) % 8
+    place = way + (way >= 4)  # in three rows of three pixels, without the one in the middle
+    return np.stack([place // 3 - 1, place % 3 - 1], axis=-1)
+
+
+def with_copies(spec: GrownSpec, x: Array) -> Array:
+    """The examples x (N, A), and after them each of the shifted copies: ((1 + copies) * N, A)."""
+    return np.concatenate([x, *_copies(spec, x)])
+
+
+def _copies(spec: GrownSpec, x: Array) -> Iterator[Array]:
+    for copy in range(spec.copies):
+        assert spec.image is not None
+        shifts, moved = copy_shifts(spec, copy, len(x)), np.empty_like(x)
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                rows = np.flatnonzero((shifts == (dy, dx)).all(axis=1))
+                moved[rows] = shift_images(x[rows], spec.image, dy, dx)
+        yield moved
+
+
+def check_data(spec: GrownSpec, x: Array, labels: NDArray[np.int64]) -> None:
+    """Raise :class:`UserError` where examples x (N, A) and ``labels`` (N,) do not fit ``spec``."""
+    if x.ndim != 2 or x.shape[1] != spec.input_bits:
+        raise UserError(f"inputs of shape {x.shape} were given; expected (N, {spec.input_bits})")
+    if len(x) != len(labels) or not len(x):
+        raise UserError(f"{len(x)} inputs were given with {len(labels)} labels; expected as many, at least one")
+    if labels.min() < 0 or labels.max() >= spec.classes:
+        raise UserError(f"a label is outside of 0 to {spec.classes - 1}")

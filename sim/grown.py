@@ -1,0 +1,222 @@
+"""The engines of growth: the rules of :mod:`rdahw.families.grown` compiled by numba, equal to them bit for bit.
+
+Examples are kept packed in both ways of :mod:`rdahw.sim.packing`: by wires, where the bits of a few examples are picked
+to choose the inputs of a table, and by examples, where a finished table is looked up for 64 examples at a time. The
+one-bit tables of a round do not depend on each other, so that several threads may grow them; the bits do not depend on
+how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.errors import UserError
+from rdahw.families.grown.rule import Growth
+from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, sample, with_copies
+from rdahw.primitives import Array
+from rdahw.sim.grown_kernels import (
+    add_table,
+    add_votes,
+    ask,
+    choose_bits,
+    choose_votes,
+    list_asking,
+    list_rivalled,
+)
+from rdahw.sim.packing import Words, pack_examples, pack_wires
+
+__all__ = ["CompiledGrown", "CompiledVotes", "PackedExamples", "best_number", "warm_up"]
+
+#: So many candidates are masked and added together.
+_LANES = 32
+#: No difference of scores is larger, so a larger threshold changes nothing: that of 16 bits has room for it.
+_MOST_APART = 1 << 14
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedExamples:
+    """Examples with their labels (N,): rows (N, W) packed by wires, columns (A, V) packed by examples."""
+
+    rows: Words
+    columns: Words
+    labels: NDArray[np.int64]
+
+
+def _pack(spec: GrownSpec, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
+    x, labels = np.asarray(x, np.uint8), np.asarray(labels, np.int64)
+    check_data(spec, x, labels)
+    x = with_copies(spec, x)
+    return PackedExamples(pack_wires(x), pack_examples(x), np.tile(labels, 1 + spec.copies))
+
+
+def _lanes(examples: int, wires: int) -> NDArray[np.int8]:
+    return np.empty((examples, -(-wires // _LANES) * _LANES), np.int8)
+
+
+class CompiledGrown(Growth):
+    """A grown model run by compiled kernels; see :class:`rdahw.families.grown.rule.PlainGrown` for what each method
+    does.
+
+    ``threads``: that grow the tables of a round.
+    """
+
+    name = "compiled"
+
+    def __init__(self, spec: GrownSpec, threads: int = 1) -> None:
+        super().__init__(spec)
+        self.threads = threads
+
+    def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
+        """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`.
+
+        Raises :class:`UserError` for data that do not fit the spec.
+        """
+        return _pack(self.spec, x, labels)
+
+    def run(self, examples: PackedExamples, tables: int | None = None) -> Iterator[int]:
+        """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
+        spec, classes, count = self.spec, self.spec.classes, len(examples.labels)
+        last = spec.tables if tables is None else tables
+        whole = self._state.grown // classes * classes
+        scores = next(self._scores(examples.columns, [whole]))
+        rivals = np.empty((classes, count), np.bool_)
+        own, weights = np.empty(count, np.int16), np.empty(count, np.int16)
+        with ThreadPoolExecutor(self.threads) as pool:
+            while self._state.grown < last:
+                threshold = min(spec.threshold(self._state.grown), _MOST_APART)
+                ask(scores, examples.labels, threshold, own, rivals, weights)
+                numbers = range(self._state.grown, min(whole + classes, last))
+                grown = pool.map(lambda j: self._grow(examples, j, rivals, weights), numbers)
+                for wires, table in grown:
+                    yield self._keep(wires, table)
+                if self._state.grown == whole + classes:
+                    self._add(examples.columns, range(whole, whole + classes), scores)
+                    whole += classes
+
+    def _grow(
+        self, examples: PackedExamples, j: int, rivals: NDArray[np.bool_], weights: NDArray[np.int16]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        spec, label = self.spec, j % self.spec.classes
+        asking, requests = np.empty(len(weights) + 1, np.int64), np.empty(len(weights) + 1, np.int16)
+        count = np.empty(1, np.int64)
+        list_asking(label, rivals[label], examples.labels, weights, asking, requests, count)
+        chosen, wires = sample(spec, j, int(count[0])), candidates(spec, j)
+        taken, table = np.empty(spec.inputs, np.int64), np.empty(1 << spec.inputs, np.int8)
+        choose_bits(
+            examples.rows,
+            asking[chosen],
+            requests[chosen],
+            wires,
+            spec.refinements,
+            32767 // (spec.classes - 1),
+            _lanes(len(chosen), len(wires)),
+            taken,
+            table,
+        )
+        return wires[taken], table
+
+    def _add(self, columns: Words, tables: range, scores: NDArray[np.int16]) -> None:
+        for j in tables:
+            wires = self._state.wiring[j].astype(np.int64)
+            add_table(columns, wires, self._state.tables[j], scores[j % self.spec.classes])
+
+    def _scores(self, columns: Words, numbers: Sequence[int]) -> Iterator[NDArray[np.int16]]:
+        """The scores (classes, 64 V) by the first n tables, for each n of ``numbers``, which rise; one array."""
+        scores = np.zeros((self.spec.classes, 64 * columns.shape[1]), np.int16)
+        for before, number in zip([0, *numbers], numbers, strict=False):
+            self._add(columns, range(before, number), scores)
+            yield scores
+
+    def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
+        """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are
+        grown."""
+        columns = pack_examples(np.asarray(x, np.uint8))
+        number = self._state.grown if tables is None else tables
+        return next(self._scores(columns, [number]))[:, : len(x)].T.astype(np.int64)
+
+    def curve(self, x: Array, labels: NDArray[np.int64], numbers: Sequence[int]) -> NDArray[np.int64]:
+        """How many of the examples x (N, A) of classes ``labels`` (N,) the first n tables predict rightly, for each n
+        of ``numbers``, which rise: (numbers,).
+
+        Raises :class:`UserError` for numbers that do not rise or of tables that are not grown.
+        """
+        if list(numbers) != sorted(set(numbers)) or not all(0 <= n <= self._state.grown for n in numbers):
+            raise UserError(
+                f"the numbers of tables {list(numbers)} were given; expected rising numbers from 0 to "
+                f"{self._state.grown}, the tables that are grown"
+            )
+        columns = pack_examples(np.asarray(x, np.uint8))
+        right = [int((s[:, : len(x)].argmax(axis=0) == labels).sum()) for s in self._scores(columns, numbers)]
+        return np.array(right, np.int64)
+
+
+def best_number(numbers: Sequence[int], right: NDArray[np.int64]) -> int:
+    """The number of tables of ``numbers`` that predicts most validation examples rightly, the smallest on a tie.
+
+    right: (numbers,), as :meth:`CompiledGrown.curve` gives it.
+    """
+    return int(numbers[int(np.argmax(right))])
+
+
+class CompiledVotes(Growth):
+    """Tables of votes grown by compiled kernels; see :class:`rdahw.families.grown.votes.PlainVotes`."""
+
+    name = "compiled"
+    spec: VotesSpec
+
+    def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
+        """See :meth:`CompiledGrown.prepare`."""
+        return _pack(self.spec, x, labels)
+
+    def run(self, examples: PackedExamples, tables: int | None = None) -> Iterator[int]:
+        """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
+        spec, labels = self.spec, examples.labels
+        scores = self._scores(examples.rows)
+        asking, count = np.empty(len(labels), np.int64), np.empty(1, np.int64)
+        for j in range(self._state.grown, spec.tables if tables is None else tables):
+            list_rivalled(scores, labels, spec.threshold(j), asking, count)
+            chosen, wires = asking[sample(spec, j, int(count[0]))], candidates(spec, j)
+            taken, votes = np.empty(spec.inputs, np.int64), np.empty(spec.tables_shape[1:], np.int8)
+            choose_votes(
+                examples.rows,
+                chosen,
+                scores,
+                labels,
+                spec.threshold(j),
+                wires,
+                spec.refinements,
+                spec.scale,
+                *spec.value_range,
+                _lanes(len(chosen), len(wires)),
+                taken,
+                votes,
+            )
+            add_votes(examples.rows, wires[taken], votes, scores)
+            yield self._keep(wires[taken], votes)
+
+    def _scores(self, rows: Words) -> NDArray[np.int32]:
+        scores = np.zeros((len(rows), self.spec.classes), np.int32)
+        for j in range(self._state.grown):
+            add_votes(rows, self._state.wiring[j].astype(np.int64), self._state.tables[j], scores)
+        return scores
+
+    def scores(self, x: Array) -> NDArray[np.int64]:
+        """The scores (N, classes) of examples x (N, A) by the tables grown so far."""
+        return self._scores(pack_wires(np.asarray(x, np.uint8))).astype(np.int64)
+
+
+def warm_up() -> None:
+    """Compile all kernels, or load them from the cache of an earlier run, so that nothing later waits for it."""
+    x, labels = np.array([[0], [1]], np.uint8), np.array([0, 1])
+    sizes: dict[str, Any] = {"input_bits": 1, "classes": 2, "tables": 2, "inputs": 1}
+    engines: list[Any] = [CompiledGrown(GrownSpec(**sizes)), CompiledVotes(VotesSpec(**sizes))]
+    for engine in engines:
+        for _ in engine.run(engine.prepare(x, labels)):
+            pass
+        engine.predict(x)

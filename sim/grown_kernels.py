@@ -1,0 +1,332 @@
+"""The compiled kernels of growth; :mod:`rdahw.sim.grown` calls them.
+
+What they compute is defined in :mod:`rdahw.families.grown.rule` and, for tables that vote for every class, in
+:mod:`rdahw.families.grown.votes`.
+
+Arrays: rows (N, W) uint64, the examples packed by wires; columns (A, V) uint64, the same packed by examples; labels
+(N,) int64; bits (n, K or more) int8, candidate k of sampled example i as 0 or -1, so that it masks a request: working
+memory. Sums are taken in 16 bits, for all candidates at once, and moved to 32 bits after every ``block`` examples,
+before they can overflow. Types are numba's business, so none are written here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rdahw.families.grown.votes import GAIN_BITS
+from rdahw.sim.jit import compiled, inner
+
+__all__ = ["add_table", "add_votes", "ask", "choose_bits", "choose_votes", "list_asking", "list_rivalled"]
+
+
+@compiled()
+def ask(scores: Any, labels: Any, threshold: Any, own: Any, rivals: Any, weights: Any) -> None:
+    """Write to rivals (classes, N) bool which classes are rivals of an example, and to weights (N,) int16 how many.
+
+    scores: (classes, N or more) int16. own: (N,) int16, working memory.
+    """
+    classes, examples = rivals.shape
+    for e in range(examples):
+        own[e] = scores[labels[e], e] - threshold
+        weights[e] = -1  # since its own class is counted below
+    for c in range(classes):
+        row, out = scores[c], rivals[c]
+        for e in range(examples):
+            near = own[e] <= row[e]
+            out[e] = near
+            weights[e] += near
+
+
+@compiled()
+def list_asking(label: Any, rivals: Any, labels: Any, weights: Any, asking: Any, requests: Any, count: Any) -> None:
+    """Write the examples with a request for class ``label`` to asking (N + 1,), the requests to requests (N + 1,)
+    int16, and how many they are to ``count[0]``; rivals: (N,), of this class."""
+    n = 0
+    for e in range(labels.size):
+        own = labels[e] == label
+        asking[n] = e
+        requests[n] = weights[e] if own else -1
+        n += (weights[e] > 0) if own else rivals[e]
+    count[0] = n
+
+
+@inner
+def _cell(row: Any, wires: Any) -> Any:
+    """The index into a table that reads ``wires``."""
+    cell = np.int64(0)
+    for j in range(wires.size):
+        cell |= np.int64((row[wires[j] >> 6] >> np.uint64(wires[j] & 63)) & np.uint64(1)) << j
+    return cell
+
+
+@inner
+def _pick_bits(rows: Any, chosen: Any, candidates: Any, bits: Any) -> None:
+    """Write the candidates' bits of the examples ``chosen``, and 0 for the lanes after them."""
+    for i in range(chosen.size):
+        row = rows[chosen[i]]
+        for k in range(candidates.size):
+            wire = candidates[k]
+            bits[i, k] = -np.int8((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
+        for k in range(candidates.size, bits.shape[1]):
+            bits[i, k] = 0
+
+
+@inner
+def _add_input(cells: Any, bits: Any, k: Any, place: Any) -> None:
+    """Candidate ``k`` becomes input ``place``, whose bit in ``cells`` is 0."""
+    for i in range(cells.size):
+        cells[i] |= np.int64(bits[i, k] & 1) << place
+
+
+@inner
+def _without(cells: Any, place: Any) -> Any:
+    """The cells of the other inputs alone."""
+    low = (1 << place) - 1
+    return (cells & low) | ((cells >> 1) & ~low)
+
+
+@inner
+def _largest(values: Any, taken: Any, used: Any) -> Any:
+    """The place of the largest value, the first on a tie, but for those of ``taken[:used]``."""
+    for i in range(used):
+        values[taken[i]] = -1
+    best = 0
+    for k in range(values.size):
+        if values[k] > values[best]:
+            best = k
+    return best
+
+
+# -- tables of one bit -------------------------------------------------------------------------------------------------
+
+
+@inner
+def _sums(bits: Any, requests: Any, cells: Any, count: Any, block: Any, short: Any, sums: Any, totals: Any) -> None:
+    """The sum of the requests of each cell: of all examples to totals (cells,), of those with candidate k set to sums
+    (cells, K). Sums of ``block`` examples fit into 16 bits."""
+    size, lanes = count, bits.shape[1]
+    for a in range(size):
+        totals[a] = 0
+        for k in range(lanes):
+            sums[a, k] = 0
+    for start in range(0, cells.size, block):
+        for a in range(size):
+            for k in range(lanes):
+                short[a, k] = 0
+        for i in range(start, min(cells.size, start + block)):
+            a, request = cells[i], requests[i]
+            totals[a] += request
+            row, out = bits[i], short[a]
+            for k in range(lanes):
+                out[k] += request & row[k]
+        for a in range(size):
+            for k in range(lanes):
+                sums[a, k] += short[a, k]
+
+
+@inner
+def _bit_gains(
+    bits: Any, requests: Any, cells: Any, count: Any, block: Any, short: Any, sums: Any, totals: Any, gains: Any
+) -> None:
+    """The gain of each candidate as one more input to those that cut the examples into ``count`` cells."""
+    _sums(bits, requests, cells, count, block, short, sums, totals)
+    for k in range(gains.size):
+        gains[k] = 0
+    for a in range(count):
+        total, row = totals[a], sums[a]
+        for k in range(gains.size):
+            gains[k] += abs(row[k]) + abs(total - row[k])
+
+
+@compiled()
+def choose_bits(
+    rows: Any,
+    chosen: Any,
+    requests: Any,
+    candidates: Any,
+    refinements: Any,
+    block: Any,
+    bits: Any,
+    taken: Any,
+    table: Any,
+) -> None:
+    """Choose inputs by the examples ``chosen`` (n,) and their ``requests`` (n,) int16: the place of each in
+    ``candidates`` (K,) goes to taken (inputs,), and the bit at each index to table (2^inputs,)."""
+    inputs, lanes = taken.size, bits.shape[1]
+    _pick_bits(rows, chosen, candidates, bits)
+    most = 1 << (inputs - 1)
+    short, sums = np.empty((most, lanes), np.int16), np.empty((most, lanes), np.int32)
+    totals, cells = np.empty(most, np.int32), np.zeros(chosen.size, np.int64)
+    gains = np.empty(candidates.size, np.int32)
+    gain = 0
+    for used in range(inputs):
+        _bit_gains(bits, requests, cells, 1 << used, block, short, sums, totals, gains)
+        taken[used] = _largest(gains, taken, used)
+        gain = gains[taken[used]]
+        _add_input(cells, bits, taken[used], used)
+    kept = 0
+    for step in range(refinements):
+        place = step % inputs
+        _bit_gains(bits, requests, _without(cells, place), most, block, short, sums, totals, gains)
+        best = _largest(gains, taken, inputs)
+        kept += 1
+        if gains[best] > gain:
+            taken[place], gain, kept = best, gains[best], 1
+            cells &= ~(1 << place)
+            _add_input(cells, bits, best, place)
+        if kept == inputs:  # no input can be replaced
+            break
+    cell_sums = np.zeros(2 * most, np.int64)
+    for i in range(cells.size):
+        cell_sums[cells[i]] += requests[i]
+    for a in range(2 * most):
+        table[a] = cell_sums[a] >= 0
+
+
+@compiled()
+def add_table(columns: Any, wires: Any, table: Any, scores: Any) -> None:
+    """Add the bit of a table to the scores (64 * V,) of its class; table: (2^inputs,)."""
+    inputs, size = wires.size, table.size
+    values = np.empty((size, 8), np.uint64)
+    for start in range(0, columns.shape[1], 8):
+        stop = min(start + 8, columns.shape[1])
+        for a in range(size):
+            for v in range(8):
+                values[a, v] = -np.uint64(table[a])
+        half = size
+        for j in range(inputs - 1, -1, -1):
+            half >>= 1
+            column = columns[wires[j]]
+            for a in range(half):
+                for v in range(stop - start):
+                    low, high = values[a, v], values[a + half, v]
+                    values[a, v] = low ^ ((low ^ high) & column[start + v])
+        for v in range(stop - start):
+            word, at = values[0, v], 64 * (start + v)
+            for i in range(64):
+                scores[at + i] += np.int16((word >> np.uint64(i)) & np.uint64(1))
+
+
+# -- tables of votes ---------------------------------------------------------------------------------------------------
+
+
+@compiled()
+def list_rivalled(scores: Any, labels: Any, threshold: Any, asking: Any, count: Any) -> None:
+    """Write the examples with a rival to asking (N,), and how many they are to ``count[0]``; scores: (N, classes)."""
+    n = 0
+    for e in range(labels.size):
+        own, near = scores[e, labels[e]] - threshold, -1  # its own class is near too
+        for c in range(scores.shape[1]):
+            near += own <= scores[e, c]
+        if near:
+            asking[n] = e
+            n += 1
+    count[0] = n
+
+
+@inner
+def _vote_gains(
+    bits: Any, requests: Any, cells: Any, count: Any, block: Any, short: Any, sums: Any, totals: Any, gains: Any
+) -> None:
+    """As :func:`_bit_gains`, for requests (n, classes + 1), the last of which is 1; totals: (cells, classes + 1)."""
+    kinds, lanes = requests.shape[1], bits.shape[1]
+    totals[:count] = 0
+    sums[:count] = 0
+    for start in range(0, cells.size, block):
+        short[:count] = 0
+        for i in range(start, min(cells.size, start + block)):
+            row = bits[i]
+            for c in range(kinds):
+                request = requests[i, c]
+                if request:
+                    totals[cells[i], c] += request
+                    out = short[cells[i], c]
+                    for k in range(lanes):
+                        out[k] += request & row[k]
+        for a in range(count):
+            for c in range(kinds):
+                for k in range(lanes):
+                    sums[a, c, k] += short[a, c, k]
+    for k in range(gains.size):
+        gains[k] = 0
+    for a in range(count):
+        for k in range(gains.size):
+            ones, zeros = np.int64(0), np.int64(0)
+            for c in range(kinds - 1):
+                one = np.int64(sums[a, c, k])
+                zero = totals[a, c] - one
+                ones += one * one
+                zeros += zero * zero
+            n = np.int64(sums[a, kinds - 1, k])
+            gains[k] += (ones << GAIN_BITS) // (n + 2) + (zeros << GAIN_BITS) // (totals[a, kinds - 1] - n + 2)
+
+
+@compiled()
+def choose_votes(
+    rows: Any,
+    chosen: Any,
+    scores: Any,
+    labels: Any,
+    threshold: Any,
+    candidates: Any,
+    refinements: Any,
+    scale: Any,
+    low: Any,
+    high: Any,
+    bits: Any,
+    taken: Any,
+    votes: Any,
+) -> None:
+    """Choose inputs by the examples ``chosen`` (n,): the place of each in ``candidates`` (K,) goes to taken (inputs,),
+    and the votes to votes (2^inputs, classes) int8. scores: (N, classes)."""
+    inputs, lanes, classes = taken.size, bits.shape[1], scores.shape[1]
+    requests = np.zeros((chosen.size, classes + 1), np.int16)
+    for i in range(chosen.size):
+        label = labels[chosen[i]]
+        row, own = scores[chosen[i]], scores[chosen[i], label] - threshold
+        for c in range(classes):
+            if own <= row[c] and c != label:
+                requests[i, c] = -1
+                requests[i, label] += 1
+        requests[i, classes] = 1
+    _pick_bits(rows, chosen, candidates, bits)
+    most, block = 1 << (inputs - 1), 32767 // max(1, classes - 1)
+    short, sums = np.empty((most, classes + 1, lanes), np.int16), np.empty((most, classes + 1, lanes), np.int32)
+    totals, cells = np.empty((2 * most, classes + 1), np.int64), np.zeros(chosen.size, np.int64)
+    gains, gain = np.empty(candidates.size, np.int64), np.int64(0)
+    for used in range(inputs):
+        _vote_gains(bits, requests, cells, 1 << used, block, short, sums, totals, gains)
+        taken[used] = _largest(gains, taken, used)
+        gain = gains[taken[used]]
+        _add_input(cells, bits, taken[used], used)
+    kept = 0
+    for step in range(refinements):
+        place = step % inputs
+        _vote_gains(bits, requests, _without(cells, place), most, block, short, sums, totals, gains)
+        best = _largest(gains, taken, inputs)
+        kept += 1
+        if gains[best] > gain:
+            taken[place], gain, kept = best, gains[best], 1
+            cells &= ~(1 << place)
+            _add_input(cells, bits, best, place)
+        if kept == inputs:  # no input can be replaced
+            break
+    totals[:] = 0
+    for i in range(cells.size):
+        for c in range(classes + 1):
+            totals[cells[i], c] += requests[i, c]
+    for a in range(2 * most):
+        divisor = totals[a, classes] + 2
+        for c in range(classes):
+            votes[a, c] = min(max((2 * scale * totals[a, c] + divisor) // (2 * divisor), low), high)
+
+
+@compiled()
+def add_votes(rows: Any, wires: Any, votes: Any, scores: Any) -> None:
+    """Add the votes (2^inputs, classes) of a table to the scores (N, classes) int32."""
+    for e in range(rows.shape[0]):
+        row, out = votes[_cell(rows[e], wires)], scores[e]
+        for c in range(out.size):
+            out[c] += row[c]
