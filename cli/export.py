@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_model, size_options
+from rdahw.cli._model import find_predictor, size_options
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._tools import toolchain_option
 from rdahw.errors import UsageError
@@ -59,7 +59,7 @@ def command(
 
     from rdahw.files import write_atomically
 
-    spec, saved = find_model(model, inputs, outputs)
+    spec, saved = find_predictor(model, inputs, outputs)
     what = what or "circuit"
     if what == "inference" and saved is None:
         raise UsageError("--inference folds in what was learned; give a file of rdahw train")

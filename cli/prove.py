@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rdahw.cli._model import find_model, size_options
+from rdahw.cli._model import find_predictor, size_options
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._tools import toolchain_option
 from rdahw.errors import UsageError, UserError, nearest
@@ -95,7 +95,7 @@ def command(
     from rdahw.sim.reference import run
 
     named = _named(model, what, equal)
-    found = [find_model(name, inputs, outputs) for name in named]
+    found = [find_predictor(name, inputs, outputs) for name in named]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []
     for name, make in _statements(found, what, equal is not None).items():

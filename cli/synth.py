@@ -132,7 +132,7 @@ def command(
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
-        design = _inference(spec, saved, its)
+        design = _inference(saved, its)
     else:
         design = _trainer(spec, its, **options)
     folder = out or Path("build", its.name)
@@ -153,10 +153,11 @@ def command(
     _for_people(output, report)
 
 
-def _inference(spec: Spec, saved: SavedModel, board: Board) -> Design:
+def _inference(saved: SavedModel, board: Board) -> Design:
     from rdahw.boards.design import inference_design
 
-    return inference_design(spec, saved.best_state, board)
+    predictor = saved.predictor
+    return inference_design(predictor.spec, predictor.best_state, board)
 
 
 def _trainer(spec: Spec, board: Board, *, batch: int, stages: int, flash: str | None, epochs: int | None) -> Design:

@@ -79,7 +79,7 @@ Examples:
 @hdl_options
 @device_options
 @click.option(
-    "--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="update after every N examples"
+    "--batch", type=click.IntRange(1), metavar="N", help=f"update after every N examples  {usual('batch', 1)}"
 )
 @click.option(
     "--epochs",

@@ -178,6 +178,8 @@ class Spec(ABC):
 
     #: The form of the inputs, where they are pictures.
     image: Image | None = None
+    #: What its updates are called while it learns.
+    update_unit: str = "updates"
 
     @property
     @abstractmethod
@@ -219,9 +221,20 @@ class Spec(ABC):
         """Raise :class:`rdahw.UserError` for values, each of its field's type, that no training leads to."""
         return
 
-    def check_schedule(self, schedule: Schedule) -> None:
-        """Raise :class:`UsageError` for a schedule that the model cannot learn by."""
+    def schedule(self, examples: int) -> Mapping[str, Any]:
+        """What of :class:`rdahw.training.Schedule` follows from the model and the number of examples, if nothing else
+        is asked for."""
+        return {}
+
+    def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
+        """Raise :class:`UsageError` for a schedule that the model cannot learn so many examples by; None: their number
+        is not known."""
         return
+
+    def trained(self, state: State) -> tuple[Spec, State]:
+        """The model that predicts what this one predicts at ``state``, and the state of that one: a circuit of its
+        own where that depends on more of what was learned than the parameters, else the model itself."""
+        return self, state
 
     def augment(self, x: Array, rows: NDArray[Any], epoch: int, examples: int) -> Array:
         """The examples x (n, A), which are number ``rows`` of ``examples``, as they are learned from in ``epoch``."""

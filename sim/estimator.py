@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data._json import is_int
 from rdahw.data.images import Image
-from rdahw.errors import MissingError, UserError
+from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import Family, Option, Spec, Task
 from rdahw.sim.engines import SoftwareEngine, make_engine, predicting_row
@@ -90,7 +90,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters:
         model: what learns, as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run).
-        epochs: how often ``fit`` goes through the examples.
+        epochs: how often ``fit`` goes through the examples; a grown model has its own number, see its page.
         bits: at most how many thresholds a feature gets, or "auto": for ensembles 16, and 3 for images, for other
             models 1. They lie at the quantiles of the training values, halfway to the next value; a feature of few
             values gets one between any two, so that binary features stay as they are, and a constant one none. Those of
@@ -135,7 +135,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(labels)
         epochs = _whole("epochs", self.epochs)
         self._begin(array, np.unique(labels))
-        self._learn(array, labels, epochs)
+        self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> RDAClassifier:
@@ -231,10 +231,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {self.classes_!r}")
         # As if all epochs before had been through these examples: the place in the run decides on their order.
         done = self.passes_ * len(labels)
-        schedule = Schedule(epochs=self.passes_ + passes, shuffle=True, seed=self._seed)
-        progress = Progress(epoch=self.passes_, examples=done, updates=done)
-        for _ in Training(self._engine, schedule, self._examples(array, labels), progress=progress).run():
-            pass
+        usual = self.spec_.schedule(len(labels))
+        schedule = Schedule(**{"shuffle": True, **usual, "epochs": self.passes_ + passes, "seed": self._seed})
+        progress = Progress(epoch=self.passes_, examples=done, updates=-(-done // schedule.batch))
+        try:
+            for _ in Training(self._engine, schedule, self._examples(array, labels), progress=progress).run():
+                pass
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         self.passes_ += passes
 
     def _examples(self, array: NDArray[Any], labels: NDArray[np.int64] | None = None) -> Examples:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdahw.ensemble import Image, shift_images
+from rdahw.data.images import Image, shift_images
 from rdahw.errors import UsageError, UserError
 from rdahw.families.grown import GrownSpec, GrownState, PlainGrown, PlainVotes, VotesSpec
 from rdahw.families.grown.rule import bits_gain, choose_inputs, requests

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdahw.ensemble import Image
+from rdahw.data.images import Image
 from rdahw.errors import UserError
 from rdahw.families.grown import GrownSpec, PlainGrown, PlainVotes, VotesSpec
 from rdahw.sim.grown import CompiledGrown, CompiledVotes, best_number
