@@ -136,7 +136,10 @@ class Run:
     def train(self, checkpoint_seconds: float) -> None:
         """Train to the end and save; on Ctrl-C save a checkpoint and raise :class:`Interrupted`."""
         total = self.training.total_updates
-        with _interrupt_flag() as interrupted, self.output.progress("learning", self.spec.update_unit, rate=True) as bar:
+        with (
+            _interrupt_flag() as interrupted,
+            self.output.progress("learning", self.spec.update_unit, rate=True) as bar,
+        ):
             self._announce(total)
             self._keep_other_checkpoint()
             saved_at = time.monotonic()

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data._json import is_int
 from rdahw.data.images import Image
-from rdahw.errors import MissingError, UsageError, UserError
+from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import Family, Option, Spec, Task
 from rdahw.sim.engines import SoftwareEngine, make_engine, predicting_row
@@ -231,15 +231,15 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {self.classes_!r}")
         # As if all epochs before had been through these examples: the place in the run decides on their order.
         done = self.passes_ * len(labels)
-        usual = self.spec_.schedule(len(labels))
-        schedule = Schedule(**{"shuffle": True, **usual, "epochs": self.passes_ + passes, "seed": self._seed})
+        usual, epochs = self.spec_.schedule(len(labels)), self.passes_ + passes
+        epochs = min(epochs, usual.get("epochs", epochs))
+        if epochs == self.passes_:  # a model that has all that it will ever have
+            return
+        schedule = Schedule(**{"shuffle": True, **usual, "epochs": epochs, "seed": self._seed})
         progress = Progress(epoch=self.passes_, examples=done, updates=-(-done // schedule.batch))
-        try:
-            for _ in Training(self._engine, schedule, self._examples(array, labels), progress=progress).run():
-                pass
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-        self.passes_ += passes
+        for _ in Training(self._engine, schedule, self._examples(array, labels), progress=progress).run():
+            pass
+        self.passes_ = epochs
 
     def _examples(self, array: NDArray[Any], labels: NDArray[np.int64] | None = None) -> Examples:
         wires = np.empty((len(array), len(self.wire_features_)), np.uint8)

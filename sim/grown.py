@@ -151,7 +151,9 @@ class CompiledGrown(Growth):
     def prepare_scores(self, x: Array) -> Tally:
         """See :meth:`Growth.prepare_scores`."""
         columns = pack_examples(np.asarray(x, np.uint8))
-        return Tally(len(x), columns, np.zeros((self.spec.classes, 64 * columns.shape[1]), np.int16), GrownState.empty(self.spec))
+        return Tally(
+            len(x), columns, np.zeros((self.spec.classes, 64 * columns.shape[1]), np.int16), GrownState.empty(self.spec)
+        )
 
     def scores_of(self, prepared: Tally) -> NDArray[np.int16]:
         """See :meth:`Growth.scores_of`; adds the tables that are new since the last time."""
@@ -260,16 +262,19 @@ class GrownEngine:
 
     def __init__(self, growth: Growth) -> None:
         self.growth = growth
-        self.spec, self.name = growth.spec, type(growth).name
+        self.spec, self.name = growth.spec, growth.name
         self._running: tuple[Any, Iterator[int]] | None = None
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of the state."""
         grown = self.growth.state
-        values = {"tables": grown.tables, "wiring": grown.wiring, "grown": np.array([grown.grown])}
-        kept = {field.name: field.check(values[field.name]) for field in self.spec.fields}
-        return kept
+        values: dict[str, NDArray[Any]] = {
+            "tables": grown.tables,
+            "wiring": grown.wiring,
+            "grown": np.array([grown.grown]),
+        }
+        return {field.name: field.check(values[field.name]) for field in self.spec.fields}
 
     @state.setter
     def state(self, value: State) -> None:

@@ -18,7 +18,16 @@ import numpy as np
 from rdahw.families.grown.votes import GAIN_BITS
 from rdahw.sim.jit import compiled, inner
 
-__all__ = ["add_table", "add_votes", "ask", "choose_bits", "choose_votes", "count_wrong", "list_asking", "list_rivalled"]
+__all__ = [
+    "add_table",
+    "add_votes",
+    "ask",
+    "choose_bits",
+    "choose_votes",
+    "count_wrong",
+    "list_asking",
+    "list_rivalled",
+]
 
 
 @compiled()

@@ -86,6 +86,8 @@ class GrownState:
 class Growth(ABC):
     """What every engine of growth has: ``spec``, and the state that it goes on from."""
 
+    name: str
+
     def __init__(self, spec: GrownSpec) -> None:
         self.spec = spec
         self._state = GrownState.empty(spec)

@@ -73,7 +73,9 @@ RANGES = {
 #: The options of the family, each a field of :class:`GrownSpec`.
 OPTIONS = (
     Option(name="tables", default=1000, range=RANGES["tables"], help="grow this many tables"),
-    Option(name="inputs", usual="6, or all if there are fewer", range=RANGES["inputs"], help="read this many bits each"),
+    Option(
+        name="inputs", usual="6, or all if there are fewer", range=RANGES["inputs"], help="read this many bits each"
+    ),
     Option(
         name="candidates",
         default=144,
