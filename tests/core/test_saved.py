@@ -91,7 +91,7 @@ def make_grown(grown, *, best=False):
     return replace(saved, state={"tables": tables, "wiring": wiring, "grown": np.array([grown], np.int64)})
 
 
-GROWN = make_grown(7)
+GROWN = make_grown(4)
 #: The ensemble as a circuit whose parameters are words of nine bits.
 VOTES = make(
     CircuitSpec("file", make_ensemble().spec.learner(), 2), schedule=Schedule(batch=2, updates=4, scored="epoch")
@@ -130,7 +130,7 @@ def loaded(path):
 
 @pytest.mark.parametrize(
     "saved",
-    [LOOKUP, MASK, ENSEMBLE, make_ensemble(8, best=False), make_ensemble(2), VOTES, GROWN, make_grown(4, best=True)],
+    [LOOKUP, MASK, ENSEMBLE, make_ensemble(8, best=False), make_ensemble(2), VOTES, make_grown(7), make_grown(4, best=True)],
     ids=["lookup", "mask", "ensemble", "ensemble of bytes", "ensemble of 2 bits", "votes", "grown", "half grown"],
 )
 def test_round_trip(tmp_path, saved):
@@ -270,7 +270,8 @@ def test_what_was_read_predicts_and_learns_the_same(tmp_path, saved):
         prepared = engine.prepare(examples)
         engine.state = each.best_state
         predicted = engine.predict(prepared).tolist()
-        wrong = engine.train(prepared, Batches.single(np.arange(50))).wrong.tolist()
+        batch = each.spec.schedule(50).get("batch", 1)
+        wrong = engine.train(prepared, Batches(np.arange(50), np.arange(batch, 51, batch))).wrong.tolist()
         found.append([predicted, wrong, {name: value.tolist() for name, value in engine.state.items()}])
     assert found[0] == found[1]
     assert len(set(found[0][0])) == 2

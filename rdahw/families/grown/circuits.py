@@ -31,7 +31,7 @@ __all__ = ["grown_circuit", "grown_lut_circuit", "grown_model", "parameters", "t
 def trained(spec: GrownSpec, state: State) -> tuple[CircuitSpec, State]:
     """The circuit of :func:`grown_model` with the wiring of a saved ``state`` and its tables up to the last one that
     votes, and the state of that."""
-    voting = np.flatnonzero(state["tables"].any(axis=1))
+    voting = np.flatnonzero(state["tables"][: int(state["grown"][0])].any(axis=1))
     used = int(voting[-1]) + 1 if len(voting) else 1
     model = Model(spec.name, grown_model(spec, state["wiring"][:used].astype(np.int32), spec.code))
     made = CircuitSpec.of(Learner(model), code=spec.code, classes=spec.classes)

@@ -260,9 +260,8 @@ class GrownSpec(Spec):
 
     def facts(self, state: State) -> dict[str, Any]:
         """``voting_tables``, how many tables ever vote, and ``read_bits``, how many input bits they read."""
-        voting = state["tables"].any(axis=1)
-        read = np.unique(state["wiring"][voting])
-        return {"voting_tables": int(voting.sum()), "read_bits": len(read)}
+        voting = np.flatnonzero(state["tables"][: int(state["grown"][0])].any(axis=1))
+        return {"voting_tables": len(voting), "read_bits": len(np.unique(state["wiring"][voting]))}
 
     def importances(self, state: State) -> NDArray[np.float64]:
         """How much the predictions depend on each input bit, (input_bits,): the sum, over the tables that read it, of
