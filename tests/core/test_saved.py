@@ -130,7 +130,16 @@ def loaded(path):
 
 @pytest.mark.parametrize(
     "saved",
-    [LOOKUP, MASK, ENSEMBLE, make_ensemble(8, best=False), make_ensemble(2), VOTES, make_grown(7), make_grown(4, best=True)],
+    [
+        LOOKUP,
+        MASK,
+        ENSEMBLE,
+        make_ensemble(8, best=False),
+        make_ensemble(2),
+        VOTES,
+        make_grown(7),
+        make_grown(4, best=True),
+    ],
     ids=["lookup", "mask", "ensemble", "ensemble of bytes", "ensemble of 2 bits", "votes", "grown", "half grown"],
 )
 def test_round_trip(tmp_path, saved):

@@ -25,6 +25,7 @@ def make_grown(task: Task, **options: Any) -> GrownSpec:
     has_copies = bool(options["copies"])
     patch, inset = patch_that_fits(task.image, options["patch"] or (10 if has_copies else 12), 2)
     usual: dict[str, Any] = {
+        "tables": -(-1000 // task.classes) * task.classes,
         "inputs": min(6, task.input_bits),
         "patch": patch,
         "inset": inset,

@@ -72,7 +72,12 @@ RANGES = {
 
 #: The options of the family, each a field of :class:`GrownSpec`.
 OPTIONS = (
-    Option(name="tables", default=1000, range=RANGES["tables"], help="grow this many tables"),
+    Option(
+        name="tables",
+        usual="1000, or the next multiple of the number of classes",
+        range=RANGES["tables"],
+        help="grow this many tables, best a multiple of the number of classes",
+    ),
     Option(
         name="inputs", usual="6, or all if there are fewer", range=RANGES["inputs"], help="read this many bits each"
     ),
