@@ -26,8 +26,6 @@ _CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis"
 _PROPERTIES = ("one-hot", "robust")
 #: Those that are made only of circuits of bits.
 _OF_BITS = ("difference", "custom")
-#: Parameters of a fixed model up to this many bits are read from logic on every board, more from block memory.
-_MOST_LOGIC_BITS = 1024
 #: Boards for which netlists are made: one of each family of FPGAs whose cells have models to prove with.
 _BOARDS = ("icebreaker", "ulx3s")
 
@@ -240,6 +238,7 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     from rdahw.boards import board
     from rdahw.boards.board import FAMILIES
     from rdahw.claims import MAX_GATES, TooLarge, count_gates, shape
+    from rdahw.hdl.inference import MOST_LOGIC_ROWS
     from rdahw.hdl.netlist_proof import netlist
     from rdahw.hdl.trainer_claims import netlist_forms
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer
@@ -251,7 +250,7 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
         f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
         for form in netlist_forms(spec)
     }
-    if saved is not None and spec.learner().model.parameter_bits <= _MOST_LOGIC_BITS:
+    if saved is not None and spec.learner().model.parameter_bits <= 8 * MOST_LOGIC_ROWS:
         name = f"inference: {shape(_function(spec, saved))}"
         designs[name] = partial(make_predictor, spec, saved.best_state)
     if not designs:

@@ -66,6 +66,9 @@ def test_prove(run: Runner, trained: dict[str, Any], tmp_path: Path, monkeypatch
     claims = run.ok("prove", "iris.rdahw", "--what", "gateware,one-hot", "--json").json["claims"]
     assert len(claims) == 4
     assert {claim["verdict"] for claim in claims} == {"proved"}
+    netlists = run.ok("prove", "iris.rdahw", "--what", "synthesis", "--json").json["claims"]
+    assert sum(claim["size"].endswith("inference: 8 -> 3") for claim in netlists) == 2  # iCE40 and ECP5
+    assert {claim["verdict"] for claim in netlists} == {"proved"}
     decided = run("prove", "iris.rdahw", "--what", "robust:1", "--json").json["claims"]
     assert [claim["verdict"] for claim in decided] == ["refuted"]  # some examples are a bit away from another class
 
