@@ -20,7 +20,7 @@ __all__ = ["cli", "main"]
 
 #: The commands in the order of the help; each is the function ``command`` of the module of that name.
 COMMANDS = (
-    *("train", "eval", "report", "show", "models", "binarise", "prove", "export", "synth", "boards"),
+    *("train", "eval", "report", "show", "models", "binarise", "prove", "export", "cells", "synth", "boards"),
     *("pack", "flash", "device", "datasets", "reproduce", "doctor", "completion"),
 )
 

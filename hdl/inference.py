@@ -192,8 +192,8 @@ class FixedModel(Trainer):
         rows = [
             sum(bit << at for at, bit in enumerate(self.bits[row : row + 8])) for row in range(0, len(self.bits), 8)
         ]
-        # A few rows become logic, behind a register that has a value from power-up on and with a row for each address, so
-        # that a netlist is all that the design says. The output of block memory has none before the first clock.
+        # A few rows become logic, behind a register with a value from power-up on and with a row for each address, so
+        # that a netlist does what the design does. The output of block memory has none before the first clock.
         in_logic = len(rows) <= MOST_LOGIC_ROWS
         depth = 1 << (len(rows) - 1).bit_length() if in_logic else len(rows)
         m.submodules.parameters = store = memory.Memory(shape=8, depth=depth, init=rows)

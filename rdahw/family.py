@@ -23,6 +23,7 @@ from rdahw.state import Field, State
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rdahw.circuit import Circuit
     from rdahw.data import Binariser, Schema
     from rdahw.learner import Learner
     from rdahw.primitives import Array
@@ -245,6 +246,11 @@ class Spec(ABC):
         change on, what to do, as «lower tables to 128», and the model that it makes. predicting: it need not learn.
         """
         return ()
+
+    def lut_circuit(self, state: State) -> Circuit | None:
+        """``x -> class number``: what predicts at ``state``, of the LUTs that :mod:`rdahw.lut_circuits` makes; None
+        where the family has no such form."""
+        return None
 
     def facts(self, state: State) -> dict[str, Any]:
         """More to say of what was learned, as JSON values."""

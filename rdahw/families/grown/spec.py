@@ -34,6 +34,7 @@ from rdahw.state import Field, State
 from rdahw.types import Bits, Words
 
 if TYPE_CHECKING:
+    from rdahw.circuit import Circuit
     from rdahw.learner import Learner
     from rdahw.training import Schedule
 
@@ -262,6 +263,14 @@ class GrownSpec(Spec):
         from rdahw.families.grown.circuits import trained
 
         return trained(self, state)
+
+    def lut_circuit(self, state: State) -> Circuit:
+        """See :func:`rdahw.families.grown.circuits.grown_lut_circuit`."""
+        from rdahw.families.grown.circuits import grown_lut_circuit
+        from rdahw.families.grown.rule import GrownState
+
+        tables, grown = state["tables"].astype(np.int8), int(state["grown"][0])
+        return grown_lut_circuit(self, GrownState(state["wiring"].astype(np.int32), tables, grown))
 
     def facts(self, state: State) -> dict[str, Any]:
         """``voting_tables``, how many tables ever vote, and ``read_bits``, how many input bits they read."""
