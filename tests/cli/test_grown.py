@@ -91,3 +91,12 @@ def test_what_a_grown_model_cannot(run: Runner, trained: dict[str, Any]) -> None
         failed = run(*words)
         assert failed.code == 2
         assert said in failed.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["xilinx", "ice40", "ecp5"])
+def test_cells(run: Runner, trained: dict[str, Any], family: str) -> None:
+    counted = run.ok("cells", "iris.rdahw", "--family", family, "--json").json
+    assert counted["compared_examples"] == trained["test_examples"]
+    assert 0 < counted["luts"] == sum(counted["luts_by_size"].values()) < 40
+    assert counted["levels"] > 1
