@@ -27,7 +27,8 @@ from measure import one_core
 one_core()
 
 from rdahw.data import fit_binariser, load  # noqa: E402
-from rdahw.ensemble import EnsembleSpec, Image  # noqa: E402
+from rdahw.data.images import Image  # noqa: E402
+from rdahw.families.ensemble.spec import EnsembleSpec  # noqa: E402
 from rdahw.families.grown import GrownSpec, VotesSpec  # noqa: E402
 from rdahw.families.grown.circuits import grown_lut_circuit  # noqa: E402
 from rdahw.hdl.lut_cells import lut_netlist, read_lut_netlist  # noqa: E402
@@ -130,8 +131,8 @@ def wiring(train: Part, test: Part, seeds: int) -> list[dict[str, Any]]:
             examples, images = engine.pack(train[0]), engine.pack(test[0])
             schedule, after = Schedule(epochs=EPOCHS, shuffle=True, seed=seed), []
             for epoch in range(EPOCHS):
-                engine.train(examples, train[1], schedule.order(epoch, len(train[1])))
-                after.append(100 * float((engine.predict(images) == test[1]).mean()))
+                engine.learn(examples, train[1], schedule.order(epoch, len(train[1])))
+                after.append(100 * float((engine.classify(images) == test[1]).mean()))
             found.append((alone, after[0], after[-1], seconds))
         alone, first, last, seconds = (float(value) for value in np.mean(found, axis=0))
         rows.append(

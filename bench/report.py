@@ -14,15 +14,16 @@ Row = dict[str, Any]
 
 HEAD = """# Benchmarks
 
-`make bench` measures rdahw beside its peers in one run, on one core of one machine, and writes this page; \
-`make bench BENCH=--full` measures the accuracies of the large models too. Seconds belong to the machine, so compare \
-the ratios.
+`make bench` compares rdahw with other learners in one run, on one core of one machine, and writes this page; \
+`make bench BENCH=--full` also measures the accuracies of the large models. The seconds depend on the machine, so \
+compare the ratios.
 """
-RULE = """Every learner gets the first 50,000 training images of MNIST and is stopped by one rule: after each of its \
-steps it is looked at on the other 10,000, and an accuracy is reached at the first look at or above it. Seconds are \
-processor time of its training alone: looks are not counted, nor is choosing and converting a peer's examples, though \
-for rdahw shuffling and addressing are. With several seeds it is the median, the range in brackets; «×» is how many \
-times as long as {base} it takes. Best is the highest accuracy of all looks within the budget, in seconds of training.
+RULE = """Every learner trains on the first 50,000 training images of MNIST and is evaluated on the other 10,000, the \
+validation images, after each of its steps; an accuracy is reached at the first evaluation at or above it. Seconds are \
+the processor time of training only: evaluations are not counted, nor is choosing and converting a peer's examples; \
+for rdahw, shuffling and addressing are counted. With several seeds the cell is the median, with the range in \
+brackets; «×» is the ratio to the time of {base}. Best is the highest accuracy of all evaluations within the budget, \
+in seconds of training.
 """
 
 
@@ -79,7 +80,7 @@ def percent(value: float) -> str:
 
 
 def base_of(race: Row) -> Row:
-    """Ours that ratios are against: the one that needs the least for the highest level that one of ours reaches."""
+    """The learner of ours that ratios refer to: the fastest to the highest level that one of ours reaches."""
     ours = [row for row in race["learners"] if row["ours"]]
     return min(ours, key=lambda row: [median_time(row, level) or math.inf for level in reversed(LEVELS)])
 
@@ -131,9 +132,9 @@ def predict_section(results: Row) -> str:
         return ""
     head = ["predictor", "images/s", "rdahw to it", "test accuracy %", "noise"]
     return (
-        "## MNIST: predictions\n\nClasses of the 10,000 test images on one core, elapsed time, the best turn of many; "
-        "noise is how much longer the median turn was. The peers' models are those that the race above left behind, in "
-        f"the form that suits each best.\n\n{table(head, rows)}"
+        "## MNIST: predictions\n\nClasses of the 10,000 test images on one core, elapsed time, the best of many "
+        "repetitions; noise is how much longer the median repetition took. The peers' models are those trained for the "
+        f"table above, each in its fastest form.\n\n{table(head, rows)}"
     )
 
 
@@ -152,8 +153,8 @@ def updates_section(updates: Row) -> str:
             rows.append([case, "the paper's program (quoted)", f"{quoted:,}", f"{ratio_text(base / quoted)} ×", ""])
     head = ["case, batch 1", "program", "updates/s", "the packed engine to it", "noise"]
     return (
-        "## Updates of reverse derivative ascent\n\nOne core, elapsed time, the best turn. The figures of the paper's "
-        "Haskell program are quoted from runs on a machine of the same kind; it was not run again.\n\n"
+        "## Updates of reverse derivative ascent\n\nOne core, elapsed time, the best repetition. The figures of the "
+        "paper's Haskell program are quoted from runs on a machine of the same kind; it was not run again.\n\n"
         f"{table(head, rows)}"
     )
 
@@ -174,12 +175,13 @@ def gates_section(gates: Row) -> str:
         if name.endswith("seconds of gcc")
     ]
     if "copy_bytes_per_second" in gates:
-        notes.append(f"copying memory, numpy moves {gates['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written)")
+        notes.append(f"numpy copies memory at {gates['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written)")
     return (
         "## Gate evaluations\n\nA circuit of 10,000 random gates, all of them live, on 65,536 examples, one core, "
-        "elapsed time, the best turn; `bench/packed.py` says more. C is the same gates, one statement each, by gcc -O3 "
-        "-march=native on words of so many bits, without its compile time. The limits are of the machine: vectors in "
-        "registers, and every operand and result from and to the cache or main memory.\n\n"
+        "elapsed time, the best repetition; `bench/packed.py` has the details. C is the same gates, one statement "
+        "each, compiled by gcc -O3 -march=native on words of the given number of bits; compile time is excluded. The "
+        "limits are those of the machine: vectors in registers, and every operand and result from and to the cache or "
+        "main memory.\n\n"
         f"{table(['program', 'gates/s', 'rdahw to it', 'noise'], [*rows, *missing])}"
         + ("\n" + "; ".join(notes) + ".\n" if notes else "")
     )
@@ -196,8 +198,9 @@ def train_section(train: Row) -> str:
     run = train["runs"][0]
     return (
         "## From files to a saved model\n\n"
-        f"`{train['command']}` reads gzip files, trains {run['epochs']} epochs, tests after each and saves the model; "
-        f"elapsed seconds, median and range of {len(train['runs'])} runs, kernels compiled before.\n\n"
+        f"`{train['command']}` reads gzip files, trains {run['epochs']} epochs, evaluates the test images after each "
+        f"and saves the model; elapsed seconds, median and range of {len(train['runs'])} runs, with kernels compiled "
+        "before.\n\n"
         + table(
             ["training loop", "reading to saving", "the process, Python's start included", "test accuracy %"],
             [[spread("seconds"), spread("seconds_total"), spread("process_seconds"), percent(run["test_accuracy"])]],
@@ -222,7 +225,7 @@ def accuracy_section(accuracy: Row) -> str:
     head = ["setting", "data, thresholds", "tables x inputs, counters", "test accuracy %", "after", "s per epoch"]
     return (
         "## Test accuracy after the last epoch\n\nMean and range over seeds, on the 10,000 test images; settings were "
-        "chosen on held-out training images (`bench/ensemble.py`). Seconds are processor time of the loop.\n\n"
+        "chosen on held-out training images (`bench/ensemble.py`). Seconds are processor time of the training loop.\n\n"
         f"{table(head, rows)}"
     )
 

@@ -7,9 +7,9 @@ import importlib
 from rdahw.boards.board import Board
 from rdahw.errors import UsageError, nearest
 
-__all__ = ["BOARDS", "Board", "board"]
+__all__ = ["BOARDS", "Board", "all_boards", "board"]
 
-#: The boards by name, and the module of this package in which each is ``BOARD``; in the order of the lists.
+#: The name of each board, and the module of this package that holds it as ``BOARD``; lists are in this order.
 BOARDS = {
     "icebreaker": "icebreaker",
     "icestick": "icestick",
@@ -28,3 +28,8 @@ def board(name: str) -> Board:
     found = importlib.import_module(f"rdahw.boards.{BOARDS[name]}").BOARD
     assert isinstance(found, Board)
     return found
+
+
+def all_boards() -> list[Board]:
+    """The boards, in the order of :data:`BOARDS`."""
+    return [board(name) for name in BOARDS]

@@ -1,12 +1,13 @@
-"""What a board is, and what the families of FPGAs on the boards are."""
+"""The description of a board, and the families of FPGAs on the boards."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FAMILIES", "Board", "DataFlash", "Family", "Programmer"]
+__all__ = ["FAMILIES", "Board", "DataFlash", "Family", "Programmer", "platform"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,16 +16,16 @@ class Family:
 
     synth: the command of Yosys. pnr, pack: tools of :data:`rdahw.hdl.toolchain.TOOLS`.
     constraints: the suffix of the file of pins and clocks that the board's platform writes.
-    pins: the placer's options for that file, ``{name}`` is the base name. unpinned: those without such a
-        file (``None``: it cannot do without).
-    write: the placer's option for the file that it writes.
+    pins: the placer's options for that file, ``{name}`` is the base name. unpinned: the options for a design without
+        pins (``None``: the placer needs a pin for every port).
+    write: the placer's option for its output file.
     pack_files: the packer's arguments for its input, ``{placed}``, and its output, ``{bitstream}``.
-    placed, bitstream: the suffixes of what the placer and the packer write.
+    placed, bitstream: the suffixes of the placer's and the packer's output.
     logic_cells: the resources that are made of logic cells (a look-up table with its flip-flop), as the placer's log
-        calls them, and how many each takes; the first is the one that the device counts.
-    ebr, spram: a block of memory, a large block of memory (``None``: the family has none).
+        calls them, and how many cells each takes; the total available is that of the first.
+    ebr, spram: the placer's name of a memory block, and of a large memory block (``None``: the family has none).
     flip_flop: a regular expression for the cells of the netlist that are flip-flops.
-    core_cells: one for those that take a logic cell, where the placer cannot count them for a core without pins.
+    core_cells: one for the cells that take a logic cell, for a placer that cannot count them without pins.
     """
 
     name: str
@@ -109,9 +110,9 @@ FAMILIES: Mapping[str, Family] = {
 class Programmer:
     """A program that puts a bitstream on a board.
 
-    tool: of :data:`rdahw.hdl.toolchain.TOOLS`. load: its arguments for the FPGA's own memory, lost when the power goes;
-    store: for the board's flash, kept. data: for a file of data into the flash, from byte ``{offset}`` on.
-    ``{file}`` stands for the bitstream or the data; ``None``: the board cannot do that.
+    tool: of :data:`rdahw.hdl.toolchain.TOOLS`. load: its arguments for the FPGA's own memory, lost at power-off;
+    store: for the board's flash memory. data: for a file of data, written to the flash from byte ``{offset}`` on.
+    ``{file}`` stands for the bitstream or the data; ``None``: not possible on this board.
     """
 
     tool: str
@@ -124,7 +125,7 @@ class Programmer:
 class DataFlash:
     """The flash memory of a board as a place for data beside the bitstream.
 
-    part: as its maker writes it. bytes: its size. offset: where the data begin, a multiple of what is erased at once
+    part: its maker's name for it. bytes: its size. offset: where the data begin, a multiple of the erase block
     (64 KiB) behind the largest bitstream. resource, number: its four data lines, clock and select on the platform.
     """
 
@@ -139,17 +140,17 @@ class DataFlash:
 class Board:
     """One board; ``docs/boards.md`` says how to add one.
 
-    name: as the command line takes it. title: as its maker writes it. url: where it is described.
+    name: on the command line. title: the maker's name for it. url: its description.
     family: of :data:`FAMILIES`. device: the FPGA.
-    platform: makes the platform of amaranth-boards (imported there, as that takes a while), with the resources below.
+    platform: makes the platform of amaranth-boards, with the resources below; see :func:`platform`.
     synth, pnr, pack: the options, for this device or board, of Yosys' command, the placer and the packer.
     oscillator: resource and MHz of the board's clock. pll: of :data:`rdahw.boards.clock.PLLS`.
-    clock: MHz of the core, unless others are asked for.
-    uart: resource and number. baud: the link's speed in bits a second, unless another is asked for.
-    leds: for ``error`` and ``activity``, resource and number, and the signal of it where it has several.
-    flash: the flash memory that gateware can read data from; ``None``: there is none, or it was not tried.
-    logic_cells, ebr, spram: how many the device has. ebr_bits: the size of a block of memory.
-    programmers: what can program it, the usual one first.
+    clock: default clock of the core in MHz.
+    uart: resource and number. baud: default speed of the link in bits a second.
+    leds: for ``error`` and ``activity``, resource and number, and its signal if it has several.
+    flash: the flash memory that gateware can read data from; ``None``: none, or not tried.
+    logic_cells, ebr, spram: how many the device has. ebr_bits: the size of a memory block.
+    programmers: the programs that can program it, the usual one first.
     """
 
     name: str
@@ -173,3 +174,12 @@ class Board:
     spram: int = 0
     flash: DataFlash | None = None
     programmers: tuple[Programmer, ...]
+
+
+def platform(module: str, name: str) -> Callable[[], Any]:
+    """Makes the platform ``name`` of ``amaranth_boards.module``, which is imported on the call, as that is slow."""
+
+    def make() -> Any:
+        return getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
+
+    return make

@@ -1,7 +1,4 @@
-"""The clock of the core: the board's oscillator, or a PLL behind it, and the reset that waits for both.
-
-A PLL's settings are computed for the clock that is asked for, as the makers' own tools do.
-"""
+"""The clock of the core: the board's oscillator or a PLL behind it, with computed settings, and the power-on reset."""
 
 from __future__ import annotations
 
@@ -16,22 +13,22 @@ from rdahw.errors import UserError
 
 __all__ = ["PLLS", "Pll", "add_clock", "ecp5_settings", "ice40_settings"]
 
-#: How long after configuration the core stays in reset. iCE40 block RAMs read as zero for about 3 µs (icestorm
-#: issue 76); Amaranth's own platforms wait as long.
+#: How long the core stays in reset after configuration, as on Amaranth's platforms: iCE40 block RAMs read as zero for
+#: about 3 µs (icestorm issue 76).
 _POWER_ON_SECONDS = 15e-6
 
-#: How far, relatively, a PLL's clock may be from the one asked for: a quarter of what a UART can stand.
+#: The largest relative error of a PLL's clock: a quarter of what a UART tolerates.
 _TOLERANCE = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Pll:
-    """One kind of clock generator.
+    """A kind of clock generator.
 
-    settings: from the MHz of the oscillator and of the core to ``(MHz it really makes, its settings)``, best first.
+    settings: from the MHz of the oscillator and of the core to ``(actual MHz, settings)``, best first.
     instance: from the settings and the signals of the oscillator, the clock and «locked» to the instance; ``None``: the
         oscillator is the clock.
-    pad: it takes the oscillator's pin itself, not the signal behind a buffer.
+    pad: connected to the oscillator's pin itself, not to an input buffer.
     """
 
     settings: Callable[[float, float], Iterator[tuple[float, dict[str, int]]]]
@@ -80,10 +77,6 @@ def ecp5_settings(oscillator: float, core: float) -> Iterator[tuple[float, dict[
     yield from sorted(found, key=lambda row: (abs(row[0] - core), *row[1].values()))
 
 
-def _no_settings(oscillator: float, core: float) -> Iterator[tuple[float, dict[str, int]]]:
-    yield oscillator, {}
-
-
 def _sb_pll40(kind: str, pin: str) -> Callable[..., Any]:
     widths = {"DIVR": 4, "DIVF": 7, "DIVQ": 3, "FILTER_RANGE": 3}
 
@@ -129,7 +122,7 @@ def _ehxplll(settings: Mapping[str, int], source: Any, clock: Any, locked: Any) 
 
 #: The kinds of clock generators by name.
 PLLS: Mapping[str, Pll] = {
-    "none": Pll(_no_settings, None),
+    "none": Pll(lambda oscillator, core: iter([(oscillator, {})]), None),
     "SB_PLL40_PAD": Pll(ice40_settings, _sb_pll40("SB_PLL40_PAD", "PACKAGEPIN"), pad=True),
     "SB_PLL40_CORE": Pll(ice40_settings, _sb_pll40("SB_PLL40_CORE", "REFERENCECLK")),
     "EHXPLLL": Pll(ecp5_settings, _ehxplll),
@@ -137,10 +130,8 @@ PLLS: Mapping[str, Pll] = {
 
 
 def choose(kind: str, oscillator: float, core: float) -> tuple[float, dict[str, int]]:
-    """The MHz nearest to ``core`` that this generator makes, and the settings for it.
-
-    Raises :class:`UserError` if there is none within half a percent.
-    """
+    """The MHz nearest to ``core`` that this generator makes, and its settings; :class:`UserError` if it is off by more
+    than half a percent."""
     made, settings = next(PLLS[kind].settings(oscillator, core), (0.0, {}))
     if abs(made - core) > _TOLERANCE * core:
         raise UserError(
@@ -171,7 +162,7 @@ def add_clock(m: Module, platform: Any, *, kind: str, resource: str, oscillator:
     m.domains.sync = sync = ClockDomain()
     m.d.comb += [power_on.clk.eq(clock), sync.clk.eq(clock)]
     cycles = int(_POWER_ON_SECONDS * made * 1e6) + 1
-    # «locked» belongs to no clock: two flip-flops before it is used.
+    # «locked» is asynchronous: synchronised by two flip-flops.
     steady = Signal(2)
     waited = Signal(range(cycles + 1))
     reset = Signal(init=1)

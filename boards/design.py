@@ -1,4 +1,4 @@
-"""What is put on a board: a core, and the component around it that talks to the host."""
+"""What is put on a board: a core, and the component around it that communicates with the host."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from rdahw.boards.board import Board
+from rdahw.boards.fit import check_trainer_fits, choose_predictor
+from rdahw.boards.rates import rates_of
+from rdahw.boards.top import FLASH_LATENCY
 from rdahw.errors import UserError
 from rdahw.family import Spec
+from rdahw.hdl.flash_reader import FlashReader
+from rdahw.hdl.flash_trainer import FlashTrainer
+from rdahw.hdl.flash_trainer_link import FlashTrainerLink
+from rdahw.hdl.link import UartLink
+from rdahw.hdl.trainer_factory import choose_trainer, make_trainer, predictors
+from rdahw.hdl.uart import divisor_for
 from rdahw.state import State
 
 __all__ = ["Design", "Rates", "inference_design", "trainer_design"]
 
-#: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by what is done with them
-#: and by what limits them; see :func:`rdahw.boards.rates.rates_of`.
+#: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by purpose and by what
+#: limits them; see :func:`rdahw.boards.rates.rates_of`.
 Rates = Callable[[Any, float, int], Mapping[str, Mapping[str, int]]]
 
 
@@ -27,11 +37,10 @@ class Design:
     name: of the files that synthesis writes: letters, digits, ``_`` and ``-``.
     core: makes the trainer or the circuit alone, an Amaranth component.
     link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins: ``rx : In(1)``
-        and ``tx : Out(1)``, a UART that is idle high, and, if there are LEDs for them, ``error`` and ``activity``,
-        ``Out(1)``.
-    cycles_per_example: from such a core to the clock cycles between two examples when they come as fast as it takes
-        them; where examples differ, of those that take longest.
-    rates: what a report says beside that of the examples a second; ``None``: nothing.
+        and ``tx : Out(1)``, a UART that is idle high; optionally ``error`` and ``activity : Out(1)`` for LEDs.
+    cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
+        the slowest kind.
+    rates: further rates for the report; ``None``: none.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``.
     """
 
@@ -58,18 +67,16 @@ def trainer_design(
     epochs: int = 15,
     name: str | None = None,
 ) -> Design:
-    """The trainer of ``spec`` behind the host link, with what does not fit registers in the large memory of ``board``
-    if it has some, else in block RAM.
+    """The trainer of ``spec`` behind the host link. State that does not fit registers is in the large memory of
+    ``board`` if it has one, else in block RAM.
 
-    batch, stages: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: it trains by itself from the data in the
-    board's flash, over four lines or (not ``quad``) one, so many ``epochs``, without an end if 0. name: by default that
-    of the family if it has a trainer of its own, else «trainer».
+    batch, stages: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: train from the data in the board's flash,
+    over four lines (``quad``) or one, for ``epochs`` epochs (0: without end). name: by default that of the family if it
+    has a trainer of its own, else «trainer».
 
     Raises :class:`rdahw.UsageError` for options that the trainer does not have, :class:`UserError` if the board has no
     flash memory for data, and as :func:`rdahw.boards.fit.check_trainer_fits`.
     """
-    from rdahw.boards.fit import check_trainer_fits
-    from rdahw.hdl.trainer_factory import choose_trainer, make_trainer
 
     def core() -> Any:
         return make_trainer(spec, batch=batch, stages=stages, memory_kind="spram" if board.spram else "block")
@@ -81,12 +88,6 @@ def trainer_design(
     check_trainer_fits(spec, row, board, flash)
 
     def link(clock: int, baud: int) -> Any:
-        from rdahw.boards.top import FLASH_LATENCY
-        from rdahw.hdl.flash_reader import FlashReader
-        from rdahw.hdl.flash_trainer import FlashTrainer
-        from rdahw.hdl.flash_trainer_link import FlashTrainerLink
-        from rdahw.hdl.uart import divisor_for
-
         if place is None:
             return _linked(core)(clock, baud)
         reader = FlashReader(clock, quad=quad, latency=FLASH_LATENCY)
@@ -98,40 +99,26 @@ def trainer_design(
         core=core,
         link=link,
         cycles_per_example=_cycles,
-        rates=_rates(None if place is None else 4 if quad else 16),
+        rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
     )
 
 
 def inference_design(spec: Spec, state: State, board: Board, *, name: str = "inference") -> Design:
-    """``spec`` with the parameters of ``state`` as constants, behind the host link, where it predicts only.
+    """A predictor behind the host link, with the parameters of ``state`` as constants.
 
     Raises as :func:`rdahw.boards.fit.choose_predictor`.
     """
-    from rdahw.boards.fit import choose_predictor
-    from rdahw.hdl.trainer_factory import predictors
-
     row = choose_predictor(spec, board)
 
-    def core() -> Any:
-        return row.make(spec, state)
-
+    core = partial(row.make, spec, state)
     return Design(
         name=name,
         core=core,
         link=_linked(core),
         cycles_per_example=_cycles,
-        rates=_rates(),
+        rates=rates_of,
         tables=row.name if len(predictors(spec)) > 1 else None,
     )
-
-
-def _rates(flash_cycles: int | None = None) -> Rates:
-    def rates(core: Any, clock: float, baud: int) -> Mapping[str, Mapping[str, int]]:
-        from rdahw.boards.rates import rates_of
-
-        return rates_of(core, clock, baud, flash_cycles)
-
-    return rates
 
 
 def _cycles(core: Any) -> Fraction:
@@ -140,9 +127,6 @@ def _cycles(core: Any) -> Fraction:
 
 def _linked(core: Callable[[], Any]) -> Callable[[int, int], Any]:
     def link(clock: int, baud: int) -> Any:
-        from rdahw.hdl.link import UartLink
-        from rdahw.hdl.uart import divisor_for
-
         return UartLink(core().linked(), divisor_for(clock, baud))
 
     return link

@@ -1,6 +1,6 @@
-"""Whether the gateware of a model can fit a board, before anything is synthesised, and what to change if not.
+"""Checks before synthesis that the gateware of a model can fit a board, with advice on what to change if not.
 
-What it needs is said by :mod:`rdahw.hdl.trainer_factory`, and how a model can be made smaller by its family.
+:mod:`rdahw.hdl.trainer_factory` says what it needs, and the family how a model can be made smaller.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["check_trainer_fits", "choose_predictor"]
 
 
 def check_trainer_fits(spec: Spec, row: Row, board: Board, flash: bool = False) -> None:
-    """Raise :class:`DesignError` that says what is short, and how to make the model smaller, if the trainer of this
-    row, with what reads the ``flash`` if asked for, cannot fit ``board`` or its examples a packet of the host link."""
+    """Raise :class:`DesignError`, with what is short and how to make the model smaller, if the trainer of this row
+    (with ``flash``: and its flash reader) does not fit ``board``, or its examples a packet of the host link."""
 
     def short(spec: Spec) -> dict[str, Usage]:
         return _short(row.needs(spec, board, flash), board)
@@ -29,17 +29,17 @@ def check_trainer_fits(spec: Spec, row: Row, board: Board, flash: bool = False) 
         return
     advice = _advice(spec, lambda smaller: _fits_packet(smaller, row) and not short(smaller))
     raise DesignError(
-        f"{spec.description} does not fit {board.title}: it needs {_said(row.needs(spec, board, flash), board)}; "
+        f"{spec.description} does not fit {board.title}: it needs {_describe(row.needs(spec, board, flash), board)}; "
         f"{advice}",
         usage=short(spec),
     )
 
 
 def choose_predictor(spec: Spec, board: Board) -> Row:
-    """The first fixed model that ``spec`` can be on ``board``.
+    """The first predictor of ``spec`` that fits ``board``.
 
-    Raises :class:`DesignError` that says what is short of each, and how to make the model smaller, if none fits, or as
-    :func:`check_trainer_fits` if examples do not fit a packet.
+    Raises :class:`DesignError`, with what is short for each and how to make the model smaller, if none fits, or if
+    examples do not fit a packet of the host link.
     """
     rows = predictors(spec)
     _check_packet(spec, rows[-1])
@@ -53,10 +53,10 @@ def choose_predictor(spec: Spec, board: Board) -> Row:
     needs = [(row.name, row.needs(spec, board, False)) for row in rows]
     advice = _advice(spec, lambda smaller: fitting(smaller) is not None, predicting=True)
     if not _short(choose_trainer(spec).needs(spec, board, False), board):
-        advice += ", or leave --inference out, for a trainer, which predicts when its tables were written over the link"
-    said = [f"{_said(its, board)} with its tables in {name}" for name, its in needs]
+        advice += ", or leave --inference out, for a trainer, which predicts once its tables were written over the link"
+    described = [f"{_describe(its, board)} with its tables in {name}" for name, its in needs]
     raise DesignError(
-        f"{spec.description} does not fit {board.title} to predict only: it needs {', or '.join(said)}; {advice}",
+        f"{spec.description} does not fit {board.title} to predict only: it needs {', or '.join(described)}; {advice}",
         usage={resource: its for _, need in needs for resource, its in _short(need, board).items()},
     )
 
@@ -75,8 +75,8 @@ def _short(needs: Needs | None, board: Board) -> dict[str, Usage]:
     return {resource: its for resource, its in _usage(needs, board).items() if its.used > its.available}
 
 
-def _said(needs: Needs | None, board: Board) -> str:
-    """What is short, in words; of an estimate, the logic cells in any case."""
+def _describe(needs: Needs | None, board: Board) -> str:
+    """The resources that are short, in words; for an estimate, always the logic cells."""
     short: Mapping[str, Usage] = _short(needs, board)
     bound = "at least "
     if needs is not None and needs.is_estimate:
@@ -108,12 +108,12 @@ def _advice(
     *,
     predicting: bool = False,
 ) -> str:
-    """The least of each way that makes the model small enough, of at most two ways."""
+    """The smallest sufficient change of each way to make the model smaller, for at most two ways."""
     ways = []
     for way in spec.smaller(predicting=predicting):
         try:
             found = next((words for words, smaller in way if fits(smaller)), None)
-        except UsageError:  # as a patch of fewer planes has fewer bits than a table has inputs
+        except UsageError:  # such as a patch with fewer bits than a table has inputs
             continue
         if found is not None:
             ways.append(found)

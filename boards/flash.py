@@ -1,4 +1,4 @@
-"""Programming a connected board with the tool that it needs."""
+"""Programming a connected board."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdahw.boards.board import FAMILIES, Board
+from rdahw.boards import Board, all_boards
+from rdahw.boards.board import FAMILIES
 from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.flash_image import read_flash_image
 from rdahw.hdl.toolchain import TOOLS, FoundTool, Progress, Toolchain, ToolFailure, find, run
@@ -17,7 +18,7 @@ __all__ = ["FlashPlan", "flash", "plan_data", "plan_flash"]
 
 @dataclass(frozen=True, slots=True)
 class FlashPlan:
-    """A command that would program a board: the tool, its arguments, and whether it stays when the power goes."""
+    """A command that programs a board: the tool, its arguments, and whether the design survives power-off."""
 
     tool: FoundTool
     arguments: tuple[str, ...]
@@ -30,12 +31,12 @@ class FlashPlan:
 
 
 def plan_flash(board: Board, bitstream: Path, *, volatile: bool = False, toolchain: Toolchain = "yowasp") -> FlashPlan:
-    """The command that programs ``board`` with ``bitstream``, by the first of the board's programmers that is there.
+    """The command that programs ``board`` with ``bitstream``, by the board's first programmer that is installed.
 
-    volatile: into the FPGA's own memory, lost when the power goes, instead of the board's flash.
+    volatile: into the FPGA's own memory, lost at power-off, instead of the board's flash.
 
-    Raises :class:`UserError` if the file is no bitstream for this board, :class:`UsageError` if the board has no
-    volatile way, :class:`MissingError` that says what to install if no programmer is there.
+    Raises :class:`UserError` if the file is not a bitstream for this board, :class:`UsageError` if the board can only
+    be programmed through its flash, :class:`MissingError` that says what to install if no programmer is installed.
     """
     suffix = FAMILIES[board.family].bitstream
     if not bitstream.is_file():
@@ -43,23 +44,23 @@ def plan_flash(board: Board, bitstream: Path, *, volatile: bool = False, toolcha
             f"the bitstream {str(bitstream)!r} does not exist; make it with rdahw synth --board {board.name}"
         )
     if bitstream.suffix != f".{suffix}":
-        raise UserError(f"{str(bitstream)!r} is no bitstream for {board.title}; expected a file *.{suffix}")
+        raise UserError(f"{str(bitstream)!r} is not a bitstream for {board.title}; expected a file *.{suffix}")
     ways = [(p.tool, p.load if volatile else p.store) for p in board.programmers]
     if not any(words for _, words in ways):
-        raise UsageError(f"{board.title} cannot be programmed without its flash; leave out --volatile")
+        raise UsageError(f"{board.title} can only be programmed through its flash; leave out --volatile")
     return _plan(board, ways, toolchain, not volatile, file=str(bitstream.absolute()))
 
 
 def plan_data(board: Board, file: Path, *, toolchain: Toolchain = "yowasp") -> FlashPlan:
-    """The command that puts a flash image of ``rdahw pack`` where gateware on ``board`` looks for it.
+    """The command that writes a flash image of ``rdahw pack`` to the place where gateware on ``board`` reads it.
 
-    Raises :class:`UserError` if the file is damaged or no flash image, or too large for the board,
+    Raises :class:`UserError` if the file is not a flash image, is damaged, or too large for the board,
     :class:`UsageError` if the board has no place for data, :class:`MissingError` as :func:`plan_flash`.
     """
     read_flash_image(file)
     place = board.flash
     if place is None:
-        able = ", ".join(other.name for other in _all_boards() if other.flash is not None)
+        able = ", ".join(other.name for other in all_boards() if other.flash is not None)
         raise UsageError(f"{board.title} has no flash memory for data; boards that have one: {able}")
     size, room = file.stat().st_size, place.bytes - place.offset
     if size > room:
@@ -78,7 +79,7 @@ def _plan(
     permanent: bool,
     **values: str,
 ) -> FlashPlan:
-    """The first of the programmers that is there, among those that know how."""
+    """The command of the first installed programmer, among those that can do it."""
     able = [(tool, words) for tool, words in ways if words is not None]
     for name, words in able:
         try:
@@ -87,20 +88,13 @@ def _plan(
             continue
         return FlashPlan(tool, tuple(word.format(**values) for word in words), permanent)
     names = [name for name, _ in able]
-    there = "it is not there" if len(names) == 1 else "none of them is there"
+    there = "it is not installed" if len(names) == 1 else "none of them is installed"
     ways_to_get = ", or ".join(dict.fromkeys(TOOLS[name].get for name in names))
     raise MissingError(f"{board.title} is programmed with {' or '.join(names)}, and {there}; {ways_to_get}")
 
 
-def _all_boards() -> list[Board]:
-    from rdahw.boards import BOARDS
-    from rdahw.boards import board as find_board
-
-    return [find_board(name) for name in BOARDS]
-
-
 def flash(plan: FlashPlan, *, progress: Progress | None = None) -> str:
-    """Program the board, and return what the programmer said; raises :class:`UserError` with its complaint."""
+    """Program the board, and return the programmer's log; raises :class:`UserError` with the reason it gives."""
     with tempfile.TemporaryDirectory(prefix="rdahw-") as folder:
         try:
             return run(plan.tool, plan.arguments, cwd=Path(folder), log="flash.log", progress=progress).log

@@ -1,13 +1,13 @@
-"""The host's end of the link to a trainer on a board, or behind any other stream of bytes.
+"""The host's side of the link to a trainer on a board, or behind any other stream of bytes.
 
 >>> with connect("/dev/ttyUSB1", spec=spec) as device:  # doctest: +SKIP
 ...     outputs = device.train(x, y)
 ...     theta = device.read_parameters()
 
-The protocol is :mod:`rdahw.hdl.protocol`, described in ``docs/host-link.md``. One packet is under way at a time. It is
-sent again until its answer comes, and the device executes it once: so an example whose result was returned has changed
+The protocol is :mod:`rdahw.hdl.protocol`, described in ``docs/host-link.md``. A packet is sent again until its answer
+comes, before the next one is sent, and the device executes it once: so an example whose result was returned has changed
 the weights exactly once. An example of a packet that ended in an error has changed them once or not at all; the count
-of examples that the next session begins with (:attr:`Device.found`) says which.
+of examples at the start of the next session (:attr:`Device.found`) says which.
 
 Bits are arrays of 0 and 1, uint8, one row an example, wire 0 first.
 """
@@ -52,13 +52,13 @@ from rdahw.training import Batches, Examples, Outcome
 
 __all__ = ["BAUD", "ByteStream", "Device", "DeviceEngine", "Identity", "Progress", "SerialPort", "Status", "connect"]
 
-#: Bits a second, unless others are asked for: every USB converter and every board's clock makes it.
+#: Default speed in bits a second; every USB converter and every board's clock supports it.
 BAUD = 1_000_000
 
 #: Called with (done, all) after each packet of a longer transfer.
 Progress = Callable[[int, int], None]
 
-#: For how many seconds a device may be silent before a packet is sent again, unless others are asked for.
+#: Default time in seconds without a byte from the device after which a packet is sent again.
 SILENCE = 0.5
 
 _ADDRESS_BYTES = 4
@@ -67,26 +67,26 @@ _REASONS = {error.code: error for error in ERRORS.values()}
 
 
 class ByteStream(Protocol):
-    """What carries bytes to a device and back: a serial port, a socket, a simulation."""
+    """Carries bytes to a device and back: a serial port, a socket, a simulation."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
 
     def read(self, timeout: float) -> bytes:
-        """The bytes that have come, at least one; none if none comes for ``timeout`` seconds."""
+        """The bytes received, at least one; none if none arrives within ``timeout`` seconds."""
 
     def close(self) -> None:
-        """Let go of it. Closing twice does nothing."""
+        """Close it. Closing twice does nothing."""
 
 
 class SerialPort:
     """A serial port, or a URL that pyserial knows (``socket://HOST:PORT``), as a stream of bytes.
 
-    Raises :class:`MissingError` if there is no such port, or no pyserial; :class:`UserError` if it cannot be used.
+    Raises :class:`MissingError` if there is no such port, or no pyserial; :class:`UserError` if it cannot be opened.
     """
 
     def __init__(self, port: str, baud: int = BAUD) -> None:
@@ -103,7 +103,7 @@ class SerialPort:
             self._port.reset_input_buffer()
         except (OSError, ValueError) as error:
             self._refuse(error)
-        # USB converters of FTDI hold back short answers for 16 ms unless told otherwise.
+        # FTDI's USB converters delay short answers by 16 ms by default.
         with contextlib.suppress(AttributeError, NotImplementedError, OSError, ValueError):
             self._port.set_low_latency_mode(True)
 
@@ -120,7 +120,7 @@ class SerialPort:
                 f"(there are: {ports})"
             ) from None
         if number in (errno.EACCES, errno.EPERM):
-            hint = "you may not use it: add yourself to the group that owns it (on Debian: dialout) and log in again"
+            hint = "permission denied: add yourself to the group that owns it (on Debian: dialout) and log in again"
         elif number in (errno.EAGAIN, errno.EBUSY):
             hint = "another program uses it: close that one first"
         else:
@@ -136,7 +136,7 @@ class SerialPort:
             self._lost(error)
 
     def read(self, timeout: float) -> bytes:
-        """The bytes that have come; raises :class:`UserError` if the port is gone."""
+        """The bytes received; raises :class:`UserError` if the port is gone."""
         try:
             self._port.timeout = timeout
             data: bytes = self._port.read(1)
@@ -156,7 +156,7 @@ class SerialPort:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a device is; the fields are those of :data:`rdahw.hdl.protocol.IDENTITY`."""
+    """A device's description of itself; the fields are those of :data:`rdahw.hdl.protocol.IDENTITY`."""
 
     version: int
     learns: bool
@@ -170,13 +170,13 @@ class Identity:
 
     @property
     def layout(self) -> Layout:
-        """Where the bits are in its packets."""
+        """The places of the bits in its packets."""
         return Layout(self.parameter_bits, self.input_bits, self.output_bits, self.word_bits)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a device has done since it was cleared; the fields are those of :data:`rdahw.hdl.protocol.STATE`."""
+    """A device's counts since it was cleared; the fields are those of :data:`rdahw.hdl.protocol.STATE`."""
 
     batch_open: bool
     example_count: int
@@ -194,13 +194,17 @@ def _read_report(data: bytes) -> tuple[Identity, Status]:
 class Device:
     """A trainer behind ``stream``; a context manager that opens a session and closes the stream.
 
-    spec: the model that the device must have been made from; without it any device will do.
-    timeout: for how many seconds the device may be silent before a packet is sent again (:data:`SILENCE`). attempts:
-    how often a packet is sent. draw: gives the number of a new session, 32 bits that no earlier session had.
+    spec: the model that the device must have been made from; ``None``: any device is accepted.
+    timeout: the seconds without a byte after which a packet is sent again (:data:`SILENCE`). attempts: how often a
+    packet is sent. draw: gives the number of a new session, 32 bits that no earlier session had.
 
     Every method raises :class:`UserError` if the device does not answer, or refuses. After an error, or Ctrl-C, the
     next call opens a new session.
     """
+
+    _identity: Identity
+    _found: Status
+    _interface: Interface | None = None
 
     def __init__(
         self,
@@ -213,16 +217,13 @@ class Device:
     ) -> None:
         self._stream = stream
         self._spec = spec
-        self._interface: Interface | None = None
         self._timeout = SILENCE if timeout is None else timeout
         self._attempts = attempts
         self._draw = draw
         self._deframer = Deframer(_MAX_ANSWER)
         self._session: int | None = None
         self._sequence = 0
-        self._identity: Identity | None = None
-        self._found: Status | None = None
-        #: How many packets were sent, and how many of them again.
+        #: How many packets were sent in all, and how many of them were repetitions.
         self.packets = self.repeats = 0
 
     def __str__(self) -> str:
@@ -242,16 +243,16 @@ class Device:
         self.close()
 
     def close(self) -> None:
-        """Close the stream. What the device has learned stays on it."""
+        """Close the stream. The device keeps its state."""
         self._session = None
         self._stream.close()
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:
-        """Begin a new session: packets of earlier ones, still on their way or not, are no longer executed.
+        """Begin a new session: the device no longer executes packets of earlier ones.
 
-        Raises :class:`UserError` if the device speaks another version of the protocol, or is of another model.
+        Raises :class:`UserError` if the device uses another version of the protocol, or was made from another model.
         """
         session = self._session = self._draw()
         self._sequence = 0
@@ -259,13 +260,12 @@ class Device:
         self._session = None
         if not report:  # the packet itself, which has the header of its answer
             raise UserError(
-                f"port {self._stream.name!r} echoes what is sent: a loop-back plug is on it, or no board; choose "
-                "the board's port"
+                f"port {self._stream.name!r} echoes what is sent, as a loop-back plug does; choose the board's port"
             )
         if report[0] != VERSION:
             raise UserError(
-                f"{self} speaks version {report[0]} of the link's protocol, and this program speaks "
-                f"version {VERSION}; make and flash its bitstream anew (rdahw synth)"
+                f"{self} uses version {report[0]} of the link's protocol, and this program version {VERSION}; make and "
+                "flash its bitstream again (rdahw synth)"
             )
         if len(report) != size(REPORT):
             raise UserError(f"{self} reports {len(report)} bytes about itself; expected {size(REPORT)}")
@@ -276,45 +276,39 @@ class Device:
         return self._identity
 
     def identify(self) -> Identity:
-        """What the device is."""
+        """The device's description of itself."""
         self._ensure_open()
-        assert self._identity is not None
         return self._identity
 
     @property
     def found(self) -> Status:
-        """What the device had done when this session was opened."""
+        """The device's counts when this session was opened."""
         self._ensure_open()
-        assert self._found is not None
         return self._found
 
     def _recognise(self, identity: Identity, spec: Spec) -> Interface:
-        """What of ``spec`` the device is; most likely what it was when a session was opened before."""
-        usual = self._interface
-        for known in chain(filter(None, [usual]), interfaces(spec)):
-            usual = usual or known
-            if known.learns == identity.learns and not self._differences(identity, known):
+        """The trainer or predictor of ``spec`` that the device is; tried first: that of the session before."""
+        message = ""
+        for known in chain(filter(None, [self._interface]), interfaces(spec)):
+            layout = known.layout
+            rows = (
+                ("input bits", identity.input_bits, layout.input_bits),
+                ("output bits", identity.output_bits, layout.output_bits),
+                ("parameter bits", identity.parameter_bits, layout.parameter_bits),
+                ("fingerprint", f"{identity.fingerprint:016x}", f"{known.fingerprint:016x}"),
+                ("learns", identity.learns, known.learns),
+            )
+            difference = next((row for row in rows if row[1] != row[2]), None)
+            if difference is None:
                 return known
-        assert usual is not None
-        what, is_, should = next(iter(self._differences(identity, usual)), ("learns", identity.learns, usual.learns))
+            message = message or "its {}: {}, the model's: {}".format(*difference)
         raise UserError(
-            f"{self} is not a trainer of {spec.name!r}: its {what}: {is_}, the model's: {should}; choose the device's "
-            "model with its options and seed, or flash a bitstream made for this one (rdahw synth)"
+            f"{self} is not a trainer of {spec.name!r}: {message}; choose the device's model with its options and "
+            "seed, or flash a bitstream made for this one (rdahw synth)"
         )
-
-    @staticmethod
-    def _differences(identity: Identity, known: Interface) -> list[tuple[str, Any, Any]]:
-        layout = known.layout
-        rows = (
-            ("input bits", identity.input_bits, layout.input_bits),
-            ("output bits", identity.output_bits, layout.output_bits),
-            ("parameter bits", identity.parameter_bits, layout.parameter_bits),
-            ("fingerprint", f"{identity.fingerprint:016x}", f"{known.fingerprint:016x}"),
-        )
-        return [row for row in rows if row[1] != row[2]]
 
     def interface(self, spec: Spec) -> Interface:
-        """What of ``spec`` the device is; raises :class:`UserError` if it was not made from this model."""
+        """The trainer or predictor that the device is; raises :class:`UserError` if it was not made from ``spec``."""
         if self._spec != spec:
             self._spec, self._interface = spec, None
             self._session = None
@@ -329,14 +323,13 @@ class Device:
     def _ensure_learns(self) -> None:
         if not self.identify().learns:
             raise UserError(
-                f"{self} is a fixed model, which predicts and does not learn; flash a trainer (rdahw synth without "
-                "--inference)"
+                f"{self} is a predictor and does not learn; flash a trainer (rdahw synth without --inference)"
             )
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """What the device has done since it was cleared."""
+        """The device's counts since it was cleared."""
         return _read_report(self._command("status"))[1]
 
     def clear(self) -> None:
@@ -345,21 +338,21 @@ class Device:
         self._command("clear")
 
     def train(self, x: Array, y: Array, last: Array | None = None, progress: Progress | None = None) -> Array:
-        """Learn from the examples x (N, A) and y (N, B), in order; the predictions (N, B), each from before its update.
+        """Train on the examples x (N, A) and y (N, B), in order; the predictions (N, B), each from before its update.
 
-        last: (N,), 1 where a batch ends; without it each example is a batch. A batch may be continued by the next call.
+        last: (N,), 1 where a batch ends; ``None``: each example is a batch. The next call may continue a batch.
         """
         self._ensure_learns()
         last = np.ones(len(x), np.uint8) if last is None else np.asarray(last, np.uint8)
         if not self.identify().batches and not last.all():
             raise UserError(
-                f"{self} has no batches and was given a batch of several examples; train with --batch 1, or make its "
-                "bitstream with batches (rdahw synth --batch)"
+                f"{self} does not support batches of several examples; train with --batch 1, or make its bitstream "
+                "with batches (rdahw synth --batch)"
             )
         return self._examples("train", x, y, last, progress)
 
     def predict(self, x: Array, progress: Progress | None = None) -> Array:
-        """The predictions (N, B) for x (N, A) by the parameters as they are; nothing changes."""
+        """The predictions (N, B) for x (N, A) with the current parameters, which do not change."""
         zeros = np.zeros((len(x), self.identify().output_bits), np.uint8)
         return self._examples("predict", x, zeros, zeros[:, 0], progress)
 
@@ -372,7 +365,7 @@ class Device:
             ("last", last, (count,)),
         ):
             if np.shape(bits) != shape:
-                raise UserError(f"{name} was given with the shape {np.shape(bits)}; the device's examples need {shape}")
+                raise UserError(f"{name} has the shape {np.shape(bits)}; the device's examples need {shape}")
         data = layout.pack_examples(x, y, last)
         room = min(identity.payload, MAX_PAYLOAD) // layout.example_bytes
         predictions = []
@@ -434,8 +427,8 @@ class Device:
         """Send a packet until it is answered; the answer's payload."""
         session = self._session
         assert session is not None
-        # A packet that is given up may have been executed: its number must not be given to another one. So the session
-        # ends with it, unless the answer comes.
+        # A packet without answer may have been executed, so its number must not be used again: the session ends unless
+        # the answer comes.
         self._session = None
         header = join(HEADER, {"code": COMMANDS[name].code, "session": session, "sequence": self._sequence})
         request = frame(header + payload)
@@ -460,10 +453,10 @@ class Device:
         )
 
     def _await(self, header: bytes, name: str) -> tuple[bytes | None, int]:
-        """The payload of the answer to ``header``, ``None`` if the packet should be sent again; how many bytes came."""
+        """The payload of the answer to ``header``, ``None`` to send the packet again; how many bytes were received."""
         self._deframer.reset()
         heard = 0
-        # A device that answers without end must not hold us: what a few answers would be is enough.
+        # Bounded, as a faulty device may send without end.
         while heard < 8 * _MAX_ANSWER:
             data = self._stream.read(self._timeout)
             if not data:
@@ -476,17 +469,17 @@ class Device:
                     return packet[HEADER_BYTES:], heard
                 if packet[0] & REFUSED and packet[1:HEADER_BYTES] == header[1:]:
                     self._refused(packet[0], name)
-                # Else an answer to a packet before: it was sent twice, and answered twice.
+                # Otherwise a second answer to an earlier packet that was sent twice.
         return None, heard
 
     def _refused(self, code: int, name: str) -> NoReturn:
         if code == ERRORS["wrong_session"].code:
             raise UserError(
-                f"{self} has closed the session: it was reset, or another program has "
-                f"opened one; whether {name!r} was executed, the counts tell"
+                f"{self} has closed the session: it was reset, or another program has opened one; whether {name!r} was "
+                "executed shows in its counts (rdahw device PORT status)"
             )
         reason = _REASONS[code].meaning if code in _REASONS else f"reason {code:#x}"
-        raise UserError(f"{self} refused {name!r}: {reason}; is its bitstream of another rdahw?")
+        raise UserError(f"{self} refused {name!r}: {reason}; make and flash its bitstream again (rdahw synth)")
 
     def _expect(self, given: int, wanted: int) -> None:
         if given != wanted:
@@ -501,9 +494,9 @@ def connect(port: str, *, baud: int = BAUD, spec: Spec | None = None, **options:
 class DeviceEngine:
     """A device of the model ``spec`` as the engine of a :class:`rdahw.training.Training`.
 
-    Setting the state clears the device first: its counts, and a batch that another program left open. A board that
-    trains by itself goes on between two packets; it is paused while its state is read, so that this is of one moment,
-    and stays paused when the state was set.
+    Setting the state first clears the device: its counts, and a batch that another program left open. A board that
+    trains by itself is paused while its state is read, so that the values belong together, and stays paused after its
+    state was set.
     """
 
     name = "device"
@@ -515,7 +508,7 @@ class DeviceEngine:
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
-        """The device's state. A fixed model may not have all of it; the rest is as before training."""
+        """The device's state; fields that a predictor does not have are as before training."""
         return self.read()
 
     @state.setter
@@ -527,7 +520,7 @@ class DeviceEngine:
         its = self._interface
         if not its.places:
             raise UserError(
-                f"{self.device} has its model folded into logic, which is not read; flash a trainer (rdahw synth "
+                f"{self.device} has its parameters folded into logic and cannot be read; flash a trainer (rdahw synth "
                 "without --inference)"
             )
         with self._paused():
@@ -535,12 +528,12 @@ class DeviceEngine:
         return {**self.spec.initial_state(), **read}
 
     def write(self, state: State, progress: Progress | None = None) -> None:
-        """Clear the device, and set the state; what is so once it is cleared is not sent."""
+        """Clear the device, and set the state; fields that have their cleared value are not sent."""
         its = self._interface
         if not its.learns:
             raise UserError(
-                f"{self.device} only predicts, by the parameters of its bitstream; flash one of this model (rdahw "
-                "synth --inference), or a trainer (without --inference), whose parameters are written"
+                f"{self.device} is a predictor whose parameters are fixed in its bitstream; flash one of this model "
+                "(rdahw synth --inference), or a trainer (without --inference), whose parameters can be written"
             )
         if its.run is not None:
             self.device.write_bytes(its.run, b"\0")
@@ -553,7 +546,7 @@ class DeviceEngine:
 
     @contextlib.contextmanager
     def _paused(self) -> Iterator[None]:
-        """While the context lasts, a board that trains by itself begins no example."""
+        """Pause a board that trains by itself: within the context it begins no example."""
         run = self._interface.run
         if run is None or self.device.read_bytes(run, 1) == b"\0":
             yield

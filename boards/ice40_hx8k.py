@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rdahw.boards.board import Board, Programmer
-
-
-def _platform() -> Any:
-    from amaranth_boards.ice40_hx8k_b_evn import ICE40HX8KBEVNPlatform  # type: ignore[import-untyped]
-
-    return ICE40HX8KBEVNPlatform()
-
+from rdahw.boards.board import Board, Programmer, platform
 
 BOARD = Board(
     name="ice40-hx8k",
@@ -19,7 +10,7 @@ BOARD = Board(
     url="https://www.latticesemi.com/Products/DevelopmentBoardsAndKits/iCE40HX8KBreakoutBoard.aspx",
     family="ice40",
     device="iCE40HX8K",
-    platform=_platform,
+    platform=platform("ice40_hx8k_b_evn", "ICE40HX8KBEVNPlatform"),
     pnr=("--hx8k", "--package", "ct256"),
     oscillator=("clk12", 12.0),
     pll="SB_PLL40_CORE",

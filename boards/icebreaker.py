@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rdahw.boards.board import Board, DataFlash, Programmer
-
-
-def _platform() -> Any:
-    from amaranth_boards.icebreaker import ICEBreakerPlatform  # type: ignore[import-untyped]
-
-    return ICEBreakerPlatform()
-
+from rdahw.boards.board import Board, DataFlash, Programmer, platform
 
 BOARD = Board(
     name="icebreaker",
@@ -19,7 +10,7 @@ BOARD = Board(
     url="https://github.com/icebreaker-fpga/icebreaker",
     family="ice40",
     device="iCE40UP5K",
-    platform=_platform,
+    platform=platform("icebreaker", "ICEBreakerPlatform"),
     synth=("-device", "u"),
     pnr=("--up5k", "--package", "sg48"),
     oscillator=("clk12", 12.0),

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rdahw.boards.board import Board, Programmer
-
-
-def _platform() -> Any:
-    from amaranth_boards.icestick import ICEStickPlatform  # type: ignore[import-untyped]
-
-    return ICEStickPlatform()
-
+from rdahw.boards.board import Board, Programmer, platform
 
 BOARD = Board(
     name="icestick",
@@ -19,7 +10,7 @@ BOARD = Board(
     url="https://www.latticesemi.com/icestick",
     family="ice40",
     device="iCE40HX1K",
-    platform=_platform,
+    platform=platform("icestick", "ICEStickPlatform"),
     pnr=("--hx1k", "--package", "tq144"),
     oscillator=("clk12", 12.0),
     pll="SB_PLL40_CORE",

@@ -1,6 +1,6 @@
 """OrangeCrab r0.2 (Good Stuff Department): ECP5, USB only, 48 MHz.
 
-It has no UART of its own: connect a USB adapter of 3.3 V, its TX to pin 0 (our rx) and its RX to pin 1 (our tx).
+It has no UART of its own: connect a 3.3 V USB adapter, its TX to pin 0 (our rx) and its RX to pin 1 (our tx).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many examples a second gateware takes: its core, and each way of getting examples into it."""
+"""The throughput of gateware in examples a second: of its core, and of each source of examples."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _UART_BITS = 10
 
 
 def rates_of(trainer: Trainer, clock: float, baud: int, flash_cycles: int | None = None) -> dict[str, dict[str, int]]:
-    """Examples a second at ``clock`` MHz, by what is done with them and by what limits them.
+    """Examples a second at ``clock`` MHz, by purpose (training, prediction) and by what limits them.
 
-    flash_cycles: the clock cycles of a byte of the flash.
-    ``core``: examples come as fast as they are taken; each one changes the parameters, so real training is faster.
-    ``flash``: they come from there, in its order. ``uart``: in packets at ``baud`` bits a second one after the other,
-    each with its answer, and no time is lost in between by computer or USB.
+    flash_cycles: clock cycles for a byte read from the flash; ``None``: there is no flash.
+    ``core``: the core alone; every example changes the parameters, so real training is faster.
+    ``flash``: examples read from the flash in order. ``uart``: packets at ``baud`` bits a second one after the other,
+    each with its answer, without any delay by computer or USB.
     """
     layout, size = trainer.interface.layout, record_bytes(trainer.spec.input_bits)
     # Between two flags each: header, payload, CRC.

@@ -1,11 +1,11 @@
-"""What the tools found out about a design, read from their own reports, and what it means for the board."""
+"""The report on a design, read from the tools' own reports, and the checks that it fits and meets its clock."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rdahw.errors import UserError
 
 __all__ = ["EBR", "LOGIC_CELLS", "MARGIN", "SPRAM", "DesignError", "Report", "Seed", "Usage"]
 
-#: The part of the clock that Fmax should be above it: nextpnr's estimate was up to 5 % above icetime's.
+#: By which fraction Fmax should be above the clock: nextpnr's estimate was up to 5 % above icetime's.
 MARGIN = 0.1
 
 
@@ -34,10 +34,6 @@ class Seed:
     seed: int
     fmax_mhz: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {"seed": self.seed, "fmax_mhz": self.fmax_mhz}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -45,14 +41,13 @@ class Report:
 
     board: its name. bitstream: the file to flash. clock_mhz: the core's clock.
     logic_cells, flip_flops, ebr, spram: of the whole design, link and clock included.
-    core_logic_cells: of the trainer or the circuit alone, with its streams: the core synthesised by itself with every
-        port a pin, and packed. Within the whole design its border is lost, as Yosys shares logic across it.
+    core_logic_cells: of the core (trainer or circuit) with its streams, synthesised alone with every port a pin; in the
+        whole design Yosys shares logic across its border.
     fmax_mhz: nextpnr's estimate after routing, of the best seed. seeds: all seeds that were tried.
     cycles_per_example: of the core, for the slowest kind of example. examples_per_second: of the core at ``clock_mhz``;
         a host behind a UART is slower.
-    rates: examples a second, by what is done with them and by what limits them, of designs that say them.
-    tables: where the parameters of a trained model are, if there is a choice; else ``None``.
-    tools: name to version. warnings: what the tools and the margins say; not in the JSON.
+    rates, tables: see :class:`rdahw.boards.design.Design`.
+    tools: name to version. warnings: of the tools, and of a small margin; not in the JSON.
     """
 
     board: str
@@ -74,7 +69,8 @@ class Report:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """As plain JSON values; whole cycles as 1, not 1.0."""
+        cycles = self.cycles_per_example
         return {
             "board": self.board,
             **({} if self.tables is None else {"tables": self.tables}),
@@ -86,24 +82,19 @@ class Report:
             "spram": self.spram,
             "fmax_mhz": self.fmax_mhz,
             "clock_mhz": self.clock_mhz,
-            "cycles_per_example": _number(self.cycles_per_example),
+            "cycles_per_example": int(cycles) if cycles == int(cycles) else cycles,
             "examples_per_second": self.examples_per_second,
             **{purpose: dict(rate) for purpose, rate in self.rates.items()},
             "pnr_seed": self.pnr_seed,
-            "seeds": [seed.to_json() for seed in self.seeds],
+            "seeds": [asdict(seed) for seed in self.seeds],
             "tools": dict(self.tools),
         }
-
-
-def _number(value: float) -> float:
-    """A whole number as one, so that JSON says 1 and not 1.0."""
-    return int(value) if value == int(value) else value
 
 
 class DesignError(UserError):
     """A design that does not fit its board or misses its clock (exit code 1).
 
-    usage: what it needs of each resource. seeds: the place-and-route runs, if it came to that.
+    usage: what it needs of each resource. seeds: the place-and-route runs, if there were any.
     """
 
     def __init__(self, message: str, *, usage: Mapping[str, Usage], seeds: Sequence[Seed] = ()) -> None:
@@ -114,19 +105,18 @@ class DesignError(UserError):
 
 # -- reading the tools' own files --------------------------------------------------------------------------------------
 
-
 #: The resources of :func:`usage_in_log` that every family has, as messages call them; others have the placer's names.
 LOGIC_CELLS, EBR, SPRAM = "logic cells", "memory blocks (EBR)", "large memory blocks (SPRAM)"
 
 
 def usage_in_log(text: str, family: Family) -> dict[str, Usage]:
-    """The last table «Device utilisation» of a nextpnr log: resource to its usage."""
+    """The last table «Device utilisation» of a nextpnr log: the usage of each resource."""
     table = text.rpartition("Device utilisation:")[2]
     found = re.findall(r"^Info:\s+(\w+): +(\d+)/ *(\d+) +\d+%$", table, re.MULTILINE)
     rows = {name: Usage(int(used), int(available)) for name, used, available in found}
     cells = [(weight, rows.pop(name)) for name, weight in family.logic_cells.items() if name in rows]
     if not cells:
-        raise UserError("the placer's log has no table of the device's utilisation; try another version of it")
+        raise UserError("the placer's log has no table «Device utilisation»; try another version of nextpnr")
     usage = {LOGIC_CELLS: Usage(sum(weight * row.used for weight, row in cells), cells[0][1].available)}
     for resource, name in ((EBR, family.ebr), (SPRAM, family.spram)):
         if name in rows:
@@ -135,7 +125,7 @@ def usage_in_log(text: str, family: Family) -> dict[str, Usage]:
 
 
 def fmax_in_report(text: str) -> tuple[float, float]:
-    """(Fmax, required), in MHz, of the clock of a nextpnr report (``--report``) that has the least to spare."""
+    """(Fmax, required), in MHz, of the clock with the least slack in a nextpnr report (``--report``)."""
     clocks = [(float(row["achieved"]), float(row["constraint"])) for row in json.loads(text)["fmax"].values()]
     if not clocks:
         raise UserError("the placer's report has no clock; expected a design with flip-flops")
@@ -143,16 +133,16 @@ def fmax_in_report(text: str) -> tuple[float, float]:
 
 
 def cells_in_netlist(text: str, kind: str, top: str) -> int:
-    """How many cells of a type that matches ``kind`` the module ``top`` of a flat netlist of Yosys (JSON) has."""
+    """How many cells of the module ``top`` of a flat Yosys netlist (JSON) have a type that matches ``kind``."""
     cells = json.loads(text)["modules"][top]["cells"].values()
     return sum(re.fullmatch(kind, cell["type"]) is not None for cell in cells)
 
 
-# -- what it means -----------------------------------------------------------------------------------------------------
+# -- checks ------------------------------------------------------------------------------------------------------------
 
 
 def check_fit(name: str, board: Board, usage: Mapping[str, Usage], others: Iterable[Board]) -> None:
-    """Raise :class:`DesignError` that says what is short if the design needs more than the device has."""
+    """Raise :class:`DesignError` with what is short if the design needs more than the device has."""
     short = {resource: u for resource, u in usage.items() if u.used > u.available}
     if not short:
         return
@@ -168,7 +158,7 @@ def check_fit(name: str, board: Board, usage: Mapping[str, Usage], others: Itera
 def check_clock(
     name: str, board: Board, clock: float, usage: Mapping[str, Usage], seeds: Sequence[Seed]
 ) -> tuple[Seed, float]:
-    """The seed of the highest Fmax (of equal ones the first) and that; :class:`DesignError` if it misses the clock."""
+    """The (first) seed with the highest Fmax, and that Fmax; :class:`DesignError` if it misses the clock."""
     tried = ", ".join(str(seed.seed) for seed in seeds)
     tried = f"seed {tried}" if len(seeds) == 1 else f"the best of seeds {tried}"
     done = [(seed.fmax_mhz, seed) for seed in seeds if seed.fmax_mhz is not None]
@@ -191,7 +181,7 @@ def check_clock(
 
 
 def margin_warning(fmax: float, clock: float) -> str | None:
-    """What to say if Fmax is above the clock by less than :data:`MARGIN`."""
+    """A warning if Fmax is above the clock by less than :data:`MARGIN`, else None."""
     if fmax / clock - 1 > MARGIN - 1e-9:
         return None
     return (

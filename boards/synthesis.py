@@ -1,11 +1,11 @@
-"""From a design to the bitstream of a board, and an honest report: Amaranth, Yosys, nextpnr, the family's packer.
+"""From a design to the bitstream of a board, and its report: Amaranth, Yosys, nextpnr, the family's packer.
 
-The tools run in a folder of their own inside the output folder; only when all is done are the results moved to their
-places, the bitstream and the report last, so that a run that fails leaves an earlier bitstream as it was. What a failed
-run left is kept in ``failed/``.
+The tools run in a temporary folder inside the output folder. After the last step the results are moved to their
+places, the bitstream and the report last, so that a failed run leaves an earlier bitstream as it was. The files of a
+failed run are kept in ``failed/``.
 
-The same design, board, seeds and tools make the same bytes: file names are relative, Amaranth writes no source
-locations, and no tool is given a time or a random number.
+The output is reproducible: file names are relative, Amaranth writes no source locations, and no tool is given a time
+or a random number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from rdahw import __version__
-from rdahw.boards import BOARDS, Board, board
+from rdahw.boards import Board, all_boards
 from rdahw.boards.board import FAMILIES, Family
 from rdahw.boards.clock import choose
 from rdahw.boards.design import Design
-from rdahw.boards.harness import Harness
 from rdahw.boards.report import (
     EBR,
     LOGIC_CELLS,
@@ -48,7 +47,7 @@ from rdahw.errors import InternalError, UserError
 from rdahw.hdl.block_memory import FORGET_FIRST_READ
 from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolFailure, find, run
 
-__all__ = ["CoreReport", "measure_core", "synthesise"]
+__all__ = ["synthesise"]
 
 #: The RTL as Verilog, without Amaranth's private attributes; on a copy, since writing Verilog changes the design.
 _WRITE_VERILOG = """
@@ -67,7 +66,6 @@ _SYNTHESISE = f"""
 write_json {{name}}.json
 write_verilog -noattr {{name}}.netlist.v
 """
-
 
 #: The base name of the files of the core alone.
 _CORE = "core"
@@ -88,15 +86,15 @@ class _Flow:
     stop: threading.Event
 
     def run(self, tool: FoundTool, arguments: Sequence[str], log: str, makes: Sequence[str] = ()) -> Run:
-        """One tool, in the folder."""
+        """Run a tool in the folder."""
         return run(tool, arguments, cwd=self.folder, log=log, makes=makes, progress=self.progress, stop=self.stop)
 
     def write(self, name: str, text: str) -> None:
-        """A file into the folder."""
+        """Write a file of the folder."""
         (self.folder / name).write_text(text, encoding="utf-8")
 
     def read(self, name: str) -> str:
-        """A file of the folder."""
+        """The text of a file of the folder."""
         return (self.folder / name).read_text(encoding="utf-8")
 
     def synthesise(self, name: str, rtlil: str) -> Run:
@@ -107,9 +105,9 @@ class _Flow:
         self.write(f"{name}.ys", script)
         makes = [f"{name}.json", f"{name}.v", f"{name}.netlist.v"]
         done = self.run(self.yosys, ["-q", "-s", f"{name}.ys"], f"{name}.yosys.log", makes)
-        # Said of every design of Amaranth's before its processes are Verilog; Amaranth's own back end hides it too.
-        said = tuple(w for w in done.warnings if "because it contains processes" not in w)
-        return Run(done.log, said, done.seconds)
+        # Yosys warns so about every design of Amaranth; Amaranth's own back end hides it too.
+        warnings = tuple(w for w in done.warnings if "because it contains processes" not in w)
+        return Run(done.log, warnings, done.seconds)
 
     def _constraints(self, name: str, pinned: bool) -> list[str]:
         words = self.family.pins if pinned else self.family.unpinned
@@ -117,7 +115,7 @@ class _Flow:
         return [*self.board.pnr, "--json", f"{name}.json", *(word.format(name=name) for word in words), "--quiet"]
 
     def usage(self, name: str, *, pinned: bool) -> dict[str, Usage]:
-        """What a netlist needs, from packing it: quick, and also told of a design that does not fit."""
+        """What a netlist needs, from packing it: quick, and reported even if the design does not fit."""
         log = f"{name}.pack.log"
         done = self.run(self.pnr, [*self._constraints(name, pinned), "--pack-only"], log)
         return usage_in_log(done.log, self.family)
@@ -132,16 +130,15 @@ class _Flow:
             cells = self.usage(_CORE, pinned=False)[LOGIC_CELLS].used
         return cells, cells_in_netlist(netlist, self.family.flip_flop, _CORE)
 
-    def place(self, name: str, seed: int, *, pinned: bool) -> tuple[Seed, Run | None]:
+    def place(self, name: str, seed: int) -> tuple[Seed, Run | None]:
         """One place-and-route run; its files have the base name ``NAME.SEED``."""
         base = f"{name}.{seed}"
         report, placed = f"{base}.report.json", f"{base}.{self.family.placed}"
-        # Whether the clock is met is our verdict, on the report; nextpnr's would be an error.
+        # check_clock decides from the report whether the clock is met; nextpnr would fail.
         options = ["--seed", str(seed), "--report", report, self.family.write, placed, "--timing-allow-fail"]
-        # For a clock that the constraints do not name: a core's own, and all of a family without such constraints.
-        options += ["--freq", f"{self.clock:g}"]
+        options += ["--freq", f"{self.clock:g}"]  # for families whose constraints do not name the clock
         try:
-            done = self.run(self.pnr, [*self._constraints(name, pinned), *options], f"{base}.log", [report, placed])
+            done = self.run(self.pnr, [*self._constraints(name, True), *options], f"{base}.log", [report, placed])
         except ToolFailure as failure:
             if not any(words in failure.text for words in _FULL):
                 raise
@@ -151,10 +148,10 @@ class _Flow:
             raise InternalError(f"the placer was asked for {required:g} MHz and the core's clock is {self.clock:g} MHz")
         return Seed(seed, round(fmax, 2)), done
 
-    def place_all(self, name: str, seeds: Sequence[int], *, pinned: bool) -> list[tuple[Seed, Run | None]]:
-        """A run a seed, as many at a time as there are processors; in the seeds' order."""
+    def place_all(self, name: str, seeds: Sequence[int]) -> list[tuple[Seed, Run | None]]:
+        """Place and route each seed, in parallel; in the order of the seeds."""
         with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
-            runs = [pool.submit(self.place, name, seed, pinned=pinned) for seed in seeds]
+            runs = [pool.submit(self.place, name, seed) for seed in seeds]
             try:
                 wait(runs, return_when=FIRST_EXCEPTION)
                 failed = [one for one in runs if one.done() and one.exception()]
@@ -173,12 +170,8 @@ class _Flow:
         return bitstream, self.run(self.pack, [*self.board.pack, *files], log, [bitstream])
 
 
-#: What nextpnr says when it gives up for want of room or of ways, as with another seed it may not.
+#: nextpnr's messages when a seed cannot be placed or routed; another seed may succeed.
 _FULL = ("Unable to find a placement", "Unable to place", "no BELs remaining", "Failed to route", "failed to route")
-
-
-def _find_tools(family: Family, toolchain: Toolchain) -> tuple[FoundTool, FoundTool, FoundTool]:
-    return find("yosys", toolchain), find(family.pnr, toolchain), find(family.pack, toolchain)
 
 
 def _versions(*tools: FoundTool) -> dict[str, str]:
@@ -186,12 +179,6 @@ def _versions(*tools: FoundTool) -> dict[str, str]:
 
     versions = {"rdahw": __version__, "amaranth": version("amaranth"), "amaranth-boards": version("amaranth-boards")}
     return versions | {tool.tool.name: tool.version or "unknown" for tool in tools}
-
-
-def _check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 1 << 31 for seed in seeds):
-        raise UserError(f"the place-and-route seeds are {list(seeds)}; expected different whole numbers from 0")
-    return tuple(seeds)
 
 
 def synthesise(
@@ -205,9 +192,9 @@ def synthesise(
     baud: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Make the bitstream of ``design`` for ``board``, and all that leads to it, in the folder ``out``.
+    """Make the bitstream of ``design`` for ``board``, and its intermediate files, in the folder ``out``.
 
-    pnr_seeds: each is tried, and the one of the highest Fmax is kept. clock_mhz: of the core; by default the board's.
+    pnr_seeds: each is tried, and the one with the highest Fmax is kept. clock_mhz: of the core; by default the board's.
     baud: of the UART; by default the board's. progress: called from several threads, but one at a time.
 
     For a design called NAME it writes: ``NAME.bin`` (``.bit``), the bitstream; ``NAME.il`` and ``NAME.v``, the design
@@ -218,13 +205,15 @@ def synthesise(
     Raises :class:`DesignError` if the design does not fit or misses the clock, :class:`ToolFailure` if a tool fails,
     :class:`MissingError` if one is missing, :class:`UserError` if the clock cannot be made.
     """
-    seeds = _check_seeds(pnr_seeds)
+    seeds = list(pnr_seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 1 << 31 for seed in seeds):
+        raise UserError(f"the place-and-route seeds are {seeds}; expected different whole numbers from 0")
     family = FAMILIES[board.family]
-    tools = _find_tools(family, toolchain)
+    yosys, pnr, pack = tools = [find(name, toolchain) for name in ("yosys", family.pnr, family.pack)]
     clock, _ = choose(board.pll, board.oscillator[1], clock_mhz or board.clock)
     name = design.name.replace("-", "_")
     with _folder(out) as folder:
-        flow = _Flow(family, board, clock, *tools, folder, _one_at_a_time(progress), threading.Event())
+        flow = _Flow(family, board, clock, yosys, pnr, pack, folder, _one_at_a_time(progress), threading.Event())
         platform = board.platform()
         top = Top(board, design.link(round(clock * 1e6), baud or board.baud), clock)
         plan = platform.prepare(top, name, emit_src=False)
@@ -232,17 +221,17 @@ def synthesise(
         flow.write(pins, _text(plan.files[pins]))
         synthesis = flow.synthesise(name, _text(plan.files[f"{name}.il"]))
         usage = flow.usage(name, pinned=True)
-        check_fit(design.name, board, usage, _boards())
+        check_fit(design.name, board, usage, all_boards())
         core = design.core()
         cycles = design.cycles_per_example(core)
         core_cells, _ = flow.core(core)
-        placed = flow.place_all(name, seeds, pinned=True)
+        placed = flow.place_all(name, seeds)
         best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)
         usage = usage_in_log(routing.log, family)
         margin = margin_warning(fmax, clock)
-        said = [w for done in (synthesis, routing, packing) for w in done.warnings]
+        warnings = [w for done in (synthesis, routing, packing) for w in done.warnings]
         report = Report(
             board=board.name,
             bitstream=out / bitstream,
@@ -260,7 +249,7 @@ def synthesise(
             tools=_versions(*tools),
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
-            warnings=(*([margin] if margin else []), *dict.fromkeys(said)),
+            warnings=(*([margin] if margin else []), *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")
         flow.write(f"{name}.log", _all_logs(folder))
@@ -268,60 +257,6 @@ def synthesise(
         for file in (*own, pins, f"{name}.{family.placed}", bitstream, "report.json"):
             os.replace(folder / file, out / file)
     return report
-
-
-@dataclass(frozen=True, slots=True)
-class CoreReport:
-    """A component alone, between flip-flops: its logic cells and flip-flops, and Fmax of each seed."""
-
-    logic_cells: int
-    flip_flops: int
-    ebr: int
-    spram: int
-    seeds: tuple[Seed, ...]
-
-    @property
-    def fmax_mhz(self) -> float:
-        """The best of the seeds."""
-        return max(seed.fmax_mhz or 0.0 for seed in self.seeds)
-
-
-def measure_core(
-    core: Callable[[], Any],
-    board: Board,
-    *,
-    toolchain: Toolchain = "yowasp",
-    pnr_seeds: Sequence[int] = (1, 2, 3, 4, 5),
-    progress: Progress | None = None,
-) -> CoreReport:
-    """How large and how fast a component is by itself, without a link or the board's pins.
-
-    core: makes the component, an Amaranth one with a signature and the clock ``sync``; it is called twice. Its cells
-    are counted with every port a pin. For Fmax, where more ports than pins cannot be placed, its inputs come from a
-    shift register and its outputs go to flip-flops, so that every path through it is between flip-flops.
-    """
-    seeds = _check_seeds(pnr_seeds)
-    family = FAMILIES[board.family]
-    if family.unpinned is None:
-        raise UserError(f"the placer for {board.title} needs a pin for every port; measure a core on another board")
-    tools = _find_tools(family, toolchain)
-    with tempfile.TemporaryDirectory(prefix="rdahw-") as folder:
-        flow = _Flow(family, board, board.clock, *tools, Path(folder), _one_at_a_time(progress), threading.Event())
-        cells, flip_flops = flow.core(core())
-        usage = flow.usage(_CORE, pinned=False)
-        flow.synthesise("harness", _rtlil(Harness(core()), "harness"))
-        placed = flow.place_all("harness", seeds, pinned=False)
-        return CoreReport(
-            logic_cells=cells,
-            flip_flops=flip_flops,
-            ebr=usage[EBR].used,
-            spram=usage[SPRAM].used if SPRAM in usage else 0,
-            seeds=tuple(seed for seed, _ in placed),
-        )
-
-
-def _boards() -> list[Board]:
-    return [board(name) for name in BOARDS]
 
 
 def _text(content: str | bytes) -> str:
@@ -353,7 +288,7 @@ def _one_at_a_time(progress: Progress | None) -> Progress | None:
 
 @contextmanager
 def _folder(out: Path) -> Iterator[Path]:
-    """A folder to work in, inside ``out``; if the work fails it becomes ``out/failed``, else it goes."""
+    """A temporary folder inside ``out``; after an exception it is kept as ``out/failed``."""
     failed = out / "failed"
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rdahw.boards.board import Board, Programmer
-
-
-def _platform() -> Any:
-    from amaranth_boards.tang_nano_9k import TangNano9kPlatform  # type: ignore[import-untyped]
-
-    return TangNano9kPlatform()
-
+from rdahw.boards.board import Board, Programmer, platform
 
 BOARD = Board(
     name="tangnano9k",
@@ -19,7 +10,7 @@ BOARD = Board(
     url="https://wiki.sipeed.com/hardware/en/tang/Tang-Nano-9K/Nano-9K.html",
     family="gowin",
     device="GW1NR-9C",
-    platform=_platform,
+    platform=platform("tang_nano_9k", "TangNano9kPlatform"),
     pnr=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
     pack=("-d", "GW1N-9C", "--sspi_as_gpio", "--mspi_as_gpio"),
     oscillator=("clk27", 27.0),

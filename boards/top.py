@@ -14,20 +14,19 @@ from rdahw.errors import UserError
 
 __all__ = ["FLASH_LATENCY", "Top"]
 
-#: The cycles of the flip-flops in the pads of a flash memory, out and in together.
+#: The cycles from an output to the flash memory and back, through the flip-flops in the pads.
 FLASH_LATENCY = 2
 
-#: For how long an event lights its LED, in seconds.
+#: How long an event lights its LED, in seconds.
 _GLOW = 1 / 16
 
 
 class Top(Elaboratable):  # type: ignore[misc]
     """A component with the members ``rx`` and ``tx`` on the board's UART, at ``clock`` MHz.
 
-    ``rx`` is the pin as it is, which the component synchronises to its clock; ``tx`` comes from a flip-flop.
-
-    If it has members ``error`` or ``activity``, each high for a cycle or longer when something happens, they light the
-    board's LEDs of that name. A member ``flash`` is on the board's flash memory, a flip-flop in each direction.
+    ``rx`` is the unsynchronised pin; ``tx`` must come from a flip-flop. Optional members: ``error`` and ``activity``,
+    high for a cycle or longer at an event, light the board's LEDs of that name; ``flash`` is connected to the board's
+    flash memory, with a flip-flop in each direction.
     """
 
     def __init__(self, board: Board, component: Any, clock: float) -> None:
@@ -75,7 +74,7 @@ class Top(Elaboratable):  # type: ignore[misc]
 
 
 def _connect_flash(m: Module, platform: Any, board: Board, flash: Any) -> None:
-    """The lines of :class:`rdahw.hdl.flash_reader.FlashPins`, with :data:`FLASH_LATENCY` cycles there and back."""
+    """Connect the lines of :class:`rdahw.hdl.flash_reader.FlashPins` to the board's flash memory."""
     assert board.flash is not None
     pins = platform.request(board.flash.resource, board.flash.number, dir="-")
     for name, port, value in (("select", pins.cs, flash.select), ("clock", pins.clk, flash.clock)):
@@ -87,10 +86,8 @@ def _connect_flash(m: Module, platform: Any, board: Board, flash: Any) -> None:
 
 
 def _tick(m: Module, cycles: float) -> Any:
-    """A signal that is high for one cycle in about ``cycles`` (a power of two).
-
-    Short counters, each driven by a flip-flop behind the one before, so that they never limit the design's clock.
-    """
+    """A signal that is high for one cycle in about ``cycles`` (a power of two), made by a chain of short counters with
+    flip-flops between them, so that it does not limit the design's clock."""
     tick: Any = Const(1)
     bits = round(math.log2(cycles))
     while bits > 0:

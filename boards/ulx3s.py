@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rdahw.boards.board import Board, Programmer
-
-
-def _platform() -> Any:
-    from amaranth_boards.ulx3s import ULX3S_25F_Platform  # type: ignore[import-untyped]
-
-    return ULX3S_25F_Platform()
-
+from rdahw.boards.board import Board, Programmer, platform
 
 BOARD = Board(
     name="ulx3s",
@@ -19,7 +10,7 @@ BOARD = Board(
     url="https://radiona.org/ulx3s/",
     family="ecp5",
     device="LFE5U-25F",
-    platform=_platform,
+    platform=platform("ulx3s", "ULX3S_25F_Platform"),
     pnr=("--25k", "--package", "CABGA381", "--speed", "6"),
     pack=("--compress",),
     oscillator=("clk25", 25.0),

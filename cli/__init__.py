@@ -18,15 +18,32 @@ from rdahw.errors import UserError
 
 __all__ = ["cli", "main"]
 
-#: The commands in the order of the help; each is the function ``command`` of the module of that name.
-COMMANDS = (
-    *("train", "eval", "report", "show", "models", "binarise", "prove", "export", "cells", "synth", "boards"),
-    *("pack", "flash", "device", "datasets", "reproduce", "doctor", "completion"),
-)
+#: The commands in the order of the help, with their help lines. Each is ``command`` of the module of its name,
+#: imported only when it runs.
+COMMANDS = {
+    "train": "learn a circuit from data",
+    "eval": "measure a saved model, or predict with it",
+    "report": "show a saved model as a page with pictures",
+    "show": "describe a model",
+    "models": "list the families of models and their options",
+    "binarise": "turn a trained ensemble into a Boolean circuit",
+    "prove": "prove claims about a model",
+    "export": "write a circuit for other tools",
+    "cells": "count the FPGA cells of a trained model",
+    "synth": "make the bitstream of a trainer, or of a trained model",
+    "boards": "list the boards",
+    "pack": "pack a data set for a board's flash",
+    "flash": "program a connected board",
+    "device": "load, read, measure or query a board",
+    "datasets": "list the data sets",
+    "reproduce": "run the paper's experiments and compare",
+    "doctor": "check the installation",
+    "completion": "print the script for shell completion",
+}
 
 
 class _Commands(click.Group):
-    """Commands that are imported when they are asked for, so that the help is quick."""
+    """Commands that are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -36,7 +53,13 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"rdahw.cli.{name}").command
         assert isinstance(command, click.Command)
+        command.short_help = COMMANDS[name]
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -66,20 +89,20 @@ def cli() -> None:
     """Learn Boolean circuits from data by reverse derivative ascent.
 
     \b
-    rdahw train --sim                     learn Iris in the reference simulator
-    rdahw show iris-lookup.rdahw          what was learned
-    rdahw train --help                    all about training
+    rdahw train --sim                     learn Iris in software
+    rdahw show iris-lookup.rdahw          describe the trained model
+    rdahw train --help                    the options of training
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # It tells of its caches, and that it looks for fonts; its errors come as exceptions.
+    # It logs that it builds its font cache; its errors come as exceptions.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A letter that the terminal does not know is no reason to lose a result.
+            # A character that the terminal cannot show must not lose the result.
             stream.reconfigure(errors="backslashreplace")
     result: dict[str, Any] = {}
     code, message = _run(arguments, result)
@@ -90,15 +113,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # else the reader has gone, as with «| head», and is not waiting
+        if not isinstance(error, BrokenPipeError):  # the reader has ended, as in «| head»
             _tell("Error", _unwritable(error))
-        sys.stdout = None  # else Python flushes it once more, and complains
+        sys.stdout = None  # else Python flushes it again and prints an error
         code = code or 1
     sys.exit(code)
 
 
 def _run(arguments: list[str], result: dict[str, Any]) -> tuple[int, str]:
-    """Run a command, which puts its result for scripts into ``result``: the exit code, and what went wrong."""
+    """Run a command, which puts its result for scripts into ``result``: the exit code and the error message."""
     try:
         code = cli.main(arguments, prog_name="rdahw", standalone_mode=False, obj=result)
         return (code if isinstance(code, int) else 0), ""
@@ -110,7 +133,7 @@ def _run(arguments: list[str], result: dict[str, Any]) -> tuple[int, str]:
     except (KeyboardInterrupt, click.Abort):
         return 130, _tell("Interrupted", "stopped by Ctrl-C")
     except MemoryError:
-        return 1, _tell("Error", "there is not enough memory for this; take a smaller model, or smaller batches")
+        return 1, _tell("Error", "there is not enough memory; use a smaller model or smaller batches")
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _NO_OUTPUT:
             return 1, _tell("Error", _unwritable(error))
@@ -121,15 +144,15 @@ def _run(arguments: list[str], result: dict[str, Any]) -> tuple[int, str]:
         return 70, f"{type(error).__name__}: {error}"
 
 
-#: What a write to a full or broken stdout fails with; files that we write ourselves have a UserError.
+#: Errors of writing to a full or broken stdout. Writing our own files raises UserError instead.
 _NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _unwritable(error: OSError) -> str:
-    return f"the output cannot be written ({error.strerror}); send it to a place with enough space"
+    return f"the output cannot be written ({error.strerror}); write it to a place with enough space"
 
 
 def _tell(kind: str, message: str) -> str:
-    """The message, shown on stderr as one line."""
+    """Print the message to stderr as one line, and return it."""
     click.echo(f"{kind}: {plain(' '.join(message.split()))}", err=True)
     return message

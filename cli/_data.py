@@ -1,40 +1,21 @@
-"""Data sets for commands: reading one by name or from a file, and the options that say which."""
+"""Reading the data set that a command names, and binarising it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import click
-
-from rdahw.cli._output import complete
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Output
-    from rdahw.data import Dataset
+    from rdahw.data import Binariser, Dataset
+    from rdahw.data import Examples as RawExamples
+    from rdahw.training import Examples
 
-__all__ = ["evaluation_options", "label_option", "load_dataset", "split_names"]
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-label_option = click.option(
-    "--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1"
-)
-
-
-def evaluation_options(command: _Command) -> _Command:
-    """Give a command --data and --label, the examples that a saved model is measured on."""
-    data = click.option(
-        "--data",
-        metavar="NAME|FILE",
-        shell_complete=complete("rdahw.data", "NAMES"),
-        help="evaluate on this instead of the test part of the training's data",
-    )
-    return data(label_option(command))
+__all__ = ["load_dataset", "split_names", "to_bits"]
 
 
 def split_names(classes: str | None) -> list[str] | None:
-    """What ``--classes A,B,…`` names."""
+    """The names in ``--classes A,B,…``."""
     return None if classes is None else [name.strip() for name in classes.split(",")]
 
 
@@ -44,3 +25,16 @@ def load_dataset(output: Output, data: str, *, classes: Sequence[str] | None = N
 
     with output.progress("downloading", "bytes") as bar:
         return load(data, classes=classes, progress=bar, **options)
+
+
+@overload
+def to_bits(binariser: Binariser, examples: RawExamples) -> Examples: ...
+@overload
+def to_bits(binariser: Binariser, examples: None) -> None: ...
+@overload
+def to_bits(binariser: Binariser, examples: RawExamples | None) -> Examples | None: ...
+def to_bits(binariser: Binariser, examples: RawExamples | None) -> Examples | None:
+    """The examples on the wires of a model; None if there are none."""
+    from rdahw.training import Examples
+
+    return None if examples is None else Examples(binariser.transform(examples.features), examples.labels)

@@ -1,43 +1,26 @@
-"""The model that a command is about, by name or from a file."""
+"""The model that a command names, by a family's name or by a file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import click
+from typing import TYPE_CHECKING, Any
 
 from rdahw.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from rdahw.circuit import Circuit
     from rdahw.family import Spec, Task
     from rdahw.saved import SavedModel
 
-__all__ = ["find_model", "find_predictor", "make_spec", "size_options"]
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def size_options(*, outputs: int = 1) -> Callable[[_Command], _Command]:
-    """Give a command --inputs and --outputs, the bits of a model by name."""
-
-    def give(command: _Command) -> _Command:
-        for name, default in (("output", outputs), ("input", 4)):
-            text = f"{name} bits of a model by name"
-            option = click.option(f"--{name}s", type=click.IntRange(1), default=default, show_default=True, help=text)
-            command = option(command)
-        return command
-
-    return give
+__all__ = ["find_model", "find_predictor", "make_spec", "predictor"]
 
 
 def make_spec(text: str, task: Task, **given: Any) -> Spec:
-    """The model that ``text`` names for ``task``, with the options ``given``; what a user's own file prints is log, and
-    not a part of the result.
+    """The model that ``text`` names for ``task``, with the options ``given``. What a user's own file prints goes to
+    stderr.
 
     Raises :class:`UsageError` for an unknown name or option, or one that is given twice.
     """
@@ -64,9 +47,8 @@ def find_predictor(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedMod
 
 
 def find_model(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel | None]:
-    """The model that ``text`` names: one by name or from a Python file, for so many bits, or a saved one.
-
-    Raises :class:`UsageError` for an unknown name, and as :func:`rdahw.saved.load_model`.
+    """The model that ``text`` names: a saved one, or one by name or from a Python file with ``inputs`` and ``outputs``
+    bits. Raises :class:`UsageError` for an unknown name, and the errors of :func:`rdahw.saved.load_model`.
     """
     from rdahw.families import is_model_name, names
     from rdahw.family import Task
@@ -79,3 +61,13 @@ def find_model(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel |
 
     saved = load_model(Path(text))
     return saved.spec, saved
+
+
+def predictor(spec: Spec, saved: SavedModel | None) -> Circuit:
+    """x ↦ y with the trained parameters folded in; (theta, x) ↦ y for a model that is not trained."""
+    from rdahw.transform import bind
+
+    model = spec.learner().model
+    if saved is None:
+        return model.predictor
+    return bind(model.predictor, **{model.circuit.input_names[0]: spec.theta(saved.best_state).tolist()})

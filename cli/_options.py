@@ -1,7 +1,6 @@
-"""The options of ``rdahw train`` that make a run what it is: the model's, those of every model, and what they are if
-not given.
+"""The options of ``rdahw train`` that decide what is learned, and their defaults.
 
-They are saved with a model, so that it can be evaluated on its own data and its training can go on.
+They are saved with a model, so that it can be evaluated on its own data and its training can continue.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
 
 __all__ = [
-    "check_options",
     "family_options",
     "given_options",
     "options_of",
@@ -34,7 +32,7 @@ __all__ = [
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-#: Options of every model that are not to be changed when a training is resumed, and their types in a saved model …
+#: Options that may not change when a training is resumed, with their types in a saved model …
 _FIXED: dict[str, tuple[type, ...]] = {
     "data": (str,),
     "label": (str, NoneType),
@@ -52,18 +50,18 @@ _FIXED: dict[str, tuple[type, ...]] = {
     "scored": (str, NoneType),
     "seed": (int,),
 }
-#: … but for files, which may have been moved and are known by their checksum …
+#: … except files, which may have been moved and are checked by checksum …
 _FILES = ("data", "test")
-#: … and those that say how long it goes on.
+#: … and the length of the training.
 _LENGTH: dict[str, tuple[type, ...]] = {"epochs": (int,), "updates": (int, NoneType)}
-#: What models say that were saved before there were these options.
+#: The values of these options in models that were saved before the options existed.
 _BEFORE = {"stride": 1, "loss": None, "scored": None}
 
 _PLAIN = (str, int, float, bool, NoneType)
 
 
 def _switches() -> dict[str, dict[str, Option]]:
-    """The options that ``rdahw train`` has a switch for: by switch, then by family."""
+    """The families' options that have a switch of ``rdahw train``: by switch, then by family."""
     from rdahw.families import BUILT_IN, find_family
 
     found: dict[str, dict[str, Option]] = {}
@@ -79,13 +77,14 @@ def family_options(command: _Command) -> _Command:
         option = next(iter(rows.values()))
         usual = option.usual or (option.default if option.type != "flag" else "")
         default = f"  [default: {usual}]" if usual not in ("", 0) else ""
+        form = _FORMS.get(switch) or _FORMS[option.type]
         text = f"{', '.join(rows)}: {option.help}{default}"
-        command = click.option(f"--{switch}", default=None, help=text, **_FORMS[_form(option)](option))(command)
+        command = click.option(f"--{switch}", default=None, help=text, **form(option))(command)
     return command
 
 
 def usual(name: str, default: Any) -> str:
-    """What of the schedule is not asked for: «[default: 1; ensemble: 15]»."""
+    """The default of an option of the schedule, for the help: «[default: 1; ensemble: 15]»."""
     from rdahw.families import BUILT_IN, find_family
 
     own = ((family, find_family(family).schedule.get(name, default)) for family in BUILT_IN)
@@ -97,28 +96,17 @@ def _said(value: Any) -> str:
 
 
 def rules(kind: Literal["loss", "optimiser"]) -> str:
-    """What --loss or --optimiser may be: «xor, margin=N  [default: by the model]»."""
+    """The values of --loss or --optimiser, for the help: «(xor, margin=N)  [default: by the model]»."""
     from rdahw.learner import LOSSES, OPTIMISERS
 
     rows = {"loss": LOSSES, "optimiser": OPTIMISERS}[kind]
     return "(" + ", ".join(row.spelt(name) for name, row in rows.items()) + ")  [default: by the model]"
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raise :class:`UsageError` for an option that the model does not have, before any data are read."""
-    from rdahw.families import parse_model
-
-    given_options(parse_model(options["model"])[0], options)
-
-
-def _form(option: Option) -> str:
-    return "augment" if option.switch == "augment" else "choice" if option.type == "text" else option.type
-
-
-#: How click reads a switch.
+#: The settings of a switch for click, by the switch or by the type of its option.
 _FORMS: Mapping[str, Callable[[Option], dict[str, Any]]] = {
     "augment": lambda option: {"metavar": f"{option.name}=N"},
-    "choice": lambda option: {"type": click.Choice(list(option.range))},
+    "text": lambda option: {"type": click.Choice(list(option.range))},
     "whole": lambda option: {"type": click.IntRange(option.range[0]), "metavar": "N"},
     "fraction": lambda option: {"type": float, "metavar": "FRACTION"},
     "flag": lambda option: {"is_flag": True, "flag_value": True},
@@ -126,9 +114,9 @@ _FORMS: Mapping[str, Callable[[Option], dict[str, Any]]] = {
 
 
 def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the model's ``family`` that switches, --loss and --optimiser ask for.
+    """The options of ``family`` that the switches, --loss and --optimiser set.
 
-    Raises :class:`UsageError` for one that the family has not.
+    Raises :class:`UsageError` for one that the family does not have.
     """
     given: dict[str, Any] = {}
     for switch in _switches():
@@ -156,7 +144,7 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def apply_defaults(options: dict[str, Any], family: Family, spec: Spec, examples: int) -> None:
-    """Fill in the schedule where nothing was asked for, of a model ``spec`` that learns so many examples."""
+    """Fill in the options of the schedule that were not given, for ``spec`` and its number of training examples."""
     if options["shuffle"] is None and options["stride"] != 1:
         options["shuffle"] = False
     general = {"batch": 1, "epochs": 1, "shuffle": False, "scored": "update"}
@@ -166,7 +154,7 @@ def apply_defaults(options: dict[str, Any], family: Family, spec: Spec, examples
 
 
 def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
-    """What is saved with the model: the options as they came out."""
+    """The options as they are saved with the model, defaults filled in."""
     chosen = spec.options()
     said = {name: options[name] for name in (*_FIXED, *_LENGTH)} | {"loss": spec.loss, "optimiser": spec.optimiser}
     for switch, rows in _switches().items():
@@ -177,14 +165,14 @@ def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 
 def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedModel:
-    """The model to go on from; ``options`` become those of its run, but for its length if that is given now."""
+    """The model to continue. ``options`` become those of its run, except its length and files where they are given."""
     from rdahw.families import parse_model
     from rdahw.saved import load_model
 
     saved = load_model(path)
     before = options_of(saved)
     if before is None:
-        raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot go on; train again")
+        raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot continue; train again")
     if parse_model(before["model"])[0].name != saved.spec.family:
         raise UserError(
             f"{str(path)!r} was made from a trained model and was not trained itself; resume that model, then make "
@@ -195,7 +183,7 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
         if given and name not in (*_FILES, *_LENGTH) and options[name] != before[name]:
             raise UsageError(
                 f"--{name} is {options[name]}, and {str(path)!r} was trained with {before[name]}; leave --{name} out, "
-                "or train anew without --resume"
+                "or start a new training without --resume"
             )
         if not given:
             options[name] = before[name]
@@ -203,11 +191,11 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
 
 
 def options_of(saved: SavedModel) -> dict[str, Any] | None:
-    """The options that a model was trained with, or None if it does not say them as ``rdahw train`` does."""
+    """The options that a model was trained with; None if it was not saved by ``rdahw train``, or they are malformed."""
     options, known = {**_BEFORE, **saved.options}, {**_FIXED, **_LENGTH}
     if not known.keys() <= options.keys():
         return None
-    # type() and not isinstance: True is no number of examples
+    # type() and not isinstance: True is an int to isinstance
     well_formed = all(type(value) in known.get(name, _PLAIN) for name, value in options.items())
     options["loss"] = options["loss"] or saved.spec.loss
     options["scored"] = options["scored"] or saved.schedule.scored

@@ -16,22 +16,26 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.progress import Progress
 
+    from rdahw.hdl.toolchain import Step
+
 __all__ = ["Bar", "Output", "complete", "output_options", "percent", "plain"]
+
+#: How many seconds an outside tool may run before its progress is logged again.
+_SILENCE = 5.0
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-
-#: Control characters but tab and line feed, as Python would escape them.
+#: Control characters except tab and line feed, as Python would escape them.
 _CONTROL = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(c) not in "\t\n"}
 
 
 def plain(text: str) -> str:
-    """``text`` with control characters escaped: names come from files, and a terminal would obey them."""
+    """``text`` with control characters escaped: names come from files, and a terminal would interpret them."""
     return text.translate(_CONTROL)
 
 
 def percent(correct: int, count: int) -> str:
-    """«97.3 %»; of 10,000 examples or more with two decimals, which then mean something."""
+    """«97.3 %»; with two decimals for 10,000 examples or more."""
     return f"{100 * correct / count:.{2 if count >= 10_000 else 1}f} %"
 
 
@@ -44,6 +48,7 @@ class Output:
         self.verbosity = verbosity
         self._bars: list[Bar] = []
         self._once: set[str] = set()
+        self._last_step = "", 0.0
 
     def log(self, message: str) -> None:
         """A line of the log."""
@@ -51,7 +56,7 @@ class Output:
             self._log(plain(message))
 
     def log_once(self, message: str) -> None:
-        """A line of the log, unless it was there before."""
+        """A line of the log, unless it was logged before."""
         if message not in self._once:
             self._once.add(message)
             self.log(message)
@@ -71,11 +76,11 @@ class Output:
             click.echo(plain(text))
 
     def json(self, value: Mapping[str, Any]) -> None:
-        """The result for scripts: with --json the one object on stdout, printed when the command ends, or fails."""
+        """Add to the result for scripts: with --json it is printed as one object when the command ends or fails."""
         self._result.update(value)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table of the result for people; numbers to the right."""
+        """A table of the result for people; numbers are right-aligned."""
         if self.as_json:
             return
         from rich.box import SIMPLE_HEAD
@@ -91,12 +96,19 @@ class Output:
             table.add_row(*("–" if cell is None else plain(str(cell)) for cell in row))
         console = Console(highlight=False, markup=False)
         if not console.is_terminal:
-            console.width = 200  # where nobody looks, a line may be long: a script reads it
+            console.width = 200  # a script reads it: do not wrap
         console.print(table)
+
+    def step(self, step: Step) -> None:
+        """Log what an outside tool does: a line when another tool starts, and then one every few seconds."""
+        tool, logged = self._last_step
+        if step.tool != tool or time.monotonic() - logged >= _SILENCE:
+            self._last_step = step.tool, time.monotonic()
+            self.log(f"{step.tool}: {step.what} ({step.seconds:.0f} s)")
 
     @contextlib.contextmanager
     def progress(self, what: str, unit: str = "", *, rate: bool = False) -> Iterator[Bar]:
-        """A bar on stderr for long work, with ``rate`` also how much is done in a second; see :class:`Bar`."""
+        """A bar on stderr for long work, with ``rate`` also the work per second; see :class:`Bar`."""
         bar = Bar(what, unit, shown=self.verbosity >= 0 and sys.stderr.isatty(), rate=rate)
         self._bars.append(bar)
         try:
@@ -107,7 +119,7 @@ class Output:
 
 
 class Bar:
-    """A progress bar that appears only when the work has taken half a second, and is drawn ten times a second."""
+    """A progress bar that appears after half a second of work and is drawn ten times a second."""
 
     def __init__(self, what: str, unit: str, *, shown: bool, rate: bool = False) -> None:
         self._what = what
@@ -120,7 +132,7 @@ class Bar:
         self._seen = 0.0, 0
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Say that ``done`` of ``total`` (None: not known) is done."""
+        """Report that ``done`` of ``total`` (None: unknown) is done."""
         now = time.monotonic()
         if not self._shown or now < self._next:
             return
@@ -134,7 +146,7 @@ class Bar:
         self._bar.update(self._task, completed=done, total=total, rate=rate)
 
     def print_above(self, text: str) -> bool:
-        """Print a line above the bar; False if there is no bar now."""
+        """Print a line above the bar; False if no bar is shown."""
         if self._bar is None:
             return False
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -157,7 +169,7 @@ class Bar:
         self._bar.start()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -178,7 +190,7 @@ def output_options(function: _Command) -> _Command:
 
 
 def complete(module: str, names: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """What a shell may complete a word to: the names that ``names`` of ``module`` lists or returns, else files."""
+    """Shell completion: the names in ``names`` of ``module`` (a list, or a function that returns one), else files."""
 
     def matching(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem

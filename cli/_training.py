@@ -13,9 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rdahw.cli._data import load_dataset, split_names
-from rdahw.cli._device import connect_device
-from rdahw.cli._hdl import compiling, make_hardware
+from rdahw.cli._data import load_dataset, split_names, to_bits
+from rdahw.cli._engine import EngineOptions, compiling, connect_device, make_hardware
 from rdahw.cli._model import make_spec
 from rdahw.cli._options import apply_defaults, given_options, recorded
 from rdahw.cli._output import percent
@@ -30,26 +29,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Interrupted", "Request", "Run", "describe_test", "load_data"]
 
-#: The log has a line for each epoch up to this many; of more epochs, some have one.
+#: Every epoch is logged up to this many epochs; of more, about half as many are logged.
 _ALL_LINES = 50
 
 
 class Interrupted(UserError):
-    """Ctrl-C came; all that was learned is in the checkpoint."""
+    """The training was stopped by Ctrl-C, after its checkpoint was saved."""
 
     exit_code = 130
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Request:
-    """What a run is asked for: the options that are recorded, the data with what is held out of them, the options of
-    engines (``where``: sim or hdl; see :mod:`rdahw.cli._hdl`) and of boards, and the files."""
+    """What a run needs: the options that are recorded, the training and held-out data, the engine, and the files."""
 
     options: dict[str, Any]
     dataset: Dataset
     held_out: RawExamples | None
-    hdl: dict[str, Any]
-    device: dict[str, Any]
+    engine: EngineOptions
     out: Path
     resume: Path | None
     saved: SavedModel | None
@@ -66,13 +63,13 @@ class Run:
         from rdahw.data import fit_binariser
         from rdahw.families import parse_model
         from rdahw.family import Task
-        from rdahw.training import Examples, Progress, Schedule, Training
+        from rdahw.training import Progress, Schedule, Training
 
         self.output, self.request, self.out = output, request, request.out
         self.options, self.dataset = request.options, request.dataset
         options, dataset, saved = self.options, self.dataset, request.saved
         self.checkpoint = self.out.with_name(self.out.name + ".checkpoint")
-        #: Of everything, from the start of the command to the saved model.
+        #: From the start of the command to the saved model.
         self.seconds_total = 0.0
         if saved is None:
             family = parse_model(options["model"])[0]
@@ -87,50 +84,44 @@ class Run:
             if saved.provenance.get("data_sha256") != dataset.checksum:
                 raise UserError(
                     f"the data {options['data']!r} are not those of the first part of this training (checksum "
-                    f"{dataset.checksum[:12]}…); give that data set with --data, or train anew without --resume"
+                    f"{dataset.checksum[:12]}…); give that data set with --data, or leave --resume out"
                 )
             self.binariser, self.spec = saved.binariser, saved.spec
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
         self.spec.check_schedule(self.schedule, len(dataset.train))
 
-        def bits(examples: RawExamples | None) -> Examples | None:
-            if examples is None:
-                return None
-            return Examples(self.binariser.transform(examples.features), examples.labels)
-
-        self.test, train = bits(dataset.test), bits(dataset.train)
-        assert train is not None
+        self.test, train = to_bits(self.binariser, dataset.test), to_bits(self.binariser, dataset.train)
         progress = Progress() if saved is None else saved.progress
         self.hardware: Any = None
         self._may_compile = False
         self.engine = self._make_engine(self.schedule.total_updates(len(train)) - progress.updates)
         if saved is not None:
             self.engine.state = saved.state
-        self.training = Training(self.engine, self.schedule, train, bits(request.held_out), progress)
+        self.training = Training(self.engine, self.schedule, train, to_bits(self.binariser, request.held_out), progress)
         self.resumed_from = None if saved is None else self.training.progress
         self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
         self._seconds_before = 0.0 if saved is None else saved.seconds
 
     def _make_engine(self, updates: int) -> Engine:
-        output, spec, hdl, saved = self.output, self.spec, self.request.hdl, self.request.saved
-        if hdl["where"] == "hdl":
-            self.hardware = make_hardware(output, spec, hdl, batch=self.schedule.batch > 1, updates=updates)
+        output, spec, asked, saved = self.output, self.spec, self.request.engine, self.request.saved
+        if asked.where == "hdl":
+            self.hardware = make_hardware(output, spec, asked, batch=self.schedule.batch > 1, updates=updates)
             if saved is not None:
                 self.hardware.examples, self.hardware.updates = saved.progress.examples, saved.progress.updates
             engine: Engine = self.hardware
             return engine
-        device = connect_device(self.request.device, spec)
+        device = connect_device(asked, spec)
         if device is not None:
             return device
         from rdahw.sim.engines import find_engine, make_engine
 
-        self._may_compile = find_engine(spec, hdl["engine"]).is_compiled
+        self._may_compile = find_engine(spec, asked.engine).is_compiled
         with compiling(output, self._may_compile):
-            return make_engine(spec, hdl["engine"], threads=os.cpu_count() or 1)
+            return make_engine(spec, asked.engine, threads=os.cpu_count() or 1)
 
     @property
     def seconds(self) -> float:
-        """Of the training loop, those before a ``--resume`` included."""
+        """Seconds of the training loop, including those before a ``--resume``."""
         return self._seconds_before + self.training.seconds
 
     def train(self, checkpoint_seconds: float) -> None:
@@ -150,7 +141,7 @@ class Run:
                     if interrupted:
                         self._save_or_rescue(self.checkpoint, finished=False)
                         raise Interrupted(
-                            f"stopped after update {done.updates} of {total}; go on with "
+                            f"stopped after update {done.updates} of {total}; continue with "
                             f"rdahw train --resume {self.checkpoint}"
                         )
                     if time.monotonic() - saved_at >= checkpoint_seconds:
@@ -163,7 +154,7 @@ class Run:
     # -- epochs --------------------------------------------------------------------------------------------------------
 
     def _after(self, done: Progress) -> None:
-        """Add a row to the curve at the end of an epoch, where the model is scored by epochs."""
+        """At the end of an epoch, add a row to the curve of a model that is scored by epochs."""
         whole = done.position == len(self.training.train)
         if self.schedule.scored != "epoch" or not (whole or done.updates == self.training.total_updates):
             return
@@ -203,7 +194,7 @@ class Run:
             self.hardware.close()
 
     def result(self) -> dict[str, Any]:
-        """What came out, as JSON."""
+        """The result as JSON."""
         from rdahw.state import describe_bits
 
         training, progress = self.training, self.training.progress
@@ -237,20 +228,20 @@ class Run:
         learned = training.parameters
         correct = None
         if self.test is not None:
-            if best is not None:  # else they are where they should be; a board keeps count
+            if best is not None:  # else the engine holds them already; writing them would reset a board's counts
                 self.engine.state = {**self.engine.state, parameters.name: learned}
             correct = self._count_correct(self.test)
         result |= describe_test(correct, 0 if self.test is None else len(self.test))
         return result | describe_bits(parameters, learned) | {"curve": self.curve}
 
     def show(self, result: Mapping[str, Any]) -> None:
-        """What came out, for people."""
+        """Print the result for people."""
         line, before = self.output.line, self.resumed_from
         made, seconds = result["examples"] - (before.examples if before else 0), self.training.seconds
         speed = f", {made / seconds:,.0f} a second" if made >= 1000 and seconds else ""
         line(f"learned   {made} examples in {seconds:.3g} s{speed}; {result['seconds_total']:.3g} s in all")
         if self.hardware is not None:
-            line(f"hardware  {self.hardware.summary}; every bit as in software ({result['engine']})")
+            line(f"hardware  {self.hardware.summary}; all bits equal to software ({result['engine']})")
         if "best_update" in result:
             correct, count = result["validation_correct"], result["validation_examples"]
             when = f"epoch {result['best_epoch']}" if self.schedule.scored == "epoch" else None
@@ -260,7 +251,7 @@ class Run:
             correct, count = result["test_correct"], result["test_examples"]
             line(f"test      {percent(correct, count)} right ({correct} of {count})")
         else:
-            line("test      none: give --test FILE or --split FRACTION to measure what was learned")
+            line("test      none: give --test FILE or --split FRACTION to measure the model")
         if "parameters" in result:
             line(f"theta     0x{result['parameters']} ({result['parameter_bits']} bits)")
         line(f"saved     {result['out']}")
@@ -275,12 +266,12 @@ class Run:
         self.output.detail(f"bits by {self.binariser.rule}, {options}, {self.schedule}")
         log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.spec.description}")
         if before is not None and before.updates < total:
-            log(f"going on after update {before.updates} of {total}")
+            log(f"continuing after update {before.updates} of {total}")
         elif before is not None:
-            log(f"nothing to go on with: {before.updates} updates are done of {total}; ask for more with --epochs")
+            log(f"nothing to continue: {before.updates} of {total} updates are done; ask for more with --epochs")
 
     def _keep_other_checkpoint(self) -> None:
-        """Move the checkpoint of another run out of the way: it may hold hours of work."""
+        """Rename the checkpoint of another run, which may hold hours of work."""
         resumed = self.request.resume
         if self.checkpoint.exists() and not (resumed is not None and self.checkpoint.samefile(resumed)):
             kept = self.checkpoint.with_name(self.checkpoint.name + ".previous")
@@ -291,13 +282,13 @@ class Run:
         after = f"after update {done.updates}"
         try:
             self._save(self.checkpoint, finished=False)
-        except UserError as error:  # a disk that is full now may have space when it matters
+        except UserError as error:  # a disk that is full now may have space at the end
             self.output.log(f"no checkpoint {after}: {error}")
         else:
             self.output.detail(f"checkpoint {after}: {self.checkpoint}")
 
     def _save_or_rescue(self, path: Path, *, finished: bool) -> None:
-        """Save; if that fails, save to the folder of temporary files, and raise an error that says so."""
+        """Save; if that fails, save to the folder of temporary files and raise an error that names the file."""
         try:
             self._save(path, finished=finished)
         except UserError as error:
@@ -306,7 +297,7 @@ class Run:
                 self._save(rescued, finished=finished)
             except UserError:
                 raise error from None
-            raise UserError(f"{error}; what was learned is in {str(rescued)!r}") from None
+            raise UserError(f"{error}; the model was saved as {str(rescued)!r}") from None
 
     def _save(self, path: Path, *, finished: bool) -> None:
         import rdahw
@@ -334,22 +325,22 @@ class Run:
 
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
-    """The data set and what is held out of it for validation."""
+    """The data set, and the examples held out of it for validation."""
     given = {name: options[name] for name in ("data", "label", "test", "split", "seed")}
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
 
 
 def describe_test(correct: int | None, examples: int) -> dict[str, Any]:
-    """How many test examples are right, as JSON; ``None``: there are none."""
+    """The result on the test examples as JSON; ``correct`` is None if there are none."""
     accuracy = None if correct is None else correct / examples
     return {"test_accuracy": accuracy, "test_correct": correct, "test_examples": examples}
 
 
 @contextmanager
 def _interrupt_flag() -> Iterator[list[int]]:
-    """A list that the first Ctrl-C puts something into, so that an update is never cut in half; the second one stops
-    at once."""
+    """A list that is empty until the first Ctrl-C, so that the caller can finish an update; the second Ctrl-C stops at
+    once."""
     came: list[int] = []
 
     def handler(number: int, frame: FrameType | None) -> None:

@@ -9,53 +9,53 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rdahw.cli._output import Output, output_options, percent
+from rdahw.cli._params import file_option, model_argument
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from rdahw.family import Binarised
     from rdahw.saved import SavedModel
-    from rdahw.training import Progress
 
 
 @click.command(
     "binarise",
-    short_help="make a circuit of a trained ensemble",
     epilog="""\b
 Examples:
   rdahw binarise mnist-ensemble.rdahw
   rdahw binarise mnist-ensemble.rdahw --epochs 5
   rdahw binarise digits.rdahw --labels one-hot --out digits-circuit.rdahw""",
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
     "--epochs",
     type=click.IntRange(0),
     default=0,
     show_default=True,
     metavar="N",
-    help="first train so often on the data of its training with the signs alone (fine-tuning)",
+    help="first train for N more epochs on the training data with the signs alone (fine-tuning)",
 )
 @click.option(
-    "--margin", type=click.IntRange(0), metavar="N", help="margin of that training, in tables  [default: 1/25 a table]"
+    "--margin",
+    type=click.IntRange(0),
+    metavar="N",
+    help="margin of the fine-tuning, in tables  [default: 1/25 a table]",
 )
 @click.option(
     "--labels",
     type=click.Choice(["one-hot", "binary"]),
     default="binary",
     show_default=True,
-    help="output the class as one wire each, or as a number",
+    help="output one wire for each class, or the class number",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="save it here  [default: MODEL-boolean.rdahw]"
-)
+@file_option("--out", help="save the circuit here  [default: MODEL-boolean.rdahw]")
 @output_options
 def command(
     output: Output, model: Path, epochs: int, margin: int | None, labels: Literal["one-hot", "binary"], out: Path | None
 ) -> None:
-    """Make a Boolean circuit of a trained ensemble: each counter becomes one bit, 1 where it is not negative.
+    """Turn a trained ensemble into a Boolean circuit: each counter becomes one bit, 1 where it is not negative.
 
-    The circuit has the table bits as its parameters, counts the votes of the tables for each class and compares the
-    counts. It is a saved model as any other: eval, show, export, prove and synth take it.
+    The table bits are the circuit's parameters. It counts the tables' votes for each class and compares the counts.
+    eval, show, export, prove and synth take it like any other saved model.
     """
     import rdahw
     from rdahw.families import all_families, find_family
@@ -68,14 +68,14 @@ def command(
     if rule is None:
         known = " or ".join(family.name for family in all_families(skip_broken=True) if family.binarised)
         raise UsageError(
-            f"{str(model)!r} is a circuit already, or has no form of one (its kind is {saved.spec.family!r}); give a "
-            f"model of the kind {known}"
+            f"{str(model)!r} is a model of the family {saved.spec.family!r}, which cannot be "
+            f"binarised; give a model of the family {known}"
         )
     if margin is not None and not epochs:
-        raise UsageError(f"--margin {margin} is of a training, and --epochs is 0; give --epochs, or leave it out")
+        raise UsageError(f"--margin {margin} was given without --epochs; add --epochs N, or leave --margin out")
     out = out or model.with_name(f"{model.stem}-boolean.rdahw")
     check_writable(out)
-    spec = rule.circuit(saved.spec, labels)  # too large? better known before a training
+    spec = rule.circuit(saved.spec, labels)  # raises, before any training, if the circuit is too large
     result: dict[str, Any] = {"model": str(model), **saved.spec.options()}
     if epochs:
         saved, more = _fine_tune(output, saved, rule, epochs, margin)
@@ -110,26 +110,25 @@ def command(
 def _fine_tune(
     output: Output, saved: SavedModel, rule: Binarised, epochs: int, margin: int | None
 ) -> tuple[SavedModel, dict[str, Any]]:
-    """The model after so many epochs of learning as the circuit predicts, and what that gave, as JSON."""
-    from rdahw.cli._hdl import compiling
+    """The model after ``epochs`` epochs of training with the circuit's predictions, and the results as JSON."""
+    from rdahw.cli._data import to_bits
+    from rdahw.cli._engine import compiling
     from rdahw.cli._options import options_of
     from rdahw.cli._training import describe_test, load_data
     from rdahw.sim.engines import find_engine, make_engine
-    from rdahw.training import Examples, Training
+    from rdahw.training import Training
 
     options = options_of(saved)
     if options is None:
-        raise UserError("the model does not say what it was trained on, which --epochs needs; leave --epochs out")
+        raise UserError("the model does not name its training data, which --epochs needs; leave --epochs out")
     dataset, _ = load_data(output, options)
     if dataset.checksum != saved.provenance.get("data_sha256"):
-        raise UserError(f"the data {options['data']!r} are not those of the training; get these, or leave --epochs out")
+        raise UserError(
+            f"the data {options['data']!r} have changed since the training; restore them, or leave --epochs out"
+        )
     spec = rule.tuned(saved.spec, margin)
     schedule = replace(saved.schedule, epochs=epochs, updates=None)
-    train, test = (
-        None if part is None else Examples(saved.binariser.transform(part.features), part.labels)
-        for part in (dataset.train, dataset.test)
-    )
-    assert train is not None
+    train, test = to_bits(saved.binariser, dataset.train), to_bits(saved.binariser, dataset.test)
     with compiling(output, find_engine(spec).is_compiled):
         engine = make_engine(spec)
     training = Training(engine, schedule, train, start=saved.best_state)
@@ -137,13 +136,10 @@ def _fine_tune(
         for done in training.run():
             bar(done.updates, training.total_updates)
             if done.position == len(train):
-                output.log(_line(done, epochs))
+                wrong = percent(done.wrong, done.position)
+                output.log(f"epoch {done.epoch + 1:>{len(str(epochs))}}  {wrong} wrong")
     result = {**spec.options(), "seconds": round(training.seconds, 6)}
     if test is not None:
         correct = int((engine.predict(training.prepare(test)) == test.labels).sum())
         result |= describe_test(correct, len(test))
     return replace(saved, spec=spec, schedule=schedule, state=engine.state, progress=training.progress), result
-
-
-def _line(done: Progress, epochs: int) -> str:
-    return f"epoch {done.epoch + 1:>{len(str(epochs))}}  {percent(done.wrong, done.position)} wrong"

@@ -9,7 +9,6 @@ from rdahw.cli._output import Output, output_options
 
 @click.command(
     "boards",
-    short_help="list the boards",
     epilog="\b\nExamples:\n  rdahw boards\n  rdahw boards --json",
 )
 @output_options
@@ -18,27 +17,18 @@ def command(output: Output) -> None:
     from rdahw.boards import BOARDS, board
 
     known = [board(name) for name in BOARDS]
+    columns = ("name", "title", "device", "logic_cells", "ebr", "ebr_bits", "spram")
     output.json(
         {
             "boards": [
-                {
-                    "name": its.name,
-                    "title": its.title,
-                    "device": its.device,
-                    "logic_cells": its.logic_cells,
-                    "ebr": its.ebr,
-                    "ebr_bits": its.ebr_bits,
-                    "spram": its.spram,
-                    "clock_mhz": its.clock,
-                    "baud": its.baud,
-                    "programmers": [programmer.tool for programmer in its.programmers],
-                    "url": its.url,
-                }
+                {name: getattr(its, name) for name in columns}
+                | {"clock_mhz": its.clock, "baud": its.baud, "programmers": [one.tool for one in its.programmers]}
+                | {"url": its.url}
                 for its in known
             ]
         }
     )
     output.table(
-        ("board", "is", "FPGA", "logic cells", "EBR", "SPRAM", "clock (MHz)", "programmer"),
+        ("board", "title", "FPGA", "logic cells", "EBR", "SPRAM", "clock (MHz)", "programmer"),
         [(b.name, b.title, b.device, b.logic_cells, b.ebr, b.spram, b.clock, b.programmers[0].tool) for b in known],
     )

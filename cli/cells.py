@@ -8,19 +8,18 @@ from typing import Any
 import click
 
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._tools import toolchain_option
+from rdahw.cli._params import model_argument, toolchain_option
 from rdahw.errors import InternalError, UsageError, UserError
 
 
 @click.command(
     "cells",
-    short_help="count the FPGA cells that a trained model takes",
     epilog="""\b
 Examples:
   rdahw cells mnist-grown.rdahw
   rdahw cells mnist-grown.rdahw --family ice40 --json""",
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
     "--family",
     type=click.Choice(["xilinx", "ice40", "ecp5"]),

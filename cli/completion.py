@@ -16,7 +16,6 @@ _SHELLS = ("bash", "zsh", "fish")
 
 @click.command(
     "completion",
-    short_help="print the script that completes words in a shell",
     epilog="""\b
 Examples:
   eval "$(rdahw completion bash)"
@@ -26,7 +25,7 @@ Examples:
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)
 @output_options
 def command(output: Output, shell: str | None) -> None:
-    """Print the script that completes rdahw's words in a shell (default: the shell of $SHELL)."""
+    """Print the script that completes rdahw's commands and options in a shell (default: the shell of $SHELL)."""
     from rdahw.cli import cli
 
     shell = shell or Path(os.environ.get("SHELL", "")).name

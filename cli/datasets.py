@@ -9,12 +9,10 @@ import click
 from rdahw.cli._output import Output, output_options
 
 
-@click.command(
-    "datasets", short_help="list the data sets", epilog="\b\nExamples:\n  rdahw datasets\n  rdahw datasets --json"
-)
+@click.command("datasets", epilog="\b\nExamples:\n  rdahw datasets\n  rdahw datasets --json")
 @output_options
 def command(output: Output) -> None:
-    """List the data sets known by name, where each was found, and how to get the others."""
+    """List the data sets that have a name, where each was found, and how to get the missing ones."""
     from rdahw.data import catalogue
 
     records = catalogue()
@@ -26,4 +24,4 @@ def command(output: Output) -> None:
     for record in records:
         if record.found is None:
             output.line(f"{record.name}: {record.get}")
-    output.line("Any CSV or NPZ file does as well: rdahw train --data FILE --label COLUMN")
+    output.line("CSV and NPZ files can be used too: rdahw train --data FILE --label COLUMN")

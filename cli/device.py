@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._device import baud_option, dumped
-from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._engine import baud_option
+from rdahw.cli._output import Output, output_options
+from rdahw.cli._params import evaluation_options, file_option
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "device",
-    short_help="talk to a board that runs a trainer",
     epilog="""\b
 Examples:
   rdahw device /dev/ttyUSB1 status
@@ -30,15 +30,9 @@ Examples:
 @click.argument("action", type=click.Choice(["load", "dump", "predict", "status"]))
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @baud_option
-@click.option(
-    "--data",
-    metavar="NAME|FILE",
-    shell_complete=complete("rdahw.data", "NAMES"),
-    help="predict: on this instead of the test part of the training's data",
-)
-@click.option("--label", metavar="COLUMN", help="predict: take the labels of a CSV from this column")
-@click.option("--predictions", is_flag=True, help="predict: print every prediction, also where there are labels")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="dump: save the board's model here")
+@evaluation_options
+@click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
+@file_option("--out", help="dump: save the board's model here")
 @output_options
 def command(
     output: Output,
@@ -51,16 +45,16 @@ def command(
     predictions: bool,
     out: Path | None,
 ) -> None:
-    """Load a trained model into the board at a port, save what the board has learned, predict on it, or ask how it is.
+    """Load a trained model into the board at a port, save the board's model, measure it, or show its status.
 
     \b
     load     write the parameters of MODEL into the board
     dump     save MODEL with the board's parameters to --out
-    predict  measure the board on data, read and named as MODEL says
-    status   what the board is, and how many examples it has learned from
+    predict  measure the board on data, with the binariser and labels of MODEL
+    status   show the board's model, and how many examples it has learned from
 
-    The board has to run a trainer of the same model, made by rdahw synth. A serial port has a name like /dev/ttyUSB1 or
-    COM3.
+    --data, --label and --predictions are for predict only. The board must run a trainer of the same model, made by
+    rdahw synth. A serial port has a name like /dev/ttyUSB1 or COM3.
     """
     from rdahw.boards.host import BAUD, DeviceEngine, connect
     from rdahw.saved import load_model
@@ -80,13 +74,15 @@ def command(
 
 def _check_options(action: str, model: Path | None, of_predict: dict[str, Any], out: Path | None) -> None:
     if (model is None) != (action == "status"):
-        wanted = "takes no model" if action == "status" else "needs a MODEL, a file of rdahw train"
-        raise UsageError(f"{action} {wanted}; see rdahw device --help")
+        expected = "takes no model" if action == "status" else "needs a MODEL, a file of rdahw train"
+        raise UsageError(f"{action} {expected}; see rdahw device --help")
     if (out is None) != (action != "dump"):
-        raise UsageError("dump needs --out FILE, and nothing else takes it")
+        raise UsageError(
+            "--out FILE is needed by dump and cannot be used with the other actions; see rdahw device --help"
+        )
     for name, value in of_predict.items():
         if value and action != "predict":
-            raise UsageError(f"--{name} goes with predict, and {action} was asked for; leave it out")
+            raise UsageError(f"--{name} is for predict and cannot be used with {action}; leave it out")
 
 
 def _status(output: Output, device: Device) -> dict[str, Any]:
@@ -102,10 +98,8 @@ def _status(output: Output, device: Device) -> dict[str, Any]:
     }
     batches = "learns in batches" if its.batches else "learns from one example at a time"
     output.line(f"model     {its.input_bits} -> {its.output_bits} bits, {its.parameter_bits} parameter bits, {batches}")
-    output.line(
-        f"learned   from {status.example_count} examples, {status.error_count} of them predicted wrongly before"
-    )
-    output.line(f"is        {result['fingerprint']} (fingerprint of its learner)")
+    output.line(f"trained   on {status.example_count} examples, {status.error_count} of them predicted wrongly before")
+    output.line(f"learner   {result['fingerprint']} (fingerprint)")
     return result
 
 
@@ -134,6 +128,9 @@ def _act(
     with output.progress("reading", "bytes") as bar:
         state = board.read(bar)
     progress = replace(saved.progress, best=None)
-    save_model(replace(saved, state=state, progress=progress, provenance=dumped(saved.provenance)), out)
+    # How the board was trained is not known, so the training cannot be resumed.
+    kept = {name: saved.provenance[name] for name in ("package_version", "data_sha256") if name in saved.provenance}
+    provenance = {"command": "rdahw device dump", "package_version": None, **kept, "finished": True}
+    save_model(replace(saved, state=state, progress=progress, provenance=provenance), out)
     output.line(f"saved     {out}")
     return {"out": str(out), **describe_bits(parameters, state[parameters.name])}

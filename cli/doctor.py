@@ -14,16 +14,14 @@ from rdahw.errors import MissingError, UserError
 
 @click.command(
     "doctor",
-    short_help="say what is there and what is missing",
     epilog="\b\nExamples:\n  rdahw doctor\n  rdahw doctor --json",
 )
 @output_options
 def command(output: Output) -> None:
-    """Say which packages, programs, caches and data sets are there, what is missing, and how to get it.
+    """List packages, tools, caches and data sets, which of them are missing, and how to get them.
 
-    Exit code 3 if something is missing that rdahw cannot do without.
+    Exit code 3 if something is missing that rdahw needs.
     """
-    import importlib.metadata  # here, as it takes as long to load as all of the help
     import platform
 
     from rdahw.data import catalogue as data_sets
@@ -31,10 +29,10 @@ def command(output: Output) -> None:
 
     rows = [_row("system", "Python", platform.python_version(), "rdahw", "", needed=True)]
     for name in _requirements():
-        found = importlib.metadata.version(name) if _is_installed(name) else None
-        rows.append(_row("package", name, found, "rdahw", f"python -m pip install {name}", needed=True))
-    for tool in tools():
-        rows.append(_row("tool", tool.name, tool.version, tool.purpose, tool.get, needed=tool.needed))
+        rows.append(_row("package", name, _version(name), "rdahw", f"python -m pip install {name}", needed=True))
+    for tool, at in tools():
+        version = None if at is None else at.version or "version unknown"
+        rows.append(_row("tool", tool.name, version, tool.purpose, tool.get, needed=tool.is_required))
     for variable, purpose in (("NUMBA_CACHE_DIR", "compiled kernels"), ("YOWASP_CACHE_DIR", "tools, compiled")):
         get = f"set {variable} to a folder that can be written"
         rows.append(_row("cache", variable, _cache(variable), purpose, get, needed=True))
@@ -48,11 +46,11 @@ def command(output: Output) -> None:
         if not row["found"]:
             output.line(f"{row['name']} is missing: {row['get']}")
     if missing := [row["name"] for row in rows if row["needed"] and not row["found"]]:
-        raise MissingError(f"rdahw cannot do without {', '.join(missing)}; install what is said above")
+        raise MissingError(f"rdahw needs {', '.join(missing)}; install what is missing as said above")
 
 
 def _cache(variable: str) -> str | None:
-    """The folder that is used, ``None`` if none can be written."""
+    """The folder that is used; None if no folder can be written."""
     import tempfile
 
     from rdahw.hdl.processes import yowasp_cache
@@ -70,21 +68,20 @@ def _cache(variable: str) -> str | None:
 
 
 def _requirements() -> list[str]:
-    """The packages that rdahw itself says it cannot do without."""
+    """The packages that rdahw requires."""
     import importlib.metadata
 
     required = importlib.metadata.requires("rdahw") or []
     return [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in required if "extra ==" not in text]
 
 
-def _is_installed(name: str) -> bool:
-    import importlib.metadata
+def _version(package: str) -> str | None:
+    import importlib.metadata  # not above: importing it takes as long as all of the help
 
     try:
-        importlib.metadata.distribution(name)
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def _row(kind: str, name: str, found: str | None, purpose: str, get: str, *, needed: bool = False) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._data import evaluation_options, load_dataset
+from rdahw.cli._data import load_dataset
 from rdahw.cli._options import options_of
 from rdahw.cli._output import Output, output_options, percent
+from rdahw.cli._params import evaluation_options, model_argument
 from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -26,22 +27,21 @@ if TYPE_CHECKING:
 
 @click.command(
     "eval",
-    short_help="measure a saved model, or predict with it",
     epilog="""\b
 Examples:
   rdahw eval iris-lookup.rdahw                    on its own test examples
   rdahw eval table-lookup.rdahw --data more.csv   on another file with labels
   rdahw eval table-lookup.rdahw --data unlabelled.csv > predictions.csv""",
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @evaluation_options
 @click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
 @output_options
 def command(output: Output, model: Path, data: str | None, label: str | None, predictions: bool) -> None:
-    """Measure a saved model: accuracy and confusion matrix, or the predictions where the data have no labels.
+    """Measure a saved model: accuracy and confusion matrix, or the predictions if the data have no labels.
 
-    An example counts as right when all output bits are those of its label. Outputs that are the code of no class are
-    predictions of no class, shown as «–».
+    A prediction is right when all output bits are those of the label. An output that is the code of no class is shown
+    as «–».
     """
     from rdahw.saved import load_model
 
@@ -51,8 +51,8 @@ def command(output: Output, model: Path, data: str | None, label: str | None, pr
 
 
 def classifier(output: Output, saved: SavedModel) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
-    """What a saved model makes of bits (N, A): class numbers (N,), -1 for outputs that are the code of no class."""
-    from rdahw.cli._hdl import compiling
+    """A function from bits (N, A) to the model's predictions: class numbers (N,), -1 for the code of no class."""
+    from rdahw.cli._engine import compiling
     from rdahw.sim.engines import predict, predicting_row
 
     def classify(x: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -70,8 +70,8 @@ def evaluate(
     label: str | None,
     predictions: bool,
 ) -> dict[str, Any]:
-    """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, as ``saved`` reads and names them:
-    print for people what came out, and give it as JSON.
+    """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, with the binariser and the labels of
+    ``saved``; print the result for people and return it as JSON.
     """
     features, labels, source = load_examples(output, saved, data, label)
     names = saved.schema.label_names
@@ -91,7 +91,7 @@ def evaluate(
         }
         if not predictions:
             output.line(f"{source}: {percent(correct, len(labels))} right ({correct} of {len(labels)})")
-            # The column of no class only where there is one of it.
+            # The column for no class is shown only if it is not empty.
             columns = (*names, "–") if confusion[:, -1].any() else names
             rows = [(name, *map(int, row[: len(columns)])) for name, row in zip(names, confusion, strict=True)]
             output.table(("label \\ predicted", *columns), rows)
@@ -101,21 +101,21 @@ def evaluate(
 def load_examples(
     output: Output, saved: SavedModel, data: str | None, label: str | None
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
-    """Features, labels if there are any, and what they are."""
+    """Features, labels (None if there are none), and the name of the data."""
     from rdahw.data import NAMES, read_examples
 
     if data is not None and data not in NAMES:
         return *read_examples(data, saved.schema, label=label), data
     if label is not None:
-        raise UsageError(f"--label {label} is for a file of examples; give the file with --data")
+        raise UsageError(f"--label {label} needs a file of examples; give the file with --data")
     given: dict[str, Any] = {"data": data, "classes": True}
     options = options_of(saved) if data is None else given
     if options is None:
-        raise UserError("the model does not say what it was trained on; give the data with --data")
+        raise UserError("the model does not name its training data; give data with --data")
     dataset = load_dataset(
         output,
         options["data"],
-        # those of the model, in its order; options say them as text
+        # the model's classes in its order
         classes=None if options["classes"] is None else saved.schema.label_names,
         **{name: options[name] for name in ("label", "test", "split", "seed") if name in options},
     )
@@ -124,7 +124,7 @@ def load_examples(
     if dataset.schema.columns != saved.schema.columns:
         raise UserError(
             f"{dataset.name!r} has {_kinds(dataset.columns)}, and the model was trained on "
-            f"{_kinds(saved.schema.columns)}; give data like those of the training with --data"
+            f"{_kinds(saved.schema.columns)}; give data with the training data's features"
         )
     if dataset.test is None:
         raise UserError(f"{dataset.name!r} has no test part; give examples with --data FILE")
@@ -138,11 +138,11 @@ def _kinds(columns: Sequence[Column]) -> str:
 
 
 def count_confusions(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """How often label r was predicted as c, (classes, classes + 1); the last column is no class."""
+    """How often label r was predicted as c, (classes, classes + 1); the last column counts predictions of no class."""
     import numpy as np
 
     counts = np.zeros((classes, classes + 1), np.int64)
-    np.add.at(counts, (labels, predicted), 1)  # no class is -1, the last column
+    np.add.at(counts, (labels, predicted), 1)  # -1, no class, indexes the last column
     return counts
 
 

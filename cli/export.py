@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_predictor, size_options
+from rdahw.cli._model import find_predictor, predictor
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._tools import toolchain_option
+from rdahw.cli._params import file_option, size_options, toolchain_option
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
 
+_FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot")
+
 
 @click.command(
     "export",
-    short_help="write a circuit for other tools",
     epilog="""\b
 Examples:
   rdahw export iris-lookup.rdahw --to verilog
@@ -30,15 +31,12 @@ Examples:
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
-@click.option("--to", "format", required=True, type=click.Choice(["verilog", "rtlil", "blif", "aiger", "dot"]),
-              help="write this format")  # fmt: skip
+@click.option("--to", "format", required=True, type=click.Choice(_FORMATS), help="write this format")
 @click.option("--reverse", "what", flag_value="reverse", help="write the reverse derivative of the circuit")
 @click.option("--trainer", "what", flag_value="trainer", help="write the trainer: the circuit that learns")
 @click.option("--inference", "what", flag_value="inference", help="write the circuit with its parameters folded in")
 @size_options()
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="write here  [default: MODEL[-WHAT].ENDING]"
-)
+@file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING]")
 @toolchain_option
 @output_options
 def command(
@@ -53,16 +51,23 @@ def command(
 ) -> None:
     """Write a model's circuit, its reverse derivative or its trainer in a format that other tools read.
 
+    Of a trained model too large for a circuit the predictor is written, of one by name the trainer.
+
     Ports, widths and bit order are in the comments of the file. NAME is one of rdahw models; FILE.py:NAME runs the
     file.
     """
-
     from rdahw.files import write_atomically
 
     spec, saved = find_predictor(model, inputs, outputs)
-    what = what or "circuit"
+    if what is None:
+        what = "circuit"
+        if format != "dot" and not _is_circuit(spec):
+            what = "trainer" if saved is None else "inference"
+            output.log(
+                f"the model is too large for a circuit; writing its {'trainer' if saved is None else 'predictor'}"
+            )
     if what == "inference" and saved is None:
-        raise UsageError("--inference folds in what was learned; give a file of rdahw train")
+        raise UsageError("--inference needs a trained model; give a file of rdahw train")
     stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
     if not name[:1].isalpha():
@@ -72,13 +77,13 @@ def command(
         from rdahw.draw import to_dot
 
         if what == "trainer":
-            raise UsageError("a trainer has state and cannot be drawn as a circuit; leave --trainer out")
+            raise UsageError("a trainer has state and cannot be drawn; leave --trainer out")
         ending, text = "dot", f"// {about}\n" + to_dot(_circuit(what, spec, saved), name)
     else:
         from rdahw.hdl.export import FORMATS, export, port_names
 
         component = _component(what, spec, saved)
-        while name in port_names(component):  # Verilator refuses a module that has the name of one of its ports
+        while name in port_names(component):  # Verilator refuses a module with the name of a port
             name = f"model_{name}"
         ending = FORMATS[format].ending
         text = export(component, format, name=name, about=about, toolchain=toolchain)
@@ -96,18 +101,23 @@ _ABOUT = {
 }
 
 
-def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
-    from rdahw.transform import bind
+def _is_circuit(spec: Spec) -> bool:
+    try:
+        spec.learner()
+    except UsageError:
+        return False
+    return True
 
+
+def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
     try:
         made = spec.learner().model
     except UsageError as error:
-        raise UsageError(f"{error}; or export its gateware, with --trainer or --inference, --to verilog") from None
+        raise UsageError(f"{error}; or export its gateware with --to verilog") from None
     if what == "reverse":
         return made.reverse()
     if what == "inference":
-        assert saved is not None
-        return bind(made.predictor, **{made.circuit.input_names[0]: spec.theta(saved.best_state).tolist()})
+        return predictor(spec, saved)
     return made.circuit
 
 

@@ -9,13 +9,12 @@ from typing import Literal
 import click
 
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._tools import board_option, show_steps, toolchain_option
+from rdahw.cli._params import board_option, file_option, toolchain_option
 from rdahw.errors import UsageError
 
 
 @click.command(
     "flash",
-    short_help="program a connected board",
     epilog="""\b
 Examples:
   rdahw flash build/icebreaker/trainer.bin
@@ -24,14 +23,9 @@ Examples:
   rdahw flash --data mnist.bin""",
 )
 @click.argument("bitstream", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="put a data set of rdahw pack into the flash, beside the bitstream",
-)
+@file_option("--data", help="write a data set of rdahw pack into the flash, beside the bitstream")
 @board_option
-@click.option("--volatile", is_flag=True, help="into the FPGA itself: lost when the power goes")
+@click.option("--volatile", is_flag=True, help="program the FPGA itself, not its flash: lost at power-off")
 @click.option("--dry-run", is_flag=True, help="print the command and do nothing")
 @toolchain_option
 @output_options
@@ -44,16 +38,16 @@ def command(
     dry_run: bool,
     toolchain: Literal["yowasp", "native"],
 ) -> None:
-    """Program a connected board with a bitstream of rdahw synth, or with data, by the tool that the board needs."""
+    """Program a connected board with a bitstream of rdahw synth, or write data into its flash."""
     from rdahw.boards import board
     from rdahw.boards.flash import flash, plan_data, plan_flash
 
     if (bitstream is None) == (data is None):
-        raise UsageError("give a bitstream, or a data set with --data, and not both: each has its own place")
+        raise UsageError("give either a bitstream or a data set with --data")
     its = board(board_name)
     if data is not None:
         if volatile:
-            raise UsageError("--volatile is for bitstreams, and data go into the flash; leave it out")
+            raise UsageError("--volatile cannot be used with --data, which is written into the flash; leave it out")
         plan = plan_data(its, data, toolchain=toolchain)
     else:
         assert bitstream is not None
@@ -62,7 +56,6 @@ def command(
     if dry_run:
         output.line(shlex.join(plan.command))
         return
-    with show_steps(output) as steps:
-        output.detail(flash(plan, progress=steps))
-    what = f"programmed {its.title}" if data is None else f"put {data} into the flash of {its.title}"
-    output.line(what + ("" if plan.permanent else ", until its power goes"))
+    output.detail(flash(plan, progress=output.step))
+    what = f"programmed {its.title}" if data is None else f"wrote {data} into the flash of {its.title}"
+    output.line(what + ("" if plan.permanent else ", until power-off"))

@@ -9,7 +9,6 @@ from rdahw.cli._output import Output, output_options
 
 @click.command(
     "models",
-    short_help="list the kinds of models and their options",
     epilog="""\b
 Examples:
   rdahw models
@@ -17,9 +16,9 @@ Examples:
 )
 @output_options
 def command(output: Output) -> None:
-    """List the kinds of models with their options, for --model NAME:OPTION=VALUE,…
+    """List the families of models and their options, for --model NAME:OPTION=VALUE,…
 
-    Other packages can bring more, by an entry point of the group rdahw.families.
+    Other packages can add families through the entry-point group rdahw.families.
     """
     from rdahw.families import all_families
 
@@ -36,7 +35,7 @@ def command(output: Output) -> None:
 
 
 def _span(values: list[object]) -> str:
-    """«1 to 16», or the texts to choose from."""
+    """«1 to 16», or the choices."""
     if not values or isinstance(values[0], str):
         return ", ".join(map(str, values))
     return f"{values[0]} to {values[-1]}"

@@ -7,52 +7,35 @@ from typing import Literal
 
 import click
 
-from rdahw.cli._data import label_option, load_dataset, split_names
-from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._data import load_dataset, split_names
+from rdahw.cli._output import Output, output_options
+from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
 
 
 @click.command(
     "pack",
-    short_help="pack a data set for a board's flash",
     epilog="""\b
 Examples:
   rdahw pack --data mnist --out mnist.bin
   rdahw pack --data fashion-mnist --binarise threshold=48,96
   rdahw pack --data table.csv --label species --part train --stride 7""",
 )
-@click.option(
-    "--data",
-    required=True,
-    metavar="NAME|FILE",
-    shell_complete=complete("rdahw.data", "NAMES"),
-    help="pack this data set (rdahw datasets lists the names), CSV or NPZ file",
-)
-@label_option
-@click.option("--classes", metavar="A,B,…", help="pack these classes only, in this order")
-@click.option("--test", type=click.Path(), metavar="FILE", help="take the test part from this file")
-@click.option("--split", type=float, metavar="FRACTION", help="take this fraction of the examples as test part")
+@dataset_options("pack", required=True)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the split")
-@click.option(
-    "--binarise",
-    metavar="RULE",
-    help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K or quantile=K"
-    "  [default: threshold=32 for images, else midrange]",
-)
+@binarise_option("midrange")
 @click.option(
     "--part",
     type=click.Choice(["train", "test", "both"]),
-    help="pack this part  [default: both, if there is a test part]",
+    help="pack this part  [default: both if there is a test part]",
 )
-@click.option("--examples", type=click.IntRange(1), metavar="N", help="pack the first N examples of each part only")
-@click.option(
+@count_option("--examples", help="pack only the first N examples of each part")
+@count_option(
     "--stride",
-    type=click.IntRange(1),
     default=1,
-    show_default=True,
     metavar="K",
     help="train on example i * K modulo their number, for data sorted by class",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="write here  [default: DATA.bin]")
+@file_option("--out", help="write here  [default: DATA.bin]")
 @output_options
 def command(
     output: Output,
@@ -68,9 +51,9 @@ def command(
     stride: int,
     out: Path | None,
 ) -> None:
-    """Pack a data set into one file of bits with checksums, from which a board learns by itself.
+    """Pack a data set into one file of bits with checksums, from which a board trains by itself.
 
-    The file goes into the board's flash with rdahw flash --data.
+    rdahw flash --data writes the file into the board's flash.
     """
     from rdahw.data import fit_binariser
     from rdahw.files import check_writable, write_atomically
@@ -106,11 +89,10 @@ def command(
             "out": str(out),
         }
     )
+    of = "" if part == "both" else f"the {part} part of "
+    count = f"{len(image.train):,}" + (f" training and {len(image.test):,} test" if part == "both" else "")
     output.line(
-        f"packed {image.name} by {image.rule}: {len(image.train):,} training and {len(image.test):,} test examples of "
-        f"{image.input_bits} bits, {fields['record_bytes']} bytes each"
-        if part == "both"
-        else f"packed the {part} part of {image.name} by {image.rule}: {len(image.train):,} examples of "
-        f"{image.input_bits} bits, {fields['record_bytes']} bytes each"
+        f"packed {of}{image.name} by {image.rule}: {count} examples of {image.input_bits} bits, "
+        f"{fields['record_bytes']} bytes each"
     )
     output.line(f"wrote {out} ({len(content):,} bytes)")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rdahw.cli._model import find_predictor, size_options
+from rdahw.cli._model import find_predictor, predictor
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._tools import toolchain_option
+from rdahw.cli._params import size_options, toolchain_option
 from rdahw.errors import UsageError, UserError, nearest
 
 if TYPE_CHECKING:
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from rdahw.hdl.proof import AnyClaim, Proof, Solver, Verdict
     from rdahw.saved import SavedModel
 
-#: What rdahw itself claims of every model, in the order of the table.
+#: What rdahw claims about every model, in the order of the table.
 _CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis")
-#: What is asked of a trained model.
+#: Properties of a trained model.
 _PROPERTIES = ("one-hot", "robust")
-#: Those that are made only of circuits of bits.
+#: Claims about circuits of bits only.
 _OF_BITS = ("difference", "custom")
-#: Boards for which netlists are made: one of each family of FPGAs whose cells have models to prove with.
+#: Boards for which netlists are made: one for each family of FPGAs whose cells have models for proofs.
 _BOARDS = ("icebreaker", "ulx3s")
 
 
 class _What(click.ParamType):  # type: ignore[type-arg]
-    """Claims and properties with commas between them, each as (name, number of flips)."""
+    """Claims and properties separated by commas, each as (name, number of flipped bits)."""
 
     name = "CLAIM,…"
 
@@ -42,14 +42,13 @@ class _What(click.ParamType):  # type: ignore[type-arg]
         for word in value.split(","):
             match = re.fullmatch(r"robust(?::([1-9]\d{0,5}))?", word)
             if match is None and word not in (*_CLAIMS, *_PROPERTIES):
-                self.fail(f"{word!r} is no claim; {nearest(word, (*_CLAIMS, 'one-hot', 'robust:K'))}")
+                self.fail(f"unknown claim {word!r}; {nearest(word, (*_CLAIMS, 'one-hot', 'robust:K'))}")
             chosen.append(("robust", int(match[1] or 1)) if match else (word, 0))
         return tuple(dict.fromkeys(chosen))
 
 
 @click.command(
     "prove",
-    short_help="prove what is claimed about a model",
     epilog="""\b
 Examples:
   rdahw prove iris-lookup.rdahw
@@ -63,9 +62,9 @@ Examples:
 @click.option("--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs")
 @size_options()
 @click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
-              help="auto: all inputs where they are few, else yosys")  # fmt: skip
+              help="auto: try all inputs if they are few, else yosys")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), show_default="60.0", metavar="S",
-              help="seconds for each claim; then it stays open")  # fmt: skip
+              help="seconds for each claim, which then stays open")  # fmt: skip
 @toolchain_option
 @output_options
 def command(
@@ -81,10 +80,10 @@ def command(
 ) -> int:
     """Prove claims for all inputs, or show an input for which one fails.
 
-    adjoint: the reverse derivative obeys its law; difference: it is the Boolean difference (asked by default where the
-    circuit is safe); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit;
-    trainer: the trainers learn as they should, for ever; synthesis: so do their netlists of iCE40 and ECP5 cells.
-    Properties of a trained model: one-hot, robust:K (K flipped input bits change nothing).
+    adjoint: the reverse derivative obeys its law; difference: it is the Boolean difference (by default only for a safe
+    circuit); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit; trainer: the
+    trainer that synth builds learns as in software, for any number of cycles; synthesis: so does its netlist of iCE40
+    or ECP5 cells. Properties of a trained model: one-hot, robust:K (flipping K input bits changes no output).
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
     """
@@ -99,7 +98,7 @@ def command(
     for name, make in _statements(found, what, equal is not None).items():
         try:
             stated += make()
-        except (TooLarge, UsageError) as error:  # of UsageError: a model too large for a circuit, or without a trainer
+        except (TooLarge, UsageError) as error:  # UsageError: too large for a circuit, or no trainer
             unstated.append(Proof(name, "", "", "", "open", 0.0, "none", reason=str(error)))
     with output.progress("proving", "claims") as bar:
         proofs = prove(stated, replay=run, solver=solver, timeout=timeout, toolchain=toolchain, progress=bar)
@@ -108,23 +107,20 @@ def command(
     refuted = any((proof.name, proof.verdict) == ("difference", "refuted") for proof in proofs)
     _for_people(output, proofs, surrogates(found[0][0].learner().model.circuit) if refuted else [])
     if compared == _CIRCUITS:
-        output.line("\nOnly the circuits on bits were compared: a model by name has no binariser and no labels.")
+        output.line("\nOnly the circuits were compared: a model by name has no binariser and no labels.")
     failed = [proof for proof in proofs if proof.verdict != "proved"]
     if failed:
         counts = {verdict: sum(proof.verdict == verdict for proof in failed) for verdict in ("refuted", "open")}
         said = " and ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         way_out = (
-            "what is shown above says where"
+            "the counterexample or difference is shown above"
             if counts["refuted"]
-            else "what is shown above says why"
+            else "the reason is shown above"
             if all(proof in unstated for proof in failed)
             else "give --timeout more seconds, or prove a smaller size"
         )
         raise UserError(f"of {len(proofs)} claims {said}; {way_out}")
     return 0
-
-
-_Makers = Mapping[str, Callable[[], "Iterable[AnyClaim]"]]
 
 
 _Found = tuple["Spec", "SavedModel | None"]
@@ -136,43 +132,46 @@ def _named(
     """The models that the command line names."""
     if equal is not None:
         if model is not None or what is not None:
-            raise UsageError("--equal compares two models and nothing else; leave out the other model and --what")
+            raise UsageError("--equal compares two models; leave out the third model and --what")
         return equal
     if model is None:
         raise UsageError("no model was given; name one, like iris-lookup.rdahw or lookup, or give --equal A B")
     return (model,)
 
 
-def _statements(found: list[_Found], what: tuple[tuple[str, int], ...] | None, equal: bool) -> _Makers:
-    """What is to be proved, by name; a statement may turn out to be too large to be made."""
+def _statements(
+    found: list[_Found], what: tuple[tuple[str, int], ...] | None, equal: bool
+) -> Mapping[str, Callable[[], Iterable[AnyClaim]]]:
+    """Functions that state the claims, by name; one raises :class:`TooLarge` for a model that is too large."""
     from rdahw import claims
+    from rdahw.hdl.trainer_claims import trainer_claims
 
     if equal:
-        return {"equal": lambda: [claims.equal(*(_function(*one) for one in found))]}
+        return {"equal": lambda: [claims.equal(*(predictor(*one) for one in found))]}
     ((spec, saved),) = found
     chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec, saved))
     trained = [name for name, _ in chosen if name in _PROPERTIES]
     if trained and saved is None:
-        raise UsageError(f"--what {trained[0]} is asked of a trained model; give a file of rdahw train")
+        raise UsageError(f"--what {trained[0]} needs a trained model; give a file of rdahw train")
     rows: dict[str, Callable[[int], Iterable[AnyClaim]]] = {
         "adjoint": lambda _: [claims.adjoint(_circuit(spec))],
         "difference": lambda _: [claims.difference(_circuit(spec))],
         "custom": lambda _: claims.custom(_circuit(spec)),
         "gateware": lambda _: _gateware(spec, saved),
-        "trainer": lambda _: _trainers(spec),
+        "trainer": lambda _: trainer_claims(spec),
         "synthesis": lambda _: _netlists(spec, saved),
-        "one-hot": lambda _: [claims.one_hot(_function(spec, saved))],
-        "robust": lambda flips: [claims.robust(_function(spec, saved), flips)],
+        "one-hot": lambda _: [claims.one_hot(predictor(spec, saved))],
+        "robust": lambda flips: [claims.robust(predictor(spec, saved), flips)],
     }
     return {f"{name} {flips}" if flips else name: partial(rows[name], flips) for name, flips in chosen}
 
 
-#: What is compared of two models of which one is not saved.
+#: What is compared if one of two models is not saved.
 _CIRCUITS = ["circuits"]
 
 
 def _surroundings(a: SavedModel | None, b: SavedModel | None) -> tuple[list[str], list[Proof]]:
-    """What can be compared of two models, and what came of comparing all but their circuits."""
+    """What can be compared of two models, and the results of comparing everything except their circuits."""
     from rdahw.claims import surroundings
     from rdahw.hdl.proof import Proof
 
@@ -192,7 +191,8 @@ def _circuit(spec: Spec) -> Circuit:
 
 
 def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
-    """Whether a claim is made of this model unasked. Of one too large for a circuit all are, and stay open."""
+    """Whether a claim is made about this model by default. A model too large for a circuit has all claims, which stay
+    open."""
     from rdahw.hdl.trainer_claims import netlist_forms
     from rdahw.safety import is_safe
     from rdahw.types import Bits
@@ -208,33 +208,16 @@ def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
     return claim != "difference" or is_safe(circuit)
 
 
-def _function(spec: Spec, saved: SavedModel | None) -> Circuit:
-    """x ↦ y with what was learned folded in; of a model that has learned nothing, the whole circuit."""
-    from rdahw.transform import bind
-
-    model = spec.learner().model
-    if saved is None:
-        return model.predictor
-    return bind(model.predictor, **{model.circuit.input_names[0]: spec.theta(saved.best_state).tolist()})
-
-
 def _gateware(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
-    """The hardware of the model, of its learning step, and of what was learned."""
+    """The hardware of the model, of its learning step, and of the trained model."""
     from rdahw.hdl.proof import gateware
 
     claims: list[AnyClaim] = [gateware(_circuit(spec), "model"), gateware(spec.learner().step, "step")]
-    return claims if saved is None else [*claims, gateware(_function(spec, saved), "inference")]
-
-
-def _trainers(spec: Spec) -> list[AnyClaim]:
-    """The trainer that synthesis takes, in each of its forms."""
-    from rdahw.hdl.trainer_claims import trainer_claims
-
-    return trainer_claims(spec)
+    return claims if saved is None else [*claims, gateware(predictor(spec, saved), "inference")]
 
 
 def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
-    """The netlists of what goes on a board behind the host link: the trainer, and what was learned."""
+    """The netlists of the designs behind the host link: the trainer, and the trained model."""
     from rdahw.boards import board
     from rdahw.boards.board import FAMILIES
     from rdahw.claims import MAX_GATES, TooLarge, count_gates, shape
@@ -245,18 +228,20 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     from rdahw.hdl.trainer_proof import describe_kind
 
     if (gates := count_gates(spec.learner().step)) > MAX_GATES:
-        raise TooLarge(f"a netlist of {gates:,} gates is more than the {MAX_GATES:,} tried: prove a smaller size")
+        raise TooLarge(
+            f"a netlist of {gates:,} gates is more than {MAX_GATES:,}, the largest tried: prove a smaller size"
+        )
     designs: dict[str, Callable[[], Any]] = {
         f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
         for form in netlist_forms(spec)
     }
     if saved is not None and spec.learner().model.parameter_bits <= 8 * MOST_LOGIC_ROWS:
-        name = f"inference: {shape(_function(spec, saved))}"
+        name = f"inference: {shape(predictor(spec, saved))}"
         designs[name] = partial(make_predictor, spec, saved.best_state)
     if not designs:
         raise TooLarge(
-            "netlists with block memory, whose output is undefined at power-up, are compared with software in "
-            "simulation and not proved"
+            "netlists with block memory, whose output is undefined at power-up, are not proved: they are compared with "
+            "software in simulation"
         )
     synths = [(FAMILIES[found.family].synth, *found.synth) for found in map(board, _BOARDS)]
     return [netlist(make, synth, size) for synth in synths for size, make in designs.items()]
@@ -273,8 +258,8 @@ def _for_people(output: Output, proofs: list[Proof], surrogates: list[str]) -> N
         if proof.reason:
             output.line(f"\n{name} is {proof.verdict}: {proof.reason}")
         elif proof.found is not None:
-            where = "in the last cycle shown" if proof.cycles else "for all inputs"
-            output.line(f"\n{name} is refuted: not {where} {proof.symbols}. Bit 0 is the last.")
+            where = "in the last cycle shown" if proof.cycles else "for this input"
+            output.line(f"\n{name} is refuted: it does not hold {where} that {proof.symbols}. Bit 0 is the last.")
             for name, bits in (proof.counterexample or {}).items():
                 output.line(f"  {name} = {bits}")
             for number, row in enumerate(proof.cycles):
@@ -288,6 +273,6 @@ def _for_people(output: Output, proofs: list[Proof], surrogates: list[str]) -> N
                 )
             elif proof.name == "difference":
                 output.line(
-                    "  Somewhere what depends on the same input bit is multiplied, as in x AND x: there the chain\n"
-                    "  rule and flipping bits are two different derivatives (docs/derivatives.md)."
+                    "  The circuit multiplies two values that depend on the same input bit, as in x AND x. There the\n"
+                    "  chain rule and flipping bits give different derivatives (docs/derivatives.md)."
                 )

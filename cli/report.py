@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdahw.cli._data import evaluation_options
 from rdahw.cli._output import Output, output_options
+from rdahw.cli._params import evaluation_options, file_option, model_argument
 from rdahw.errors import MissingError, UserError
 
 if TYPE_CHECKING:
@@ -20,30 +20,29 @@ __all__ = ["check_report", "command", "write_report"]
 
 @click.command(
     "report",
-    short_help="show a saved model as a page with pictures",
     epilog="""\b
 Examples:
   rdahw report mnist-ensemble.rdahw
   rdahw report mnist-ensemble.rdahw --data more.csv --out more.html
   rdahw report mnist-ensemble.rdahw --pictures figures --format png""",
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @evaluation_options
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="the page  [default: MODEL.html]")
-@click.option("--pictures", type=click.Path(path_type=Path), metavar="FOLDER", help="save each picture here as well")
+@file_option("--out", help="save the page here  [default: MODEL.html]")
+@file_option("--pictures", metavar="FOLDER", help="save each picture here as well")
 @click.option(
     "--format",
     "kind",
     type=click.Choice(["svg", "png"]),
     default="svg",
     show_default=True,
-    help="of the pictures in --pictures",
+    help="format of the pictures in --pictures",
 )
 @output_options
 def command(
     output: Output, model: Path, data: str | None, label: str | None, out: Path | None, pictures: Path | None, kind: str
 ) -> None:
-    """Show a saved model as one page of HTML: accuracy, training curve, mistakes, what it looks at, and its options.
+    """Show a saved model as one page of HTML: accuracy, training curve, mistakes, important features and options.
 
     The page needs no network and runs no script. Drawing needs pip install 'rdahw[plot]'.
     """
@@ -70,12 +69,12 @@ def check_report(out: Path) -> None:
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("rdahw"):
             raise
-        raise MissingError(f"a report needs {error.name}, and it is not there; pip install 'rdahw[plot]'") from error
+        raise MissingError(f"a report needs {error.name}, which is not installed; pip install 'rdahw[plot]'") from error
     check_writable(out)
 
 
 def write_report(output: Output, model: Path, out: Path) -> None:
-    """The page of a saved model, evaluated on the test part of its own data if there is one."""
+    """Write the page of a saved model, evaluated on the test part of its own data if there is one."""
     from rdahw.saved import load_model
 
     saved = load_model(model)
@@ -97,7 +96,7 @@ def _draw(saved: SavedModel, evaluation: Evaluation | None, folder: Path, kind: 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the folder {str(folder)!r} cannot be made ({error.strerror}); choose another") from error
+        raise UserError(f"the folder {str(folder)!r} cannot be created ({error.strerror}); choose another") from error
     paths = {}
     for name, figure in draw_pictures(saved, evaluation).items():
         path = folder / f"{name}.{kind}"
@@ -107,7 +106,7 @@ def _draw(saved: SavedModel, evaluation: Evaluation | None, folder: Path, kind: 
 
 
 def _evaluate(output: Output, saved: SavedModel, data: str | None, label: str | None) -> Evaluation | None:
-    """How the model does on ``data``, or on the test part of its own data; None where that has no labels or is gone."""
+    """The model measured on ``data``, or on the test part of its own data; None if that is not available."""
     from rdahw.cli.eval import classifier, count_confusions, load_examples
     from rdahw.report import Evaluation
 
@@ -119,6 +118,6 @@ def _evaluate(output: Output, saved: SavedModel, data: str | None, label: str | 
         output.log(f"without an evaluation: {error}")
         return None
     if labels is None:
-        raise UserError(f"{source} has no labels, so there is nothing to compare predictions with; give it labels")
+        raise UserError(f"{source} has no labels to compare the predictions with; give data with labels")
     predicted = classifier(output, saved)(saved.binariser.transform(features))
     return Evaluation(source, count_confusions(predicted, labels, len(saved.schema.label_names)))

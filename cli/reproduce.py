@@ -8,28 +8,26 @@ from typing import Any
 
 import click
 
+from rdahw.cli._data import load_dataset, to_bits
 from rdahw.cli._output import Output, output_options
 from rdahw.errors import MissingError, UserError
 
-#: What the paper reports of its experiment on MNIST, 0 against 1, as a percentage with one decimal.
+#: The accuracy that the paper reports for MNIST, 0 against 1, in percent with one decimal.
 _PAPER_MNIST = "99.2"
 
 
 @click.command(
     "reproduce",
-    short_help="run the paper's experiments and compare",
     epilog="\b\nExamples:\n  rdahw reproduce\n  rdahw reproduce --json",
 )
 @output_options
 def command(output: Output) -> None:
-    """Run the five experiments of the paper and compare with what the paper's own program computes.
+    """Run the five experiments of the paper and compare the results with those of the paper's own program.
 
     Wilson and Zanasi, Reverse derivative ascent, arXiv 2101.10488, section 5. For Iris every parameter bit after every
-    update and every prediction is compared; for MNIST the accuracy, which is all that the paper gives.
+    update and every prediction is compared; for MNIST only the accuracy, because the paper gives no more.
     """
-    rows, missing = [], None
-    for golden in paper_iris():
-        rows.append(_iris(golden))
+    rows, missing = [_iris(golden) for golden in paper_iris()], None
     try:
         rows.append(_mnist(output))
     except MissingError as error:
@@ -38,24 +36,18 @@ def command(output: Output) -> None:
     output.table(
         ("experiment", "the paper's program", "here", "compared", "same"),
         [
-            (
-                row["experiment"],
-                f"{row['paper']} %",
-                f"{row['here']} %",
-                row["compared"],
-                "yes" if row["same"] else "NO",
-            )
-            for row in rows
+            (r["experiment"], f"{r['paper']} %", f"{r['here']} %", r["compared"], "yes" if r["same"] else "NO")
+            for r in rows
         ],
     )
     if different := [row["experiment"] for row in rows if not row["same"]]:
-        raise UserError(f"{', '.join(different)}: not what the paper's program computes; please report it")
+        raise UserError(f"{', '.join(different)}: differs from the paper's program; please report it")
     if missing is not None:
         raise missing
 
 
 def paper_iris() -> Any:
-    """What the paper's own program computes on Iris: data, parameters after every update, predictions."""
+    """The results of the paper's own program on Iris: data, parameters after every update, predictions."""
     return json.loads(resources.files("rdahw.data").joinpath("paper-iris.json").read_text())
 
 
@@ -66,14 +58,14 @@ def _iris(golden: dict[str, Any]) -> dict[str, Any]:
     from rdahw.sim.engines import make_engine
     from rdahw.sim.reference import run
     from rdahw.state import pack_bits
-    from rdahw.training import Examples, Schedule, Training
+    from rdahw.training import Schedule, Training
 
     classes, code = golden["name"].split(" ")
     names = ("Iris-setosa", "Iris-versicolor", "Iris-virginica")[: 2 if classes == "two-class" else 3]
     dataset = load("iris", classes=names)
     binariser = fit_binariser(dataset)
     assert dataset.test is not None, "the paper's split has a test part"
-    train, test = (Examples(binariser.transform(part.features), part.labels) for part in (dataset.train, dataset.test))
+    train, test = to_bits(binariser, dataset.train), to_bits(binariser, dataset.test)
     spec = find_family("lookup").spec(Task.of(dataset.schema, binariser), labels=code)
     engine = make_engine(spec, "reference")
     training = Training(engine, Schedule(), train)
@@ -93,19 +85,16 @@ def _iris(golden: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mnist(output: Output) -> dict[str, Any]:
-    from rdahw.cli._data import load_dataset
     from rdahw.data import fit_binariser
     from rdahw.families import find_family
     from rdahw.family import Task
     from rdahw.sim.engines import make_engine, predict
-    from rdahw.training import Examples, Schedule, Training
+    from rdahw.training import Schedule, Training
 
     dataset, held_out = load_dataset(output, "mnist", classes=("0", "1")).hold_out(1265)
     binariser = fit_binariser(dataset, "threshold=32")
     assert dataset.test is not None, "MNIST has a test part"
-    train, validation, test = (
-        Examples(binariser.transform(part.features), part.labels) for part in (dataset.train, held_out, dataset.test)
-    )
+    train, validation, test = (to_bits(binariser, part) for part in (dataset.train, held_out, dataset.test))
     spec = find_family("mask").spec(Task.of(dataset.schema, binariser), k=4, labels="binary")
     training = Training(make_engine(spec, "reference"), Schedule(updates=999), train, validation)
     with output.progress("learning", "updates") as bar:

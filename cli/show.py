@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_model, size_options
+from rdahw.cli._model import find_model
 from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._params import file_option, size_options
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,17 +18,16 @@ if TYPE_CHECKING:
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
 
-#: The most names that are listed for people.
+#: Up to this many names are all listed for people.
 _MOST_NAMES = 32
 
 
 @click.command(
     "show",
-    short_help="show what a model is",
     epilog="""\b
 Examples:
-  rdahw show iris-lookup.rdahw          what was learned, and from what
-  rdahw show mnist-ensemble.rdahw       the same of an ensemble
+  rdahw show iris-lookup.rdahw          a trained circuit
+  rdahw show mnist-ensemble.rdahw       a trained ensemble
   rdahw show mask --inputs 16           a model by name
   rdahw show lookup --reverse --text    the circuit of its reverse derivative
   rdahw show my_models.py:half_adder --svg adder.svg""",
@@ -36,8 +36,8 @@ Examples:
 @size_options()
 @click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead")
 @click.option("--text", is_flag=True, help="print the circuit")
-@click.option("--dot", type=click.Path(path_type=Path), metavar="FILE", help="draw the circuit as Graphviz dot text")
-@click.option("--svg", type=click.Path(path_type=Path), metavar="FILE", help="draw the circuit as SVG (needs Graphviz)")
+@file_option("--dot", help="draw the circuit as Graphviz dot text")
+@file_option("--svg", help="draw the circuit as SVG (needs Graphviz)")
 @output_options
 def command(
     output: Output,
@@ -49,10 +49,10 @@ def command(
     dot: Path | None,
     svg: Path | None,
 ) -> None:
-    """Show what a model is: widths, gates, parameters, whether it is safe, and where it comes from.
+    """Describe a model: widths, gates, parameters, whether it is safe, and how it was trained.
 
-    Safe: the reverse derivative is the Boolean difference. NAME is a model of rdahw models, with OPTION=VALUE,… behind
-    a colon; FILE.py:NAME runs the file.
+    Safe: the reverse derivative is the Boolean difference. NAME is one of rdahw models, optionally followed by
+    :OPTION=VALUE,…; FILE.py:NAME runs the file.
     """
     from rdahw.draw import to_dot
     from rdahw.files import write_atomically
@@ -84,9 +84,12 @@ def command(
 
 
 def _circuit(circuit: Circuit) -> dict[str, Any]:
-    """The ports and gates of a circuit, as JSON."""
+    """The ports and gates of a circuit as JSON: gates by primitive, blocks expanded, most frequent first."""
+    from rdahw.primitives import CORE, PRIMITIVES
     from rdahw.safety import is_safe
+    from rdahw.transform import expand
 
+    opened = expand(circuit, keep=PRIMITIVES.keys() - CORE - {"custom"})
     ports = {
         "inputs": [[port.name, port.type.width] for port in circuit.inputs],
         "outputs": [[name, circuit.types[wire].width] for name, wire in circuit.outputs],
@@ -95,13 +98,13 @@ def _circuit(circuit: Circuit) -> dict[str, Any]:
         **ports,
         "ports": ports,
         "assignments": len(circuit.assignments),
-        **count_gates(circuit),
+        "primitives": dict(Counter(a.primitive for a in opened.assignments).most_common()),
         "safe": is_safe(circuit),
     }
 
 
 def _spec(spec: Spec) -> dict[str, Any]:
-    """What a model is, as JSON; its options are also there one by one."""
+    """The options and sizes of a model as JSON; each option is also a key of its own."""
     options = {**spec.options(), "loss": spec.loss, "optimiser": spec.optimiser}
     return {
         **options,
@@ -113,7 +116,7 @@ def _spec(spec: Spec) -> dict[str, Any]:
 
 
 def _saved(saved: SavedModel) -> dict[str, Any]:
-    """What a model has learned, and from what, as JSON."""
+    """The parameters of a saved model, and how they were trained, as JSON."""
     from rdahw.state import describe_bits
 
     progress = saved.progress
@@ -135,15 +138,6 @@ def _saved(saved: SavedModel) -> dict[str, Any]:
     if (best := progress.best) is not None:
         result |= {"best_epoch": best.epoch, "best_update": best.update, "validation_correct": best.correct}
     return result
-
-
-def count_gates(circuit: Circuit) -> dict[str, Any]:
-    """How many assignments of each primitive, blocks opened: ``primitives``, most frequent first."""
-    from rdahw.primitives import CORE, PRIMITIVES
-    from rdahw.transform import expand
-
-    opened = expand(circuit, keep=PRIMITIVES.keys() - CORE - {"custom"})
-    return {"primitives": dict(Counter(a.primitive for a in opened.assignments).most_common())}
 
 
 def _svg(dot: str) -> bytes:
@@ -194,10 +188,10 @@ def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
         "trained": f"{result['updates']} updates on {data}, {result['epochs']} whole epochs, seed {result['seed']}"
         + ("" if result["finished"] else ", not finished: a checkpoint"),
     }
-    # The row of the epoch that it keeps, or the last; a file may say less than its training did.
+    # The curve's row of the best epoch, else the last row; a file may lack it.
     epoch = result.get("best_epoch")
     if epoch is not None:
-        lines["best"] = f"epoch {epoch}, update {result['best_update']}, which it keeps"
+        lines["best"] = f"epoch {epoch}, update {result['best_update']}, kept"
     last: dict[str, Any] = next(
         (row for row in reversed(result["curve"]) if epoch is None or row["epoch"] == epoch), {}
     )

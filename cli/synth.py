@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,21 +10,19 @@ import click
 from click.core import ParameterSource
 
 from rdahw.cli._data import load_dataset
-from rdahw.cli._model import find_model, make_spec, size_options
+from rdahw.cli._model import find_model, make_spec
 from rdahw.cli._output import Output, complete, output_options
-from rdahw.cli._tools import board_option, show_steps, toolchain_option
+from rdahw.cli._params import board_option, count_option, data_option, file_option, size_options, toolchain_option
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
-    from rdahw.boards.board import Board
-    from rdahw.boards.design import Design
     from rdahw.boards.report import Report
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
 
-#: The most seeds of best-of-N: beyond it more seeds hardly ever find a better one.
+#: The largest N of best-of-N: more seeds hardly ever find a better result.
 _MAX_SEEDS = 64
-#: What options of trainers are if they are not given.
+#: The defaults of the options of trainers.
 _OF_TRAINERS = {"batch": 1, "stages": 1, "flash": None, "epochs": None}
 
 
@@ -39,13 +36,12 @@ class _Seeds(click.ParamType):  # type: ignore[type-arg]
             return value
         match = re.fullmatch(r"(best-of-)?(\d{1,9})", value)
         if not match or (match[1] and not 1 <= int(match[2]) <= _MAX_SEEDS):
-            self.fail(f"{value!r} is no seed; expected a whole number, or best-of-N with N from 1 to {_MAX_SEEDS}")
+            self.fail(f"invalid seed {value!r}; expected a whole number, or best-of-N with N from 1 to {_MAX_SEEDS}")
         return tuple(range(1, int(match[2]) + 1)) if match[1] else (int(match[2]),)
 
 
 @click.command(
     "synth",
-    short_help="make the bitstream of a trainer, or of a trained model",
     epilog="""\b
 Examples:
   rdahw synth                                  a trainer of Iris
@@ -62,20 +58,13 @@ Examples:
 )
 @size_options(outputs=3)
 @board_option
-@click.option("--inference", is_flag=True, help="the trained circuit alone: it predicts and does not learn")
-@click.option(
-    "--batch", type=click.IntRange(1), default=1, show_default=True, help="above 1: with an accumulator for batches"
-)
+@click.option("--inference", is_flag=True, help="the trained model alone, which predicts and does not learn")
+@count_option("--batch", default=1, help="above 1: with an accumulator for batches")
 @click.option(
     "--stages", type=click.IntRange(1, 2), default=1, show_default=True, help="pipeline stages of the trainer"
 )
-@click.option(
-    "--data",
-    metavar="NAME|FILE",
-    shell_complete=complete("rdahw.data", "NAMES"),
-    help="a model by name: with the bits and classes of this data set  [default: iris]",
-)
-@click.option("--binarise", metavar="RULE", help="a model by name: binarise as rdahw train does  [default: as there]")
+@data_option(help="a model by name: with the bits and classes of this data set  [default: iris]")
+@click.option("--binarise", metavar="RULE", help="a model by name: binarise by this rule  [default: as rdahw train]")
 @click.option("--seed", type=int, metavar="N", help="a model by name: seed of its randomness  [default: 0]")
 @click.option(
     "--flash",
@@ -86,15 +75,20 @@ Examples:
     "--epochs",
     type=click.IntRange(0, 65535),
     metavar="N",
-    help="with --flash: stop after N, 0 for never  [default: 15]",
+    help="with --flash: stop after N epochs, 0 for never  [default: 15]",
 )
 @click.option("--clock", type=float, metavar="MHZ", help="clock of the core  [default: the board's]")
-@click.option("--baud", type=click.IntRange(1), help="speed of the host link  [default: the board's]")
+@count_option("--baud", help="speed of the host link, in bits per second  [default: the board's]")
 @click.option(
-    "--pnr-seed", "seeds", type=_Seeds(), default="1", show_default=True, help="seed of place and route, or try several"
+    "--pnr-seed",
+    "seeds",
+    type=_Seeds(),
+    default="1",
+    show_default=True,
+    help="seed of place and route, or the best of several",
 )
 @toolchain_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="write here  [default: build/BOARD]")
+@file_option("--out", metavar="DIR", help="write here  [default: build/BOARD]")
 @output_options
 def command(
     output: Output,
@@ -116,12 +110,13 @@ def command(
     toolchain: Literal["yowasp", "native"],
     out: Path | None,
 ) -> None:
-    """Make a bitstream that learns on the board, behind the host link, and report what it takes.
+    """Make the bitstream of a trainer with its host link, and report its size and speed.
 
     Writes RTLIL, Verilog, netlist, bitstream, log and report.json. Exit code 1 if the design does not fit the board or
     misses its clock.
     """
     from rdahw.boards import board
+    from rdahw.boards.design import inference_design, trainer_design
     from rdahw.boards.synthesis import synthesise
 
     its = board(board_name)
@@ -132,55 +127,41 @@ def command(
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
-        design = _inference(saved, its)
+        trained = saved.predictor
+        design = inference_design(trained.spec, trained.best_state, its)
     else:
-        design = _trainer(spec, its, **options)
-    folder = out or Path("build", its.name)
-    with show_steps(output) as steps:
-        report = synthesise(
-            design,
+        if flash is None and epochs is not None:
+            raise UsageError(f"--epochs {epochs} was given without --flash; add --flash, or leave --epochs out")
+        design = trainer_design(
+            spec,
             its,
-            out=folder,
-            toolchain=toolchain,
-            pnr_seeds=seeds,
-            clock_mhz=clock,
-            baud=baud,
-            progress=steps,
+            batch=batch > 1,
+            stages=stages,
+            flash=flash is not None,
+            quad=flash != "single",
+            epochs=15 if epochs is None else epochs,
         )
+    report = synthesise(
+        design,
+        its,
+        out=out or Path("build", its.name),
+        toolchain=toolchain,
+        pnr_seeds=seeds,
+        clock_mhz=clock,
+        baud=baud,
+        progress=output.step,
+    )
     for warning in report.warnings:
         output.log(f"warning: {warning}")
     output.json(report.to_json())
     _for_people(output, report)
 
 
-def _inference(saved: SavedModel, board: Board) -> Design:
-    from rdahw.boards.design import inference_design
-
-    predictor = saved.predictor
-    return inference_design(predictor.spec, predictor.best_state, board)
-
-
-def _trainer(spec: Spec, board: Board, *, batch: int, stages: int, flash: str | None, epochs: int | None) -> Design:
-    from rdahw.boards.design import trainer_design
-
-    if flash is None and epochs is not None:
-        raise UsageError(f"--epochs {epochs} goes with --flash; add it, or leave --epochs out")
-    return trainer_design(
-        spec,
-        board,
-        batch=batch > 1,
-        stages=stages,
-        flash=flash is not None,
-        quad=flash != "single",
-        epochs=15 if epochs is None else epochs,
-    )
-
-
 def _find(
     output: Output, model: str, widths: dict[str, int], *, data: str | None, binarise: str | None, seed: int | None
 ) -> tuple[Spec, SavedModel | None]:
-    """The model and what was saved of it: by name that which ``rdahw train`` would train on the data, or one of so many
-    bits if --inputs or --outputs are given."""
+    """The model, and the saved model if it is one. A model by name is the one that ``rdahw train`` would train on the
+    data, or has the widths --inputs and --outputs if one of them is given."""
     from rdahw.families import is_model_name, parse_model
     from rdahw.family import Task
 
@@ -189,10 +170,10 @@ def _find(
     of_data = {name: value for name, value in (("data", data), ("binarise", binarise)) if value is not None}
     if not is_model_name(model):
         named = given | of_data | ({} if seed is None else {"seed": seed})
-        _refuse(named, "is for a model by name, and this is a trained one")
+        _refuse(named, "cannot be used with a trained model")
         return find_model(model, **widths)
     if given:
-        _refuse(of_data, f"cannot be used with --{next(iter(given))}, as the data say how many bits there are")
+        _refuse(of_data, f"cannot be used with --{next(iter(given))}, because the data decide the number of bits")
         return make_spec(model, Task.of_widths(**widths, seed=seed or 0)), None
     from rdahw.data import fit_binariser
 
@@ -202,13 +183,9 @@ def _find(
 
 
 def _refuse(given: dict[str, Any], why: str) -> None:
-    """Raise :class:`UsageError` for the first option that is given and may not be."""
+    """Raise :class:`UsageError` for the first of the options ``given``."""
     for name, value in given.items():
         raise UsageError(f"--{name} {value} {why}; leave --{name} out")
-
-
-def _rates(rate: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {value:,}" for name, value in rate.items())
 
 
 def _for_people(output: Output, report: Report) -> None:
@@ -225,7 +202,10 @@ def _for_people(output: Output, report: Report) -> None:
         ("Fmax", fmax),
         ("clock", f"{report.clock_mhz:g} MHz, met"),
         ("core", f"{report.cycles_per_example:g} cycles an example, {report.examples_per_second:,} examples/s"),
-        *((purpose.replace("_", " "), _rates(rate)) for purpose, rate in report.rates.items()),
+        *(
+            (purpose.replace("_", " "), ", ".join(f"{name} {value:,}" for name, value in rate.items()))
+            for purpose, rate in report.rates.items()
+        ),
         ("tools", ", ".join(f"{name} {version}" for name, version in report.tools.items())),
         ("bitstream", str(report.bitstream)),
     )

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._data import label_option
-from rdahw.cli._device import device_options, take_device_options
-from rdahw.cli._hdl import hdl_options, take_hdl_options
-from rdahw.cli._options import check_options, family_options, resume, rules, usual
+from rdahw.cli._engine import EngineOptions, engine_options
+from rdahw.cli._options import family_options, given_options, resume, rules, usual
 from rdahw.cli._output import Output, complete, output_options
+from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
 from rdahw.cli._training import Request, Run, load_data
 from rdahw.errors import UsageError
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "train",
-    short_help="learn a circuit from data",
     epilog="""\b
 Examples:
   rdahw train --sim
@@ -39,24 +37,8 @@ Examples:
       --optimiser counter=8 --augment shift=1 --epochs 30 --seeds 5
   rdahw train --resume table-lookup.rdahw.checkpoint""",
 )
-@click.option(
-    "--data",
-    default="iris",
-    show_default=True,
-    metavar="NAME|FILE",
-    shell_complete=complete("rdahw.data", "NAMES"),
-    help="learn this data set (rdahw datasets lists the names), CSV or NPZ file",
-)
-@label_option
-@click.option("--classes", metavar="A,B,…", help="learn these classes only, in this order")
-@click.option("--test", type=click.Path(), metavar="FILE", help="test on this file")
-@click.option("--split", type=float, metavar="FRACTION", help="test on this fraction of the examples, drawn by class")
-@click.option(
-    "--binarise",
-    metavar="RULE",
-    help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K or quantile=K"
-    "  [default: threshold=32 for images, else as the model needs it]",
-)
+@dataset_options("learn", default="iris", show_default=True)
+@binarise_option("as the model needs it")
 @click.option(
     "--model",
     default="lookup",
@@ -69,128 +51,91 @@ Examples:
 @click.option("--loss", metavar="RULE", help=f"learn by this loss  {rules('loss')}")
 @click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")
 @family_options
-@click.option("--sim", "where", flag_value="sim", default="sim", help="learn in the reference simulator  [default]")
-@click.option(
-    "--hdl",
-    "where",
-    flag_value="hdl",
-    help="learn in simulated hardware, each bit checked against the software learner",
-)
-@hdl_options
-@device_options
-@click.option(
-    "--batch", type=click.IntRange(1), metavar="N", help=f"update after every N examples  {usual('batch', 1)}"
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(1),
-    metavar="N",
-    help=f"go through the data N times  {usual('epochs', 1)}",
-)
-@click.option("--updates", type=click.IntRange(1), metavar="N", help="stop after N updates")
+@engine_options
+@count_option("--batch", help=f"update after every N examples  {usual('batch', 1)}")
+@count_option("--epochs", help=f"go through the data N times  {usual('epochs', 1)}")
+@count_option("--updates", help="stop after N updates")
 @click.option(
     "--shuffle/--no-shuffle",
     default=None,
     help=f"shuffle the examples in every epoch  {usual('shuffle', False)}",
 )
-@click.option(
+@count_option(
     "--stride",
-    type=click.IntRange(1),
     default=1,
-    show_default=True,
     metavar="K",
-    help="take as example i of an epoch number i*K modulo their number, without shuffling",
+    help="take example number i*K, modulo their number, as example i of an epoch, without shuffling",
 )
-@click.option(
-    "--validation",
-    type=click.IntRange(1),
-    metavar="N",
-    help="hold out the last N training examples and keep the parameters that are best on them",
+@count_option(
+    "--validation", help="hold out the last N training examples and keep the parameters that score best on them"
 )
 @click.option(
     "--score",
     "scored",
     type=click.Choice(["update", "epoch"]),
-    help=f"score the examples held out after every update or epoch  {usual('scored', 'update')}",
+    help=f"score the held-out examples after every update or epoch  {usual('scored', 'update')}",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the split, of shuffling and of wiring"
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the split, the order and the wiring"
 )
 @click.option(
     "--seeds", type=click.IntRange(2), metavar="N", help="train N times, from --seed on, and report mean and spread"
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="save the model here  [default: DATA-MODEL.rdahw]"
-)
-@click.option(
-    "--report", type=click.Path(path_type=Path), metavar="FILE", help="save a page about the model here (rdahw report)"
-)
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="go on from a checkpoint or model, to the bits of an uninterrupted run",
-)
+@file_option("--out", help="save the model here  [default: DATA-MODEL.rdahw]")
+@file_option("--report", help="save a page about the model here (rdahw report)")
+@file_option("--resume", help="continue from a checkpoint or model, to the bits of an uninterrupted run")
 @click.option(
     "--checkpoint",
     type=click.FloatRange(0),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="save a checkpoint every so many seconds",
+    help="save a checkpoint this often",
 )
 @output_options
 @click.pass_context
 def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     """Learn a model from data by reverse derivative ascent.
 
-    The model is saved to --out when the training ends. Until then a checkpoint lies beside it, every so often and on
-    Ctrl-C; give it to --resume to go on. With --seeds each model is saved, as OUT with -seedK before the ending.
+    The model is saved to --out when the training ends. Until then a checkpoint is saved beside it, regularly and on
+    Ctrl-C; give it to --resume to continue. With --seeds each model is saved, as OUT with -seedK before the ending.
     """
-    from rdahw.files import check_writable
+    from rdahw.families import parse_model
 
     started = time.perf_counter()
     out, resumed, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
-    seeds, device, page = options.pop("seeds"), take_device_options(options), options.pop("report")
-    hdl, saved = take_hdl_options(options), None
+    seeds, page, saved = options.pop("seeds"), options.pop("report"), None
+    engine = EngineOptions.take(options)
     if resumed is not None:
         if seeds is not None:
-            raise UsageError("--seeds trains anew and --resume goes on with one training; leave one out")
+            raise UsageError("--seeds starts new trainings and --resume continues one; leave one of them out")
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     else:
-        check_options(options)
+        given_options(parse_model(options["model"])[0], options)  # raises before any data are read
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
-    given = {"hdl": hdl, "device": device, "resume": resumed, "saved": saved}
-    if seeds is None:
-        check_writable(out)
-        dataset, held_out = load_data(output, options)
-        request = Request(options=options, dataset=dataset, held_out=held_out, out=out, started=started, **given)
-        result, run = _train(output, request, checkpoint_seconds)
-        output.json(result)
-        run.show(result)
-        if page is not None:
-            from rdahw.cli.report import write_report
-
-            write_report(output, out, page)
-    else:
-        results = []
-        for request in _requests(output, options, out, seeds, given):
-            results.append(_train(output, request, checkpoint_seconds)[0])
+    given: dict[str, Any] = {"engine": engine, "resume": resumed, "saved": saved, "started": started}
+    results = []
+    for request in _requests(output, options, out, seeds, given):
+        run = Run(output, request)
+        try:
+            run.train(checkpoint_seconds)
+            results.append(run.result())
+        finally:
+            run.close()
+    if seeds is not None:
         summary = summarise(results)
         output.json(summary)
         _show_seeds(output, summary)
+        return
+    output.json(results[0])
+    run.show(results[0])
+    if page is not None:
+        from rdahw.cli.report import write_report
 
-
-def _train(output: Output, request: Request, checkpoint_seconds: float) -> tuple[dict[str, Any], Run]:
-    run = Run(output, request)
-    try:
-        run.train(checkpoint_seconds)
-        return run.result(), run
-    finally:
-        run.close()
+        write_report(output, out, page)
 
 
 def _check_report(page: Path, seeds: int | None) -> None:
@@ -207,51 +152,39 @@ def _default_name(data: str, model: str) -> str:
     return f"{data_name}-{model_name}.rdahw"
 
 
-# -- several seeds -----------------------------------------------------------------------------------------------------
-
-
 def _requests(
-    output: Output, options: dict[str, Any], out: Path, seeds: int, given: dict[str, Any]
+    output: Output, options: dict[str, Any], out: Path, seeds: int | None, given: dict[str, Any]
 ) -> Iterator[Request]:
-    """A request for each seed, the same as that of ``--seed`` alone."""
+    """The request of the run, or one for each seed; each run is the same as with its ``--seed`` alone."""
     from rdahw.files import check_writable
 
-    first = options["seed"]
-    outs = [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
+    first, data = options["seed"], None
+    outs = [out] if seeds is None else [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
     for path in outs:
         check_writable(path)
-    data = None
     for i, path in enumerate(outs):
-        started, own = time.perf_counter(), {**options, "seed": first + i}
-        if data is None or options["split"] is not None:  # a split is drawn by the seed
+        own = {**options, "seed": first + i}
+        if i:
+            given["started"] = time.perf_counter()
+        if data is None or options["split"] is not None:  # the split depends on the seed
             data = load_data(output, own)
-        output.log(f"seed {own['seed']}, {i + 1} of {seeds}")
-        yield Request(
-            options=own,
-            dataset=data[0],
-            held_out=data[1],
-            out=path,
-            started=started,
-            is_one_of_several=True,
-            **given,
-        )
+        if seeds is not None:
+            output.log(f"seed {own['seed']}, {i + 1} of {seeds}")
+        several = seeds is not None
+        yield Request(options=own, dataset=data[0], held_out=data[1], out=path, is_one_of_several=several, **given)
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The results of several seeds, and of each accuracy the mean, the smallest, the largest and the standard deviation
-    (of a sample: divided by their number less one)."""
+    """The results of several seeds, with mean, minimum, maximum and standard deviation (of a sample: divided by n − 1)
+    of the accuracies and seconds."""
     import statistics
 
     summary: dict[str, Any] = {"seeds": [result["seed"] for result in results], "runs": results}
     for name in ("test_accuracy", "validation_accuracy", "seconds"):
         values = [result[name] for result in results if result.get(name) is not None]
         if len(values) == len(results):
-            summary[name] = {
-                "mean": statistics.mean(values),
-                "min": min(values),
-                "max": max(values),
-                "stdev": statistics.stdev(values),
-            }
+            mean, deviation = statistics.mean(values), statistics.stdev(values)
+            summary[name] = {"mean": mean, "min": min(values), "max": max(values), "stdev": deviation}
     return summary
 
 

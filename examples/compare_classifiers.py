@@ -1,10 +1,10 @@
-"""RDAClassifier beside three classifiers of scikit-learn, on the small data sets that come with scikit-learn.
+"""Compare RDAClassifier with three classifiers of scikit-learn, on the small data sets of scikit-learn.
 
     python examples/compare_classifiers.py
 
 prints the table of docs/scikit-learn.md: the mean accuracy of five-fold cross-validation, and its spread over the folds
-(standard deviation), in percent. All classifiers have their usual settings but for iterations enough to converge, and
-see features scaled to mean 0 and variance 1 where they need that. The folds are the same for all.
+(standard deviation), in percent. All classifiers have their default settings, except for enough iterations to converge.
+Those that need it get features scaled to mean 0 and variance 1. The folds are the same for all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models of one's own, for `rdahw train --model examples/my_models.py:NAME`.
+"""Models of your own, for `rdahw train --model examples/my_models.py:NAME`.
 
 A model is a function from the number of input and output bits to a circuit with two inputs, the parameters first.
 """

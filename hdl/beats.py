@@ -31,7 +31,7 @@ class Encoder:
 
     @property
     def says_updates(self) -> bool:
-        """Whether results say if there was an update."""
+        """Whether results have the bit ``updated``."""
         return "updated" in self._result.members
 
     def none(self) -> Array:
@@ -39,9 +39,10 @@ class Encoder:
         return np.zeros((0, self.width), np.uint8)
 
     def __call__(self, x: Array, y: Array, *, last: Array | None = None, learn: bool = True) -> Array:
-        """The beats (N * beats an example, width) of examples: inputs wider than ``x`` in words, the lowest first.
+        """The beats (N * beats per example, width) of examples; an ``x`` wider than a beat's is split into words, the
+        lowest first.
 
-        last: with which examples a batch ends, (N,); ``None``: with the last one.
+        last: the examples that end a batch, (N,); ``None``: the last one.
         """
         wires = self._shape["x"]
         words = -(-x.shape[1] // wires.width)
@@ -63,13 +64,13 @@ class Encoder:
         return results[:, _where(self._result["prediction"])]
 
     def updated(self, results: Array) -> Array:
-        """Which results say that there was an update, (N,)."""
+        """The bits ``updated`` of the results, (N,)."""
         return results[:, self._result["updated"].offset]
 
 
 class OctetEncoder(Encoder):
-    """The same for a stream of bytes (:class:`rdahw.hdl.memory_trainer.MemoryTrainer`): those of x, then one with the
-    class number in all bits but the last, which says to learn."""
+    """The same for a stream of bytes (:class:`rdahw.hdl.memory_trainer.MemoryTrainer`): x, then a byte with the class
+    number in bits 0 to 6 and ``learn`` in bit 7."""
 
     @property
     def width(self) -> int:

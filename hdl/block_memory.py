@@ -1,4 +1,4 @@
-"""Block RAM as it is: what a read gives in the cycle of a write to the same place is left open."""
+"""Block RAM: a read during a write to the same address is undefined."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from amaranth.lib import memory  # type: ignore[import-untyped]
 
 __all__ = ["FORGET_FIRST_READ", "block_memory"]
 
-#: For synthesis: what a block memory gives before its first clock cycle is not 0 but undefined. iCE40 block RAM has no
-#: initial output, and Yosys would put a gate on each of its bits to make it 0 then; designs are in reset at that time.
+#: For synthesis: the output of a block memory before its first clock cycle is undefined, not 0. iCE40 block RAM has no
+#: initial output, and Yosys would add a gate to each bit to make it 0 then; designs are in reset at that time.
 FORGET_FIRST_READ = "setattr -unset init a:rdahw_first_read"
 
 
 def block_memory(m: Module, name: str, data: Any, address: Any, *, granularity: int | None = None) -> tuple[Any, Any]:
-    """A memory of contents ``data`` (a ``MemoryData``) as the submodule ``name``: what is at ``address``, a cycle
-    later, and the write port, whose bits of ``granularity`` have an enable each.
+    """A memory of contents ``data`` (a ``MemoryData``) as the submodule ``name``. Returns the word at ``address``, a
+    cycle later, and the write port, which has an enable for every ``granularity`` bits.
 
-    Nobody may look at what was read in the cycle in which it was written. Amaranth's own synchronous read port promises
-    the old contents then, which costs block RAM that does not keep that promise comparators and multiplexers. Yosys
-    takes our word for memories that are read into a register, and makes a block RAM of both.
+    A read during a write to the same address is undefined. Amaranth's synchronous read port guarantees the old contents
+    then, which costs comparators and multiplexers on block RAM without that guarantee. With the attribute
+    ``no_rw_check``, Yosys maps the memory and the register of its output to block RAM without them.
     """
     m.submodules[name] = store = memory.Memory(data, attrs={"no_rw_check": 1})
     read, write = store.read_port(domain="comb"), store.write_port(granularity=granularity)

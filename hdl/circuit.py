@@ -25,17 +25,17 @@ from rdahw.derivative import reverse
 from rdahw.tracing import Builder
 from rdahw.transform import to_rows
 
-__all__ = ["ROWS", "CircuitModule", "with_reverse"]
+__all__ = ["ROWS", "CircuitModule", "Value", "with_reverse"]
 
 #: Amaranth numbers the bits of a value by 16 bits.
 _MAX_WIDTH = (1 << 16) - 1
 
-#: Amaranth's values have no types that a type checker could read.
+#: An Amaranth value, which has no static type.
 Value = Any
 
 
 def _tree(operator: Callable[[Value, Value], Value], values: Sequence[Value]) -> Value:
-    """All values in one, by a balanced tree: the depth is the logarithm of their number."""
+    """Combine all values by a balanced tree of logarithmic depth."""
     level = list(values)
     while len(level) > 1:
         paired = [operator(a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
@@ -56,11 +56,11 @@ def _lookup(table: Value, address: Value) -> Value:
 
 
 def _add_words(a: Value, b: Value, bits: int) -> Value:
-    # As one addition a word, for the carry chains of an FPGA.
+    # One addition per word uses the carry chains of an FPGA.
     return Cat((a[at : at + bits] + b[at : at + bits])[:bits] for at in range(0, len(a), bits))
 
 
-#: What this back end has rows for: from the operands' values and the attributes to the value of the result.
+#: The primitives of this back end: from the operands' values and the attributes to the value of the result.
 ROWS: Mapping[str, Callable[..., Value]] = {
     "xor": lambda a, b: a ^ b,
     "and": lambda a, b: a & b,
@@ -88,16 +88,16 @@ ROWS: Mapping[str, Callable[..., Value]] = {
 class CircuitModule(wiring.Component):  # type: ignore[misc]
     """A circuit ``f : A1 × … × An → B1 × … × Bm`` as combinational logic.
 
-    Its ports are the circuit's inputs, ``In(width)``, and outputs, ``Out(width)``, under the circuit's names. Where a
-    name is not possible, because another port or a member of the component has it, it gets an ``_`` behind it, and a
-    name that starts with ``_`` gets a ``p`` in front. In the circuit's order they are ``operands`` and ``results``.
+    Its ports are the circuit's inputs, ``In(width)``, and outputs, ``Out(width)``, with the circuit's names. A name of
+    another port or member of the component gets an ``_`` appended, and one that starts with ``_`` a ``p`` in front.
+    ``operands`` and ``results`` are the ports in the circuit's order.
 
-    Every wire is a signal of its own: Amaranth's simulator would evaluate a shared expression once for each reader
+    Every wire has its own signal: Amaranth's simulator would evaluate a shared expression once for each reader
     (amaranth issue 1659). Inputs keep their names, wire n of the lowered circuit is ``w<n>``.
     """
 
-    #: How many wires share a module. Whatever changes, Amaranth's simulator evaluates a whole module again, so that a
-    #: long chain in one module would take time quadratic in its length.
+    #: Wires per module. On any change Amaranth's simulator evaluates a whole module again, so a long chain in one
+    #: module would take time quadratic in its length.
     _PART = 64
 
     def __init__(self, circuit: Circuit) -> None:
@@ -114,7 +114,6 @@ class CircuitModule(wiring.Component):  # type: ignore[misc]
         self.results = tuple(getattr(self, name) for name in results)
 
     def elaborate(self, platform: object) -> Module:
-        """The logic, as Amaranth asks for it."""
         lowered = to_rows(self.circuit, ROWS)
         if (widest := max(type_.width for type_ in lowered.types)) > _MAX_WIDTH:
             raise TooLarge(

@@ -1,4 +1,4 @@
-"""Scores of an ensemble's classes, and what the margin rule says of them."""
+"""The scores of an ensemble's classes, and the margin rule."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ __all__ = ["ClassScores"]
 class ClassScores(wiring.Component):  # type: ignore[misc]
     """Sums the counters of each class, then finds the best class, the target's best rival, and whether to update.
 
-    ``most``: how many words there may be in a sum. ``sign``: a counter counts as its highest bit.
+    ``most``: the most words in a sum. ``sign``: only the highest bit of a counter is added.
 
-    clear: the sums and ``done`` to zero; wins over ``add``.
-    add: the word ``counters`` to the sums: a counter a class, the lowest class first, each an unsigned number, as
-        counters come with their sign bit inverted. That adds the same to all sums, so neither the largest one nor any
-        difference changes.
-    start: begins the judgement, from the next cycle on, of the sums as they are then; they stay until it is ``done``.
-        target: the class, one bit for each. margin: as in :class:`rdahw.families.ensemble.spec.EnsembleSpec`; of more
-            than ``margin_bits`` bits a margin of all ones is enough, as no difference is larger.
+    clear: sets the sums and ``done`` to zero; has priority over ``add``.
+    add: adds the word ``counters`` to the sums: one counter for each class, the lowest class first, unsigned, as their
+        sign bits are inverted. That adds the same number to all sums, which changes neither the order nor a difference.
+    start: begins the comparison of the sums in the next cycle; they must not change until it is ``done``.
+        target: the class, one-hot. margin: as in :class:`rdahw.families.ensemble.spec.EnsembleSpec`; one of more than
+            ``margin_bits`` bits can be given as all ones, as no difference is larger.
     done: from ``latency`` cycles after ``start`` until the next one these are valid: ``prediction``, the class of the
         largest sum, the lowest one on a tie; ``correct``: it is the target; ``rival``, likewise of all but the target,
-        one bit for each; ``updates``: the target's sum is not beyond the rival's by more than the margin.
+        one-hot; ``updates``: the target's sum exceeds the rival's by at most the margin.
 
-    The sums are compared all at once, bit by bit from the highest: who has a 0 where another that is still in the race
-    has a 1 is out. So the bits of the winner are found on the way, and with them by how much it wins.
+    All sums are compared at once, bit by bit from the highest (MSB-first maximum by elimination): a class with a 0
+    where a remaining class has a 1 is eliminated. On the way the winner's bits are found, and from them its lead.
+
+    ``elaborate`` sets the attribute ``proof_registers``, the registers that proofs refer to, by name.
     """
 
     def __init__(self, classes: int, counter: int, most: int, *, sign: bool = False) -> None:
@@ -55,7 +56,6 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         classes, k = self.classes, self.counter
         sums = [Signal(self.bits, name=f"sum{c}") for c in range(classes)]
@@ -66,13 +66,14 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
             with m.If(self.clear):
                 m.d.sync += total.eq(0)
 
-        # A bit of all sums. ``ends``: the last one has come through each of the stages.
+        # A bit of all sums. ``ends``: the last bit has passed each of the stages.
         bit, reading, read, found = Signal(range(max(2, self.bits)), init=self.bits - 1), Signal(), Signal(), Signal()
         ends = Signal(2)
+        self.proof_registers = {"reading": reading, "read": read, "found": found, "ends": ends, "bit": bit}
         column, margin_bit, last = Signal(classes), Signal(), Signal()
         m.d.comb += last.eq(reading & (bit == 0))
         m.d.sync += [
-            # Without bits nobody is out: so the bits and not the race are stopped, as that is the longest path.
+            # A column of zeros eliminates no class, so the column is gated and not the elimination, the longest path.
             column.eq(0),
             margin_bit.eq(self.margin.bit_select(bit, 1)),
             ends.eq(Cat(last, ends)),
@@ -85,13 +86,13 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
                 column.eq(Cat(total.bit_select(bit, 1) for total in sums)),
             ]
 
-        # Who is out by it, and what that bit adds to the rival's lead: a number that is negative when all bits have
-        # been added, the highest first, if the target is ahead by more than the margin.
-        # No reset: it would take the place of the one at ``start`` in front of a flip-flop.
+        # Eliminate classes by this bit, and add it to the rival's lead, the highest bit first: after all bits the lead
+        # is negative if the target's sum exceeds the rival's by more than the margin.
+        # No reset, as a flip-flop has only one, which ``start`` uses.
         leaders, rivals = Signal(classes, reset_less=True), Signal(classes, reset_less=True)
         margin_found, rival_found, target_found = Signal(), Signal(), Signal()
         lead = Signal(range(-(1 << self.bits), 2 << self.bits))
-        # All start, and the target is taken from its rivals in the cycle before the first bit.
+        # All classes start; the target is removed from its rivals in the cycle before the first bit.
         for racers, starters in ((leaders, Const(-1, classes)), (rivals, ~self.target)):
             highest = Signal(name=f"{racers.name}_highest")
             m.d.comb += highest.eq((racers & column).any())
@@ -101,15 +102,17 @@ class ClassScores(wiring.Component):  # type: ignore[misc]
             rival_found.eq((rivals & column).any()),
             target_found.eq((self.target & column).any()),
         ]
-        # Twice the lead and margin + rival - target, which is odd or even, and else one up or one down: one adder.
+        # lead := 2 * lead + margin + rival - target with one adder: the low bit, and one up or down above it.
         odd = margin_found ^ rival_found ^ target_found
         up, down = margin_found & rival_found & ~target_found, ~margin_found & ~rival_found & target_found
         with m.If(found):
             m.d.sync += lead.eq(Cat(odd, lead + Cat(up | down, down).as_signed()))
 
         m.d.comb += self.updates.eq(lead >= 0)
-        # Of several, the lowest class.
+        # The lowest class of those that are left.
         leader = Signal(classes)
+        self.proof_registers |= {"leaders": leaders, "rivals": rivals, "lead": lead, "leader": leader}
+        self.proof_registers["done"] = self.done
         m.d.sync += [leader.eq(leaders & -leaders), self.rival.eq(rivals & -rivals)]
         m.d.comb += self.correct.eq((leader & self.target).any())
         for b in range(len(self.prediction)):

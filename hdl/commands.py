@@ -1,4 +1,4 @@
-"""What the host link's commands do: a pass over a request's payload, and what a trainer is asked meanwhile."""
+"""The commands of the host link: a pass over a request's payload, with the accesses to the trainer."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = ["Commands"]
 class Commands(wiring.Component):  # type: ignore[misc]
     """Executes ``open``, ``status``, ``train``, ``predict``, ``read``, ``write`` and ``clear``.
 
-    layout: of the trainer's examples and results. learns: whether it does more than to predict. batch: whether it
-    learns in batches.
+    layout: of the trainer's examples and results. learns: it is a trainer and no fixed model. batch: it learns in
+    batches.
 
-    execute: to be high for a cycle to begin a pass over the payload of the request that ``asked`` and ``known`` name.
-        With ``dry`` nothing is changed.
-    done: high for a cycle: the pass has ended. failed: or the request cannot be done, for this reason, which comes in
-        the dry pass only.
+    execute: high for a cycle: begin a pass over the payload of the request given by ``asked`` and ``known``. With
+        ``dry`` nothing is changed.
+    done, failed: high for a cycle: the pass has ended, or the request cannot be executed for this reason (only in the
+        dry pass).
     byte, at_end, advance: of the packet store, which is at the payload's first byte when a pass begins.
-    fresh: an answer begins. answer: its bytes, in a dry pass those of ``read`` only. answer_count, full: of the store.
-    examples, results, control: for the trainer. With words of x, an example comes in ``layout.words`` of them.
+    fresh: an answer begins. answer: its bytes; in a dry pass only those of ``read``. answer_count, full: of the store.
+    examples, results, control: to the trainer. With words of x, an example is ``layout.words`` transfers.
     """
 
     def __init__(self, layout: Layout, *, learns: bool, batch: bool) -> None:
         self._layout, self._learns, self._is_batch = layout, learns, batch
         self._batch_open = Signal()
-        # Counts within whatever is under way.
+        # Counts the bytes of the current item.
         self._part = Signal(range(max(16, layout.head_bytes)))
         inputs = layout.word_bits or layout.input_bits
         super().__init__(
@@ -60,7 +60,6 @@ class Commands(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         asked = self.asked
         machine = OneHot(m, None)
@@ -84,8 +83,8 @@ class Commands(wiring.Component):  # type: ignore[misc]
             with m.If(~self.known if self._learns else ~self.known | changes):
                 machine.next = "unknown_command"
 
-        # What is compared goes into a register, and has a state to settle in where it is needed; see the framer. What
-        # the trainer is asked comes from flip-flops, and all that its readiness does is to change the state.
+        # Comparisons are registered, with a waiting state; see the framer. All signals to the trainer come from
+        # flip-flops, and its ready signals only change the state.
         self._report(m, machine)
         self._examples(m, machine)
         self._parameters(m, machine)
@@ -108,8 +107,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
         state_bytes = Array([live[f.name][i * 8 : i * 8 + 8] for f in STATE for i in range(f.bytes)])
         state_byte, state_over = Signal(8), Signal()
         m.d.sync += [state_byte.eq(state_bytes[part]), state_over.eq(part == size(STATE))]
-        with machine.state("STATE NEXT"):
-            machine.next = "STATE"
+        machine.wait("STATE NEXT", "STATE")
 
         with machine.state("STATE"):
             m.d.sync += part.eq(part + 1)
@@ -120,9 +118,9 @@ class Commands(wiring.Component):  # type: ignore[misc]
                 machine.next = "STATE NEXT"
 
     def _examples(self, m: Module, machine: OneHot) -> None:
-        """``train`` and ``predict``: each example is read, offered, and its result written."""
+        """``train`` and ``predict``: read each example, offer it, and write its result."""
         layout, part, dry = self._layout, self._part, self.dry
-        example = Signal(layout.head_bytes * 8, reset_less=True)  # without x if that comes in words
+        example = Signal(layout.head_bytes * 8, reset_less=True)  # without x if that is sent in words
         word = Signal(layout.word_bits, reset_less=True)
         number = Signal(range(max(layout.words, 1)))
         offered = self.examples
@@ -135,14 +133,13 @@ class Commands(wiring.Component):  # type: ignore[misc]
         with m.If(self.fresh):
             m.d.sync += number.eq(0)
 
-        loaded, word_loaded, in_example = Signal(), Signal(), Signal()  # with the byte that is loaded in this cycle
+        loaded, word_loaded, in_example = Signal(), Signal(), Signal()  # including the byte loaded in this cycle
         m.d.sync += [
             loaded.eq(part == layout.head_bytes - 1),
             word_loaded.eq(part == layout.word_bits // 8 - 1),
             in_example.eq(part != 0),
         ]
-        with machine.state("LOAD NEXT"):
-            machine.next = "LOAD"
+        machine.wait("LOAD NEXT", "LOAD")
 
         with machine.state("LOAD"):
             m.d.comb += self.advance.eq(1)
@@ -161,8 +158,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
                         machine.next = "OFFER"
 
         if layout.words:
-            with machine.state("LOAD WORD NEXT"):
-                machine.next = "LOAD WORD"
+            machine.wait("LOAD WORD NEXT", "LOAD WORD")
 
             with machine.state("LOAD WORD"):
                 m.d.comb += self.advance.eq(1)
@@ -196,7 +192,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
         self._result(m, machine)
 
     def _result(self, m: Module, machine: OneHot) -> None:
-        """The result of an example, and on to the next one."""
+        """Write the result of an example, and go on to the next one."""
         layout, part, result = self._layout, self._part, self.results
         result_bits = Cat(result.payload.prediction, result.payload.correct)
         result_bytes = Array([result_bits[i * 8 : i * 8 + 8] for i in range(layout.result_bytes)])
@@ -209,8 +205,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
         with machine.state("RESULT"), m.If(result.valid):
             machine.next = "RESULT NEXT"
 
-        with machine.state("RESULT NEXT"):
-            machine.next = "RESULT BYTE"
+        machine.wait("RESULT NEXT", "RESULT BYTE")
 
         with machine.state("RESULT BYTE"):
             self._put(m, result_byte)
@@ -223,10 +218,10 @@ class Commands(wiring.Component):  # type: ignore[misc]
     def _parameters(self, m: Module, machine: OneHot) -> None:
         """``read`` and ``write``."""
         layout, part, byte, control = self._layout, self._part, self.byte, self.control
-        address_bytes = -(-layout.parameter_bytes.bit_length() // 8)  # also of the byte behind the last
+        address_bytes = -(-layout.parameter_bytes.bit_length() // 8)  # of the byte after the last one, too
         address = Signal(8 * address_bytes, reset_less=True)
         beyond, write_byte = Signal(), Signal()
-        too_high = Signal()  # a byte of the address that is not 0, above those that there are
+        too_high = Signal()  # a byte of the address above ``address_bytes`` is not 0
         m.d.comb += [
             control.parameter_write_enable.eq(write_byte),
             control.parameter_address.eq(address),
@@ -236,11 +231,8 @@ class Commands(wiring.Component):  # type: ignore[misc]
             beyond.eq(address >= layout.parameter_bytes),
             too_high.eq((part >= address_bytes) & (byte != 0)),
         ]
-        with machine.state("ADDRESS NEXT"):
-            machine.next = "ADDRESS BYTE"
-
-        with machine.state("ADDRESS BYTE"):
-            machine.next = "ADDRESS"
+        machine.wait("ADDRESS NEXT", "ADDRESS BYTE")
+        machine.wait("ADDRESS BYTE", "ADDRESS")
 
         with machine.state("ADDRESS"):
             m.d.comb += self.advance.eq(1)
@@ -257,8 +249,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
                 with m.If(self.asked.read):
                     machine.next = "READ COUNT"
 
-        with machine.state("WRITE NEXT"):
-            machine.next = "WRITE"
+        machine.wait("WRITE NEXT", "WRITE")
 
         with machine.state("WRITE"):
             with m.If(self.at_end):
@@ -281,14 +272,11 @@ class Commands(wiring.Component):  # type: ignore[misc]
         self._read(m, machine, address, beyond)
 
     def _read(self, m: Module, machine: OneHot, address: Any, beyond: Any) -> None:
-        """``read`` from its count on, where ``byte`` stays."""
+        """``read`` from its count on; ``byte`` stays at the count."""
         all_read, fetched = Signal(), Signal(8, reset_less=True)
         m.d.sync += [all_read.eq(self.answer_count == self.byte), fetched.eq(self.control.parameter_read)]
-        with machine.state("READ COUNT"):
-            machine.next = "READ NEXT"
-
-        with machine.state("READ NEXT"):
-            machine.next = "READ"
+        machine.wait("READ COUNT", "READ NEXT")
+        machine.wait("READ NEXT", "READ")
 
         with machine.state("READ"):
             with m.If(self.control.ready):
@@ -302,11 +290,8 @@ class Commands(wiring.Component):  # type: ignore[misc]
             with m.Elif(self.full):
                 machine.next = "wrong_length"
 
-        with machine.state("READ DATA"):
-            machine.next = "READ FETCH"
-
-        with machine.state("READ FETCH"):
-            machine.next = "READ BYTE"
+        machine.wait("READ DATA", "READ FETCH")
+        machine.wait("READ FETCH", "READ BYTE")
 
         with machine.state("READ BYTE"):
             self._put(m, fetched)

@@ -1,4 +1,4 @@
-"""Examples on their way into a memory trainer: two of them, and the index that each table reads from one."""
+"""The example buffer of a memory trainer: two examples, and the index that each table reads from one of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ExampleBuffer", "check_classes"]
 
 
 def check_classes(spec: EnsembleSpec) -> None:
-    """Raise :class:`UserError` if there are more classes than the label's byte can say."""
+    """Raise :class:`UserError` for more classes than fit the label's byte."""
     if spec.classes > 1 << LABEL_BITS:
         raise UserError(
             f"an ensemble of {spec.classes} classes was given; the gateware takes at most {1 << LABEL_BITS}, as the "
@@ -28,20 +28,21 @@ def check_classes(spec: EnsembleSpec) -> None:
 
 
 class ExampleBuffer(wiring.Component):  # type: ignore[misc]
-    """Room for two examples of ``input_bits`` bits, so that the next one comes in while one is looked at.
+    """Room for two examples of ``input_bits`` bits, so that one is received while the other is processed.
 
-    table_wiring: (tables, inputs), the input bits that each table reads; see :func:`rdahw.ensemble.make_wiring`.
-    classes: a label from there on is no class, and its example is not learned from.
+    table_wiring: (tables, inputs), the input bits that each table reads; see
+        :func:`rdahw.families.ensemble.spec.make_wiring`.
+    classes: an example with a label from this number on is not learned from.
 
-    examples: bytes: ``octets`` of the input, wire 0 in bit 0 of the first, then one with the class in bits 0 to 6 and,
-        in bit 7, whether to learn from it.
-    waiting: an example is there; not to be looked at in the two cycles after ``release``. label, learn: of it.
-    release: it is done with; not before :data:`LATENCY` cycles after its last ``table``.
-    table: number of a table. index: what that one reads, :data:`LATENCY` cycles later.
+    examples: bytes: ``octets`` of the input, wire 0 in bit 0 of the first, then one with the class in bits 0 to 6 and
+        ``learn`` in bit 7.
+    waiting: there is an example; undefined in the two cycles after ``release``. label, learn: those of the example.
+    release: frees its place; at the earliest :data:`LATENCY` cycles after its last ``table``.
+    table: number of a table. index: the index that this table reads, :data:`LATENCY` cycles later.
 
-    When it is elaborated, the attribute ``proof_registers`` has by name those that proofs speak of.
+    ``elaborate`` sets the attribute ``proof_registers``, the registers that proofs refer to, by name.
 
-    Each input of a table has a copy of the examples of its own, as each reads another byte in every cycle.
+    Each input of a table has its own copy of the examples, as each reads another byte in every cycle.
     """
 
     #: From ``table`` to ``index``: the table's wiring is read, then the bytes, then the bits are chosen.
@@ -51,7 +52,7 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         self.octets = -(-input_bits // 8)
         self.classes = classes
         self.tables, self.inputs = table_wiring.shape
-        #: The bits of a byte's number, and of a wire's.
+        #: The bits of the number of a byte, and of a wire.
         self.byte_bits = max(1, (self.octets - 1).bit_length())
         self.wire_bits = self.byte_bits + 3
         words = [sum(int(wire) << i * self.wire_bits for i, wire in enumerate(row)) for row in table_wiring]
@@ -69,11 +70,10 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         offered = self.examples.payload
 
-        # Into one side, while the other one is looked at.
+        # One side is filled while the other one is read.
         filled, learn = Signal(2), Signal(2)
         filling, looked_at = Signal(), Signal()
         labels = [Signal(len(self.label), name=f"label{side}") for side in range(2)]
@@ -81,13 +81,13 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         m.d.comb += accept.eq(self.examples.valid & self.examples.ready)
         self.proof_registers = {"filled": filled, "learns": learn, "filling": filling, "looked_at": looked_at}
         self.proof_registers |= {"octet": octet, "at_end": at_end, "label0": labels[0], "label1": labels[1]}
-        # Whether there is room is known a cycle late, so none is taken in the cycle after the last byte.
+        # Whether a side is free is known a cycle late, so no byte is taken in the cycle after the last one.
         m.d.sync += self.examples.ready.eq(~Mux(filling, filled[1], filled[0]) & ~(accept & at_end))
         with m.If(accept):
             m.d.sync += [octet.eq(octet + 1), at_end.eq(octet == self.octets - 1)]
             with m.If(at_end):
                 m.d.sync += [octet.eq(0), filling.eq(~filling)]
-        # Sides are filled in turn, so after a last byte something waits. After ``release`` it is late by a cycle.
+        # Sides are filled in turn, so after a last byte an example waits. After ``release`` this is a cycle late.
         m.d.sync += self.waiting.eq(Mux(looked_at, filled[1], filled[0]) | (accept & at_end))
         with m.If(self.release):
             m.d.sync += looked_at.eq(~looked_at)

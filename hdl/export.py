@@ -17,8 +17,8 @@ __all__ = ["FORMATS", "Format", "export", "port_names"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A row of the table: what the format is for, its file ending, how a comment line starts, Yosys' commands, and
-    what stands between the comments and what Yosys wrote."""
+    """A row of the table: what reads the format, its file ending, the start of a comment line, Yosys' commands, and the
+    text between the comments and Yosys' output."""
 
     purpose: str
     ending: str
@@ -27,11 +27,11 @@ class Format:
     preamble: str = ""
 
 
-#: Amaranth's private attributes mean nothing to others.
+#: Removes Amaranth's private attributes.
 _CLEAN = "attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding"
 _GATES = "synth -flatten -top {top}\ndffunmap\nopt_clean -purge\n"
 
-#: The formats by name. RTLIL is what Amaranth writes; the others are made of it by Yosys.
+#: The formats by name. Amaranth writes RTLIL; Yosys makes the others from it.
 FORMATS: Mapping[str, Format] = {
     "verilog": Format(
         "simulators and synthesisers",
@@ -39,7 +39,7 @@ FORMATS: Mapping[str, Format] = {
         "//",
         f"proc -nomux\nmemory_collect\nopt_clean\n{_CLEAN}\n{_CLEAN.replace('attrmap', 'attrmap -modattr')}\n"
         "write_verilog -norename -noattr {file}",
-        # Yosys leaves extension and truncation to the language's rules, which lint is told to expect.
+        # Yosys relies on the language's implicit extension and truncation, of which Verilator's lint would warn.
         preamble="/* verilator lint_off WIDTH */\n",
     ),
     "rtlil": Format("Yosys", "il", "#", ""),
@@ -61,7 +61,7 @@ def export(
 ) -> str:
     """The text of ``component``, an Amaranth component, in a format of :data:`FORMATS`, as the module ``name``.
 
-    ``about`` is a line on what it is. In AIGER a bit of a port is a symbol ``port[bit]``, and flip-flops start at 0.
+    about: a line that describes it. In AIGER a bit of a port is a symbol ``port[bit]``, and flip-flops start at 0.
     Raises :class:`UsageError` for an unknown format, :class:`rdahw.MissingError` without Yosys.
     """
     if format not in FORMATS:
@@ -76,17 +76,11 @@ def export(
             (work / "design.il").write_text(text, encoding="utf-8")
             script = "read_rtlil design.il\n" + row.script.format(top=name, file=file)
             (work / "design.ys").write_text(script, encoding="utf-8")
-            run(
-                find("yosys", toolchain),
-                ["-q", "-s", "design.ys"],
-                cwd=work,
-                log="log",
-                makes=[file],
-                progress=progress,
-            )
+            yosys = find("yosys", toolchain)
+            run(yosys, ["-q", "-s", "design.ys"], cwd=work, log="log", makes=[file], progress=progress)
             text = (work / file).read_text(encoding="utf-8")
     lines = [about, *_ports(component)]
-    if format == "aiger":  # its comments are at the end, after a line «c»
+    if format == "aiger":  # comments are at the end, after a line «c»
         return text.rstrip("\n") + "\n" + ("" if "\nc\n" in text else "c\n") + "".join(f"{line}\n" for line in lines)
     return "".join(f"{row.comment} {line}\n" for line in lines) + row.preamble + text
 

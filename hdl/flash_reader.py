@@ -1,8 +1,8 @@
 """Reading a serial NOR flash (Winbond W25Q128JV and its relatives) as a stream of bytes, over one or four data lines.
 
-An FPGA that configured itself from its flash leaves it in deep power-down, in which it obeys one command only. So the
-reader first wakes the part and, for four lines, makes sure that its quad-enable bit is set, without wearing it out: it
-writes the volatile copy, and only if the bit is not set. Nothing is ever erased or programmed.
+An FPGA that configured itself from its flash leaves it in deep power-down, in which only one command works. So the
+reader first wakes the part and, for four lines, sets its quad-enable bit if it is not set, in the volatile copy, which
+does not wear the flash. Nothing is ever erased or programmed.
 
 Commands and times are those of Winbond's data sheet W25Q128JV, revision F.
 """
@@ -29,18 +29,18 @@ ADDRESS_BITS = 24
 #: The bit of status register 2 without which the part has one data line each way.
 QUAD_ENABLE = 1
 
-#: How long the part is left alone after it was woken: ten times its tRES1, and as much as that of other makers' parts.
+#: The pause after waking the part: ten times its tRES1, and enough for other makers' parts.
 WAKE_SECONDS = 30e-6
-#: How long the part is not selected between two commands: tSHSL.
+#: The pause between two commands: tSHSL.
 PAUSE_SECONDS = 50e-9
 #: The fastest SPI clock of a read over one line; over four lines the part takes 133 MHz.
 MAX_SINGLE_HZ = 50e6
 
 
 class Command(enum.IntEnum):
-    """The commands that the reader gives."""
+    """The commands that the reader sends."""
 
-    LEAVE_CONTINUOUS = 0xFF  # a read that needs no command byte, which other gateware may have left behind
+    LEAVE_CONTINUOUS = 0xFF  # ends a mode of reads without a command byte, which other gateware may have left on
     WAKE = 0xAB
     READ_STATUS = 0x35  # status register 2
     ENABLE_VOLATILE_WRITE = 0x50
@@ -50,7 +50,7 @@ class Command(enum.IntEnum):
 
 
 class _Step(enum.IntEnum):
-    """What is next, in this order; the reader stays at the last one."""
+    """The steps, in this order; the reader stays at the last one."""
 
     LEAVE = 0
     WAKE = 1
@@ -63,14 +63,13 @@ class _Step(enum.IntEnum):
 
 
 def flash_request_layout() -> Any:
-    """The payload of a stream of requests: the address of the first byte, and how many bytes, at least one."""
+    """The payload of a stream of requests: the address of the first byte, and the number of bytes, at least one."""
     return StructLayout({"address": ADDRESS_BITS, "length": ADDRESS_BITS})
 
 
 class FlashPins(wiring.Signature):  # type: ignore[misc]
-    """The lines of a flash, from the side that reads it: ``select`` (high when selected), ``clock``, and the four data
-    lines: ``o`` is put on those whose bit of ``oe`` is high, ``i`` is what is on them. Line 0 is the part's DI, 1 its
-    DO, 2 its /WP and 3 its /HOLD.
+    """The lines of a flash, from the reader's side: ``select`` (active high), ``clock``, and the four data lines with
+    outputs ``o``, output enables ``oe`` and inputs ``i``. Line 0 is the part's DI, 1 its DO, 2 its /WP, 3 its /HOLD.
     """
 
     def __init__(self) -> None:
@@ -80,18 +79,17 @@ class FlashPins(wiring.Signature):  # type: ignore[misc]
 class FlashReader(wiring.Component):  # type: ignore[misc]
     """A serial flash as a stream of bytes, at half the clock of ``sync``: four cycles a byte with ``quad``, else 16.
 
-    clock: of ``sync``, in Hz. latency: how many cycles the pins take, out and in together: 0 if ``pins`` are the pads,
-    2 with a flip-flop in each direction.
+    clock: of ``sync``, in Hz. latency: of the pins, in cycles, out and in together: 0 if ``pins`` are the pads, 2 with
+    a flip-flop in each direction.
 
-    requests: which bytes, at most one request ahead of what is being read; ready when the part is awake and between
-        two reads. An address goes on at 0 behind the last byte of the part.
-    octets: the bytes of one request after the other. While they are not taken, the flash's clock stands still.
-    idle: no request is worked on or waits, and no byte does. failed: the part did not let quad-enable be set, and
-        nothing is read.
+    requests: the bytes to read; ready when the part is awake and between two reads. Addresses wrap to 0 after the last
+        byte of the part.
+    octets: the bytes of one request after the other. While they are not taken, the flash's clock stops.
+    idle: no request and no byte is processed or waits. failed: quad-enable could not be set, and nothing is read.
     pins: the flash's. All outputs come from flip-flops; a line is sampled in the middle of its bit, two cycles after
-        the falling edge of ``clock`` that asked for it, so pads and part together may take a cycle and a half.
+        the falling edge of ``clock`` that starts the bit, so pads and part together may take a cycle and a half.
 
-    A request costs :attr:`overhead` cycles beside those of its bytes: 46 with ``quad``, 70 without.
+    A request takes :attr:`overhead` cycles in addition to those of its bytes: 46 with ``quad``, 70 without.
 
     Raises :class:`UserError` for a clock that is too fast for one data line.
     """
@@ -99,15 +97,15 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
     def __init__(self, clock: float, *, quad: bool = True, latency: int = 0) -> None:
         if not quad and clock / 2 > MAX_SINGLE_HZ:
             raise UserError(
-                f"a flash was to be read with one data line at {clock / 2e6:g} MHz; expected at most "
+                f"a flash cannot be read with one data line at {clock / 2e6:g} MHz; expected at most "
                 f"{MAX_SINGLE_HZ / 1e6:g} MHz: use quad, or a slower clock"
             )
         if not 0 <= latency <= 6:
-            raise UserError(f"pins with a latency of {latency} cycles were given; expected 0 to 6")
+            raise UserError(f"invalid latency of {latency} cycles; expected 0 to 6")
         self.quad = quad
         self.latency = latency
         self._wake = math.ceil(WAKE_SECONDS * clock)
-        # Until the last bit of a status has come in, too.
+        # At least until the last bit of a status was received.
         self._pause = max(math.ceil(PAUSE_SECONDS * clock), 3 + latency)
         super().__init__(
             {
@@ -121,22 +119,21 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
 
     @property
     def cycles_per_octet(self) -> int:
-        """The cycles from one byte of a request to the next, if they are taken in time."""
+        """The cycles from one byte of a request to the next, if the consumer does not wait."""
         return 4 if self.quad else 16
 
     @property
     def overhead(self) -> int:
-        """The cycles of a request beside those of its bytes, until the next request is taken."""
+        """The cycles of a request without those of its bytes, until the next request is taken."""
         clocks = 8 + 6 + 2 + 4 if self.quad else 8 + 24
         return 2 * clocks + 2 + 1 + self._pause
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         m.submodules.receiver = receiver = FlashReceiver(self.latency)
         wiring.connect(m, receiver.octets, wiring.flipped(self.octets))
         w = _Registers(self._wake)
-        # The data line changes and the clock falls in the first half of a clock of the flash, in the second it rises.
+        # In the first half of a clock of the flash the data lines change and the clock falls, in the second it rises.
         m.d.sync += [w.last.eq(w.count == 0), w.read_all.eq(w.left == 0)]
         m.d.comb += [w.over.eq(w.half & w.last), receiver.lines.eq(self.pins.i)]
         with m.If(w.running):
@@ -152,17 +149,17 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         machine.finish()
 
         m.d.comb += self.failed.eq(w.step == _Step.FAILED)
-        # A cycle late; with a request that is taken it is over all the same.
+        # A cycle late, but low as soon as a request is taken.
         ready = machine.ongoing("PAUSE") & (w.step == _Step.READY) & w.waited
         m.d.sync += self.idle.eq(ready & ~receiver.pending & ~self.requests.valid)
         return m
 
     def _send(self, m: Module, bit: Any) -> None:
-        """One bit on line 0. Lines 2 and 3 are high: without quad-enable they protect and stop the part."""
+        """Put a bit on line 0. Lines 2 and 3 are high: without quad-enable they are /WP and /HOLD."""
         m.d.sync += [self.pins.o.eq(Cat(bit, 0, 1, 1)), self.pins.oe.eq(0b1101)]
 
     def _send_next(self, m: Module, w: _Registers) -> None:
-        """A bit of ``outgoing`` in every clock."""
+        """Send a bit of ``outgoing`` in every clock."""
         m.d.comb += w.running.eq(1)
         with m.If(~w.half):
             self._send(m, w.outgoing[-1])
@@ -191,14 +188,14 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                         m.d.sync += w.outgoing[-8:].eq(code)
             with m.If(~w.waited):
                 m.d.sync += [w.wait.eq(w.wait - 1), w.waited.eq(w.wait == 1)]
-            with m.Else():  # the bits of the read before have come, too
+            with m.Else():  # all bits of the previous read were received
                 m.d.sync += [receiver.single.eq(1), receiver.keep.eq(0)]
                 with m.If((w.step != _Step.FAILED) & ((w.step != _Step.READY) | self.requests.valid)):
                     m.d.sync += self.pins.select.eq(1)
                     machine.next = "COMMAND"
 
     def _command(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
-        """The command byte, and what follows it but for a read: a status that comes in or goes out."""
+        """The command byte, and the status that is read or written after it."""
         with machine.state("COMMAND"):
             self._send_next(m, w)
             with m.If(w.over):
@@ -225,7 +222,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                 machine.next = "END"
 
     def _read(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
-        """The address, over four lines the clocks of waiting, and the bytes of a read."""
+        """The address, the dummy clocks of a read over four lines, and the bytes of a read."""
         quad = self.quad
         with machine.state("ADDRESS"):
             if quad:
@@ -240,7 +237,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                 machine.next = "GAP" if quad else "DATA"
 
         if quad:
-            with machine.state("GAP"):  # mode bits that ask for nothing, then the part makes itself ready to drive
+            with machine.state("GAP"):  # mode bits without effect, then dummy clocks until the part drives the lines
                 m.d.comb += w.running.eq(1)
                 with m.If(~w.half):
                     m.d.sync += [self.pins.o.eq(0b1111), self.pins.oe.eq(Mux(w.count >= 4, 0b1111, 0))]
@@ -263,9 +260,8 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
                     machine.next = "END"
 
     def _end(self, m: Module, machine: OneHot, w: _Registers, receiver: FlashReceiver) -> None:
-        """The part is deselected, and it is decided what comes next."""
-        with machine.state("END"):  # the last bit is on its way
-            machine.next = "DESELECT"
+        """Deselect the part, and choose the next step."""
+        machine.wait("END", "DESELECT")  # the last bit is on its way
 
         with machine.state("DESELECT"):
             m.d.sync += [self.pins.select.eq(0), self.pins.clock.eq(0), w.wait.eq(self._pause), w.waited.eq(0)]
@@ -281,7 +277,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
             with m.If((w.step != _Step.CHECK) & (w.step != _Step.VERIFY)):
                 machine.next = "PAUSE"
 
-        with machine.state("JUDGE"):  # the status, when all of it has come
+        with machine.state("JUDGE"):  # the status, when all of it was received
             with m.If(~w.waited):
                 m.d.sync += [w.wait.eq(w.wait - 1), w.waited.eq(w.wait == 1)]
             with m.Else():
@@ -294,12 +290,12 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
 class _Registers:
     """The signals that the states of a :class:`FlashReader` share.
 
-    step: what the reader is about to do. wait: cycles until the part may be selected again; waited: wait is 0. After a
-    reset the part may just have been woken, so ``wait`` begins as ``wake``.
-    running, half: the flash's clock goes on; it is in its second half. count: how many clocks are left of this phase;
-    last: it is 0, known from the second half of a clock on, as ``count`` changes with the first. over: the last half.
-    address, left: of a request, the first byte and how many are left; read_all: none is.
-    outgoing: what is still to be sent, the highest bit first. first: this is the first half of a byte's first clock.
+    step: the next step. wait: cycles until the part may be selected again; waited: wait is 0. After a reset the part
+    may just have been woken, so ``wait`` begins with ``wake``.
+    running, half: the flash's clock runs; it is in its second half. count: the clocks left in this phase; last: count
+    is 0, valid in the second half of a clock, as ``count`` changes before the first. over: the last half clock.
+    address, left: of a request, the first byte and the number of bytes left; read_all: none is left.
+    outgoing: the bits left to send, the highest first. first: this is the first half of a byte's first clock.
     """
 
     def __init__(self, wake: int) -> None:

@@ -1,4 +1,4 @@
-"""The way in of a flash reader: from samples of the data lines to bytes, and a short queue of those to be taken."""
+"""The receiver of a flash reader: from samples of the data lines to bytes in a short queue."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 __all__ = ["FlashReceiver"]
 
-#: Bytes on their way out; with fewer than four, a long way through the pins would cost throughput.
+#: The length of the queue; with fewer than four bytes, pins with latency would cost throughput.
 DEPTH = 4
 
 
 class FlashReceiver(wiring.Component):  # type: ignore[misc]
-    """Bytes from the data lines of a flash, the highest bit first, with room for :data:`DEPTH` that were not yet taken.
+    """Bytes from the data lines of a flash, the highest bit first, and a queue of :data:`DEPTH` of them.
 
-    latency: the cycles that the pins take, out and in together, as in :class:`rdahw.hdl.flash_reader.FlashReader`.
+    latency: of the pins, in cycles, out and in together, as in :class:`rdahw.hdl.flash_reader.FlashReader`.
 
     lines : In(4): the data lines.
-    sample : In(1): in ``2 + latency`` cycles there are bits on the lines: one on line 1 if then ``single``, else four,
-        line 0 the lowest. A byte is eight bits.
-    single : In(1). keep : In(1): whether a byte whose last bits come in this cycle goes to the queue.
-    latest : Out(8): the last eight bits that came, whether they were kept or not.
-    begin : In(1): the first bits of a byte that will be kept are asked for. Only while there is ``room``: it counts the
-        bytes begun and not yet taken, and tells a cycle late.
-    room : Out(1). pending : Out(1): bytes were begun and not yet taken.
-    octets : Out(stream of 8 bits): the bytes that were kept, in their order.
+    sample : In(1): ``2 + latency`` cycles later the lines have bits: one on line 1 if ``single`` is high then, else
+        four, line 0 the lowest. A byte is eight bits.
+    single : In(1). keep : In(1): a byte whose last bits are received in this cycle is queued.
+    latest : Out(8): the last eight bits received, whether queued or not.
+    begin : In(1): the first bits of a byte to be queued are sampled. Only while there is ``room``.
+    room : Out(1): fewer than :data:`DEPTH` bytes were begun and not yet taken; a cycle late.
+    pending : Out(1): bytes were begun and not yet taken.
+    octets : Out(stream of 8 bits): the queued bytes, in order.
     """
 
     def __init__(self, latency: int) -> None:
@@ -47,7 +47,6 @@ class FlashReceiver(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         arriving, have = Signal(2 + self.latency), Signal(range(8))
         shift, complete = Signal(8, reset_less=True), Signal()
@@ -61,7 +60,7 @@ class FlashReceiver(wiring.Component):  # type: ignore[misc]
         into, out_of = Signal(range(DEPTH)), Signal(range(DEPTH))
         level, promised = Signal(range(DEPTH + 1)), Signal(range(DEPTH + 1))
         push, pop = Signal(), Signal()
-        # ``room`` may be late: a byte is begun long after the one before, and one that is taken may be seen late.
+        # ``room`` may be late: bytes begin several cycles apart, and a byte that was taken may be noticed late.
         m.d.sync += [push.eq(complete & self.keep), self.room.eq(promised != DEPTH)]
         m.d.comb += [
             self.octets.valid.eq(level != 0),

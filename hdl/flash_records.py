@@ -1,4 +1,4 @@
-"""What a flash trainer does with the bytes of a flash image: checks them, reads the header, finds the next record."""
+"""The parts of a flash trainer that handle the bytes of a flash image: checksum, header, and address of records."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["COUNT_BITS", "FROM_HEADER", "CheckedOctets", "HeaderFields", "Record
 #: The bits of a number of records or of bytes: an image has fewer bytes than 24 bits count.
 COUNT_BITS = 24
 
-#: The fields that are kept of the header, the lower three bytes of each.
+#: The fields of the header that are stored, the lower three bytes of each.
 FROM_HEADER = ("train_examples", "train_bytes", "test_examples", "test_bytes", "stride", "stride_bytes")
 #: The bytes of those fields: name, and which byte of it.
 _KEPT = tuple((name, i) for name in FROM_HEADER for i in range(COUNT_BITS // 8))
 
 
 class CheckedOctets(wiring.Component):  # type: ignore[misc]
-    """A byte of a stream at rest until it is taken, and the CRC-32 of all bytes that came.
+    """A register for one byte of a stream, and the CRC-32 of all bytes received.
 
-    The register keeps apart in time who takes the byte and who has it to give. A byte takes three cycles.
+    The register separates the paths of producer and consumer. A byte takes three cycles.
 
     octets : In(stream of 8 bits).
-    octet : Out(8): the byte that rests, while ``full``; it stays for a cycle after it was taken.
-    due : In(1): the byte is to be taken. take : Out(1): it is, which is so in the cycle after it was due.
-    fresh : In(1): the checksum begins anew. sound : Out(1): the last four bytes are the CRC-32 of all before them; two
-        cycles after the last one rests.
-    forget : In(1): the byte is lost, and one that comes in this cycle does not count for the checksum.
+    octet : Out(8): the stored byte, while ``full``; it stays for a cycle after it was taken.
+    due : In(1): the consumer is ready. take : Out(1): the byte is taken, in the cycle after it was due.
+    fresh : In(1): restarts the checksum. sound : Out(1): the last four bytes are the CRC-32 of all before them; two
+        cycles after the last one was stored.
+    forget : In(1): discards the byte; one received in this cycle is not added to the checksum.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,6 @@ class CheckedOctets(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         octet, full, came = Signal(8, name="rests", reset_less=True), self.full, Signal()
         check = crc.catalog.CRC32_ISO_HDLC(8).create()
@@ -77,15 +76,15 @@ class CheckedOctets(wiring.Component):  # type: ignore[misc]
 
 
 class HeaderFields(wiring.Component):  # type: ignore[misc]
-    """The header of a flash image (:mod:`rdahw.flash_image`) as its bytes go by.
+    """Checks the bytes of the header of a flash image (:mod:`rdahw.flash_image`) and stores fields of it.
 
     expected: the bytes that every header begins with.
 
-    number : In: which byte of the header ``octet`` is, from two cycles before ``taken`` on.
-    octet : In(8): from a cycle before ``taken`` to a cycle after it. taken : In(1): the byte counts.
-    begin : In(1): ``foreign`` to 0. foreign : Out(1): since then a byte was taken that is not as expected, or that
-        makes one of the fields larger than 24 bits.
-    ``FROM_HEADER`` : Out(24) each: the fields, which nothing resets.
+    number : In: the number of ``octet`` in the header, from two cycles before ``taken`` on.
+    octet : In(8): stable from a cycle before ``taken`` to a cycle after it. taken : In(1): the byte is valid.
+    begin : In(1): sets ``foreign`` to 0. foreign : Out(1): since then a byte was not the expected one, or made one of
+        the fields larger than 24 bits.
+    ``FROM_HEADER`` : Out(24) each: the fields, without reset.
     """
 
     def __init__(self, expected: bytes, number_bits: int) -> None:
@@ -102,9 +101,8 @@ class HeaderFields(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
-        # For each byte: what it must be, whether that matters, and which of the bytes kept it is, from 1 on; 0: none.
+        # For each byte: its expected value, whether that is checked, and its number among the stored ones; 0: none.
         known = dict(enumerate(self.expected)) | {_in_header(name) + COUNT_BITS // 8: 0 for name in FROM_HEADER}
         kept = {_in_header(name) + i: which for which, (name, i) in enumerate(_KEPT, 1)}
         words = [
@@ -130,19 +128,19 @@ class HeaderFields(wiring.Component):  # type: ignore[misc]
 
 
 def _in_header(name: str) -> int:
-    """The place of a field's first byte."""
+    """The position of a field's first byte."""
     return len(MAGIC) + offset(HEADER, name)
 
 
 class RecordPlaces(wiring.Component):  # type: ignore[misc]
-    """Where the records of an image are that are read one by one, a stride apart: (place + stride) mod all, in bytes.
+    """The addresses of records that are read one by one, a stride apart: (place + stride) mod all, in bytes.
 
     base: the address of the image.
 
     train_bytes, stride_bytes : In(24): of the header.
-    rewind : In(1): back to the first record. step : In(1): on to the next one. cancel : In(1): no step is under way.
+    rewind : In(1): back to the first record. step : In(1): to the next one. cancel : In(1): aborts a step.
     found : Out(1): five cycles after ``step``, ``address`` is that of the next record. first : Out(1): that is the
-        first one again, so all have been read.
+        first one again, so all were read.
     """
 
     def __init__(self, base: int) -> None:
@@ -161,11 +159,10 @@ class RecordPlaces(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         place, total = Signal(COUNT_BITS, reset_less=True), Signal(COUNT_BITS + 1, reset_less=True)
         wrapped, following = Signal(COUNT_BITS + 1), Signal(5)
-        # One sum between two registers, as each takes half of the time that there is.
+        # One adder between two registers, as each takes half of a clock cycle.
         m.d.sync += [
             following.eq(following << 1 | self.step),
             wrapped.eq(total - self.train_bytes),

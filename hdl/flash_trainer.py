@@ -1,15 +1,12 @@
-"""Training without a computer: a flash holds the data set, and the trainer goes through it epoch after epoch.
+"""Training without a computer: the trainer reads the data set from a flash, epoch after epoch.
 
-The order of things, after every reset: the flash is woken; the header of the image (:mod:`rdahw.flash_image`) is read,
-and must be whole and of examples as the trainer's; then all records are read once, and their CRC-32 must hold; only
-then does training begin. In the order of the data set every epoch is checked again as it goes by. Nothing is trained on
-from an image that is known to be damaged.
+After every reset: the flash is woken; the header of the image (:mod:`rdahw.flash_image`) is read and checked against
+the trainer's examples; all records are read once and their CRC-32 is checked; then training begins. Epochs in the order
+of the data set are checked again while they are read. An image that is known to be damaged is not trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal  # type: ignore[import-untyped]
@@ -34,8 +31,8 @@ _REPORTED = ("state", "epoch", "left", "errors", "updates", "right")
 
 
 def expected_header(spec: EnsembleSpec) -> bytes:
-    """The beginning of the header of every image that is for ``spec``: up to the classes, and for a model of images up
-    to their form."""
+    """The beginning of the header of every image for ``spec``: up to the classes, or for a model of images up to their
+    shape."""
     planes, height, width = spec.image or (0, 0, 0)
     values = {
         "version": VERSION,
@@ -49,22 +46,22 @@ def expected_header(spec: EnsembleSpec) -> bytes:
 
 
 class FlashTrainer(wiring.Component):  # type: ignore[misc]
-    """A trainer, a flash reader, and what goes between them.
+    """A trainer with a flash reader.
 
-    trainer: a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, which becomes a submodule. reader: a
-    :class:`rdahw.hdl.flash_reader.FlashReader`, likewise. base: the address of the image in the flash. epochs: how many
-    to train unless the host asks for others; 0: without an end. autostart: whether to begin without being asked to.
+    trainer: a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`; reader: a :class:`rdahw.hdl.flash_reader.FlashReader`;
+    both become submodules. base: the address of the image in the flash. epochs: how many to train unless the host sets
+    another number; 0: without end. autostart: begin without a command of the host.
 
     examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.octet_link`).
-        Behind the trainer's own parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are
-        read three cycles after their address was given, and written two cycles after. ``clear`` clears the trainer and
-        begins anew, from waking the flash on. While the board trains, ``ready`` and examples have to wait for the end
-        of an example, and with ``hold`` no further one is begun.
-    hold : In(1): the host is at work.
-    state : Out(8): of :class:`State`. failed : Out(1): it is one of those that stop.
-    progress : Out(1): changes every 32,768 examples that were trained on.
+        After the trainer's parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are read
+        three cycles after their address, and written two cycles after it. ``clear`` clears the trainer and restarts,
+        beginning with waking the flash. While the board trains, accesses and examples of the host wait for the end of
+        the current example.
+    hold : In(1): the host has a request; no further example from the flash is begun.
+    state : Out(8): of :class:`State`. failed : Out(1): the state is one of its faults.
+    progress : Out(1): toggles after 32,768 training examples.
     outcomes : Out(stream of :func:`rdahw.hdl.memory_trainer.ensemble_result_layout`, always ready): the results of the
-        examples from the flash, in their order, for simulators.
+        examples from the flash, in order, for simulators.
     flash: the pins of the flash.
 
     Raises :class:`UserError` for more input bits than a flash image can have.
@@ -76,14 +73,14 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         spec: EnsembleSpec = trainer.spec
         if record_bytes(spec.input_bits) >= 1 << 16:
             raise UserError(
-                f"examples of {spec.input_bits} bits were asked for; a record in flash has at most {(1 << 16) - 1} "
+                f"an example of {spec.input_bits} bits is too long; a record in flash has at most {(1 << 16) - 1} "
                 "bytes: choose fewer inputs"
             )
         self.trainer, self.reader = trainer, reader
         self._base, self._epochs, self._autostart = base, epochs, autostart
         self._records = base + HEADER_BYTES + CRC_BYTES
         self._own_bits = len(trainer.control.parameter_address)
-        #: Where the registers are behind the parameters.
+        #: The address of the registers, after the parameters.
         self.registers_address = 1 << self._own_bits
         self.interface = flash_trainer_interface(spec)
         super().__init__(
@@ -99,24 +96,24 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         each = record_bytes(self.trainer.spec.input_bits)
         m.submodules.trainer = self.trainer
         w = _Shared(max(each, HEADER_BYTES + CRC_BYTES))
         m.submodules.reader = ResetInserter(w.restart)(self.reader)
         wiring.connect(m, wiring.flipped(self.flash), self.reader.pins)
-        m.submodules.octets = octets = CheckedOctets()
+        m.submodules.octets = octets = w.octets = CheckedOctets()
         wiring.connect(m, self.reader.octets, octets.octets)
-        m.submodules.header = header = HeaderFields(expected_header(self.trainer.spec), len(w.number))
-        m.submodules.places = places = RecordPlaces(self._base)
-        m.submodules.registers = registers = FlashTrainerRegisters(run=self._autostart, epochs=self._epochs)
-        m.submodules.host = host = ExampleOctets(self.interface.layout.words)
-        wiring.connect(m, wiring.flipped(self.examples), host.words)
+        m.submodules.header = header = w.header = HeaderFields(expected_header(self.trainer.spec), len(w.number))
+        m.submodules.places = w.places = RecordPlaces(self._base)
+        w.registers = FlashTrainerRegisters(run=self._autostart, epochs=self._epochs)
+        m.submodules.registers = registers = w.registers
+        m.submodules.host = w.host = ExampleOctets(self.interface.layout.words)
+        wiring.connect(m, wiring.flipped(self.examples), w.host.words)
 
-        self._feed(m, w, octets, registers.run, host)
+        self._feed(m, w)
         self._results(m, w)
-        self._plan(m, w, header, places)
+        self._plan(m, w)
         m.d.comb += [
             self.reader.requests.valid.eq(w.ask),
             self.reader.requests.payload.address.eq(w.address),
@@ -124,28 +121,27 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             header.number.eq(w.number),
             header.octet.eq(octets.octet),
         ]
-        # ``number`` stays for a cycle and more before anybody asks.
+        # Registered, as ``number`` is stable for at least a cycle before these are used.
         m.d.sync += [
             w.header_over.eq(w.number == HEADER_BYTES + CRC_BYTES),
             w.label_next.eq(w.number == each - 2),
             w.more.eq((registers.epochs == 0) | (w.epoch < registers.epochs)),
         ]
-        machine = OneHot(m, "BEGIN")
-        states = _Restart(m, machine, w.restart)
-        self._read_header(m, states, w, octets, header, places, registers.run)
-        self._read_part(m, states, w, octets, header, places)
-        self._judge(m, states, w)
+        machine = OneHot(m, "BEGIN", restart=w.restart)
+        self._read_header(m, machine, w)
+        self._read_part(m, machine, w)
+        self._judge(m, machine, w)
         machine.finish()
-        self._access(m, w, header, registers, host)
+        self._access(m, w)
         return m
 
-    def _feed(self, m: Module, w: _Shared, octets: CheckedOctets, run: Any, host: ExampleOctets) -> None:
-        """The trainer's bytes: those of the flash, or between two examples of it those of the host."""
-        trainer = self.trainer
-        held, pausing = Signal(), Signal()  # no further example is begun; that is far away, so through registers
-        m.d.sync += [held.eq(self.hold), pausing.eq(self.hold | ~run)]
+    def _feed(self, m: Module, w: _Shared) -> None:
+        """Feed the trainer with bytes of the flash, or between two examples with those of the host."""
+        trainer, octets, host = self.trainer, w.octets, w.host
+        held, pausing = Signal(), Signal()  # no further example is begun; registered (long path)
+        m.d.sync += [held.eq(self.hold), pausing.eq(self.hold | ~w.registers.run)]
         m.d.comb += w.offer.eq(w.wanted & ~w.lent & ~(w.between & pausing))
-        # Before the trainer a byte rests once more.
+        # Another register in front of the trainer.
         given, feed = Signal(8), Signal(8, reset_less=True)
         m.d.comb += [
             given.eq(octets.octet),
@@ -169,7 +165,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         m.d.sync += w.lent.eq(held & w.between & ~octets.take & w.landed_all)
 
     def _results(self, m: Module, w: _Shared) -> None:
-        """Results of examples from the flash to ``outcomes``, the others to the host."""
+        """Route the results of examples from the flash to ``outcomes``, the others to the host."""
         result, ours, landed, hit = self.trainer.results, Signal(), Signal(), Signal()
         prediction = Cat(result.payload.prediction, Const(0, LABEL_BITS))[:LABEL_BITS]
         m.d.comb += [
@@ -187,8 +183,9 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(hit):
             m.d.sync += w.right.eq(w.right + 1)
 
-    def _plan(self, m: Module, w: _Shared, header: HeaderFields, places: RecordPlaces) -> None:
-        """What follows from the header, and the next record of a stride, which is found while one is read."""
+    def _plan(self, m: Module, w: _Shared) -> None:
+        """Values derived from the header, and the next record of a stride, found while the current one is read."""
+        header, places = w.header, w.places
         m.d.comb += [places.train_bytes.eq(header.train_bytes), places.stride_bytes.eq(header.stride_bytes)]
         m.d.sync += [
             w.strided.eq(header.stride != 1),
@@ -201,35 +198,27 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with m.If(places.found):
             m.d.sync += [w.address.eq(places.address), w.ask.eq(~places.first)]
 
-    def _read_header(
-        self,
-        m: Module,
-        states: _Restart,
-        w: _Shared,
-        octets: CheckedOctets,
-        header: HeaderFields,
-        places: RecordPlaces,
-        run: Any,
-    ) -> None:
-        """The states from the beginning to a header that is known to be whole and of the trainer's examples."""
-        with states.state("BEGIN"):
+    def _read_header(self, m: Module, machine: OneHot, w: _Shared) -> None:
+        """The states up to a header that was checked against the trainer's examples."""
+        octets, header, run = w.octets, w.header, w.registers.run
+        with machine.state("BEGIN"):
             m.d.sync += [w.state.eq(State.WAKING), w.address.eq(self._base), w.length.eq(HEADER_BYTES + CRC_BYTES)]
             m.d.sync += [w.between.eq(1), w.at_label.eq(0), w.wanted.eq(0)]
             m.d.sync += [w.number.eq(0), w.feeding.eq(0), w.testing.eq(0), w.ask.eq(run), w.quiet.eq(0)]
             m.d.sync += [w.epoch.eq(0), w.left.eq(0), w.right.eq(0), w.errors.eq(0), w.updates.eq(0)]
-            m.d.comb += [octets.fresh.eq(1), octets.forget.eq(1), places.cancel.eq(1)]
+            m.d.comb += [octets.fresh.eq(1), octets.forget.eq(1), w.places.cancel.eq(1)]
             with m.If(run):
-                states.next = "ASK HEADER"
+                machine.next = "ASK HEADER"
 
-        with states.state("ASK HEADER"):
+        with machine.state("ASK HEADER"):
             m.d.comb += header.begin.eq(1)
             with m.If(self.reader.failed):
-                states.next = State.NO_FLASH.name
+                machine.next = State.NO_FLASH.name
             with m.Elif(self.reader.requests.ready):
                 m.d.sync += w.ask.eq(0)
-                states.next = "HEADER"
+                machine.next = "HEADER"
 
-        with states.state("HEADER"):
+        with machine.state("HEADER"):
             m.d.comb += [octets.due.eq(1), header.taken.eq(octets.take)]
             with m.If(octets.take):
                 m.d.sync += w.number.eq(w.number + 1)
@@ -237,26 +226,19 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.sync += w.quiet.eq(w.quiet + 1)
                 with m.If(w.quiet.all()):
                     m.d.sync += w.number.eq(0)
-                    states.next = "PLAN"
+                    machine.next = "PLAN"
                     with m.If(~octets.sound):
-                        states.next = State.NO_IMAGE.name
+                        machine.next = State.NO_IMAGE.name
                     with m.Elif(header.foreign | w.empty):
-                        states.next = State.FOREIGN.name
+                        machine.next = State.FOREIGN.name
 
-    def _read_part(
-        self,
-        m: Module,
-        states: _Restart,
-        w: _Shared,
-        octets: CheckedOctets,
-        header: HeaderFields,
-        places: RecordPlaces,
-    ) -> None:
-        """The states of a part, the training or the test records, with or without the trainer."""
+    def _read_part(self, m: Module, machine: OneHot, w: _Shared) -> None:
+        """The states that read a part, the training or the test records, with or without the trainer."""
+        octets, header, places = w.octets, w.header, w.places
         requests, one_by_one = self.reader.requests, Signal()
         m.d.comb += one_by_one.eq(w.strided & w.feeding & ~w.testing)
         m.d.sync += w.damaged.eq(~octets.sound & ~one_by_one)
-        with states.state("PLAN"):
+        with machine.state("PLAN"):
             m.d.comb += [octets.fresh.eq(1), places.rewind.eq(1)]
             m.d.sync += w.ask.eq(1)
             m.d.sync += [w.address.eq(self._records), w.left.eq(header.train_examples), w.wanted.eq(w.feeding)]
@@ -272,16 +254,16 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
                     w.left.eq(header.test_examples),
                     w.right.eq(0),
                 ]
-            states.next = "ASK"
+            machine.next = "ASK"
 
-        with states.state("ASK"):
+        with machine.state("ASK"):
             m.d.sync += w.quiet.eq(0)
             with m.If(requests.ready):
                 m.d.sync += w.ask.eq(0)
                 m.d.comb += places.step.eq(one_by_one)
-                states.next = "READ"
+                machine.next = "READ"
 
-        with states.state("READ"):
+        with machine.state("READ"):
             m.d.comb += octets.due.eq(~w.wanted | (w.offer & ~w.waits))
             with m.If(w.ask & requests.ready):
                 m.d.sync += w.ask.eq(0)
@@ -290,49 +272,48 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
                 m.d.sync += [w.number.eq(w.number + 1), w.between.eq(0), w.at_label.eq(w.label_next)]
                 with m.If(w.at_label):
                     m.d.sync += [w.number.eq(0), w.between.eq(1), w.wanted.eq(~w.last)]
-            # The trainer's counts follow its results within three cycles.
+            # The trainer's counts are updated within three cycles of its results.
             with m.If(self.reader.idle & ~octets.full & ~w.wanted & w.landed_all):
                 m.d.sync += w.quiet.eq(w.quiet + 1)
                 with m.If(w.quiet.all()):
-                    states.next = "JUDGE"
+                    machine.next = "JUDGE"
 
-    def _judge(self, m: Module, states: _Restart, w: _Shared) -> None:
-        """The states after a part, and those in which the trainer has stopped."""
-        with states.state("JUDGE"):
-            states.next = "PLAN"
+    def _judge(self, m: Module, machine: OneHot, w: _Shared) -> None:
+        """The states after a part, and those of a stopped trainer."""
+        with machine.state("JUDGE"):
+            machine.next = "PLAN"
             with m.If(w.testing | w.untested):
                 m.d.sync += [w.testing.eq(0), w.feeding.eq(1)]
                 with m.If(w.feeding):
                     m.d.sync += w.epoch.eq(w.epoch + 1)
-                states.next = "FINISHED"
+                machine.next = "FINISHED"
             with m.Else():
                 m.d.sync += w.testing.eq(1)
             with m.If(w.feeding & ~w.testing):
                 m.d.sync += [w.errors.eq(self.trainer.control.error_count), w.updates.eq(self.trainer.update_count)]
             with m.If(w.damaged):
-                states.next = State.DAMAGED.name
+                machine.next = State.DAMAGED.name
                 with m.If(w.feeding & ~w.testing):
-                    states.next = State.SPOILED.name
+                    machine.next = State.SPOILED.name
 
-        wait = Signal()  # until ``more`` is of the new epoch
-        with states.state("FINISHED"):
+        wait = Signal()  # until ``more`` is that of the new epoch
+        with machine.state("FINISHED"):
             m.d.sync += wait.eq(~wait)
             with m.If(wait & w.more):
-                states.next = "PLAN"
+                machine.next = "PLAN"
             with m.Elif(wait):
                 m.d.sync += w.state.eq(State.DONE)
 
         for why in (why for why in State if why >= State.NO_FLASH):
-            with states.state(why.name):
+            with machine.state(why.name):
                 m.d.sync += w.state.eq(why)
 
-    def _access(
-        self, m: Module, w: _Shared, header: HeaderFields, registers: FlashTrainerRegisters, host: ExampleOctets
-    ) -> None:
-        """The host's access: to the trainer while the host has it, to the registers at any time."""
+    def _access(self, m: Module, w: _Shared) -> None:
+        """The host's access: to the trainer while it is lent, to the registers at any time."""
         control, theirs = self.control, self.trainer.control
+        header, registers, host = w.header, w.registers, w.host
         own, ready, changed = control.parameter_address[self._own_bits], Signal(), Signal()
-        # Nothing but the host's own access can make a trainer that is lent and ready busy.
+        # Only the host's own access can make a lent and ready trainer busy.
         m.d.sync += ready.eq(w.lent & theirs.ready & ~theirs.parameter_write_enable & ~theirs.clear)
         m.d.comb += [
             theirs.parameter_address.eq(control.parameter_address[: self._own_bits]),
@@ -343,7 +324,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             control.example_count.eq(theirs.example_count),
             control.error_count.eq(theirs.error_count),
         ]
-        m.d.sync += w.restart.eq(control.clear & control.ready)  # nothing of the flash comes in between, as it is lent
+        m.d.sync += w.restart.eq(control.clear & control.ready)  # registered: while it is lent, the flash is idle
         learned = host.octets.valid & host.octets.ready & ~host.words.ready & host.words.payload.learn
         with m.If(w.restart):
             m.d.sync += [changed.eq(0), w.flying.eq(0)]
@@ -365,21 +346,26 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
 
 
 class _Shared:
-    """The signals that the parts of a :class:`FlashTrainer` share.
+    """The parts of a :class:`FlashTrainer`, and the signals that its methods share.
 
-    restart: everything begins anew, from waking the flash on. state: what the host is told.
-    epoch, left, right, errors, updates: the registers of these names; the state ``BEGIN`` sets them.
-    ask, address, length: the next read is asked for, and which one.
-    testing, feeding: the records are the test's; the trainer gets them. damaged: the checksum of a part does not hold.
-    number: of the byte that is read, in the header or in its record. header_over: that was the header's last.
+    restart: begin again with waking the flash. state: the state reported to the host.
+    epoch, left, right, errors, updates: the registers of these names, set by the state ``BEGIN``.
+    ask, address, length: request the next read, of these bytes.
+    testing, feeding: the records are test records; they are fed to the trainer. damaged: a part's checksum is wrong.
+    number: of the next byte, in the header or in its record. header_over: the header is complete.
     between, at_label, label_next: the byte is the first of a record, its last, its last but one.
-    wanted, offer: the trainer is to have the byte; it may have it now. waits: a byte waits for the trainer.
-    left, last: records to come in this part; one is. taken_off: a record's last byte is taken; counted: it was in the
-    cycle before. flying: examples of the flash whose results are to come; landed_all: none. lent: the host has the
-    trainer.
-    strided, empty, untested, train_length, test_length, test_address: of the image. more: epochs are to come.
-    quiet: cycles in which nothing came any more.
+    wanted, offer: the byte is for the trainer; it may be given now. waits: a byte waits for the trainer.
+    left, last: records left in this part; one is left. taken_off: a record's last byte is taken; counted: a cycle
+    later. flying: examples of the flash without a result; landed_all: none. lent: the host uses the trainer.
+    strided, empty, untested, train_length, test_length, test_address: of the image. more: epochs are left.
+    quiet: cycles since the last byte.
     """
+
+    octets: CheckedOctets
+    header: HeaderFields
+    places: RecordPlaces
+    registers: FlashTrainerRegisters
+    host: ExampleOctets
 
     def __init__(self, last_number: int) -> None:
         self.restart = Signal()
@@ -418,27 +404,3 @@ class _Shared:
         self.test_address = Signal(ADDRESS_BITS)
         self.more = Signal()
         self.quiet = Signal(2)
-
-
-class _Restart:
-    """States of a machine that all go to ``BEGIN`` when ``asked``."""
-
-    def __init__(self, m: Module, machine: OneHot, asked: Any) -> None:
-        self._m, self._machine, self._asked = m, machine, asked
-
-    @property
-    def next(self) -> str:
-        """The state of the next cycle; it can only be set."""
-        return self._machine.next
-
-    @next.setter
-    def next(self, name: str) -> None:
-        self._machine.next = name
-
-    @contextmanager
-    def state(self, name: str) -> Iterator[None]:
-        """One of them."""
-        with self._machine.state(name):
-            yield
-            with self._m.If(self._asked):
-                self._machine.next = "BEGIN"

@@ -1,4 +1,4 @@
-"""A flash trainer on a board: behind the host link on a UART, with the pins of a flash and two lights."""
+"""A flash trainer on a board: with the host link on a UART, the pins of a flash and two LEDs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["FlashTrainerLink"]
 
 
 class FlashTrainerLink(wiring.Component):  # type: ignore[misc]
-    """A flash trainer behind the host link on a UART, ``divisor`` clock cycles a bit: ``rx`` and ``tx``, idle high.
+    """A flash trainer with the host link on a UART, ``divisor`` clock cycles a bit: ``rx`` and ``tx``, idle high.
 
-    activity: a request is worked on; also half of the time while it trains, 32,768 examples high and as many low, and
-        always when it is done. error: a request is refused; also always when the training has stopped for a reason.
+    activity: a request is processed; while training, 32,768 examples high and as many low; high when it is done.
+    error: a request is refused, or the training has stopped because of a fault.
     flash: the pins of the flash.
     """
 
@@ -37,7 +37,6 @@ class FlashTrainerLink(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         m.submodules.link = link = self.link
         trainer = self.trainer

@@ -1,4 +1,4 @@
-"""The registers of a flash trainer: how far it is, and what it is to do, for the host to read and to write."""
+"""The registers of a flash trainer, by which the host reads its progress and controls it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ __all__ = ["REGISTERS", "REGISTER_BYTES", "Register", "FlashTrainerRegisters", "
 
 
 class State(enum.IntEnum):
-    """What a flash trainer is at; from ``NO_FLASH`` on it has stopped for a reason, and only a reset or ``clear`` makes
-    it try again."""
+    """The state of a flash trainer; from ``NO_FLASH`` on a fault has stopped it until a reset or ``clear``."""
 
     WAKING = 0  # the flash, and the header is read
     CHECKING = 1  # the CRC-32 of all records
@@ -62,7 +61,7 @@ assert size(REGISTERS) <= REGISTER_BYTES
 
 
 def flash_trainer_interface(spec: EnsembleSpec) -> Interface:
-    """That of a board that trains by itself: behind the trainer's own parameters it has registers."""
+    """The interface of a board that trains by itself: the trainer's parameters, followed by registers."""
     registers = 2 * settings_address(spec)
     run = registers + offset(REGISTERS, "run")
     return table_interface(spec, registers + REGISTER_BYTES, learns=True, run=run)
@@ -71,11 +70,11 @@ def flash_trainer_interface(spec: EnsembleSpec) -> Interface:
 class FlashTrainerRegisters(wiring.Component):  # type: ignore[misc]
     """:data:`REGISTERS` as bytes, from address 0 on, the lowest byte of each first.
 
-    run, epochs: what they are after a reset.
+    run, epochs: their values after a reset.
 
     address : In(6). write : In(8). write_enable : In(1): the byte at ``address`` becomes ``write``, two cycles later.
-    read : Out(8): the byte at ``address`` three cycles ago. Bytes that are none of the registers read as anything.
-    run : Out(1), epochs : Out(16): those that the host writes.
+    read : Out(8): the byte at ``address`` three cycles ago; undefined beyond the registers.
+    run : Out(1), epochs : Out(16): written by the host.
     All others : In(8 * bytes): their values.
     """
 
@@ -93,9 +92,8 @@ class FlashTrainerRegisters(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
-        # Through registers: the address and its data are far away.
+        # Registered: a long path.
         number, write, data = Signal.like(self.address), Signal(), Signal(8)
         m.d.sync += [number.eq(self.address), write.eq(self.write_enable), data.eq(self.write)]
         octets: list[Any] = []

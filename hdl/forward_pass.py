@@ -1,34 +1,30 @@
-"""The first pass of an ensemble in memory: an example's way through all tables, one a cycle."""
+"""The forward pass of an ensemble in memory: an example goes through all tables, one per cycle."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth.hdl import Cat, Module, Signal  # type: ignore[import-untyped]
 
+from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer
 
 __all__ = ["ForwardPass", "pass_cycles"]
 
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
-
 
 def pass_cycles(tables: int, scores: ClassScores) -> int:
-    """The clock cycles from one example to the next, if all that is done is to go through the tables and to decide."""
+    """The clock cycles from one example to the next without an update."""
     return tables + ExampleBuffer.LATENCY + int(scores.latency) + 2
 
 
 class ForwardPass:
-    """The logic, in the module ``m``, that names the tables of ``buffer`` in turn and asks for the words they address.
+    """The logic, in module ``m``, that selects the tables of ``buffer`` in turn and addresses their words.
 
-    naming: a signal of ``m``; it begins in the cycle after this is set, and unsets it after the last table. Before it
-        is set, ``rewind()``.
-    asked_at: like this is the address of a word. dropped: whether the table that is named is left out.
+    naming: a signal of ``m``; the pass begins in the cycle after it is set, and clears it after the last table. Call
+        ``rewind()`` before.
+    asked_at: has the shape of a word's address. dropped: whether the selected table is dropped.
 
-    address: of the word to ask for, while ``passing[-2]``. A cycle later the word is there, while ``passing[-1]``,
-        ``kept[-1]`` (it was not left out) and ``last[-1]`` (it is the last one); ``address_there`` was its address.
+    address: that of the word to read, while ``passing[-2]``. A cycle later, while ``passing[-1]``, the word is valid,
+        with ``kept[-1]`` (not dropped) and ``last[-1]`` (the last one); ``address_there`` was its address.
     """
 
     def __init__(self, m: Module, buffer: ExampleBuffer, naming: Value, asked_at: Value, dropped: Value) -> None:

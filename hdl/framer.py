@@ -1,7 +1,7 @@
 """The host link's frames in gateware: flags, byte stuffing and CRC, in both directions.
 
-A frame is that of :func:`rdahw.hdl.protocol.frame`. The two directions take turns, so that they share the CRC and the
-flip-flop that remembers an escape: a frame comes, then one is sent, then the next may come.
+A frame is that of :func:`rdahw.hdl.protocol.frame`. The two directions alternate (a frame is received, then one is
+sent), so that they share the CRC and the flip-flop of an escape.
 """
 
 from __future__ import annotations
@@ -18,35 +18,34 @@ from rdahw.hdl.protocol import CRC_BYTES, ESCAPE, FLAG, HEADER_BYTES, MAX_PAYLOA
 
 __all__ = ["BODY", "MAX_FRAME", "Framer"]
 
-#: The longest frame that is taken, in bytes without flags and escapes: a packet and its CRC.
+#: The longest and the shortest valid frame, in bytes without flags and escapes: a packet and its CRC.
 MAX_FRAME = HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES
-#: The shortest.
 _MIN_FRAME = HEADER_BYTES + CRC_BYTES
 
-#: What is to be sent between the flags: an octet of the packet, or (``end``) that there is none left.
+#: An item to be sent between the flags: an octet of the packet, or its ``end``.
 BODY = StructLayout({"octet": 8, "end": 1})
 
 
 class Framer(wiring.Component):  # type: ignore[misc]
-    """Takes frames apart and makes them.
+    """Decodes received frames and encodes sent ones.
 
-    received: bytes of the line, one in any cycle. Those before a flag are dropped, as are all that come from ``packet``
-        or ``damaged`` on to the ``end`` of the frame that is then sent. From then on none may come until the last flag
+    received: bytes of the line, one in any cycle. Those before a flag are dropped, as are all from ``packet`` or
+        ``damaged`` to the ``end`` of the frame that is then sent. After that none may be received until the last flag
         was taken from ``sent``.
     sent: bytes to the line.
-    hunting: no frame has begun, and ``count`` has to be 0 in the next cycle.
-    receiving: a frame has begun, and goes on.
-    octets: what is in the frame, unstuffed, CRC included.
-    count: how many ``octets`` there were before, counted by who takes them.
-    packet: high for a cycle when a frame has ended whose CRC holds and which has at least a header.
-    damaged: high for a cycle when another one has ended, or one has grown beyond :data:`MAX_FRAME`.
-    begin: to be high for a cycle, after ``packet`` or ``damaged``, to begin to send a frame.
-    body: what is in it, from the cycle after ``begin`` on, up to an ``end``; the CRC is added. One is taken when the
-        one before has been sent, with two cycles or more between them.
+    hunting: no frame has begun; ``count`` has to be 0 in the next cycle.
+    receiving: a frame is being received.
+    octets: the contents of the frame, unstuffed, CRC included.
+    count: the number of ``octets`` before, counted by their consumer.
+    packet: high for a cycle when a frame with a valid CRC and at least a header has ended.
+    damaged: high for a cycle when any other frame has ended, or one has more than :data:`MAX_FRAME` bytes.
+    begin: high for a cycle, after ``packet`` or ``damaged``, begins to send a frame.
+    body: its contents, from the cycle after ``begin``, up to an ``end``; the CRC is added. An item is taken when the
+        one before was sent, two or more cycles later.
 
-    Its registers, for proofs: ``escaping``: the byte before was ESCAPE. ``checksum``: the CRC of what there was.
-    ``begun``: there is an octet in the frame that comes. ``too_long``: one more is too many. ``outgoing``: what waits
-    to be sent; ``flag``: as it is, as a flag. ``ending``: the CRC is sent, of which ``part`` bytes are in line or gone.
+    Registers, for proofs: ``escaping``: the byte before was ESCAPE. ``checksum``: the CRC so far. ``begun``: the
+    received frame has an octet. ``too_long``: it may have no further one. ``outgoing``: the byte that waits to be sent;
+    ``flag``: unstuffed, as a flag. ``ending``: the CRC is sent, of which ``part`` bytes are waiting or sent.
     """
 
     def __init__(self) -> None:
@@ -70,16 +69,15 @@ class Framer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
-        # What is compared goes into a register, and has a state to settle in where it is needed: at 48 MHz an iCE40
-        # UltraPlus has time for few look-up tables between two flip-flops.
+        # Comparisons are registered, with a waiting state before the register is used: at 48 MHz an iCE40 UltraPlus has
+        # time for few look-up tables between two flip-flops.
         sound, long_enough = Signal(), Signal()
         m.d.sync += long_enough.eq(self.count >= _MIN_FRAME)
         check, restart = crc.catalog.CRC32_ISO_HDLC(8).create(), Signal()
-        octet, checked = Signal(8), Signal()  # a byte goes into the checksum
+        octet, checked = Signal(8), Signal()  # checked: the octet is added to the checksum
         m.d.sync += [check.data.eq(octet), check.valid.eq(checked), sound.eq(check.match_detected)]
-        # Its own ``start`` may come with a byte, which costs a multiplexer a bit; here it never does.
+        # Reset instead of the CRC's ``start``, which allows a byte in the same cycle and costs a multiplexer per bit.
         m.submodules.crc = ResetInserter(restart)(check)
         m.d.comb += self.checksum.eq(check.crc)
 
@@ -120,8 +118,7 @@ class Framer(wiring.Component):  # type: ignore[misc]
                 with m.If(too_long):
                     machine.next = "damaged"
 
-        with machine.state("CHECK NEXT"):
-            machine.next = "CHECK"
+        machine.wait("CHECK NEXT", "CHECK")
 
         with machine.state("CHECK"):
             machine.next = "damaged"
@@ -154,9 +151,9 @@ class Framer(wiring.Component):  # type: ignore[misc]
         return m
 
     def _stuffing(self, m: Module) -> tuple[Any, Any, Any]:
-        """What is high while no byte waits to be sent, and how to put one in line then: stuffed, and a flag."""
+        """A signal that is high while no byte waits, and functions to send a byte, stuffed, or a flag then."""
         escaping, outgoing, waiting, flag = self.escaping, self.outgoing, Signal(), self.flag
-        special, settled = Signal(), Signal()  # settled: ``special`` is of the byte that waits
+        special, settled = Signal(), Signal()  # settled: ``special`` refers to the byte that waits
         m.d.sync += [special.eq(((outgoing == FLAG) | (outgoing == ESCAPE)) & ~flag), settled.eq(waiting)]
         m.d.comb += [
             self.sent.valid.eq(waiting & settled),

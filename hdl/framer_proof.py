@@ -1,8 +1,8 @@
-"""The claim that the framer makes and takes apart frames as RFC 1662 says, for ever: two machines, by induction.
+"""The claim that the framer encodes and decodes the frames of RFC 1662: two machines, compared by induction.
 
-The *specification* is what is on the line for each octet: a flag, an escape and what follows it, or the octet itself;
-and the CRC-32 of that RFC, bit by bit, whose register has a known value behind a sound frame. In each cycle all that is
-seen of the framer is compared with it.
+The *specification* gives the bytes on the line for each octet (a flag, an escape and its octet, or the octet itself)
+and the CRC-32 of that RFC, bit by bit, whose register has a known value after a valid frame. All outputs of the framer
+are compared with it in every cycle.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from amaranth.lib import wiring  # type: ignore[import-untyped]
 from amaranth.lib.enum import Enum  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.errors import InternalError
 from rdahw.hdl.framer import MAX_FRAME, Framer
 from rdahw.hdl.protocol import CRC_BYTES, ESCAPE, FLAG, HEADER_BYTES, TOGGLE
 from rdahw.hdl.solvers import Question
-from rdahw.hdl.trainer_proof import Refutation, simulate
+from rdahw.hdl.trainer_proof import Refutation, check_counterexample, simulate
 
 __all__ = ["FramerClaim", "framer"]
 
-#: So many cycles of agreement are assumed at most.
+#: The most cycles of agreement that the induction may assume.
 _MAX_STEPS = 6
-#: The CRC-32 of RFC 1662: its polynomial, lowest power last, and its register before a frame and behind a sound one.
+#: The CRC-32 of RFC 1662: its polynomial, lowest power last, and its register before a frame and after a valid one.
 _POLYNOMIAL, _INITIAL, _GOOD = 0xEDB88320, 0xFFFFFFFF, 0xDEBB20E3
 
 #: Reads the two machines side by side.
@@ -40,9 +39,9 @@ setundef -init -zero
 dffunmap
 """
 
-#: What comes in, in bits.
+#: The widths of the inputs.
 _INPUTS = {"received_valid": 1, "received": 8, "ready": 1, "begin": 1, "body_valid": 1, "octet": 8, "end": 1}
-#: What is compared, in bits.
+#: The widths of the compared signals.
 _COMPARED = {
     "hunting": 1,
     "receiving": 1,
@@ -53,7 +52,7 @@ _COMPARED = {
     "sent_valid": 1,
     "sent": 8,
     "body_ready": 1,
-    # Registers, as an induction has to know them.
+    # Registers, which the induction needs.
     "escaping": 1,
     "checksum": 8 * CRC_BYTES,
     "begun": 1,
@@ -67,47 +66,46 @@ _COMPARED = {
 
 @dataclass(frozen=True, slots=True)
 class FramerClaim:
-    """What :func:`framer` states. files and script are for Yosys; make makes the framer once more, for its replay."""
+    """The claim of :func:`framer`. files: for Yosys. make: makes the framer again, for a replay."""
 
     files: Mapping[str, str] = field(repr=False)
     make: Callable[[], Any] = field(repr=False)
     size: str = f"up to {MAX_FRAME} bytes a frame"
     name: str = "framer"
-    words: str = "frames are made and taken apart as RFC 1662 says, for ever, with any gaps, back-pressure and resets"
+    words: str = "frames are encoded and decoded by RFC 1662, for any number of cycles, valid/ready pattern and resets"
     symbols: str = "sent = frame(body); octets = deframe(received)"
 
     @property
     def question(self) -> Question:
-        """What a solver is asked."""
+        """The question for a solver."""
         return Question(self.files, _SCRIPT, "top", "differ", {"rst": 1, **_INPUTS}, _MAX_STEPS)
 
     def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Any) -> Refutation:
-        """The refutation that has these inputs, run in Amaranth's simulator.
+        """The refutation with these inputs, run in Amaranth's simulator.
 
-        Raises :class:`InternalError` unless the two agree in all cycles but the last, and differ there.
+        Raises :class:`InternalError` unless the two differ in the last cycle and agree in all others.
         """
         del replay  # a framer is more than a circuit
         sides = {"framer": "its", "specification": "due"}
         paths = {f"{side}_{name}": (f"{side}_{name}",) for side in (*sides.values(), "wrong") for name in _COMPARED}
         rows = simulate(_Compared(self.make()), cycles, {name: (name,) for name in _INPUTS}, paths)
         wrong = [[name for name in _COMPARED if row[f"wrong_{name}"] == "1"] for row in rows]
-        if not wrong[-1] or any(wrong[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        check_counterexample(self, wrong)
         found = {title: {name: rows[-1][f"{side}_{name}"] for name in wrong[-1]} for title, side in sides.items()}
         return Refutation(cycles, found)
 
 
 def framer(make: Callable[[], Any] = Framer) -> FramerClaim:
-    """The claim about :class:`rdahw.hdl.framer.Framer`, or about another component that ``make`` makes.
+    """The claim about :class:`rdahw.hdl.framer.Framer`, or about the component that ``make`` makes.
 
-    For every stream of bytes from power-up on: behind a flag each byte but FLAG and ESCAPE is an octet, with bit 5
-    inverted behind an ESCAPE; the flag behind an octet ends the frame, which is a packet if it is long enough and its
-    CRC holds, and an octet more than :data:`rdahw.hdl.framer.MAX_FRAME` ends it as damaged. Then, for every stream of
-    octets: a flag, the octets and their CRC with FLAG and ESCAPE stuffed, a flag; a byte is held until it is taken, and
-    the next one is there three cycles later.
+    For every stream of bytes from power-up on: after a flag each byte but FLAG and ESCAPE is an octet, with bit 5
+    inverted after an ESCAPE; a flag after an octet ends the frame, which is a packet if it is long enough and its CRC
+    is right, and an octet more than :data:`rdahw.hdl.framer.MAX_FRAME` ends it as damaged. Then, for every stream of
+    octets, it sends a flag, the octets and their CRC with FLAG and ESCAPE stuffed, and a flag; a byte is held until it
+    is taken, and the next one is valid three cycles later.
 
-    It is assumed that who uses the framer does as its documentation says: takes turns, counts the octets, and lets
-    nothing come in from the ``end`` of a frame on until its last flag is taken.
+    Assumed of the user: the two directions alternate, the octets are counted, and nothing is received from the ``end``
+    of a frame until its last flag is taken.
     """
     top = _Compared(make())
     ports = [getattr(top, name) for name in (*_INPUTS, "differ")]
@@ -115,7 +113,7 @@ def framer(make: Callable[[], Any] = Framer) -> FramerClaim:
 
 
 class _Turn(Enum, shape=3):  # type: ignore[misc,call-arg]
-    """What a framer is at."""
+    """The phase of a framer."""
 
     HUNT = 0
     FRAME = 1  # comes
@@ -127,7 +125,7 @@ class _Turn(Enum, shape=3):  # type: ignore[misc,call-arg]
 
 
 class _Compared(wiring.Component):  # type: ignore[misc]
-    """A framer and its specification; ``differ``: they do, in this cycle, in what is ``wrong_``."""
+    """A framer and its specification; ``differ``: they differ in this cycle, in the signals marked by ``wrong_``."""
 
     def __init__(self, framer: Any) -> None:
         self.framer = framer
@@ -136,7 +134,6 @@ class _Compared(wiring.Component):  # type: ignore[misc]
         super().__init__({name: In(width) for name, width in _INPUTS.items()} | compared | wrong | {"differ": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
-        """The two machines, with what comes in."""
         m = Module()
         m.submodules.framer = framer = self.framer
         turn, count = Signal(_Turn), Signal(8)
@@ -208,12 +205,12 @@ class _Compared(wiring.Component):  # type: ignore[misc]
 
     def _send(self, m: Module, turn: Any, begin: Any, taken: Any, waits: Any, crc: Any, escaped: Any) -> None:
         item, sends_flag, settled, part = Signal(8), Signal(), Signal(), self.due_part
-        is_flag = sends_flag | (turn == _Turn.HUNT)  # behind a frame's CRC there is nothing else
+        is_flag = sends_flag | (turn == _Turn.HUNT)  # only a flag follows a frame's CRC
         stuffs = ((item == FLAG) | (item == ESCAPE)) & ~is_flag & ~escaped
         sends = (turn == _Turn.BODY) | (turn == _Turn.TAIL) | (turn == _Turn.HUNT)  # or its last flag waits
         m.d.comb += [
             self.due_ending.eq(turn == _Turn.TAIL),
-            # Nothing waits while a frame comes.
+            # Nothing waits while a frame is received.
             self.due_body_ready.eq(~waits | ~sends),
             self.due_escaping.eq(escaped),
             self.due_sent_valid.eq(waits & settled),
@@ -236,7 +233,7 @@ class _Compared(wiring.Component):  # type: ignore[misc]
                 m.d.sync += [turn.eq(_Turn.HUNT), sends_flag.eq(1)]
 
     def _compare(self, m: Module, turn: Any, count: Any, waits: Any) -> None:
-        """Each thing where it means something."""
+        """Each signal in the cycles in which it is valid."""
         framer = self.framer
         frame, sends = turn == _Turn.FRAME, (turn == _Turn.BODY) | (turn == _Turn.TAIL)
         seen = {

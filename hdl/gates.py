@@ -1,8 +1,7 @@
-"""Circuits as AND and XOR gates on single bits: what solvers are given.
+"""Circuits as AND and XOR gates on single bits, the input of the solvers.
 
-The gates are made from the table of primitives alone: the circuit is expanded into the polynomial core, and the core's
-nine rows are spelled out here. Nothing of the hardware back end is used, so a proof compares two ways that meet only in
-the table.
+A circuit is expanded into the polynomial core by the table of primitives, and each row of the core is made of gates
+here. The hardware back end is not used, so a proof compares two ways that share only the table.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rdahw.circuit import Circuit, Port
 from rdahw.transform import to_rows
 
-__all__ = ["ROWS", "Gates", "to_gates", "to_rtlil"]
+__all__ = ["ROWS", "Gates", "cell", "to_gates", "to_rtlil"]
 
 #: A bit is a number: 0 and 1 are the constants, then come the inputs, then the gates.
 Bit = int
@@ -133,11 +132,17 @@ def _rtlil(
     for operator, a, b in gates.gates:
         bits.append(f"$w{len(bits)}")
         yield f"  wire {bits[-1]}"
-        yield f"  cell {_CELLS[operator]} $g{len(bits)}"
-        yield f"    connect \\A {bits[a]}"
-        yield f"    connect \\B {bits[b]}"
-        yield f"    connect \\Y {bits[-1]}"
-        yield "  end"
+        yield from cell(_CELLS[operator], f"$g{len(bits)}", {"A": bits[a], "B": bits[b], "Y": bits[-1]})
     for name, result in zip(outputs, results, strict=True):
         yield f"  connect \\{name} {{ {' '.join(bits[bit] for bit in reversed(result))} }}"
     yield "end"
+
+
+def cell(kind: str, name: str, ports: Mapping[str, str], parameters: Mapping[str, int] | None = None) -> Iterator[str]:
+    """The lines of an RTLIL cell, whose ports are connected to these signals."""
+    yield f"  cell {kind} {name}"
+    for parameter, value in (parameters or {}).items():
+        yield f"    parameter \\{parameter} {value}"
+    for port, signal in ports.items():
+        yield f"    connect \\{port} {signal}"
+    yield "  end"

@@ -1,7 +1,7 @@
-"""A trained model as hardware: the circuit with its parameters folded in, behind a trainer's streams.
+"""A trained model as hardware: the circuit with its parameters as constants and the streams of a trainer.
 
-A circuit that is deep for the clock is pipelined: it is cut where it gets deeper than so many levels of look-up tables,
-and each wire that crosses a cut goes through a register. It still takes an example each cycle.
+A deep circuit is pipelined: it is cut into stages of a limited number of levels of look-up tables, and each wire that
+crosses a cut is registered. It still takes an example each cycle.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from rdahw.transform import bind, replay, to_rows
 
 __all__ = ["DEPTHS", "LEVELS", "FixedModel", "cut_points"]
 
-#: How many levels of look-up tables a stage has: on the iCE40UP5K a level takes about 3 ns, wire included.
+#: The levels of look-up tables in a stage: on the iCE40UP5K a level takes about 3 ns, wire included.
 LEVELS = 9
 
-#: Parameters of up to so many bytes are read back from logic on every board, more from block memory.
+#: Parameters of up to this many bytes are in logic on every board, and else in block memory.
 MOST_LOGIC_ROWS = 128
 
-#: How deep each primitive is, in levels of four-input look-up tables, from the widths of its operands and the
-#: attributes. A carry passes eight bits in about the time of a level.
+#: The depth of each primitive in levels of four-input look-up tables, from its operands' widths and its attributes. A
+#: carry passes eight bits in about the time of a level.
 DEPTHS: Mapping[str, Callable[..., float]] = {
     "const": lambda widths: 0,
     "concat": lambda widths: 0,
@@ -59,12 +59,12 @@ DEPTHS: Mapping[str, Callable[..., float]] = {
 
 
 def _tree_depth(inputs: int) -> int:
-    """Levels of a tree of four-input gates over so many inputs."""
+    """The levels of a tree of four-input gates."""
     return ceil(log(max(2, inputs), 4))
 
 
 def _spread_popcounts(circuit: Circuit) -> Circuit:
-    """Each population count as a tree of additions, so that it can be cut."""
+    """Replace each population count by a tree of additions, which can be cut."""
 
     def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:
         if assignment.primitive != "popcount":
@@ -82,9 +82,9 @@ def _spread_popcounts(circuit: Circuit) -> Circuit:
 
 
 def cut_points(circuit: Circuit, levels: float) -> list[int | None]:
-    """The stage in which each wire is computed, from 0; ``None`` for wires that only constants drive.
+    """The stage in which each wire is computed, from 0; ``None`` for wires that depend on constants only.
 
-    No stage is deeper than ``levels`` of :data:`DEPTHS`, unless one assignment alone is.
+    No stage is deeper than ``levels`` of :data:`DEPTHS`, unless a single assignment is.
     """
     at: list[tuple[int, float] | None] = [(0, 0.0)] * len(circuit.inputs)
     for _, (primitive, operands, attributes) in circuit.wires():
@@ -103,11 +103,11 @@ def cut_points(circuit: Circuit, levels: float) -> list[int | None]:
 class FixedModel(Trainer):
     """The model of ``learner`` with the parameters ``theta``, (P,) bits, as constants.
 
-    It has the members of a :class:`rdahw.hdl.trainer.RegisterTrainer` with access, so that the host link predicts with
-    it and reads its parameters, but it does not learn (``learns``): ``learn``, writes and ``clear`` are ignored, and
-    the counts stay 0. An example is accepted each cycle, unless a result waits to be taken; its result is there
-    ``stages`` cycles later. ``levels``: the most of :data:`DEPTHS` in a stage. ``spec``: the model whose learner it is,
-    where there is more to it than its circuits.
+    It has the members of a :class:`rdahw.hdl.trainer.RegisterTrainer` with access, so that the host link can predict
+    and read parameters, but does not learn (``learns``): ``learn``, writes and ``clear`` are ignored, and the counts
+    stay 0. An example is accepted each cycle, unless a result waits to be taken; its result is valid ``stages`` cycles
+    later. ``levels``: the most of :data:`DEPTHS` in a stage. ``spec``: the model, if it is more than its learner's
+    circuits.
     """
 
     learns = False
@@ -130,14 +130,13 @@ class FixedModel(Trainer):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         example, result = self.examples.payload, self.results.payload
         moves = Signal()
         m.d.comb += [moves.eq(~self.results.valid | self.results.ready), self.examples.ready.eq(moves)]
 
         def later(value: Any, stages: int) -> list[Any]:
-            """The value now and in each of so many later stages."""
+            """The value in this stage and in each of the later ones."""
             values = [value]
             for _ in range(stages):
                 register = Signal.like(values[-1])
@@ -162,7 +161,7 @@ class FixedModel(Trainer):
         """The circuit's outputs in the last stage; ``later`` makes registers."""
         circuit = self.circuit
         end = self.stages - 1
-        # The stages to which each wire is carried: that of its last reader.
+        # The stage to which each wire is carried: that of its last reader.
         until = [stage or 0 for stage in self._at]
         for number, (_, operands, _) in circuit.wires():
             for i in operands:

@@ -1,6 +1,6 @@
-"""What is to be known of a trainer or a fixed model from outside: by the host link's two ends, and by simulators.
+"""What the host link's two ends and simulators need to know of a trainer or a fixed model.
 
-Nothing here knows Amaranth, so that a host needs no gateware to talk to a board.
+This module does not import Amaranth, so a host can talk to a board without it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ __all__ = ["Interface", "Place", "circuit_interface", "is_state_of_learner"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a field of the state is: from a byte of :class:`rdahw.hdl.trainer.TrainerControl` on, or in a register.
+    """The place of a field of the state: bytes behind :class:`rdahw.hdl.trainer.TrainerControl`, or a register.
 
-    at: the address of its first byte; of a register, Amaranth's signal or memory, for simulators. size: its bytes; of a
-    register those of its number. pack, unpack: from a value to these bytes, and back. cleared: its value after
-    ``clear``, zeros if None.
+    at: the address of its first byte; for a register, Amaranth's signal or memory, for simulators. size: its bytes.
+    pack, unpack: from a value to these bytes, and back. cleared: its value after ``clear``, zeros if None.
     """
 
     field: Field
@@ -48,7 +47,7 @@ class Place:
 
     @classmethod
     def packed(cls, field: Field, at: Any) -> Place:
-        """The place of a field whose bits are there one after the other."""
+        """The place of a field whose bits are consecutive."""
         return cls(field, at, (field.bits + 7) // 8, field.pack, field.unpack)
 
 
@@ -56,11 +55,11 @@ class Place:
 class Interface:
     """A trainer, or a fixed model, of ``spec``.
 
-    described: gives plain JSON values, alike for all that learn alike; its hash is the fingerprint.
-    parameter_bits: behind ``control``. output_bits, code: the wires of labels and predictions, and what they say there
-    of the class; wires beyond those of the code are 0. word_bits: see :class:`rdahw.hdl.protocol.Layout`.
-    learns: it is a trainer. batches: it has an accumulator. places: the state behind ``control``, empty where that
-    cannot be read. run: the address of a byte that is 0 while a board that trains by itself pauses; None for others.
+    described: returns plain JSON values, equal for all that learn alike; the fingerprint is their hash.
+    parameter_bits: behind ``control``. output_bits, code: the wires of labels and predictions, and their code of the
+    class; wires beyond those of the code are 0. word_bits: see :class:`rdahw.hdl.protocol.Layout`.
+    learns: it is a trainer. batches: it has an accumulator. places: the state behind ``control``, empty if that cannot
+    be read. run: for a board that trains by itself, the address of a byte that is 0 while it pauses; else None.
     """
 
     spec: Spec
@@ -89,7 +88,7 @@ class Interface:
 
     @cached_property
     def fingerprint(self) -> int:
-        """A number of 64 bits for what it learns or predicts."""
+        """64 bits that identify what it learns or predicts."""
         return fingerprint_of(self.described())
 
     @property
@@ -114,7 +113,7 @@ def is_state_of_learner(spec: Spec) -> bool:
 
 
 def circuit_interface(spec: Spec, **given: Any) -> Interface:
-    """That of gateware made of the circuits of the learner of ``spec``; ``given``: what else there is to say."""
+    """The interface of gateware made of the circuits of the learner of ``spec``; ``given``: further arguments."""
     learner = spec.learner()
     return Interface(
         spec=spec,

@@ -1,9 +1,9 @@
 """The gateware's end of the host link: a stream of bytes in, a stream of bytes out, and a trainer between them.
 
-The protocol is :mod:`rdahw.hdl.protocol`, described in ``docs/host-link.md``. One request is taken after the other, and
-one of four parts is at work at a time: the framer (:mod:`rdahw.hdl.framer`) takes a packet from the line, while the
-packet store (:mod:`rdahw.hdl.packet_store`) keeps it; the session (:mod:`rdahw.hdl.session`) judges it, has it executed
-by the commands (:mod:`rdahw.hdl.commands`), and answers through the framer.
+The protocol is :mod:`rdahw.hdl.protocol`, described in ``docs/host-link.md``. Requests are handled one at a time: the
+framer (:mod:`rdahw.hdl.framer`) receives a packet into the packet store (:mod:`rdahw.hdl.packet_store`); the session
+(:mod:`rdahw.hdl.session`) checks it, lets the commands (:mod:`rdahw.hdl.commands`) execute it, and sends the answer
+through the framer.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["HostLink", "UartLink"]
 class HostLink(wiring.Component):  # type: ignore[misc]
     """A trainer behind the host link.
 
-    received: bytes from the host. The link takes one in every cycle, and drops those that come while it works on a
-        request or answers: hosts wait for the answer.
+    received: bytes from the host, one in any cycle. Those received while a request is processed or answered are
+        dropped: hosts wait for the answer.
     sent: bytes to the host.
-    activity: high while a request is worked on or answered. error: high for a cycle when a request is refused.
+    activity: high while a request is processed or answered. error: high for a cycle when a request is refused.
 
-    ``trainer`` is what :meth:`rdahw.hdl.trainer.Trainer.linked` gives, of one with access, and becomes a submodule.
+    ``trainer``: the result of :meth:`rdahw.hdl.trainer.Trainer.linked` of a trainer with access; becomes a submodule.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -65,7 +65,6 @@ class HostLink(wiring.Component):  # type: ignore[misc]
         }
 
     def elaborate(self, platform: Any) -> Module:
-        """The parts, and what goes between them."""
         m = Module()
         its = self._interface
         m.submodules.framer = framer = Framer()

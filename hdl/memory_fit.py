@@ -1,8 +1,8 @@
-"""What the gateware of an ensemble needs of a board's memories and logic, before anything is synthesised.
+"""The memory blocks and logic cells that the gateware of an ensemble needs, estimated before synthesis.
 
-The blocks of memory are counted as Yosys makes them: each memory in the form of a block that takes fewest, and a small
-one in logic; only of tables that are never written it sometimes makes fewer. Logic cells are only known to be no fewer
-than a bound, or, of tables in logic, to be about so many, so a design that passes may still be too large.
+Memory blocks are counted as Yosys maps them: each memory in the shape that takes the fewest blocks, a small one in
+logic. Yosys can need fewer for tables that are never written. Logic cells are a lower bound, or an estimate for tables
+in logic, so a design that passes may still be too large.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rdahw.hdl.table_words import word_octets
 
 __all__ = ["Memories", "Needs", "folded_needs", "is_circuit", "rom_needs", "table_needs"]
 
-#: (words, bits) that a block of memory can have, by its bits.
+#: The shapes (words, bits) of a block of memory, by its bits.
 _SHAPES: Mapping[int, tuple[tuple[int, int], ...]] = {
     4096: ((256, 16), (512, 8), (1024, 4), (2048, 2)),
     18_432: ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16_384, 1)),
 }
-#: Up to so many bits a block Yosys makes a memory that is written, and one that is not, of logic.
+#: The most bits per block up to which Yosys maps a memory to logic: one that is written, and one that is not.
 _LOGIC_BITS, _LOGIC_ROM_BITS = {4096: 64, 18_432: 2048}, {4096: 1024, 18_432: 2048}
-#: The host link with its UART: a block of memory, and at least so many logic cells.
+#: The fewest logic cells of the host link with its UART; it also has a block of memory.
 _LINK_CELLS = 600
 
 
@@ -39,7 +39,7 @@ class Memories(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Blocks of memory and of large memory, and logic cells: no fewer than that, or about so many (``is_estimate``)."""
+    """Blocks of memory and of large memory, and logic cells: a lower bound, or with ``is_estimate`` an estimate."""
 
     ebr: int
     spram: int
@@ -48,13 +48,13 @@ class Needs:
 
 
 def table_needs(spec: EnsembleSpec, memories: Memories, flash: bool = False) -> Needs:
-    """What a memory trainer needs behind the host link, and to train from a ``flash``; its tables are in large memory
-    where there is some."""
+    """The needs of a memory trainer with the host link, and with ``flash`` of training from a flash. Its tables are in
+    large memory if the board has some."""
     octets, words = word_octets(spec), spec.tables << spec.inputs
     width, address_bits = spec.classes * spec.counter, max(1, (words - 1).bit_length())
-    # The words put by for the second pass.
+    # The write-back buffer.
     ebr = _example_blocks(spec, memories) + _blocks(memories, spec.tables, width + address_bits)
-    ebr += flash  # what is expected in the header of the image
+    ebr += flash  # the expected header of the image
     spram = 0
     if memories.spram:
         from rdahw.hdl.table_memory import spram_blocks
@@ -63,19 +63,19 @@ def table_needs(spec: EnsembleSpec, memories: Memories, flash: bool = False) -> 
         spram = columns * rows
     else:
         ebr += _blocks(memories, words, 8 * octets)
-    # A cell for each bit of the sums, and of the words that come, are changed and go.
+    # A cell for each bit of the sums, and of the words that are read, changed and written.
     return Needs(ebr, spram, _LINK_CELLS + _sum_bits(spec) + 3 * width)
 
 
 def rom_needs(spec: EnsembleSpec, memories: Memories) -> Needs:
-    """What is needed behind the host link to predict from tables in block RAM."""
+    """The needs of predicting from tables in block RAM, with the host link."""
     width = spec.classes * _kept_bits(spec)
     ebr = _example_blocks(spec, memories) + _blocks(memories, spec.tables << spec.inputs, width, rom=True)
     return Needs(ebr, 0, _LINK_CELLS + _sum_bits(spec))
 
 
 def folded_needs(spec: EnsembleSpec, memories: Memories) -> Needs:
-    """What the tables take in logic, with their sums and the link, which holds an example."""
+    """The needs of tables in logic, with their sums and the host link, which stores an example."""
     # A bit of a counter is a tree of multiplexers over look-up tables of four inputs.
     lookup = (1 << max(4, spec.inputs) - 3) - 1
     adder = 2 if spec.sign else score_bits(spec)
@@ -84,7 +84,7 @@ def folded_needs(spec: EnsembleSpec, memories: Memories) -> Needs:
 
 
 def is_circuit(spec: EnsembleSpec) -> bool:
-    """Whether the tables are few enough to be a circuit."""
+    """Whether the tables are small enough for a circuit."""
     return (spec.tables << spec.inputs) * spec.classes * score_bits(spec) <= MAX_STEP_BITS
 
 
@@ -98,7 +98,7 @@ def _sum_bits(spec: EnsembleSpec) -> int:
 
 
 def _example_blocks(spec: EnsembleSpec, memories: Memories) -> int:
-    """Blocks of memory for all that brings the tables their inputs."""
+    """Blocks of memory of the link, the example buffer and the wiring of the tables."""
     byte_bits = max(1, ((spec.input_bits + 7) // 8 - 1).bit_length())
     return (
         1  # of the link

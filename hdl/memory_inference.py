@@ -1,4 +1,4 @@
-"""A trained ensemble too large for logic: its tables are contents of block RAM, one word of all classes a cycle."""
+"""A trained ensemble with its tables in block RAM: one word, with a counter of each class, per cycle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.families.ensemble.circuits import binarise
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
+from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
@@ -21,23 +22,19 @@ from rdahw.hdl.trainer import TrainerControl
 
 __all__ = ["MemoryInference"]
 
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
-
 
 class MemoryInference(OctetTrainer):
-    """The ensemble ``spec`` with the ``counters`` (tables, 2^inputs, classes), which predicts from memory that is never
-    written, so that the bitstream brings its contents.
+    """The ensemble ``spec`` with the ``counters`` (tables, 2^inputs, classes) in memory that is initialised by the
+    bitstream and never written.
 
-    It has the streams of a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, but it does not learn (``learns``): every
+    It has the streams of a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`, but does not learn (``learns``): every
     example is only predicted, writes and ``clear`` are ignored, and the counts stay 0. The parameters are the trainer's
-    words, without settings behind them. With ``sign`` the memory holds of each counter only whether it is negative, and
-    one that is reads as -1, any other as 0, which predict the same.
+    words, without settings. With ``sign`` the memory has only the sign of each counter; a negative one reads as -1, any
+    other as 0, which gives the same predictions.
 
-    Cycles an example, if it comes in and its result is taken in time: ``cycles()``. The attribute ``tables`` is the
-    memory's contents.
+    Clock cycles of an example, if neither stream waits: ``cycles()``. The attribute ``tables``: the memory's contents.
 
-    Raises :class:`UserError` if there are more classes than the label's byte can say.
+    Raises :class:`UserError` for more classes than fit the label's byte.
     """
 
     learns = False
@@ -71,7 +68,6 @@ class MemoryInference(OctetTrainer):
         return pass_cycles(self.spec.tables, self._scores)
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         spec, control, result = self.spec, self.control, self.results.payload
         m.submodules.tables = tables = memory.Memory(self.tables)
@@ -79,7 +75,7 @@ class MemoryInference(OctetTrainer):
         m.submodules.scores = scores = self._scores
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
 
-        # The state: one of these is set, or a table is on its way through the pass.
+        # The state: at most one of these is set; none during the rest of the forward pass.
         idle, naming, deciding = Signal(init=1), Signal(), Signal()
         target, decided = Signal(spec.classes), Signal()
         read = tables.read_port()
@@ -110,7 +106,7 @@ class MemoryInference(OctetTrainer):
                 result.correct.eq(scores.correct),
             ]
 
-        # The address of a byte: that of a word, above that of the byte in it.
+        # The address of a byte: the number of its word, above its number in the word.
         octet_bits = word_stride(spec).bit_length() - 1
         octet = Signal(octet_bits)
         m.d.sync += octet.eq(control.parameter_address[:octet_bits])

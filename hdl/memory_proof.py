@@ -1,15 +1,14 @@
-"""The claim that a memory trainer (:mod:`rdahw.hdl.memory_trainer`) learns as the step of its ensemble says.
+"""The claim that a memory trainer (:mod:`rdahw.hdl.memory_trainer`) learns as the step of its ensemble.
 
-The trainer takes many cycles for an example, so the two are compared where it rests. Beside it runs a *monitor*: a
-circuit that collects the bytes as they are accepted, applies the ensemble's step
+Beside the trainer runs a *monitor*: a circuit that collects the accepted bytes, applies the ensemble's step
 (:func:`rdahw.families.ensemble.circuits.step_circuit`) when a result appears, and compares that result. The trainer
-*rests* between two examples, where its tables and shift register, with what is just being written, are those of the
-monitor, and its buffer holds the examples that the monitor waits for.
+*rests* between two examples if its tables and shift register, including a pending write, equal those of the monitor,
+and its buffer contains the examples whose results the monitor expects.
 
-That is an induction over examples: from every state at rest, whatever comes in, no result is wrong, and after so many
-cycles the trainer rests again. A result that waits to be taken may hold it up for longer than any number of cycles; so
-it is shown moreover that after a few of those nothing but the buffer moves any more. From a reset, with anything in the
-memories, the trainer comes to rest as well.
+The proof is an induction over examples: from every state at rest and for any inputs, no result is wrong, and after a
+bounded number of cycles the trainer rests again. A result can wait to be taken for any number of cycles; it is shown
+that after a few of them nothing but the buffer changes. From a reset, with any memory contents, the trainer comes to
+rest as well.
 """
 
 from __future__ import annotations
@@ -20,32 +19,29 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-import numpy as np
-
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, TooLarge, count_gates
 from rdahw.data.labels import label_width
-from rdahw.errors import InternalError
 from rdahw.families.ensemble.circuits import step_bits, step_circuit
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
-from rdahw.hdl.gates import to_gates, to_rtlil
+from rdahw.hdl.gates import cell, to_gates, to_rtlil
 from rdahw.hdl.solvers import Question
 from rdahw.hdl.table_words import sign_bits, word_octets
-from rdahw.hdl.trainer_proof import Refutation, Replay, simulate
+from rdahw.hdl.trainer_proof import Refutation, Replay, check_counterexample, port_of, simulate, to_bits, to_text
 from rdahw.tracing import Wire, cat, equal, mux, trace
 from rdahw.types import Bits, Type
 
 __all__ = ["MemoryTrainerClaim", "memory_trainer"]
 
-#: The widest input, so that an example is two bytes; and the most cycles from rest to rest.
+#: The most input bits, so that an example is two bytes, and the most cycles from rest to rest.
 _MAX_INPUT_BITS = 8
 _MAX_CYCLES = 60
-#: A run from power-up that is to show a fault is so many times as long as an example.
+#: How many examples a run from power-up is long that has to show a fault.
 _EXAMPLES_SHOWN = 2
-#: After so many cycles in which a result has waited, nothing moves any more.
+#: The cycles that a result waits before nothing but the buffer changes.
 _SETTLED = 4
 
-#: What comes in, by the name of the port of the trainer here.
+#: The inputs and outputs of the trainer: the name here, and the attributes that lead to the port.
 _INPUTS: Mapping[str, tuple[str, ...]] = {
     "octet": ("examples", "payload"),
     "offered": ("examples", "valid"),
@@ -71,7 +67,7 @@ hierarchy -check -top top
 flatten
 {connections}
 """
-#: From any state: nothing that knows how registers begin, or that leaves registers out or makes two of them one.
+#: From any state: no step that uses initial values, removes registers or merges them.
 _FROM_ANY = "setattr -unset init w:*\nopt_expr\nopt_clean\nsetundef -zero\ndffunmap\nopt_expr\nopt_clean\n"
 _FROM_POWER_UP = "setundef -init -zero\nopt_expr\nopt_merge\nopt_clean\nsetundef -zero\ndffunmap\n"
 
@@ -80,7 +76,7 @@ Wires = Mapping[str, Wire]
 
 @dataclass(frozen=True, slots=True)
 class MemoryTrainerClaim:
-    """What :func:`memory_trainer` states. files and script are for Yosys; make makes the trainer once more."""
+    """The claim of :func:`memory_trainer`. files, script: for Yosys. make: makes the trainer again, for a replay."""
 
     size: str
     files: Mapping[str, str] = field(repr=False)
@@ -91,15 +87,15 @@ class MemoryTrainerClaim:
     address_bits: int
     name: str = "trainer"
     words: str = (
-        "the memory trainer predicts and learns as the step says, for any stream of examples with any gaps, "
-        "back-pressure and resets, while nothing is written over its control"
+        "the memory trainer predicts and learns as the ensemble's step, for any examples, valid/ready pattern and "
+        "resets, while nothing is written over its control"
     )
     symbols: str = "(state, prediction, updated)(n + 1) = step(state(n), x(n), y(n)); without learn, state(n)"
 
     @property
     def question(self) -> Question:
-        """Whether something goes wrong between a state at rest, or a reset in any state, and the next state at rest;
-        and if so, whether a result is seen to be wrong, or missing, in a run from power-up."""
+        """Whether there is a fault between a state at rest, or a reset in any state, and the next state at rest; and if
+        so, whether a run from power-up has a wrong or missing result."""
         shown = {"rst": 1, "address": self.address_bits} | {port.name: port.type.width for port in self.monitor.inputs}
         power_up, anywhere = self.script + _FROM_POWER_UP, self.script + _FROM_ANY
         cycles = _EXAMPLES_SHOWN * self.window
@@ -108,25 +104,24 @@ class MemoryTrainerClaim:
         return Question(self.files, anywhere, "top", "differ", shown, start="start", window=self.window, run=run)
 
     def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
-        """The refutation that has these inputs, run: the trainer in Amaranth's simulator, the monitor by ``replay``.
+        """The refutation with these inputs; the trainer runs in Amaranth's simulator, the monitor by ``replay``.
 
-        Raises :class:`InternalError` unless a result is wrong, or missing, in the last cycle and in no other.
+        Raises :class:`InternalError` unless a result is wrong or missing in the last cycle and in no other.
         """
         monitor = self.monitor
         cycles = [{name: bits for name, bits in row.items() if name != "seen"} for row in cycles]
         seen = simulate(self.make(), cycles, _INPUTS, _OUTPUTS)
         circuit = monitor.visible
-        states = [_bits(format(port.first, f"0{port.width}b")) for port in monitor.states]
+        states = [to_bits(format(port.first, f"0{port.width}b")) for port in monitor.states]
         wrong = []
         for row, its in zip(cycles, seen, strict=True):
             named = {**row, **its}
-            given = [_bits(named[name]) for name in circuit.input_names[len(states) :]]
+            given = [to_bits(named[name]) for name in circuit.input_names[len(states) :]]
             outputs = dict(zip(circuit.output_names, replay(circuit, *states, *given), strict=True))
             wrong.append(bool(outputs["seen"][0]))
             states = [outputs[f"next_{port.name}"] for port in monitor.states]
-        if not wrong[-1] or any(wrong[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
-        expected = {name: _text(outputs[f"expected_{name}"]) for name in ("prediction", "correct", "updated")}
+        check_counterexample(self, wrong)
+        expected = {name: to_text(outputs[f"expected_{name}"]) for name in ("prediction", "correct", "updated")}
         expected["waiting"] = "1"
         different = [name for name in expected if its[name] != expected[name]]
         sides = {"trainer": its, "learner": expected}
@@ -136,14 +131,13 @@ class MemoryTrainerClaim:
 def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | None = None) -> MemoryTrainerClaim:
     """The claim about :class:`rdahw.hdl.memory_trainer.MemoryTrainer` of ``spec``, with its tables in block memory.
 
-    For every stream of examples, whenever their bytes come, results are taken and the trainer is reset: each example
-    has one result, in their order, which stays until it is taken; the result is that of
-    :func:`rdahw.families.ensemble.circuits.step_circuit`, or without ``learn`` the prediction of all tables; and tables
-    and shift register are as that says when the next example begins. It is assumed that nothing is written or cleared
-    over ``control``.
+    For every stream of examples, with any valid/ready pattern and any resets: each example has one result, in order,
+    held until it is taken; the result is that of :func:`rdahw.families.ensemble.circuits.step_circuit`, or without
+    ``learn`` the prediction of all tables; when the next example begins, tables and shift register are those of the
+    step. Assumed: nothing is written or cleared over ``control``.
 
-    make: another component to make such a trainer. Raises :class:`rdahw.claims.TooLarge` for more than 8 input bits,
-    or an example of more than 60 cycles.
+    make: another constructor. Raises :class:`rdahw.claims.TooLarge` for more than 8 input bits, or an example of more
+    than 60 cycles.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
     from amaranth.hdl import Fragment, Value  # type: ignore[import-untyped]
@@ -162,7 +156,7 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
     if (gates := count_gates(step_circuit(spec))) > MAX_GATES:
         raise TooLarge(f"the trainer's step has {gates:,} gates; at most {MAX_GATES:,} are tried: prove a smaller size")
     fragment = Fragment.get(trainer, None)
-    ports = {name: _port(trainer, path) for name, path in (*_INPUTS.items(), *_OUTPUTS.items()) if len(path) == 2}
+    ports = {name: port_of(trainer, path) for name, path in (*_INPUTS.items(), *_OUTPUTS.items()) if len(path) == 2}
     ports["result"] = Value.cast(trainer.results.payload)
     inner = {name: Value.cast(signal) for name, signal in _inner(trainer).items()}
     stored = _stored(trainer)
@@ -182,14 +176,8 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
     return MemoryTrainerClaim(size, files, script, monitor, device, window, len(ports["address"]))
 
 
-def _port(trainer: Any, path: Sequence[str]) -> Any:
-    from amaranth.hdl import Value
-
-    return Value.cast(reduce(getattr, path, trainer))
-
-
 def _inner(trainer: Any) -> dict[str, Any]:
-    """The registers that the relation speaks of, by name."""
+    """The registers that the relation refers to, by name."""
     parts = {"": trainer, **{f"{name}_": part for name, part in trainer.parts.items()}}
     found = {
         f"{prefix}{name}": signal for prefix, part in parts.items() for name, signal in part.proof_registers.items()
@@ -201,7 +189,7 @@ def _inner(trainer: Any) -> dict[str, Any]:
 
 
 def _stored(trainer: Any) -> dict[str, tuple[str, int]]:
-    """The words of the memories that the relation speaks of: where they are in the flat netlist, and their bits."""
+    """The memory words that the relation refers to: their names in the flat netlist, and their widths."""
     spec, buffer = trainer.spec, trainer.parts["buffer"]
     octets, kept = 8 * word_octets(spec), trainer.parts["words"]
     found = {f"table{a}": (f"tables.memory[{a}]", octets) for a in range(spec.tables << spec.inputs)}
@@ -212,17 +200,9 @@ def _stored(trainer: Any) -> dict[str, tuple[str, int]]:
     return found | {f"kept{a}": (f"words.memory[{a}]", width) for a in range(spec.tables)}
 
 
-def _bits(text: str) -> Any:
-    return np.array([int(bit) for bit in reversed(text)], np.uint8)
-
-
-def _text(bits: Any) -> str:
-    return "".join(str(int(bit)) for bit in reversed(bits))
-
-
 @dataclass(frozen=True, slots=True)
 class _Register:
-    """A register of the monitor: what it is after a reset."""
+    """A register of the monitor. first: its value after a reset."""
 
     name: str
     width: int
@@ -230,10 +210,7 @@ class _Register:
 
 
 class _Monitor:
-    """What runs beside the trainer.
-
-    inner: the widths of the trainer's registers, and stored: of the words of its memories, by name.
-    """
+    """The circuit beside the trainer. inner: the widths of the trainer's registers; stored: of its memory words."""
 
     def __init__(
         self,
@@ -267,14 +244,14 @@ class _Monitor:
         self.outputs = [Port("accepts", Bits(1)), Port("waiting", Bits(1)), Port("prediction", Bits(self.label))]
         self.outputs += [Port("correct", Bits(1)), Port("updated", Bits(1))]
         self.visible = self._visible()
-        #: The registers that only the relation needs.
+        #: The registers that only the relation uses.
         self.more = [_Register("age", 7), _Register("settled", 3), _Register("core", self._core_width())]
-        # Whether this is not the first cycle looked at; whether since that one a new induction may have begun.
+        # begun: this is not the first cycle checked; again: a new induction may have begun since that one.
         self.more += [_Register("begun", 1), _Register("again", 1)]
         self.machine = self._machine()
 
     def _visible(self) -> Circuit:
-        """What the results must be, from what is seen of the trainer alone."""
+        """The expected results, from the trainer's inputs and outputs alone."""
         spec, n, label = self.spec, self.spec.input_bits, self.label
         step = step_circuit(spec)
         plain = step_circuit(replace(spec, dropout=0.0)) if spec.dropout else None
@@ -350,7 +327,7 @@ class _Monitor:
         return sum(self.inner[name] for name in self._core())
 
     def _core(self) -> list[str]:
-        """What does not move while a result has waited for some time."""
+        """What does not change while a result has waited for :data:`_SETTLED` cycles."""
         moving = ("buffer_", "write_", "input", "margin", "below")
         return [name for name in self.inner if not name.startswith(moving)]
 
@@ -362,7 +339,7 @@ class _Monitor:
         facts = [equal(its[name], 0) for name in idle]
         facts += [its["idle"], equal(its["scores_bit"], self.bit), equal(its["margin"], self.margin)]
         facts.append(its["writing"] | equal(its["write_enable"], 0))
-        # The tables, with what is on its way to them.
+        # The tables, including a pending write.
         width, zero = spec.classes * spec.counter, sign_bits(spec)
         for a in range(spec.tables << spec.inputs):
             written = its["writing"] & equal(its["write_address"], a)
@@ -392,7 +369,7 @@ class _Monitor:
             equal(its["buffer_at_end"], w["has_partial"]),
         ]
         for side, on_side in ((0, ~looked), (1, looked)):
-            # The example that is looked at is the first that is waited for.
+            # The example being read is the first whose result is expected.
             entry = mux(on_side, now["entry0"], now["entry1"])
             x, octet = entry[:n], entry[n:]
             holds = [equal(its[f"input{i}_{side}"][:n], x) for i in range(spec.inputs)]
@@ -404,7 +381,7 @@ class _Monitor:
         return reduce(and_, facts)
 
     def _machine(self) -> Circuit:
-        """All registers in the next cycle; ``start``: an induction may begin; ``differ``: something went wrong."""
+        """All registers in the next cycle; ``start``: an induction may begin; ``differ``: there is a fault."""
         own = [*self.states, *self.more]
         seen = [*self.inputs, *self.outputs]
 
@@ -444,7 +421,7 @@ class _Monitor:
         return trace(machine, **types)
 
     def rtlil(self, ports: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
-        """The monitor, and it beside the trainer as the module ``top``, as text for Yosys."""
+        """RTLIL of the monitor, and of the monitor beside the trainer as module ``top``."""
         machine = self.machine
         text = to_rtlil(*to_gates(machine), "monitor", machine.inputs, machine.output_names)
         return text + "".join(f"{line}\n" for line in self._top(ports, inner))
@@ -466,28 +443,14 @@ class _Monitor:
             # Their first values are those of power-up.
             yield f"  attribute \\init {s.width}'{s.first:0{s.width}b}"
             yield f"  wire width {s.width} $first_{s.name}"
-            yield from _cell(
-                "$dff",
-                f"register_{s.name}",
-                {"CLK": "\\clk", "D": f"\\next_{s.name}", "Q": f"$first_{s.name}"},
-                {"WIDTH": s.width, "CLK_POLARITY": 1},
-            )
+            pins = {"CLK": "\\clk", "D": f"\\next_{s.name}", "Q": f"$first_{s.name}"}
+            yield from cell("$dff", f"\\the_register_{s.name}", pins, {"WIDTH": s.width, "CLK_POLARITY": 1})
             yield f"  connect \\{s.name} $first_{s.name}"
         machine = self.machine
-        yield from _cell("\\monitor", "monitor", {n: f"\\{n}" for n in (*machine.input_names, *machine.output_names)})
+        monitor = {name: f"\\{name}" for name in (*machine.input_names, *machine.output_names)}
+        yield from cell("\\monitor", "\\the_monitor", monitor)
         device = {name: f"\\{name}" for name in ("clk", "rst", *_INPUTS, "accepts", "waiting")}
         device["result"] = "{ \\updated \\correct \\prediction }"
         device |= {name: f"\\its_{name}" for name in inner if name in self.inner}
-        yield from _cell("\\gate", "gate", device, plain=True)
+        yield from cell("\\gate", "\\gate", device)
         yield "end"
-
-
-def _cell(
-    kind: str, name: str, ports: Mapping[str, str], parameters: Mapping[str, int] | None = None, *, plain: bool = False
-) -> Iterator[str]:
-    yield f"  cell {kind} \\{name}" if plain else f"  cell {kind} \\the_{name}"
-    for parameter, value in (parameters or {}).items():
-        yield f"    parameter \\{parameter} {value}"
-    for port, wire in ports.items():
-        yield f"    connect \\{port} {wire}"
-    yield "  end"

@@ -1,8 +1,8 @@
-"""The trainer of an ensemble too large for registers: its tables in block memory, one word of all classes a cycle.
+"""The trainer of an ensemble with its tables in block memory: one word, with a counter of each class, per cycle.
 
-A table's forward is a read port, its reverse derivative is a write port at the same address: the first pass reads the
-addressed word of each table and adds it to the scores of the classes; where the margin asks for it, a second pass
-writes those words back, changed, for the tables that were kept.
+A table's forward is a read port, its reverse derivative a write port at the same address. The forward pass reads the
+addressed word of each table and adds it to the scores of the classes; if the margin rule requires an update, a second
+pass writes the changed words of the tables that were not dropped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.hdl.beats import OctetEncoder
+from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
@@ -44,21 +45,18 @@ from rdahw.hdl.write_back_buffer import WriteBackBuffer
 
 __all__ = ["MemoryTrainer", "OctetTrainer", "ensemble_result_layout"]
 
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
-
 
 def ensemble_result_layout(classes: int) -> Any:
-    """The payload of a stream of results: the class predicted before learning, whether it is that of the label, and
-    whether counters were changed by it (or would have been, if all tables were dropped)."""
+    """The payload of a stream of results: the class predicted before learning, whether it is the label, and whether
+    there was an update (also if all tables were dropped)."""
     return StructLayout({"prediction": range(classes), "correct": 1, "updated": 1})
 
 
 class _State:
-    """The registers that say what a memory trainer is at, and the example in hand.
+    """The registers of a memory trainer's state and of its current example.
 
-    clearing, idle, naming, deciding: one of them is set, or a table is on its way through the first pass, or words come
-    back in the second one. learn, target: of the example; target has one bit for each class.
+    clearing, idle, naming, deciding: at most one is set; none during the rest of the forward pass and in the second
+    pass. learn, target: of the example; target has one bit for each class.
     """
 
     def __init__(self, classes: int) -> None:
@@ -68,62 +66,59 @@ class _State:
 
 
 class OctetTrainer(Trainer):
-    """A trainer, or a fixed model, of an ensemble whose tables are words in memory and whose examples come in bytes."""
+    """A trainer or fixed model of an ensemble with its tables in memory and examples as bytes."""
 
     spec: EnsembleSpec
 
     @cached_property
     def interface(self) -> Interface:
-        """What the host link, a host and a simulator have to know."""
+        """Its interface to the host link, hosts and simulators."""
         return table_interface(self.spec, self.control.signature.parameter_bytes, learns=self.learns)
 
     @property
     def encoder(self) -> OctetEncoder:
-        """Between examples and results and the beats of its streams."""
+        """Converts examples and results to and from the beats of its streams."""
         return OctetEncoder(self)
 
     def linked(self) -> LinkedOctets:
-        """With the streams that the host link connects to."""
+        """A wrapper with the streams of the host link."""
         return LinkedOctets(self)
 
 
 class MemoryTrainer(OctetTrainer):
-    """The ensemble ``spec``, which predicts and learns in block memory, bit for bit as by
-    :mod:`rdahw.families.ensemble.rule`.
+    """The ensemble ``spec`` in block memory, bit for bit as :mod:`rdahw.families.ensemble.rule`.
 
-    memory_kind: where the tables are, a kind of :class:`rdahw.hdl.table_memory.TableMemory`.
+    memory_kind: the kind of the tables' :class:`rdahw.hdl.table_memory.TableMemory`.
 
     Members:
 
-    examples : In(stream of 8 bits): an example is ``example_octets`` bytes: those of the input, wire 0 in bit 0 of the
-        first, filled with zeros to a whole byte; then one with the class in bits 0 to 6 and in bit 7 whether to learn
-        from it. Without bit 7, or with a class that there is not, the example is only predicted. Two
-        examples fit in ahead of their results, so that the next one comes in while one is worked on or while the tables
-        are cleared; a gap is allowed anywhere.
-    results : Out(stream of :func:`ensemble_result_layout`): one an example, in their order. It is there as soon as it
-        is decided, before the tables are updated. While one waits to be taken, no other is decided, and nothing is
-        learned from the next example.
-    control : In(:class:`rdahw.hdl.trainer.TrainerControl`): access to the tables, and counts of the examples that
-        were learned from and of those that were predicted wrongly. ``ready`` between examples, when no whole one is
-        waiting. ``clear`` makes everything as it is after a reset, and takes a cycle for each word of the tables.
-    update_count : Out(32): of the examples learned from, how many changed counters; it wraps.
-    busy : Out(1): tables are cleared, or an example is worked on or waits.
+    examples : In(stream of 8 bits): an example is ``example_octets`` bytes: the input, wire 0 in bit 0 of the first
+        byte, padded with zeros to whole bytes; then a byte with the class in bits 0 to 6 and ``learn`` in bit 7. If
+        bit 7 is 0 or the class does not exist, the example is only predicted. Two examples are buffered, so that one
+        can be received while another is processed or the tables are cleared; gaps are allowed anywhere.
+    results : Out(stream of :func:`ensemble_result_layout`): one for each example, in order, valid before the tables are
+        updated. While one waits to be taken, the next example is neither decided nor learned.
+    control : In(:class:`rdahw.hdl.trainer.TrainerControl`): access to the tables, and counts of the examples learned
+        from and of those predicted wrongly. ``ready`` between examples, while no complete one is buffered. ``clear``
+        restores the state after a reset, and takes a cycle for each word of the tables.
+    update_count : Out(32): how many of the examples learned from changed counters; it wraps.
+    busy : Out(1): tables are cleared, or an example is processed or buffered.
 
-    The parameters by bytes: word ``j << inputs | index`` holds the counters of table j at that index and begins at byte
+    The parameters in bytes: word ``j << inputs | index`` has the counters of table j at that index and begins at byte
     ``word * word_octets``; counter c is its bits ``c * counter`` to ``c * counter + counter - 1``, in two's complement,
-    and the bits above the last one are 0 (writing them is without effect on anything but what is read there). From byte
-    ``settings_address`` on there are: 8 bytes, the state of the dropout's shift register as in
+    and the bits above the last counter are 0 (a write to them changes only what is read there). From byte
+    ``settings_address`` on: 8 bytes, the state of the dropout's shift register as in
     :mod:`rdahw.families.ensemble.spec`; 4 bytes, the margin, of which only ``margin_bits`` exist (all ones is as good
-    as any larger one); 1 byte, the dropout's numerator d of ``dropout_rule``, of whose denominator only the one of
-    ``spec`` is there. Bytes that are none of these read as anything.
+    as any larger margin); 1 byte, the dropout's numerator d of ``dropout_rule``; its denominator is fixed by ``spec``.
+    All other bytes read as undefined values.
 
-    After power-up and after a reset, even in the middle of an update, the tables are cleared before anything else, so
-    that what was in the memory is never used: all counters 0, shift register, margin and dropout those of ``spec``. An
-    example whose bytes had not all come is forgotten.
+    After power-up and after a reset, even during an update, the tables are cleared first, so that old memory contents
+    are never used: all counters 0, shift register, margin and dropout those of ``spec``. An incomplete example is
+    discarded.
 
-    Cycles an example, if it comes in and its result is taken in time: ``cycles(updated)``.
+    Clock cycles of an example, if neither stream waits: ``cycles(updated)``.
 
-    Raises :class:`UserError` if there are more classes than the label's byte can say.
+    Raises :class:`UserError` for more classes than fit the label's byte.
     """
 
     def __init__(self, spec: EnsembleSpec, memory_kind: str = "block") -> None:
@@ -135,10 +130,10 @@ class MemoryTrainer(OctetTrainer):
         self._tables = TableMemory(words, octets, memory_kind)
         self._buffer = ExampleBuffer(spec.input_bits, make_wiring(spec), spec.classes)
         self._scores = ClassScores(spec.classes, spec.counter, spec.tables, sign=spec.sign)
-        #: The bytes from one word of the parameters to the next.
+        #: Bytes from one word of the parameters to the next.
         self.word_octets = word_stride(spec)
         self._octet_bits = self.word_octets.bit_length() - 1
-        #: Where the settings are behind the tables.
+        #: The address of the settings, after the tables.
         self.settings_address = settings_address(spec)
         #: The bits of the margin.
         self.margin_bits = self._scores.margin_bits
@@ -154,7 +149,7 @@ class MemoryTrainer(OctetTrainer):
             }
         )
         bits, below = spec.dropout_rule
-        #: The registers behind the tables.
+        #: The settings, registers at addresses after the tables.
         self.dropout_state = Signal(63, init=first_dropout_state(spec.seed))
         self.margin = Signal(self.margin_bits, init=min(spec.margin, (1 << self.margin_bits) - 1))
         self.dropout_below = Signal(bits, init=below)
@@ -162,13 +157,13 @@ class MemoryTrainer(OctetTrainer):
         self._zero = sign_bits(spec)
 
     def cycles(self, updated: bool = True, kept: int | None = None) -> int:
-        """The clock cycles of an example of whose tables ``kept`` (``None``: all) learn, if it is ``updated``."""
+        """The clock cycles of an example; if it is ``updated``, ``kept`` tables (``None``: all) learn."""
         kept = self.spec.tables if kept is None else kept
         return pass_cycles(self.spec.tables, self._scores) + (kept if updated else 0)
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
-        """See :meth:`rdahw.hdl.trainer.Trainer.usual_cycles`; tables are left out at random."""
+        """See :meth:`rdahw.hdl.trainer.Trainer.usual_cycles`; averaged over the dropout."""
         kept = round(self.spec.tables * (1 - self.spec.dropout))
         return {"training_examples": self.cycles(True, kept), "predictions": self.cycles(False)}
 
@@ -195,7 +190,6 @@ class MemoryTrainer(OctetTrainer):
         return self._tables.data
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         spec = self.spec
         m.submodules.tables = tables = self._tables
@@ -235,7 +229,7 @@ class MemoryTrainer(OctetTrainer):
         return m
 
     def _first_pass(self, m: Module, at: _State, words: WriteBackBuffer) -> ForwardPass:
-        """The addressed word of each table into the scores and into ``words``, but for those that are dropped."""
+        """Put the addressed word of each table that is not dropped into the scores and into ``words``."""
         drop = Signal()
         first = ForwardPass(m, self._buffer, at.naming, self._tables.address, at.learn & drop)
         word = self._tables.read_data[: len(words.word)]
@@ -255,7 +249,7 @@ class MemoryTrainer(OctetTrainer):
         return first
 
     def _decide(self, m: Module, at: _State, first: ForwardPass, words: WriteBackBuffer) -> tuple[Value, Value]:
-        """The result after the first pass: whether it is decided in this cycle, and whether counters are to move."""
+        """The result after the forward pass: whether it is decided in this cycle, and whether counters change."""
         scores, result = self._scores, self.results.payload
         decided, updates = Signal(), Signal()
         m.d.comb += [
@@ -283,9 +277,8 @@ class MemoryTrainer(OctetTrainer):
         return decided, updates
 
     def _write(self, m: Module, at: _State, first: ForwardPass, words: WriteBackBuffer) -> Value:
-        """What is written to the tables: words of the second pass, bytes of the host, zeros. All of it goes through
-        registers. Also ``control`` and ``busy``. Returns whether everything is to be cleared, which is so in the cycle
-        after the host asked for it.
+        """Write words of the second pass, bytes of the host, or zeros to the tables, through registers; also
+        ``control`` and ``busy``. Returns ``clear``, which is high in the cycle after the host's clear.
         """
         control, tables = self.control, self._tables
         write_address, write_data = Signal.like(tables.address, init=~0), Signal(8 * tables.octets)
@@ -314,7 +307,7 @@ class MemoryTrainer(OctetTrainer):
         ]
         with m.If(words.valid):
             m.d.sync += [write_address.eq(words.new_address), write_data.eq(words.new_word), write_enable.eq(~0)]
-        # The address behind the last one may be written as well: there is no such word, or it is the first.
+        # The write after the last address has no effect: there is no such word, or it is the first.
         with m.If(at.clearing):
             m.d.sync += [write_address.eq(write_address + 1), write_data.eq(self._zero), write_enable.eq(~0)]
             with m.If(writing & (write_address == tables.words - 1)):
@@ -334,9 +327,9 @@ class MemoryTrainer(OctetTrainer):
         return clear
 
     def _access(self, m: Module, write: Value, written: Value, clear: Value) -> None:
-        """Reading parameters, and setting and clearing the registers behind the tables.
+        """Read parameters, and write and clear the settings.
 
-        write: the byte ``written`` goes to the register whose address was given a cycle before.
+        write: the byte ``written`` goes to the setting whose address was given a cycle before.
         """
         control, settings_bits = self.control, 8 * SETTINGS_OCTETS
         in_settings, number = control.parameter_address[-1], control.parameter_address[:4]
@@ -346,7 +339,7 @@ class MemoryTrainer(OctetTrainer):
             _padded(self.margin, 8 * MARGIN_OCTETS),
             _padded(self.dropout_below, settings_bits - 8 * (STATE_OCTETS + MARGIN_OCTETS)),
         )
-        # The word comes a cycle after its address, so the others may as well. All but the one that is asked for are 0.
+        # Settings are read a cycle after their address, as words are. All but the addressed byte are 0.
         number_then, asked = Signal(4), Signal(self.word_octets)
         halves = [Signal(8, name=f"settings{half}") for half in range(2)]
         m.d.sync += [

@@ -1,9 +1,8 @@
-"""The claim that a netlist of an FPGA's cells does what the design does from which it was made.
+"""The claim that a netlist of an FPGA's cells is equivalent to the design from which it was made.
 
 Yosys makes the netlist as for a board, writes it as the placer gets it, and reads it again with its own models of the
-cells in place of the cells. The registers of the two are matched by their names, which synthesis keeps on some wire of
-each; then one induction shows that outputs and matched registers agree for ever. A register without a match is no gap:
-what depends on it is compared all the same.
+cells. The registers of netlist and design are matched by name, which synthesis keeps on some wire of each. An induction
+then shows that outputs and matched registers always agree. Unmatched registers leave no gap: all outputs are compared.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rdahw.errors import InternalError, UserError, nearest
+from rdahw.errors import UserError, nearest
 from rdahw.hdl.solvers import Budget, Question
 from rdahw.hdl.toolchain import FoundTool
-from rdahw.hdl.trainer_proof import Refutation, Replay, simulate
+from rdahw.hdl.trainer_proof import Refutation, Replay, check_counterexample, simulate
 
 __all__ = ["LIBRARIES", "Library", "NetlistClaim", "Undecidable", "netlist"]
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The cells of a family of FPGAs. title: its name; read: the command of Yosys that reads the models of them."""
+    """The cells of an FPGA family. title: its name; read: the command of Yosys that reads the models of its cells."""
 
     title: str
     read: str
 
 
-#: By the command of Yosys that makes netlists of these cells. With -defer only those models are made that are needed.
+#: By the command of Yosys that makes netlists of these cells. With -defer Yosys makes only the models it needs.
 LIBRARIES: Mapping[str, Library] = {
     "synth_ice40": Library("iCE40", "read_verilog -defer +/ice40/cells_sim.v"),
-    # The file includes the vendor's other names for the same cells twice.
+    # NO_INCLUDES: the file includes the vendor's aliases of the cells twice.
     "synth_ecp5": Library("ECP5", "read_verilog -defer -D NO_INCLUDES +/ecp5/cells_sim.v"),
 }
 
@@ -70,28 +69,28 @@ setundef -init -zero
 dffunmap
 """
 
-#: An induction of one cycle decides it where all registers are matched.
+#: The most cycles of agreement assumed; one is enough if all registers are matched.
 _MAX_STEPS = 4
 
 
 class Undecidable(Exception):
-    """Why the claim stays open, in words."""
+    """The claim stays open, for the reason in the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetlistClaim:
-    """What :func:`netlist` states. files and script are for Yosys; make makes the design once more, for its replay."""
+    """The claim of :func:`netlist`. files, script: for Yosys. make: makes the design again, for a replay."""
 
     size: str
     files: Mapping[str, str] = field(repr=False)
     script: str = field(repr=False)
     make: Callable[[], Any] = field(repr=False)
     name: str = "synthesis"
-    words: str = "the netlist of the FPGA's cells does what the design does, for ever, at any input"
+    words: str = "the netlist of the FPGA's cells is equivalent to the design, for any number of cycles and any inputs"
     symbols: str = "netlist(t) = design(t), outputs and registers"
 
     def question(self, budget: Budget, yosys: FoundTool) -> Question:
-        """Make the netlist, and what a solver is asked about it. Raises :class:`Undecidable`."""
+        """Make the netlist and the question about it. Raises :class:`Undecidable`."""
         budget.write({**self.files, "synthesis.ys": self.script})
         budget.run(yosys, ["-q", "-s", "synthesis.ys"], "synthesis.log")
         gold, gate = (_module(budget, side) for side in ("gold", "gate"))
@@ -109,10 +108,10 @@ class NetlistClaim:
         return Question(files, _SCRIPT, "miter", "trigger", shown, _MAX_STEPS)
 
     def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
-        """The refutation that has these inputs and outputs; the design is run in Amaranth's simulator.
+        """The refutation with these inputs and outputs; the design is run in Amaranth's simulator.
 
-        Raises :class:`InternalError` unless the design does there what the solver says, and the netlist differs from it
-        in the last cycle only.
+        Raises :class:`InternalError` unless the design's outputs are those of the solver, and the netlist's differ in
+        the last cycle only.
         """
         del replay  # the design is more than a circuit
         device = self.make()
@@ -125,8 +124,7 @@ class NetlistClaim:
         agrees = all(
             row[f"gold_{name}"] == its[name] for row, its in zip(cycles, seen, strict=True) for name in outputs
         )
-        if not agrees or not differs[-1] or any(differs[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        check_counterexample(self, differs if agrees else [False])
         sides = {"design": "gold", "netlist": "gate"}
         found = {side: {name: cycles[-1][f"{own}_{name}"] for name in differs[-1]} for side, own in sides.items()}
         return Refutation(given, found)
@@ -138,12 +136,12 @@ def _differing(row: Mapping[str, str]) -> list[str]:
 
 
 def netlist(make: Callable[[], Any], synth: Sequence[str], size: str) -> NetlistClaim:
-    """The claim about the netlist of a component of Amaranth's with the clock ``sync`` and a signature of bits.
+    """The claim about the netlist of an Amaranth component with the clock ``sync`` and ports of bits.
 
-    make: makes the component, anew each time. synth: the command of Yosys with its options, as for a board:
-    ``("synth_ice40", "-device", "u")``. size: what the component is, for people.
+    make: makes a new component. synth: the command of Yosys with its options, as for a board:
+    ``("synth_ice40", "-device", "u")``. size: describes the component to the reader.
 
-    Raises :class:`UserError` for cells that have no models here.
+    Raises :class:`UserError` for cells without models in :data:`LIBRARIES`.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
 
@@ -156,18 +154,18 @@ def netlist(make: Callable[[], Any], synth: Sequence[str], size: str) -> Netlist
 
 
 def _module(budget: Budget, side: str) -> Any:
-    """One side as Yosys wrote it. Raises :class:`Undecidable` for what no solver can be asked about."""
+    """One side as Yosys wrote it. Raises :class:`Undecidable` if it has cells that no question can contain."""
     module = json.loads((budget.folder / f"{side}.json").read_text(encoding="utf-8"))["modules"]["core"]
     clock = module["ports"]["clk"]["bits"]
     for cell in module["cells"].values():
         kind = cell["type"]
         if re.match(r"\$(mem|fsm|.*latch|sr)|[^$]", kind):
-            raise Undecidable(f"there is no way yet to ask about cells of the kind {kind}")
-        # To a solver each register moves in each cycle, whatever its clock.
+            raise Undecidable(f"cells of the kind {kind} are not supported yet")
+        # For a solver every register is clocked in every cycle.
         if _is_register(cell):
             rising = int(cell["parameters"]["CLK_POLARITY"], 2)
             if cell["connections"]["CLK"] != clock or not rising:
-                raise Undecidable("a register is clocked by something else than the rising edge of clk")
+                raise Undecidable("a register is not clocked by the rising edge of clk")
     return module
 
 
@@ -176,14 +174,14 @@ def _is_register(cell: Any) -> bool:
 
 
 def _matched(gold: Any, gate: Any) -> dict[str, tuple[list[Any], list[Any]]]:
-    """The registers of the design, by name, as the numbers of their bits on both sides.
+    """The registers of the design by name, as the numbers of their bits on both sides.
 
-    A bit is matched where one of its names is that of a register in the netlist; each pair once. The others are 0.
+    A bit is matched if one of its names is a register in the netlist, and each pair is listed once. Other bits are 0.
     """
     registers, its_registers = _registers(gold), _registers(gate)
     found: dict[str, tuple[list[Any], list[Any]]] = {}
     known = set()
-    # A name with a dot is that of a part, or of what another module calls it.
+    # Names without a dot first: one with a dot belongs to a submodule, or is another module's name of a signal.
     for name in sorted(gold["netnames"], key=lambda name: ("." in name, name)):
         pairs = [
             pair if pair[0] in registers and pair[1] in its_registers and pair not in known else ("0", "0")

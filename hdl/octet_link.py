@@ -21,7 +21,7 @@ _EXAMPLES = stream.Signature(StructLayout({"x": 8, "y": LABEL_BITS, "last": 1, "
 
 
 def link_members(parameter_bits: int) -> dict[str, Any]:
-    """The members that the host link connects to."""
+    """The members for the host link."""
     return {
         "examples": In(_EXAMPLES),
         "results": Out(stream.Signature(result_layout(LABEL_BITS))),
@@ -32,8 +32,8 @@ def link_members(parameter_bits: int) -> dict[str, Any]:
 class ExampleOctets(wiring.Component):  # type: ignore[misc]
     """From the host link's examples to bytes for a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`.
 
-    words: ``count`` bytes of x for each example, all with its ``y`` and ``learn``, which must stay as they are until
-        the example's result comes. octets: the same bytes, and behind them one with y and learn.
+    words: ``count`` bytes of x for each example, all with its ``y`` and ``learn``, which must not change until the
+        example's result. octets: the same bytes, followed by one with y and learn.
     """
 
     def __init__(self, count: int) -> None:
@@ -41,7 +41,6 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
         super().__init__({"words": In(_EXAMPLES), "octets": Out(stream.Signature(8))})
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         words, octets, number = self.words, self.octets, Signal(range(self.count))
         at_label = Signal()
@@ -72,7 +71,6 @@ class LinkedOctets(wiring.Component):  # type: ignore[misc]
         super().__init__(link_members(self.interface.parameter_bits))
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         m.submodules.trainer = trainer = self.trainer
         m.submodules.octets = octets = ExampleOctets(self.interface.layout.words)

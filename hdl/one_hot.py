@@ -1,7 +1,7 @@
-"""State machines with a flip-flop a state.
+"""State machines with one flip-flop for each state.
 
-Amaranth numbers the states of its own machines in binary, and Yosys leaves them so, as they have an initial value. To
-know of thirty states in which one it is takes two look-up tables in a row, in front of all that a state does.
+Amaranth encodes the states of its own machines in binary, and Yosys keeps that, as they have an initial value. With
+thirty states, decoding takes two levels of look-up tables in front of everything that a state does.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ __all__ = ["OneHot"]
 
 
 class OneHot:
-    """A state machine in the domain ``sync``, written as those of Amaranth: ``with machine.state(NAME):`` holds what
-    is done in a state, ``machine.next = NAME`` in it goes to another, and the last one that applies wins.
+    """A state machine in the domain ``sync``, written as those of Amaranth: ``with machine.state(NAME):`` contains
+    what is done in a state, ``machine.next = NAME`` in it goes to another, and the last one that applies wins.
 
-    first: the state after a reset. :meth:`finish` has to be called when all states are described.
+    first: the state after a reset, and after any cycle in which ``restart`` is high. :meth:`finish` has to be called
+    when all states are described.
 
-    Several machines can take turns, of which one is in a state at a time and the others are in none: one :meth:`exit`
-    leads to the :meth:`enter` of another. With ``first`` ``None`` a machine waits for its turn after a reset.
+    Several machines can take turns: at any time at most one is in a state, and an :meth:`exit` of one leads to an
+    :meth:`enter` of another. A machine whose ``first`` is ``None`` is in no state after a reset.
     """
 
-    def __init__(self, m: Module, first: str | None) -> None:
-        self._m, self._first = m, first
+    def __init__(self, m: Module, first: str | None, *, restart: Any = None) -> None:
+        self._m, self._first, self._restart = m, first, restart
         self._states: dict[str, Any] = {}
         self._exits: dict[str, Any] = {}
         self._moves: dict[str, list[Any]] = {}
         self._here: dict[str, Any] = {}
 
     def enter(self, name: str, when: Any) -> None:
-        """Go to this state after a cycle in which ``when`` is high; the machine must be in none then."""
+        """Go to this state after a cycle in which ``when`` is high; the machine must be in no state then."""
         self.ongoing(name)
         self._moves[name].append(when)
 
@@ -64,6 +65,14 @@ class OneHot:
         with self._m.If(self.ongoing(name)):
             self._m.d.comb += self._move(name).eq(1)
             yield
+            if self._restart is not None and self._first is not None:
+                with self._m.If(self._restart):
+                    self.next = self._first
+
+    def wait(self, name: str, following: str) -> None:
+        """A state of one cycle in which nothing is done, for registers to settle."""
+        with self.state(name):
+            self.next = following
 
     @property
     def next(self) -> str:
@@ -76,7 +85,7 @@ class OneHot:
         self._m.d.comb += self._move(name).eq(1)
 
     def finish(self) -> None:
-        """The flip-flops of all states, and what leaves the machine."""
+        """Make the flip-flops of the states and drive the exits."""
         for name, moves in self._moves.items():
             move: Any = Const(0)
             for one in moves:

@@ -1,7 +1,7 @@
 """A request and the last answer, in one block of memory.
 
-The request (its header and CRC included) is in the lower half, the payload of the last answer in the upper one, so that
-it can be sent again, and before that the device's identity as initial contents: a report is sent from there.
+The lower half contains the request with its header and CRC; the upper half the device's identity, as initial contents,
+and after it the payload of the last answer, so that it can be sent again. A report is sent from the identity on.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["PacketStore"]
 
 #: Bytes of memory: one block RAM of an iCE40.
 _MEMORY = 512
-#: Where the identity is; a report is sent from here on.
+#: The address of the identity; a report begins here.
 _IDENTITY = _MEMORY // 2
-#: Where the payload of an answer is, or the end of a report: behind the identity, up to the end of the memory.
+#: The address of the payload of an answer, or of the rest of a report: after the identity, up to the memory's end.
 _ANSWER = _IDENTITY + size(IDENTITY)
 
 assert _ANSWER + MAX_PAYLOAD == _MEMORY
@@ -32,24 +32,24 @@ assert MAX_FRAME < _IDENTITY
 
 
 class PacketStore(wiring.Component):  # type: ignore[misc]
-    """The memory, a pointer that goes over it, and one at which it is written.
+    """The memory, with a read pointer and a write pointer.
 
     identity: the values of :data:`rdahw.hdl.protocol.IDENTITY`.
 
-    To read:
+    Reading:
 
-    byte: what the pointer is at. advance: on to the next one, which is there two cycles later.
-    rewind, replay: to the request's first byte, or to the first one of the answer that is kept (with ``report``, of the
-        identity before it), which is there in the next cycle.
-    place: the number of the byte in a request, modulo 8. at_end: its payload ends before this byte. answer_over: the
-        answer that is kept ends before this byte.
+    byte: the byte at the read pointer. advance: to the next byte, which is valid two cycles later.
+    rewind, replay: to the first byte of the request, or of the stored answer (with ``report``, of the identity before
+        it), which is valid in the next cycle.
+    place: the number of the byte in a request, modulo 8. at_end, answer_over: the payload of the request, or the stored
+        answer, ends before this byte.
 
-    To write:
+    Writing:
 
-    octets: a byte goes behind those that were written, unless ``dry``. It must not be read in the next two cycles.
-    forget: nothing of a request is there. receiving: the request is being written: what is there ends with its CRC.
-    fresh: from now on an answer is written. keep: what was written is the answer that is kept.
-    count: how many bytes of a request were written. answer_count: how many of an answer; of 224, ``full`` says so.
+    octets: a byte is appended, unless ``dry``. It must not be read in the next two cycles.
+    forget: discards the request. receiving: a request is being written; so far it ends with its CRC.
+    fresh: an answer is written from now on. keep: what was written becomes the stored answer.
+    count, answer_count: the bytes written of a request, or of an answer; ``full``: 224 of an answer.
     """
 
     def __init__(self, identity: Mapping[str, int]) -> None:
@@ -77,15 +77,14 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
-        # -- ``byte`` is what ``source`` points to, in the same cycle, as the address is given a cycle ahead
+        # -- ``byte`` is at ``source`` in the same cycle, as the address ``following`` is given a cycle before
         contents = [0] * _IDENTITY + list(join(IDENTITY, self._identity)) + [0] * MAX_PAYLOAD
         data = memory.MemoryData(shape=8, depth=_MEMORY, init=contents)
         source, following = Signal(range(_MEMORY)), Signal(range(_MEMORY))  # following: what ``source`` is next
         ahead = Signal(range(_MEMORY), init=1)  # source + 1
         byte, write = block_memory(m, "memory", data, following)
-        step = Signal()  # ``advance`` in the cycle before, as so many ask for it
+        step = Signal()  # ``advance`` in the cycle before, registered for its fan-in
         end, at_end = Signal(8, reset_less=True), Signal()  # at_end: source == end
         m.d.sync += step.eq(self.advance)
         m.d.comb += following.eq(source)
@@ -100,9 +99,9 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
             m.d.sync += ahead.eq(Mux(self.report, _IDENTITY + 1, _ANSWER + 1))
         m.d.sync += source.eq(following)
 
-        # -- a byte is written a cycle after it came
-        fill = Signal(range(_MEMORY))  # where the next byte is written
-        answered = Signal(8, reset_less=True)  # where the last answer ends
+        # -- a byte is written a cycle after it was received
+        fill = Signal(range(_MEMORY))  # the write pointer
+        answered = Signal(8, reset_less=True)  # the end of the stored answer
         write_enable, write_address, write_data = Signal(), Signal.like(fill), Signal(8, reset_less=True)
         m.d.sync += [
             write_enable.eq(self.octets.valid & ~self.dry),

@@ -1,7 +1,7 @@
 """Running a tool outside Python, watching it, and stopping it.
 
-A tool's verdict is read from its own log file and the sentence with which it ends there, never from an exit code of 0
-alone: a tool that was stopped can have left one, and the redirected stdout of a YoWASP tool can end early.
+Whether a tool succeeded is read from its own log file, which has to end with the tool's line of success. An exit code
+of 0 is not enough: a stopped tool can have one, and the redirected stdout of a YoWASP tool can be cut off.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "Run", "Step", "Stopped", "ToolFailure", "run", "scratch", "yowasp_cache"]
 
-#: What a YoWASP tool writes to stderr when it is about to be compiled for this machine, once after each installation.
+#: What a YoWASP tool writes to stderr before it is compiled for this machine, once after each installation.
 _FIRST_RUN = "Preparing to run"
-#: What such a tool is doing then.
+#: What is reported as its progress then.
 _COMPILED = "being compiled for this machine, once"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A sign of life of a running tool: what it is doing, and for how many seconds it has run."""
+    """The progress of a running tool: what it is doing, and for how many seconds it has run."""
 
     tool: str
     what: str
@@ -48,7 +48,7 @@ Progress = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that ended well: the text of its log, the warnings in it, each once, and the seconds that it took."""
+    """A successful run: the text of its log, the distinct warnings in it, and the seconds that it took."""
 
     log: str
     warnings: tuple[str, ...]
@@ -56,9 +56,9 @@ class Run:
 
 
 class ToolFailure(UserError):
-    """A tool refused its input or died (exit code 1).
+    """A tool refused its input or ended early (exit code 1).
 
-    tool: its name. reason: its last complaint, in its own words. log: the path of its log. text: what is in it.
+    tool: its name. reason: its last error message. log: the path of its log. text: the log's contents.
     """
 
     def __init__(self, tool: str, reason: str, log: Path, text: str) -> None:
@@ -79,15 +79,15 @@ def run(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Run:
-    """Run a tool to its end.
+    """Run a tool until it ends.
 
-    arguments: without those for its log. File names are relative to ``cwd``: a YoWASP tool sees a ``/tmp`` of its own.
+    arguments: without those for its log. File names are relative to ``cwd``: a YoWASP tool has its own ``/tmp``.
     log: the name of the log in ``cwd``; a file of that name is replaced.
-    makes: files in ``cwd`` that the tool has to make; they are removed before.
+    makes: files in ``cwd`` that the tool has to make; old ones are removed first.
     stop: when another thread sets it, the tool is stopped and :class:`Stopped` is raised.
 
-    Raises :class:`ToolFailure` if the log does not end in success, if a file is not made, or if the exit code is not 0.
-    On an exception, Ctrl-C too, the tool is stopped before the exception goes on.
+    Raises :class:`ToolFailure` if the log does not end in success, a file is missing, or the exit code is not 0. On any
+    exception, Ctrl-C too, the tool is stopped before the exception is passed on.
     """
     tool = found.tool
     own, output = cwd / log, cwd / (f"{log}.out" if tool.log_option else log)
@@ -129,10 +129,10 @@ def run(
 
 
 def yowasp_cache() -> Path:
-    """Where YoWASP keeps its tools, compiled for this machine: YOWASP_CACHE_DIR, or the user's cache.
+    """The folder of YoWASP's tools, compiled for this machine: YOWASP_CACHE_DIR, or the user's cache.
 
-    If it cannot be written and nothing is in it, a tool would fail after it was compiled: then among the temporary
-    files. Raises :class:`UserError` if these cannot be written either.
+    If that one cannot be written and is empty, a tool would fail after its compilation; then it is a temporary folder.
+    Raises :class:`UserError` if that cannot be written either.
     """
     given = os.environ.get("YOWASP_CACHE_DIR")
     folder = Path(given) if given else user_cache("", "YoWASP")
@@ -148,9 +148,9 @@ def _environment(found: FoundTool) -> dict[str, str] | None:
 
 @contextmanager
 def _compiled_once(found: FoundTool, tell: Callable[[str], None]) -> Iterator[None]:
-    """Let the first run of a YoWASP tool go alone, so that a fresh installation is compiled once and not by each run.
+    """Make other runs of a YoWASP tool wait for its first one, so that it is compiled only once after an installation.
 
-    A mark in the user's cache says that it was; where no mark or no lock can be made, all go at once.
+    A file in the user's cache marks it as compiled; where that or a lock cannot be made, no run waits.
     """
     package = found.tool.package or ""
     mark = user_cache("compiled") / f"{package}-{found.version}-{found.tool.name}"
@@ -182,7 +182,7 @@ def _compiled_once(found: FoundTool, tell: Callable[[str], None]) -> Iterator[No
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for tools to work in; it goes with the work, but stays after a :class:`ToolFailure`, with the log."""
+    """A temporary folder for tools; removed at the end, but kept, with the log, after a :class:`ToolFailure`."""
     folder = Path(tempfile.mkdtemp(prefix="rdahw-"))
     try:
         yield folder
@@ -199,7 +199,7 @@ class Stopped(Exception):
 
 
 def _watch(process: subprocess.Popen[bytes], tool: Tool, log: Path, output: Path) -> Iterator[str]:
-    """What the process is doing, again and again until it has ended."""
+    """Yield what the process is doing, repeatedly until it has ended."""
     wait = 0.02
     while True:
         try:
@@ -236,7 +236,7 @@ def _read(path: Path, last: int | None = None) -> str:
 
 
 def _reason(log: str, output: str, code: int, missing: Sequence[str]) -> str:
-    """Why a run failed, in the tool's own words if it had any."""
+    """Why a run failed: the tool's own error message if it wrote one."""
     complaints = re.findall(r"^(?:ERROR|Error|error|fatal error):? *(.+)$", log + "\n" + output, re.MULTILINE)
     if complaints:
         return str(complaints[-1]).strip().rstrip(".")

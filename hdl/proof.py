@@ -1,14 +1,10 @@
 """Claims proved or refuted: by trying all inputs where they are few, or by a solver (:mod:`rdahw.hdl.solvers`).
 
-A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`); Amaranth is only
-seen by the claims whose subject it is: :func:`gateware` here, and those about machines with registers, which are
-<<<<<<< HEAD
-:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.memory_proof.memory_trainer` and
-=======
-:func:`rdahw.hdl.trainer_proof.trainer`, :func:`rdahw.hdl.framer_proof.framer` and
->>>>>>> link
-:func:`rdahw.hdl.netlist_proof.netlist`. Before a claim counts as refuted,
-its counterexample is run by the caller's interpreter or in Amaranth's simulator, which must see the same.
+A claim's circuits are expanded to gates from the table of primitives alone (:mod:`rdahw.hdl.gates`). Amaranth is used
+only by the claims about hardware: :func:`gateware` here, and those about machines with registers in
+:mod:`rdahw.hdl.trainer_proof`, :mod:`rdahw.hdl.memory_proof`, :mod:`rdahw.hdl.framer_proof` and
+:mod:`rdahw.hdl.netlist_proof`. A claim is refuted only after its counterexample was confirmed by the caller's
+interpreter or in Amaranth's simulator.
 """
 
 from __future__ import annotations
@@ -30,7 +26,7 @@ import numpy as np
 
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, Claim, count_gates, shape
-from rdahw.errors import InternalError, UsageError, UserError, nearest
+from rdahw.errors import UsageError, UserError, nearest
 from rdahw.files import user_cache, write_atomically
 from rdahw.hdl.framer_proof import FramerClaim
 from rdahw.hdl.gates import Gates, to_gates, to_rtlil
@@ -38,24 +34,20 @@ from rdahw.hdl.memory_proof import MemoryTrainerClaim
 from rdahw.hdl.netlist_proof import NetlistClaim, Undecidable
 from rdahw.hdl.solvers import SOLVERS, Answer, Budget, OutOfTime, Question, Verdict
 from rdahw.hdl.toolchain import FoundTool, Stopped, Toolchain, find
-from rdahw.hdl.trainer_proof import TrainerClaim
-from rdahw.primitives import Array
+from rdahw.hdl.trainer_proof import Replay, TrainerClaim, check_counterexample, to_bits, to_text
 
 __all__ = ["AnyClaim", "Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
 
-#: ``auto`` tries all inputs where that takes seconds, and else asks Yosys; the others always ask.
+#: ``auto`` tries all inputs if that takes seconds, else it uses Yosys; the others always use that solver.
 Solver = Literal["auto", "yosys", "boolector", "z3"]
 
-#: Runs a circuit on one input an array; :func:`rdahw.sim.reference.run` is the one to give.
-Replay = Callable[..., tuple[Array, ...]]
-
-#: How long a claim is worked at, in seconds, unless another time is asked for.
+#: The default time limit of a claim, in seconds.
 SECONDS = 60.0
 
-#: Up to this many operations on 64 inputs at once, some seconds, all inputs are tried.
+#: All inputs are tried up to this many operations on 64 inputs at once, which take some seconds.
 _MAX_OPERATIONS = 1 << 32
 
-#: Goes into the key of each cached verdict: raised when what is proved by the same files becomes something else.
+#: A part of the key of each cached verdict; raised when the meaning of a verdict about the same files changes.
 _CACHE_FORMAT = 2
 
 
@@ -78,13 +70,13 @@ class Gateware:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came of a claim.
+    """The verdict on a claim.
 
-    verdict: ``"proved"``, ``"refuted"`` or ``"open"``: not decided, for ``reason``. Only the first is a success.
-    seconds: of the solver, when it was run. solver: which one, with its version. is_cached: it was run earlier.
-    counterexample: bits of each input, as text with bit 0 last; found: the same of each output of both sides.
-    cycles: instead of a counterexample, of a claim about a machine: its inputs in each cycle from power-up; what was
-        found is what differs in the last of them.
+    verdict: ``"proved"``, ``"refuted"`` or ``"open"``: undecided, for ``reason``. Only the first is a success.
+    seconds: the solver's time when it was run. solver: its name and version. is_cached: it was run earlier.
+    counterexample: bits of each input, as text with bit 0 last. found: likewise the outputs of both sides.
+    cycles: for a machine, instead of a counterexample: its inputs in each cycle from power-up; ``found`` is then what
+        differs in the last cycle.
     """
 
     name: str
@@ -101,7 +93,7 @@ class Proof:
     cycles: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The proof as plain JSON values; what does not apply is left out."""
+        """The proof as plain JSON values, without fields that do not apply."""
         value: dict[str, Any] = {
             "name": self.name,
             "size": self.size,
@@ -125,7 +117,7 @@ class Proof:
 def gateware(circuit: Circuit, what: str = "") -> Gateware:
     """The claim that :class:`rdahw.hdl.circuit.CircuitModule` makes hardware that computes ``circuit``.
 
-    ``what`` goes in front of the size, to tell several claims apart.
+    what: put before the size, to tell several claims apart.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
 
@@ -156,16 +148,16 @@ def prove(
     toolchain: Toolchain = "yowasp",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Proof]:
-    """Prove each claim, ``jobs`` at a time (default: one a processor), and return the proofs in the claims' order.
+    """Prove each claim, ``jobs`` at a time (default: one per processor), and return the proofs in the claims' order.
 
-    replay: checks each counterexample; :func:`rdahw.sim.reference.run` is the one to give.
-    solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: small circuits by trying all inputs, others by Yosys.
+    replay: checks each counterexample.
+    solver: of :data:`rdahw.hdl.solvers.SOLVERS`, or ``"auto"``: tries all inputs of small circuits, else uses Yosys.
     timeout: seconds for each claim (:data:`SECONDS`); one that takes longer stays open.
-    cache: the folder of earlier verdicts (default: in the user's cache), by the gates, the solver and its version; open
-        ones are not kept.
-    progress: called with how many are done, and of how many.
+    cache: the folder of earlier verdicts (default: in the user's cache), by gates, solver and solver version; open
+        verdicts are not kept.
+    progress: called with the number of claims done, and of all claims.
 
-    On an exception, Ctrl-C too, all solvers are stopped first. Raises :class:`rdahw.MissingError` without the solver.
+    On any exception, Ctrl-C too, all solvers are stopped. Raises :class:`rdahw.MissingError` without the solver.
     """
     if solver != "auto" and solver not in SOLVERS:
         raise UsageError(f"no solver is called {solver!r}; {nearest(solver, ('auto', *SOLVERS))}")
@@ -177,7 +169,7 @@ def prove(
         try:
             waiting = set(futures)
             while waiting:
-                # A short wait, so that Ctrl-C is heard.
+                # Short, so that Ctrl-C is handled.
                 done, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
@@ -192,9 +184,9 @@ def prove(
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """A claim about a circuit, as gates of which one bit, ``differ``, is to be 0, and as a question.
+    """A claim about a circuit, as gates whose bit ``differ`` has to be 0, and as a question.
 
-    inputs: the names that the question has for the inputs of the claim's circuit.
+    inputs: the inputs of the claim's circuit, under their names in the question.
     """
 
     gates: Gates
@@ -229,7 +221,7 @@ def _gateware_problem(claim: Gateware) -> _Problem:
 
 @dataclass(frozen=True, slots=True)
 class _Decider:
-    """Decides one claim after the other; see :func:`prove`."""
+    """Decides a claim; see :func:`prove`."""
 
     replay: Replay
     solver: Solver
@@ -257,7 +249,7 @@ class _Decider:
 
     @property
     def _program(self) -> str:
-        """The solver that is asked where not all inputs are tried."""
+        """The solver used if not all inputs are tried."""
         return "yosys" if self.solver == "auto" else self.solver
 
     def _circuit(self, claim: Claim | Gateware) -> Proof:
@@ -283,9 +275,9 @@ class _Decider:
         tools: str | Sequence[FoundTool],
         pose: Callable[[Budget], Question | _Problem],
     ) -> tuple[Proof, Sequence[Mapping[str, str]]]:
-        """The proof, with the values of a refutation; from the cache if the same was decided before.
+        """The proof, with the values of a refutation; from the cache if it was decided before.
 
-        content: what the verdict depends on. tools: of the solver, or what to call it where it has none.
+        content: everything that the verdict depends on. tools: those of the solver, or its name if it has none.
         """
         if isinstance(tools, str):
             solver, commands = tools, []
@@ -294,17 +286,16 @@ class _Decider:
             commands = [[str(tool), tool.origin, *tool.command] for tool in tools]
         key = json.dumps([_CACHE_FORMAT, solver, commands, claim.name, content], sort_keys=True)
         file = self.cache / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
-        found = _read(file)
-        is_cached = found is not None
-        if found is None:
-            found = self._ask(pose, tools)
-            if found.answer.verdict != "open":
-                _write(file, found)
-        answer = found.answer
+        answer = _read(file)
+        is_cached = answer is not None
+        if answer is None:
+            answer = self._ask(pose, tools)
+            if answer.verdict != "open":
+                _write(file, answer)
         reason = answer.reason or (f"not decided in {self.timeout:g} seconds" if answer.verdict == "open" else "")
-        return Proof(*_about(claim), answer.verdict, found.seconds, solver, is_cached, reason), answer.cycles
+        return Proof(*_about(claim), answer.verdict, answer.seconds, solver, is_cached, reason), answer.cycles
 
-    def _ask(self, pose: Callable[[Budget], Question | _Problem], tools: str | Sequence[FoundTool]) -> _Decided:
+    def _ask(self, pose: Callable[[Budget], Question | _Problem], tools: str | Sequence[FoundTool]) -> Answer:
         with tempfile.TemporaryDirectory(prefix="rdahw-proof-") as name:
             budget = Budget(Path(name), self.timeout, self.stop)
             try:
@@ -312,35 +303,39 @@ class _Decider:
                 if isinstance(posed, _Problem):
                     return self._try_all(posed)
                 assert not isinstance(tools, str)
-                answer = SOLVERS[self._program].ask(posed, budget, tools)
+                ask = SOLVERS[self._program].ask
+                answer = ask(posed, budget, tools)
                 if answer.verdict == "refuted" and posed.run is not None:
-                    answer = _unless_reached(SOLVERS[self._program].ask(posed.run, budget, tools), posed.run.window)
-                return _Decided(answer, budget.used)
+                    answer = ask(posed.run, budget, tools)
+                    if answer.verdict != "refuted":
+                        cycles = posed.run.window
+                        reason = f"the induction fails, but the first {cycles} cycles from power-up show no fault"
+                        answer = Answer("open", reason=reason)
+                return replace(answer, seconds=budget.used)
             except OutOfTime:
-                return _Decided(Answer("open"), self.timeout)
+                return Answer("open", seconds=self.timeout)
             except Undecidable as why:
-                return _Decided(Answer("open", reason=str(why)), budget.used)
+                return Answer("open", reason=str(why), seconds=budget.used)
 
     def _replayed(self, claim: Claim | Gateware, problem: _Problem, proof: Proof, values: Mapping[str, str]) -> Proof:
-        """The refuted proof with its counterexample, after the interpreter has seen it fail too."""
+        """The refuted proof with its counterexample, after the interpreter has confirmed it."""
         circuit = claim.circuit if isinstance(claim, Gateware) else claim.left
-        inputs = [_bits(values[port.name]) for port in problem.inputs]
+        inputs = [to_bits(values[port.name]) for port in problem.inputs]
         if isinstance(claim, Gateware):
             sides = ("circuit", "gateware")
-            left = [_text(result) for result in self.replay(circuit, *inputs)]
+            left = [to_text(result) for result in self.replay(circuit, *inputs)]
             gold, right = ([values[f"{side}_{name}"] for name in claim.results] for side in ("gold", "gate"))
         else:
             sides = claim.sides
-            left, right = ([_text(r) for r in self.replay(side, *inputs)] for side in (claim.left, claim.right))
+            left, right = ([to_text(r) for r in self.replay(side, *inputs)] for side in (claim.left, claim.right))
             gold = left
-        if left != gold or left == right:
-            raise InternalError(f"the counterexample to {claim.name} ({claim.size}) fails no claim when it is run")
-        named = dict(zip(circuit.input_names, map(_text, inputs), strict=True))
+        check_counterexample(claim, [left == gold and left != right])
+        named = dict(zip(circuit.input_names, map(to_text, inputs), strict=True))
         shown = [dict(zip(circuit.output_names, side, strict=True)) for side in (left, right)]
         return replace(proof, counterexample=named, found=dict(zip(sides, shown, strict=True)))
 
-    def _try_all(self, problem: _Problem) -> _Decided:
-        """All inputs, 64 in a word: inputs 0 to 5 within a word, the next along the words, the others by repetition."""
+    def _try_all(self, problem: _Problem) -> Answer:
+        """Try all inputs, 64 per word: bits 0 to 5 within a word, the next ones along the words, the rest in a loop."""
         started = time.monotonic()
         gates, bits = problem.gates, problem.gates.inputs
         along = min(max(0, bits - 6), max(0, (_MEMORY // (8 * (2 + bits + len(gates.gates)))).bit_length() - 1), 12)
@@ -358,7 +353,7 @@ class _Decider:
             if self.stop.is_set():
                 raise Stopped("trying all inputs")
             if time.monotonic() - started > self.timeout:
-                return _Decided(Answer("open"), self.timeout)
+                return Answer("open", seconds=self.timeout)
             for k in range(6 + along, bits):
                 rows[2 + k][:] = _ONES if number >> (k - 6 - along) & 1 else 0
             for operator, a, b, result in steps:
@@ -368,24 +363,8 @@ class _Decider:
                 word = int(np.argmax(differ != 0))
                 first = (int(differ[word]) & -int(differ[word])).bit_length() - 1
                 point = first | word << 6 | number << (6 + along)
-                return _Decided(Answer("refuted", [_at(problem, point)]), time.monotonic() - started)
-        return _Decided(Answer("proved"), time.monotonic() - started)
-
-
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """An answer, and the seconds that it took."""
-
-    answer: Answer
-    seconds: float
-
-
-def _unless_reached(answer: Answer, cycles: int) -> Answer:
-    """What comes of an induction that fails, from whether a run of so many cycles shows why."""
-    if answer.verdict == "refuted":
-        return answer
-    reason = f"the induction fails, but nothing wrong is seen in the first {cycles} cycles from power-up"
-    return Answer("open", reason=reason)
+                return Answer("refuted", [_at(problem, point)], seconds=time.monotonic() - started)
+        return Answer("proved", seconds=time.monotonic() - started)
 
 
 def _about(claim: AnyClaim) -> tuple[str, str, str, str]:
@@ -400,7 +379,7 @@ _OPERATORS = {"xor": np.bitwise_xor, "and": np.bitwise_and}
 
 
 def _at(problem: _Problem, point: int) -> dict[str, str]:
-    """The inputs' bits as text, where the inputs side by side are the number ``point``."""
+    """The inputs' bits as text, if their concatenation is the number ``point``."""
     values = {}
     for name, type_ in problem.inputs:
         values[name] = format(point & (1 << type_.width) - 1, f"0{type_.width}b")
@@ -408,35 +387,26 @@ def _at(problem: _Problem, point: int) -> dict[str, str]:
     return values
 
 
-def _bits(text: str) -> Array:
-    return np.array([int(bit) for bit in reversed(text)], np.uint8)
+# -- the cache of verdicts ---------------------------------------------------------------------------------------------
 
 
-def _text(bits: Array) -> str:
-    return "".join(str(int(bit)) for bit in reversed(bits))
-
-
-# -- verdicts that are there already -----------------------------------------------------------------------------------
-
-
-def _read(file: Path) -> _Decided | None:
-    """An earlier verdict; what is no whole one is not there."""
+def _read(file: Path) -> Answer | None:
+    """An earlier verdict; ``None`` if there is none or its file is corrupt."""
     try:
         value = json.loads(file.read_bytes())
         verdict, seconds, cycles = value["verdict"], float(value["seconds"]), list(value["cycles"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if verdict == "proved" and not cycles:
-        return _Decided(Answer("proved"), seconds)
+        return Answer("proved", seconds=seconds)
     if verdict == "refuted" and cycles and all(isinstance(row, dict) for row in cycles):
-        return _Decided(Answer("refuted", cycles), seconds)
+        return Answer("refuted", cycles, seconds=seconds)
     return None
 
 
-def _write(file: Path, decided: _Decided) -> None:
-    """Keep a verdict; where that is not possible it is found again the next time."""
-    cycles = [dict(row) for row in decided.answer.cycles]
-    value = {"verdict": decided.answer.verdict, "seconds": decided.seconds, "cycles": cycles}
+def _write(file: Path, answer: Answer) -> None:
+    """Keep a verdict; if its file cannot be written, the verdict is found again the next time."""
+    value = {"verdict": answer.verdict, "seconds": answer.seconds, "cycles": [dict(row) for row in answer.cycles]}
     with contextlib.suppress(OSError, UserError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(value).encode())

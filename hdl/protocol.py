@@ -48,12 +48,12 @@ __all__ = [
     "tables",
 ]
 
-#: The version of the protocol. ``open`` and the first byte of its answer are the same in every version.
+#: The version of the protocol. ``open`` and the first byte of its answer are the same in all versions.
 VERSION = 1
 
-#: Every frame begins and ends with it, and it occurs nowhere else.
+#: The first and last byte of every frame; it occurs nowhere else.
 FLAG = 0x7E
-#: Stands before a byte FLAG or ESCAPE, whose bits ``TOGGLE`` are inverted.
+#: Precedes a FLAG or ESCAPE in the packet, whose bits ``TOGGLE`` are inverted.
 ESCAPE = 0x7D
 TOGGLE = 0x20
 
@@ -63,7 +63,7 @@ CRC_BYTES = 4
 #: The longest payload of a request or an answer: both, and the identity, fit a block RAM of 512 bytes.
 MAX_PAYLOAD = 224
 
-#: Set in the code of an answer: the request was refused, and the code says why.
+#: Set in the code of an answer if the request was refused; the code is then the reason.
 REFUSED = 0x80
 
 
@@ -101,7 +101,7 @@ IDENTITY = (
     Field("parameter_bits", 4, "P, the bits of the parameters"),
     Field("input_bits", 4, "A, the bits of x"),
     Field("output_bits", 2, "B, the bits of y"),
-    Field("word_bits", 2, "0: x follows y without a gap; else x is sent in words of so many bits"),
+    Field("word_bits", 2, "0: x follows y without a gap; else the bits of the words in which x is sent"),
     Field("reserved", 7, "0"),
 )
 
@@ -132,7 +132,7 @@ ERRORS: Mapping[str, Error] = {
     error.name: error
     for error in (
         Error("damaged", 0x81, "the frame's CRC or size is wrong: send it again"),
-        Error("wrong_session", 0x82, "the packet is not of the open session, or none is open"),
+        Error("wrong_session", 0x82, "the packet does not belong to the open session, or none is open"),
         Error("wrong_sequence", 0x83, "the sequence number is neither the last one nor the next"),
         Error("unknown_command", 0x84, "no command has this code, or the device does not learn"),
         Error("wrong_length", 0x85, "the payload ends within an example or a field, or the answer would be too long"),
@@ -156,15 +156,15 @@ def frame(packet: bytes) -> bytes:
 
 
 class Deframer:
-    """Takes bytes as they come, and gives the packets that they carry; ``None`` stands for a damaged one.
+    """Takes received bytes and yields the packets in them; ``None`` stands for a damaged one.
 
-    Bytes before the first flag are ignored. With ``limit``, a frame that grows beyond so many bytes (flags and escapes
-    not counted) is given up as damaged, and what follows is ignored up to the next flag.
+    Bytes before the first flag are ignored. With ``limit``, a frame of more than that many bytes (flags and escapes not
+    counted) is damaged, and all bytes up to the next flag are ignored.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
-        #: The bytes of the frame that was given last, header and CRC included; of a damaged one, what there was.
+        #: The bytes of the last frame, header and CRC included, also if it was damaged.
         self.taken = b""
         self._body: bytearray | None = None
         self._escaped = False
@@ -174,7 +174,7 @@ class Deframer:
         self._body, self._escaped = None, False
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """The packets that end in ``data``, each as soon as its end was seen."""
+        """The packets that end in ``data``."""
         for byte in data:
             if byte == FLAG:
                 body, self._body, self._escaped = self._body, bytearray(), False
@@ -200,16 +200,16 @@ class Deframer:
         return packet
 
 
-# -- what is in the payloads -------------------------------------------------------------------------------------------
+# -- payloads ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the bits of examples and results are.
+    """The positions of the bits of examples and results.
 
-    An example is ``last`` (1 bit: its batch ends with it), y, x, filled with zeros to whole bytes; a result is the
-    prediction and ``correct`` (1 bit), filled likewise. With ``word_bits`` (a multiple of 8) x begins at a byte and is
-    filled with zeros to whole words, for a trainer that takes x in words.
+    An example is ``last`` (1 bit: the last one of its batch), y and x, padded with zeros to whole bytes; a result is
+    the prediction and ``correct`` (1 bit), padded likewise. With ``word_bits`` (a multiple of 8), for a trainer that
+    takes x in words, x begins at a byte and is padded with zeros to whole words.
 
     Raises :class:`UserError` if an example is longer than a payload.
     """
@@ -221,7 +221,7 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.word_bits % 8:
-            raise UserError(f"words of {self.word_bits} bits were asked for; expected a multiple of 8")
+            raise UserError(f"invalid word width {self.word_bits}; expected a multiple of 8")
         if self.example_bytes > MAX_PAYLOAD:
             raise UserError(
                 f"an example of {self.input_bits} inputs and {self.output_bits} outputs takes {self.example_bytes} "
@@ -236,49 +236,52 @@ class Layout:
 
     @property
     def parameter_bytes(self) -> int:
-        """How many bytes the parameters take."""
+        """The bytes of the parameters."""
         return -(-self.parameter_bits // 8)
 
     @property
     def head_bytes(self) -> int:
-        """The bytes of an example that come before words of x: all of them if x is not sent in words."""
+        """The bytes of an example before the words of x: all of them if x is not sent in words."""
         return -(-(1 + self.output_bits + (0 if self.word_bits else self.input_bits)) // 8)
 
     @property
     def words(self) -> int:
-        """How many words x has; 0 if it is not sent in words."""
+        """The words of x; 0 if it is not sent in words."""
         return -(-self.input_bits // self.word_bits) if self.word_bits else 0
 
     @property
     def example_bytes(self) -> int:
-        """How many bytes an example takes."""
+        """The bytes of an example."""
         return self.head_bytes + self.words * self.word_bits // 8
 
     @property
     def result_bytes(self) -> int:
-        """How many bytes a result takes; never more than the example."""
+        """The bytes of a result; never more than those of an example."""
         return -(-(self.output_bits + 1) // 8)
 
     @property
     def examples_per_packet(self) -> int:
-        """How many examples fit a payload."""
+        """The examples that fit a payload."""
         return MAX_PAYLOAD // self.example_bytes
+
+    @property
+    def _x_bits(self) -> slice:
+        start = self.head_bytes * 8 if self.word_bits else 1 + self.output_bits
+        return slice(start, start + self.input_bits)
 
     def pack_examples(self, x: Array, y: Array, last: Array) -> Array:
         """Examples as bytes, (N, example_bytes), from x (N, A), y (N, B) and last (N,), all of 0 and 1."""
         bits = np.zeros((len(x), self.example_bytes * 8), np.uint8)
-        start = self.head_bytes * 8 if self.word_bits else 1 + self.output_bits
         bits[:, 0] = last
         bits[:, 1 : 1 + self.output_bits] = y
-        bits[:, start : start + self.input_bits] = x
+        bits[:, self._x_bits] = x
         return np.packbits(bits, axis=1, bitorder="little")
 
     def unpack_examples(self, data: bytes) -> tuple[Array, Array, Array]:
         """The inverse of :meth:`pack_examples`, for whole examples."""
         rows = np.frombuffer(data, np.uint8).reshape(-1, self.example_bytes)
         bits = np.unpackbits(rows, axis=1, bitorder="little")
-        start = self.head_bytes * 8 if self.word_bits else 1 + self.output_bits
-        return bits[:, start : start + self.input_bits], bits[:, 1 : 1 + self.output_bits], bits[:, 0]
+        return bits[:, self._x_bits], bits[:, 1 : 1 + self.output_bits], bits[:, 0]
 
     def pack_results(self, prediction: Array, correct: Array) -> Array:
         """Results as bytes, (N, result_bytes), from predictions (N, B) and correct (N,)."""
@@ -292,12 +295,12 @@ class Layout:
 
 
 def fingerprint(learner: Learner) -> int:
-    """A number of 64 bits for the learner: its step circuit's, so equal for learners that learn alike wire by wire."""
+    """The fingerprint of a learner, 64 bits: that of its step circuit."""
     return fingerprint_of(learner.step.to_json())
 
 
 def fingerprint_of(value: object) -> int:
-    """A number of 64 bits for plain JSON values: the first bytes of the SHA-256 of their text."""
+    """The fingerprint of plain JSON values, 64 bits: the first bytes of the SHA-256 of their text."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 

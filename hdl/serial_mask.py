@@ -1,12 +1,10 @@
 """A trainer for the mask model that takes the input in words, with the parameters in block memory.
 
-As a circuit the model does not fit a small FPGA: 784 inputs are 784 flip-flops and two population counts of 784 bits.
-Here a word of the input and the same word of theta meet in each cycle.
+As a circuit the model does not fit a small FPGA: 784 inputs need 784 flip-flops and two population counts of 784 bits.
+Here one word of the input and of theta is processed in each cycle.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream  # type: ignore[import-untyped]
@@ -16,7 +14,7 @@ from rdahw.errors import UsageError
 from rdahw.families.circuits import CircuitSpec
 from rdahw.families.mask import mask_model
 from rdahw.family import Spec
-from rdahw.hdl.circuit import ROWS
+from rdahw.hdl.circuit import ROWS, Value
 from rdahw.hdl.interface import Place
 from rdahw.hdl.trainer import Trainer, TrainerControl, count, example_layout, result_layout
 from rdahw.learner import Learner
@@ -24,28 +22,24 @@ from rdahw.model import Model
 
 __all__ = ["SerialMaskTrainer"]
 
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
-
 
 class SerialMaskTrainer(Trainer):
-    """The learner of :func:`rdahw.mask_model` of ``inputs`` and ``k``, with the paper's error and optimiser.
+    """The learner of :func:`rdahw.mask_model` of ``inputs`` and ``k``, with the paper's loss and optimiser.
 
-    ``word``: how many bits of the input come in a cycle: a power of two, at least 8.
+    ``word``: the bits of the input that are taken in a cycle: a power of two, at least 8.
     ``access``: with ``control``, and with a ``learn`` bit in the examples.
-    ``spec``: the model, where it is not just that learner.
+    ``spec``: the model, if it is more than that learner.
 
-    Members: those of :class:`rdahw.hdl.trainer.RegisterTrainer`, but an example comes as ``words`` payloads: ``x`` is
-    one word of the input, the lowest first, the last one filled with zeros. ``y`` and ``learn`` are read with the last;
-    ``last`` is not looked at, as each example is a batch of its own. An example takes ``words`` + 4 cycles, and
-    ``words`` more if theta moves. Its result comes after that, so by then theta holds what was learned. While an
-    example is offered or worked on, and while the memory is cleared, ``control.ready`` is 0. The attribute ``theta`` is
-    the memory's contents, for simulators.
+    Members: those of :class:`rdahw.hdl.trainer.RegisterTrainer`, but an example is ``words`` payloads: ``x`` is one
+    word of the input, the lowest first, the last one padded with zeros. ``y`` and ``learn`` are read with the last one;
+    ``last`` is ignored, as each example is a batch. An example takes ``words`` + 4 cycles, and ``words`` more if theta
+    changes; its result is valid after that, when theta is updated. While an example is offered or processed, and while
+    the memory is cleared, ``control.ready`` is 0. The attribute ``theta`` is the memory's contents, for simulators.
 
-    How it learns: with margin = popcount(theta) - k * popcount(theta & x) the model says 1 where margin >= 0. To change
-    its answer, the Boolean difference flips each bit of theta that alone would carry the margin to the other side of 0.
-    A flip moves the margin by 1 where x is 0, and by k - 1 the other way where x is 1. So where the other side is near
-    enough, theta becomes x if the model said 1, and the inverse of x if it said 0.
+    With margin = popcount(theta) - k * popcount(theta & x) the model predicts 1 if margin >= 0. To change the
+    prediction, the Boolean difference flips each bit of theta that alone would change the sign of the margin. A flip
+    changes the margin by 1 where x is 0, and by k - 1 the other way where x is 1. Where that is enough, theta becomes x
+    if the prediction was 1, and the inverse of x if it was 0.
 
     Raises :class:`UsageError` for another width of word.
     """
@@ -54,7 +48,7 @@ class SerialMaskTrainer(Trainer):
         self, inputs: int, k: int = 4, *, word: int = 16, access: bool = False, spec: Spec | None = None
     ) -> None:
         if word < 8 or word & (word - 1):
-            raise UsageError(f"words of {word} bits were asked for; expected a power of two, at least 8")
+            raise UsageError(f"invalid word width {word}; expected a power of two, at least 8")
         self.learner = Learner(Model(f"mask:k={k}", mask_model(inputs, k)))
         self.spec = spec or CircuitSpec.of(self.learner)
         self.inputs = inputs
@@ -81,7 +75,6 @@ class SerialMaskTrainer(Trainer):
         return (2 if updated else 1) * self.words + 4
 
     def elaborate(self, platform: object) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         w = _Words(m, self)
         accept = self.examples.valid & self.examples.ready
@@ -151,7 +144,7 @@ class SerialMaskTrainer(Trainer):
         return m
 
     def _count(self, m: Module, accept: Value, w: _Words) -> tuple[Value, Value, Value]:
-        """Pass 1: the margin, the label, and whether to learn. The counts of a word go through registers, and into the
+        """Pass 1: the margin, the label, and whether to learn. The counts of a word are registered, and added to the
         margin a cycle later."""
         example = self.examples.payload
         popcount = ROWS["popcount"]
@@ -175,7 +168,7 @@ class SerialMaskTrainer(Trainer):
         return margin, label, learn
 
     def _moved(self, w: _Words, near: Value, far: Value) -> Value:
-        """Pass 2: a word of theta as it becomes. It moves where x is 0 if ``near``, and where x is 1 if ``far``."""
+        """Pass 2: the new word of theta. It changes where x is 0 if ``near``, and where x is 1 if ``far``."""
         x, theta = w.x_read.data, w.theta_read.data
         goal = Mux(self.results.payload.prediction.replicate(self.word), x, ~x)
         moves = (x & far.replicate(self.word)) | (~x & near.replicate(self.word))
@@ -184,12 +177,12 @@ class SerialMaskTrainer(Trainer):
         return (goal & moves) | (theta & ~moves)
 
     def _address(self) -> tuple[Value, Value]:
-        """The address of ``control`` as the number of a byte in its word, and of the word."""
+        """The address of ``control`` as the number of the byte in its word, and of the word."""
         parts = (self.word // 8).bit_length() - 1
         return self.control.parameter_address[:parts], self.control.parameter_address[parts:]
 
     def _idle_access(self, m: Module, w: _Words) -> None:
-        """What ``control`` does in the state between examples."""
+        """The access by ``control`` between two examples."""
         control = self.control
         byte_address, word_address = self._address()
         written = control.parameter_write
@@ -215,8 +208,8 @@ class SerialMaskTrainer(Trainer):
 class _Words:
     """The memories of a trainer's theta and of the example, with a port to read and one to write each.
 
-    The words read are those whose number was ``index_next`` a cycle ago, which is ``index``; ``at_end``: of the last
-    ones. ``index_next`` stays unless it is set.
+    The words read are number ``index``, which was ``index_next`` in the cycle before; ``at_end``: the last ones.
+    ``index_next`` keeps ``index`` unless it is set.
     """
 
     def __init__(self, m: Module, trainer: SerialMaskTrainer) -> None:

@@ -1,9 +1,8 @@
-"""Exactly once: which packet is executed, which answer is sent again, and what is refused.
+"""Exactly-once execution: which packets are executed, which answers are sent again, and which are refused.
 
-It is the table of ``docs/host-link.md``: the open session's number, the sequence number of the last packet that was
-executed, and what a packet's header says. A request is executed in two passes: the first changes nothing and only finds
-out whether it can be done whole; the second does it. So no request is ever half applied. ``open`` always can be done,
-and has the second pass only.
+The table of ``docs/host-link.md``, by the open session, the sequence number of the last executed packet, and a packet's
+header. A request is executed in two passes: a dry one that only checks whether all of it can be done, and one that does
+it, so no request is applied in part. ``open`` cannot fail and has only the second pass.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from rdahw.hdl.protocol import COMMANDS, ERRORS, HEADER_BYTES, REFUSED
 
 __all__ = ["ASKED", "FAILURES", "Session"]
 
-#: Which command a request is: a bit each.
+#: The command of a request, one-hot.
 ASKED = StructLayout(dict.fromkeys(COMMANDS, 1))
-#: Why a command cannot be done: a bit each.
+#: Why a command cannot be executed, one-hot.
 FAILURES = StructLayout(dict.fromkeys(("unknown_command", "wrong_length", "wrong_address"), 1))
 
-#: Where a request's sequence number is, the last byte of its header.
+#: The position of a request's sequence number, the last byte of its header.
 _SEQUENCE = HEADER_BYTES - 1
 _CODES = {name: command.code for name, command in COMMANDS.items()}
 
@@ -34,22 +33,22 @@ assert sorted(_CODES.values()) == list(range(1, 8))
 
 
 class Session(wiring.Component):  # type: ignore[misc]
-    """Judges each packet, has it executed, and answers.
+    """Checks each packet, starts its execution, and sends the answer.
 
-    receiving: a packet comes. packet: high for a cycle: it is there; damaged: high for a cycle: it is damaged.
-    byte, place: of the packet store, which goes over the header; advance, rewind, replay, report, keep: for it.
-    answer_over: the answer that is kept has no more bytes.
-    begin, body: for the framer: the answer, without its CRC. Two cycles at least must be between two items, as in the
+    receiving: a packet is being received. packet, damaged: high for a cycle when a valid or a damaged one has ended.
+    byte, place: from the packet store, which reads the header; advance, rewind, replay, report, keep: to it.
+    answer_over: the stored answer has no more bytes.
+    begin, body: to the framer: the answer without its CRC. At least two cycles must be between two items, as in the
         framer, and between ``begin`` and the first one.
-    asked: which command the request is; known: it is one. Both are right from two cycles after its code was read.
-    execute: high for a cycle: a pass over the payload begins. dry: it is the first one.
-    done: high for a cycle: it has ended. failed: or it cannot be done, for this reason.
+    asked: the command of the request; known: there is such a command. Both are valid two cycles after the code is read.
+    execute: high for a cycle: a pass over the payload begins. dry: it is the dry one.
+    done, failed: high for a cycle: the pass has ended, or the request cannot be executed for this reason.
     error: high for a cycle when a request is refused.
     """
 
     def __init__(self) -> None:
-        self._sequence = Signal(8)  # of the packet that was executed last
-        self._refusal = Signal(3)  # why the answer in hand is a refusal, or 0
+        self._sequence = Signal(8)  # of the last executed packet
+        self._refusal = Signal(3)  # the reason if the current answer is a refusal, else 0
         super().__init__(
             {
                 "receiving": In(1),
@@ -76,7 +75,6 @@ class Session(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         machine = OneHot(m, None)
         machine.enter("HEADER", self.packet)
@@ -90,7 +88,7 @@ class Session(wiring.Component):  # type: ignore[misc]
         header_end = self.place == _SEQUENCE
         self._judge(m, machine, header_end)
 
-        # -- between the passes: now the request will be executed
+        # -- between the passes: the request is going to be executed
         with machine.state("REWIND"):
             m.d.comb += self.rewind.eq(1)
             machine.next = "NUMBER"
@@ -102,8 +100,7 @@ class Session(wiring.Component):  # type: ignore[misc]
             with m.If(header_end):
                 machine.next = "execute"
 
-        with machine.state("NUMBER NEXT"):
-            machine.next = "NUMBER"
+        machine.wait("NUMBER NEXT", "NUMBER")
 
         with machine.state("FINISH"):  # a pass
             m.d.comb += self.keep.eq(1)
@@ -116,14 +113,14 @@ class Session(wiring.Component):  # type: ignore[misc]
         return m
 
     def _judge(self, m: Module, machine: OneHot, header_end: Any) -> None:
-        """From a packet's header to a pass over its payload, or to an answer."""
+        """Read a packet's header and begin a pass over its payload, or answer."""
         byte, place, sequence = self.byte, self.place, self._sequence
         command, known, opens = Signal(3), Signal(), Signal()
         m.d.sync += [self.asked[name].eq(command == code) for name, code in _CODES.items()]
         m.d.comb += [self.known.eq(known), opens.eq(known & self.asked.open)]
-        opened = Signal()  # a session is open, its number is:
+        opened = Signal()  # there is an open session, of this number:
         session = Signal(32, reset_less=True)
-        ours = Signal()  # the packet's session is the open one
+        ours = Signal()  # the packet belongs to the open session
         with m.If(self.receiving):
             m.d.sync += ours.eq(opened)
 
@@ -142,15 +139,14 @@ class Session(wiring.Component):  # type: ignore[misc]
             with m.If(place == _SEQUENCE - 1):
                 machine.next = "COMPARE"
 
-        # What is compared goes into a register, and has a state to settle in where it is needed; see the framer.
+        # Comparisons are registered, with a waiting state; see the framer.
         repeated, follows, following = Signal(), Signal(), Signal(8)
         m.d.sync += [
             following.eq(sequence + 1),
             repeated.eq(byte == sequence),
             follows.eq(byte == following),
         ]
-        with machine.state("COMPARE"):
-            machine.next = "JUDGE"
+        machine.wait("COMPARE", "JUDGE")
 
         with machine.state("JUDGE"):
             m.d.sync += [self.dry.eq(1), self._refusal.eq(0)]
@@ -177,16 +173,15 @@ class Session(wiring.Component):  # type: ignore[misc]
             machine.next = "ADOPT NEXT"
             with m.If(header_end):
                 machine.next = "REWIND"
-            with m.Else():  # the code goes through as well
+            with m.Else():  # the code is shifted through as well
                 m.d.sync += session.eq(Cat(session[8:], byte))
 
-        with machine.state("ADOPT NEXT"):
-            machine.next = "ADOPT"
+        machine.wait("ADOPT NEXT", "ADOPT")
 
     def _answer(self, m: Module, machine: OneHot, header_end: Any) -> None:
-        """The header of the request, with the reason in a refusal, and the answer that is kept."""
+        """Send the header of the request, with the reason in a refusal, and the stored answer."""
         body, refusal = self.body, self._refusal
-        refused, at_code = Signal(), Signal()  # the answer is a refusal; whose code is sent
+        refused, at_code = Signal(), Signal()  # the answer is a refusal; its code is being sent
         for error in ERRORS.values():
             with machine.state(error.name):
                 m.d.comb += self.error.eq(1)
@@ -213,7 +208,7 @@ class Session(wiring.Component):  # type: ignore[misc]
             m.d.comb += [self.replay.eq(1), self.report.eq(self.asked.open | self.asked.status)]
             machine.next = "ANSWER PAYLOAD"
 
-        all_sent = Signal()  # while a byte waits, it is found out whether that is the last one
+        all_sent = Signal()  # no byte of the answer is left; registered while an item waits
         m.d.sync += all_sent.eq(refused | self.answer_over)
         with machine.state("ANSWER PAYLOAD"):
             m.d.comb += [body.valid.eq(1), body.payload.end.eq(all_sent)]

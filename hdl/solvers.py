@@ -1,9 +1,9 @@
-"""Solvers, in one table: each is asked whether one bit of a circuit, or of a machine with registers, is ever 1.
+"""Solvers, in one table: each decides whether one bit of a circuit, or of a machine with registers, can ever be 1.
 
-Yosys puts every question into one form. Its own ``sat`` answers it, or another program that reads SMT-LIB, to which the
-same is written out: a circuit as one formula, a machine as an induction, one base and one step a number of cycles.
+Yosys reads every question. Its own ``sat`` answers it, or Yosys writes it as SMT-LIB for another solver: a circuit as
+one formula, a machine as an induction with one base and one step for each number of cycles.
 
-A verdict is what a solver says in its log, never its exit code.
+A verdict is read from a solver's log, never from its exit code.
 """
 
 from __future__ import annotations
@@ -28,15 +28,13 @@ Verdict = Literal["proved", "refuted", "open"]
 class Question:
     """Whether ``bit`` of the module ``top`` is ever 1.
 
-    files: what ``script``, commands of Yosys, reads; it leaves ``top`` flat, of gates and plain flip-flops.
-    shown: wires of ``top``, and their widths, whose values are asked for where the bit is 1. With ``window`` the bit is
-        one of them.
-    steps: of a machine, how many cycles of agreement an induction may assume at most; 0: it has no registers.
-        All registers start with their initial value, or with 0 where they have none. The clock is not looked at: each
-        register moves in each cycle.
-    window: instead, how many cycles from the first one on are looked at, bounded; with ``start``, another bit of
-        ``top``, the first one is any state in which it is 1; then there are to be no initial values.
-    run: with ``start``, the question that is asked if the answer is yes: whether a run from power-up shows it.
+    files: read by ``script``, commands of Yosys that make ``top`` a flat module of gates and plain flip-flops.
+    shown: wires of ``top`` and their widths, whose values a counterexample contains; with ``window``, ``bit`` too.
+    steps: for a machine, the most cycles of agreement that an induction may assume; 0: there are no registers. Each
+        register starts with its initial value, or with 0 if it has none, and is clocked in every cycle.
+    window: instead of an induction, check only this many cycles (bounded). With ``start``, another bit of ``top``, the
+        first cycle is any state in which that bit is 1; then registers must have no initial values.
+    run: with ``start``, the question that is asked after a refutation: whether a run from power-up shows it too.
     """
 
     files: Mapping[str, str]
@@ -52,21 +50,22 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verdict: ``"proved"``, the bit is always 0. ``"refuted"``: it is 1 in the last of ``cycles``, each the bits of
-    what was shown, as text with bit 0 last. ``"open"``: for ``reason``.
+    """A verdict. ``"proved"``: the bit is always 0. ``"refuted"``: it is 1 in the last of ``cycles``, each the values
+    of the shown wires, as text with bit 0 last. ``"open"``: undecided, for ``reason``. seconds: the time it took.
     """
 
     verdict: Verdict
     cycles: Sequence[Mapping[str, str]] = ()
     reason: str = ""
+    seconds: float = 0.0
 
 
 class OutOfTime(Exception):
-    """The seconds are used up."""
+    """The time limit is reached."""
 
 
 class Budget:
-    """Runs tools in a folder until their seconds are used up (:class:`OutOfTime`) or another thread stops them.
+    """Runs tools in a folder until their time limit is reached (:class:`OutOfTime`) or another thread stops them.
 
     The time in which a tool is compiled for this machine, once after its installation, does not count.
     """
@@ -78,7 +77,7 @@ class Budget:
         self._stop = stop
 
     def run(self, found: FoundTool, arguments: Sequence[str], log: str) -> Run:
-        """One run of a tool to its end."""
+        """Run a tool until it ends."""
         free = 0.0
         started = time.monotonic()
 
@@ -97,14 +96,14 @@ class Budget:
             self.used += max(0.0, time.monotonic() - started - free)
 
     def write(self, files: Mapping[str, str]) -> None:
-        """Files by name into the folder."""
+        """Write files, given by name, to the folder."""
         for name, text in files.items():
             (self.folder / name).write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class Solver:
-    """A row of the table. tools: what it needs, of :data:`rdahw.hdl.toolchain.TOOLS`; ask: how it is asked."""
+    """A row of the table. tools: keys of :data:`rdahw.hdl.toolchain.TOOLS`; ask: answers a question with them."""
 
     tools: tuple[str, ...]
     ask: Callable[[Question, Budget, Sequence[FoundTool]], Answer]
@@ -122,7 +121,7 @@ _STEP_PROVED = "Induction step proven: SUCCESS!"
 _BASE_REFUTED = "model found for base case: FAIL!"
 _NO_MORE_STEPS = "Reached maximum number of time steps -> proof failed."
 
-#: What is said of a machine that no induction of so few cycles decides.
+#: The reason of an open verdict when no induction within the question's steps decides it.
 _UNDECIDED = "no induction of so few steps decides it"
 
 
@@ -148,7 +147,7 @@ def _ask_yosys(question: Question, budget: Budget, found: Sequence[FoundTool]) -
 
 
 def _table(text: str, question: Question) -> list[dict[str, str]] | None:
-    """The values of each cycle, from the table in which Yosys prints what it found; ``None``: it is not complete."""
+    """The values of each cycle, from the table in which Yosys prints a counterexample; ``None`` if incomplete."""
     cycles: dict[int, dict[str, str]] = {}
     for cycle, name, bits in re.findall(r"^ +(\d+ )? *\\(\S+) +\S+ +\S+ +([01]+) *$", text, re.MULTILINE):
         cycles.setdefault(int(cycle or 0), {})[name] = bits
@@ -162,12 +161,12 @@ def _table(text: str, question: Question) -> list[dict[str, str]] | None:
 
 
 def _asks_smt(*options: str) -> Callable[[Question, Budget, Sequence[FoundTool]], Answer]:
-    """How a program is asked that reads SMT-LIB from a file, with these options."""
+    """The ``ask`` of a solver that reads SMT-LIB from a file, with these options."""
 
     def ask(question: Question, budget: Budget, found: Sequence[FoundTool]) -> Answer:
         yosys, solver = found
         smt = _Smt(question, budget, solver, options)
-        # A state as one bit vector: plain formulas of bits, which every solver reads.
+        # -stbv: a state is one bit vector, so the formulas use bits only, which every solver reads.
         budget.write({**question.files, "proof.ys": f"{question.script}write_smt2 -stbv -wires system.smt2\n"})
         budget.run(yosys, ["-q", "-s", "proof.ys"], "log")
         if question.window:
@@ -197,7 +196,7 @@ def _in_window(smt: _Smt) -> Answer:
 
 
 def _until(question: Question, cycles: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The cycles up to the first in which the bit, which is among those shown, is 1."""
+    """The cycles up to the first in which the bit is 1."""
     return list(cycles[: 1 + next(at for at, row in enumerate(cycles) if row[question.bit] == "1")])
 
 
@@ -217,7 +216,7 @@ class _Smt:
         return f"(|{self.question.top}_n {self.question.bit}| s{at})"
 
     def satisfied(self, states: int, conditions: Sequence[str]) -> bool:
-        """Whether so many states can be as the conditions say."""
+        """Whether a sequence of ``states`` states can satisfy the conditions."""
         said = re.findall(r"^(sat|unsat)$", self._run(states, conditions, ()), re.MULTILINE)
         if len(said) != 1:
             raise InternalError(
@@ -226,7 +225,7 @@ class _Smt:
         return bool(said[0] == "sat")
 
     def values(self, states: int, conditions: Sequence[str]) -> list[dict[str, str]]:
-        """What is shown of each of the states, where they can be as the conditions say."""
+        """The shown values of each state of a sequence that satisfies the conditions."""
         top, shown = self.question.top, self.question.shown
         wanted = [f"(get-value ((|{top}_n {name}| s{at})))" for at in range(states) for name in shown]
         said = re.findall(r"(true|false|#b[01]+|#x[0-9a-f]+)\s*\)\s*\)", self._run(states, conditions, wanted))

@@ -20,26 +20,26 @@ SPRAM_WIDTH = 16
 
 
 def spram_blocks(words: int, octets: int) -> tuple[int, int]:
-    """How many SPRAM blocks stand side by side, and how many such rows there are, for words of so many bytes."""
+    """The columns and rows of SPRAM blocks for ``words`` words of ``octets`` bytes."""
     return -(-octets * 8 // SPRAM_WIDTH), -(-words // SPRAM_DEPTH)
 
 
 class TableMemory(wiring.Component):  # type: ignore[misc]
     """``words`` words of ``octets`` bytes, read or written at ``address``, one of the two in a cycle.
 
-    kind: ``block``, block RAM (or whatever the synthesiser takes for a memory), which every simulator can run; or
-        ``spram``, the single-port RAM of the iCE40 UltraPlus. What either holds at power-up is undefined.
+    kind: ``block``, block RAM (or the synthesiser's choice), which every simulator can run; or ``spram``, the
+        single-port RAM of the iCE40 UltraPlus. The contents at power-up are undefined.
 
-    address: of the word. read_data: what is there, a cycle later, and undefined after a write. write_enable: a bit a
-        byte; ``write_data`` is written there.
+    address: of the word. read_data: the word, a cycle later; undefined after a write. write_enable: a bit for each byte
+        of ``write_data`` that is written.
 
-    The attribute ``data`` is the contents, for simulators; ``spram`` has none. Raises :class:`UsageError` for another
+    The attribute ``data`` is the contents, for simulators; None for ``spram``. Raises :class:`UsageError` for another
     kind.
     """
 
     def __init__(self, words: int, octets: int, kind: str) -> None:
         if kind not in KINDS:
-            raise UsageError(f"a memory of kind {kind!r} was asked for; expected {' or '.join(KINDS)}")
+            raise UsageError(f"unknown kind of memory {kind!r}; expected {' or '.join(KINDS)}")
         self.words, self.octets, self.kind = words, octets, kind
         super().__init__(
             {
@@ -52,7 +52,6 @@ class TableMemory(wiring.Component):  # type: ignore[misc]
         self.data = memory.MemoryData(shape=8 * octets, depth=words, init=[]) if kind == "block" else None
 
     def elaborate(self, platform: Any) -> Module:
-        """The memory, as Amaranth asks for it."""
         m = Module()
         KINDS[self.kind](self, m)
         return m
@@ -102,5 +101,5 @@ def _each_twice(bits: Any) -> Any:
     return Cat(bit.replicate(2) for bit in bits)
 
 
-#: How each kind of memory is made.
+#: The method that makes each kind of memory.
 KINDS: Mapping[str, Any] = {"block": TableMemory._block, "spram": TableMemory._spram}

@@ -26,21 +26,21 @@ __all__ = [
     "words_of_counters",
 ]
 
-#: The bits of an example's last byte that are its class; the one above them says to learn from it.
+#: The low bits of an example's last byte that are its class; the bit above them is ``learn``.
 LABEL_BITS = 7
-#: The bytes of the settings: the dropout's shift register, the margin, and with the dropout's numerator all of them.
+#: The bytes of the settings: the dropout's shift register, the margin, and all of them with the dropout's numerator.
 STATE_OCTETS = 8
 MARGIN_OCTETS = 4
 SETTINGS_OCTETS = 16
 
 
 def word_octets(spec: EnsembleSpec) -> int:
-    """How many bytes the counters of all classes take."""
+    """The bytes of a word, the counters of all classes."""
     return -(-spec.classes * spec.counter // 8)
 
 
 def word_stride(spec: EnsembleSpec) -> int:
-    """The bytes from one word to the next, among a memory trainer's parameters."""
+    """The bytes from one word to the next in a memory trainer's parameters."""
     return 1 << (word_octets(spec) - 1).bit_length()
 
 
@@ -50,7 +50,7 @@ def sign_bits(spec: EnsembleSpec) -> int:
 
 
 def settings_address(spec: EnsembleSpec) -> int:
-    """Where the settings are behind the words, among a memory trainer's parameters."""
+    """The address of the settings, after the words, in a memory trainer's parameters."""
     stride, words = word_stride(spec), spec.tables << spec.inputs
     return stride << max((words - 1).bit_length(), 5 - stride.bit_length())
 
@@ -58,8 +58,8 @@ def settings_address(spec: EnsembleSpec) -> int:
 def words_of_counters(spec: EnsembleSpec, counters: Counters, *, inverted: bool = False) -> Array:
     """The words, (tables * 2^inputs, bytes), of counters (tables, 2^inputs, classes).
 
-    Word ``table << inputs | index``; counter c in two's complement is its bits ``c * counter`` and up, bit 0 of byte 0
-    first. ``inverted``: the sign bits are, as they are in the memory itself.
+    Word ``table << inputs | index`` has counter c, in two's complement, in its bits from ``c * counter`` on, bit 0 of
+    byte 0 first. ``inverted``: with inverted sign bits, as in the memory.
     """
     bits = _words(spec).to_bits(counters.reshape(-1, spec.classes))
     if inverted:
@@ -68,7 +68,7 @@ def words_of_counters(spec: EnsembleSpec, counters: Counters, *, inverted: bool 
 
 
 def counters_of_words(spec: EnsembleSpec, words: Array, *, inverted: bool = False) -> Counters:
-    """The inverse of :func:`words_of_counters`; bits above the last counter are not looked at."""
+    """The inverse of :func:`words_of_counters`; bits above the last counter are ignored."""
     bits = np.unpackbits(words, axis=1, count=spec.classes * spec.counter, bitorder="little")
     if inverted:
         bits[:, spec.counter - 1 :: spec.counter] ^= 1
@@ -80,7 +80,7 @@ def _words(spec: EnsembleSpec) -> Words:
 
 
 def table_interface(spec: EnsembleSpec, parameter_bytes: int, *, learns: bool, **given: Any) -> Interface:
-    """That of gateware whose tables are words in memory; one that learns has settings behind them."""
+    """The interface of gateware whose tables are words in memory, followed by settings if it learns."""
     stride, octets = word_stride(spec), word_octets(spec)
 
     def pack(counters: Counters) -> bytes:

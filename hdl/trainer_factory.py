@@ -1,7 +1,7 @@
-"""Which trainer, and which fixed model, the gateware of a model is: one choice for simulation, synthesis and the host.
+"""The choice of a model's trainer or fixed model, the same for simulation, synthesis and the host.
 
-The rows of :data:`TRAINERS` and :data:`PREDICTORS` are tried in their order. A family without rows of its own has those
-of every learner.
+The rows of :data:`TRAINERS` and :data:`PREDICTORS` are tried in their order. A family without its own rows has those of
+every learner.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "predictors",
 ]
 
-#: The widest mask that is kept in registers: it takes about ten logic cells a bit, a word-serial one some 500 in all.
+#: The widest mask that is kept in registers: it takes about ten logic cells a bit, a word-serial one about 500 in all.
 REGISTER_MASK_INPUTS = 64
 
 
@@ -42,10 +42,10 @@ REGISTER_MASK_INPUTS = 64
 class Row:
     """A trainer or a fixed model.
 
-    name: where its parameters are. family: whose models it is for; "": for all families without rows of their own.
-    fits: for which of these. options: of ``batch``, ``stages`` and ``flash``, those that it can have. make: of a
-    trainer ``make(spec, access, memory_kind, **options)``, of a fixed model ``make(spec, state)``. interfaces: how it
-    may look from outside. needs: what it is known to need of a board with such memories, and to train from a flash.
+    name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
+    fits: whether it suits a spec. options: those of ``batch``, ``stages`` and ``flash`` that it supports. make: for a
+    trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state)``. interfaces: its
+    possible interfaces. needs: what it needs of a board with such memories, also to train from a flash, if known.
     """
 
     name: str
@@ -166,10 +166,10 @@ def _rows(table: Sequence[Row], spec: Spec) -> list[Row]:
 
 
 def choose_trainer(spec: Spec, **options: Any) -> Row:
-    """The trainer that suits ``spec``: the first one that fits it and has the ``options`` of :class:`Row` that are
-    given, which are those that are not None, False or one stage.
+    """The first trainer that fits ``spec`` and supports the given ``options`` of :class:`Row`; an option that is None,
+    False or 1 counts as not given.
 
-    Raises :class:`UsageError` for an option that no trainer of the model has.
+    Raises :class:`UsageError` if the model has no trainer, or none with such an option.
     """
     given = {name: value for name, value in options.items() if value is True or value not in (None, False, 1)}
     fitting = [row for row in _rows(TRAINERS, spec) if row.fits(spec)]
@@ -198,17 +198,17 @@ def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block",
 
 
 def predictors(spec: Spec) -> list[Row]:
-    """The fixed models that ``spec`` can be, whether or not it fits them."""
+    """The rows of the fixed models of the family of ``spec``, whether or not they fit it."""
     return _rows(PREDICTORS, spec)
 
 
 def make_predictor(spec: Spec, state: State) -> Trainer:
-    """The first fixed model that ``spec`` fits, with the parameters of ``state``."""
+    """The first fixed model that fits ``spec``, with the parameters of ``state``."""
     return next(row for row in predictors(spec) if row.fits(spec)).make(spec, state)
 
 
 def interfaces(spec: Spec) -> Iterator[Interface]:
-    """All that a device of ``spec`` may look like, the usual trainer first."""
+    """The possible interfaces of a device of ``spec``, that of its usual trainer first."""
     for row in (*_rows(TRAINERS, spec), *predictors(spec)):
         if row.fits(spec):
             yield from row.interfaces(spec)

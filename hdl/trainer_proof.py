@@ -1,8 +1,8 @@
-"""The claim that a register trainer learns as its learner says, for ever: two machines in step, proved by induction.
+"""The claim that a register trainer learns as its learner, for any number of cycles: two machines, by induction.
 
-The *model* is written from the learner's circuits and a few registers: what a trainer of one stage without a pipeline
-would do, told late where the trainer has two stages. In each cycle all that can be seen of the trainer is compared with
-it: parameters, accumulator, results, readiness and, with ``access``, what is read and the counters.
+The *model* is made of the learner's circuits and a few registers. It is a trainer of one stage; for a trainer of two
+stages its parameters are compared a cycle late. In each cycle everything observable is compared: parameters,
+accumulator, results, readiness and, with ``access``, the byte read and the counters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from rdahw.circuit import Circuit, Port
 from rdahw.claims import MAX_GATES, TooLarge, count_gates
 from rdahw.errors import InternalError
-from rdahw.hdl.gates import to_gates, to_rtlil
+from rdahw.hdl.gates import cell, to_gates, to_rtlil
 from rdahw.hdl.solvers import Question
 from rdahw.learner import Learner
 from rdahw.primitives import Array
@@ -25,14 +25,25 @@ from rdahw.tangent_kernel import tangent_kernel
 from rdahw.tracing import Wire, WordWire, equal, mux, trace
 from rdahw.types import Bits, Words
 
-__all__ = ["Refutation", "TrainerClaim", "describe_kind", "simulate", "trainer"]
+__all__ = [
+    "Refutation",
+    "Replay",
+    "TrainerClaim",
+    "check_counterexample",
+    "describe_kind",
+    "port_of",
+    "simulate",
+    "to_bits",
+    "to_text",
+    "trainer",
+]
 
-#: So many cycles of agreement are assumed at most; a trainer of two stages needs two.
+#: The most cycles of agreement that an induction may assume; a trainer of two stages needs two.
 _MAX_STEPS = 4
 #: The width of a trainer's counters.
 _COUNTER = Bits(32)
 
-#: Reads a component of Amaranth's as the flat module ``gate``, and what is beside it as the flat module ``top``.
+#: Reads the component as the flat module ``gate``, and the two machines side by side as the flat module ``top``.
 _SCRIPT = """read_rtlil gate.il
 hierarchy -check -top gate
 proc
@@ -46,7 +57,7 @@ setundef -init -zero
 dffunmap
 """
 
-#: What comes into a trainer, and what is seen of it: the name here, and the port as :func:`_port` finds it.
+#: The inputs and the observed outputs of a trainer: the name here, and the attributes that lead to the port.
 _INPUTS: Mapping[str, tuple[str, ...]] = {
     "x": ("examples", "payload", "x"),
     "y": ("examples", "payload", "y"),
@@ -72,15 +83,15 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "error_count": ("control", "error_count"),
 }
 
-#: Runs a circuit on one input an array.
+#: Runs a circuit on one input an array; :func:`rdahw.sim.reference.run` is the one to give.
 Replay = Callable[..., tuple[Array, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Refutation:
-    """A run of a machine at the end of which it does not do what is claimed, as it was seen to happen.
+    """A run of a machine that violates the claim in its last cycle, confirmed by simulation.
 
-    cycles: what came in, in each cycle from the first, by name, with bit 0 last. found: of each side what was seen in
+    cycles: the inputs of each cycle from the first, by name, as bits with bit 0 last. found: the values of each side in
     the last cycle, by name, where the two sides differ.
     """
 
@@ -88,11 +99,27 @@ class Refutation:
     found: Mapping[str, Mapping[str, str]]
 
 
+def check_counterexample(claim: Any, wrong: Sequence[object]) -> None:
+    """Raise :class:`InternalError` unless a replay went wrong (``wrong``, by cycle) in its last cycle and no other."""
+    if not wrong[-1] or any(wrong[:-1]):
+        raise InternalError(f"the counterexample to {claim.name} ({claim.size}) fails no claim when it is run")
+
+
+def to_bits(text: str) -> Array:
+    """Text of 0 and 1, bit 0 last, as an array of bits, bit 0 first."""
+    return np.array([int(bit) for bit in reversed(text)], np.uint8)
+
+
+def to_text(bits: Array) -> str:
+    """The inverse of :func:`to_bits`."""
+    return "".join(str(int(bit)) for bit in reversed(bits))
+
+
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What a trainer is to do: its registers in the next cycle, and what is to be seen of it in this one.
+    """The specification of a trainer: its registers in the next cycle, and its outputs in this one.
 
-    Both circuits take the states, which begin as 0, and the inputs. ``result`` is compared only where ``waiting`` is 1.
+    Both circuits take the states, which begin as 0, and the inputs. ``_RESULT`` is compared only if ``waiting`` is 1.
     """
 
     states: tuple[Port, ...]
@@ -103,7 +130,7 @@ class _Model:
 
 @dataclass(frozen=True, slots=True)
 class TrainerClaim:
-    """What :func:`trainer` states. files and script are for Yosys; make makes the trainer once more, for its replay."""
+    """The claim of :func:`trainer`. files, script: for Yosys. make: makes the trainer again, for a replay."""
 
     size: str
     files: Mapping[str, str] = field(repr=False)
@@ -111,42 +138,38 @@ class TrainerClaim:
     model: _Model = field(repr=False)
     make: Callable[[], Any] = field(repr=False)
     name: str = "trainer"
-    words: str = "the trainer learns as the learner says, for ever, with any gaps, back-pressure and resets"
+    words: str = "the trainer learns as its learner, for any number of cycles, valid/ready pattern and resets"
     symbols: str = "theta(t + 1) = step(theta(t), x, y) where an example is accepted, else theta(t)"
 
     @property
     def question(self) -> Question:
-        """What a solver is asked."""
+        """The question for a solver."""
         shown = {port.name: port.type.width for port in self.model.inputs}
         return Question(self.files, self.script, "top", "differ", shown, _MAX_STEPS)
 
     def replayed(self, cycles: Sequence[Mapping[str, str]], replay: Replay) -> Refutation:
-        """The refutation that has these inputs, run: the trainer in Amaranth's simulator, the model by ``replay``.
+        """The refutation with these inputs; the trainer runs in Amaranth's simulator, the model by ``replay``.
 
-        Raises :class:`InternalError` unless the two agree in all cycles but the last, and differ there.
+        Raises :class:`InternalError` unless the two differ in the last cycle and agree in all others.
         """
         model = self.model
         seen = simulate(self.make(), cycles, _INPUTS, {name: _OUTPUTS[name] for name in model.expected.output_names})
         states = [np.zeros(port.type.width, np.uint8) for port in model.states]
         wrong = []
         for row, its in zip(cycles, seen, strict=True):
-            given = [np.array([int(bit) for bit in reversed(row[port.name])], np.uint8) for port in model.inputs]
-            outputs = replay(model.expected, *states, *given)
-            mine = {
-                name: "".join(str(int(bit)) for bit in reversed(bits))
-                for name, bits in zip(model.expected.output_names, outputs, strict=True)
-            }
+            given = [to_bits(row[port.name]) for port in model.inputs]
+            outputs = map(to_text, replay(model.expected, *states, *given))
+            mine = dict(zip(model.expected.output_names, outputs, strict=True))
             states = list(replay(model.following, *states, *given))
             compared = [name for name in mine if name not in _RESULT or mine["waiting"] == "1"]
             wrong.append([name for name in compared if mine[name] != its[name]])
-        if not wrong[-1] or any(wrong[:-1]):
-            raise InternalError(f"the counterexample to {self.name} ({self.size}) fails no claim when it is run")
+        check_counterexample(self, wrong)
         sides = {"trainer": its, "learner": mine}
         found = {side: {name: values[name] for name in wrong[-1]} for side, values in sides.items()}
         return Refutation(cycles, found)
 
 
-#: What is seen only while a result waits to be taken.
+#: The outputs that are valid only while a result waits to be taken.
 _RESULT = ("prediction", "correct")
 
 
@@ -160,18 +183,17 @@ def trainer(
 ) -> TrainerClaim:
     """The claim about :class:`rdahw.hdl.trainer.RegisterTrainer` with these arguments.
 
-    For every stream of examples from power-up on, whenever those come, results are taken and the trainer is reset: an
-    example is accepted unless a result waits to be taken, an access takes the cycle, or a trainer of two stages without
-    a tangent kernel waits for an update; its result is there in the next cycle and stays until it is taken;
-    theta moves as :class:`rdahw.Learner` says, after ``stages`` cycles; with ``batch``, so does the
-    accumulator. With ``access``, an example without ``learn`` changes nothing, a write sets the byte at its address, a
-    clear sets parameters, accumulator and counters to 0, the byte read is the one at the address, and the counters
-    count.
+    For every stream of examples from power-up on, with any valid/ready pattern and any resets: an example is accepted
+    unless a result waits to be taken, an access takes the cycle, or a trainer of two stages without a tangent kernel
+    waits for an update; its result is valid from the next cycle until it is taken; after ``stages`` cycles theta, and
+    with ``batch`` the accumulator, are those of :class:`rdahw.Learner`. With ``access``, an example without ``learn``
+    changes nothing, a write sets the byte at its address, a clear sets parameters, accumulator and counters to 0, the
+    byte read is the one at the address, and the counters count.
 
-    make: another component to make such a trainer, with the same arguments. Raises :class:`rdahw.claims.TooLarge`.
+    make: another constructor, with the same arguments. Raises :class:`rdahw.claims.TooLarge`.
     """
     from amaranth.back import rtlil  # type: ignore[import-untyped]
-    from amaranth.hdl import Module, Value  # type: ignore[import-untyped]
+    from amaranth.hdl import Module  # type: ignore[import-untyped]
 
     from rdahw.hdl.trainer import RegisterTrainer
 
@@ -186,7 +208,7 @@ def trainer(
     model = _model(learner, batch=batch, stages=stages, access=access)
     inputs = [name for name, _ in model.inputs if name in _INPUTS]
     names = {_INPUTS[name][:2] for name in inputs} | {_OUTPUTS[name][:2] for name in model.expected.output_names}
-    ports = [Value.cast(reduce(getattr, path, made)) for path in sorted(names)]
+    ports = [port_of(made, path) for path in sorted(names)]
     files = {"gate.il": str(rtlil.convert(m, name="gate", ports=ports, emit_src=False)), "model.il": _machines(model)}
     kind = f"{describe_kind(batch, stages)}{', access' * access}"
     bits = learner.model
@@ -205,10 +227,10 @@ def simulate(
     inputs: Mapping[str, Sequence[str]],
     outputs: Mapping[str, Sequence[str]],
 ) -> list[dict[str, str]]:
-    """What is seen of a component of Amaranth's in each of the cycles from power-up, in Amaranth's simulator.
+    """The outputs of an Amaranth component in each cycle from power-up, in Amaranth's simulator.
 
-    cycles: what comes in, by name, as bits with bit 0 last; ``rst`` is the reset. inputs, outputs: the attributes that
-    lead to each port, by name; what ``cycles`` do not name stays 0.
+    cycles: the inputs, by name, as bits with bit 0 last; ``rst`` is the reset, and an input that is not named stays 0.
+    inputs, outputs: the attributes that lead to each port, by name.
     """
     from amaranth.hdl import Module, ResetInserter, Signal
     from amaranth.sim import Simulator  # type: ignore[import-untyped]
@@ -221,8 +243,8 @@ def simulate(
     async def bench(ctx: Any) -> None:
         for row in cycles:
             for name, bits in row.items():
-                ctx.set(reset if name == "rst" else _value(device, inputs[name]), int(bits, 2))
-            ports = {name: _value(device, path) for name, path in outputs.items()}
+                ctx.set(reset if name == "rst" else port_of(device, inputs[name]), int(bits, 2))
+            ports = {name: port_of(device, path) for name, path in outputs.items()}
             seen.append({name: format(ctx.get(port), f"0{len(port)}b") for name, port in ports.items()})
             await ctx.tick()
 
@@ -233,15 +255,15 @@ def simulate(
     return seen
 
 
-def _value(device: Any, path: Sequence[str]) -> Any:
-    """The port that these attributes lead to, as plain bits."""
+def port_of(device: Any, path: Sequence[str]) -> Any:
+    """The port of a component that these attributes lead to, as plain bits."""
     from amaranth.hdl import Value
 
     return Value.cast(reduce(getattr, path, device))
 
 
 def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Model:
-    """What the trainer with these arguments is to do."""
+    """The specification of the trainer with these arguments."""
     model = learner.model
     state, label = Bits(model.parameter_bits), Bits(model.output_bits)
     waits = stages == 2 and (learner.optimiser != "xor" or tangent_kernel(model.circuit) is None)
@@ -288,7 +310,7 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
             result |= {"counted": learns, "erred": w["counted"] & ~w["correct"]}
             for name, event in (("example_count", w["counted"]), ("error_count", w["erred"])):
                 result[name] = w[name].plus(event.extend(_COUNTER.width))[: _COUNTER.width]
-            for name in result.keys() & _CLEARED:
+            for name in filter(result.__contains__, _CLEARED):
                 result[name] = mux(w["clear"], result[name].zeros(result[name].width), result[name])
         for name in ("theta", "accumulator"):
             if f"late_{name}" in w:  # an example moves it a cycle later; an access does not wait
@@ -310,25 +332,25 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
 
 
 def _on_bits(circuit: Circuit, *wires: Wire) -> list[Wire]:
-    """The outputs of a circuit, as bits, whose inputs are given as bits."""
+    """The outputs, as bits, of a circuit whose inputs are given as bits."""
     builder = wires[0].builder
     given = zip(wires, circuit.input_types, strict=True)
     typed = [wire.as_words(type_.bits) if isinstance(type_, Words) else wire for wire, type_ in given]
     return [wire.as_bits() if isinstance(wire, WordWire) else wire for wire in builder.inline(circuit, typed)]
 
 
-#: The registers that a clear sets to 0.
-_CLEARED = {"theta", "accumulator", "erred", "example_count", "error_count"}
+#: The registers that a clear sets to 0, in a fixed order, so that the text, and with it the cache's key, is the same.
+_CLEARED = ("theta", "accumulator", "erred", "example_count", "error_count")
 
 
 def _written(theta: Wire, address: Wire, byte: Wire) -> Wire:
-    """theta with the byte at the address replaced; bits above its width, and bytes that it has not, are lost."""
+    """theta with the byte at the address replaced; bits and bytes beyond its width are lost."""
     bytes_ = [theta[at : at + 8] for at in range(0, theta.width, 8)]
     return theta.concat(*(mux(equal(address, k), byte[: old.width], old) for k, old in enumerate(bytes_)))
 
 
 def _byte(theta: Wire, address: Wire) -> Wire:
-    """The byte of theta at the address; what it has not is 0."""
+    """The byte of theta at the address, 0 beyond its width."""
     count = 1 << address.width
     padded = theta.extend(8 * count)
     return padded.gather([8 * k + bit for bit in range(8) for k in range(count)]).lookup(address)
@@ -338,7 +360,7 @@ def _byte(theta: Wire, address: Wire) -> Wire:
 
 
 def _compare(model: _Model) -> Circuit:
-    """The model's registers in the next cycle, and whether what is seen of the trainer (``its_``) differs from it."""
+    """The model's registers in the next cycle, and whether the trainer's outputs (``its_``) differ from the model's."""
     given = [*model.states, *model.inputs]
     names = model.expected.output_names
     seen = [Port(f"its_{name}", type_) for name, type_ in zip(names, model.expected.output_types, strict=True)]
@@ -348,7 +370,7 @@ def _compare(model: _Model) -> Circuit:
         following, expected = ([*one(*own)] for one in (model.following, model.expected))
         waiting = expected[names.index("waiting")]
         own_states = dict(zip((name for name, _ in model.states), own, strict=False))
-        # Never so from power-up on; said, as an induction that must find it out takes a cycle and many seconds more.
+        # Unreachable from power-up; excluded here, as the induction would need another cycle and many seconds for it.
         differs = own_states["counted"] & ~waiting if "counted" in own_states else waiting.zeros(1)
         for name, mine, its in zip(names, expected, wires[len(given) :], strict=True):
             wrong = ~equal(mine, its)
@@ -360,7 +382,7 @@ def _compare(model: _Model) -> Circuit:
 
 
 def _machines(model: _Model) -> str:
-    """RTLIL of the model, and of it and the trainer side by side, as module ``top``."""
+    """RTLIL of the model, and of the model beside the trainer as module ``top``."""
     machine = _compare(model)
     text = to_rtlil(*to_gates(machine), "machine", machine.inputs, machine.output_names)
     return text + "".join(f"{line}\n" for line in _top(model, machine))
@@ -377,8 +399,9 @@ def _top(model: _Model, machine: Circuit) -> Iterator[str]:
         yield f"  wire width {type_.width} \\{name}"
     for name, type_ in model.states:
         ports = {"CLK": "\\clk", "D": f"\\next_{name}", "Q": f"\\{name}"}
-        yield from _cell("$dff", f"register_{name}", ports, {"WIDTH": type_.width, "CLK_POLARITY": 1})
-    yield from _cell("\\machine", "machine", {n: f"\\{n}" for n in (*machine.input_names, *machine.output_names)})
+        yield from cell("$dff", f"\\its_register_{name}_cell", ports, {"WIDTH": type_.width, "CLK_POLARITY": 1})
+    own = {name: f"\\{name}" for name in (*machine.input_names, *machine.output_names)}
+    yield from cell("\\machine", "\\its_machine_cell", own)
     device = {"clk": ["\\clk"], "rst": ["\\rst"]}
     # The fields of a port, the first in its lowest bits.
     for names, prefix, paths in (
@@ -388,14 +411,6 @@ def _top(model: _Model, machine: Circuit) -> Iterator[str]:
         for name, path in paths.items():
             if name in names:
                 device.setdefault("__".join(path[:2]), []).insert(0, f"\\{prefix}{name}")
-    yield from _cell("\\gate", "gate", {port: f"{{ {' '.join(fields)} }}" for port, fields in device.items()})
+    ports = {port: f"{{ {' '.join(fields)} }}" for port, fields in device.items()}
+    yield from cell("\\gate", "\\its_gate_cell", ports)
     yield "end"
-
-
-def _cell(kind: str, name: str, ports: Mapping[str, str], parameters: Mapping[str, int] | None = None) -> Iterator[str]:
-    yield f"  cell {kind} \\its_{name}_cell"
-    for parameter, value in (parameters or {}).items():
-        yield f"    parameter \\{parameter} {value}"
-    for port, wire in ports.items():
-        yield f"    connect \\{port} {wire}"
-    yield "  end"

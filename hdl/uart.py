@@ -1,8 +1,8 @@
 """A UART, 8N1 (eight data bits, least significant first, no parity, one stop bit), as Amaranth streams of bytes.
 
-Both ends count clock cycles: ``divisor`` of them make a bit. The receiver finds the start bit to within a cycle and
-looks once in the middle of each bit, so that after the nine and a half bits of a byte it may be off by half a bit less
-one cycle: at a divisor of 8 clocks may differ by 3.9 %, at large ones by 5.2 %.
+A bit takes ``divisor`` clock cycles. The receiver finds the start bit to within a cycle and samples each bit once, in
+its middle, so after the nine and a half bits of a byte it may be off by half a bit less one cycle: the clocks may
+differ by 3.9 % at a divisor of 8, by 5.2 % at large ones.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["MIN_DIVISOR", "UartReceiver", "UartTransmitter", "divisor_for"]
 
 #: The fewest clock cycles a bit.
 MIN_DIVISOR = 8
-#: How far the rate that a divisor makes may be from the one asked for. The rest of the tolerance is the host's.
+#: The largest relative deviation of a divisor's rate from the requested one; the rest of the tolerance is the host's.
 MAX_MISMATCH = 0.02
 
 
 def divisor_for(clock: float, baud: float) -> int:
-    """The clock cycles a bit at ``clock`` Hz and ``baud`` bits a second; :class:`UserError` if that is no good rate."""
+    """The clock cycles of a bit at ``clock`` Hz and ``baud`` bits a second; :class:`UserError` if it is impossible."""
     divisor = max(1, round(clock / baud))
     if divisor < MIN_DIVISOR or abs(clock / divisor / baud - 1) > MAX_MISMATCH:
         raise UserError(
@@ -42,9 +42,9 @@ def _check(divisor: int) -> None:
 
 
 class UartReceiver(wiring.Component):  # type: ignore[misc]
-    """From the line ``rx`` to ``bytes``, one cycle a byte; whoever takes them must be always ready.
+    """From the line ``rx`` to ``bytes``, valid for one cycle each; the consumer must always be ready.
 
-    A byte whose stop bit is missing is dropped: what follows a line that was cut or idles low is no byte.
+    A byte without a stop bit is dropped, as on a line that is disconnected or idles low.
     """
 
     def __init__(self, divisor: int) -> None:
@@ -58,7 +58,7 @@ class UartReceiver(wiring.Component):  # type: ignore[misc]
         m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
 
         wait = Signal(range(self.divisor))
-        # Starts full of ones; the start bit, a zero, reaches bit 0 when all eight data bits are in.
+        # Starts with all ones; the start bit, a zero, reaches bit 0 when all eight data bits were shifted in.
         shift = Signal(9, init=-1)
         due = Signal()  # wait == 0
         m.d.comb += self.bytes.payload.eq(shift[1:])
@@ -98,9 +98,9 @@ class UartTransmitter(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         wait = Signal(range(self.divisor))
-        # Start bit, data, stop bit; zeros come in behind, so that 1 alone is the end of the stop bit and the idle line.
+        # Start bit, data, stop bit, followed by zeros, so that 1 alone is the end of the stop bit and the idle line.
         shift = Signal(10, init=1)
-        # due: wait == 0; over: none but the last of the byte's bits are left, known a cycle after ``shift`` was set.
+        # due: wait == 0; over: only the last bit of the byte is left, valid a cycle after ``shift`` was set.
         due, over = Signal(init=1), Signal(init=1)
         m.d.comb += [self.tx.eq(shift[0]), self.bytes.ready.eq(due & over)]
         m.d.sync += over.eq(shift[1:] == 0)

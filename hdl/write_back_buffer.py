@@ -1,4 +1,4 @@
-"""The second pass of a memory trainer: the words that an example has read, put by, and given back changed."""
+"""The write-back buffer of a memory trainer: keeps the words that an example has read, and returns them changed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["WriteBackBuffer"]
 
 
 class WriteBackBuffer(wiring.Component):  # type: ignore[misc]
-    """Room for ``most`` words of a counter for each class, and their addresses, so that they need not be read again.
+    """Stores up to ``most`` words of one counter for each class, and their addresses.
 
-    forget: all words. put: ``word`` and ``address`` are put by. empty: none are.
-    start: two cycles later on the words come back, the last one first, one a cycle while ``valid``: ``new_address``
-        and ``new_word``, the counter of ``target`` one up and that of ``rival`` one down, unless it is at its end.
-        ends: the last one is there in the next cycle. target, rival: one bit for each class, up to the last cycle.
+    forget: removes all words. put: stores ``word`` and ``address``. empty: no words are stored.
+    start: from two cycles later the words are returned, the last one first, one per cycle while ``valid``:
+        ``new_address`` and ``new_word``, in which the counter of ``target`` is one up and that of ``rival`` one down,
+        saturating. ends: the last word is returned in the next cycle. target, rival: one-hot, stable until then.
 
-    Counters are unsigned here: their sign bits come inverted. After ``start`` the words must be forgotten.
-    When it is elaborated, the attribute ``proof_registers`` has by name those that proofs speak of.
+    Counters are unsigned, with inverted sign bits. After ``start`` the words must be removed by ``forget``.
+    ``elaborate`` sets the attribute ``proof_registers``, the registers that proofs refer to, by name.
     """
 
     def __init__(self, classes: int, counter: int, address_bits: int, most: int) -> None:
@@ -46,12 +46,11 @@ class WriteBackBuffer(wiring.Component):  # type: ignore[misc]
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """The logic, as Amaranth asks for it."""
         m = Module()
         width = len(self.word)
-        # ``top``: the word put by last, -1: none. A word is there a cycle after it was the top one.
+        # ``top``: the word stored last, -1: none. Its contents are ``there`` a cycle later.
         held, top = Signal(range(self.most + 1)), Signal(range(-1, self.most), init=-1)
-        # ``coming``: it is ``there``; a cycle later it is ``old`` and ``valid``. flips: its bits that change.
+        # ``coming``: a word is ``there``; a cycle later it is ``old`` and ``valid``. flips: its bits that change.
         coming, old, flips = Signal(), Signal(width), Signal(width)
         marked, down = Signal(self.classes), Signal(self.classes)
         self.proof_registers = {"held": held, "top": top, "coming": coming, "valid": self.valid}
@@ -71,7 +70,7 @@ class WriteBackBuffer(wiring.Component):  # type: ignore[misc]
             old.eq(there),
             self.new_address.eq(there[width:]),
             flips.eq(self._flips(there, marked, down)),
-            # One of the two classes whose counters move, and the one that counts down.
+            # The two classes whose counters change, and the one that counts down.
             marked.eq(self.target | self.rival),
             down.eq(self.rival),
         ]

@@ -63,7 +63,7 @@ _HOME = {
     "trace": "rdahw.tracing",
 }  # public name: the module that defines it
 
-_NEEDS_EXTRA = {"RDAClassifier"}  # `from rdahw import *` leaves it out, since it may be that it cannot be loaded
+_NEEDS_EXTRA = {"RDAClassifier"}  # not in `from rdahw import *`, as loading it may fail
 
 __all__ = ["__version__", *(name for name in _HOME if name not in _NEEDS_EXTRA)]
 

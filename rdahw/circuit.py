@@ -1,9 +1,8 @@
 """The circuit as data: named inputs, a flat list of assignments to numbered wires, named outputs.
 
 A circuit ``f : A1 × … × An → B1 × … × Bm`` is immutable and checked when it is made: every operand is an earlier wire
-and every assignment obeys its primitive's type law, so a circuit has no cycle and each wire has one driver. Wires 0 to
-n-1 are the inputs; assignment k drives wire n + k. It prints as text that :meth:`Circuit.parse` reads back, and
-serialises to JSON.
+and every assignment obeys its primitive's type rule, so a circuit has no cycle and each wire has one driver. Wires 0 to
+n-1 are the inputs; assignment k drives wire n + k. :mod:`rdahw.notation` writes and reads circuits as text and JSON.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Assignment", "Block", "Circuit", "Port"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: How deep blocks may hold blocks; a bound, so that a stranger's file cannot exhaust the stack.
+#: The most levels of nested blocks, so that an untrusted file cannot exhaust the stack.
 MAX_DEPTH = 16
-#: How many gates a block may unfold to: blocks of blocks of blocks multiply, so that a small file could ask for all
-#: memory.
+#: The most gates in a block with its nested blocks: these multiply, so that a small file could exhaust the memory.
 _MAX_GATES = 1 << 24
 
 
@@ -38,7 +36,7 @@ class Port(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """One wire's driver: a primitive, the numbers of the wires it reads, its attributes in the row's order."""
+    """The driver of a wire: a primitive, the numbers of the wires that it reads, its attributes in the row's order."""
 
     primitive: str
     operands: tuple[int, ...]
@@ -47,13 +45,13 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A map with a reverse derivative of its own; made by :func:`rdahw.custom_reverse`.
+    """A map with a declared reverse derivative; made by :func:`rdahw.custom_reverse`.
 
     forward: ``f : A1 × … × An → B``.
     reverse: ``r : A1 × … × An × B → A1 × … × An``, linear in its last input.
     exact: ``r`` is the Boolean difference of ``f``; otherwise it is a declared surrogate.
-    depth: how many levels of blocks there are, this one included.
-    gates: how many assignments both circuits have, those of the blocks in them included at every use.
+    depth: the levels of nested blocks, including this one.
+    gates: the number of assignments in both circuits, with those of nested blocks at each use.
     """
 
     name: str
@@ -72,24 +70,20 @@ class Block:
             raise UserError(
                 f"block {self.name!r} has {len(self.forward.outputs)} outputs; expected one (concatenate them)"
             )
-        wanted = (*given, *self.forward.output_types), given
-        if (self.reverse.input_types, self.reverse.output_types) != wanted:
+        expected = (*given, *self.forward.output_types), given
+        if (found := (self.reverse.input_types, self.reverse.output_types)) != expected:
             raise UserError(
-                f"the reverse of block {self.name!r} is {_signature(*_types(self.reverse))}; "
-                f"expected {_signature(*wanted)}: the operands and dy to one cotangent an operand"
+                f"the reverse of block {self.name!r} is {_signature(*found)}; "
+                f"expected {_signature(*expected)}: the operands and dy to one cotangent per operand"
             )
         gates = (*self.forward.assignments, *self.reverse.assignments)
         inner: list[Block] = [gate.attributes[0] for gate in gates if gate.primitive == "custom"]
         object.__setattr__(self, "depth", 1 + max((block.depth for block in inner), default=0))
         if self.depth > MAX_DEPTH:
-            raise UserError(f"block {self.name!r} holds blocks {self.depth} deep; expected at most {MAX_DEPTH} levels")
+            raise UserError(f"block {self.name!r} has {self.depth} levels of blocks; expected at most {MAX_DEPTH}")
         object.__setattr__(self, "gates", len(gates) + sum(block.gates for block in inner))
         if self.gates > _MAX_GATES:
-            raise UserError(f"block {self.name!r} unfolds to {self.gates} gates; expected at most {_MAX_GATES}")
-
-
-def _types(circuit: Circuit) -> tuple[tuple[Type, ...], tuple[Type, ...]]:
-    return circuit.input_types, circuit.output_types
+            raise UserError(f"block {self.name!r} expands to {self.gates} gates; expected at most {_MAX_GATES}")
 
 
 def _signature(inputs: Sequence[Type], outputs: Sequence[Type]) -> str:
@@ -100,12 +94,12 @@ def _signature(inputs: Sequence[Type], outputs: Sequence[Type]) -> str:
 class Circuit:
     """``f : A1 × … × An → B1 × … × Bm``: inputs, assignments, and outputs as (name, wire number).
 
-    Equal circuits have equal names, assignments and order. Calling a circuit on symbolic wires inlines it into the
-    trace those wires belong to. ``>>`` and ``@`` compose circuits in sequence and side by side
+    Two circuits are equal if their names, assignments and order are. Calling a circuit on symbolic wires inlines it
+    into the trace of those wires. ``>>`` and ``@`` compose circuits in sequence and side by side
     (:mod:`rdahw.combinators`).
 
-    Raises :class:`UserError` if a name is no identifier or is used twice, if an operand is not an earlier wire, or if a
-    type law does not hold.
+    Raises :class:`UserError` if a name is not an identifier or is used twice, if an operand is not an earlier wire, or
+    if a type rule is violated.
     """
 
     inputs: tuple[Port, ...]
@@ -130,7 +124,7 @@ class Circuit:
         object.__setattr__(self, "types", tuple(types))
 
     def __hash__(self) -> int:
-        # Blocks are keys of the trace they are used in: the hash of all assignments, every time, would cost too much.
+        # Blocks are keys of dictionaries while tracing; hashing all assignments each time would be slow.
         return hash((self.inputs, self.outputs, len(self.assignments)))
 
     @classmethod
@@ -161,37 +155,29 @@ class Circuit:
 
     @property
     def input_types(self) -> tuple[Type, ...]:
-        """The types of the inputs, in order."""
         return tuple(port.type for port in self.inputs)
 
     @property
     def output_types(self) -> tuple[Type, ...]:
-        """The types of the outputs, in order."""
         return tuple(self.types[wire] for _, wire in self.outputs)
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The names of the inputs, in order."""
         return tuple(port.name for port in self.inputs)
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """The names of the outputs, in order."""
         return tuple(name for name, _ in self.outputs)
 
     def wires(self) -> Iterator[tuple[int, Assignment]]:
-        """Every assignment with the number of the wire it drives, in order."""
+        """Each assignment with the number of the wire that it drives, in order."""
         return enumerate(self.assignments, start=len(self.inputs))
 
     def renamed(self, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None) -> Circuit:
-        """The same circuit with other names, given in order."""
-        new_inputs = tuple(
-            Port(name, port.type) for name, port in zip(inputs or self.input_names, self.inputs, strict=True)
-        )
-        new_outputs = tuple(
-            (name, wire) for name, (_, wire) in zip(outputs or self.output_names, self.outputs, strict=True)
-        )
-        return Circuit(new_inputs, self.assignments, new_outputs)
+        """The same circuit with other names, given in order; by default they stay."""
+        new_inputs = zip(inputs or self.input_names, self.input_types, strict=True)
+        new_outputs = zip(outputs or self.output_names, (wire for _, wire in self.outputs), strict=True)
+        return Circuit(tuple(Port(*new) for new in new_inputs), self.assignments, tuple(new_outputs))
 
     def __call__(self, *wires: Wire) -> Any:
         """The outputs (one wire, or a tuple of several) of this circuit inlined on ``wires``."""
@@ -232,14 +218,15 @@ class Circuit:
 
     @staticmethod
     def from_json(value: Any) -> Circuit:
-        """The circuit that :meth:`to_json` made ``value`` from; safe on a stranger's value. Raises UserError."""
+        """The circuit that :meth:`to_json` made ``value`` from; safe on untrusted values. Raises :class:`UserError`."""
         from rdahw.notation import from_json
 
         return from_json(value)
 
 
 def result_type(primitive: str, operands: Sequence[Type], attributes: Sequence[Any]) -> Type:
-    """The type that ``primitive`` gives its wire from operands of these types, after all that is to be checked."""
+    """The type of the wire that ``primitive`` drives from operands of these types; raises :class:`UserError` if its
+    attributes or operands are invalid."""
     row = find_primitive(primitive)
     if len(attributes) != len(row.attributes):
         names = ", ".join(row.attributes) or "none"
@@ -251,14 +238,14 @@ def result_type(primitive: str, operands: Sequence[Type], attributes: Sequence[A
 
 
 def find_primitive(primitive: str) -> Primitive:
-    """The row of the table of that name; raises :class:`UserError` if there is none."""
+    """The row of this name in the table; raises :class:`UserError` if there is none."""
     row = PRIMITIVES.get(primitive)
     if row is None:
-        raise UserError(f"there is no such primitive as {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
+        raise UserError(f"there is no primitive {shown(primitive)}; {nearest(primitive, PRIMITIVES)}")
     return row
 
 
-# -- attributes: what each may be --------------------------------------------------------------------------------------
+# -- attributes: valid values ------------------------------------------------------------------------------------------
 
 
 class _Attribute(NamedTuple):
@@ -267,7 +254,7 @@ class _Attribute(NamedTuple):
 
 
 def is_wire(value: Any, wires: int) -> bool:
-    """``value`` is the number of one of the first ``wires`` wires; a bool is none."""
+    """Whether ``value`` is the number of one of the first ``wires`` wires (and not a bool)."""
     return type(value) is int and 0 <= value < wires
 
 
@@ -278,13 +265,7 @@ def _is_number(value: Any) -> bool:
 _NUMBER = _Attribute(_is_number, f"a whole number from 0 to {MAX_WIDTH}")
 _ATTRIBUTES: Mapping[str, _Attribute] = {
     "value": _Attribute(lambda v: type(v) is int and v >= 0, "a whole number, not negative"),
-    "width": _NUMBER,
-    "start": _NUMBER,
-    "stop": _NUMBER,
-    "times": _NUMBER,
-    "bits": _NUMBER,
-    "count": _NUMBER,
-    "tables": _NUMBER,
+    **dict.fromkeys(("width", "start", "stop", "times", "bits", "count", "tables"), _NUMBER),
     "indices": _Attribute(
         lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_number, v)), "a tuple of bit numbers, at least one"
     ),

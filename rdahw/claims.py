@@ -1,7 +1,6 @@
-"""What is claimed about circuits, as objects that a solver can decide: statements only, no tools.
+"""Claims about circuits, as statements that :mod:`rdahw.hdl.proof` proves or refutes with a solver.
 
-Every claim is that two circuits agree on all inputs, so its *miter* is a circuit whose one output bit, ``differ``, is
-never 1. :mod:`rdahw.hdl.proof` proves or refutes it.
+Every claim is that two circuits agree on all inputs: the output ``differ`` of its *miter* is never 1.
 
 >>> from rdahw import Bits, trace
 >>> claim = difference(trace(lambda x: x & x, x=Bits(1)))
@@ -21,8 +20,9 @@ import numpy as np
 from rdahw.circuit import Circuit
 from rdahw.derivative import boolean_difference, forward_derivative, reverse
 from rdahw.errors import InternalError, UserError
+from rdahw.primitive import listed
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire, WordWire, constant, trace
+from rdahw.tracing import Builder, Wire, WordWire, constant, ring_sum, trace
 from rdahw.tracing import equal as equal_bits
 from rdahw.transform import expand
 from rdahw.types import Type, Words
@@ -46,20 +46,20 @@ __all__ = [
     "surroundings",
 ]
 
-#: No claim of more gates is stated: writing it down would take minutes, and no solver would end.
+#: The most gates of a claim; building a larger one takes minutes, and no solver would finish.
 MAX_GATES = 1 << 23
 
 
 class TooLarge(UserError):
-    """A claim that nobody can decide at this size."""
+    """A claim that is too large to decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """``left`` and ``right`` agree on all inputs.
 
-    name: what kind of claim. size: what it is about, with widths in bits: ``48+4 -> 3``.
-    words, symbols: the statement. sides: what the two circuits are, for showing a counterexample.
+    name: the kind of claim. size: the widths of the circuit in bits, such as ``48+4 -> 3``.
+    words, symbols: the statement. sides: names of the two circuits, shown with a counterexample.
     left, right: circuits with the same inputs and outputs.
     """
 
@@ -73,7 +73,7 @@ class Claim:
 
     @property
     def miter(self) -> Circuit:
-        """The circuit of the same inputs whose output ``differ`` is 1 where an output of the two differs."""
+        """The circuit with the same inputs whose output ``differ`` is 1 where any output of the two differs."""
         builder = Builder()
         inputs = [builder.input(name, type_) for name, type_ in self.left.inputs]
         outputs = zip(builder.inline(self.left, inputs), builder.inline(self.right, inputs), strict=True)
@@ -98,23 +98,23 @@ def shape(f: Circuit) -> str:
 
 
 def adjoint(f: Circuit) -> Claim:
-    """The law that makes R[f] the reverse derivative: ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩. It holds of every circuit.
+    """R[f] is the adjoint of D[f]: ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩. True for every circuit.
 
-    It is stated for each unit vector dx = e_i, with all dy, which is the same where D[f] is linear in dx; that is read
-    off the circuit of D[f] first. (In the form above a solver would be held up by the parities.) D[f] is computed from
-    the expansions and by rules of its own, so the claim says something about every reverse rule that R[f] uses.
+    It is stated for each unit vector dx = e_i and all dy, which is equivalent if D[f] is linear in dx; that is checked
+    first on the circuit of D[f]. (The form above has parities that are hard for solvers.) D[f] is computed from the
+    expansions by its own rules, so the claim tests every reverse rule that R[f] uses.
 
-    Where the outputs are words of k bits, the ring is Z_2^k: the law is that of the inputs of such words, for all
-    values of the others, which are held. A unit vector has a 1 in one of its words.
+    If the outputs are words of k bits, the ring is Z_2^k: the derivative is by the inputs of such words, for all values
+    of the others, which are held. A unit vector has a 1 in one of its words.
 
     Cockett et al., *Reverse derivative categories*, arXiv 1910.07065. Raises :class:`TooLarge`, and :class:`UserError`
-    for a circuit of which no input is of the ring of its outputs.
+    for a circuit without an input in the ring of its outputs.
     """
     moving = [(name, type_) for name, type_ in f.inputs if {type_.ring} == {other.ring for other in f.output_types}]
     if not moving:
         raise UserError(
-            f"the claim 'adjoint' is of circuits with an input of the ring of the outputs, and this one leads from "
-            f"{_named(f.input_types)} to {_named(f.output_types)}; ask for another claim with --what, such as gateware"
+            "the claim 'adjoint' needs an input in the ring of the outputs, and this circuit maps "
+            f"{listed(f.input_types)} to {listed(f.output_types)}; choose another claim with --what, such as gateware"
         )
     names = [name for name, _ in moving]
     _check_size("adjoint", f, sum(_units(type_) for _, type_ in moving) * (1 + 4 * count_gates(f)))
@@ -145,12 +145,8 @@ def adjoint(f: Circuit) -> Claim:
 
 
 def _units(type_: Type) -> int:
-    """How many unit vectors there are: one for each bit, or for each word."""
+    """The number of unit vectors: one per bit, or per word."""
     return type_.count if isinstance(type_, Words) else type_.width
-
-
-def _named(types: Sequence[Type]) -> str:
-    return ", ".join(map(str, types)) or "nothing"
 
 
 def _inner_product(left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
@@ -158,15 +154,14 @@ def _inner_product(left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
     products = [
         (a * b).sum(len(a)) if isinstance(a, WordWire) else (a & b).parity() for a, b in zip(left, right, strict=True)
     ]
-    ring = products[0].type.ring
-    return reduce(lambda a, b: a.builder.apply(ring.addition, a, b, attributes=ring.attributes), products)
+    return reduce(ring_sum, products)
 
 
 def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
-    """Whether the outputs can be seen to be linear in the inputs of these names: True only if they are.
+    """Whether the outputs are provably linear in the inputs of these names. False may be wrong, True is not.
 
-    On the expansion into the core, where each wire is zero, free of those inputs, or linear in them: sums of what is
-    linear are, and products of it with what is free, but not what it selects and not what is cast to another ring.
+    Each wire of the expansion into the core is classified as zero, free of those inputs, or linear in them. Sums of
+    linear wires are linear, and so are their products with free ones; selecting by a linear wire and casts are not.
     """
     core = expand(circuit)
     kinds = ["linear" if name in names else "free" for name in core.input_names]
@@ -191,14 +186,14 @@ def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
 
 def _check_bits(name: str, f: Circuit) -> None:
     if words := next((type_ for type_ in f.types if isinstance(type_, Words)), None):
-        raise UserError(f"the claim {name!r} is of circuits of bits alone, and this one has a wire of type {words}")
+        raise UserError(f"the claim {name!r} needs a circuit of bits only, and this one has a wire of type {words}")
 
 
 def difference(f: Circuit) -> Claim:
-    """R[f] is the Boolean difference of ``f``. True of safe circuits (:func:`rdahw.is_safe`), false of ``x AND x``.
+    """R[f] is the Boolean difference of ``f``. True for safe circuits (:func:`rdahw.is_safe`), false for ``x AND x``.
 
-    Raises :class:`TooLarge` where the Boolean difference, a copy of ``f`` for each input bit, is too large, and
-    :class:`UserError` for a circuit with words, of which there is no Boolean difference.
+    Raises :class:`TooLarge` if the Boolean difference, which has a copy of ``f`` for each input bit, is too large, and
+    :class:`UserError` for a circuit with words, which has no Boolean difference.
     """
     _check_bits("difference", f)
     return _difference("difference", shape(f), "the reverse derivative is the Boolean difference", f)
@@ -218,9 +213,8 @@ def _difference(name: str, size: str, words: str, f: Circuit) -> Claim:
 
 
 def custom(f: Circuit) -> list[Claim]:
-    """For each exact :func:`rdahw.custom_reverse` block in ``f``, and each primitive outside of the polynomial core, at
-    the widths that it has there: its declared reverse is its Boolean difference. Raises :class:`UserError` for a
-    circuit with words."""
+    """For each exact :func:`rdahw.custom_reverse` block in ``f`` and each primitive outside the polynomial core, at its
+    widths in ``f``: its reverse rule is its Boolean difference. Raises :class:`UserError` for a circuit with words."""
     _check_bits("custom", f)
     claims = []
     for (primitive, _, attributes), single in _singles(f).items():
@@ -234,13 +228,13 @@ def custom(f: Circuit) -> list[Claim]:
 
 
 def surrogates(f: Circuit) -> list[str]:
-    """The names of the blocks in ``f`` whose reverse is declared not to be the Boolean difference, each once."""
+    """The names of the blocks in ``f`` whose reverse is declared a surrogate, each once."""
     blocks = (attributes[0] for primitive, _, attributes in f.assignments if primitive == "custom")
     return list(dict.fromkeys(block.name for block in blocks if not block.exact))
 
 
 def _singles(f: Circuit) -> dict[tuple[str, tuple[Type, ...], tuple[Any, ...]], Circuit]:
-    """Each assignment outside of the core as a circuit of its own, once for each of its kind."""
+    """A circuit for each different assignment outside the core, keyed by primitive, types and attributes."""
     found = {}
     for primitive, operands, attributes in f.assignments:
         key = primitive, tuple(f.types[i] for i in operands), tuple(attributes)
@@ -270,9 +264,9 @@ def equal(f: Circuit, g: Circuit) -> Claim:
 
 
 def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
-    """What differs around the circuits of two saved models, in words, ``a``'s first.
+    """The differences of two saved models outside their circuits, in words, ``a``'s value first.
 
-    Nothing does where the same data become the same bits, and the same output bits the same label.
+    Empty if the same data are converted to the same bits, and the same output bits to the same label.
     """
     what: dict[str, tuple[object, object]] = {
         "the rules of their binarisers": (a.binariser.rule, b.binariser.rule),
@@ -284,7 +278,7 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
     differs = [f"{name} are {_listed(one)} and {_listed(other)}" for name, (one, other) in what.items() if one != other]
     tables = a.binariser.table, b.binariser.table
     if not differs and not np.array_equal(*tables):
-        # A table has a column for each number, or one for all of them.
+        # A table has a column per number column, or one for all of them.
         at = int(np.argmax((tables[0] != tables[1]).any(axis=0)))
         named = zip(a.binariser.names, a.binariser.columns, strict=True)
         numbers = [name for name, column in named if column.kind == "number"]
@@ -303,7 +297,7 @@ def _listed(value: object) -> str:
 
 
 def one_hot(f: Circuit) -> Claim:
-    """No output of ``f`` ever has two bits set: «output y never exceeds one-hot». It is true of some circuits."""
+    """No output of ``f`` ever has two bits set. True for some circuits."""
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
     results = builder.inline(f, inputs)
@@ -320,7 +314,7 @@ def one_hot(f: Circuit) -> Claim:
 
 
 def _lowest(wire: Wire) -> Wire:
-    """Only the lowest of the bits that are set."""
+    """The wire with only the lowest of its set bits."""
     bits, below = [wire[0]], wire[0]
     for i in range(1, wire.width):
         bits.append(wire[i] & ~below)
@@ -329,14 +323,16 @@ def _lowest(wire: Wire) -> Wire:
 
 
 def robust(f: Circuit, flips: int) -> Claim:
-    """Flipping up to ``flips`` bits of the one input of ``f`` never changes the output: true of some circuits."""
+    """Flipping up to ``flips`` bits of the only input of ``f`` never changes the output. True for some circuits."""
     if len(f.inputs) != 1:
         raise UserError(
-            f"robustness is asked of a circuit of {len(f.inputs)} inputs; expected one: bind the parameters"
+            f"the claim 'robust' is about one input, and the circuit has {len(f.inputs)}; bind the parameters"
         )
     ((name, type_),) = f.inputs
     if not 1 <= flips <= type_.width:
-        raise UserError(f"robustness within {flips} flips was asked of {type_.width} input bits; expected 1 to that")
+        raise UserError(
+            f"robustness to {flips} flips is invalid for {type_.width} input bits; expected 1 to {type_.width}"
+        )
     flipped = "flips" if name != "flips" else "flips_"
 
     def side(*, with_flips: bool) -> Circuit:
@@ -369,7 +365,7 @@ def _check_size(name: str, f: Circuit, gates: int) -> None:
 
 
 def count_gates(circuit: Circuit) -> int:
-    """An upper bound of the AND and XOR gates of the circuit's expansion into single bits, found without making it."""
+    """An upper bound of the AND and XOR gates of the circuit expanded to single bits, computed without expanding it."""
     return sum(
         _weight(p, tuple(circuit.types[i] for i in operands), tuple(a)) for p, operands, a in circuit.assignments
     )

@@ -1,9 +1,8 @@
-"""String-diagram combinators: circuits from smaller ones, with no variable named.
+"""String-diagram combinators: circuits from smaller ones, without naming variables.
 
-A circuit of these is read by its ports: a list of types in, a list of types out. ``f >> g`` joins the outputs of f to
-the inputs of g in order; ``f @ g`` puts g beside (below) f. The ports of a result are named ``x`` and ``y`` where there
-is one, else ``x0``, ``x1``, … and ``y0``, ``y1``, …. A number in place of a type stands for so many bits. They give the
-same data as :func:`rdahw.trace`:
+``f >> g`` joins the outputs of f to the inputs of g in order; ``f @ g`` puts g beside (below) f. The result's ports are
+named ``x`` and ``y``, or ``x0``, ``x1``, … and ``y0``, ``y1``, … if there are several. A number in place of a type
+stands for bits of that width. The circuits are equal to those of :func:`rdahw.trace`:
 
 >>> from rdahw import Bits, trace
 >>> copy(8) >> multiply(8) == trace(lambda x: x & x, x=Bits(8))
@@ -13,10 +12,11 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError
-from rdahw.tracing import Builder, Wire, constant
+from rdahw.tracing import Builder, Wire, constant, ring_sum
 from rdahw.types import Bits, Type
 
 __all__ = [
@@ -111,18 +111,9 @@ def add(type_: Type | int) -> Circuit:
 
 def add_n(summands: int, type_: Type | int) -> Circuit:
     """``add : A × … × A → A``, the sum of ``summands`` wires (at least one)."""
-
     if summands < 1:
         raise UserError(f"a sum of {summands} wires was asked for; expected at least one")
-    ring = _type(type_).ring
-
-    def body(builder: Builder, wires: list[Wire]) -> list[Wire]:
-        total = wires[0]
-        for wire in wires[1:]:
-            total = builder.apply(ring.addition, total, wire, attributes=ring.attributes)
-        return [total]
-
-    return _wiring([_type(type_)] * summands, body)
+    return _wiring([_type(type_)] * summands, lambda _, wires: [reduce(ring_sum, wires)])
 
 
 def multiply(type_: Type | int) -> Circuit:
@@ -141,16 +132,16 @@ def swap(a: Type | int, b: Type | int) -> Circuit:
 
 
 def discard(type_: Type | int) -> Circuit:
-    """``discard : A → 1``, to no output at all."""
+    """``discard : A → 1``, without outputs."""
     return _wiring([_type(type_)], lambda _, wires: [])
 
 
 def zero(type_: Type | int) -> Circuit:
-    """``zero : 1 → A``, from no input at all."""
+    """``zero : 1 → A``, without inputs."""
     return _wiring([], lambda builder, _: [constant(builder, 0, _type(type_))])
 
 
 def one(width: int) -> Circuit:
-    """``one : 1 → n``: every bit set, the unit of AND."""
+    """``one : 1 → n``: all bits set, the unit of AND."""
     ones = (1 << Bits(width).width) - 1
     return _wiring([], lambda builder, _: [builder.apply("const", attributes=(ones, width))])

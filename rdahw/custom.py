@@ -1,4 +1,4 @@
-"""Blocks with a reverse derivative of their own."""
+"""Blocks with a declared reverse derivative."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["custom_reverse"]
 def custom_reverse(f: Circuit, r: Circuit, *, name: str, exact: bool) -> Callable[..., Wire]:
     """``f : A1 × … × An → B`` as a block for traces whose reverse derivative is ``r : A1 × … × An × B → A1 × … × An``.
 
-    Like JAX's ``custom_vjp``. ``exact`` declares that ``r`` is the Boolean difference of ``f``, as where its formal
-    derivative is costly or another one; otherwise ``r`` is a *surrogate*, and never passes for exact. ``r`` must be
-    linear in its last input. Raises :class:`UserError` if the types do not fit.
+    Like JAX's ``custom_vjp``. ``exact`` declares that ``r`` is the Boolean difference of ``f``, for instance if the
+    formal derivative is costly or differs; otherwise ``r`` is a *surrogate*. ``r`` must be linear in its last input.
+    Raises :class:`UserError` if the types do not fit.
 
-    The sign of a signed number, learnt as if it were each of its bits:
+    The sign of a signed number, with a cotangent that goes to all of its bits:
 
     >>> from rdahw import Bits, trace
     >>> sign = trace(lambda x: x[-1], x=Bits(4))

@@ -1,16 +1,15 @@
-"""Two meanings of «derivative», never to be mixed up.
+"""Two different derivatives.
 
 - The **reverse derivative** R[f], by the chain rule over the circuit, in the ring of each wire's type (in Z2 XOR is
   addition, AND multiplication), and its adjoint, the forward derivative D[f]. Cockett et al., *Reverse derivative
   categories*, arXiv 1910.07065; for Boolean circuits Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488,
   section 3.
-- The **Boolean difference**: what flipping a bit really does, by brute force (the paper's ``rdiffB``). It is of bits
-  alone.
+- The **Boolean difference**: the effect of flipping each bit, by brute force (the paper's ``rdiffB``); for bits only.
 
-There is no derivative from one ring to another: a wire of bits that selects among words, or a cast, ends the chain
-rule, and what is asked for across it is an error.
+There is no derivative between rings: through a wire of bits that selects among words, or through a cast. To ask for one
+is an error.
 
-On bits the two agree on every primitive and on safe circuits (:func:`rdahw.is_safe`). On ``x AND x`` they differ: R
+On bits the two agree for every primitive and for safe circuits (:func:`rdahw.is_safe`). For ``x AND x`` they differ: R
 gives 0, the Boolean difference gives dy.
 """
 
@@ -22,7 +21,7 @@ from functools import lru_cache, reduce
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import PRIMITIVES
-from rdahw.tracing import Builder, Wire, constant, trace
+from rdahw.tracing import Builder, Wire, constant, ring_sum, trace
 from rdahw.transform import expand
 from rdahw.types import Bits, Type
 
@@ -32,12 +31,12 @@ __all__ = ["boolean_difference", "forward_derivative", "reverse"]
 def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     """The reverse derivative ``R[f] : A × B → A`` of ``f : A → B``, a circuit again.
 
-    A cotangent ``dy`` of each output comes in after the inputs and a cotangent of each input goes out, named with a
-    ``d`` in front. ``wrt`` names the inputs whose cotangents are wanted (default: all). To differentiate the result
-    again, start from ``reverse(expand(f))``: the rules of rich primitives are right to first order only.
+    Its inputs are those of ``f`` and a cotangent of each output, its outputs the cotangents of the inputs; these are
+    named with a ``d`` in front. ``wrt`` names the inputs to differentiate by (default: all). To differentiate the
+    result again, start from ``reverse(expand(f))``: reverse rules outside the core are correct to first order only.
 
-    Raises :class:`UserError` for a name in ``wrt`` that no input has, and where the way from a wanted input to an
-    output goes from bits to words or back.
+    Raises :class:`UserError` for a name in ``wrt`` that no input has, and if a path from such an input to an output
+    leads from bits to words or back.
 
     >>> print(reverse(trace(lambda a, b: a & b, a=Bits(4), b=Bits(4))))
     circuit (a: Bits(4), b: Bits(4), dy: Bits(4)) -> (da: Bits(4), db: Bits(4)):
@@ -69,7 +68,7 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
 
 
 def _depends(f: Circuit, names: Sequence[str]) -> list[str | None]:
-    """For each wire one of the inputs of these ``names`` that it is computed from, if any."""
+    """For each wire one of the inputs of these ``names`` that it depends on, if any."""
     found = [name if name in names else None for name in f.input_names]
     for _, operands, _ in f.assignments:
         found.append(next((found[i] for i in operands if found[i] is not None), None))
@@ -77,8 +76,7 @@ def _depends(f: Circuit, names: Sequence[str]) -> list[str | None]:
 
 
 def _check_selects(number: int, primitive: str, moving: Sequence[str | None]) -> None:
-    """Raises :class:`UserError` if an operand by which there is no derivative depends on an input, named in
-    ``moving``."""
+    """Raise :class:`UserError` if an operand without derivative depends on an input (``moving``: its name)."""
     for k in PRIMITIVES[primitive].selects:
         if moving[k] is not None:
             raise UserError(
@@ -97,7 +95,7 @@ def _wanted(f: Circuit, wrt: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _tangent_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Each name with a d in front, and with _ behind where that is taken."""
+    """Each name with a d in front, and with _ behind if that is taken."""
     result: list[str] = []
     for name in names:
         new = "d" + name
@@ -108,15 +106,10 @@ def _tangent_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
 
 
 def _accumulate(cotangents: dict[int, Wire], wire: int, contribution: Wire) -> None:
-    """Fan-out: the cotangents of a wire's uses are added, in the ring of the wire's type."""
+    """Fan-out: the cotangents of a wire's uses are added."""
     if wire in cotangents:
-        contribution = _add(cotangents[wire], contribution)
+        contribution = ring_sum(cotangents[wire], contribution)
     cotangents[wire] = contribution
-
-
-def _add(a: Wire, b: Wire) -> Wire:
-    ring = a.type.ring
-    return a.builder.apply(ring.addition, a, b, attributes=ring.attributes)
 
 
 def _pull_back(primitive: str, dy: Wire, operands: list[Wire], attributes: Sequence[object]) -> Sequence[Wire | None]:
@@ -136,12 +129,12 @@ def _reverse_of_expansion(primitive: str, types: tuple[Type, ...], attributes: t
 
 
 def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
-    """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the change of the output, to first order, that a
-    change ``dx`` of the input makes. With ``wrt`` only the inputs of these names change.
+    """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the first-order change of the output for a change
+    ``dx`` of the input. With ``wrt`` only the inputs of these names change.
 
-    It is computed on the expansion into the polynomial core by rules of its own, so that
-    ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ says something about every reverse rule. Only a :func:`custom_reverse` block
-    has no other derivative than the one it declares, which is transposed.
+    It is computed on the expansion into the polynomial core by its own rules, so that
+    ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ tests every reverse rule. Only for a :func:`custom_reverse` block it is the
+    transpose of the declared reverse derivative.
 
     Raises :class:`UserError` as :func:`reverse` does.
     """
@@ -174,7 +167,7 @@ def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
 def _push_forward(
     builder: Builder, primitive: str, operands: list[Wire], moving: list[Wire | None], attributes: Sequence[object]
 ) -> Wire:
-    """The change of the result, from those of the operands that change."""
+    """The change of the result from those of the operands; None: the operand does not change."""
     row = PRIMITIVES[primitive]
     if row.bilinear:
         # Each factor changes while the others stay.
@@ -183,12 +176,12 @@ def _push_forward(
             for k, change in enumerate(moving)
             if change is not None
         ]
-        return reduce(_add, terms)
+        return reduce(ring_sum, terms)
     changes = [t if t is not None else constant(builder, 0, w.type) for t, w in zip(moving, operands, strict=True)]
     if row.linear:
         return builder.apply(primitive, *changes, attributes=attributes)
     if primitive == "custom":
-        # r(x, dy) is linear in dy, so its reverse derivative by dy, wherever dy is, is its transpose.
+        # r(x, dy) is linear in dy, so its reverse derivative by dy is its transpose, at any dy.
         r = attributes[0].reverse  # type: ignore[attr-defined]
         dy = r.inputs[-1]
         (change,) = builder.inline(reverse(r, wrt=[dy.name]), [*operands, constant(builder, 0, dy.type), *changes])
@@ -200,13 +193,13 @@ def boolean_difference(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     """The Boolean difference of ``f : A → B``, with the ports of :func:`reverse`: bit i of a result is the parity of
     (f(x) ⊕ f(x ⊕ eᵢ)) AND dy.
 
-    By brute force: a copy of ``f`` for each input bit. It uses no rule of any primitive, and is the oracle for those.
-    Raises :class:`UserError` for a circuit with inputs or outputs of words: it is of bits alone.
+    By brute force, with a copy of ``f`` for each input bit. It uses no rules of primitives and is the oracle for them.
+    Raises :class:`UserError` for a circuit with inputs or outputs of words.
     """
     for type_ in (*f.input_types, *f.output_types):
         if not isinstance(type_, Bits):
             raise UserError(
-                f"the circuit has a port of type {type_}, and the Boolean difference is of bits alone; expected bits"
+                f"the circuit has a port of type {type_}, and the Boolean difference is for bits only; expected bits"
             )
     wanted = _wanted(f, wrt)
     builder = Builder()
@@ -222,9 +215,6 @@ def boolean_difference(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
         for i in range(x.width):
             there = builder.inline(f, [*inputs[:k], x ^ (1 << i), *inputs[k + 1 :]])
             masked = [((a ^ b) & dy).parity() for a, b, dy in zip(here, there, seeds, strict=True)]
-            total = masked[0] if masked else constant(builder, 0, Bits(1))
-            for term in masked[1:]:
-                total = total ^ term
-            differences.append(total)
+            differences.append(reduce(ring_sum, masked) if masked else constant(builder, 0, Bits(1)))
         outputs[out] = x.concat(*differences)
     return builder.finish(outputs)

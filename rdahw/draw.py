@@ -9,10 +9,10 @@ from rdahw.types import Type, Words
 
 __all__ = ["MAX_DRAWN", "to_dot"]
 
-#: More assignments than this make a picture that no one can read, and that Graphviz takes minutes for.
+#: The most assignments in a picture; larger ones are unreadable and take Graphviz minutes.
 MAX_DRAWN = 2000
 
-#: What the common gates are drawn as.
+#: The symbols of common gates.
 _SYMBOLS = {
     "xor": "⊕",
     "and": "∧",
@@ -26,7 +26,7 @@ _SYMBOLS = {
 
 
 def to_dot(circuit: Circuit, title: str = "circuit") -> str:
-    """Graphviz dot text of ``circuit``, left to right: inputs, a node for each assignment, outputs; edges say widths.
+    """Graphviz dot text of ``circuit``, left to right: inputs, a node per assignment, outputs; edge labels are widths.
 
     Raises :class:`UserError` for a circuit of more than :data:`MAX_DRAWN` assignments.
     """
@@ -53,7 +53,7 @@ def to_dot(circuit: Circuit, title: str = "circuit") -> str:
 
 
 def _size(type_: Type) -> str:
-    """How many bits, or how many words of how many bits."""
+    """The number of bits, or the number of words and their bits."""
     return f"{type_.count}×{type_.bits}" if isinstance(type_, Words) else str(type_.width)
 
 

@@ -1,6 +1,6 @@
-"""The two roots of every error: the user's mistake and our own bug.
+"""The two roots of all errors: mistakes of the user and bugs of rdahw.
 
-A message is one sentence that says what went wrong, which value, what was expected, and a way out. The command line
+A message is one sentence: what went wrong, which value, what was expected, and a way out. The command line
 prints a :class:`UserError` as one line and exits with its ``exit_code``; an :class:`InternalError` shows its traceback
 and exits with 70. The table of exit codes is in ``docs/exit-codes.md``.
 """
@@ -20,24 +20,24 @@ class UserError(Exception):
 
 
 class UsageError(UserError):
-    """Options that make no sense, or do not fit together (exit code 2)."""
+    """Options that are invalid or cannot be combined (exit code 2)."""
 
     exit_code = 2
 
 
 class MissingError(UserError):
-    """A tool or a data set is not there (exit code 3)."""
+    """A tool or a data set is missing (exit code 3)."""
 
     exit_code = 3
 
 
 class InternalError(Exception):
-    """A bug of rdahw itself: something that was checked before turned out not to hold (exit code 70)."""
+    """A bug of rdahw: an internal check failed (exit code 70)."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown ``name``: the nearest known one if any is near, else all of them (of more
-    than twelve, the first ten)."""
+    """The end of a message about an unknown ``name``: the most similar known name, or all names if none is similar (the
+    first ten if there are more than twelve)."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:

@@ -1,7 +1,7 @@
-"""What a kind of model is: a :class:`Family` with its options, the :class:`Spec` of one model, and the data it is for.
+"""A :class:`Family` of models with its options, the :class:`Spec` of one model, and the :class:`Task` it learns.
 
-A family states everything about its models once. The command line, saved files, engines, gateware, scikit-learn's
-estimator and the documents are made from that statement, so that none of them knows one family from another.
+A family states everything about its models once. The command line, saved files, engines, gateware, the scikit-learn
+estimator and the documents are derived from that statement and contain no code for a particular family.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = ["Binarised", "Family", "Option", "Section", "Spec", "Task"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What a model is to learn: bits in, one of some classes out.
+    """A classification task: the model's input is bits, its output is a class.
 
-    input_bits: of an example. classes: how many there are. code: of the classes on the wires of a circuit that has
-    output bits. image: the form of the inputs, where they are pictures. seed: of all randomness.
+    input_bits: bits of an example. classes: number of classes. code: how a circuit with output bits encodes a class.
+    image: the shape of the inputs if they are images. seed: seeds all randomness.
     """
 
     input_bits: int
@@ -49,19 +49,19 @@ class Task:
 
     @property
     def output_bits(self) -> int:
-        """The wires of a label."""
+        """The number of wires of a label."""
         return label_width(self.classes, self.code)
 
     @classmethod
     def of(cls, schema: Schema, binariser: Binariser, *, seed: int = 0) -> Task:
-        """The task that examples of ``schema`` make, turned into bits by ``binariser``."""
+        """The task of classifying examples of ``schema`` that ``binariser`` has converted to bits."""
         width = binariser.width
         image = find_image(schema.columns, schema.image_shape, width)
         return cls(input_bits=width, classes=len(schema.label_names), image=image, seed=seed)
 
     @classmethod
     def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0) -> Task:
-        """The task of a model by name for so many bits: a class for each output bit, but two for a single one."""
+        """The task of a model with these numbers of bits: one class per output bit, or two for a single output bit."""
         if outputs == 1:
             return cls(input_bits=inputs, classes=2, code="binary", seed=seed)
         return cls(input_bits=inputs, classes=outputs, seed=seed)
@@ -85,7 +85,7 @@ def _text(value: object) -> str:
     return value
 
 
-#: How the value of an option is read, from text or from a number, what it is called, and its placeholder, by its type.
+#: For each type of option: the function that parses its value, its description, and its placeholder.
 _TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
     "whole": (_whole, "a whole number", "NUMBER"),
     "fraction": (float, "a number", "FRACTION"),
@@ -98,9 +98,9 @@ _TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
 class Option:
     """An option of a family, stated once.
 
-    type: ``whole``, ``fraction``, ``text`` or ``flag``. default: ``None`` where the data or other options decide; then
-    ``usual`` says how. range: smallest and largest value, or the texts to choose from. help: a lower-case verb phrase.
-    switch: the option of ``rdahw train`` that sets it too, without its dashes; ``augment`` takes ``NAME=VALUE``.
+    type: ``whole``, ``fraction``, ``text`` or ``flag``. default: ``None`` if it depends on the data or other options;
+    then ``usual`` describes it. range: smallest and largest value, or the permitted texts. help: a lower-case verb
+    phrase. switch: the option of ``rdahw train`` (without dashes) that also sets it; ``augment`` takes ``NAME=VALUE``.
     """
 
     name: str
@@ -112,38 +112,37 @@ class Option:
     switch: str = ""
 
     def parse(self, value: Any, model: str) -> Any:
-        """``value``, text or of numpy's kinds too, as the option's type; raises :class:`UsageError` if it is none of
-        the type and the range."""
+        """``value`` (text, a Python or a numpy number) converted to the option's type; raises :class:`UsageError` if it
+        has another type or is out of range."""
         read, *_ = _TYPES[self.type]
         try:
             if isinstance(value, bool | np.bool_) and self.type != "flag":
                 raise ValueError
             found = read(value)
+            if self.range and not (
+                found in self.range if self.type == "text" else self.range[0] <= found <= self.range[-1]
+            ):
+                raise ValueError
+            return found
         except (KeyError, OverflowError, TypeError, ValueError):
-            raise self._wrong(value, model) from None
-        if self.range:
-            inside = found in self.range if self.type == "text" else self.range[0] <= found <= self.range[-1]
-            if not inside:
-                raise self._wrong(value, model)
-        return found
-
-    def _wrong(self, value: Any, model: str) -> UsageError:
-        return UsageError(f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}")
+            raise UsageError(
+                f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}"
+            ) from None
 
     @property
     def usage(self) -> str:
-        """«tables=NUMBER»."""
+        """Such as «tables=NUMBER»."""
         return f"{self.name}={_TYPES[self.type][2]}"
 
     @property
     def expected(self) -> str:
-        """«a whole number from 1 to 16»."""
+        """Such as «a whole number from 1 to 16»."""
         if self.type == "text" and self.range:
             return " or ".join(map(str, self.range))
         return _TYPES[self.type][1] + (f" from {self.range[0]} to {self.range[-1]}" if self.range else "")
 
     def to_json(self) -> dict[str, Any]:
-        """As ``rdahw models --json`` says it."""
+        """The option as ``rdahw models --json`` prints it."""
         return {
             "name": self.name,
             "type": self.type,
@@ -154,10 +153,10 @@ class Option:
 
 
 class Spec(ABC):
-    """All that decides what a model is and how it learns, but the data and their order.
+    """Everything that determines a model and how it learns, except the data and their order.
 
-    family: the name of its family. name: what it is called in results and files. loss, optimiser: rules, as
-    ``margin=80`` and ``counter=6``. code: of the classes on the wires of its learner's predictions.
+    family: the name of its family. name: its name in results and files. loss, optimiser: rules such as ``margin=80``
+    and ``counter=6``. code: how its learner's predictions encode a class.
     """
 
     if TYPE_CHECKING:  # attributes or properties of each spec
@@ -177,23 +176,23 @@ class Spec(ABC):
         @property
         def code(self) -> Code: ...
 
-    #: The form of the inputs, where they are pictures.
+    #: The shape of the inputs if they are images.
     image: Image | None = None
-    #: What its updates are called while it learns.
+    #: The name of its updates in the progress of a training.
     update_unit: str = "updates"
 
     @property
     @abstractmethod
     def fields(self) -> tuple[Field, ...]:
-        """The fields of its state; the first one are the parameters."""
+        """The fields of its state; the first holds the parameters."""
 
     @abstractmethod
     def learner(self) -> Learner:
-        """Its model, loss and optimiser as circuits; raises :class:`UsageError` for a model too large for them."""
+        """Its model, loss and optimiser as circuits; raises :class:`UsageError` if the model is too large for that."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, which the family reads back."""
+        """Plain JSON values; :attr:`Family.read` is the inverse."""
 
     @abstractmethod
     def options(self) -> dict[str, Any]:
@@ -206,11 +205,10 @@ class Spec(ABC):
 
     @property
     def parameters(self) -> Field:
-        """The field of the parameters."""
         return self.fields[0]
 
     def initial_state(self) -> dict[str, NDArray[Any]]:
-        """The state before the first example: zeros, unless a field starts otherwise."""
+        """The state before the first example: zeros, unless the family overrides this."""
         return {field.name: field.zero() for field in self.fields}
 
     def theta(self, state: State) -> Array:
@@ -219,54 +217,54 @@ class Spec(ABC):
         return value
 
     def check_state(self, state: State) -> None:
-        """Raise :class:`rdahw.UserError` for values, each of its field's type, that no training leads to."""
+        """Raise :class:`rdahw.UserError` for a state that has the right types but that no training can reach."""
         return
 
     def schedule(self, examples: int) -> Mapping[str, Any]:
-        """What of :class:`rdahw.training.Schedule` follows from the model and the number of examples, if nothing else
-        is asked for."""
+        """The defaults of :class:`rdahw.training.Schedule` that follow from the model and the number of examples."""
         return {}
 
     def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
-        """Raise :class:`UsageError` for a schedule that the model cannot learn so many examples by; None: their number
-        is not known."""
+        """Raise :class:`UsageError` for a schedule that the model does not support with this number of ``examples``;
+        None if the number is not known."""
         return
 
     def trained(self, state: State) -> tuple[Spec, State]:
-        """The model that predicts what this one predicts at ``state``, and the state of that one: a circuit of its
-        own where that depends on more of what was learned than the parameters, else the model itself."""
+        """A model with the predictions of this one at ``state``, and the state of that model: the model itself, unless
+        its predicting circuit depends on more of the trained state than the parameters."""
         return self, state
 
     def augment(self, x: Array, rows: NDArray[Any], epoch: int, examples: int) -> Array:
-        """The examples x (n, A), which are number ``rows`` of ``examples``, as they are learned from in ``epoch``."""
+        """The examples x (n, A) after the augmentation of ``epoch``; they are numbers ``rows`` (n,) of ``examples``."""
         return x
 
     def smaller(self, *, predicting: bool = False) -> Sequence[Iterator[tuple[str, Spec]]]:
-        """Ways to a model that takes less of a board, the one that costs it least first. Each gives, from the least
-        change on, what to do, as «lower tables to 128», and the model that it makes. predicting: it need not learn.
+        """Ways to make the model smaller, so that it fits a board, the least costly way first. Each yields pairs of an
+        instruction, such as «lower tables to 128», and the resulting spec, the smallest change first. predicting: the
+        model need not learn.
         """
         return ()
 
     def lut_circuit(self, state: State) -> Circuit | None:
-        """``x -> class number``: what predicts at ``state``, of the LUTs that :mod:`rdahw.lut_circuits` makes; None
-        where the family has no such form."""
+        """The circuit x ↦ class number at ``state``, made of the LUTs of :mod:`rdahw.lut_circuits`; None if the family
+        has no such form."""
         return None
 
     def facts(self, state: State) -> dict[str, Any]:
-        """More to say of what was learned, as JSON values."""
+        """Further facts about the learned state, as JSON values."""
         return {}
 
     def importances(self, state: State) -> NDArray[np.float64] | None:
-        """How much the predictions depend on each input bit, (A,); None where the model has no such measure."""
+        """How much the predictions depend on each input bit, (A,); None if the model has no such measure."""
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of a report: what a family shows of what was learned.
+    """A section of a report.
 
-    figure: a matplotlib figure, of which ``alt`` is the text for those who do not see it. rows: of a table with
-    ``columns`` and a ``caption``; ``numbers``: its cells are numbers. command: a line for a shell.
+    figure: a matplotlib figure; ``alt``: its text alternative. rows, columns, caption: a table; ``numbers``: its cells
+    are numbers. command: a shell command.
     """
 
     title: str
@@ -282,11 +280,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binarised:
-    """How a trained model becomes a circuit whose parameters are bits.
+    """How a trained model is converted to a circuit whose parameters are bits.
 
-    circuit: ``circuit(spec, code)``, its spec; raises :class:`UsageError` for a model too large for one. state:
-    ``state(spec, state)``, the state of that from the state of the model. tuned: ``tuned(spec, margin)``, the model
-    that learns as this circuit predicts, from the same state; without ``margin`` by the usual one.
+    circuit: ``circuit(spec, code)``, the spec of the circuit; raises :class:`UsageError` if it would be too large.
+    state: ``state(spec, state)``, the circuit's state from the model's. tuned: ``tuned(spec, margin)``, the model that
+    continues from the same state and learns with the circuit's predictions; ``margin`` None: the default margin.
     """
 
     circuit: Callable[[Any, Code], Spec]
@@ -298,16 +296,15 @@ class Binarised:
 class Family:
     """A kind of model, as a row.
 
-    name, help: of ``rdahw models``. options: see :class:`Option`.
-    make: ``make(task, **options)``, with a value for each option, ``None`` where nothing is chosen: the spec.
-    read: the spec from what its ``to_json`` gave; raises :class:`rdahw.UserError` for anything else.
-    rules: for ``loss`` and ``optimiser``, the option that takes the number of each rule that is possible, as
-        ``{"loss": {"margin": "margin"}, …}``; empty where the options ``loss`` and ``optimiser`` take any rule.
-    binarise: how columns become bits if nothing is asked for. schedule: what of :class:`rdahw.training.Schedule` is
-        not as there if nothing is asked for.
-    classifier: what of the options has another default for ``RDAClassifier``. fit_classifier: ``fit_classifier(task,
-        options)``, what its options become for ``task``. thresholds: how many of them it gives a number, and a pixel.
-    sections: what a report shows of what was learned. binarised: how it becomes a circuit of bits, where it is none.
+    name, help: shown by ``rdahw models``. options: see :class:`Option`.
+    make: ``make(task, **options)``, the spec; it gets every option, ``None`` for one without value or default.
+    read: the spec from the result of its ``to_json``; raises :class:`rdahw.UserError` for anything else.
+    rules: for ``loss`` and ``optimiser``, each supported rule with the option that takes its number, as
+        ``{"loss": {"margin": "margin"}, …}``; empty if the options ``loss`` and ``optimiser`` take any rule.
+    binarise: the default binarising rule. schedule: defaults that differ from :class:`rdahw.training.Schedule`'s.
+    classifier: defaults of ``RDAClassifier`` that differ from the options'. fit_classifier: ``fit_classifier(task,
+        options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
+    sections: the report's sections about the learned state. binarised: conversion to a circuit of bits, if any.
     """
 
     name: str
@@ -329,7 +326,7 @@ class Family:
         return next((option for option in self.options if option.name == name), None)
 
     def spec(self, task: Task, **given: Any) -> Spec:
-        """The model of these options for ``task``; an option that is None or missing has its default.
+        """The model with these options for ``task``; an option that is None or missing has its default.
 
         Raises :class:`UsageError` for an unknown option or a value out of range.
         """
@@ -364,7 +361,7 @@ class Family:
 
     def rule_options(self, kind: Literal["loss", "optimiser"], rule: str) -> dict[str, Any]:
         """The options that ``--loss`` or ``--optimiser`` with ``rule`` sets; raises :class:`UsageError` for a rule that
-        its models do not learn by."""
+        the family does not support."""
         if not self.rules:
             return {kind: rule}
         name, _, number = rule.partition("=")
@@ -375,9 +372,9 @@ class Family:
         return {possible[name]: self.known(possible[name]).parse(number, self.name)}
 
     def to_json(self) -> dict[str, Any]:
-        """As ``rdahw models --json`` says it."""
+        """The family as ``rdahw models --json`` prints it."""
         return {"name": self.name, "help": self.help, "options": [option.to_json() for option in self.options]}
 
     def switches(self) -> Iterator[Option]:
-        """The options that ``rdahw train`` has a switch for."""
+        """The options that ``rdahw train`` also has a switch for."""
         return (option for option in self.options if option.switch)

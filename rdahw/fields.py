@@ -1,4 +1,4 @@
-"""Numbers one after the other in bytes, each least significant byte first, as headers and packets have them."""
+"""The layout of headers and packets: consecutive whole numbers in bytes, each little-endian."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ __all__ = ["Field", "Place", "join", "offset", "size", "split"]
 
 
 class Place(Protocol):
-    """What a number needs to have its place among others."""
+    """The name and size of a number in a layout."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
     @property
     def bytes(self) -> int:
-        """How many it has."""
+        """Its number of bytes."""
 
 
 class Field(NamedTuple):
-    """A number: its name, how many bytes it has, what it means."""
+    """A number: its name, number of bytes, and meaning."""
 
     name: str
     bytes: int
@@ -29,12 +29,12 @@ class Field(NamedTuple):
 
 
 def size(fields: Sequence[Place]) -> int:
-    """How many bytes ``fields`` have together."""
+    """The number of bytes of all ``fields``."""
     return sum(field.bytes for field in fields)
 
 
 def offset(fields: Sequence[Place], name: str) -> int:
-    """The place of the first byte of the field of this name."""
+    """The position of the first byte of the field of this name."""
     return size(fields[: [field.name for field in fields].index(name)])
 
 
@@ -44,7 +44,7 @@ def join(fields: Sequence[Place], values: Mapping[str, int]) -> bytes:
 
 
 def split(fields: Sequence[Place], data: bytes) -> dict[str, int]:
-    """The values of ``fields`` at the beginning of ``data``."""
+    """The values of ``fields`` at the start of ``data``."""
     values, at = {}, 0
     for field in fields:
         values[field.name] = int.from_bytes(data[at : at + field.bytes], "little")

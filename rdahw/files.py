@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or a Ctrl-C leaves the file that was there."""
+"""Writing files atomically: after a crash, a full disk or Ctrl-C the old file is unchanged. Cache folders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["can_hold_files", "check_writable", "temporary_cache", "user_cache", 
 
 
 def user_cache(name: str, program: str = "rdahw") -> Path:
-    """Where the user's cache is for what ``name`` says; it may not exist yet."""
+    """The folder ``name`` in the user's cache of ``program``; it may not exist yet."""
     import platformdirs
 
     return platformdirs.user_cache_path(program, appauthor=False) / name
 
 
 def can_hold_files(folder: Path) -> bool:
-    """Files can be made in ``folder``, which is made if it is not there."""
+    """Whether files can be created in ``folder``, which is created if it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -32,10 +32,10 @@ def can_hold_files(folder: Path) -> bool:
 
 
 def temporary_cache(name: str, variable: str) -> Path:
-    """A folder among the temporary files, for where no cache of the user can be written.
+    """A folder among the temporary files, for use if the user's cache cannot be written.
 
-    It is kept for the next time if it belongs to this user alone, as what is in it is run. Raises :class:`UserError`
-    that names ``variable``, with which another folder is chosen, if no temporary files can be made either.
+    It is reused only if no other user can write to it, as its content is executed. If it cannot be created either,
+    raises :class:`UserError` that names ``variable``, the environment variable for another folder.
     """
     try:
         folder = Path(tempfile.gettempdir(), f"rdahw-{getattr(os, 'getuid', str)()}")
@@ -49,7 +49,7 @@ def temporary_cache(name: str, variable: str) -> Path:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"what is compiled cannot be kept: no cache and no temporary files can be written ({error.strerror}); set "
+            f"compiled code cannot be cached: no cache and no temporary files can be written ({error.strerror}); set "
             f"{variable} to a folder that can be written"
         ) from error
     return folder
@@ -58,8 +58,8 @@ def temporary_cache(name: str, variable: str) -> Path:
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace the file at ``path`` by one with ``content``, or leave it as it was and raise :class:`UserError`.
 
-    The new file is written beside it, forced to the disk and renamed over it, with the permissions of the old one. A
-    symbolic link is followed. Something other than a file, like a pipe, has no content to keep and is written to.
+    The new file is written beside it, synced to the disk and renamed over it, with the permissions of the old one.
+    Symbolic links are followed. Anything but a regular file, such as a pipe, is written to directly.
     """
     temporary = None
     try:
@@ -85,31 +85,30 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise :class:`UserError` now if :func:`write_atomically` could not make ``path`` later."""
+    """Raise :class:`UserError` if :func:`write_atomically` cannot write ``path``."""
     try:
         target = _target(path)
         if target is not None:
-            with tempfile.TemporaryFile(dir=target.parent):
-                pass
+            tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise _cannot_write(path, error) from error
 
 
 def _target(path: Path) -> Path | None:
-    """The file that a new one is to replace, or None for something that is no file. Raises OSError."""
+    """The file to replace, or None if ``path`` is not a regular file, such as a pipe. Raises OSError."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if path.exists() and not path.is_file():
         return None
     target = Path(os.path.realpath(path))
     if target.exists() and not os.access(target, os.W_OK):
-        # Renaming asks for the folder's permission only; a file that is read-only is meant to stay.
+        # Renaming needs the folder's permission only, but a read-only file must stay.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return target
 
 
 def _mode(path: Path) -> int:
-    """The permissions of the file that is there, or those of any new file of this process."""
+    """The permissions of the existing file, or those of a new file of this process."""
     if path.exists():
         return path.stat().st_mode & 0o7777
     mask = os.umask(0)
@@ -118,7 +117,7 @@ def _mode(path: Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the renaming to the disk, where folders can be; the file is whole either way."""
+    """Sync the renaming to the disk if the system can sync folders; the file is complete in any case."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,12 +1,12 @@
-"""A data set as one file for a board's flash: packed bits, checksums, and what gateware needs to know of it.
+"""A data set as one file for a board's flash.
 
 The file, described in ``docs/flash-image.md``, is four sections, each followed by its CRC-32 (that of zlib, little-
-endian): the header, the training records, the test records, and a JSON text that says what the bits and classes mean. A
-*record* is an example: its input bits, wire 0 in bit 0 of the first byte, filled with zeros to whole bytes, then the
+endian): the header, the training records, the test records, and a JSON text with the meaning of the bits and classes. A
+*record* is an example: its input bits, wire 0 in bit 0 of the first byte, padded with zeros to whole bytes, then the
 class number in one byte, whose bit 7 is 0. Whole numbers are little-endian.
 
-Gateware reads header and records only, one after another, so it needs no memory for them: with a section's length it
-knows when the CRC comes, and a CRC-32 that went over its own code word is a constant.
+Gateware reads the header and the records as a stream. A section's length tells where its CRC is, and the CRC-32 over a
+section and its own CRC is a constant.
 """
 
 from __future__ import annotations
@@ -49,15 +49,14 @@ MAGIC = b"RDAHWSET"
 VERSION = 1
 CRC_BYTES = 4
 
-#: The most classes: bit 7 of a record's last byte is kept free.
+#: The most classes: bit 7 of a record's last byte is reserved.
 MAX_CLASSES = 128
-#: The longest image: what 24 bits of address reach.
+#: The longest image: the range of 24 address bits.
 MAX_BYTES = 1 << 24
-#: The most bytes of records in one: the rest is for header and text.
+#: The most bytes of records in an image: the rest is for header and text.
 MAX_RECORDS = MAX_BYTES - (1 << 16)
 
-
-#: The header behind :data:`MAGIC` and before its CRC. Those up to ``width`` must be what the gateware was made for.
+#: The header between :data:`MAGIC` and its CRC. The fields up to ``width`` must match the gateware.
 HEADER = (
     Field("version", 2, "the version of the format, 1"),
     Field("record_bytes", 2, "R, the bytes of a record: input bits / 8, rounded up, and 1"),
@@ -80,7 +79,7 @@ HEADER_BYTES = len(MAGIC) + size(HEADER)
 
 
 def record_bytes(input_bits: int) -> int:
-    """The bytes of a record of so many input bits."""
+    """The bytes of a record with this number of input bits."""
     return -(-input_bits // 8) + 1
 
 
@@ -106,7 +105,7 @@ class Part:
 
     @classmethod
     def pack(cls, x: Array, labels: NDArray[np.int64]) -> Part:
-        """From examples (N, A), 0 and 1, and class numbers (N,)."""
+        """Pack examples (N, A), 0 and 1, and class numbers (N,)."""
         records = np.empty((len(x), record_bytes(x.shape[1])), np.uint8)
         for start in range(0, len(x), 4096):
             rows = slice(start, start + 4096)
@@ -119,9 +118,9 @@ class Part:
 class FlashImage:
     """A data set in packed form.
 
-    train, test: the examples; no test examples is an empty part. image: the form of pictures, or None. stride: K, see
-    :meth:`order`. name, rule, label_names: of the data set, its binarising rule, and its classes by number. checksum:
-    of the data set, SHA-256 in hexadecimal.
+    train, test: the examples; test may be empty. image: the shape of images, or None. stride: K, see :meth:`order`.
+    name, rule, label_names: the data set's name, binarising rule, and classes by number. checksum: of the data set,
+    SHA-256 in hexadecimal.
     """
 
     train: Part
@@ -135,16 +134,14 @@ class FlashImage:
 
     @property
     def input_bits(self) -> int:
-        """The bits of an example."""
         return self.train.input_bits
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
         return len(self.label_names)
 
     def order(self) -> NDArray[np.int64]:
-        """The numbers of the training records in the order in which every epoch takes them, (N,): (i * K) mod N."""
+        """The numbers of the training records in the order of every epoch, (N,): (i * K) mod N."""
         return Schedule(stride=self.stride).order(0, len(self.train))
 
     def to_bytes(self) -> bytes:
@@ -160,12 +157,12 @@ class FlashImage:
 
     @classmethod
     def from_bytes(cls, content: bytes, what: str = "the flash image") -> FlashImage:
-        """Read :meth:`to_bytes` back; bytes behind the image, such as a flash's empty part, are ignored.
+        """Read :meth:`to_bytes` back; bytes after the image, such as the rest of a flash, are ignored.
 
-        ``what`` names it in messages. Raises :class:`UserError` unless every section is as its CRC and the header say.
+        ``what`` names it in messages. Raises :class:`UserError` unless every section matches its CRC and the header.
         """
         if content[: len(MAGIC)] != MAGIC:
-            raise UserError(f"{what} is no flash image; make one with rdahw pack")
+            raise UserError(f"{what} is not a flash image; make one with rdahw pack")
         header, rest = _section(content, HEADER_BYTES, what, "header")
         values = split(HEADER, header[len(MAGIC) :])
         if values["version"] != VERSION:
@@ -229,11 +226,11 @@ def make_image(
 ) -> FlashImage:
     """Pack a data set.
 
-    train, test: whether to pack these parts; without ``train`` the test examples take their place. examples: at most so
-    many of each part, the first ones. stride: K, without a common divisor with the number of examples; 1 is the order
-    of the data set.
+    train, test: whether to pack these parts; without ``train`` the test examples are the training records. examples:
+    the most examples of each part, which are its first ones. stride: K, coprime to the number of examples; 1 is the
+    order of the data set.
 
-    Raises :class:`UsageError` for a stride or a part that cannot be, :class:`UserError` for what is too large.
+    Raises :class:`UsageError` for an invalid stride or a missing part, :class:`UserError` for data that are too large.
     """
     if test and dataset.test is None:
         raise UsageError(f"the data set {dataset.name!r} has no test part; ask for --part train")
@@ -283,13 +280,13 @@ def read_flash_image(path: Path) -> FlashImage:
 
 
 def _check_size(binariser: Binariser, counts: Sequence[int]) -> int:
-    """The bytes of a record; raises :class:`UserError` that says what would fit."""
+    """The bytes of a record; raises :class:`UserError`, with a size that would fit, if the records are too large."""
     each, number = record_bytes(binariser.width), sum(column.kind == "number" for column in binariser.columns)
     total = sum(counts)
     if each < 1 << 16 and total * each <= MAX_RECORDS:
         return each
     room = MAX_RECORDS // each
-    # So many of each of one or two parts, of which the smaller one may be there as a whole.
+    # The most examples of each of one or two parts, of which the smaller one may fit completely.
     way_out = f"give --examples {max(room // len(counts), room - min(counts) if len(counts) > 1 else room)}"
     for planes in range(binariser.planes - 1, 0, -1):
         fewer = record_bytes(binariser.width - (binariser.planes - planes) * number)
@@ -323,7 +320,7 @@ def _crc(section: bytes | memoryview) -> bytes:
 
 
 def _section(content: bytes, length: int, what: str, name: str) -> tuple[bytes, bytes]:
-    """The section at the beginning, and what follows its CRC."""
+    """The section at the start of ``content``, and the rest after its CRC."""
     section, crc = content[:length], content[length : length + CRC_BYTES]
     if len(crc) < CRC_BYTES:
         raise UserError(f"{what} is cut short in its {name}; pack the data set again, or copy the file again")

@@ -1,4 +1,4 @@
-"""The learner: a model, a loss and an optimiser, and the learning step that they make, as circuits.
+"""The learner: a model, a loss and an optimiser, and the learning step made from them, as circuits.
 
 One step of reverse derivative ascent (Wilson and Zanasi, arXiv 2101.10488, section 4), in the rings of the model's
 types:
@@ -24,7 +24,7 @@ from rdahw.errors import UsageError, nearest
 from rdahw.model import Model
 from rdahw.ranges import word_range
 from rdahw.scores import margin, saturating_sum
-from rdahw.tracing import Wire, trace
+from rdahw.tracing import Wire, ring_sum, trace
 from rdahw.types import MAX_WORD_BITS, Bits, Type, Words
 
 __all__ = ["LOSSES", "OPTIMISERS", "Learner", "Rule", "usual_rule"]
@@ -34,9 +34,9 @@ __all__ = ["LOSSES", "OPTIMISERS", "Learner", "Rule", "usual_rule"]
 class Rule:
     """A row of :data:`LOSSES` or :data:`OPTIMISERS`.
 
-    kind: the types that it is for. apply: the rule on two wires.
-    number: the name of one more argument, which follows the rule's name as in ``margin=80``, if there is one;
-        ``numbers`` what it may be, ``usual`` one to propose.
+    kind: the types that it supports. apply: the rule on two wires.
+    number: the name of a further argument, given after the rule's name as in ``margin=80``, if there is one;
+        ``numbers``: its valid values, ``usual``: its default.
     """
 
     kind: type[Bits] | type[Words]
@@ -46,12 +46,12 @@ class Rule:
     usual: int = 0
 
     def spelt(self, name: str) -> str:
-        """The rule as it is asked for, with its usual number."""
+        """The rule as text, with its default number."""
         return name if self.numbers is None else f"{name}={self.usual}"
 
 
-#: Errors: (output, label) to the cotangent of the output. ``xor`` is the paper's: the change of output wished for.
-#: ``margin=T`` is of class scores and one-hot labels: see :func:`rdahw.scores.margin`.
+#: Losses: (output, label) to the cotangent of the output. ``xor`` is the paper's: the output bits to change.
+#: ``margin=T`` is for class scores and one-hot labels: see :func:`rdahw.scores.margin`.
 LOSSES: Mapping[str, Rule] = {
     "xor": Rule(Bits, lambda output, label: output ^ label),
     "margin": Rule(Words, margin, "threshold", range((1 << 28) + 1), 80),
@@ -70,18 +70,17 @@ class Learner:
     """A model with its loss and optimiser, by name.
 
     cotangent : B × Y → B, from (output, y) to ``dy``.
-    request : P × A × Y → P × Y, from (theta, x, y) to the request ``dtheta`` and the prediction ``output`` that the
-        model made on the way.
+    request : P × A × Y → P × Y, from (theta, x, y) to the request ``dtheta`` and the model's prediction ``output``.
     total : P × P → P, the sum of two requests.
     update : P × P → P, from (theta, dtheta) to the new theta.
-    step : P × A × Y → P, one update by one example. It is request and update in sequence.
+    step : P × A × Y → P, one update by one example: request and update in sequence.
 
     Y is the type of labels and predictions, ``Bits(model.output_bits)``; for a model whose output is bits it is B.
-    In a batch the requests are summed in their ring (for bits: XOR) and applied once, after the last example; a batch
-    of one is the paper.
+    In a batch the requests are summed in their ring (for bits: XOR) and applied once, after the last example; the paper
+    has batches of one.
 
-    Raises :class:`UsageError` for an unknown loss or optimiser, for one that is for another type, and for counters so
-    wide that the scores which they make would wrap.
+    Raises :class:`UsageError` for an unknown loss or optimiser, for one that does not support the model's types, and
+    for counters so wide that scores could wrap.
     """
 
     model: Model
@@ -106,13 +105,10 @@ class Learner:
             output = model(theta, x)
             return {"dtheta": pull_back(theta, x, loss(output, y)), "output": self.model.head(output)}
 
-        def total(a: Wire, b: Wire) -> dict[str, Wire]:
-            return {"total": a.builder.apply(state.ring.addition, a, b, attributes=state.ring.attributes)}
-
         made = {
             "cotangent": trace(lambda output, y: {"dy": loss(output, y)}, output=output, y=label),
             "request": trace(request, theta=state, x=data, y=label),
-            "total": trace(total, a=state, b=state),
+            "total": trace(lambda a, b: {"total": ring_sum(a, b)}, a=state, b=state),
             "update": trace(lambda theta, dtheta: {"theta": update(theta, dtheta)}, theta=state, dtheta=state),
             "step": trace(
                 lambda theta, x, y: {"theta": update(theta, request(theta, x, y)["dtheta"])},
@@ -140,12 +136,12 @@ class Learner:
 
     @property
     def largest_batch(self) -> int | None:
-        """The most requests of -1, 0 and 1 a parameter whose sum cannot wrap; ``None`` where any sum is right."""
+        """The most requests of -1, 0 and 1 per parameter whose sum cannot wrap; ``None`` if no sum can."""
         state = self.model.circuit.input_types[0]
         return None if isinstance(state, Bits) else (1 << state.bits - 1) - 1
 
     def check_batch(self, examples: int) -> None:
-        """Raises :class:`UsageError` if so many examples are too many for one batch."""
+        """Raise :class:`UsageError` if a batch of this size is too large."""
         if self.largest_batch is not None and examples > self.largest_batch:
             raise UsageError(
                 f"a batch of {examples} examples is too large for parameters of type "
@@ -154,12 +150,12 @@ class Learner:
 
 
 def usual_rule(rows: Mapping[str, Rule], type_: Type) -> str:
-    """The first rule of ``rows`` that is for ``type_``, with its usual number."""
+    """The first rule of ``rows`` that supports ``type_``, with its default number."""
     return next(row.spelt(name) for name, row in rows.items() if isinstance(type_, row.kind))
 
 
 def _rule(kind: str, given: str, known: Mapping[str, Rule], what: str, type_: Type) -> Callable[..., Wire]:
-    """The rule that ``given`` asks for, on wires of ``type_``, with its number put in."""
+    """The function of the rule ``given``, for wires of ``type_``, with its number bound."""
     name, equals, number = given.partition("=")
     if name not in known:
         raise UsageError(f"{kind} {given!r} is unknown; {nearest(name, known)}")

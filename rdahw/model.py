@@ -1,7 +1,7 @@
 """Models: circuits ``f : P × A → B`` from parameters ``theta`` and an input ``x`` to the output ``y``.
 
-Where the output is bits it is the prediction; where it is words, they are the scores of classes, and a head beside the
-model makes the prediction from them.
+If the output is bits, it is the prediction; if it is words, these are class scores, and a head after the model makes
+the prediction from them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["Model"]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A circuit ``f : P × A → B`` to learn, and the name that it was asked for by.
+    """A circuit ``f : P × A → B`` to learn, and its name.
 
-    predictor : P × A → Y, the circuit and behind it the head: the output itself where it is bits, and of class scores
-        the largest, one-hot, the lowest class on a tie.
+    predictor : P × A → Y, the circuit followed by the head: the output itself if it is bits, else the class of the
+        largest score, one-hot, the lowest class on a tie.
 
-    Raises :class:`UserError` if the circuit has not two inputs and one output, or if its data are not bits.
+    Raises :class:`UserError` unless the circuit has two inputs and one output, and its data are bits.
     """
 
     name: str
@@ -47,27 +47,27 @@ class Model:
         object.__setattr__(self, "predictor", predictor)
 
     def head(self, output: Wire) -> Wire:
-        """The prediction that an output makes."""
+        """The prediction for an output of the model."""
         return one_hot_prediction(output) if isinstance(output, WordWire) else output
 
     def reverse(self) -> Circuit:
-        """The reverse derivative of the circuit by all that it has one by: where its parameters are words, by those
-        alone, as the data only select among them."""
+        """The reverse derivative of the circuit; if its parameters are words, by those only, as the data select among
+        them."""
         f = self.circuit
         return reverse(f) if isinstance(f.input_types[0], Bits) else reverse(f, wrt=f.input_names[:1])
 
     @property
     def parameter_bits(self) -> int:
-        """How many bits P has."""
+        """The number of bits of P."""
         return self.circuit.input_types[0].width
 
     @property
     def input_bits(self) -> int:
-        """How many bits A has."""
+        """The number of bits of A."""
         return self.circuit.input_types[1].width
 
     @property
     def output_bits(self) -> int:
-        """How many bits a prediction and a label have: of class scores, one a class."""
+        """The number of bits of a prediction and a label; for class scores, one per class."""
         output = self.circuit.output_types[0]
         return output.count if isinstance(output, Words) else output.width

@@ -1,4 +1,4 @@
-"""How a circuit is written: as text that is read back, and as JSON values."""
+"""Writing and reading circuits as text and as JSON values."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ _T = TypeVar("_T")
 # -- attributes --------------------------------------------------------------------------------------------------------
 
 
-def _blocks(circuit: Circuit) -> list[Block]:
-    """The blocks that the circuit's own assignments use, each once, in order."""
-    return list(dict.fromkeys(a.attributes[0] for a in circuit.assignments if a.primitive == "custom"))
+def _blocks(circuit: Circuit) -> dict[Block, int]:
+    """The blocks that the circuit's own assignments use, with their numbers, in order."""
+    blocks = dict.fromkeys(a.attributes[0] for a in circuit.assignments if a.primitive == "custom")
+    return {block: i for i, block in enumerate(blocks)}
 
 
 def _attributes(assignment: Assignment, blocks: Mapping[Block, int]) -> Iterator[tuple[str, Any]]:
-    """The attributes as names and JSON values; constants in hexadecimal, since JSON readers' numbers are narrower."""
+    """The attributes as names and JSON values; constants in hexadecimal, as JSON readers limit the size of numbers."""
     for name, value in zip(PRIMITIVES[assignment.primitive].attributes, assignment.attributes, strict=True):
         if name == "value":
             yield name, format(value, "x")
@@ -56,11 +57,10 @@ def _from_plain(name: str, value: Any, blocks: Sequence[Block]) -> Any:
 def to_json(circuit: Circuit) -> dict[str, Any]:
     """The circuit as plain JSON values; :func:`from_json` is its inverse."""
     blocks = _blocks(circuit)
-    number = {block: i for i, block in enumerate(blocks)}
     return {
         "inputs": [[port.name, str(port.type)] for port in circuit.inputs],
         "assignments": [
-            [a.primitive, list(a.operands), [v for _, v in _attributes(a, number)]] for a in circuit.assignments
+            [a.primitive, list(a.operands), [v for _, v in _attributes(a, blocks)]] for a in circuit.assignments
         ],
         "outputs": [[name, wire] for name, wire in circuit.outputs],
         "blocks": [
@@ -78,7 +78,7 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
 def from_json(value: Any) -> Circuit:
     """The circuit that :func:`to_json` made ``value`` from.
 
-    Safe on a stranger's value: it is checked as strictly as a circuit made by hand, and nothing in it is run.
+    Safe on untrusted values: the circuit is checked like any other, and nothing in it is run.
     Raises :class:`UserError`.
     """
     return _from_json(value, 0)
@@ -92,7 +92,7 @@ def _typed(kind: type[_T], value: Any) -> _T:
 
 def _from_json(value: Any, depth: int) -> Circuit:
     if depth > MAX_DEPTH:
-        raise UserError(f"blocks hold blocks more than {MAX_DEPTH} deep; expected fewer levels")
+        raise UserError(f"blocks are nested more than {MAX_DEPTH} levels deep; expected fewer")
     try:
         blocks = [
             Block(
@@ -115,7 +115,7 @@ def _from_json(value: Any, depth: int) -> Circuit:
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise UserError(f"the value is no circuit ({why}); expected one from to_json") from None
+        raise UserError(f"the value is not a circuit ({why}); expected one from to_json") from None
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -138,7 +138,6 @@ def parse(text: str) -> Circuit:
 def _print(circuit: Circuit) -> Iterable[str]:
     names = dict(enumerate(circuit.input_names))
     blocks = _blocks(circuit)
-    number = {block: i for i, block in enumerate(blocks)}
 
     def wire(i: int) -> str:
         return names.get(i, f"%{i}")
@@ -148,10 +147,10 @@ def _print(circuit: Circuit) -> Iterable[str]:
     yield f"circuit ({inputs}) -> ({outputs}):"
     for i, assignment in circuit.wires():
         words = [wire(operand) for operand in assignment.operands]
-        words += [f"{name}={json.dumps(value)}" for name, value in _attributes(assignment, number)]
+        words += [f"{name}={json.dumps(value)}" for name, value in _attributes(assignment, blocks)]
         yield f"  %{i}: {circuit.types[i]} = {assignment.primitive}({', '.join(words)})"
     yield f"  return {', '.join(f'{name}={wire(i)}' for name, i in circuit.outputs)}".rstrip()
-    for i, block in enumerate(blocks):
+    for block, i in blocks.items():
         yield f'  block {i} "{block.name}" {"exact" if block.exact else "surrogate"}:'
         for line in (*_print(block.forward), *_print(block.reverse)):
             yield "    " + line
@@ -165,12 +164,12 @@ def _syntax(line: _Line, expected: str) -> UserError:
 
 
 def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line]]:
-    """The circuit that starts at ``lines[0]``, ``indent`` spaces in, and the lines after it."""
+    """The circuit that starts at ``lines[0]``, indented by ``indent`` spaces, and the lines after it."""
     pad = " " * indent
     if not lines:
         raise UserError("the text ends where a circuit should begin; expected a line «circuit (…) -> (…):»")
     if indent > 4 * MAX_DEPTH:
-        raise _syntax(lines[0], f"blocks at most {MAX_DEPTH} deep")
+        raise _syntax(lines[0], f"at most {MAX_DEPTH} levels of blocks")
     head = re.fullmatch(pad + r"circuit \((.*)\) -> \((.*)\):", lines[0][1])
     if not head:
         raise _syntax(lines[0], "«circuit (name: type, …) -> (name: type, …):»")
@@ -219,7 +218,7 @@ def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line
     _, _, returned = lines[end][1].partition("return")
     outputs = tuple((name, wire(word, lines[end])) for name, word in _pairs(returned.strip(), "="))
     circuit = Circuit(inputs, tuple(assignments), outputs)
-    # Whatever was read loosely above is compared with the one way to write it.
+    # The reading above is lenient: the text must be exactly the one that the circuit prints as.
     printed = list(_print(circuit))
     for line, expected in zip(lines, printed, strict=False):
         if line[1][indent:] != expected:
@@ -230,12 +229,12 @@ def _parse(lines: Sequence[_Line], indent: int) -> tuple[Circuit, Sequence[_Line
 
 
 def _split(text: str) -> list[str]:
-    """The text cut at commas, but at none inside of brackets."""
+    """The text split at the commas outside of brackets."""
     return [word.strip() for word in re.findall(r"(?:[^,\[\]()]+|\[[^\[\]]*\]|\([^()]*\))+", text)]
 
 
 def _from_text(text: str) -> Any:
-    """The JSON value of an attribute. Nothing nests in one, so that no text can exhaust the stack of a JSON reader."""
+    """The JSON value of an attribute; nested values are rejected, as they could exhaust the stack of a JSON reader."""
     if re.fullmatch('"[0-9a-f]*"', text):
         return text[1:-1]
     if re.fullmatch("[0-9]{1,18}", text):

@@ -1,8 +1,7 @@
-"""Pictures of what was learned, with matplotlib (``pip install 'rdahw[plot]'``).
+"""Figures of trained models, with matplotlib (``pip install 'rdahw[plot]'``).
 
-Each function gives a matplotlib figure; :func:`to_svg` and :func:`save_picture` turn one into a file. The same model
-gives the same bytes of SVG. Colours can be told apart without seeing red and green (Okabe and Ito), and colour is never
-the only sign.
+Each function returns a matplotlib figure; :func:`to_svg` and :func:`save_picture` write it. The same model gives the
+same bytes of SVG. The colours suit colour-blind readers (Okabe and Ito), and no information is in colour alone.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ __all__ = [
 
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#B34700", "#00664A"  # dark enough for text on white
 _FORMATS: tuple[Literal["svg", "png"], ...] = ("svg", "png")
-#: Larger truth tables make a picture in which no one finds a row.
+#: The most inputs of a truth table; larger ones are unreadable.
 MAX_TABLE_INPUTS = 8
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as SVG text. Letters stay letters, and there is no date in it."""
+    """The figure as SVG text, with text as text and without a date."""
     return _render(figure, "svg").decode()
 
 
@@ -70,8 +69,8 @@ def _figure(width: float, height: float) -> Figure:
 
 # -- training ----------------------------------------------------------------------------------------------------------
 
-#: The lines of a training curve: key of a point, what it is called, colour, dash and mark.
-_LINES = (
+#: The lines of a training curve: key of a point, name, colour, dash and mark.
+CURVE_LINES = (
     ("training_error", "while learning", _ORANGE, "--", "o"),
     ("validation_error", "held out", _BLUE, "-", "s"),
     ("test_error", "test", _GREEN, "-", "^"),
@@ -88,7 +87,7 @@ def draw_curve(points: Sequence[Mapping[str, Any]], unit: str = "epoch") -> Figu
         raise UserError("the model has no training curve; train it again with this version of rdahw")
     figure = _figure(6.4, 3.6)
     axes = figure.add_subplot()
-    for key, name, colour, dash, mark in _LINES:
+    for key, name, colour, dash, mark in CURVE_LINES:
         known = [(p["at"], 100 * p[key]) for p in points if p.get(key) is not None]
         if known:
             at, percent = zip(*known, strict=True)
@@ -121,7 +120,7 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     wrong = parts.copy()
     np.fill_diagonal(wrong, 0)
     top = max(wrong.max(), 1e-9)
-    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=1.8 * top, aspect="auto")  # 1.8: dark text stays readable
+    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=1.8 * top, aspect="auto")  # 1.8: keeps dark text readable
     for i in range(rows):
         axes.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, facecolor="#d6e6f2", edgecolor="none", clip_on=False))
     if rows <= 20:
@@ -142,8 +141,8 @@ def draw_confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
 
 
 def draw_wiring(wiring: NDArray[np.int64], image: Image, shown: int = 12) -> Figure:
-    """What tables on images read, ``wiring`` (tables, inputs), numbers of input bits: how many tables read each pixel,
-    and the first ``shown`` tables, their inputs numbered from 0.
+    """The input bits that tables read from images, ``wiring`` (tables, inputs): how many inputs of tables read each
+    pixel, and the first ``shown`` tables with their inputs numbered from 0.
     """
     _, height, width = image
     reads = np.bincount(wiring.reshape(-1), minlength=image.bits).reshape(image).sum(axis=0)
@@ -169,8 +168,8 @@ def draw_wiring(wiring: NDArray[np.int64], image: Image, shown: int = 12) -> Fig
 
 
 def draw_evidence(evidence: NDArray[np.float64], image: Image, names: Sequence[str]) -> Figure:
-    """How much each input bit speaks for each class, ``evidence`` (classes, image.bits), as one picture a class, planes
-    added up: violet pixels speak for the class when they are set, orange ones against it.
+    """The evidence of each input bit for each class, ``evidence`` (classes, image.bits), as one picture per class with
+    the planes summed: violet pixels are evidence for the class when set, orange ones against it.
     """
     classes = len(evidence)
     pictures = evidence.reshape(classes, *image).sum(axis=1)
@@ -201,7 +200,7 @@ def _blank(axes: Axes, height: int, width: int, title: str) -> None:
 
 
 def draw_mask(theta: Array, image: Image) -> Figure:
-    """The learned mask, bits ``theta`` (image.bits,), as a picture for each plane: selected pixels are dark."""
+    """The learned mask, bits ``theta`` (image.bits,), as one picture per plane: selected pixels are dark."""
     figure = _figure(3.0 * image.planes + 0.4, 3.2)
     for plane, axes in enumerate(figure.subplots(1, image.planes, squeeze=False).reshape(-1)):
         axes.imshow(theta.reshape(image)[plane], cmap="Blues", vmin=0, vmax=1.2)
@@ -212,7 +211,7 @@ def draw_mask(theta: Array, image: Image) -> Figure:
 
 
 def draw_truth_table(theta: Array, inputs: int, names: Sequence[str]) -> Figure:
-    """The learned truth table of a lookup: row, an output of ``names``; column, an input, as bits with bit 0 last.
+    """The learned truth table of a lookup. Rows: the outputs ``names``; columns: the inputs as bits, bit 0 last.
 
     theta: (outputs * 2^inputs,). Raises :class:`UserError` for more than :data:`MAX_TABLE_INPUTS` inputs.
     """
@@ -221,7 +220,7 @@ def draw_truth_table(theta: Array, inputs: int, names: Sequence[str]) -> Figure:
     table = theta.reshape(-1, 1 << inputs)
     figure = _figure(max(4.0, 0.3 * table.shape[1] + 1.5), 0.32 * len(table) + 1.4)
     axes = figure.add_subplot()
-    axes.imshow(table, cmap="Blues", vmin=0, vmax=2.2, aspect="auto")  # 2.2: dark text stays readable
+    axes.imshow(table, cmap="Blues", vmin=0, vmax=2.2, aspect="auto")  # 2.2: keeps dark text readable
     if table.shape[1] <= 64:
         for i, j in np.ndindex(*table.shape):
             axes.text(j, i, str(table[i, j]), ha="center", va="center", fontsize=8)

@@ -1,4 +1,4 @@
-"""What a row of the table of primitives is; :mod:`rdahw.primitives` has the table."""
+"""The row type of the table of primitives, which is in :mod:`rdahw.primitives`, and checks that type rules share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rdahw.types import Bits, Type
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
 
-__all__ = ["Array", "Primitive", "bits_only", "listed"]
+__all__ = ["Array", "Primitive", "bits_only", "check_range", "listed", "one_of_bits"]
 
 Array = NDArray[np.uint8]
 
@@ -24,22 +24,22 @@ Array = NDArray[np.uint8]
 class Primitive:
     """One row of the table; see :mod:`rdahw.primitives` for what the functions take.
 
-    name: as printed and as every back end's table spells it.
+    name: as printed and as the key in every back end's table.
     attributes: names of the static arguments, in order.
-    type_rule: ``type_rule(*types, *attributes) -> type`` of the result; raises :class:`UserError` on a misuse.
+    type_rule: ``type_rule(*types, *attributes) -> type`` of the result; raises :class:`UserError` for invalid ones.
     evaluate: ``evaluate(*arrays, *attributes) -> array``.
     reverse: ``reverse(dy, *operands, *attributes) -> cotangent of each operand`` (``None``: zero). A row without one is
         differentiated through its expansion.
     expansion: ``expansion(*operands, *attributes) -> wire`` in the core only; ``None`` in the core itself.
-    lowering: ``lowering(*operands, *attributes) -> wire`` in rows of bits, between casts: what a row of words is to a
-        back end that has no row for it. It says nothing about derivatives.
+    lowering: ``lowering(*operands, *attributes) -> wire`` in primitives of bits, between casts, for back ends without a
+        row for this primitive of words. It does not define derivatives.
     linear: the map is linear over the ring, so it is its own forward derivative.
-    bilinear: it is linear in each operand, or in each but those of ``selects``.
-    selects: the operands by which there is no derivative, as they are of another ring than the result.
-    products: which operands are multiplied with which, as ``(i, j)``: each bit of i with each other bit of j, or
-        ``"bitwise"``: bit k of one operand with bit k of the other, or ``"all"``: every two bits of the operands.
-    support: which input bits each bit of the result depends on, given the same of the operands, as arrays of Python
-        numbers with one bit an input bit; ``None``: each depends on all. With ``products``, for :func:`rdahw.is_safe`.
+    bilinear: it is linear in each operand except those of ``selects``.
+    selects: the operands by which there is no derivative, since their ring differs from the result's.
+    products: which operands are multiplied, as pairs ``(i, j)``: each bit of i with each other bit of j; or
+        ``"bitwise"``: bit k of one operand with bit k of the other; or ``"all"``: any two bits of the operands.
+    support: the input bits that each bit of the result depends on, from those of the operands, as arrays of Python
+        integers with one bit per input bit; ``None``: each depends on all. :func:`rdahw.is_safe` uses these two.
     """
 
     name: str
@@ -57,15 +57,29 @@ class Primitive:
 
 
 def listed(types: Sequence[Type]) -> str:
-    """The types as a message shows them."""
+    """The types as messages show them."""
     return ", ".join(map(str, types)) or "none"
 
 
 def bits_only(types: Sequence[Type]) -> list[Bits]:
-    """The operands' types where the ring is Z2; raises :class:`UserError` where one is of words."""
+    """The operands' types, all bits; raises :class:`UserError` if one is words."""
     found = [t for t in types if isinstance(t, Bits)]
     if len(found) < len(types):
         raise UserError(
             f"operands of types {listed(types)} were given; expected bits: words have + and *, and as_bits() casts them"
         )
     return found
+
+
+def one_of_bits(*types: Type) -> Bits:
+    """The type of the only operand, bits; raises :class:`UserError` otherwise."""
+    if len(given := bits_only(types)) != 1:
+        raise UserError(f"operands of types {listed(types)} were given; expected one")
+    return given[0]
+
+
+def check_range(indices: Sequence[int], count: int, what: str) -> None:
+    """Raise :class:`UserError` unless all indices of ``what``, "bit" or "word", are from 0 to ``count`` - 1."""
+    wrong = next((i for i in indices if not 0 <= i < count), None)
+    if wrong is not None:
+        raise UserError(f"{what} {wrong} was asked for; expected one from 0 to {count - 1}")

@@ -1,7 +1,7 @@
-"""The primitives, each stated once: a row says its type, meaning, derivatives, expansion and products.
+"""The primitives, each stated once: a row has its type rule, evaluation, reverse rule, expansion and products.
 
-Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits (bit 0 first), any axes of examples
-before it; meanings broadcast over those. Rules (reverse, expansion, lowering) are written on symbolic wires
+Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits (bit 0 first), after any number of axes
+of examples; evaluation broadcasts over these. Rules (reverse, expansion, lowering) are written on symbolic wires
 (:class:`rdahw.tracing.Wire`).
 
 The **polynomial core** (rows without an expansion) is addition, multiplication, constants and wiring, in Z2 (XOR, AND)
@@ -10,8 +10,9 @@ of reverse derivative categories (Cockett et al., arXiv 1910.07065). A richer pr
 core, and a cheaper reverse rule where that pays. Such a rule is right to first order; higher derivatives go through the
 expansion (:func:`rdahw.expand`).
 
-Every back end is one more table keyed by these names, for the rows of :data:`LOWERED` at least: it runs what
-:func:`rdahw.transform.to_rows` leaves. ``custom`` has no row anywhere, and a row of words one where that pays.
+Each back end is a table keyed by these names, with at least the rows of :data:`LOWERED`; it runs the circuits that
+:func:`rdahw.transform.to_rows` makes. ``custom`` has no row in any of them, and primitives of words have one where it
+pays.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.primitive import Array, Primitive, bits_only, listed
+from rdahw.primitive import Array, Primitive, bits_only, check_range, listed
+from rdahw.primitive import one_of_bits as _one
 from rdahw.types import Bits, Type, Words, shown
 from rdahw.word_primitives import WORD_ROWS
 
@@ -32,18 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CORE", "LOWERED", "PRIMITIVES", "Array", "Primitive"]
 
-# -- type laws ---------------------------------------------------------------------------------------------------------
+# -- type rules --------------------------------------------------------------------------------------------------------
 
 
 def _same(*types: Type) -> Bits:
     if len(given := bits_only(types)) != 2 or given[0] != given[1]:
         raise UserError(f"operands of types {listed(types)} were given; expected two of the same type")
-    return given[0]
-
-
-def _one(*types: Type) -> Bits:
-    if len(given := bits_only(types)) != 1:
-        raise UserError(f"operands of types {listed(types)} were given; expected one")
     return given[0]
 
 
@@ -56,7 +52,7 @@ def _const_type_rule(*args: Any) -> Bits:
 
 
 def _concat_type_rule(*types: Type) -> Type:
-    # The one row that is the same in every ring: it asks nothing of what it puts side by side.
+    # The only primitive of both bits and words.
     if not types:
         raise UserError("nothing was given to concatenate; expected at least one operand")
     words = [t for t in types if isinstance(t, Words)]
@@ -93,22 +89,16 @@ def _sum_type_rule(*args: Any) -> Bits:
 
 def _gather_type_rule(*args: Any) -> Bits:
     *types, indices = args
-    _in_range(indices, _one(*types).width)
+    check_range(indices, _one(*types).width, "bit")
     return Bits(len(indices))
 
 
 def _scatter_type_rule(*args: Any) -> Bits:
     *types, indices, width = args
     if len(indices) != _one(*types).width:
-        raise UserError(f"{len(indices)} places were given for {types[0].width} bits; expected one a bit")
-    _in_range(indices, width)
+        raise UserError(f"{len(indices)} indices were given for {types[0].width} bits; expected one per bit")
+    check_range(indices, width, "bit")
     return Bits(width)
-
-
-def _in_range(indices: Sequence[int], width: int) -> None:
-    wrong = next((i for i in indices if not 0 <= i < width), None)
-    if wrong is not None:
-        raise UserError(f"bit {wrong} was asked for; expected one from 0 to {width - 1}")
 
 
 def _mux_type_rule(*types: Type) -> Bits:
@@ -141,7 +131,7 @@ def _compare_type_rule(*types: Type) -> Bits:
     return Bits(1)
 
 
-# -- meanings ----------------------------------------------------------------------------------------------------------
+# -- evaluation --------------------------------------------------------------------------------------------------------
 
 
 def _const(value: int, width: int) -> Array:
@@ -152,10 +142,6 @@ def _const(value: int, width: int) -> Array:
 def _concat(*parts: Array) -> Array:
     examples = np.broadcast_shapes(*(p.shape[:-1] for p in parts))
     return np.concatenate([np.broadcast_to(p, examples + p.shape[-1:]) for p in parts], axis=-1)
-
-
-def _repeat(a: Array, times: int) -> Array:
-    return np.tile(a, times)
 
 
 def _slice(a: Array, start: int, stop: int) -> Array:
@@ -180,12 +166,8 @@ def _scatter(a: Array, indices: Sequence[int], width: int) -> Array:
 
 
 def _number(a: Array) -> NDArray[np.int64]:
-    """The unsigned number that the bits of the last axis are, bit 0 least significant (at most 62 bits)."""
+    """The unsigned numbers in the bits of the last axis, bit 0 least significant (at most 62 bits)."""
     return a.astype(np.int64) @ (np.int64(1) << np.arange(a.shape[-1], dtype=np.int64))
-
-
-def _binary(numbers: NDArray[np.int64], width: int) -> Array:
-    return (numbers[..., None] >> np.arange(width, dtype=np.int64) & 1).astype(np.uint8)
 
 
 def _mux(select: Array, a: Array, b: Array) -> Array:
@@ -209,7 +191,8 @@ def _lookup(table: Array, address: Array) -> Array:
 
 
 def _popcount(a: Array) -> Array:
-    return _binary(a.sum(axis=-1, dtype=np.int64), a.shape[-1].bit_length())
+    count: NDArray[np.int64] = a.sum(axis=-1, dtype=np.int64, keepdims=True)
+    return (count >> np.arange(a.shape[-1].bit_length(), dtype=np.int64) & 1).astype(np.uint8)
 
 
 def _less_equal(a: Array, b: Array) -> Array:
@@ -220,7 +203,7 @@ def _less_equal(a: Array, b: Array) -> Array:
 
 
 def _plus(a: Array, b: Array) -> Array:
-    # Bit by bit, so that words wider than the machine's are as right as narrow ones.
+    # Bit by bit, for any width.
     a, b = np.broadcast_arrays(a, b)
     total = np.empty((*a.shape[:-1], a.shape[-1] + 1), np.uint8)
     carry: Array = np.zeros(a.shape[:-1], np.uint8)
@@ -231,7 +214,7 @@ def _plus(a: Array, b: Array) -> Array:
     return total
 
 
-# -- supports, where a result's bits do not depend on all bits of the operands; wiring moves them like any values ------
+# -- supports, for results whose bits do not depend on all bits of the operands; wiring moves them like values ---------
 
 
 def _sum_support(a: NDArray[Any], times: int) -> NDArray[Any]:
@@ -245,7 +228,7 @@ def _scatter_support(a: NDArray[Any], indices: Sequence[int], width: int) -> NDA
     return union
 
 
-# -- reverse rules: (dy, *operands, *attributes) -> one cotangent an operand ------------------------------------------
+# -- reverse rules: (dy, *operands, *attributes) -> one cotangent per operand -----------------------------------------
 
 
 def _concat_reverse(dy: Wire, *parts: Wire) -> list[Wire]:
@@ -257,11 +240,8 @@ def _concat_reverse(dy: Wire, *parts: Wire) -> list[Wire]:
 
 
 def _slice_reverse(dy: Wire, a: Wire, start: int, stop: int) -> list[Wire]:
-    parts = [dy.zeros(start)] if start else []
-    parts.append(dy)
-    if stop < a.width:
-        parts.append(dy.zeros(a.width - stop))
-    return [dy.concat(*parts)]
+    below, above = ([dy.zeros(width)] if width else [] for width in (start, a.width - stop))
+    return [dy.concat(*below, dy, *above)]
 
 
 def _mux_reverse(dy: Wire, select: Wire, a: Wire, b: Wire) -> list[Wire]:
@@ -270,7 +250,7 @@ def _mux_reverse(dy: Wire, select: Wire, a: Wire, b: Wire) -> list[Wire]:
 
 
 def _flips(address: Wire) -> list[Wire]:
-    """The address with bit 0 flipped, with bit 1 flipped, and so on."""
+    """The addresses with bit 0 flipped, with bit 1 flipped, and so on."""
     return [address ^ address.const(1 << i, address.width) for i in range(address.width)]
 
 
@@ -288,7 +268,7 @@ def _lookup_reverse(dy: Wire, table: Wire, address: Wire) -> list[Wire]:
 
 
 def _popcount_reverse(dy: Wire, a: Wire) -> list[Wire]:
-    # s ^ (s + 1) is the run of ones at the low end of s, and one bit more; s ^ (s - 1) the same of zeros.
+    # s ^ (s + 1) has ones in the run of ones at the low end of s and one bit above it; s ^ (s - 1) likewise for zeros.
     def change(s: Wire) -> Wire:
         run = [s.const(1, 1)]
         for k in range(s.width - 1):
@@ -301,7 +281,7 @@ def _popcount_reverse(dy: Wire, a: Wire) -> list[Wire]:
 
 
 # -- expansions into the polynomial core -------------------------------------------------------------------------------
-# Each multiplies only what depends on different bits of the operands, so that its formal derivative is the Boolean
+# Each multiplies only bits that depend on different bits of the operands, so that its formal derivative is the Boolean
 # difference.
 
 
@@ -356,7 +336,7 @@ def _plus_expansion(a: Wire, b: Wire) -> Wire:
 
 def _custom_type_rule(*args: Any) -> Type:
     *types, block = args
-    expected = tuple(port.type for port in block.forward.inputs)
+    expected = block.forward.input_types
     if tuple(types) != expected:
         raise UserError(f"block {block.name!r} was given types {listed(types)}; it takes {listed(expected)}")
     result: Type = block.forward.output_types[0]
@@ -365,8 +345,7 @@ def _custom_type_rule(*args: Any) -> Type:
 
 def _custom_reverse(dy: Wire, *args: Any) -> Sequence[Wire]:
     *operands, block = args
-    cotangents: Sequence[Wire] = dy.builder.inline(block.reverse, [*operands, dy])
-    return cotangents
+    return dy.builder.inline(block.reverse, [*operands, dy])
 
 
 def _custom_expansion(*args: Any) -> Wire:
@@ -375,7 +354,7 @@ def _custom_expansion(*args: Any) -> Wire:
     return result
 
 
-#: The table: every primitive by its name, those of bits first, and of these the polynomial core.
+#: The table: every primitive by its name, those of bits first, and among them the polynomial core first.
 PRIMITIVES: dict[str, Primitive] = {
     row.name: row
     for row in (
@@ -425,10 +404,10 @@ PRIMITIVES: dict[str, Primitive] = {
             name="repeat",
             attributes=("times",),
             type_rule=_repeat_type_rule,
-            evaluate=_repeat,
+            evaluate=np.tile,
             reverse=lambda dy, a, times: (dy.sum(times),),
             linear=True,
-            support=_repeat,
+            support=np.tile,
         ),
         Primitive(
             name="sum",
@@ -537,5 +516,5 @@ PRIMITIVES: dict[str, Primitive] = {
 #: The names of the polynomial core.
 CORE = frozenset(name for name, row in PRIMITIVES.items() if row.expansion is None)
 
-#: The names of what every back end has rows for.
+#: The primitives for which every back end has a row.
 LOWERED = frozenset(name for name, row in PRIMITIVES.items() if row.lowering is None and name != "custom")

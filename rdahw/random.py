@@ -1,4 +1,4 @@
-"""The one source of randomness: SplitMix64, counter based, the same words on every machine and in every language.
+"""The only source of randomness: SplitMix64, counter based, with the same words on every machine and in every language.
 
 All arithmetic is on unsigned 64-bit integers and wraps.
 
@@ -7,8 +7,9 @@ All arithmetic is on unsigned 64-bit integers and wraps.
                return z ^ (z >> 31)
     word i of a key:  mix(key + (i + 1) * 0x9E3779B97F4A7C15),  i = 0, 1, 2, …
 
-These are the outputs, in order, of the published SplitMix64 generator whose state starts at the key. A key is made from
-the user's seed, the purpose (so that two purposes never share words) and any number of indices (class, epoch, table):
+These are the outputs, in order, of the published SplitMix64 generator with the key as initial state. A key is made from
+the user's seed, the purpose (so that different purposes have different words) and any number of indices (class, epoch,
+table):
 
     key = word 0 of seed
     key = word 0 of (key ^ fnv1a64(purpose))
@@ -17,7 +18,7 @@ the user's seed, the purpose (so that two purposes never share words) and any nu
 with ``fnv1a64`` over the UTF-8 bytes of the purpose: start at 0xCBF29CE484222325; for each byte, XOR it in, then
 multiply by 0x100000001B3.
 
-It is no cryptographic generator.
+It is not a cryptographic generator.
 """
 
 from __future__ import annotations

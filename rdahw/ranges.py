@@ -1,4 +1,4 @@
-"""Which whole numbers the words of a circuit can be: whether sums are sure not to wrap."""
+"""The range of the words in a circuit as whole numbers, to show that sums cannot wrap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rdahw.types import Words
 
 __all__ = ["RULES", "Range", "word_range"]
 
-#: The smallest and the largest number.
+#: The smallest and largest number.
 Range = tuple[int, int]
 
 
@@ -26,7 +26,7 @@ def _scatter(a: Range, indices: Sequence[int], count: int, bits: int) -> Range:
     return min(ends), max(ends)
 
 
-#: The range of a result's words, from those of the operands (of bits: 0 to 0) and the attributes.
+#: The range of a result's words, from those of the operands (for bits: 0 to 0) and the attributes.
 RULES: Mapping[str, Callable[..., Range]] = {
     "concat": lambda *parts: (min(low for low, _ in parts), max(high for _, high in parts)),
     "add_words": lambda a, b, bits: (a[0] + b[0], a[1] + b[1]),
@@ -39,8 +39,8 @@ RULES: Mapping[str, Callable[..., Range]] = {
 
 
 def word_range(f: Circuit, name: str, given: Range) -> Range | None:
-    """The range of all words that ``f`` computes, as whole numbers, where those of input ``name`` are in ``given``;
-    ``None`` where a block or a cast makes words of what is not known."""
+    """The range of all words in ``f`` as whole numbers, if those of input ``name`` are in ``given``; ``None`` if some
+    are unknown, such as the results of blocks and casts."""
     ranges: list[Range | None] = [
         given if port.name == name else None if isinstance(port.type, Words) else (0, 0) for port in f.inputs
     ]

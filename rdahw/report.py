@@ -1,6 +1,6 @@
-"""A saved model as one page of HTML: how well it does, how it learned, what it learned, and from what.
+"""A report about a saved model as one HTML page: accuracy, training curve, learned state and provenance.
 
-The page is one file that needs no network and runs no script. Needs ``pip install 'rdahw[plot]'``.
+The page is one file without scripts that loads nothing from the network. Needs ``pip install 'rdahw[plot]'``.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from rdahw.saved import SavedModel
 
 __all__ = ["Evaluation", "draw_pictures", "make_report"]
 
-#: Confusions that are named in words, beside the picture of all.
+#: The number of confusions listed in the text.
 _MOST_MISTAKES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How a model did on examples with labels.
+    """The predictions of a model on labelled examples.
 
-    source: what examples. counts: (classes, classes + 1), row: the label, column: the prediction, the last one «none».
+    source: name of the examples. counts: (classes, classes + 1), row: the label, column: the prediction, the last one
+    «none».
     """
 
     source: str
@@ -41,17 +42,17 @@ class Evaluation:
 
     @property
     def examples(self) -> int:
-        """How many."""
+        """The number of examples."""
         return int(self.counts.sum())
 
     @property
     def correct(self) -> int:
-        """How many were right."""
+        """The number of correct predictions."""
         return int(np.trace(self.counts))
 
 
 def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
-    """The page as HTML text; ``evaluation`` is of examples that the model did not learn from."""
+    """The page as HTML text; ``evaluation``: on examples that were not used for training."""
     template = importlib.resources.files("rdahw").joinpath("report.html.jinja").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
     return page.render(
@@ -68,12 +69,12 @@ def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
 
 
 def draw_pictures(saved: SavedModel, evaluation: Evaluation | None = None) -> dict[str, Figure]:
-    """The pictures of the page by name: ``training``, ``mistakes`` and what there is to see in the model."""
+    """The figures of the page by name: ``training``, ``mistakes`` and those of the model's family."""
     return {_anchor(s): s.figure for s in _sections(saved, evaluation) if s.figure is not None}
 
 
 def _for_page(section: Section) -> dict[str, Any]:
-    """The section as the page's template takes it."""
+    """The section as variables of the page's template."""
     picture = "" if section.figure is None else base64.b64encode(pictures.to_svg(section.figure).encode()).decode()
     shown = {field.name: getattr(section, field.name) for field in fields(section)}
     return {**shown, "anchor": _anchor(section), "picture": picture}
@@ -110,7 +111,8 @@ def _curve(saved: SavedModel) -> Iterable[Section]:
     if not points:
         return
     last = points[-1]
-    ends = ", ".join(f"{100 * last[key]:.2f} % {name}" for key, name in _ERRORS.items() if last.get(key) is not None)
+    errors = {key: name for key, name, *_ in pictures.CURVE_LINES if key in last}
+    ends = ", ".join(f"{100 * last[key]:.2f} % {name}" for key, name in errors.items())
     yield Section(
         title="Training",
         text=f"Wrong predictions in each of {len(points)} epochs; in the last one: {ends}. While learning, an example "
@@ -119,21 +121,15 @@ def _curve(saved: SavedModel) -> Iterable[Section]:
         alt=f"Line chart of the percentage of wrong predictions against the epoch, 1 to {last['at']}; last values: "
         f"{ends}.",
         caption="Wrong predictions of each epoch, %",
-        columns=["epoch", *(name for key, name in _ERRORS.items() if last.get(key) is not None)],
-        rows=[
-            [p["at"], *(f"{100 * p[key]:.2f}" for key in _ERRORS if last.get(key) is not None and key in p)]
-            for p in points
-        ],
+        columns=["epoch", *errors.values()],
+        rows=[[p["at"], *(f"{100 * p[key]:.2f}" for key in errors if key in p)] for p in points],
     )
 
 
-_ERRORS = {"training_error": "while learning", "validation_error": "held out", "test_error": "test"}
-
-
 def curve_points(curve: object) -> list[dict[str, Any]]:
-    """The training curve of a saved model's provenance in the form of :func:`rdahw.pictures.draw_curve`.
+    """The training curve in a saved model's provenance as points of :func:`rdahw.pictures.draw_curve`.
 
-    It is a stranger's: points that are not as rdahw writes them are left out.
+    Malformed points are left out, as the file is untrusted.
     """
     points = []
     for entry in curve if isinstance(curve, list) else []:
@@ -183,7 +179,7 @@ def _provenance(saved: SavedModel) -> Section:
     shown |= {"loss": spec.loss, "optimiser": spec.optimiser} | spec.options() | spec.facts(saved.best_state)
     return Section(
         title="Where it comes from",
-        text="All that decides the bits of this model. The same options on the same data give the same model:",
+        text="Everything that determines the bits of this model. The same options and data give the same model:",
         command=_command(saved.options),
         caption="Options and provenance",
         columns=["name", "value"],
@@ -193,7 +189,7 @@ def _provenance(saved: SavedModel) -> Section:
 
 
 def _command(options: Mapping[str, Any]) -> str:
-    """The command that trains so, as for a shell."""
+    """The shell command that trains with these options."""
     words = ["rdahw", "train"]
     for name, value in options.items():
         if isinstance(value, bool):

@@ -14,7 +14,7 @@ from rdahw.types import Bits
 
 __all__ = ["is_safe"]
 
-#: For each bit of a wire the set of input bits that it depends on, as a Python number with one bit for each.
+#: For each bit of a wire the set of input bits that it depends on, as a Python integer with one bit per input bit.
 _Supports = NDArray[Any]
 
 
@@ -22,9 +22,8 @@ def is_safe(f: Circuit) -> bool:
     """True if every product in ``f`` multiplies bits that depend on disjoint sets of inputs.
 
     Then every wire is a polynomial without squares, and R[f] is the Boolean difference of ``f`` (Wilson and Zanasi,
-    arXiv 2101.10488, section 3.3). The condition is sufficient, not necessary: False says that the two *may* differ. A
-    circuit with a surrogate block is never safe, nor is one with a wire of words: the Boolean difference is of bits,
-    and another thing than a derivative in Z_2^k.
+    arXiv 2101.10488, section 3.3). The condition is sufficient, not necessary: False means that the two *may* differ. A
+    circuit with a surrogate block or a wire of words is never safe; there is no Boolean difference in Z_2^k.
 
     >>> from rdahw import Bits, trace
     >>> is_safe(trace(lambda a, b: a & b, a=Bits(4), b=Bits(4)))
@@ -50,9 +49,9 @@ def is_safe(f: Circuit) -> bool:
 
 
 def _with_parts_as_inputs(f: Circuit) -> Circuit:
-    """``f`` with each input that is read only in slices without a common bit made as many inputs.
+    """``f`` with each input that is read only in disjoint slices split into these slices.
 
-    It depends on the same bits. The tables of an ensemble are such parts of its parameters, each read as a whole.
+    The dependences stay. The tables of an ensemble are such slices of its parameters, each read as a whole.
     """
     slices: dict[int, set[tuple[int, int]]] = {wire: set() for wire in range(len(f.inputs))}
     for primitive, operands, attributes in f.assignments:
@@ -76,7 +75,7 @@ def _with_parts_as_inputs(f: Circuit) -> Circuit:
         found = apart.get(wire, [(0, type_.width)])
         made = [builder.input(f"input_{wire}_{a}", Bits(b - a)) for a, b in found]
         inputs[wire] = dict(zip(found, made, strict=True))
-        wires.append(made[0])  # of one that is apart only the slices are read
+        wires.append(made[0])  # for a split input it is never read
     for primitive, operands, attributes in f.assignments:
         if primitive == "slice" and operands[0] in apart:
             wires.append(inputs[operands[0]][attributes])
@@ -86,9 +85,9 @@ def _with_parts_as_inputs(f: Circuit) -> Circuit:
 
 
 def _read_as_a_whole(f: Circuit) -> set[int]:
-    """The inputs of whose bits no row asks which is which: one bit stands for all.
+    """The inputs whose bits no primitive distinguishes, so that one set represents them all.
 
-    The table of a lookup is one; sets of single bits would take memory by the square of its size.
+    Such as the table of a lookup: a set for each of its bits would take memory quadratic in its size.
     """
     by_bits = {
         wire

@@ -1,8 +1,8 @@
-"""Saved models: one JSON file with the model, what it learned, and all that is needed to predict and to train on.
+"""Saved models: one JSON file with the model, its state, and everything needed to predict and to continue training.
 
-Safe to load from a stranger: plain JSON whose every value is checked; nothing in it is run or unpickled. The file ends
-in a checksum over itself, so that a truncated or altered file is refused. Format version 3; versions 1 and 2 are read
-by :mod:`rdahw.saved_before`.
+Safe to load from untrusted sources: every value of the JSON is checked; nothing in it is run or unpickled. The file
+ends with a checksum of its content, so that a truncated or altered file is refused. This is format version 3;
+:mod:`rdahw.saved_before` converts versions 1 and 2.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["FORMAT", "VERSION", "SavedModel", "load_model", "save_model"]
 
 FORMAT = "rdahw model"
 VERSION = 3
-#: A larger file is not read: the most counters that a model may have, twice, take less.
+#: A larger file is not read; twice the most counters of a model (state and best) take less.
 _MAX_BYTES = 1 << 32
 _KEYS = ("format", "version", "family", "spec", "state", "progress", "schema", "binariser", "schedule", "provenance")
 _COUNTS = ("epoch", "position", "examples", "updates", "wrong")
@@ -38,11 +38,11 @@ _COUNTS = ("epoch", "position", "examples", "updates", "wrong")
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SavedModel:
-    """A model with what it learned, how raw data become its bits, and where all that came from.
+    """A trained model with the conversion of raw data to its bits, and its provenance.
 
-    spec: what it is, and how it learns. state, progress and schedule: to train on. schema: the columns and the names of
-    the classes. provenance: plain JSON values: the options of the training, the data's checksum, the command, the
-    package version, and ``curve``, an object for each epoch.
+    spec: the model and how it learns. state, progress and schedule: needed to continue training. schema: the columns
+    and the names of the classes. provenance: plain JSON values: the options of the training, the data's checksum, the
+    command, the package version, and ``curve``, an object for each epoch.
     """
 
     spec: Spec
@@ -55,7 +55,7 @@ class SavedModel:
 
     @property
     def parameters(self) -> NDArray[Any]:
-        """What predicts: the best parameters with validation, else the last."""
+        """The parameters that predict: the best with validation, else the last."""
         best = self.progress.best
         return self.state[self.spec.parameters.name] if best is None else best.parameters
 
@@ -72,12 +72,12 @@ class SavedModel:
 
     @property
     def is_finished(self) -> bool:
-        """False for a checkpoint: the training has not come to its end."""
+        """False for a checkpoint of a training that has not ended."""
         return bool(self.provenance.get("finished"))
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """The epochs that it says it was trained in; [] if malformed (a file may be a stranger's)."""
+        """The training curve, an object for each epoch; [] if malformed (the file is untrusted)."""
         curve = self.provenance.get("curve")
         if not isinstance(curve, list) or not all(isinstance(row, dict) for row in curve):
             return []
@@ -85,13 +85,13 @@ class SavedModel:
 
     @property
     def seconds(self) -> float:
-        """How long it says that its training has taken."""
+        """The recorded duration of the training; 0 if malformed."""
         seconds = self.provenance.get("seconds")
         return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e9 else 0.0
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The options that it says it was trained with; {} if malformed."""
+        """The recorded options of the training; {} if malformed."""
         options = self.provenance.get("options")
         return options if isinstance(options, dict) else {}
 
@@ -101,14 +101,14 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def _signed(document: Mapping[str, Any]) -> bytes:
-    """The text of ``document`` with its checksum; a large member is turned into text only once."""
+    """The text of ``document`` with its checksum; each member is serialised only once, as some are large."""
     texts = {key: f'"{key}": {json.dumps(value, sort_keys=True, ensure_ascii=True)}' for key, value in document.items()}
     checksum = hashlib.sha256(f"{{{', '.join(texts[key] for key in sorted(texts))}}}".encode()).hexdigest()
     return f'{{{", ".join(texts.values())}, "sha256": "{checksum}"}}\n'.encode()
 
 
 def save_model(saved: SavedModel, path: Path) -> None:
-    """Write ``saved`` to ``path``, atomically; raises :class:`UserError` and leaves the old file if that fails."""
+    """Write ``saved`` to ``path``, atomically; on failure raises :class:`UserError` and keeps the old file."""
     spec, progress, best = saved.spec, saved.progress, saved.progress.best
     parameters = spec.fields[:1]
     document = {
@@ -138,7 +138,7 @@ def save_model(saved: SavedModel, path: Path) -> None:
 
 def load_model(path: Path) -> SavedModel:
     """The model saved at ``path``; raises :class:`UsageError` if there is no such file, :class:`UserError` if it is not
-    a whole model of a version that this package knows.
+    a complete, valid model file of a known version.
     """
     try:
         if not path.is_file():
@@ -182,7 +182,7 @@ def _from_document(document: dict[str, Any]) -> SavedModel:
     name = values["family"]
     if name not in names():
         raise UserError(
-            f"its model is of the family {shown(name)}, which is not installed; install the package with it"
+            f"its model is of the family {shown(name)}, which is not installed; install the package that has it"
         )
     schema, binariser = Schema.from_json(values["schema"]), Binariser.from_json(values["binariser"])
     if binariser.columns != schema.columns:

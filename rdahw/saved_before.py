@@ -1,7 +1,7 @@
-"""Documents of saved models as earlier versions of the format had them, brought to the present one.
+"""Converts saved models of earlier format versions to the current one.
 
 Version 1 had circuits only, and no stride in its schedule. Version 2 had two kinds: circuits with a loss called error,
-and table ensembles. Only the shape is changed here: :mod:`rdahw.saved` checks every value.
+and table ensembles. Only the structure is changed here; :mod:`rdahw.saved` checks every value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KEYS = ("format", "version", "kind", "schema", "binariser", "schedule", "proven
 
 
 def update_document(document: dict[str, Any]) -> dict[str, Any]:
-    """The document of version 1 or 2 as version 3 says it; raises :class:`rdahw.UserError` for a malformed one."""
+    """The version 3 form of a document of version 1 or 2; raises :class:`rdahw.UserError` for a malformed one."""
     if document["version"] == 1:
         document = {**document, "kind": "circuit"}
         if isinstance(document.get("schedule"), dict):
@@ -76,7 +76,7 @@ def _circuit(
             "options": options.get(family, {}),
         },
         "state": {"parameters": theta},
-        # Of larger batches it is not known how many examples there were.
+        # With larger batches the number of examples is not known.
         "progress": {**done, "examples": done["updates"] if one_each else 0, "changed": None, "best": best},
     }
 
@@ -101,13 +101,13 @@ def _ensemble(ensemble: Any, state: Any, best: Any, *_: Any) -> dict[str, Any]:
 
 
 def _updates_after(epoch: Any, done: Mapping[str, Any]) -> int:
-    """How many examples so many epochs are: all that are done make whole epochs and a part."""
+    """The number of examples in ``epoch`` epochs, from those in the whole epochs that are done."""
     if not (is_int(epoch) and all(map(is_int, done.values())) and done["epoch"] > 0):
         return 0
     return int(epoch * ((done["examples"] - done["position"]) // done["epoch"]))
 
 
-#: The members that only a kind has, how they are brought to the present shape, and when validation was scored.
+#: For each kind: its own members, the function that converts them, and when validation was scored.
 _KINDS: Mapping[str, tuple[tuple[str, ...], Callable[..., dict[str, Any]], str]] = {
     "circuit": (("model", "learner", "parameters", "labels", "state"), _circuit, "update"),
     "ensemble": (("ensemble", "state", "best"), _ensemble, "epoch"),

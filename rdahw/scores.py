@@ -1,6 +1,6 @@
-"""Class scores on wires: the prediction that they make, the margin error, and the counters that learn from it.
+"""Class scores on wires: the prediction from them, the margin loss, and saturating counters.
 
-Scores are one signed word a class. A label and a prediction are one-hot: bit c is set for class c.
+Scores are one signed word per class. A label and a prediction are one-hot: bit c is set for class c.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ __all__ = ["largest", "margin", "one_hot_prediction", "saturating_sum"]
 
 
 def largest(numbers: Sequence[Wire]) -> Wire:
-    """The place of the largest of unsigned numbers, the first on a tie, in as few bits as hold all places (at least
-    one), by a tree of comparisons."""
+    """The index of the largest unsigned number, the first on a tie, in the fewest bits that hold all indices (at least
+    one). A tree of comparisons."""
     width = max(1, (len(numbers) - 1).bit_length())
     left = [(number, number.const(place, width)) for place, number in enumerate(numbers)]
     while len(left) > 1:
@@ -32,7 +32,7 @@ def _better(a: tuple[Wire, Wire], b: tuple[Wire, Wire]) -> tuple[Wire, Wire]:
 
 
 def one_hot_prediction(scores: WordWire) -> Wire:
-    """The class of the largest score, the lowest on a tie."""
+    """The class of the largest score, one-hot, the lowest class on a tie."""
     return largest(_in_order(scores)).decode()[: len(scores)]
 
 
@@ -43,53 +43,44 @@ def _each(scores: WordWire) -> list[Wire]:
 
 
 def _in_order(scores: WordWire) -> list[Wire]:
-    """Unsigned numbers in the order of the scores."""
+    """The scores plus an offset, as unsigned numbers."""
     return [score ^ (1 << score.width - 1) for score in _each(scores)]
 
 
 def margin(scores: WordWire, label: Wire, threshold: int) -> WordWire:
-    """The cotangent of the scores that the margin rule asks for.
+    """The cotangent of the scores by the margin rule.
 
-    The rival is the class of the largest score of all but the label's, the lowest on a tie. While score(label) -
-    score(rival) <= threshold, also when the answer was right, it is +1 for the label, -1 for the rival and 0 for all
-    others; else it is 0. Differences are taken in as many bits as they need.
+    The rival is the class with the largest score except the label's, the lowest class on a tie. If score(label) -
+    score(rival) <= threshold, also for a correct prediction, the cotangent is +1 for the label, -1 for the rival and 0
+    for all others; else it is 0. Differences are computed with enough bits not to wrap.
 
-    Raises :class:`UsageError` for the score of one class alone.
+    Raises :class:`UsageError` for the score of only one class.
     """
     if len(scores) < 2:
-        raise UsageError("a margin is between the scores of two classes; expected scores of two at least")
+        raise UsageError("a margin is between the scores of two classes; expected scores of at least two")
     wanted = [label[c] for c in range(len(scores))]
-    # With one bit more on top, so that the label is below every rival, even one of the lowest score there is.
+    # A further top bit puts the label below every rival, even one with the lowest possible score.
     rivals = [cat(number, ~is_label) for number, is_label in zip(_in_order(scores), wanted, strict=True)]
     rival = largest(rivals).decode()[: len(scores)]
     width = max(scores.type.bits, threshold.bit_length() + 1) + 1
-    signed = [_extended(score, width) for score in _each(scores)]
+    signed = [cat(score, *[score[-1]] * (width - score.width)) for score in _each(scores)]
     lead_of_rival = _chosen(signed, rival).plus(threshold)[:width]
-    asks = _signed_less_equal(_chosen(signed, label), lead_of_rival).repeat(len(scores))
+    lowest = 1 << width - 1  # its XOR makes unsigned comparison of signed numbers correct
+    asks = ((_chosen(signed, label) ^ lowest) <= (lead_of_rival ^ lowest)).repeat(len(scores))
     up, down = label & asks, rival & asks
     return from_planes([up | down, *[down] * (scores.type.bits - 1)]).as_words(scores.type.bits)
 
 
-def _extended(number: Wire, width: int) -> Wire:
-    """The same signed number on ``width`` bits."""
-    return cat(number, *[number[-1]] * (width - number.width))
-
-
 def _chosen(numbers: Sequence[Wire], which: Wire) -> Wire:
-    """The one of ``numbers`` whose bit in ``which`` is set."""
+    """The number whose bit in the one-hot ``which`` is set."""
     parts = [number & which[i].repeat(number.width) for i, number in enumerate(numbers)]
     return cat(*parts).sum(len(parts))
 
 
-def _signed_less_equal(a: Wire, b: Wire) -> Wire:
-    lowest = 1 << a.width - 1
-    return (a ^ lowest) <= (b ^ lowest)
-
-
 def saturating_sum(counters: WordWire, request: WordWire, bits: int) -> WordWire:
-    """counters + request, word by word as whole numbers, and no further than -2^(bits - 1) and 2^(bits - 1) - 1.
+    """counters + request, word by word as whole numbers, saturating at -2^(bits - 1) and 2^(bits - 1) - 1.
 
-    Raises :class:`UsageError` if the words have not so many bits.
+    Raises :class:`UsageError` if the words have fewer bits.
     """
     width = counters.type.bits
     if bits > width:

@@ -1,6 +1,6 @@
-"""The state of a model: named fields with types, and their bits in a file and in hardware.
+"""The state of a model: named, typed fields, and their bits in a file and in hardware.
 
-A state maps the name of each field to an array. The first field of a model holds its parameters: what predicts.
+A state maps the name of each field to an array. The first field of a model holds the parameters used for prediction.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Field", "State", "describe_bits", "pack_bits", "state_from_json", "s
 #: The value of each field by its name.
 State: TypeAlias = Mapping[str, NDArray[Any]]
 
-#: How many words at a time are taken apart into bits, which take eight times as much memory.
+#: The words unpacked to bits at a time, as one byte per bit takes much memory; a multiple of eight.
 _PART = 1 << 20
 
 
@@ -33,7 +33,7 @@ class Field:
     """One array of a model's state.
 
     type: ``Bits(n)``, held as n bytes of 0 and 1, or ``Words(n, k)``, held as n signed numbers: int8 up to 8 bits, else
-    int64. shape: of the array, n in all; ``(n,)`` where it is not given.
+    int64. shape: of the array, with n elements; default ``(n,)``.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Field:
 
     @property
     def bits(self) -> int:
-        """How many bits it has."""
+        """The number of bits of the packed value."""
         return self.type.width
 
     @property
@@ -70,17 +70,17 @@ class Field:
         if value.shape != shape:
             raise UserError(f"{self.name} of shape {value.shape} were given; the model has {shape}")
         if value.size and not (low <= int(value.min()) and int(value.max()) <= high):
-            raise UserError(f"a number of {self.name} is outside of {low} to {high}, which is all that it may be")
+            raise UserError(f"a number of {self.name} is outside of {low} to {high}, the range of its type")
         return value.astype(dtype, copy=False)
 
     def pack(self, value: NDArray[Any]) -> bytes:
-        """The bits of ``value``, eight a byte, bit 0 first; a word in two's complement, least significant bit first."""
+        """The bits of ``value``, eight per byte, bit 0 first; words in two's complement, low bit first."""
         _, bits = self._count
         flat = np.ascontiguousarray(value).reshape(-1)
         if bits == 8:
             return flat.astype(np.int8).tobytes()
         packed = []
-        for start in range(0, len(flat), _PART):  # whole bytes, as it is a multiple of eight
+        for start in range(0, len(flat), _PART):  # each part ends at a whole byte
             part = flat[start : start + _PART]
             octets = np.ascontiguousarray(part.astype("<i1" if bits <= 8 else "<i8")).view(np.uint8)
             each = np.unpackbits(octets.reshape(len(part), -1), axis=1, count=bits, bitorder="little")
@@ -106,7 +106,7 @@ class Field:
                 continue
             wide = np.zeros((len(part), room), np.uint8)
             wide[:, room - bits :] = each.reshape(-1, bits)
-            # The sign bit is at the top; it comes back with its copies.
+            # The word is at the top, so that the arithmetic shift extends its sign.
             part[:] = np.packbits(wide, axis=1, bitorder="little").view(f"<i{room // 8}")[:, 0] >> room - bits
         return values.reshape(shape)
 
@@ -117,15 +117,10 @@ def pack_bits(bits: NDArray[Any]) -> bytes:
 
 
 def describe_bits(field: Field, value: NDArray[Any]) -> dict[str, Any]:
-    """Parameters as JSON: in hexadecimal, bit 0 least significant; of more than 4,096 bits only their SHA-256."""
-    packed, described = field.pack(value), {"parameter_bits": field.bits}
-    if field.bits > 4096:
-        return {**described, "parameters_sha256": hashlib.sha256(packed).hexdigest()}
-    return {
-        **described,
-        "parameters": format(int.from_bytes(packed, "little"), "x"),
-        "parameters_sha256": hashlib.sha256(packed).hexdigest(),
-    }
+    """Parameters as JSON: in hexadecimal, bit 0 least significant; for more than 4,096 bits only their SHA-256."""
+    packed = field.pack(value)
+    shown = {"parameters": format(int.from_bytes(packed, "little"), "x")} if field.bits <= 4096 else {}
+    return {"parameter_bits": field.bits, **shown, "parameters_sha256": hashlib.sha256(packed).hexdigest()}
 
 
 def state_to_json(fields: Sequence[Field], state: State) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Circuits from ordinary Python functions, run once on symbolic bit-vectors.
+"""Circuits from Python functions, run once on symbolic bit-vectors.
 
-:func:`trace` calls a function with :class:`Wire` arguments; what the function does to them is recorded as assignments.
-Equal assignments share one wire, and what no output needs is dropped.
+:func:`trace` calls a function with :class:`Wire` arguments and records its operations on them as assignments. Equal
+assignments share one wire, and assignments that no output needs are dropped.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ __all__ = [
     "cat",
     "constant",
     "equal",
-    "less_equal",
-    "lookup",
+    "ring_sum",
     "mux",
-    "plus",
     "trace",
 ]
 
 
 class Builder:
-    """A circuit in the making: :meth:`input`, :meth:`apply` and :meth:`inline` add wires, :meth:`finish` makes it.
+    """Builds a circuit: :meth:`input`, :meth:`apply` and :meth:`inline` add wires, :meth:`finish` returns it.
 
     >>> from rdahw import Bits
     >>> b = Builder()
@@ -50,24 +48,23 @@ class Builder:
         self._known: dict[Assignment, Wire] = {}
 
     def input(self, name: str, type_: Type) -> Wire:
-        """A new input, after those there are; all inputs come before the first assignment."""
+        """A new input; all inputs must come before the first assignment."""
         if self._assignments:
             raise UserError(f"input {name!r} comes after an assignment; expected all inputs first")
         self._inputs.append(Port(name, type_))
         return self._wire(type_)
 
     def apply(self, primitive: str, *operands: Wire, attributes: Sequence[Any] = ()) -> Wire:
-        """The wire that ``primitive`` drives from ``operands``: a new one, or an earlier one driven alike."""
+        """The wire that ``primitive`` drives from ``operands``: a new one, or the earlier one with an equal driver."""
         self._own(operands)
         assignment = Assignment(primitive, tuple([operand.number for operand in operands]), tuple(attributes))
-        known = self._known.get(assignment)
-        if known is None:
-            try:
-                type_ = result_type(primitive, [operand.type for operand in operands], assignment.attributes)
-            except UserError as error:
-                raise UserError(f"wire %{len(self._types)} = {primitive}: {error}") from None
-            return self._add(assignment, type_)
-        return known
+        if (known := self._known.get(assignment)) is not None:
+            return known
+        try:
+            type_ = result_type(primitive, [operand.type for operand in operands], assignment.attributes)
+        except UserError as error:
+            raise UserError(f"wire %{len(self._types)} = {primitive}: {error}") from None
+        return self._add(assignment, type_)
 
     def _own(self, wires: Iterable[Wire]) -> None:
         for wire in wires:
@@ -96,9 +93,9 @@ class Builder:
         return [wires[i] for _, i in circuit.outputs]
 
     def replay(self, circuit: Circuit, operands: Sequence[Wire]) -> list[Wire]:
-        """Like :meth:`inline`, but every wire of ``circuit``, for operands of the right types."""
+        """Like :meth:`inline`, but returns every wire of ``circuit`` and does not check the operands' types."""
         wires = list(operands)
-        # The circuit was checked when it was made, so its assignments obey their laws here too.
+        # The circuit was checked when it was made, so its assignments are valid here too.
         for (primitive, reads, attributes), type_ in zip(circuit.assignments, circuit.types[len(wires) :], strict=True):
             assignment = Assignment(primitive, tuple([wires[i].number for i in reads]), attributes)
             known = self._known.get(assignment)
@@ -123,7 +120,7 @@ class Builder:
         for number, assignment in enumerate(self._assignments, start=first):
             if needed[number]:
                 renumbered[number] = len(types)
-                if number != len(types):  # else nothing before it was left out
+                if number != len(types):  # otherwise the numbers are unchanged so far
                     operands = tuple([renumbered[i] for i in assignment.operands])
                     assignment = Assignment(assignment.primitive, operands, assignment.attributes)
                 kept.append(assignment)
@@ -148,7 +145,6 @@ class Wire:
 
     @property
     def width(self) -> int:
-        """How many bits."""
         return self.type.width
 
     def __len__(self) -> int:
@@ -208,7 +204,7 @@ class Wire:
     def const(self, value: int, width: int) -> Wire:
         """A constant in the same trace: ``value`` on ``width`` bits."""
         with suppress(TypeError):
-            value = operator.index(value)  # numpy's numbers too; what is no whole number is refused below
+            value = operator.index(value)  # accepts numpy numbers; anything but a whole number is rejected below
         return self.builder.apply("const", attributes=(value, width))
 
     def zeros(self, width: int) -> Wire:
@@ -216,7 +212,7 @@ class Wire:
         return self.const(0, width)
 
     def concat(self, *parts: Wire) -> Wire:
-        """``parts`` (without this wire) as one wire, the first lowest."""
+        """``parts`` (this wire not included) as one wire, the first part lowest."""
         return parts[0] if len(parts) == 1 else self.builder.apply("concat", *parts)
 
     def repeat(self, times: int) -> Wire:
@@ -240,36 +236,35 @@ class Wire:
         return self.builder.apply("scatter", self, attributes=(tuple(map(operator.index, indices)), width))
 
     def decode(self) -> Wire:
-        """2^width bits, of which only the one whose number this wire is is set (the paper's ``basis``)."""
+        """The one-hot code of this number, on 2^width bits (the paper's ``basis``)."""
         return self.builder.apply("decode", self)
 
     def lookup(self, address: Wire) -> Wire:
-        """This wire read as tables of 2^a bits, one an output: output j is bit ``j * 2^a + address``."""
+        """The outputs of the tables of 2^a bits in this wire, one per output: output j is bit ``j * 2^a + address``."""
         return self.builder.apply("lookup", self, address)
 
     def popcount(self) -> Wire:
-        """How many bits are set, as an unsigned number."""
+        """The number of set bits, as an unsigned number."""
         return self.builder.apply("popcount", self)
 
     def plus(self, other: Wire | int) -> Wire:
-        """The sum of two unsigned numbers, one bit wider than they are, so that it never wraps."""
+        """The sum of two unsigned numbers, one bit wider than they are, so that it cannot wrap."""
         return self.builder.apply("plus", self, self._with(other))
 
     def extend(self, width: int) -> Wire:
-        """The same unsigned number on ``width`` bits, no fewer than it has."""
+        """The same unsigned number on ``width`` bits; raises :class:`UserError` if it has more."""
         if width < self.width:
             raise UserError(f"a wire of {self.width} bits cannot be extended to {width}; expected no fewer than it has")
         return self if width == self.width else self.concat(self, self.zeros(width - self.width))
 
     def as_words(self, bits: int) -> WordWire:
-        """The same bits as words of ``bits`` bits, word 0 first: a cast, through which there is no derivative."""
+        """The same bits as words of ``bits`` bits, word 0 first. There is no derivative through this cast."""
         return cast(WordWire, self.builder.apply("to_words", self, attributes=(bits,)))
 
 
 class WordWire(Wire):
-    """A symbolic vector of words, :class:`rdahw.types.Words`: ``+`` and ``*`` in Z_2^k word by word, indices and slices
-    of words, and of the methods of :class:`Wire` those for which words are given below. Its length is the number of
-    words.
+    """A symbolic vector of words, :class:`rdahw.types.Words`: ``+`` and ``*`` in Z_2^k word by word, indexing and
+    slicing by words, and the methods below. Its length is the number of words.
     """
 
     __slots__ = ()
@@ -318,16 +313,16 @@ class WordWire(Wire):
         return self._combine("scatter_words", attributes=(tuple(map(operator.index, indices)), width))
 
     def mask(self, chosen: Wire) -> WordWire:
-        """The words whose bit in ``chosen`` is set, and zero in place of the others."""
+        """The words with zero in place of those whose bit in ``chosen`` is 0."""
         return self._combine("mask_words", chosen)
 
     def lookup(self, address: Wire, tables: int = 1) -> WordWire:
-        """This wire read as so many tables of 2^a rows, ``address`` as an address of a bits for each: the addressed row
-        of each table. (A table of rows holds row after row, and one of bits output after output.)"""
+        """The addressed row of each of ``tables`` tables of 2^a rows in this wire; ``address`` holds a bits per table.
+        Tables of words are stored row by row, tables of bits (:meth:`Wire.lookup`) output by output."""
         return self._combine("lookup_words", address, attributes=(tables,))
 
     def as_bits(self) -> Wire:
-        """The bits of all words, word 0 first: a cast, through which there is no derivative."""
+        """The bits of all words, word 0 first. There is no derivative through this cast."""
         return self.builder.apply("to_bits", self)
 
 
@@ -338,7 +333,7 @@ def constant(builder: Builder, value: int, type_: Type) -> Wire:
 
 
 def builder_of(*wires: Wire) -> Builder:
-    """The trace that all of ``wires`` belong to; raises :class:`UserError` if there is none."""
+    """The builder of ``wires``; raises :class:`UserError` if these are not wires."""
     if not wires or not all(isinstance(w, Wire) for w in wires):
         raise UserError("a circuit was called on something other than wires; to run it on data use rdahw.sim.run")
     return wires[0].builder
@@ -347,8 +342,8 @@ def builder_of(*wires: Wire) -> Builder:
 def trace(function: Callable[..., Any], /, **inputs: Type) -> Circuit:
     """The circuit that ``function`` computes on inputs of these names and types.
 
-    ``function`` takes the wires as keywords' values in order and returns a wire (the output ``y``), a sequence of wires
-    (``y0``, ``y1``, …) or a mapping from names to wires.
+    ``function`` takes the wires as positional arguments in order and returns a wire (the output ``y``), a sequence of
+    wires (``y0``, ``y1``, …) or a mapping from names to wires.
 
     >>> from rdahw import Bits
     >>> print(trace(lambda a, b: a ^ b[::-1], a=Bits(2), b=Bits(2)))
@@ -384,19 +379,10 @@ def mux(select: Wire, a: Wire, b: Wire) -> Wire:
     return select.builder.apply("mux", select, a, b)
 
 
-def lookup(table: Wire, address: Wire) -> Wire:
-    """See :meth:`Wire.lookup`."""
-    return table.lookup(address)
-
-
-def plus(a: Wire, b: Wire) -> Wire:
-    """See :meth:`Wire.plus`."""
-    return a.plus(b)
-
-
-def less_equal(a: Wire, b: Wire) -> Wire:
-    """One bit: a <= b as unsigned numbers."""
-    return a <= b
+def ring_sum(a: Wire, b: Wire) -> Wire:
+    """a + b in the ring of their type."""
+    ring = a.type.ring
+    return a.builder.apply(ring.addition, a, b, attributes=ring.attributes)
 
 
 def equal(a: Wire, b: Wire | int) -> Wire:

@@ -1,6 +1,6 @@
-"""The training loop: which example comes when, batches, epochs, validation, and the state to go on from.
+"""The training loop: the order of the examples, batches, epochs, validation, and resuming.
 
-The loop knows nothing of how a model is run: an :class:`Engine` of :mod:`rdahw.sim`, or a board, does that.
+The model is run by an :class:`Engine`: one of :mod:`rdahw.sim`, or a board.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rdahw.state import State
 
 __all__ = ["Batches", "Best", "Engine", "Examples", "Outcome", "Progress", "Schedule", "Training"]
 
-#: The most updates that an engine is asked for at once: a bound on the memory that their order takes.
+#: The most updates in one call of an engine, which bounds the memory for their order.
 _MOST_AT_ONCE = 1 << 18
-#: When validation examples are scored.
+#: The choices for when validation examples are scored.
 SCORED = ("update", "epoch")
 
 _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -33,7 +33,7 @@ _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Examples on the wires of a model: ``x`` (N, A), 0 and 1, and the numbers of their classes ``labels`` (N,)."""
+    """Examples as a model's input bits ``x`` (N, A), 0 and 1, and class numbers ``labels`` (N,)."""
 
     x: Array
     labels: NDArray[np.int64]
@@ -50,10 +50,10 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batches:
-    """Updates to apply one after the other: update u is by the examples ``rows[ends[u - 1] : ends[u]]``.
+    """Updates to apply in order: update u uses the examples ``rows[ends[u - 1] : ends[u]]``.
 
-    epoch: the one that they all belong to. following: the examples of the update after the last one, in case an engine
-    can begin with them. until_change: updates after the first that may have changed the parameters may be left out.
+    epoch: the epoch of all of them. following: the examples of the update after the last, which an engine may prefetch.
+    until_change: the engine may stop after the first update that may have changed the parameters.
     """
 
     rows: NDArray[np.int64]
@@ -64,14 +64,16 @@ class Batches:
 
     @classmethod
     def single(cls, rows: NDArray[np.int64], **more: Any) -> Batches:
-        """Updates by one example each."""
+        """Updates with one example each."""
         return cls(rows, np.arange(1, len(rows) + 1, dtype=np.int64), **more)
 
 
 class Outcome(NamedTuple):
-    """What applying updates gave, a number for each update that was applied: how many of its examples were predicted
-    wrongly before it, (U,), and how many of them asked for a change, (U,), or None where that is not known; and the
-    classes that were predicted for its examples, (examples,), likewise."""
+    """The result of the U updates that were applied.
+
+    wrong: how many examples of each update were predicted wrongly before it, (U,). changed: how many of them requested
+    a change, (U,). predicted: the class predicted for each example, (examples,). None: not known.
+    """
 
     wrong: NDArray[np.int64]
     changed: NDArray[np.int64] | None = None
@@ -79,46 +81,45 @@ class Outcome(NamedTuple):
 
 
 class Engine(Protocol):
-    """Something that holds the state of a model, and predicts and learns."""
+    """Holds the state of a model, predicts and learns."""
 
     spec: Spec
-    #: Into how many updates at a time an epoch is best divided; None: as many as take a tenth of a second.
+    #: The best number of updates per call of :meth:`train`; None: as many as take a tenth of a second.
     chunk: int | None
 
     @property
     def name(self) -> str:
-        """What it is called in reports."""
+        """Its name in reports."""
 
     @property
     def state(self) -> State:
-        """A copy of the state: every field of the spec."""
+        """A copy of the state, with every field of the spec."""
 
     @state.setter
     def state(self, value: State) -> None: ...
 
     def prepare(self, examples: Examples) -> Any:
-        """The examples in the engine's own form, for the two methods below."""
+        """The examples in the engine's own representation, for the two methods below."""
 
     def train(self, prepared: Any, batches: Batches) -> Outcome:
-        """Apply update after update."""
+        """Apply the updates in order."""
 
     def predict(self, prepared: Any) -> NDArray[np.int64]:
-        """The class (N,) of each example at the present parameters, -1 for outputs that are the code of no class."""
+        """The predicted class (N,) of each example, -1 for an output that encodes no class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long to train, and in which order.
+    """The length of a training and the order of its examples.
 
-    Each epoch goes through all examples once, in batches of ``batch``; the last batch of an epoch may be smaller. An
-    *update* is an applied batch, also when it changes nothing. Training ends after ``epochs`` epochs, or after
-    ``updates`` updates if that comes first. With ``shuffle`` epoch e takes the examples in the order
-    ``permutation(stream(seed, "shuffle", e), N)`` of :mod:`rdahw.random`. Else example i of every epoch is number
-    ``i * stride mod N``, which needs no memory and no random numbers: for data that are streamed from a flash memory.
-    A stride of one is the order they are in. Validation examples are scored at the start and after every ``update``, or
-    after every whole ``epoch``, as ``scored`` says.
+    Each epoch uses every example once, in batches of ``batch``; the last batch of an epoch may be smaller. An *update*
+    is an applied batch, even if it changes nothing. Training ends after ``epochs`` epochs or ``updates`` updates,
+    whichever comes first. With ``shuffle`` epoch e takes the examples in the order ``permutation(stream(seed,
+    "shuffle", e), N)`` of :mod:`rdahw.random`. Otherwise example i of every epoch is number ``i * stride mod N``, which
+    needs no memory and no random numbers: for data streamed from a flash memory. ``scored``: validation examples are
+    scored at the start and after every ``update``, or after every whole ``epoch``.
 
-    Raises :class:`UsageError` for a batch, epochs, updates or stride below one, and for a stride of shuffled examples.
+    Raises :class:`UsageError` for a batch, epochs, updates or stride below one, and for a stride with ``shuffle``.
     """
 
     batch: int = 1
@@ -142,7 +143,7 @@ class Schedule:
     def order(self, epoch: int, examples: int) -> NDArray[np.int64]:
         """The numbers of the examples in the order in which epoch ``epoch`` (from 0) takes them.
 
-        Raises :class:`UsageError` for a stride that would not come to all of them.
+        Raises :class:`UsageError` for a stride that does not reach all of them.
         """
         if self.shuffle:
             return permutation(stream(self.seed, "shuffle", epoch), examples)
@@ -154,7 +155,7 @@ class Schedule:
         return np.arange(examples, dtype=np.int64) * (self.stride % examples) % examples
 
     def total_updates(self, examples: int) -> int:
-        """How many updates a whole run makes."""
+        """The number of updates of a whole run."""
         total = self.epochs * -(-examples // self.batch)
         return total if self.updates is None else min(total, self.updates)
 
@@ -179,8 +180,8 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Best:
-    """The best parameters so far: how many validation examples they got right, after which update and how many whole
-    epochs, and their field of the state."""
+    """The best parameters so far: the validation examples that they predict correctly, the updates and whole epochs
+    before them, and the value of the state's parameter field."""
 
     correct: int
     update: int
@@ -190,11 +191,11 @@ class Best:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Progress:
-    """What has been done of a training.
+    """How far a training has come.
 
-    epoch: the present one, from 0. position: its examples that are done. examples, updates: all that are done. wrong:
-    of the examples of this epoch, those that were predicted wrongly before their update. changed: those that asked for
-    a change; None where that is not known. best: with validation.
+    epoch: the current one, from 0. position: how many of its examples are done. examples, updates: done in all. wrong:
+    examples of this epoch predicted wrongly before their update. changed: examples of this epoch that requested a
+    change; None if not known. best: with validation.
     """
 
     epoch: int = 0
@@ -208,12 +209,12 @@ class Progress:
 
 @dataclass(slots=True, eq=False)
 class Training:
-    """One run of ``engine`` over ``train`` by ``schedule``, from where ``progress`` and the engine's state are.
+    """One run of ``engine`` over ``train`` by ``schedule``; it continues from ``progress`` and the engine's state.
 
     Without ``progress`` it starts from the state ``start``, or the spec's initial one. With ``validation`` the
     parameters are scored on it as the schedule says, and the best are kept, the later ones on equal scores. Iterate
-    over :meth:`run`; where it stops, ``progress`` and the engine's state are whole and can be saved, and going on
-    changes nothing. ``seconds``: of the loop, without scoring.
+    over :meth:`run`; after each step ``progress`` and the engine's state are consistent and can be saved, and a run
+    resumed from them gives the same results. ``seconds``: time of the loop, without scoring.
 
     Raises :class:`UserError` for examples that do not fit the model, :class:`UsageError` for a schedule that does not.
     """
@@ -242,9 +243,9 @@ class Training:
             if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < spec.classes:
                 raise UserError(f"a label is outside of 0 to {spec.classes - 1}")
         if not self.schedule.shuffle:
-            self.schedule.order(0, len(self.train))  # a stride that leaves out examples
-        self._begin_epoch()  # a checkpoint may be of the end of one
-        # Older files do not say how many examples larger batches were.
+            self.schedule.order(0, len(self.train))  # raises for a stride that leaves out examples
+        self._begin_epoch()  # a checkpoint may have been made at the end of an epoch
+        # Files of format 1 and 2 lack the number of examples of larger batches.
         self.progress = replace(self.progress, examples=self.progress.epoch * len(self.train) + self.progress.position)
         if not self.progress.updates:
             self.engine.state = spec.initial_state() if self.start is None else self.start
@@ -253,12 +254,12 @@ class Training:
 
     @property
     def total_updates(self) -> int:
-        """How many updates the whole run makes, those before ``progress`` included."""
+        """The number of updates of the whole run, including those before ``progress``."""
         return self.schedule.total_updates(len(self.train))
 
     @property
     def parameters(self) -> NDArray[Any]:
-        """What has been learned: the best parameters with validation, else the last."""
+        """The best parameters with validation, else the last."""
         best = self.progress.best
         return self.engine.state[self.engine.spec.parameters.name] if best is None else best.parameters
 
@@ -267,15 +268,15 @@ class Training:
         return self.validation is not None and self.schedule.scored == "update"
 
     def run(self, chunk: int | None = None, seconds: float = 0.1) -> Iterator[Progress]:
-        """Train, giving what has been done after every ``chunk`` updates and at the end of each epoch.
+        """Train, and yield the progress after every ``chunk`` updates and at the end of each epoch.
 
-        Without ``chunk`` that of the engine is taken, or as many updates as take about ``seconds``.
+        The default of ``chunk`` is the engine's, or as many updates as take about ``seconds``.
         """
         total = self.total_updates
         fixed = chunk or self.engine.chunk
-        at_once = fixed or 1  # one may take long
+        at_once = fixed or 1  # a single update may take long
         if self._scores_updates and self._scored is None:
-            self._score(0, 0)  # of the parameters that a resumed training goes on from
+            self._score(0, 0)  # the parameters from which a resumed training continues
         started = time.perf_counter()
         prepared = self.prepare(self.train)
         while self.progress.updates < total:
@@ -299,36 +300,36 @@ class Training:
                 started = time.perf_counter()
 
     def _begin_epoch(self) -> None:
-        """Go on to the next epoch where the present one is over."""
+        """Start the next epoch if the current one is over."""
         if self.progress.position >= len(self.train):
             self.progress = replace(self.progress, epoch=self.progress.epoch + 1, position=0, wrong=0, changed=0)
 
     def _ends(self, examples: int, updates: int) -> NDArray[np.int64]:
-        """Where each of the next batches ends: as many as there are of ``examples``, and at most ``updates``."""
+        """The end of each of the next batches, of which there are at most ``updates``, in the next ``examples``."""
         batch = self.schedule.batch
         updates = min(updates, -(-examples // batch))
         return np.minimum(np.arange(1, updates + 1, dtype=np.int64) * batch, examples)
 
     def prepare(self, examples: Examples) -> Any:
-        """The examples in the engine's form, made once."""
+        """The examples in the engine's representation, made once."""
         if id(examples) not in self._prepared:
             self._prepared[id(examples)] = self.engine.prepare(examples)
         return self._prepared[id(examples)]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """The order of an epoch, made once: the end of the epoch before asks for it, too."""
+        """The order of an epoch, made once: the end of the previous epoch uses it too."""
         if self._ordered is None or self._ordered[0] != epoch:
             self._ordered = epoch, self.schedule.order(epoch, len(self.train))
         return self._ordered[1]
 
     def _following(self, rest: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
-        """The examples of the next update but those of this chunk: of the next epoch, if this one is over."""
+        """The examples of the update after this chunk, from the next epoch if this one is over."""
         if not len(rest):
             rest = self._order(epoch + 1)
         return rest[: self.schedule.batch]
 
     def _advance(self, before: Progress, ends: NDArray[np.int64], outcome: Outcome) -> None:
-        """Count what was done, and score it."""
+        """Update the progress, and score the parameters."""
         examples = int(ends[-1])
         changed = None
         if outcome.changed is not None and before.changed is not None:
@@ -344,7 +345,7 @@ class Training:
         self.progress = done
         whole = done.position == len(self.train)
         if self._scores_updates:
-            # Of several updates only the last one changed the parameters; those before have the score of the last time.
+            # Only the last of several updates changed the parameters; those before it keep the previous score.
             if len(ends) > 1 and before.best is not None and self._scored is not None:
                 done = replace(done, best=self._better(before.best, self._scored[1], done.updates - 1, done.epoch))
                 self.progress = done
@@ -353,7 +354,7 @@ class Training:
             self.progress = replace(done, best=self._score(done.updates, done.epoch + 1))
 
     def _score(self, update: int, epoch: int) -> Best:
-        """The better of the present parameters and of the best so far."""
+        """The better of the current parameters and the best so far."""
         assert self.validation is not None
         field_ = self.engine.spec.parameters
         parameters = self.engine.state[field_.name]
@@ -367,7 +368,7 @@ class Training:
     def _better(
         best: Best | None, correct: int, update: int, epoch: int, parameters: NDArray[Any] | None = None
     ) -> Best:
-        """The later one on equal scores; without ``parameters`` those that the best had may only be older."""
+        """The later one on equal scores; without ``parameters``, the score is that of the best parameters again."""
         if best is not None and best.correct > correct:
             return best
         if parameters is None:
@@ -377,7 +378,7 @@ class Training:
 
 
 def _adapted(at_once: int, asked: int, done: int, spent: float, seconds: float) -> int:
-    """How many updates to ask for next, to take about ``seconds``, and few more than are done until a change."""
+    """The number of updates for the next call: about ``seconds`` long, and twice those until a change."""
     if done < asked:
         return 2 * done
     if spent > seconds:

@@ -1,4 +1,4 @@
-"""Circuits rewritten into other primitives."""
+"""Rewriting circuits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["bind", "expand", "replay", "to_rows"]
 
 
 def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | None]) -> Circuit:
-    """The circuit with each assignment for which ``rule(assignment, operands)`` gives a wire replaced by that wire."""
+    """The circuit with each assignment replaced by the wire ``rule(assignment, operands)``, unless that is None."""
     builder = Builder()
     wires = [builder.input(name, type_) for name, type_ in circuit.inputs]
     for assignment in circuit.assignments:
@@ -28,9 +28,8 @@ def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | Non
 def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
     """The same function in the primitives of ``keep`` and of the polynomial core only.
 
-    Rich primitives are replaced by their expansion, blocks by their forward circuit.
-    With the default, the polynomial core, the formal derivatives of the result are right to every order. Blocks lose
-    the reverse derivative of their own.
+    Other primitives are replaced by their expansion, blocks by their forward circuit. With the default, the polynomial
+    core, the formal derivatives of the result are correct to every order. Blocks lose their declared reverse.
 
     >>> from rdahw import Bits, trace
     >>> print(expand(trace(lambda a, b: a | b, a=Bits(4), b=Bits(4))))
@@ -40,15 +39,14 @@ def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
       %4: Bits(4) = xor(%2, %3)
       return y=%4
     """
-
     return _rewritten(circuit, keep, lambda row: row.expansion)
 
 
 def to_rows(circuit: Circuit, rows: Collection[str] = LOWERED) -> Circuit:
-    """The same function as back ends run it: in the primitives that one has ``rows`` for and of the polynomial core of
-    Z2, with words as bits between casts where no row of words is kept.
+    """The same function for a back end: in the primitives that it has ``rows`` for and those of the polynomial core of
+    Z2, with other primitives of words lowered to bits between casts.
 
-    What is left is for running only: there is no derivative through a cast.
+    The result is for evaluation only: there is no derivative through a cast.
 
     >>> from rdahw import Words, trace
     >>> print(to_rows(trace(lambda a, b: a + b, a=Words(3, 1), b=Words(3, 1))))
@@ -59,30 +57,28 @@ def to_rows(circuit: Circuit, rows: Collection[str] = LOWERED) -> Circuit:
       %5: Words(3, 1) = to_words(%4, bits=1)
       return y=%5
     """
-
     return _rewritten(circuit, rows, lambda row: row.lowering or row.expansion)
 
 
 def _rewritten(
     circuit: Circuit, keep: Collection[str], form: Callable[[Primitive], Callable[..., Wire] | None]
 ) -> Circuit:
-    """The circuit with all that is not in ``keep`` in the form that its row has, where it has one."""
+    """The circuit with each primitive outside ``keep`` replaced by ``form`` of its row, if there is one."""
 
     def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:
         rewrite = None if assignment.primitive in keep else form(PRIMITIVES[assignment.primitive])
         return None if rewrite is None else rewrite(*operands, *assignment.attributes)
 
-    # A form may use blocks and rich primitives of its own (a block's forward circuit does): until none is left.
+    # Repeated, as a form may itself use such primitives (a block's forward circuit can).
     while any(a.primitive not in keep and form(PRIMITIVES[a.primitive]) is not None for a in circuit.assignments):
         circuit = replay(circuit, rule)
     return circuit
 
 
 def output_to_input(circuit: Circuit, output: str) -> Circuit:
-    """The other outputs of ``circuit``, with the wire of this output made an input, the last one, of the output's name.
+    """The circuit without this output; its wire becomes the last input, with the output's name.
 
-    What was computed from that wire is computed from the input. ``circuit`` is the result after a circuit that computes
-    the output, so this is where a pipeline register goes.
+    ``circuit`` is the result composed with a circuit that computes the output, so a pipeline register can go between.
     """
     if output not in circuit.output_names or len(circuit.outputs) < 2:
         raise UserError(f"the circuit has no output {output!r} beside others; {nearest(output, circuit.output_names)}")
@@ -93,18 +89,18 @@ def output_to_input(circuit: Circuit, output: str) -> Circuit:
     if at < len(wires):
         wires[at] = register
     for number, (primitive, operands, attributes) in circuit.wires():
-        made = (
-            register if number == at else builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes)
-        )
-        wires.append(made)
+        if number == at:
+            wires.append(register)
+        else:
+            wires.append(builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes))
     return builder.finish({name: wires[i] for name, i in circuit.outputs if name != output})
 
 
 def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:
-    """The circuit with the inputs of these names made constants: ``bind(f, theta=bits)`` is ``x ↦ f(bits, x)``.
+    """The circuit with these inputs as constants: ``bind(f, theta=bits)`` is ``x ↦ f(bits, x)``.
 
-    Each value is a sequence of the input's bits, bit 0 first, also of words. A slice of such an input becomes a
-    constant of its own: tables of many lookups do not stay one wide constant.
+    Each value is the sequence of the input's bits, bit 0 first, also for words. A slice of such an input becomes a
+    separate constant, so that the tables of many lookups are not one wide constant.
     """
     given = {}
     for name, bits in values.items():
@@ -112,8 +108,8 @@ def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:
             raise UserError(f"the circuit has no input {name!r}; {nearest(name, circuit.input_names)}")
         width = dict(circuit.inputs)[name].width
         if len(bits) != width or not all(bit in (0, 1) for bit in bits):
-            raise UserError(f"input {name!r} is to be {len(bits)} given values; expected {width} bits, each 0 or 1")
-        # Through text, in linear time: a model may have millions of parameters.
+            raise UserError(f"input {name!r} was given {len(bits)} values; expected {width} bits, each 0 or 1")
+        # Text is converted in linear time: a model may have millions of parameters.
         given[name] = int("".join("1" if bit else "0" for bit in reversed(bits)) or "0", 2)
     builder = Builder()
     free = {name: builder.input(name, type_) for name, type_ in circuit.inputs if name not in given}

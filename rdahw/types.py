@@ -1,9 +1,8 @@
-"""The types of wires. A type names its ring, and the ring names the primitives that add and multiply in it.
+"""The types of wires: :class:`Bits` over Z2 and :class:`Words` over Z_2^k.
 
-Every transformation asks the type for its addition instead of assuming XOR, so that another ring is a new type and new
-rows of the primitive table, and no new transformation. There are two: :class:`Bits` over Z2 and :class:`Words` over
-Z_2^k. A wire of words carries ``count * bits`` bits like any other, but is no number of Z2: only the two casts lead
-from one to the other.
+A type names its ring, and the ring names the primitives that add and multiply in it. Transformations use the type's
+addition instead of assuming XOR, so that a new ring needs a new type and new primitives, but no new transformation.
+Only the two casts convert between bits and words.
 """
 
 from __future__ import annotations
@@ -20,17 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_WIDTH", "MAX_WORD_BITS", "Z2", "Bits", "Ring", "Type", "Words", "parse_type", "shown"]
 
-#: The widest wire: 2^26 bits. A bound, so that a circuit read from a stranger's file cannot ask for all memory.
+#: The widest wire: 2^26 bits, so that a circuit read from an untrusted file cannot exhaust the memory.
 MAX_WIDTH = 1 << 26
 
-#: The widest word, so that every engine may hold one in a machine word.
+#: The widest word, so that every engine can hold one in a machine word.
 MAX_WORD_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A commutative ring: its name, and the primitives that are its addition and its multiplication, both with the same
-    attributes."""
+    """A commutative ring: its name, and the primitives for its addition and multiplication, with their attributes."""
 
     name: str
     addition: str
@@ -46,7 +44,7 @@ Z2 = Ring("Z2", addition="xor", multiplication="and")
 class Bits:
     """``Bits(n)``: n bits, each an element of Z2.
 
-    Bit 0 is the least significant one wherever bits are read as a number.
+    As a number, bit 0 is the least significant.
     """
 
     width: int
@@ -54,9 +52,7 @@ class Bits:
 
     def __post_init__(self) -> None:
         if type(self.width) is not int or not 1 <= self.width <= MAX_WIDTH:
-            raise UserError(
-                f"a wire of {shown(self.width)} bits was asked for; a width is a whole number from 1 to {MAX_WIDTH}"
-            )
+            raise UserError(f"width {shown(self.width)} is invalid; expected a whole number from 1 to {MAX_WIDTH}")
 
     def __str__(self) -> str:
         return f"Bits({self.width})"
@@ -66,8 +62,7 @@ class Bits:
 class Words:
     """``Words(n, k)``: n signed words of k bits, each an element of Z_2^k, the whole numbers modulo 2^k.
 
-    Two's complement. Word 0 comes first and bit 0 of each word is its least significant one: bit b of word i is bit
-    ``i * k + b`` of the wire.
+    Two's complement; bit b of word i, the least significant being b = 0, is bit ``i * k + b`` of the wire.
     """
 
     count: int
@@ -76,28 +71,27 @@ class Words:
     def __post_init__(self) -> None:
         if type(self.bits) is not int or not 1 <= self.bits <= MAX_WORD_BITS:
             raise UserError(
-                f"words of {shown(self.bits)} bits were asked for; expected a whole number from 1 to {MAX_WORD_BITS}"
+                f"words of {shown(self.bits)} bits are invalid; expected a whole number from 1 to {MAX_WORD_BITS}"
             )
         if type(self.count) is not int or not 1 <= self.count <= MAX_WIDTH // self.bits:
             raise UserError(
-                f"{shown(self.count)} words of {self.bits} bits were asked for; expected a whole number from 1 to "
+                f"{shown(self.count)} words of {self.bits} bits are invalid; expected a whole number from 1 to "
                 f"{MAX_WIDTH // self.bits}"
             )
 
     @property
     def width(self) -> int:
-        """How many bits all words have together."""
+        """The number of bits of all words together."""
         return self.count * self.bits
 
     @property
     def ring(self) -> Ring:
-        """Z_2^k."""
         return Ring(f"Z2^{self.bits}", "add_words", "multiply_words", (self.bits,))
 
     def to_bits(self, integers: ArrayLike) -> NDArray[np.uint8]:
         """Signed whole numbers (…, count) as the bits of a wire, (…, width).
 
-        Raises :class:`UserError` for another shape and for a number that the words do not hold.
+        Raises :class:`UserError` for another shape and for a number that does not fit the words.
 
         >>> Words(2, 3).to_bits([1, -1]).tolist()
         [1, 0, 0, 1, 1, 1]
@@ -113,13 +107,11 @@ class Words:
             )
         limit = 1 << self.bits - 1
         if values.size and not -limit <= int(values.min()) <= int(values.max()) < limit:
-            raise UserError(
-                f"a number is outside of {-limit} to {limit - 1}, which is all that words of {self.bits} bits hold"
-            )
+            raise UserError(f"a number is outside of {-limit} to {limit - 1}, the range of words of {self.bits} bits")
         return from_numbers(values.astype(np.uint64), self.bits)
 
     def to_integers(self, bits: ArrayLike) -> NDArray[np.int64]:
-        """The inverse of :meth:`to_bits`: the signed numbers (…, count) that the bits (…, width) of a wire are.
+        """The inverse of :meth:`to_bits`: the signed numbers (…, count) in the bits (…, width) of a wire.
 
         Raises :class:`UserError` for another shape.
         """
@@ -139,12 +131,12 @@ class Words:
         return f"Words({self.count}, {self.bits})"
 
 
-#: What a wire may be.
+#: The type of a wire.
 Type: TypeAlias = Bits | Words
 
 
 def parse_type(text: str) -> Type:
-    """The type that prints as ``text``; raises :class:`UserError` when none does."""
+    """The type that prints as ``text``; raises :class:`UserError` if there is none."""
     if found := re.fullmatch(r"Bits\(([0-9]{1,9})\)", text.strip()):
         return Bits(int(found[1]))
     if found := re.fullmatch(r"Words\(([0-9]{1,9}), ([0-9]{1,9})\)", text.strip()):
@@ -153,7 +145,7 @@ def parse_type(text: str) -> Type:
 
 
 def shown(value: Any) -> str:
-    """``value`` as a message shows it: its ``repr``, cut where that is long."""
+    """The ``repr`` of ``value`` for a message, shortened if it is long."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write out a very large number

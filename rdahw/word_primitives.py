@@ -1,11 +1,11 @@
-"""The rows of the table of primitives that speak of words: arithmetic in Z_2^k, and the two casts to and from bits.
+"""The primitives of words: arithmetic in Z_2^k, and the two casts to and from bits.
 
-A row's ``bits`` is k, and positions count words. All rows but the casts are linear in each operand that is of words,
-so their reverse rules are exact, in the ring and to every order. Operands of bits *select* among words; there is no
-derivative by those, and none through a cast, as no ring has both.
+The attribute ``bits`` is k, and indices count words. All rows but the casts are linear in each operand of words, so
+their reverse rules are exact, in the ring and to every order. Operands of bits *select* among words; there is no
+derivative by those, nor through a cast, as bits and words have different rings.
 
-Lowered, words are bits again: sums are ripple-carry adders on *planes*, the bits of equal weight of all words, so that
-a sum of any number of words is a few wide gates.
+The lowering works on *planes*, the bits of equal weight of all words: a sum is a ripple-carry adder on planes, so that
+any number of words are added by a few wide gates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.primitive import Array, Primitive, bits_only, listed
+from rdahw.primitive import Array, Primitive, check_range, listed, one_of_bits
 from rdahw.types import Bits, Type, Words
 
 if TYPE_CHECKING:
@@ -29,27 +29,27 @@ Numbers = NDArray[np.uint64]
 
 
 def to_numbers(a: Array, bits: int) -> Numbers:
-    """The words of the last axis as unsigned numbers, (…, n * bits) to (…, n). Their sums wrap modulo 2^64, and so are
-    right modulo 2^bits."""
+    """The words of the last axis as unsigned numbers, (…, n * bits) to (…, n). Sums wrap modulo 2^64, which keeps them
+    correct modulo 2^bits."""
     words = a.reshape(*a.shape[:-1], a.shape[-1] // bits, bits).astype(np.uint64)
     numbers: Numbers = (words << np.arange(bits, dtype=np.uint64)).sum(axis=-1, dtype=np.uint64)
     return numbers
 
 
 def from_numbers(numbers: Numbers, bits: int) -> Array:
-    """The inverse of :func:`to_numbers`, of numbers modulo 2^bits."""
+    """The inverse of :func:`to_numbers`; numbers are taken modulo 2^bits."""
     words = (numbers[..., None] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
     return words.reshape(*numbers.shape[:-1], numbers.shape[-1] * bits)
 
 
 def sum_of_counts(type_: Type, counts: NDArray[np.int64]) -> Array:
-    """The sum, in the ring of ``type_``, of elements of which ``counts`` (width,) have each bit set."""
+    """The sum in the ring of ``type_`` of elements, from the number of elements that have each bit set, (width,)."""
     bits = type_.bits if isinstance(type_, Words) else 1  # Z2 is Z_2^1
     weighted = counts.astype(np.uint64).reshape(-1, bits) << np.arange(bits, dtype=np.uint64)
     return from_numbers(weighted.sum(axis=-1, dtype=np.uint64), bits)
 
 
-# -- type laws ---------------------------------------------------------------------------------------------------------
+# -- type rules --------------------------------------------------------------------------------------------------------
 
 
 def _words(type_: Type, bits: int) -> Words:
@@ -60,11 +60,10 @@ def _words(type_: Type, bits: int) -> Words:
 
 def _to_words_type_rule(*args: Any) -> Words:
     *types, bits = args
-    if len(given := bits_only(types)) != 1:
-        raise UserError(f"operands of types {listed(types)} were given; expected one")
-    if not bits or given[0].width % bits:
-        raise UserError(f"{given[0].width} bits cannot be cut into words of {bits}; expected a divisor")
-    return Words(given[0].width // bits, bits)
+    width = one_of_bits(*types).width
+    if not bits or width % bits:
+        raise UserError(f"{width} bits cannot be cut into words of {bits}; expected a divisor")
+    return Words(width // bits, bits)
 
 
 def _to_bits_type_rule(*types: Type) -> Bits:
@@ -92,7 +91,7 @@ def _gather_type_rule(*args: Any) -> Words:
     *types, indices, bits = args
     if len(types) != 1:
         raise UserError(f"operands of types {listed(types)} were given; expected one")
-    _in_range(indices, _words(types[0], bits).count)
+    check_range(indices, _words(types[0], bits).count, "word")
     return Words(len(indices), bits)
 
 
@@ -100,16 +99,11 @@ def _scatter_type_rule(*args: Any) -> Words:
     *types, indices, count, bits = args
     if len(types) != 1 or len(indices) != _words(types[0], bits).count:
         raise UserError(
-            f"{len(indices)} places were given for operands of types {listed(types)}; expected one for each word of one"
+            f"{len(indices)} indices were given for operands of types {listed(types)}; expected one operand and one "
+            "index per word of it"
         )
-    _in_range(indices, count)
+    check_range(indices, count, "word")
     return Words(count, bits)
-
-
-def _in_range(indices: Sequence[int], count: int) -> None:
-    wrong = next((i for i in indices if not 0 <= i < count), None)
-    if wrong is not None:
-        raise UserError(f"word {wrong} was asked for; expected one from 0 to {count - 1}")
 
 
 def _lookup_type_rule(*args: Any) -> Words:
@@ -119,7 +113,7 @@ def _lookup_type_rule(*args: Any) -> Words:
     count, width = _words(types[0], bits).count, types[1].width
     if not tables or width % tables or width // tables > 26:
         raise UserError(
-            f"{width} bits of addresses were given for {tables} tables; expected as many for each, at most 26"
+            f"{width} address bits were given for {tables} tables; expected the same number, at most 26, each"
         )
     rows = tables << width // tables
     if count % rows:
@@ -130,7 +124,7 @@ def _lookup_type_rule(*args: Any) -> Words:
     return Words(count // rows * tables, bits)
 
 
-# -- meanings ----------------------------------------------------------------------------------------------------------
+# -- evaluation --------------------------------------------------------------------------------------------------------
 
 
 def _mask(a: Array, chosen: Array, bits: int) -> Array:
@@ -170,7 +164,7 @@ def _lookup(table: Array, address: Array, tables: int, bits: int) -> Array:
 
 
 def planes(a: Wire, bits: int) -> list[Wire]:
-    """The words that the bits ``a`` are, as wires of their bits of equal weight, the least significant first."""
+    """The planes of the words in ``a``: a wire for the bits of each weight, the least significant first."""
     return [a] if bits == 1 else [a.gather(range(b, a.width, bits)) for b in range(bits)]
 
 
@@ -214,7 +208,7 @@ def _gather_lowering(a: WordWire, indices: Sequence[int], bits: int) -> Wire:
 
 
 def _scatter_lowering(a: WordWire, indices: Sequence[int], count: int, bits: int) -> Wire:
-    # The words of each place in pairs, all pairs of all places at once, until each place has one left.
+    # Each step adds the words of each place in pairs, all places at once, until each has one word left.
     words = a
     sent: list[list[int]] = [[] for _ in range(count)]
     for word, place in enumerate(indices):
@@ -238,7 +232,7 @@ def _addresses(address: Wire, tables: int) -> list[Wire]:
 
 
 def _lookup_lowering(table: WordWire, address: Wire, tables: int, bits: int) -> Wire:
-    # A lookup of bits holds output after output, and here a row holds all outputs.
+    # Tables of bits are stored output by output, tables of words row by row.
     each = _addresses(address, tables)
     rows = 1 << each[0].width
     row = len(table) // (tables * rows) * bits
@@ -250,24 +244,27 @@ def _lookup_lowering(table: WordWire, address: Wire, tables: int, bits: int) -> 
 
 
 def _chosen_rows(address: Wire, tables: int, row: int) -> Wire:
-    """One bit for each word of tables of rows of ``row`` words, set in the rows that are addressed."""
+    """One bit for each word of the tables, whose rows have ``row`` words; set in the addressed rows."""
     chosen = address.concat(*(at.decode() for at in _addresses(address, tables)))
     return chosen if row == 1 else chosen.gather(i // row for i in range(chosen.width * row))
 
 
+def _places(address: Wire, tables: int, row: int) -> list[int]:
+    """For each word of the tables, the word of the result that it goes to if its row is addressed."""
+    return [t * row + i for t in range(tables) for _ in range(1 << address.width // tables) for i in range(row)]
+
+
 def _lookup_expansion(table: WordWire, address: Wire, tables: int, bits: int) -> Wire:
     row = len(table) // (tables << address.width // tables)
-    place = [t * row + i for t in range(tables) for _ in range(1 << address.width // tables) for i in range(row)]
-    return table.mask(_chosen_rows(address, tables, row)).scatter(place, tables * row)
+    return table.mask(_chosen_rows(address, tables, row)).scatter(_places(address, tables, row), tables * row)
 
 
 def _lookup_reverse(dy: WordWire, table: WordWire, address: Wire, tables: int, bits: int) -> list[Wire | None]:
     row = len(dy) // tables
-    place = [t * row + i for t in range(tables) for _ in range(1 << address.width // tables) for i in range(row)]
-    return [dy.gather(place).mask(_chosen_rows(address, tables, row)), None]
+    return [dy.gather(_places(address, tables, row)).mask(_chosen_rows(address, tables, row)), None]
 
 
-#: The rows, the core of Z_2^k first.
+#: The rows, the polynomial core of Z_2^k first.
 WORD_ROWS = (
     Primitive(
         name="to_words",

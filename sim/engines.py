@@ -33,17 +33,17 @@ __all__ = [
     "predicting_row",
 ]
 
-#: How many bits of requests a batch may hold in memory at once; larger batches are summed part by part.
+#: The most bits of requests in memory at once; larger batches are summed part by part.
 _PART = 1 << 24
-#: So many examples times parameter bits are quick in the reference interpreter; more are worth compiling an engine.
+#: Up to this product of examples and parameter bits, predictions are made without a compiled engine.
 _MOST_BY_REFERENCE = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """An engine for the models of a family; family ``""``: for every family that has no rows of its own.
+    """An engine for the models of a family; family ``""``: for every family without rows of its own.
 
-    make: ``module:function``, loaded when the engine is asked for; it takes the spec and the number of threads.
+    make: ``module:function``, loaded on use; it takes the spec and the number of threads.
     is_compiled: its first use takes seconds; see :func:`rdahw.sim.jit.on_compile`.
     """
 
@@ -61,7 +61,7 @@ class SoftwareEngine(Engine, Protocol):
 
 
 class Runner(Protocol):
-    """Something that runs a learner on bits: arrays of 0 and 1, (examples, wires), wire 0 first."""
+    """Runs a learner on bits: arrays of 0 and 1, (examples, wires), wire 0 first."""
 
     learner: Learner
 
@@ -73,17 +73,17 @@ class Runner(Protocol):
     def parameters(self, value: Array) -> None: ...
 
     def prepare(self, x: Array, y: Array) -> Any:
-        """Inputs (N, A) and labels (N, B) in the runner's own form, for the two methods below."""
+        """Inputs (N, A) and labels (N, B) in the form that the two methods below take."""
 
     def train_many(
         self, prepared: Any, rows: NDArray[np.int64], ends: NDArray[np.int64], *, until_change: bool = False
     ) -> NDArray[np.int64]:
-        """Apply update after update; update u is the batch ``rows[ends[u - 1] : ends[u]]``. Gives how many examples of
-        each update were predicted wrongly before it. With ``until_change`` updates after the first that may have
-        changed the parameters are left out."""
+        """Apply update after update; update u is the batch ``rows[ends[u - 1] : ends[u]]``. Returns for each update how
+        many of its examples were predicted wrongly before it. With ``until_change`` it stops after the first update
+        that may have changed the parameters."""
 
     def outputs(self, prepared: Any) -> Array:
-        """The predictions (N, B) at the present parameters."""
+        """The predictions (N, B) with the current parameters."""
 
 
 class CircuitEngine:
@@ -117,7 +117,7 @@ class CircuitEngine:
         return decode(self.runner.outputs(prepared), self.spec.classes, self.spec.code)
 
     def class_scores(self, prepared: Any) -> NDArray[np.int64]:
-        """1 for the class that is predicted and 0 for the others: outputs that are the code of no class have zeros."""
+        """1 for the predicted class and 0 for the others; all 0 if the outputs are not the code of a class."""
         scores: NDArray[np.int64] = (self.predict(prepared)[:, None] == np.arange(self.spec.classes)).astype(np.int64)
         return scores
 
@@ -143,7 +143,7 @@ class ReferenceEngine:
         self._parameters = np.array(value, np.uint8)
 
     def train(self, x: Array, y: Array) -> Array:
-        """Apply one batch, and give the predictions (N, B) before the update."""
+        """Apply one batch; returns the predictions (N, B) before the update."""
         self.learner.check_batch(len(x))
         counts, outputs = np.zeros(len(self._parameters), np.int64), []
         for start in range(0, len(x), self._part):
@@ -156,7 +156,7 @@ class ReferenceEngine:
         return np.concatenate(outputs)
 
     def predict(self, x: Array) -> Array:
-        """The predictions (N, B) at the present parameters."""
+        """The predictions (N, B) with the current parameters."""
         return _for_each(self._model(self._parameters, x)[0], x)
 
     def prepare(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -188,7 +188,7 @@ class ReferenceEngine:
 
 
 def _for_each(bits: Array, x: Array) -> Array:
-    """``bits`` as (examples, wires), also where they do not depend on the example."""
+    """``bits`` as (examples, wires), even if they do not depend on the example."""
     return np.broadcast_to(bits, (len(x), bits.shape[-1]))
 
 
@@ -211,7 +211,7 @@ def _rows(spec: Spec) -> Sequence[EngineRow]:
 
 
 def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
-    """The row of the engine of that name for ``spec``, or of the usual one; raises :class:`UsageError` for another."""
+    """The row of this engine (default: the first) for ``spec``; raises :class:`UsageError` if there is none."""
     rows = _rows(spec)
     row = next((row for row in rows if name in (None, row.name)), None)
     if row is None:
@@ -221,10 +221,7 @@ def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
 
 
 def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> SoftwareEngine:
-    """The engine of that name for ``spec``, or the usual one; raises :class:`UsageError` for one that it has not.
-
-    The first use of a compiled engine takes seconds; see :func:`rdahw.sim.jit.on_compile`.
-    """
+    """The engine of this name (default: the usual one) for ``spec``; raises as :func:`find_engine`."""
     row = find_engine(spec, name)
     module, _, function = row.make.partition(":")
     engine: SoftwareEngine = getattr(importlib.import_module(module), function)(spec, threads)
@@ -232,15 +229,15 @@ def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Sof
 
 
 def predicting_row(spec: Spec, examples: int) -> EngineRow:
-    """The engine that predicts for so many examples: a compiled one if they are many, else the usual one."""
+    """The engine to predict with: a compiled one for many examples, else the usual one."""
     rows = _rows(spec)
     many = examples * spec.parameters.bits > _MOST_BY_REFERENCE
     return next((row for row in rows if many and row.is_compiled), rows[0])
 
 
 def predict(spec: Spec, state: State, x: Array) -> NDArray[np.int64]:
-    """The classes (N,) of the examples x (N, A) at ``state``, -1 for outputs that are the code of no class, on all
-    cores."""
+    """The classes (N,) of the examples x (N, A) with ``state``, -1 for outputs that are not the code of a class; uses
+    all cores."""
     engine = make_engine(spec, predicting_row(spec, len(x)).name, threads=os.cpu_count() or 1)
     engine.state = state
     return engine.predict(engine.prepare(Examples(x, np.zeros(len(x), np.int64))))

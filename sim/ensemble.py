@@ -1,15 +1,14 @@
 """The ensemble engine: the rule of :mod:`rdahw.families.ensemble.rule` compiled by numba, equal to it bit for bit.
 
-Examples are kept packed, one bit a wire. 64 of them at a time are turned into bytes wire by wire, so that the indices
-of 64 examples into one table are a few vector operations. The counters of one index, all classes of it, are one row of
-16 bytes (of 32, … for more classes): a table adds a row to the scores, and learns by one row read and written.
-Training is sequential and takes one core. Predictions may take several, and do not depend on how many.
+Examples are packed, one bit a wire. 64 of them at a time are expanded to bytes, wire by wire, so that the indices of 64
+examples into one table are computed by a few vector operations. The counters of one index, for all classes, are read as
+a row of 16 bytes (or a multiple): a table adds a row to the scores, and an update reads and writes one row.
+Training is sequential and takes one core. Predictions may take several, with the same result.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,32 +20,17 @@ from rdahw.primitives import Array
 from rdahw.sim.ensemble_kernels import score_examples, train_examples
 from rdahw.sim.ensemble_vectors import BLOCK, LANES
 
-__all__ = ["CompiledEnsemble", "Packed", "warm_up"]
+__all__ = ["CompiledEnsemble", "warm_up"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Packed:
-    """Examples as bits in a frame: ``words`` (N, W) uint64, bit 0 of word 0 first.
-
-    Images have ``shift`` empty columns and rows between their lines and planes, and the frame as many empty words at
-    both ends, so that moving an image is reading the frame from another bit on.
-    """
-
-    words: NDArray[np.uint64]
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __getitem__(self, rows: slice) -> Packed:
-        return Packed(self.words[rows])
+#: Examples as bits in a frame: (N, W) uint64, bit 0 of word 0 first. Images have ``shift`` empty columns and rows
+#: between their lines and planes, and the frame has empty words at both ends, so that a moved image is read by starting
+#: at another bit of the frame.
+Packed = NDArray[np.uint64]
 
 
 class CompiledEnsemble(EnsembleEngine):
-    """An ensemble run by compiled kernels; :class:`rdahw.families.ensemble.rule.EnsembleEngine` says what each method
-    does.
-
-    ``threads``: of predictions.
-    """
+    """An ensemble run by compiled kernels; ``threads`` are used for predictions."""
 
     name = "compiled"
     chunk = 4096
@@ -56,7 +40,7 @@ class CompiledEnsemble(EnsembleEngine):
         self.threads = threads
         self.wiring = make_wiring(spec)
         self.dropout_state = first_dropout_state(spec.seed)
-        # An odd number of cache lines each: tables a power of two apart would meet in few sets of the caches.
+        # An odd number of cache lines each: tables a power of two apart would share few sets of the caches.
         self._size = (-(-(spec.classes << spec.inputs) // 64) | 1) * 64
         if spec.tables * self._size + LANES >= 1 << 32:
             raise UserError(
@@ -65,12 +49,12 @@ class CompiledEnsemble(EnsembleEngine):
         self._memory = np.zeros(spec.tables * self._size + LANES, np.int8)
         tables = self._memory[:-LANES].reshape(spec.tables, self._size)
         self._counters = np.lib.stride_tricks.as_strided(tables, spec.counters_shape, (self._size, spec.classes, 1))
-        # The frame: planes, lines and columns, those that images are moved over included.
+        # The shape of the frame: planes, lines and columns, including the empty ones.
         planes, height, width = spec.image or (1, 1, spec.input_bits)
         self._form = planes, height + spec.shift, width + spec.shift
         self._reach = -(-(spec.shift * self._form[2] + spec.shift) // 64)
         place = np.arange(np.prod(self._form)).reshape(self._form)[:, :height, :width].reshape(-1)
-        # Last input first, as the kernels want them.
+        # Last input first, for the kernels.
         self._read = np.ascontiguousarray(place[self.wiring][:, ::-1])
 
     @property
@@ -83,7 +67,7 @@ class CompiledEnsemble(EnsembleEngine):
         self._counters[...] = self.spec.parameters.check(value)
 
     def pack(self, x: Array) -> Packed:
-        """Examples x (N, A), 0 and 1, in the frame."""
+        """Pack examples x (N, A) of 0 and 1 into the frame."""
         x = np.asarray(x, np.uint8)
         if x.ndim != 2 or x.shape[1] != self.spec.input_bits:
             raise UserError(f"inputs of shape {x.shape} were given; expected (N, {self.spec.input_bits})")
@@ -91,23 +75,23 @@ class CompiledEnsemble(EnsembleEngine):
         bits = int(np.prod(self._form))
         packed = np.zeros((len(x), 2 * self._reach + -(-bits // 64)), "<u8")
         inside = packed.view(np.uint8)[:, 8 * self._reach :][:, : -(-bits // 8)]
-        for start in range(0, len(x), 4096):  # part by part: the frame in bytes takes eight times as much
+        for start in range(0, len(x), 4096):  # in parts, as an unpacked frame takes eight times as much memory
             frame = part = x[start : start + 4096]
             if self.spec.shift:
                 frame = np.zeros((len(part), *self._form), np.uint8)
                 frame[..., :height, :width] = part.reshape(-1, planes, height, width)
             inside[start : start + 4096] = np.packbits(frame.reshape(len(part), -1), axis=1, bitorder="little")
-        return Packed(packed)
+        return packed.astype(np.uint64, copy=False)
 
     def learn(
         self, x: Packed, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
     ) -> Learned:
-        """Learn from the examples ``rows`` (n,) of ``x`` and ``labels`` (N,) in turn, moved by ``shifts`` (n, 2)."""
+        """Train on the examples ``rows`` (n,) of ``x`` and ``labels`` (N,) in order, moved by ``shifts`` (n, 2)."""
         (bits, below), (least, most) = self.spec.dropout_rule, self.spec.counter_range
         predictions, updated = np.empty(len(rows), np.int16), np.empty(len(rows), np.bool_)
         self.dropout_state = int(
             train_examples(
-                x.words,
+                x,
                 self._bit_shifts(len(rows), shifts),
                 np.ascontiguousarray(rows, np.int64),
                 np.ascontiguousarray(labels, np.int64),
@@ -137,7 +121,7 @@ class CompiledEnsemble(EnsembleEngine):
         if shifts is None:
             return np.zeros(examples, np.int64)
         if np.abs(shifts).max(initial=0) > self.spec.shift:
-            raise UserError(f"an example is moved by more than the {self.spec.shift} pixels that the ensemble is for")
+            raise UserError(f"an example is moved by more than {self.spec.shift} pixels, the ensemble's largest shift")
         return np.ascontiguousarray(shifts[:, 0] * self._form[2] + shifts[:, 1])
 
     def scores(self, x: Packed) -> NDArray[np.int32]:
@@ -146,7 +130,7 @@ class CompiledEnsemble(EnsembleEngine):
 
         def part(start: int, stop: int) -> None:
             score_examples(
-                x.words[start:stop],
+                x[start:stop],
                 self._read,
                 self._reach,
                 self._memory,
@@ -168,7 +152,7 @@ class CompiledEnsemble(EnsembleEngine):
 
 
 def warm_up() -> None:
-    """Compile all kernels, or load them from the cache of an earlier run, so that nothing later waits for it."""
+    """Compile all kernels, or load them from the cache of an earlier run."""
     engine = CompiledEnsemble(EnsembleSpec(input_bits=1, classes=2, tables=1, inputs=1))
     x = engine.pack(np.zeros((1, 1), np.uint8))
     engine.learn(x, np.zeros(1, np.int64), np.zeros(1, np.int64))
@@ -176,7 +160,7 @@ def warm_up() -> None:
 
 
 def compiled(spec: EnsembleSpec, threads: int) -> CompiledEnsemble:
-    """The compiled engine, ready: compiling is no part of the training, and of its seconds."""
+    """The compiled engine. Its kernels are compiled here, so that training times do not include it."""
     warm_up()
     return CompiledEnsemble(spec, threads)
 

@@ -1,10 +1,9 @@
-"""The compiled kernels of the ensemble engine, which compute what :mod:`rdahw.families.ensemble.rule` says and are
-called by :mod:`rdahw.sim.ensemble`.
+"""The compiled kernels of :mod:`rdahw.sim.ensemble`, equal to the rule of :mod:`rdahw.families.ensemble.rule`.
 
 Arrays: words (N, W) uint64, the frame of each example, ``empty`` words of it at both ends without wires; read
 (tables, inputs) int64, the bit of the frame that each input reads, last input first; counters int8, flat: that of table
 j, index a and class c is at ``j * size + a * classes + c``. Rows are read 16 counters at a time, so the last one is
-followed by 16 more. Sizes are Python's integers. Types are numba's business, so none are written here.
+followed by 16 more. Sizes are Python integers. Numba infers the types, so none are written here.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["score_examples", "train_examples"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-#: Which bits change places in each round of the transposition of 64 words.
+#: The bits that are swapped in each round of the transposition of 64 words.
 _SWAPS = (
     0x00000000FFFFFFFF,
     0x0000FFFF0000FFFF,
@@ -52,7 +51,7 @@ def _compiled(function: _F) -> _F:
 
 @_compiled
 def _transpose(a: Any) -> None:
-    """Bit j of word i changes places with bit i of word j, in 64 words."""
+    """Transpose 64 words: swap bit j of word i with bit i of word j."""
     width: Any = 32
     for mask in _SWAPS:
         by = np.uint64(width)
@@ -107,15 +106,13 @@ def _address(
     register: Any,
     offsets: Any,
 ) -> Any:
-    """Where the addressed rows of the tables that are kept begin; how many, and the new state of the dropout's
-    register.
-
-    Without dropout bits is 0: the register stays as it is and all tables are kept.
+    """Write the first counter of the addressed row of each table that is not dropped to ``offsets``; returns their
+    number and the new state of the dropout's register. Without dropout ``bits`` is 0 and the register stays as it is.
     """
     drawn, limit = np.uint64((1 << bits) - 1), np.uint64(below)
     count: Any = 0
     start = 0
-    while start < tables:  # at most 32 bits of the register at a time, as many as depend on old ones only
+    while start < tables:  # at most 32 bits of the register at a time, which depend on its old bits only
         stop = min(start + 32 // max(bits, 1), tables)
         used = np.uint64((stop - start) * bits)
         new = (register ^ (register >> np.uint64(31))) & ((np.uint64(1) << used) - np.uint64(1))
@@ -137,7 +134,7 @@ def train_examples(
     words: Any, shifts: Any, rows: Any, labels: Any, read: Any, empty: Any, counters: Any, size: Any, classes: Any,
     margin: Any, sign: Any, least: Any, most: Any, bits: Any, below: Any, register: Any, predictions: Any, updated: Any,
 ) -> Any:  # fmt: skip
-    """Train on the examples ``rows`` (n,), each moved by ``shifts`` (n,) bits of the frame; the dropout's new state.
+    """Train on the examples ``rows`` (n,), each moved by ``shifts`` (n,) bits of the frame; returns the dropout state.
 
     labels (N,); sign: 7 for scores of signs, else 0; least and most: the range of a counter; bits, below and register:
     the dropout. Writes counters, predictions (n,) and updated (n,).
@@ -193,7 +190,7 @@ def score_examples(
             rows = np.arange(start + 64 * b, min(stop, start + 64 * (b + 1)))
             _indices(words, shifts, rows, read, empty, buffer, wires, low[b], high[b])
         scores[start:stop] = 0
-        # Table by table, so that the rows of one stay in the nearest cache while many examples read it.
+        # Table by table, so that the rows of one stay in the first-level cache while many examples read it.
         for first in range(0, tables, MOST_ROWS):
             totals[:] = 0
             last = min(tables, first + MOST_ROWS)

@@ -1,7 +1,7 @@
 """The inner loops of the ensemble engine in LLVM's vector types: rows of counters, and bits spread to bytes.
 
-Numba's own loops over so few bytes keep their sums in memory and widen each byte alone. Written as vectors a row is one
-register on any processor that has such, and the kernels are about three times as fast. For little-endian machines.
+Numba's own loops over few bytes keep their sums in memory and widen each byte separately. As a vector, a row is one
+register, and the kernels are about three times as fast. For little-endian machines.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = [
     "spread_bits",
 ]
 
-#: How many examples are turned into bytes together, one bit of a word each.
+#: How many examples are expanded to bytes together, one bit of a word each.
 BLOCK = 64
 
 #: How many counters a row has.
 LANES = 16
-#: How many rows may be added at once: their sums are kept in 16 bits.
+#: The most rows that are added at once, as their sums have 16 bits.
 MOST_ROWS = 128
 #: How many tables :func:`add_tables` adds at once.
 TABLES = 4
@@ -44,7 +44,7 @@ _V8, _V16, _V32 = (ir.VectorType(ir.IntType(width), LANES) for width in (8, 16, 
 
 
 def _intrinsic(code: Callable[..., Any]) -> Any:
-    """Called from a kernel without its first argument, which type checkers cannot know."""
+    """Hides from type checkers that kernels call it without its first argument."""
     return instruction(code)
 
 
@@ -61,7 +61,7 @@ def _vector(builder: Any, scalar: Any) -> Any:
 
 
 def _each(builder: Any, start: Any, stop: Any, carried: Any, body: Callable[[Any, Any], Any]) -> Any:
-    """``for q in range(start, stop): carried = body(q, carried)``, and what is carried at the end."""
+    """``for q in range(start, stop): carried = body(q, carried)``; returns the last ``carried``."""
     before = builder.block
     head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
     builder.branch(head)
@@ -174,8 +174,8 @@ def bump_rows(typing: Any, counters: Any, offsets: Any, stop: Any, lane: Any, ch
     """``counters[o:o+16]`` plus ``change[lane:lane+16]``, clamped to low … high, for ``o = offsets[q] + lane``, q <
     stop.
 
-    counters, change, low, high: int8; offsets: uint32, no two equal. What of the sixteen belongs to the next row must
-    have no change; it is in the range already.
+    counters, change, low, high: int8; offsets: uint32, no two equal. Bytes of the sixteen that belong to the next row
+    must have change 0; they are in the range already.
     """
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -1,10 +1,8 @@
-"""Models as a scikit-learn classifier (``pip install 'rdahw[sklearn]'``): numbers in, labels out.
+"""Models as a scikit-learn classifier, ``rdahw.RDAClassifier`` (``pip install 'rdahw[sklearn]'``).
 
-It is here and not in a layer below because it runs engines, and arrows between the layers run one way. Its public name
-is ``rdahw.RDAClassifier``.
-
-From features to bits: wire w of the model is 1 where ``X[:, wire_features_[w]] > wire_thresholds_[w]``. The wires are
-ordered by the number of the threshold of its feature, then by feature, so those of images are whole planes.
+Features are turned into bits by thresholds: wire w of the model is 1 where
+``X[:, wire_features_[w]] > wire_thresholds_[w]``. Wires are ordered by the number of the threshold within its feature,
+then by feature, so that those of images are whole planes.
 """
 
 from __future__ import annotations
@@ -37,12 +35,12 @@ except ImportError as error:
 
 __all__ = ["RDAClassifier"]
 
-#: Examples that are turned into wires at once: a bound on the memory that this takes.
+#: How many examples are turned into wires at once, to bound the memory.
 _ROWS = 4096
-#: An option that the model decides on.
+#: The value of an option that the model chooses.
 _AUTO = "auto"
 _MODEL = "ensemble"
-#: The parameters that are the same for all models, with their defaults; those of the families come to them.
+#: The parameters of all models, with their defaults; the options of the families are added to them.
 _OWN: dict[str, Any] = {
     "model": _MODEL,
     "epochs": 15,
@@ -54,7 +52,7 @@ _OWN: dict[str, Any] = {
 
 
 def _options() -> dict[str, tuple[Any, Option, list[str]]]:
-    """The options of all families, those of the usual one first: default, option, and the families that have it."""
+    """The options of all families, the default family's first: default, option, and the families that have it."""
     found: dict[str, tuple[Any, Option, list[str]]] = {}
     for family in sorted(all_families(skip_broken=True), key=lambda family: family.name != _MODEL):
         for option in family.options:
@@ -70,7 +68,7 @@ _DEFAULTS = _OWN | {name: default for name, (default, _, _) in _OPTIONS.items()}
 
 
 def _describe_options() -> str:
-    """The part of the docstring that says what the options of the families are."""
+    """The options of the families, for the docstring."""
     lines = []
     for name, (default, option, families) in _OPTIONS.items():
         whose = "" if families == [_MODEL] else f" ({', '.join(families)})"
@@ -81,37 +79,37 @@ def _describe_options() -> str:
 
 
 class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A model that learns by reverse derivative ascent, one example after another: an ensemble of lookup tables, or
-    any other that gives classes.
+    """A model trained by reverse derivative ascent, one example after another: an ensemble of lookup tables, or any
+    other model of classes.
 
-    X is numbers (N, F), y any labels that scikit-learn knows as classes, two of them or more (an ensemble takes up to
-    256). Examples have no weights, since each is one update or none. The same data and ``random_state`` give the same
-    bits on every machine.
+    X is numbers (N, F), y any labels that scikit-learn accepts as classes, two or more (an ensemble takes up to 256).
+    Sample weights are not supported, since an example is one update or none. The same data and ``random_state`` give
+    the same bits on every machine.
 
     Parameters:
-        model: what learns, as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run).
-        epochs: how often ``fit`` goes through the examples; a grown model has its own number, see its page.
-        bits: at most how many thresholds a feature gets, or "auto": for ensembles 16, and 3 for images, for other
-            models 1. They lie at the quantiles of the training values, halfway to the next value; a feature of few
-            values gets one between any two, so that binary features stay as they are, and a constant one none. Those of
-            images are evenly spaced between the smallest and the largest pixel, and the same for all.
+        model: as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run).
+        epochs: the number of epochs of ``fit``; a grown model determines its own number.
+        bits: the most thresholds of a feature, or "auto": for ensembles 16, and 3 for images, for other models 1. They
+            are at quantiles of the training values, halfway to the next value; a feature of few values gets one between
+            any two, so that binary features stay as they are, and a constant one none. Those of images are the same for
+            all pixels, evenly spaced between the smallest and the largest value.
         thresholds: instead of ``bits``, the thresholds of all features, or a sequence of them for each feature.
-        image_shape: (height, width) or (channels, height, width) where X is images, each one row of X.
+        image_shape: (height, width) or (channels, height, width) if each row of X is an image.
         random_state: the seed of all randomness; a RandomState or None draws one.
 
-    Options of the model, which may stand in ``model`` as well; those of other models must be left as they are:
+    Options of the model, which may also be given in ``model``; those of other models must keep their defaults:
         {options}
 
-    Where X is no images, the margin "auto" is 2 a table, 2/25 with ``sign``, and tables have no more inputs than there
-    are wires.
+    If X is not images, the margin "auto" is 2 a table, 2/25 with ``sign``, and tables have at most as many inputs as
+    there are wires.
 
     Attributes after ``fit``:
-        classes_, n_features_in_, feature_names_in_: as everywhere in scikit-learn.
-        wire_features_, wire_thresholds_: what each wire says, (wires,).
+        classes_, n_features_in_, feature_names_in_: as in all of scikit-learn.
+        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,).
         spec_: the model, an :class:`rdahw.family.Spec`.
-        state_: what was learned, an array for each field of the spec.
-        counters_: of ensembles: the counters, int8 (tables, 2^inputs, classes).
-        passes_: how often it went through examples.
+        state_: the trained state, an array for each field of the spec.
+        counters_: the counters of an ensemble, int8 (tables, 2^inputs, classes).
+        passes_: the number of epochs trained.
         feature_importances_: of ensembles, see there.
     """
 
@@ -124,13 +122,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name, default in _DEFAULTS.items():
             setattr(self, name, parameters.get(name, default))
 
-    # -- learning ------------------------------------------------------------------------------------------------------
+    # -- training ------------------------------------------------------------------------------------------------------
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> RDAClassifier:
-        """Learn from examples X (N, F) and their labels y (N,), forgetting what was known.
-
-        Raises ValueError for data or parameters that do not fit, as scikit-learn does.
-        """
+        """Train a new model on examples X (N, F) and their labels y (N,); raises ValueError for invalid arguments."""
         array, labels = validate_data(self, X, y)
         check_classification_targets(labels)
         epochs = _whole("epochs", self.epochs)
@@ -139,11 +134,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> RDAClassifier:
-        """Go on learning: once through these examples, in random order.
+        """Continue training: one epoch of these examples, in random order.
 
-        The first call needs ``classes``, all labels that will ever come, and takes the thresholds from its X, which
-        should therefore not be small; give ``thresholds`` where it is. Calls on the same examples equal one ``fit`` of
-        as many epochs, bit for bit.
+        The first call needs ``classes``, all labels of this and later calls, and takes the thresholds from its X; if
+        that is small, give ``thresholds``. N calls on the same examples equal one ``fit`` of N epochs, bit for bit.
         """
         first = not hasattr(self, "_engine")
         array, labels = validate_data(self, X, y, reset=first)
@@ -158,7 +152,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _begin(self, array: NDArray[Any], classes: NDArray[Any]) -> None:
-        """Decide on wires and model, and start from nothing learned."""
+        """Choose the wires and make an untrained model."""
         if len(classes) < 2:
             raise ValueError(f"y has {len(classes)} class; expected 2 or more")
         shape, features = self.image_shape, array.shape[1]
@@ -170,9 +164,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(str(error)) from None
         levels = self._levels(array, family)
         if shape is not None and len({len(values) for values in levels}) != 1:
-            raise ValueError("the pixels have different numbers of thresholds; expected as many for each")
+            raise ValueError("the pixels have different numbers of thresholds; expected the same number for each")
         wire_features, wire_thresholds = _arrange(levels)
-        if not len(wire_features):  # nothing tells the examples apart: one wire, which is always 0
+        if not len(wire_features):  # all examples are equal: one wire, which is always 0
             wire_features, wire_thresholds = np.zeros(1, np.int64), np.array([array[:, 0].max()], np.float64)
         try:
             task = self._task(len(wire_features), len(classes))
@@ -186,19 +180,19 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._engine, self._seed = engine, task.seed
 
     def _chosen(self) -> tuple[Family, dict[str, Any]]:
-        """The family, and a value for each of its options, None where the data decide."""
+        """The family, and a value for each of its options, None where it depends on the data."""
         if not isinstance(self.model, str):
             raise UserError(f"model is {self.model!r}; expected text such as {_MODEL!r}")
-        family, said = parse_model(self.model)
+        family, given = parse_model(self.model)
         for name in _OPTIONS:
             value = getattr(self, name)
             if not _same(value, _AUTO) and not _same(value, _DEFAULTS[name]) and value is not None:
                 value = family.known(name).parse(value, family.name)
-                if said.setdefault(name, value) != value:
+                if given.setdefault(name, value) != value:
                     raise UserError(
-                        f"{name} is {value}, and {said[name]} in model {self.model!r}; leave one of them out"
+                        f"{name} is {value}, and {given[name]} in model {self.model!r}; leave one of them out"
                     )
-        return family, {option.name: option.default for option in family.options} | dict(family.classifier) | said
+        return family, {option.name: option.default for option in family.options} | dict(family.classifier) | given
 
     def _task(self, wires: int, classes: int) -> Task:
         image = None
@@ -213,7 +207,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return Task(input_bits=wires, classes=classes, image=image, seed=seed)
 
     def _levels(self, array: NDArray[Any], family: Family) -> list[NDArray[np.float64]]:
-        """The thresholds of each feature, rising."""
+        """The thresholds of each feature, in rising order."""
         features = array.shape[1]
         if self.thresholds is not None:
             return _given_levels(self.thresholds, features)
@@ -229,7 +223,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         unknown = y[self.classes_[labels] != y]
         if len(unknown):
             raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {self.classes_!r}")
-        # As if all epochs before had been through these examples: the place in the run decides on their order.
+        # As if all epochs before had used these examples: their order depends on the place in the run.
         done = self.passes_ * len(labels)
         usual, epochs = self.spec_.schedule(len(labels)), self.passes_ + passes
         epochs = min(epochs, usual.get("epochs", epochs))
@@ -257,18 +251,18 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """The scores of examples X (N, F), whole numbers: (N, classes), or of two classes the score of ``classes_[1]``
-        less that of ``classes_[0]``, (N,). A model that gives no scores has 1 for the predicted class, else 0."""
+        """The scores of examples X (N, F), whole numbers: (N, classes), or for two classes the score of ``classes_[1]``
+        minus that of ``classes_[0]``, (N,). Without scores: 1 for the predicted class, else 0."""
         scores = self._scores(X).astype(np.float64)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The labels (N,) of examples X (N, F): the largest score, the first class on a tie, and where the outputs of a
-        circuit are the code of no class."""
+        """The labels (N,) of examples X (N, F), by the largest score; the first class on a tie, or if the outputs of a
+        circuit are not the code of a class."""
         scores = self._scores(X)
         return np.asarray(self.classes_[scores.argmax(axis=1)])
 
-    # -- what was learned ----------------------------------------------------------------------------------------------
+    # -- the trained model ---------------------------------------------------------------------------------------------
 
     @property
     def spec_(self) -> Spec:
@@ -277,7 +271,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def state_(self) -> Mapping[str, NDArray[Any]]:
-        """A copy of what was learned: the array of each field of :attr:`spec_`."""
+        """A copy of the trained state: the array of each field of :attr:`spec_`."""
         return self._engine.state
 
     @property
@@ -290,13 +284,12 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:
-        """How much the scores depend on each feature, (F,), of sum 1 (or all 0); only of models with such a measure.
+        """How much the scores depend on each feature, (F,), of sum 1 (or all 0); only for models with such a measure.
 
-        The effect of a wire on a score is the sum, over all tables that read it and over their indices with its bit 0,
-        of how much the table's part of the score grows as the bit becomes 1. Only indices count that have learned
-        something with the bit 0 and with it 1 (have a counter that is not zero). A feature has the sum of the sizes of
-        its wires' effects over all classes. Features that matter only together, as in XOR, are underrated; it is cheap,
-        and for the loss of accuracy on given data there is :func:`sklearn.inspection.permutation_importance`.
+        The effect of a wire on a score is the change of the tables' scores when its bit goes from 0 to 1, summed over
+        all indices that were trained (have a counter that is not zero) with both values. A feature's importance is the
+        sum of its wires' absolute effects over all classes. Features that matter only together, as in XOR, are
+        underrated; for the loss of accuracy on given data use :func:`sklearn.inspection.permutation_importance`.
         """
         check_is_fitted(self)
         sizes = self.spec_.importances(self.state_)
@@ -310,7 +303,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # -- saving --------------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Plain values and arrays: pickles do not hold compiled things, and do not depend on how the engine works."""
+        """Plain values and arrays, so that pickles do not depend on the engine."""
         state = dict(super().__getstate__())
         engine = state.pop("_engine", None)
         if engine is not None:
@@ -338,34 +331,32 @@ if RDAClassifier.__doc__ is not None:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two values of an option are equal; arrays are never."""
+    """Whether two values of an option are equal; equal arrays count as different."""
     return a is b or (isinstance(a, str | int | float | np.generic) and bool(a == b))
 
 
 def _quantile_levels(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """At most ``most`` thresholds for the sorted ``values`` (N,): quantiles, or all where the values are few."""
+    """At most ``most`` thresholds for the sorted ``values`` (N,): quantiles, or one between any two values if few."""
     distinct = np.unique(values)
     below = distinct[:-1]
     if len(below) > most:
         ranks = -(-np.arange(1, most + 1) * len(values) // (most + 1)) - 1
         below = np.unique(values[ranks])
         below = below[below < distinct[-1]]
-        if not len(below):  # nearly all of them are the largest value
+        if not len(below):  # nearly all values are the largest one
             below = distinct[-2:-1]
     above = distinct[np.searchsorted(distinct, below, side="right")]
     middle = below / 2 + above / 2
-    return np.where((below <= middle) & (middle < above), middle, below)  # neighbours have nothing between them
+    return np.where((below <= middle) & (middle < above), middle, below)  # adjacent floats have no value between them
 
 
 def _given_levels(thresholds: Any, features: int) -> list[NDArray[np.float64]]:
-    """The thresholds of each feature, from those of all or a sequence of them for each."""
+    """The thresholds of each feature, from those for all features or a sequence for each."""
     rows = list(thresholds)
     if all(np.ndim(row) == 0 for row in rows):
         rows = [rows] * features
     if len(rows) != features:
-        raise ValueError(
-            f"thresholds are for {len(rows)} features; expected {features}, or one sequence for all of them"
-        )
+        raise ValueError(f"thresholds are for {len(rows)} features; expected {features}, or one sequence for all")
     levels = [np.unique(np.asarray(row, np.float64)) for row in rows]
     if not all(np.isfinite(values).all() for values in levels) or not any(map(len, levels)):
         raise ValueError(f"thresholds are {thresholds!r}; expected finite numbers, at least one")
@@ -373,7 +364,7 @@ def _given_levels(thresholds: Any, features: int) -> list[NDArray[np.float64]]:
 
 
 def _arrange(levels: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The wires' features and thresholds: the first threshold of each feature, then the second ones, …"""
+    """The wires' features and thresholds: the first threshold of each feature, then the second of each, …"""
     plane = np.concatenate([np.arange(len(values)) for values in levels])
     feature = np.repeat(np.arange(len(levels)), [len(values) for values in levels])
     order = np.lexsort((feature, plane))

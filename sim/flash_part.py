@@ -1,12 +1,11 @@
-"""A serial NOR flash as gateware, for simulating what reads one: Winbond's W25Q128JV as far as a reader can tell.
+"""A model of a serial NOR flash, Winbond's W25Q128JV as seen by a reader, as gateware for simulations.
 
-The part starts asleep and then obeys one command only; it wants time to wake; four data lines need the quad-enable bit;
-addresses go on at 0 behind the last byte; it never shows a bit before the falling edge that asks for it. What it holds
-is outside, behind ``address`` and ``data``, so that simulators of all kinds serve it from an array
-(:meth:`rdahw.sim.simulator.Simulator.attach`).
+The part starts asleep and then accepts only the wake command, after which it is busy for a time; four data lines need
+the quad-enable bit; addresses wrap to 0 after the last byte; a bit appears one cycle after its falling edge, for the
+delay of pads and part. The contents are outside, behind ``address`` and ``data``, so that any simulator can provide
+them from an array (:meth:`rdahw.sim.simulator.Simulator.attach`).
 
-Times are counted in cycles of the simulated design's clock, which is fast enough to see every edge. A bit appears one
-cycle after its falling edge, which stands for the way through pads and part.
+Times are in cycles of the simulated design's clock, which must be fast enough to sample every edge.
 """
 
 from __future__ import annotations
@@ -21,19 +20,18 @@ from rdahw.hdl.flash_reader import ADDRESS_BITS, FlashPins
 
 __all__ = ["FAULTS", "FlashPart"]
 
-#: What a reader can do wrong; :attr:`FlashPart.fault` is the first that it did, counted from 1.
+#: The faults of a reader; :attr:`FlashPart.fault` is the first that occurred, numbered from 1.
 FAULTS = (
-    "contention",  # a line was driven from both sides
+    "contention",  # a line was driven by both sides
     "pause",  # selected again too soon
     "hold",  # line 3 low while it is the part's /HOLD
-    "early",  # a command while it was waking
-    "busy",  # another command than reading a status while it wrote one
+    "early",  # a command during the wake-up time
+    "busy",  # a command other than reading a status during the write of one
     "quad",  # four lines without quad-enable
-    "unknown",  # a command that is not here: above all, nothing erases or programs
+    "unknown",  # a command that is not modelled, such as erase or program
     "cut",  # deselected within a command
-    "write",  # a status written without leave
+    "write",  # a status write without write enable
 )
-_CODE = {name: i + 1 for i, name in enumerate(FAULTS)}
 
 _WAKE, _SLEEP, _LEAVE = 0xAB, 0xB9, 0xFF
 _WRITE_ENABLE, _WRITE_DISABLE, _VOLATILE_ENABLE, _WRITE_STATUS = 0x06, 0x04, 0x50, 0x31
@@ -44,9 +42,8 @@ _JEDEC_ID = (0xEF, 0x40, 0x18)
 
 
 class _Heard(NamedTuple):
-    """What comes over the lines: edges of selection and clock, each high for a cycle; clocks and bits of one line and
-    of four since the part was selected, those that end in ``_now`` with the edge of this cycle.
-    """
+    """Signals derived from the lines: edges of selection and clock, each high for a cycle; the clocks since the part
+    was selected, and the bits on one line and on four. Those that end in ``_now`` include the edge of this cycle."""
 
     selected: Any
     too_soon: Any
@@ -63,14 +60,14 @@ class _Heard(NamedTuple):
 class FlashPart(wiring.Component):  # type: ignore[misc]
     """A part of ``size`` bytes, a power of two.
 
-    wake, write: for how many cycles it is busy after it was woken, and after a status was written for good. pause: for
-    how many cycles at least it must not be selected between two commands. asleep: at power-up. quad: whether
-    quad-enable is set for good.
+    wake, write: the busy cycles after waking, and after a non-volatile status write. pause: the least number of
+    deselected cycles between two commands. asleep: at power-up. quad: whether quad-enable is set in the non-volatile
+    status.
 
-    pins: the lines. address, data: the byte at ``address``, which must be there in the same cycle.
-    fault: 0, or what the reader did wrong first, as in :data:`FAULTS` from 1 on.
+    pins: the lines. address, data: the byte at ``address``, needed in the same cycle.
+    fault: 0, or the number of the reader's first fault, as in :data:`FAULTS` from 1 on.
 
-    The attribute ``asleep`` is the register that says whether it is, for simulators.
+    The attribute ``asleep`` is the register with that state, for simulators.
     """
 
     def __init__(
@@ -86,8 +83,8 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         self._size, self._wake, self._write, self._pause = size, wake, write, pause
         self._quad = quad
         self.asleep = Signal(init=asleep)
-        # What is put out: whether anything is, at the falling edges; which bit or nibble is next; of what: 0 memory, 1
-        # to 3 a status, 4 on: the identity; over four lines.
+        # Output: whether it has begun; the next bit or nibble; of which source (0: memory, 1 to 3: a status, 4 and
+        # above: the identity); over four lines.
         self._begun, self._position, self._which, self._four = Signal(), Signal(3), Signal(3), Signal()
         self._out, self._drives = Signal(4), Signal(4)
         super().__init__(
@@ -111,32 +108,30 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         ]
 
         def fault(name: str) -> None:
-            self._note(m, name)
+            with m.If(self.fault == 0):
+                m.d.sync += self.fault.eq(FAULTS.index(name) + 1)
 
-        # -- what it is
+        # -- the part's state
         asleep, waking = self.asleep, Signal()
-        enabled, for_good = Signal(), Signal()  # a status may be written; not only until power goes
+        enabled, for_good = Signal(), Signal()  # a status may be written; non-volatile
         write_latch, writing = Signal(), Signal()
         second = Signal(8, init=int(self._quad) << 1)
-        continuous, then = Signal(), Signal()  # reads without a command byte, from now on or from the next one on
+        continuous, then = Signal(), Signal()  # reads without a command byte, now or from the next one on
         busy = Signal(range(max(self._wake, self._write) + 1))
         with m.If(busy != 0):
             m.d.sync += busy.eq(busy - 1)
             with m.If(busy == 1):
                 m.d.sync += [waking.eq(0), writing.eq(0)]
-        over = busy <= 1  # in this cycle it is busy no more
+        over = busy <= 1  # not busy in this cycle
         statuses = Array([Cat(writing & ~over, write_latch), second, Const(0x60, 8)])
 
         heard = self._hear(m, lines)
         rise, clocks, clocks_now = heard.rise, heard.clocks, heard.clocks_now
         bits_now, nibbles_now = heard.bits_now, heard.nibbles_now
-        code, taken = Signal(8), Signal()  # taken: the command is being obeyed
+        code, taken = Signal(8), Signal()  # taken: the command was accepted
         address = self.address
         with m.If(heard.selected):
             m.d.sync += [taken.eq(0), begun.eq(0)]
-
-        def is_one_of(*codes: int) -> Any:
-            return code.matches(*codes)
 
         start = Mux(continuous, 0, 8)
         quad_io = continuous | (taken & (code == _QUAD_IO))
@@ -173,7 +168,7 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
                 m.d.sync += then.eq(nibbles_now[4:6] == 2)
             with m.If(clocks_now == start + 12):
                 m.d.sync += [begun.eq(1), position.eq(0), which.eq(0), four.eq(1)]
-        with m.Elif(rise & taken & is_one_of(_READ, _FAST_READ, _QUAD_OUTPUT)):
+        with m.Elif(rise & taken & code.matches(_READ, _FAST_READ, _QUAD_OUTPUT)):
             with m.If(clocks_now == 32):
                 m.d.sync += address.eq(bits_now & (self._size - 1))
             with m.If(clocks_now == Mux(code == _READ, 32, 40)):
@@ -181,12 +176,12 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
 
         self._put_out(m, heard, statuses)
 
-        # -- what takes effect when it is no longer selected
+        # -- commands that take effect when the part is deselected
         with m.If(heard.end):
             m.d.sync += [out.eq(0), drives.eq(0)]
             with m.If(quad_io):
                 m.d.sync += continuous.eq(then & (clocks >= start + 12))
-            with m.Elif(taken & is_one_of(_WAKE, _SLEEP, _WRITE_ENABLE, _WRITE_DISABLE, _VOLATILE_ENABLE)):
+            with m.Elif(taken & code.matches(_WAKE, _SLEEP, _WRITE_ENABLE, _WRITE_DISABLE, _VOLATILE_ENABLE)):
                 with m.If(clocks != 8):
                     fault("cut")
                 with m.Else(), m.Switch(code):
@@ -210,7 +205,7 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
                     with m.If(for_good):
                         m.d.sync += [busy.eq(self._write), writing.eq(1)]
 
-        # -- the pins themselves; written last, so that of several faults in a cycle these come first
+        # -- the pins; written last, so that these take precedence over other faults of the same cycle
         with m.If(pins.select & ~asleep & ~second[1] & ~lines[3]):
             fault("hold")
         with m.If(heard.too_soon):
@@ -219,13 +214,8 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
             fault("contention")
         return m
 
-    def _note(self, m: Module, fault: str) -> None:
-        """The reader has done this wrong."""
-        with m.If(self.fault == 0):
-            m.d.sync += self.fault.eq(_CODE[fault])
-
     def _hear(self, m: Module, lines: Any) -> _Heard:
-        """What comes over the lines."""
+        """Sample the lines."""
         pins = self.pins
         was_clock, was_selected, off = Signal(), Signal(), Signal(range(self._pause + 1), init=self._pause)
         m.d.sync += [was_clock.eq(pins.clock), was_selected.eq(pins.select)]
@@ -248,7 +238,7 @@ class FlashPart(wiring.Component):  # type: ignore[misc]
         return _Heard(selected, too_soon, rise, fall, end, clocks, clocks_now, bits, bits_now, nibbles_now)
 
     def _put_out(self, m: Module, heard: _Heard, statuses: Any) -> None:
-        """Data, bit by bit or nibble by nibble."""
+        """Output data bit by bit, or nibble by nibble."""
         position, which, four, address = self._position, self._which, self._four, self.address
         byte, held = Signal(8), Signal(8)
         identity = Array([*(Const(octet, 8) for octet in _JEDEC_ID), Const(0xFF, 8)])

@@ -1,7 +1,7 @@
-"""The learning loop run in simulated hardware: a trainer's streams driven cycle by cycle, checked bit by bit.
+"""Training in simulated hardware: a trainer's streams driven cycle by cycle, checked bit by bit.
 
-The simulator stands still between two clock edges while the state is read and compared, so that checking costs no
-cycles: the next example is on offer in the very next one.
+Reading and comparing the state takes no simulated time, so that checking costs no cycles: the next example is offered
+in the next cycle.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ from rdahw.training import Batches, Engine, Examples, Outcome
 
 __all__ = ["HardwareEngine", "Mismatch"]
 
-#: Predictions of more cycles are made by the software of a checked run, if the simulator is Amaranth's: they would take
-#: minutes.
+#: In a checked run in Amaranth's simulator, predictions of more cycles, which take minutes, are made by the software.
 _MOST_PREDICTED = 20_000
-#: How many examples are learned from at a time, by trainers whose state is compared after each time.
+#: How many examples are trained at a time, by trainers whose state is compared after each chunk.
 _CHUNK, _SLOW_CHUNK = 4096, 64
 
 
 class Mismatch(UserError):
-    """Hardware and software gave different bits (exit code 1)."""
+    """Hardware and software differ in a bit (exit code 1)."""
 
 
 class _Prepared(NamedTuple):
-    """Examples, their labels on the trainer's wires, and what the software has prepared."""
+    """Examples, their labels on the trainer's wires, and the examples prepared by the software."""
 
     examples: Examples
     y: Array
@@ -52,7 +51,7 @@ class _Made:
         self, trainer: Trainer, engine: str, *, netlist: str | None, vcd: Path | None, log: Log | None
     ) -> None:
         self.trainer, self.encode = trainer, trainer.encoder
-        # Synthesis keeps the names of no registers, so there all is read and written through the ports.
+        # Synthesis does not keep the names of registers, so a netlist is read and written through its ports.
         self._places = trainer.interface.places if netlist else trainer.registers
         self._by_ports = netlist is not None
         registers = {} if netlist else {place.field.name: place.at for place in self._places}
@@ -60,10 +59,10 @@ class _Made:
             trainer, engine, registers=registers, netlist=netlist, vcd=vcd, log=log
         )
         self._is_busy = "busy" in trainer.signature.members
-        self.settle()  # so that clearing memories does not come after they were set
+        self.settle()  # so that memories are cleared before they are set
 
     def settle(self) -> None:
-        """Let time pass until nothing is on its way to the state."""
+        """Let time pass until no write to the state is pending."""
         while self._is_busy and self.simulator.get("busy"):
             self.simulator.tick()
 
@@ -84,13 +83,13 @@ class _Made:
                 self.simulator.poke(place.field.name, place.number(value))
 
     def _octet(self, address: int) -> int:
-        """A byte read through ``control``, in a cycle."""
+        """Read a byte through ``control``, in one cycle."""
         self.simulator.set("control__parameter_address", address)
         self.simulator.tick()
         return self.simulator.get("control__parameter_read")
 
     def _put(self, address: int, octet: int) -> None:
-        """A byte written through ``control``."""
+        """Write a byte through ``control``."""
         self.simulator.set("control__parameter_address", address)
         self.simulator.set("control__parameter_write", octet)
         self.simulator.set("control__parameter_write_enable", 1)
@@ -103,21 +102,21 @@ class HardwareEngine:
     """A model run by its trainer in a cycle-accurate simulator; an engine of :class:`rdahw.training.Training`.
 
     engine: ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``; see :func:`rdahw.sim.simulator.choose_engine`.
-    stages: of the trainer. batch: whether updates of more than one example will come.
-    check: compare every output and every decision to update, and the state, with the software, and raise
-        :class:`Mismatch` where they part. The state is compared after each update; where results say of each example
-        whether there was an update, after each call of :meth:`train`.
-    netlist: run what synthesis for this family makes of the trainer; see :func:`rdahw.sim.simulator.make_simulator`.
+    stages: of the trainer. batch: whether updates may have more than one example.
+    check: compare every output, every decision to update and the state with the software, and raise :class:`Mismatch`
+        at the first difference. The state is compared after each update or, if each result says whether there was an
+        update, after each call of :meth:`train`.
+    netlist: run the trainer's netlist after synthesis for this family; see
+        :func:`rdahw.sim.simulator.make_simulator`.
     memory_kind: of the trainer, see :func:`rdahw.hdl.trainer_factory.make_trainer`.
-    vcd: write the waveforms there.
-    log: called with a line before something is compiled.
+    vcd: write the waveforms to this file.
+    log: called with a line before compiling.
 
-    The state is read through the simulator, in no time; that of a netlist through ``control``. Predictions that are
-    asked for are made by a second copy of the hardware, so that they neither delay nor disturb the training; its cycles
-    are not counted.
+    The state is read through the simulator, in no simulated time; that of a netlist through ``control``. Predictions
+    are made by a second copy of the hardware, so that they do not affect the training; its cycles are not counted.
 
-    Attributes: ``trainer``, ``simulator``; ``updates`` and ``examples``, which have been learned from, may be set to
-    count on from a training before. ``cycles``: of this one, from the first beat offered to the last update done.
+    Attributes: ``trainer``, ``simulator``; ``updates`` and ``examples``, the numbers trained so far, may be set to
+    continue an earlier training. ``cycles``: of this run, from the first beat offered to the end of the last update.
 
     Raises :class:`rdahw.UsageError` for options that the model's trainer does not have.
     """
@@ -146,21 +145,21 @@ class HardwareEngine:
         self._copy: _Made | None = None
         self._software: Engine | None = make_engine(spec) if check else None
         self._predictor: Reference | None = None
-        # How many cycles after an example its update is done; None: when its result is taken.
+        # How many cycles after an example its update is done; None: when its result is given.
         self._latency = None if netlist else self.trainer.latency
-        # Of several updates at a time the results say all that there is to compare.
+        # Several updates are compared at once if their results say all that there is to compare.
         self._at_once = self._made.encode.says_updates
         self._learner = None if self._at_once else spec.learner()
         self._looks_ahead = not self._at_once and netlist is None
         self.chunk = None if not self._at_once else _SLOW_CHUNK if engine == "amaranth" else _CHUNK
         self.updates = self.examples = 0
-        # When beats of the next update were taken, those that were.
+        # The cycles in which beats of the next update were taken.
         self._taken: list[int] = []
-        # Results that were given and belong to no finished update yet; one that was seen before it was given.
+        # Results given for unfinished updates, and the number of results that were read before they were given.
         self._results: list[Array] = []
         self._given: list[int] = []
         self._seen = 0
-        #: The cycles at whose end the first and the last example were taken, and how many have been.
+        #: The cycles at whose end the first and the last example were taken, and the number of examples taken.
         self._first = self._last = 0
         self._counted = 0
         self._start = self.simulator.cycles
@@ -171,21 +170,21 @@ class HardwareEngine:
 
     @property
     def cycles_per_example(self) -> float:
-        """Clock cycles from one example to the next, on average; of a single example, all there were."""
+        """Mean clock cycles from one example to the next; for a single example, all cycles."""
         if self._counted > 1 and not self._at_once:
             return (self._last - self._first) / (self._counted - 1)
         return self.cycles / max(1, self._counted)
 
     @property
     def startup_cycles(self) -> int:
-        """Clock cycles that are needed once: before the first example was taken, and after the last until its update.
+        """Clock cycles needed once: before the first example was taken, and after the last one until its update.
 
-        ``cycles`` are these, one in which the first example is taken, and ``cycles_per_example`` for each that follows.
+        ``cycles`` is their sum with 1 for the first example and ``cycles_per_example`` for each later one.
         """
         return self._first + self.cycles - 1 - self._last if self._counted > 1 else 0
 
     def figures(self) -> dict[str, Any]:
-        """What a run that came to its end has shown, as JSON. A bit that differs would have ended it."""
+        """The figures of a completed run, as JSON; it is bit-exact, as a difference ends the run."""
         figures = {
             "engine": self.name,
             "cycles": self.cycles,
@@ -202,25 +201,25 @@ class HardwareEngine:
 
     @property
     def summary(self) -> str:
-        """The cycles in a few words."""
+        """The cycles in a short text."""
         if not self._at_once:
             each = _number(self.cycles_per_example)
             return f"{self.cycles} cycles, {each} an example and {self.startup_cycles} once"
         kinds = (("without", self.cycle_counts.without_update), ("with", self.cycle_counts.with_update))
-        said = ", ".join(f"{cycles} {kind} an update" for kind, cycles in kinds if cycles.count)
-        return f"{self.cycles} cycles, {said or 'none an example'}"
+        described = ", ".join(f"{cycles} {kind} an update" for kind, cycles in kinds if cycles.count)
+        return f"{self.cycles} cycles, {described or 'none an example'}"
 
     # -- the engine ----------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
-        """A copy of the state, as it is in the simulated hardware."""
+        """A copy of the state of the simulated hardware."""
         return self._made.read()
 
     @state.setter
     def state(self, value: State) -> None:
         if self._taken:
-            # An example of the next update is on its way; discard it.
+            # The trainer has prefetched an example of the next update; discard it.
             none = self._made.encode.none()
             self._pass(none, cycles=None if self._latency is None else self._latency + 1, give=1)
             self._taken, self._results, self._given, self._seen = [], [], [], 0
@@ -236,7 +235,7 @@ class HardwareEngine:
         return _Prepared(examples, self.trainer.interface.encode(examples.labels), software)
 
     def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
-        """Apply update after update. Raises :class:`Mismatch`, see above."""
+        """Apply update after update; raises :class:`Mismatch`."""
         rows, ends = batches.rows, batches.ends
         ends = ends[:1] if batches.until_change and self._at_once else ends
         outcomes, start = [], 0
@@ -258,7 +257,7 @@ class HardwareEngine:
         return Outcome(wrong, np.concatenate(changed) if changed else None, np.concatenate(predicted))
 
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
-        """The classes (N,) at the present parameters. Raises :class:`Mismatch`, see above."""
+        """The classes (N,) with the current parameters; raises :class:`Mismatch`."""
         count, software = len(prepared.y), self._software
         expected: NDArray[np.int64] | None = None
         if software is not None:
@@ -278,12 +277,12 @@ class HardwareEngine:
             return found
         i = int(np.flatnonzero(found != expected)[0])
         raise Mismatch(
-            f"hardware and software part after {self.examples} examples: the class predicted for test example {i + 1} "
-            f"is {found[i]}, expected {expected[i]}"
+            f"hardware and software differ after {self.examples} examples: the class predicted for test example "
+            f"{i + 1} is {found[i]}, expected {expected[i]}"
         )
 
     def close(self) -> None:
-        """Let go of the simulators and finish the VCD file."""
+        """Free the simulators and finish the VCD file."""
         self.simulator.close()
         if self._copy is not None:
             self._copy.simulator.close()
@@ -302,7 +301,7 @@ class HardwareEngine:
         if self._looks_ahead:
             its = prepared.examples.x[following]
             moved, labels = self._examples(prepared, following, batches.epoch)
-            if moved is its or np.array_equal(moved, its):  # else it may be of the next epoch, and move otherwise
+            if moved is its or np.array_equal(moved, its):  # else it may move differently in the next epoch
                 after = encode(moved, labels)
         self._exchange(beats, after, len(rows))
         results = self._take_results(len(rows))
@@ -320,7 +319,7 @@ class HardwareEngine:
         return self.spec.augment(examples.x[rows], rows, epoch, len(examples)), prepared.y[rows]
 
     def _exchange(self, beats: Array, following: Array, examples: int) -> None:
-        """Send the beats of some updates, and let time pass until these are done; those that follow are on offer."""
+        """Send the beats of some updates and run until these are done, with the following beats on offer."""
         offered = np.concatenate([beats, following])
         taken, self._taken = self._taken, []
         if len(taken) < len(beats):
@@ -338,8 +337,8 @@ class HardwareEngine:
         self.cycles = self.simulator.cycles - self._start
 
     def _pass(self, beats: Array, *, cycles: int | None = None, take: int = 0, give: int = 0) -> list[int]:
-        """Let ``cycles`` pass, or as many as it takes until ``take`` beats are taken and ``give`` results are given; in
-        which cycles those beats were taken that were."""
+        """Let ``cycles`` pass, or run until ``take`` beats are taken and ``give`` results given; returns the cycles in
+        which beats were taken."""
         if cycles is not None:
             take, give = len(beats) + 1, 0
         made = self.simulator.exchange(Exchange("examples", "results", beats, take, give, cycles=cycles))
@@ -351,18 +350,18 @@ class HardwareEngine:
         return [int(cycle) for cycle in made.taken]
 
     def _take_results(self, examples: int) -> Array:
-        """The results of the last updates, of which the last may not have been given yet."""
+        """The results of the last updates; the last one may not have been given yet."""
         encode = self._made.encode
         results, self._results = self._results[:examples], self._results[examples:]
         given, self._given = self._given[:examples], self._given[examples:]
         if len(results) < examples and self.simulator.get("results__valid"):
-            # The last one is there, and will be given at the coming clock edge.
+            # It is valid, and will be given at the next clock edge.
             number = self.simulator.get("results__payload")
             packed = np.frombuffer(number.to_bytes((encode.result_width + 7) // 8, "little"), np.uint8)
             results.append(np.unpackbits(packed, count=encode.result_width, bitorder="little"))
             self._seen += 1
         if len(results) != examples:
-            raise InternalError(f"{len(results)} results came of {examples} examples by cycle {self.simulator.cycles}")
+            raise InternalError(f"{examples} examples gave {len(results)} results by cycle {self.simulator.cycles}")
         made = np.array(results)
         if self._at_once:
             self.cycle_counts.add(np.array(given), encode.updated(made) == 1)
@@ -373,14 +372,12 @@ class HardwareEngine:
     def _compare(
         self, prepared: _Prepared, batches: Batches, x: Array, outputs: Array, updated: NDArray[np.int64] | None
     ) -> None:
-        """Raise :class:`Mismatch` at the first thing in which the hardware differs from the software."""
+        """Raise :class:`Mismatch` at the first difference between hardware and software."""
         software, first = self._software, self.examples - len(x) + 1
         assert software is not None
-        before = software.state if not self._at_once else None
+        expected = None if self._at_once else self._outputs(software.state, x)
         outcome = software.train(prepared.software, batches)
-        if before is not None:
-            expected = self._outputs(before, x)
-        else:
+        if expected is None:
             assert outcome.predicted is not None
             expected = self.trainer.interface.encode(outcome.predicted)
         for i, bit in np.argwhere(outputs != expected)[:1]:
@@ -396,7 +393,7 @@ class HardwareEngine:
                 raise self._mismatch(self.examples, name, found[field.name][at], right[field.name][at])
 
     def _outputs(self, state: State, x: Array) -> Array:
-        """What the circuit predicts, bit by bit."""
+        """The outputs of the predictor circuit, in bits."""
         if self._predictor is None:
             assert self._learner is not None
             self._predictor = Reference(self._learner.model.predictor)
@@ -405,12 +402,12 @@ class HardwareEngine:
 
     def _mismatch(self, example: int, what: str, found: Any, expected: Any) -> Mismatch:
         return Mismatch(
-            f"hardware and software part at example {example} (update {self.updates}), cycle {self.cycles}: {what} is "
-            f"{found}, expected {expected}"
+            f"hardware and software differ at example {example} (update {self.updates}), cycle {self.cycles}: {what} "
+            f"is {found}, expected {expected}"
         )
 
 
 def _number(value: float) -> float:
-    """Rounded, and a whole number as one, so that JSON says 1 and not 1.0."""
+    """Rounded, and a whole number as int, so that JSON says 1 and not 1.0."""
     value = round(value, 6)
     return int(value) if value == int(value) else value

@@ -1,17 +1,17 @@
-"""The C++ around a simulated design: what :class:`rdahw.sim.native.NativeSimulator` calls, and the loop that streams
-whole data sets through.
+"""The C++ around a simulated design: the functions that :class:`rdahw.sim.native.NativeSimulator` calls, and the loop
+that streams whole data sets through it.
 
-A back end puts a class ``Model`` in front of it:
+A back end defines a class ``Model`` before it:
 
     Model(const char *vcd)                   the design at power-up; vcd: a file, or null
     bool good()                              whether the file could be opened
-    uint32_t width(int item)                 the bits of an item, 0 if the design has not got it
+    uint32_t width(int item)                 the bits of an item, 0 if the design does not have it
     void get(int item, uint32_t *words)      its value, 32 bits a word, the lowest first
     bool set(int item, const uint32_t *words)    false if it cannot be overwritten
-    void settle()                            let the outputs follow the inputs
+    void settle()                            evaluate the outputs
     void edge()                              one clock cycle; settles as well
 
-where an item is the number of a port, or of a register that is looked at.
+where an item is the number of a port, or of a register that is read or written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ struct Exchange {
     uint64_t n_beats, take, give;
     const uint8_t *gaps, *stalls;
     uint64_t n_gaps, n_stalls;
-    uint64_t patience, budget;  // cycles: until stuck, and until the caller wants to look
+    uint64_t patience, budget;  // cycles: until stuck, and of this call
     // filled in; the counts and the state of the loop go on where the last call ended
     uint64_t *taken, *given;
     uint32_t *results;
@@ -51,7 +51,7 @@ struct Attached {
     int address, data;
     const uint8_t *bytes;
     uint64_t size;
-    uint8_t behind;  // what is read behind the last byte
+    uint8_t behind;  // the value beyond the last byte
     uint32_t last, any;
 };
 

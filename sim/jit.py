@@ -1,4 +1,4 @@
-"""How this package compiles its kernels with numba: once, into numba's cache on disk, and not in silence."""
+"""Compiling this package's kernels with numba: once, into numba's cache on disk, with a report to the user."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ __all__ = ["compiled", "inner", "instruction", "kernel_cache", "on_compile", "po
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_config: Any = numba.config  # numba makes its names when it is loaded
+_config: Any = numba.config  # its names are made at run time
 
 
 def kernel_cache() -> Path:
-    """Where numba keeps the kernels of this package: beside it, or in the user's cache, or in NUMBA_CACHE_DIR.
+    """Numba's folder for the kernels of this package: beside it, in the user's cache, or in NUMBA_CACHE_DIR.
 
-    Where none of them can be written, numba would refuse to compile: then among the temporary files. Raises
-    :class:`UserError` if these cannot be written either.
+    If none of them can be written, a folder of temporary files, as numba would refuse to compile. Raises
+    :class:`UserError` if that cannot be written either.
     """
-    look: Any = FunctionCache
+    cache: Any = FunctionCache
     try:
-        return Path(look(kernel_cache).cache_path)
+        return Path(cache(kernel_cache).cache_path)
     except RuntimeError:
         _config.CACHE_DIR = str(temporary_cache("numba", "NUMBA_CACHE_DIR"))
-        return Path(look(kernel_cache).cache_path)
+        return Path(cache(kernel_cache).cache_path)
 
 
 kernel_cache()
 
 
 def compiled(*types: Any) -> Callable[[_F], _F]:
-    """Compile a function of arguments of these types when its module is loaded; without types, when it is first called.
+    """Compile a function of these argument types when its module is loaded; without types, on its first call.
 
-    Kernels let go of Python's lock, so that they run side by side in threads, and trust their callers' indices.
+    Kernels release Python's global lock, so that threads run them in parallel, and do not check indices.
     """
     signature = numba.void(*types) if types else None
 
@@ -53,14 +53,14 @@ def compiled(*types: Any) -> Callable[[_F], _F]:
 
 
 def inner(function: _F) -> _F:
-    """Compile a function for the use of kernels in the same file, as numba's cache looks at no other file."""
+    """Compile a function for kernels of the same file; numba's cache does not notice changes in other files."""
     return cast(_F, numba.njit(error_model="numpy")(function))
 
 
 def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """numba's ``intrinsic``: a function for kernels that is given as LLVM's instructions.
+    """numba's ``intrinsic``: a function for kernels, written as LLVM instructions.
 
-    With NUMBA_DISABLE_JIT kernels run as plain Python, and a call of it raises :class:`UserError`.
+    With NUMBA_DISABLE_JIT set, kernels run as plain Python, and calling it raises :class:`UserError`.
     """
     if not _config.DISABLE_JIT:
         return cast(Callable[..., Any], intrinsic(function))
@@ -75,11 +75,8 @@ def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def on_compile(report: Callable[[str], None]) -> Iterator[None]:
-    """While the context lasts, ``report(name)`` is called as numba begins to compile a function of this package.
-
-    A function that is loaded from the cache of an earlier run is not reported. Compiling takes seconds, so a program
-    should say that it does.
-    """
+    """Within the context, call ``report(name)`` when numba starts to compile a function of this package, which takes
+    seconds; functions loaded from the cache are not reported."""
 
     class Listener(event.Listener):
         def on_start(self, event: Any) -> None:
@@ -96,7 +93,7 @@ def on_compile(report: Callable[[str], None]) -> Iterator[None]:
 
 @instruction
 def popcount(typing_context: Any, word: Any) -> Any:
-    """How many bits of a word are set."""
+    """The number of set bits of a word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])

@@ -1,10 +1,10 @@
 """The machine that evaluates netlists on packed words: compiled kernels, the same for every circuit.
 
-Its memory is *slots* of :data:`BLOCK` words, one a live bit of the circuit. An instruction reads up to three slots and
-writes one; a *run* is a kind of instruction and how many of it follow, so that the loop inside a run has no branch but
-its own. A slot is a whole number of the widest vectors that processors have, and all loads of an instruction come
-before its store, so LLVM makes vector instructions of whatever width the processor has. With AVX-512 a gate of three
-inputs is one or two ``vpternlog``.
+Its memory consists of *slots* of :data:`BLOCK` words, one for each live bit of the circuit. An instruction reads up to
+three slots and writes one; a *run* is a number of instructions of one kind, executed without branches except that of
+the loop. A slot is a multiple of the widest vectors of processors, and all loads of an instruction come before its
+store, so LLVM uses vector instructions of the processor's width. With AVX-512 a gate of three inputs is one or two
+``vpternlog``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ALL = ir.Constant(_LINE, [ir.Constant(_i64, -1)] * _LANES)
 
 
 def _formulas() -> dict[int, Any]:
-    """For each truth table the cheapest formula, as nested tuples over the inputs 0, 1, 2 with the operations below."""
+    """The cheapest formula of each truth table, as nested tuples over the inputs 0, 1, 2 with the operations below."""
     cost: dict[int, int] = {0xAA: 0, 0xCC: 0, 0xF0: 0}
     formula: dict[int, Any] = {0xAA: 0, 0xCC: 1, 0xF0: 2}
     layers: list[list[int]] = [list(cost)]
@@ -75,7 +75,7 @@ def _emit(builder: Any, term: Any, inputs: list[Any]) -> Any:
 
 @instruction
 def _run(typing_context: Any, kind: Any, code: Any, count: Any, memory: Any) -> Any:
-    """``_run(kind, code, count, memory)``: ``count`` (at least 1) instructions of a kind from the address ``code``."""
+    """``_run(kind, code, count, memory)``: run ``count`` (at least 1) instructions of a kind at address ``code``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number, code_address, count, memory_address = arguments
@@ -122,7 +122,7 @@ def _run(typing_context: Any, kind: Any, code: Any, count: Any, memory: Any) -> 
 
 @instruction
 def _copy_line(typing_context: Any, target: Any, source: Any) -> Any:
-    """``_copy_line(target, source)``: one vector from the address ``source`` to the address ``target``."""
+    """``_copy_line(target, source)``: copy a vector from the address ``source`` to the address ``target``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, source = (builder.inttoptr(address, _LINE.as_pointer()) for address in arguments)
@@ -134,7 +134,7 @@ def _copy_line(typing_context: Any, target: Any, source: Any) -> Any:
 
 @instruction
 def _word_at(typing_context: Any, address: Any) -> Any:
-    """``_word_at(address)``: the word there."""
+    """``_word_at(address)``: load a word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], _i64.as_pointer()), align=8)
@@ -144,7 +144,7 @@ def _word_at(typing_context: Any, address: Any) -> Any:
 
 @instruction
 def _set_word_at(typing_context: Any, address: Any, value: Any) -> Any:
-    """``_set_word_at(address, value)``: the word there becomes ``value``."""
+    """``_set_word_at(address, value)``: store a word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[1], builder.inttoptr(arguments[0], _i64.as_pointer()), align=8)
@@ -168,7 +168,7 @@ def run_blocks(
 ) -> None:
     """Run a program on words ``start`` to ``stop`` of ``words``, by blocks (``start`` is a multiple of :data:`BLOCK`).
 
-    sources: (L, 3), for each input bit the address of its first word, 1 if a word belongs to each 64 examples (0: one
+    sources: (L, 3), for each input bit the address of its first word, 1 if it has a word for each 64 examples (0: one
     word for all), and its slot. targets: (S, 2), for each output bit the address of its first word and its slot.
     memory: the slots, 64-byte aligned.
     """

@@ -1,7 +1,7 @@
 """Netlists as programs for the machine of :mod:`rdahw.sim.lut_kernels`: order, operations and memory slots.
 
-Two things make that machine fast, and this module sees to both: long runs of instructions of one kind, so that the
-branch to a kind is seldom taken and seldom mispredicted, and few slots, so that all of them stay in the cache.
+The schedule makes that machine fast by long runs of instructions of one kind, so that branches are rare and rarely
+mispredicted, and by few slots, so that all of them stay in the cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["KINDS", "LutProgram", "schedule"]
 
 @cache
 def _canonical(table: int, inputs: int) -> tuple[int, tuple[int, ...]]:
-    """The least truth table that a permutation of the inputs gives, and that permutation."""
+    """The smallest truth table of all permutations of the inputs, and that permutation."""
     found = []
     for order in permutations(range(inputs)):
         values = [0] * inputs
@@ -31,8 +31,8 @@ def _canonical(table: int, inputs: int) -> tuple[int, tuple[int, ...]]:
 
 
 def _kinds() -> dict[int, int]:
-    """Truth table to number of inputs, of every function of one to three inputs that depends on all of them, once for
-    all permutations of its inputs."""
+    """Truth table to number of inputs, for all functions of one to three inputs that depend on all of them, up to
+    permutation of the inputs."""
     kinds = {}
     for inputs in (1, 2, 3):
         rows = 1 << inputs
@@ -44,20 +44,19 @@ def _kinds() -> dict[int, int]:
     return kinds
 
 
-#: The kinds of instruction: truth tables (as of :mod:`rdahw.sim.netlist`) and how many inputs they have.
+#: The kinds of instruction: truth tables (as in :mod:`rdahw.sim.netlist`) and their number of inputs.
 KINDS: dict[int, int] = _kinds()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LutProgram:
-    """What the machine runs.
+    """A program of the machine. Input bits, and output bits, are numbered through all inputs, or outputs.
 
     runs: (R, 2) int32, the kind (its truth table) and the number of instructions of each run.
     code: (I, 4) uint32, the slots a, b, c that an instruction reads and the slot d that it writes.
     loads: (L, 2) int64, (input bit, slot) to fill before the program runs.
-    stores: (S, 2) int64, (output bit, slot) to read after it; outputs' bits are numbered on from one to the next.
-    constants: (C, 2) int64, (output bit, 0 or 1).
-    slots: how many slots of memory it needs.
+    stores: (S, 2) int64, (output bit, slot) to read after it. constants: (C, 2) int64, (output bit, 0 or 1).
+    slots: the number of memory slots.
     """
 
     runs: NDArray[np.int32]
@@ -67,14 +66,9 @@ class LutProgram:
     constants: NDArray[np.int64]
     slots: int
 
-    @property
-    def gates(self) -> int:
-        """How many instructions there are."""
-        return len(self.code)
-
 
 def _order(net: Netlist, kinds: list[int]) -> list[int]:
-    """Gates in an order that keeps to one kind for as long as a gate of that kind is ready."""
+    """A topological order of the gates that stays with a kind as long as a gate of it is ready."""
     first = net.first_gate
     readers: list[list[int]] = [[] for _ in net.gates]
     waiting = [0] * len(net.gates)
@@ -123,8 +117,7 @@ def schedule(net: Netlist) -> LutProgram:
         slot[i] = at
     free: list[int] = []
     slots = len(used)
-    code = np.zeros((len(order), 4), np.uint32)
-    rows = []
+    rows: list[tuple[int, ...]] = []
     for time, g in enumerate(order):
         reads = operands[g]
         row = [slot[i] for i in reads]
@@ -135,8 +128,6 @@ def schedule(net: Netlist) -> LutProgram:
             target, slots = slots, slots + 1
         slot[first + g] = target
         rows.append((*row, *[0] * (3 - len(row)), target))
-    if rows:
-        code[:] = rows
     run_kinds = np.array([kinds[g] for g in order], np.int32)
     starts = np.flatnonzero(np.diff(run_kinds, prepend=-1))
     runs = np.stack([run_kinds[starts], np.diff(starts, append=len(order))], axis=1).astype(np.int32)
@@ -146,7 +137,7 @@ def schedule(net: Netlist) -> LutProgram:
 
     return LutProgram(
         runs,
-        code,
+        np.array(rows, np.uint32).reshape(-1, 4),
         pairs([(i - 2, slot[i]) for i in used]),
         pairs([(bit, slot[i]) for bit, i in enumerate(outputs) if i > 1]),
         pairs([(bit, i) for bit, i in enumerate(outputs) if i <= 1]),

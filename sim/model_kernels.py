@@ -1,7 +1,7 @@
-"""Online learning of the two built-in models, compiled: what their step circuits compute, without the circuits.
+"""Kernels for online learning of the lookup and mask models, equal to their step circuits.
 
-Parameters, inputs and labels are packed by wires (:mod:`rdahw.sim.packing`). What all functions that train have in
-common is said at :func:`rdahw.sim.word_kernels.train_words`.
+Parameters, inputs and labels are packed by wires (:mod:`rdahw.sim.packing`). The training functions' arguments are
+explained at :func:`rdahw.sim.word_kernels.train_words`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def train_lookup(
     wrong: Any,
     done: Any,
 ) -> None:
-    """The lookup model: the cotangent of an output goes to the entry that was addressed, and nowhere else."""
+    """Train the lookup model: the cotangent of an output is added to the addressed entry only."""
     largest, start = 0, 0
     for end in ends:
         largest, start = max(largest, end - start), end
@@ -103,7 +103,7 @@ def _common(theta: Any, x: Any, row: int) -> Any:
 def train_mask(
     inputs: int, k: int, theta: Any, x: Any, y: Any, rows: Any, ends: Any, until_change: bool, wrong: Any, done: Any
 ) -> None:
-    """The mask model: a parameter is flipped where that would change the output, which depends on two counts and on
+    """Train the mask model: a parameter is flipped if that would change the output, which depends on two counts and on
     whether the parameter and its input are set."""
     request = np.empty_like(theta)
     last = theta.shape[0] - 1

@@ -1,6 +1,6 @@
-"""A compiled simulator: a shared library of :mod:`rdahw.sim.cxxrtl` or :mod:`rdahw.sim.verilator`, and its cache.
+"""A compiled simulator: a shared library of :mod:`rdahw.sim.cxxrtl` or :mod:`rdahw.sim.verilator`.
 
-Compiling takes seconds, so what was compiled is kept in the user's cache under the digest of all that went into it.
+Compiling takes seconds, so libraries are kept in the user's cache under the digest of all inputs of the build.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from rdahw.sim.simulator import Exchange, Log, Port, Stuck, Transfers
 
 __all__ = ["NativeSimulator", "cached", "convert"]
 
-#: How many compiled simulators are kept; those used longest ago are removed.
+#: How many compiled simulators are kept; the least recently used are removed.
 KEPT = 100
-#: How many cycles pass in one call into the library, between which Ctrl-C is heard.
+#: The most cycles of one call into the library; between calls Ctrl-C is handled.
 _BUDGET = 1 << 18
-#: How many changes of a watched register one call can record.
+#: The most changes of a watched register that one call records.
 _CHANGES = 1 << 12
 
 _Words = NDArray[np.uint32]
@@ -39,10 +39,7 @@ _Words = NDArray[np.uint32]
 def convert(
     component: Any, ports: Mapping[str, Port], registers: Mapping[str, Any]
 ) -> tuple[str, list[tuple[str, ...]]]:
-    """The component as RTLIL, the module ``top``, and the path of each register below it.
-
-    Without source lines, so that the text depends on nothing else.
-    """
+    """The component as RTLIL without source lines, in the module ``top``, and the path of each register below it."""
     from amaranth.back import rtlil  # type: ignore[import-untyped]
     from amaranth.hdl import Fragment, MemoryData  # type: ignore[import-untyped]
     from amaranth.hdl._ir import PortDirection  # type: ignore[import-untyped]
@@ -60,17 +57,17 @@ def convert(
 
 
 def _driver(text: str, path: tuple[str, ...]) -> tuple[str, ...]:
-    """The path, without ``top``, of the wire that drives that at ``path``: one of a signal's names is the register."""
+    """The path, without ``top``, of the wire that drives the one at ``path``: of a signal's wires, the register."""
     module = text.index(f"\nmodule \\{'.'.join(path[:-1])}\n")
     body = text[module : text.index("\nend\n", module)]
     name = re.escape(path[-1])
-    # Indented further, it would connect a port of a cell.
+    # Not those indented further, which connect ports of cells.
     found = re.search(rf"^ {{0,2}}connect \\{name} \\(\S+)(?: \[\d+:0\])?$", body, re.MULTILINE)
     return (*path[1:-1], found[1] if found else path[-1])
 
 
 def _memories(fragment: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The identity of each memory's data below ``fragment``, and the path where it is."""
+    """The identity of each memory's data below ``fragment``, and its path."""
     for below, name, _ in fragment.subfragments:
         if (data := getattr(below, "_data", None)) is not None:
             yield id(data), (*path, name)
@@ -78,10 +75,10 @@ def _memories(fragment: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[int, 
 
 
 def cached(parts: Iterable[str], make: Callable[[Path], Path], log: Log | None, what: str) -> Path:
-    """The library made from ``parts``: that in the cache, or a new one that ``make(folder)`` makes in an empty folder.
+    """The library made from ``parts``: from the cache, or made by ``make(folder)`` in an empty folder.
 
-    Safe with several processes at once: it is renamed into place, and where the system has file locks they wait for the
-    one that is making it.
+    Safe with several processes: the library is renamed into place, and where the system has file locks the other
+    processes wait for the one that makes it.
     """
     digest = hashlib.sha256("\0".join([HARNESS, *parts]).encode()).hexdigest()[:32]
     folder = user_cache("simulators")
@@ -115,10 +112,10 @@ def cached(parts: Iterable[str], make: Callable[[Path], Path], log: Log | None, 
 
 
 def _lock(file: IO[str]) -> None:
-    """Wait until no other process has this file locked; closing it unlocks it."""
+    """Wait until no other process holds a lock of this file; closing it unlocks it."""
     try:
         import fcntl
-    except ImportError:  # Windows: work is done twice at worst
+    except ImportError:  # Windows: two processes may do the same work
         return
     fcntl.flock(file, fcntl.LOCK_EX)
 
@@ -190,7 +187,7 @@ class NativeSimulator:
         self.engine = engine
         self._items = {name: item for item, name in enumerate([*ports, *registers])}
         self._handle: int | None = None
-        self._attached: list[bytes] = []  # which the library reads as long as it lives
+        self._attached: list[bytes] = []  # kept alive, as the library reads them
         self._library = ctypes.CDLL(str(library))
         for name, result, arguments in (
             ("open", ctypes.c_void_p, [ctypes.c_char_p]),
@@ -227,7 +224,7 @@ class NativeSimulator:
 
     def set(self, port: str, value: int) -> None:
         """Drive an input port."""
-        words = _pack(value, self._widths[port])  # lives until the library has read it
+        words = _pack(value, self._widths[port])  # a name keeps the array alive during the call
         if not self._library.sim_set(self._handle, self._items[port], words.ctypes.data):
             raise InternalError(f"{port!r} cannot be overwritten in engine {self.engine!r}")
 
@@ -237,7 +234,7 @@ class NativeSimulator:
         self._library.sim_get(self._handle, self._items[port], words.ctypes.data)
         return int.from_bytes(words.astype("<u4").tobytes(), "little")
 
-    #: A register is an item as a port is.
+    #: Registers are items as ports are.
     peek = get
     poke = set
 
@@ -254,7 +251,7 @@ class NativeSimulator:
         self._library.sim_attach(self._handle, *items, contents, len(contents), behind)
 
     def exchange(self, exchange: Exchange) -> Transfers:
-        """Let time pass until the exchange is over."""
+        """Run until the exchange is over."""
         source, sink = self._stream(exchange.source), self._stream(exchange.sink)
         beats = _pack_rows(exchange.beats)
         watched = 0 if exchange.watch is None else (self._widths[exchange.watch] + 31) // 32
@@ -263,9 +260,8 @@ class NativeSimulator:
         results = np.empty((room, sink.words), np.uint32)
         changes = _CHANGES if watched else 1
         changed, values = np.empty(changes, np.uint64), np.empty((changes, max(watched, 1)), np.uint32)
-        gaps, stalls = (
-            np.ascontiguousarray(p if p is not None else [], np.uint8) for p in (exchange.gaps, exchange.stalls)
-        )
+        gaps = np.ascontiguousarray([] if exchange.gaps is None else exchange.gaps, np.uint8)
+        stalls = np.ascontiguousarray([] if exchange.stalls is None else exchange.stalls, np.uint8)
         e = _Exchange(
             source=source,
             sink=sink,
@@ -298,9 +294,7 @@ class NativeSimulator:
             made.changed += changed[: e.n_changed].tolist()
             made.values += [int.from_bytes(row.astype("<u4").tobytes(), "little") for row in values[: e.n_changed]]
             e.n_changed = 0
-            if e.n_taken >= exchange.take and e.n_given >= exchange.give:
-                break
-            if end == self.cycles:
+            if (e.n_taken >= exchange.take and e.n_given >= exchange.give) or end == self.cycles:
                 break
             if e.quiet > exchange.patience or e.n_given == room:
                 raise Stuck(
@@ -314,7 +308,7 @@ class NativeSimulator:
         return made
 
     def close(self) -> None:
-        """Let go of the design."""
+        """Free the simulated design."""
         if self._handle is not None:
             self._library.sim_close(self._handle)
             self._handle = None

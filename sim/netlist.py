@@ -1,8 +1,8 @@
-"""Circuits as netlists of single bits, for machines that evaluate a lookup table of up to three inputs at a time.
+"""Circuits as netlists of single bits, made of lookup tables of up to three inputs.
 
-A *node* is a number: 0 and 1 are the constants, then the bits of the circuit's inputs in order, then gates in
+A *node* is a number: 0 and 1 are the constants, then come the bits of the circuit's inputs in order, then the gates in
 topological order. A *gate* is a truth table of 8 bits and three nodes ``(table, a, b, c)``: its value is bit
-``a + 2b + 4c`` of the table. One that ignores c (or b and c) has 0 there.
+``a + 2b + 4c`` of the table. Unused inputs (c, or b and c) are 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["MAX_GATES", "ROWS", "Gate", "Netlist", "lower"]
 Gate = tuple[int, int, int, int]
 Bits = list[int]
 
-#: The largest netlist: beyond it lowering takes minutes, and the working set leaves every cache.
+#: The largest netlist: above it lowering takes minutes, and the working set exceeds every cache.
 MAX_GATES = 1 << 22
 
 # The truth tables of the three inputs themselves; those of gates are Python expressions of them.
@@ -45,11 +45,10 @@ class Netlist:
         return 2 + self.inputs
 
     def fused(self) -> Netlist:
-        """The same function with gates that only one other reads, and inverters, merged into their readers, and without
-        dead gates."""
+        """The same function without dead gates, with gates of one reader, and inverters, merged into their readers."""
         first, readers = self.first_gate, self._readers()
         gates: list[Gate] = []
-        same = list(range(first + len(self.gates)))  # a node that turned out to be another one
+        same = list(range(first + len(self.gates)))  # each node, or an equal one
         for number, (table, *operands) in enumerate(self.gates, first):
             inputs = [same[i] for i in operands if i]
             while merged := self._merge(table, inputs, gates, readers):
@@ -61,7 +60,7 @@ class Netlist:
         return _without_dead(Netlist(self.inputs, gates, [[same[i] for i in output] for output in self.outputs]))
 
     def _merge(self, table: int, inputs: Bits, gates: list[Gate], readers: list[int]) -> tuple[int, Bits] | None:
-        """The gate with one of its inputs replaced by what that reads, if that takes no more than three inputs."""
+        """The gate with one of its inputs replaced by that gate's inputs, if the result has at most three inputs."""
         for i in inputs:
             if i < self.first_gate:
                 continue
@@ -81,12 +80,11 @@ class Netlist:
         return None
 
     def _readers(self) -> list[int]:
-        """How many gates and outputs read each node."""
+        """The number of gates and outputs that read each node."""
         readers = [0] * (self.first_gate + len(self.gates))
-        for _, a, b, c in self.gates:
-            readers[a] += 1
-            readers[b] += 1
-            readers[c] += 1
+        for _, *inputs in self.gates:
+            for i in inputs:
+                readers[i] += 1
         for output in self.outputs:
             for i in output:
                 readers[i] += 1
@@ -94,7 +92,7 @@ class Netlist:
 
 
 def _compose(table: int, inputs: Sequence[int]) -> int:
-    """The truth table of ``table`` applied to functions that are given as truth tables."""
+    """The truth table of ``table`` applied to functions given as truth tables."""
     a, b, c = (*inputs, 0, 0, 0)[:3]
     result = 0
     for row in range(8):
@@ -104,7 +102,7 @@ def _compose(table: int, inputs: Sequence[int]) -> int:
 
 
 def _simplify(table: int, inputs: Sequence[int]) -> tuple[int, Bits]:
-    """The same gate without constants, equal inputs and inputs that it ignores, and with the rest in order."""
+    """The same gate without constant, repeated and ignored inputs, the others sorted."""
     values: dict[int, int] = {0: 0, 1: 0xFF}
     for i in sorted(set(inputs) - {0, 1}):
         values[i] = (A, B, C)[len(values) - 2]
@@ -112,7 +110,7 @@ def _simplify(table: int, inputs: Sequence[int]) -> tuple[int, Bits]:
     table = _compose(table, [values[i] for i in inputs])
     for at in range(len(variables) - 1, -1, -1):
         if (table & (A, B, C)[at]) >> (1 << at) == table & ~(A, B, C)[at]:
-            # The table of the others, without this one; those behind it move one place up.
+            # The table without this variable; the variables after it move up by one.
             table = _compose(table, [(A, B, C)[j - (j > at)] if j != at else 0 for j in range(len(variables))])
             del variables[at]
     return table, variables
@@ -138,7 +136,7 @@ def _without_dead(net: Netlist) -> Netlist:
 
 
 class _Builder:
-    """A netlist in the making. Equal gates share a node, and gates of constants or of equal inputs are simplified."""
+    """A netlist under construction. Equal gates share a node; gates of constants or equal inputs are simplified."""
 
     def __init__(self, inputs: int) -> None:
         self.first = 2 + inputs
@@ -146,7 +144,7 @@ class _Builder:
         self._known: dict[Gate, int] = {}
 
     def gate(self, table: int, *inputs: int) -> int:
-        """The node that is bit ``a + 2b + 4c`` of ``table`` for up to three inputs a, b, c."""
+        """The node of a gate with up to three inputs a, b, c."""
         table, variables = _simplify(table, inputs)
         if not variables:
             return table & 1
@@ -176,13 +174,13 @@ class _Builder:
         return self.gate(table, a, b)
 
     def each(self, table: int, *operands: Bits) -> Bits:
-        """The gate on bit k of all operands, for each k."""
+        """A gate for each k, on bit k of all operands."""
         if len(operands) == 2:
             return [self.pair(table, a, b) for a, b in zip(*operands, strict=True)]
         return [self.gate(table, *inputs) for inputs in zip(*operands, strict=True)]
 
     def parity(self, bits: Bits) -> int:
-        """The XOR of bits, as a balanced tree."""
+        """The XOR of bits, by a balanced tree."""
         while len(bits) > 1:
             bits = [self.gate(XOR3, *bits[i : i + 3]) for i in range(0, len(bits), 3)]
         return bits[0]
@@ -257,7 +255,7 @@ def _scatter(net: _Builder, a: Bits, indices: Sequence[int], width: int) -> Bits
     return [net.parity(bits) if bits else 0 for bits in places]
 
 
-#: What this back end has rows for.
+#: The rows of this back end, by primitive.
 ROWS: dict[str, Callable[..., Bits]] = {
     "xor": lambda net, a, b: net.each(XOR, a, b),
     "and": lambda net, a, b: net.each(AND, a, b),
@@ -282,7 +280,7 @@ ROWS: dict[str, Callable[..., Bits]] = {
 
 
 def lower(circuit: Circuit) -> Netlist:
-    """The netlist of ``circuit``, one gate a bit operation; raises :class:`UserError` above :data:`MAX_GATES`."""
+    """The netlist of ``circuit``; raises :class:`UserError` above :data:`MAX_GATES` gates."""
     circuit = to_rows(circuit, ROWS)
     net = _Builder(sum(t.width for t in circuit.input_types))
     wires: list[Any] = []

@@ -1,8 +1,8 @@
-"""The packed engine's circuits: any circuit on 64 examples a word, the same bits as the reference interpreter.
+"""Circuits on 64 examples a word, with the same bits as the reference interpreter.
 
 A circuit is lowered to gates of up to three inputs (:mod:`rdahw.sim.netlist`), scheduled
-(:mod:`rdahw.sim.lut_program`), and run by one compiled machine for all circuits (:mod:`rdahw.sim.lut_kernels`), block
-by block of examples, so that a new circuit costs milliseconds and no compiler.
+(:mod:`rdahw.sim.lut_program`), and run by one compiled machine for all circuits (:mod:`rdahw.sim.lut_kernels`), so that
+a new circuit costs milliseconds and no compiler.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ __all__ = ["Packed", "thread_count"]
 
 
 def thread_count(threads: int | None) -> int:
-    """The number of threads that is meant: ``None`` is one for each core that this process may use."""
+    """``threads``, or for ``None`` the number of cores that this process may use."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads < 1:
-        raise UsageError(f"{threads} threads were asked for; expected at least 1, or None for all cores")
+        raise UsageError(f"threads is {threads}; expected at least 1, or None for all cores")
     return threads
 
 
 class Packed:
     """A circuit ready to be run many times on many examples: ``f(*inputs) -> tuple of outputs``.
 
-    Calling it takes and gives arrays as :class:`rdahw.sim.reference.Reference` does; every output has the axes of
-    examples that the inputs broadcast to. :meth:`run` takes and gives bits packed by examples and saves the packing.
+    Its inputs and outputs are those of :class:`rdahw.sim.reference.Reference`, except that every output has all example
+    axes that the inputs broadcast to. :meth:`run` works on bits packed by examples and saves the packing.
     The results do not depend on ``threads`` (``None``: all cores). Raises :class:`UserError` for a circuit of more than
     :data:`rdahw.sim.netlist.MAX_GATES` gates.
     """
@@ -52,8 +52,8 @@ class Packed:
 
     @property
     def gates(self) -> int:
-        """How many gates of up to three inputs are evaluated for each example."""
-        return self._program.gates
+        """The number of gates of up to three inputs that are evaluated for each example."""
+        return len(self._program.code)
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
         arrays, shape = example_arrays(self.circuit, inputs)
@@ -69,10 +69,10 @@ class Packed:
         return tuple(unpack_examples(out, examples).reshape(*shape, len(out)) for out in outputs)
 
     def run(self, *inputs: Words, words: int | None = None) -> tuple[Words, ...]:
-        """The outputs, packed by examples (:mod:`rdahw.sim.packing`), on inputs that are.
+        """The outputs for inputs packed by examples (:mod:`rdahw.sim.packing`), packed likewise.
 
-        Each input is (width, words), or (width, 1) for one word that all examples share: all ones and all zeros for one
-        example that all share. ``words`` says how many words of examples there are where no input does.
+        Each input is (width, words), or (width, 1) for a word that is used for all words of examples. ``words``: their
+        number, by default that of the widest input.
         """
         ports = self.circuit.inputs
         if len(inputs) != len(ports):
@@ -126,17 +126,17 @@ def _row_addresses(array: Words) -> NDArray[np.int64]:
 
 
 def _row(arrays: Sequence[Words], row: int) -> Words:
-    """Row ``row`` of the arrays one below the other."""
+    """Row ``row`` of the stacked arrays."""
     for array in arrays:
         if row < len(array):
             found: Words = array[row]
             return found
         row -= len(array)
-    raise AssertionError("a row of no output")
+    raise AssertionError("the row is beyond the last array")
 
 
 def _aligned(words: int) -> Words:
-    """Memory that begins with a cache line."""
+    """Memory that starts at a cache line."""
     memory = np.zeros(words + 8, np.uint64)
     first = -memory.ctypes.data % 64 // 8
     aligned: Words = memory[first : first + words]

@@ -1,8 +1,8 @@
-"""The packed engine's learners: updates one after the other at millions a second, large batches 64 examples a word.
+"""The packed engine of learners: millions of sequential updates a second, large batches 64 examples a word.
 
-Three ways lead to the same bits. The built-in models have kernels of their own (:mod:`rdahw.sim.model_kernels`). Any
-other learner runs on whole wires, one example at a time (:mod:`rdahw.sim.word_kernels`), and for a batch of many
-examples on :class:`rdahw.sim.packed.Packed` circuits.
+There are three implementations with the same bits. The built-in models have kernels (:mod:`rdahw.sim.model_kernels`).
+Any other learner runs on whole wires, one example at a time (:mod:`rdahw.sim.word_kernels`), or for large batches on
+:class:`rdahw.sim.packed.Packed` circuits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ __all__ = ["PackedEngine", "PackedExamples"]
 
 Numbers = NDArray[np.int64]
 
-#: From how many examples on a batch is worth a packed circuit.
+#: The smallest batch that is run on packed circuits.
 _MANY = 64
 #: Learners whose wires have more bits than this are not lowered to gates.
 _MOST_BITS = 1 << 19
@@ -37,7 +37,7 @@ _MOST_BITS = 1 << 19
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedExamples:
-    """Examples made ready by :meth:`PackedEngine.prepare`: unpacked, and packed by wires."""
+    """Examples from :meth:`PackedEngine.prepare`: unpacked, and packed by wires."""
 
     x_bits: Array
     y_bits: Array
@@ -50,11 +50,11 @@ class PackedExamples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kernels:
-    """How a learner is run example by example.
+    """The kernels that run a learner example by example.
 
-    train: ``(theta, x, y, rows, ends, until_change, wrong, done)``, as :func:`rdahw.sim.word_kernels.train_words` says.
+    train: ``(theta, x, y, rows, ends, until_change, wrong, done)``; see :func:`rdahw.sim.word_kernels.train_words`.
     predict: ``(theta, x, outputs)``. All packed by wires.
-    general: they follow the circuits, so that packed circuits are faster on many examples.
+    general: they interpret the circuits, and packed circuits are faster on many examples.
     """
 
     train: Callable[..., None]
@@ -77,9 +77,7 @@ def _lookup_kernels(learner: Learner) -> _Kernels | None:
     sizes = model.input_bits, model.output_bits
     if model.input_bits > MAX_LOOKUP_INPUTS or model.circuit != lookup_model(*sizes):
         return None
-    return _Kernels(
-        lambda *arguments: train_lookup(*sizes, *arguments), lambda *arguments: predict_lookup(*sizes, *arguments)
-    )
+    return _Kernels(partial(train_lookup, *sizes), partial(predict_lookup, *sizes))
 
 
 def _mask_kernels(learner: Learner) -> _Kernels | None:
@@ -87,14 +85,12 @@ def _mask_kernels(learner: Learner) -> _Kernels | None:
 
     model = learner.model
     blocks = [a.attributes[0].name for a in model.circuit.assignments if a.primitive == "custom"]
+    # The name only tells which circuit to compare with.
     numbers = re.search(r"k = ([1-9]\d{0,8})$", blocks[0]) if blocks else None
-    # The name only says which circuit to compare with.
     if not numbers or model.circuit != mask_model(model.input_bits, int(numbers[1])):
         return None
     sizes = model.input_bits, int(numbers[1])
-    return _Kernels(
-        lambda *arguments: train_mask(*sizes, *arguments), lambda *arguments: predict_mask(*sizes, *arguments)
-    )
+    return _Kernels(partial(train_mask, *sizes), partial(predict_mask, *sizes))
 
 
 def _general_kernels(learner: Learner) -> _Kernels:
@@ -114,14 +110,13 @@ def _general_kernels(learner: Learner) -> _Kernels:
         model.memory[: len(theta)] = theta
         run_words(model.code, model.pool, model.memory, len(theta), x, places, outputs)
 
-    return _Kernels(lambda *arguments: train_words(*steps, *arguments), predict, general=True)
+    return _Kernels(partial(train_words, *steps), predict, general=True)
 
 
 class PackedEngine:
     """A learner run on packed words, with the bits of :class:`rdahw.sim.engines.ReferenceEngine`.
 
-    ``threads`` (``None``: all cores) are for batches and predictions of many examples. An engine is for one thread of
-    the caller's.
+    ``threads`` (``None``: all cores) are used for large batches and many predictions. Not thread-safe.
     """
 
     name = "packed"
@@ -147,14 +142,14 @@ class PackedEngine:
         self._theta = pack_wires(np.asarray(value, np.uint8))
 
     def train(self, x: Array, y: Array) -> Array:
-        """Apply one batch, and give the predictions (N, B) before the update."""
+        """Apply one batch; returns the predictions (N, B) before the update."""
         outputs = self.predict(x)
         n = np.array([len(x)], np.int64)
         self.train_many(self.prepare(x, y), np.arange(len(x), dtype=np.int64), n)
         return outputs
 
     def predict(self, x: Array) -> Array:
-        """The outputs (N, B) at the present parameters."""
+        """The outputs (N, B) with the current parameters."""
         _check("inputs", x, self.learner.model.input_bits)
         if self._packs(len(x)):
             (packed,) = self._model.run(self._shared_theta(), pack_examples(x), words=words_for(len(x)))
@@ -164,7 +159,7 @@ class PackedEngine:
     # -- many updates at once: rdahw.sim.engines.Runner ----------------------------------------------------------------
 
     def prepare(self, x: Array, y: Array) -> PackedExamples:
-        """Inputs (N, A) and labels (N, B) as :meth:`train_many` and :meth:`outputs` take them."""
+        """Inputs (N, A) and labels (N, B) in the form that :meth:`train_many` and :meth:`outputs` take."""
         _check("inputs", x, self.learner.model.input_bits)
         _check("labels", y, self.learner.model.output_bits)
         return PackedExamples(x, y, pack_wires(x), pack_wires(y))
@@ -172,17 +167,11 @@ class PackedEngine:
     def train_many(
         self, examples: PackedExamples, rows: Numbers, ends: Numbers, *, until_change: bool = False
     ) -> Numbers:
-        """Apply update after update; update u is the batch ``rows[ends[u - 1] : ends[u]]`` of the examples.
-
-        Gives how many examples of each update the model had wrong before it. With ``until_change`` the updates after
-        the first that changes the parameters are left out.
-        """
+        """See :meth:`rdahw.sim.engines.Runner.train_many`."""
         rows, ends = np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(ends, np.int64)
-        # The kernels trust them.
+        # The kernels do not check indices.
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(examples):
-            raise UserError(
-                f"rows {rows.min()} to {rows.max()} of {len(examples)} examples were asked for; there are none"
-            )
+            raise UserError(f"rows are {rows.min()} to {rows.max()}; expected 0 to {len(examples) - 1}")
         if len(ends) and ((np.diff(ends, prepend=0) < 0).any() or ends[-1] > len(rows)):
             raise UserError(f"the ends of the batches go up to {ends.max()}; expected to {len(rows)}, and in order")
         wrong = np.zeros(len(ends), np.int64)
@@ -202,7 +191,7 @@ class PackedEngine:
         return wrong[: done[0]]
 
     def outputs(self, prepared: PackedExamples) -> Array:
-        """The predictions (N, B) at the present parameters."""
+        """The predictions (N, B) with the current parameters."""
         if self._packs(len(prepared)):
             return self.predict(prepared.x_bits)
         return unpack_wires(self._predict_words(prepared.x), self.learner.model.output_bits)
@@ -225,7 +214,7 @@ class PackedEngine:
         return self._may_pack and examples >= _MANY
 
     def _shared_theta(self) -> Words:
-        """The parameters, one word a bit, for all examples."""
+        """The parameters as (P, 1): a word of equal bits each."""
         return (-self.parameters.astype(np.int64)).view(np.uint64)[:, None]
 
     def _predict_words(self, x: Words) -> Words:
@@ -234,7 +223,7 @@ class PackedEngine:
         return outputs
 
     def _train_packed(self, examples: PackedExamples, rows: Numbers) -> int:
-        """Apply one batch; gives how many of its examples were wrong."""
+        """Apply one batch; returns how many of its examples were predicted wrongly."""
         y = pack_examples(examples.y_bits[rows])
         requests, outputs = self._request.run(self._shared_theta(), pack_examples(examples.x_bits[rows]), y)
         valid = np.full(requests.shape[1], ~np.uint64(0))

@@ -1,12 +1,12 @@
-"""Bits in words of 64, in the two ways that the engines use.
+"""Bits packed into words of 64, in two layouts.
 
 **Packed by examples**, (wires, words) uint64: bit ``e % 64`` of ``packed[w, e // 64]`` is wire w of example e. A
-circuit is evaluated on 64 examples at a time. The bits after the last example may be anything.
+circuit is evaluated on 64 examples at a time. The bits after the last example are arbitrary.
 
 **Packed by wires**, (examples, words) uint64: bit ``w % 64`` of ``packed[e, w // 64]`` is wire w of example e. One
 example is a few words. The bits after the last wire are zero.
 
-Bit 0 is the least significant one. Unpacked are arrays of 0 and 1, (examples, wires) uint8.
+Bit 0 is the least significant one. Unpacked bits are arrays of 0 and 1, (examples, wires) uint8.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Words = NDArray[np.uint64]
 
 
 def words_for(bits: int) -> int:
-    """How many words hold so many bits."""
+    """The number of words that hold ``bits`` bits."""
     return -(-bits // 64)
 
 

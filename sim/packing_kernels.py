@@ -1,7 +1,6 @@
 """The compiled part of :mod:`rdahw.sim.packing`.
 
-Here and in the other kernels arrays are copied by loops: numba takes seconds to compile the checks of an assignment
-to a slice.
+Here and in the other kernels loops copy arrays, as numba takes seconds to compile an assignment to a slice.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def pack(bits: Any, packed: Any) -> None:
             columns[i] = 0
         for e in range(min(64, examples - 64 * word)):
             row, place = bits[64 * word + e], np.uint64(e)
-            for i in range(wires):  # over the wires, since so the bits lie and vectors of them can be shifted
+            for i in range(wires):  # over the wires, as they are contiguous and LLVM vectorises the shifts
                 columns[i] |= np.uint64(row[i] != 0) << place
         for i in range(wires):
             packed[i, word] = columns[i]

@@ -17,7 +17,7 @@ from rdahw.sim.simulator import Exchange, Stuck, Transfers, ports_of
 
 __all__ = ["AmaranthSimulator"]
 
-#: Half of a clock period, in seconds; only waveforms show it.
+#: Half of a clock period in waveforms, in seconds.
 _HALF = 5e-7
 
 
@@ -40,7 +40,7 @@ class AmaranthSimulator:
         self._context: Any = None
 
         async def hold(context: Any) -> None:
-            # Lends its context to whoever calls us, and lets half a period pass with each advance.
+            # Provides its context to the methods; each advance lets half a period pass.
             self._context = context
             while True:
                 await context.delay(_HALF)
@@ -57,7 +57,7 @@ class AmaranthSimulator:
 
     def set(self, port: str, value: int) -> None:
         """Drive an input port."""
-        if self._driven.get(port) != value:  # else the simulator would look for what has changed all the same
+        if self._driven.get(port) != value:  # setting the same value costs an evaluation too
             self._driven[port] = value
             self._context.set(self._ports[port].value, value)
             self._serve()
@@ -104,7 +104,7 @@ class AmaranthSimulator:
             value >>= len(part)
 
     def exchange(self, exchange: Exchange) -> Transfers:
-        """Let time pass until the exchange is over."""
+        """Run until the exchange is over."""
         beats = [
             int.from_bytes(row.tobytes(), "little") for row in np.packbits(exchange.beats, axis=1, bitorder="little")
         ]

@@ -1,6 +1,6 @@
 """The reference interpreter: a circuit run on numpy arrays, one primitive after the other.
 
-Slow and plain; it is the definition of what a circuit means, and every faster engine is tested against it.
+It is slow and simple: the definition of what a circuit computes, which every faster engine is tested against.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rdahw.transform import to_rows
 
 __all__ = ["Reference", "example_arrays", "run"]
 
-#: What this back end has rows for: the meanings in the table of primitives.
+#: The rows of this back end: ``evaluate`` of the table of primitives.
 ROWS = {name: row.evaluate for name, row in PRIMITIVES.items() if row.evaluate is not None}
 
 
@@ -37,24 +37,24 @@ class Reference:
         kept = {wire for _, wire in lowered.outputs}
         self._steps: list[tuple[Callable[..., Array], tuple[int, ...], tuple[Any, ...], tuple[int, ...]]] = []
         for wire, (primitive, operands, attributes) in lowered.wires():
-            # A wire is let go after its last reader, so that memory follows the width of the circuit, not its length.
+            # A wire is freed after its last reader, so that memory grows with the width of the circuit, not its length.
             done = tuple(i for i in dict.fromkeys(operands) if last_use[i] == wire and i not in kept)
             self._steps.append((ROWS[primitive], operands, attributes, done))
         self._outputs = tuple(wire for _, wire in lowered.outputs)
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
         wires: list[Any] = list(example_arrays(self.circuit, inputs)[0])
-        for meaning, operands, attributes, done in self._steps:
-            wires.append(meaning(*[wires[i] for i in operands], *attributes))
+        for evaluate, operands, attributes, done in self._steps:
+            wires.append(evaluate(*[wires[i] for i in operands], *attributes))
             for i in done:
                 wires[i] = None
         return tuple(wires[i] for i in self._outputs)
 
 
 def example_arrays(circuit: Circuit, inputs: Sequence[Array]) -> tuple[list[Array], tuple[int, ...]]:
-    """The inputs as arrays of uint8 that fit the circuit, and the axes of examples that they broadcast to.
+    """The inputs as uint8 arrays, and the shape of the example axes that they broadcast to.
 
-    Raises :class:`UserError` for too few or too many inputs and for a wrong width.
+    Raises :class:`UserError` for a wrong number of inputs, or a wrong width or shape.
     """
     expected = circuit.inputs
     if len(inputs) != len(expected):

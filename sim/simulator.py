@@ -1,12 +1,12 @@
 """Cycle-accurate simulators of an Amaranth component, behind one interface.
 
-Engines: ``amaranth`` (Amaranth's own simulator: slow, always there), ``cxxrtl`` (Yosys and a C++ compiler) and
-``verilator``. The compiled ones run a million and more cycles a second, after seconds of compiling; what was compiled
-is kept in the user's cache.
+Engines: ``amaranth`` (Amaranth's own simulator: slow, always available), ``cxxrtl`` (Yosys and a C++ compiler) and
+``verilator``. The compiled ones run a million cycles a second and more, after seconds of compiling; the compiled
+library is kept in the user's cache.
 
-The component has one clock, ``sync``. A port is named as in the Verilog made from it, by its path in the signature with
-``__`` between the parts (``examples__payload``); a register or memory has the name that the simulator's maker gives it.
-Values are whole numbers, bit 0 least significant; a memory is one number, word 0 lowest.
+The component has one clock, ``sync``. A port has its name in Verilog: its path in the signature with ``__`` between the
+parts (``examples__payload``). Registers and memories are named by the caller of :func:`make_simulator`. Values are
+whole numbers, bit 0 least significant; a memory is one number, word 0 lowest.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ __all__ = [
     "ports_of",
 ]
 
-#: The engines, by how soon they have simulated much: the first that is there is taken for long work. Verilator is no
-#: faster on trainers, and takes twice as long to compile (bench/simulation.py).
+#: The engines, in order of preference for long runs. Verilator is not faster than CXXRTL on trainers, and takes twice
+#: as long to compile (bench/simulation.py).
 ENGINES = ("cxxrtl", "verilator", "amaranth")
-#: Below so many cycles Amaranth's simulator is done before a compiler would be.
+#: Below this number of cycles Amaranth's simulator is faster than compiling.
 SHORT = 5_000
 
-#: What is called with a line about long work that is beginning, such as compiling.
+#: Called with a line before long work such as compiling.
 Log = Callable[[str], None]
 
 
 class Stuck(InternalError):
-    """A stream did not move for so long that the simulated component cannot be right."""
+    """The streams stalled for longer than ``patience``: the simulated component is faulty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +66,23 @@ def ports_of(component: Any) -> dict[str, Port]:
     found = {}
     for path, member, value in component.signature.flatten(component):
         value = Value.cast(value)
-        if len(value):  # what has no bits, as an address of one byte, Verilog cannot say
+        if len(value):  # Verilog has no ports of 0 bits, such as an address of one byte
             found["__".join(map(str, path))] = Port(len(value), member.flow == In, value)
     return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """What to send into a stream and to take from another, cycle by cycle; see :meth:`Simulator.exchange`.
+    """The beats to send into one stream and to receive from another; see :meth:`Simulator.exchange`.
 
     source, sink: the names of the streams; their payload, valid and ready are ``<name>__payload`` and so on.
     beats: the payloads to send, (N, width) of 0 and 1, bit 0 first.
-    take, give: the exchange ends as soon as so many beats have been taken, and so many results have been given,
-    cycles: or after so many cycles.
-    gaps: in cycle c nothing new is offered if ``gaps[c % len(gaps)]``; a beat on offer stays until it is taken.
+    take, give: the exchange ends after ``take`` beats have been taken and ``give`` results given; cycles: or after that
+        many cycles.
+    gaps: in cycle c no new beat is offered if ``gaps[c % len(gaps)]``; an offered beat stays until it is taken.
     stalls: in cycle c no result is accepted if ``stalls[c % len(stalls)]``.
     watch: a register whose changes are recorded.
-    patience: for how many cycles neither stream may move.
+    patience: the most cycles without a transfer on either stream.
     """
 
     source: str
@@ -99,11 +99,11 @@ class Exchange:
 
 @dataclass(slots=True, eq=False)
 class Transfers:
-    """What an exchange came to. A cycle is counted from 0, and ends with the clock edge at which a transfer happens.
+    """The result of an exchange. Cycles are counted from 0; a transfer happens at the clock edge that ends its cycle.
 
-    taken: in which cycle each beat was taken, (T,).
-    given: in which cycle each result was given, (R,). results: their payloads, (R, width).
-    changed: the cycles at whose end the watched register changed. values: what it then was.
+    taken: the cycle in which each beat was taken, (T,).
+    given: the cycle in which each result was given, (R,). results: their payloads, (R, width).
+    changed: the cycles at whose end the watched register changed. values: its new values.
     """
 
     taken: NDArray[np.int64]
@@ -114,7 +114,7 @@ class Transfers:
 
 
 class Simulator(Protocol):
-    """A component in simulated time. Time stands still but in :meth:`tick` and :meth:`exchange`."""
+    """A component in simulated time, which passes only in :meth:`tick` and :meth:`exchange`."""
 
     @property
     def engine(self) -> str:
@@ -125,7 +125,7 @@ class Simulator(Protocol):
         """How many clock cycles have passed since power-up."""
 
     def set(self, port: str, value: int) -> None:
-        """Drive an input port; what depends on it follows at once."""
+        """Drive an input port; signals that depend on it are updated at once."""
 
     def get(self, port: str) -> int:
         """The value of a port."""
@@ -137,27 +137,24 @@ class Simulator(Protocol):
         """The value of a register or memory. No time passes."""
 
     def poke(self, register: str, value: int) -> None:
-        """Overwrite a register or memory, as a fault or a test bench would. No time passes."""
+        """Overwrite a register or memory. No time passes."""
 
     def attach(self, address: str, data: str, contents: bytes, behind: int = 0xFF) -> None:
-        """From now on hold the input port ``data`` at the byte of ``contents`` whose number is on the output port
-        ``address`` (32 bits at most), in the same cycle; at ``behind``, where there is none. So a memory needs not be
-        in the design. ``address`` must not depend on ``data`` within a cycle."""
+        """Model a memory outside of the design: from now on the input port ``data`` is the byte of ``contents`` at the
+        output port ``address`` (at most 32 bits), in the same cycle, and ``behind`` beyond the end. ``address`` must
+        not depend combinationally on ``data``."""
 
     def exchange(self, exchange: Exchange) -> Transfers:
-        """Let time pass until the exchange is over, one beat a cycle and more back to back if the component lets it.
-
-        Raises :class:`Stuck` if the streams stop moving.
-        """
+        """Run until the exchange is over; raises :class:`Stuck` if the streams stall."""
 
     def close(self) -> None:
-        """Let go of the simulator and finish its VCD file. Closing twice does nothing."""
+        """Free the simulator and finish its VCD file. Closing twice does nothing."""
 
 
 def choose_engine(name: str | None = None, *, cycles: int | None = None) -> str:
-    """The engine called ``name``; ``None``: the fastest that is installed, for work of so many ``cycles`` if known.
+    """The engine called ``name``; ``None``: the fastest installed one for a run of ``cycles`` (``None``: a long run).
 
-    Raises :class:`UsageError` for an unknown name, and :class:`MissingError` saying how to get what an engine needs.
+    Raises :class:`UsageError` for an unknown name, and :class:`MissingError` that says how to install what is missing.
     """
     from rdahw.hdl import toolchain
 
@@ -177,10 +174,10 @@ def choose_engine(name: str | None = None, *, cycles: int | None = None) -> str:
             return choose_engine(name)
         except MissingError:
             continue
-    raise InternalError("Amaranth's simulator needs no tool")
+    raise InternalError("no engine was found, and Amaranth's simulator needs no tool")
 
 
-#: The tools that each engine needs, beside Python packages that rdahw depends on.
+#: The tools that each engine needs.
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "amaranth": (),
     "cxxrtl": ("yosys", "c++"),
@@ -200,11 +197,11 @@ def make_simulator(
     """A simulator of ``component`` at power-up.
 
     engine: one of :data:`ENGINES`; see :func:`choose_engine`.
-    registers: the signals and memories (``MemoryData``) of the component that will be looked at, by any names.
-    vcd: write the waveforms of all signals there.
-    netlist: simulate what synthesis for this family (of :data:`rdahw.sim.cells.FAMILIES`) makes of the component, out
-        of the family's cells; for the compiled engines. Synthesis need not keep ``registers``, so leave them out.
-    log: called with a line before something is compiled.
+    registers: the signals and memories (``MemoryData``) of the component that are read or written, by any names.
+    vcd: write the waveforms of all signals to this file.
+    netlist: simulate the netlist after synthesis for this family (of :data:`rdahw.sim.cells.FAMILIES`); compiled
+        engines only, and without ``registers``, as synthesis may remove them.
+    log: called with a line before compiling.
     """
     registers = registers or {}
     if engine == "amaranth":

@@ -1,4 +1,4 @@
-"""The Verilator engine: Yosys writes Verilog, Verilator makes C++ of it, the system's compiler a library of that."""
+"""The Verilator engine: Yosys writes Verilog, Verilator translates it to C++, the system's compiler makes a library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rdahw.sim.simulator import Log, Port
 __all__ = ["build"]
 
 _FLAGS = ("-std=c++17", "-O2", "-fPIC", "-w", "-shared", "-fvisibility=hidden")
-#: What every design shares is compiled once.
+#: The files that every design shares, compiled once.
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp")
 
 _MODEL = r"""
@@ -163,23 +163,12 @@ def build(
     names = [*ports, *map(".".join, paths)]
     source = _MODEL.replace("@ITEMS@", ", ".join(map(json.dumps, names))).replace("@PORTS@", str(len(ports)))
     source += HARNESS
-    # Verilator keeps what it is told to keep; the rest it may inline. It spells some characters in a way of its own.
+    # Verilator may inline signals that are not listed here. It renames some characters, so that * stands for them.
     visible = {name.rpartition(".")[2].replace("__", "*").replace("$", "*") for name in names}
     config = "`verilator_config\n" + "".join(f'public_flat_rw -module "*" -var "{name}"\n' for name in sorted(visible))
-    options = [
-        "--cc",
-        "-O3",
-        "--x-assign",
-        "0",
-        "--x-initial",
-        "0",
-        "--no-assert",
-        "-Wno-fatal",
-        "-Wno-lint",
-        "-Wno-style",
-    ]
+    options = ["--cc", "-O3", "--x-assign", "0", "--x-initial", "0", "--no-assert"]
+    options += ["-Wno-fatal", "-Wno-lint", "-Wno-style"]
     options += ["--top-module", "top", "--prefix", "Vtop", "--Mdir", "made", *(["--trace"] if vcd else [])]
-
     folders = [f"-I{include}", f"-I{include / 'vltstd'}", f"-DVM_TRACE={int(vcd)}", "-DVM_COVERAGE=0"]
 
     def make_runtime(work: Path) -> Path:
@@ -211,11 +200,11 @@ def build(
 
 
 def _include(verilator: toolchain.FoundTool) -> Path:
-    """The folder of the C++ that Verilator's output needs."""
-    said = subprocess.run(
+    """The folder of Verilator's own C++ files."""
+    root = subprocess.run(
         [*verilator.command, "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    include = Path(said) / "include"
-    if not said or not (include / "verilated.cpp").is_file():
-        raise MissingError(f"{verilator} does not say where its files are; install it again, or choose --engine cxxrtl")
+    include = Path(root) / "include"
+    if not root or not (include / "verilated.cpp").is_file():
+        raise MissingError(f"{verilator} does not report its folder; install it again, or choose --engine cxxrtl")
     return include

@@ -1,7 +1,7 @@
-"""The machine that works on whole wires, compiled: one kernel for every learner; see :mod:`rdahw.sim.word_program`.
+"""The compiled machine for whole wires: one kernel for every learner; see :mod:`rdahw.sim.word_program`.
 
 An operation is a function of (memory, pool, d, a, b, n, e, f), the first two as pointers: d is the first word of the
-result, and the others are what its own names say.
+result; the parameter names of each function say what the others are.
 """
 
 from __future__ import annotations
@@ -177,12 +177,12 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
 def _execute(
     typing_context: Any, number: Any, m: Any, pool: Any, d: Any, a: Any, b: Any, n: Any, e: Any, f: Any
 ) -> Any:
-    """``_execute(number, memory, pool, …)``: the operation of that number, by a jump table."""
+    """``_execute(number, memory, pool, …)``: run the operation ``number``, by a jump table."""
     signature = types.void(types.int64, m, pool, *[types.int64] * 6)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number, *rest = arguments
-        # Bare pointers instead of arrays: an array is a dozen arguments of a call, and its indices may be negative.
+        # Pointers instead of arrays, which take a dozen arguments each and allow negative indices.
         for i, array in enumerate((m, pool)):
             rest[i] = context.make_array(array)(context, builder, rest[i]).data
         pointers = [types.CPointer(array.dtype) for array in (m, pool)]  # type: ignore[no-untyped-call]
@@ -224,11 +224,11 @@ def train_words(
     update: Any, update_pool: Any, update_memory: Any, update_places: Any,
     theta: Any, x: Any, y: Any, rows: Any, ends: Any, until_change: bool, wrong: Any, done: Any,
 ) -> None:  # fmt: skip
-    """Apply update after update to ``theta``; update u has the examples ``rows[ends[u - 1] : ends[u]]`` of x and y.
+    """Apply update after update to ``theta``; update u uses the examples ``rows[ends[u - 1] : ends[u]]`` of x and y.
 
     request_places: first words of theta, x, y, dtheta and output; add_places: of two requests and their sum;
     update_places: of theta, dtheta and the new theta.
-    wrong[u]: how many examples of update u the model had wrong. done[0]: how many updates were applied; with
+    wrong[u]: how many examples of update u were predicted wrongly. done[0]: how many updates were applied; with
     ``until_change`` the last of them is the first that changed theta.
     """
     m, total = request_memory, np.empty_like(theta)
@@ -238,7 +238,7 @@ def train_words(
     for u in range(ends.shape[0]):
         for i in range(len(theta)):
             m[at_theta + i] = theta[i]
-            total[i] = 0  # an empty batch asks for nothing
+            total[i] = 0  # the request of an empty batch
         wrong[u] = 0
         for k in range(start, ends[u]):
             row = rows[k]
@@ -278,7 +278,7 @@ def train_words(
 
 @compiled(_CODE, _POOL, _MEMORY, nb.int64, _EXAMPLES, _POOL, nb.uint64[:, ::1])
 def run_words(code: Any, pool: Any, memory: Any, first: int, x: Any, places: Any, outputs: Any) -> None:
-    """Run a program on each row of ``x``, put into memory from word ``first`` on; outputs get the words ``places``."""
+    """Run a program on each row of ``x``, copied to memory from word ``first`` on; outputs: the words ``places``."""
     for row in range(x.shape[0]):
         for i in range(x.shape[1]):
             memory[first + i] = x[row, i]

@@ -1,14 +1,13 @@
-"""Circuits as programs for a machine that works on whole wires, one example at a time: the engine of online learning.
+"""Circuits as programs for a machine that processes whole wires, one example at a time, for online learning.
 
-The machine's memory is one array of words. A wire of n bits has ceil(n / 64) of them, packed by wires
-(:mod:`rdahw.sim.packing`), and the bits after its last are always zero. An instruction is a row of 8 integers (a cache
-line): the operation, the first word of its result and of its operands, and numbers that
-:mod:`rdahw.sim.word_kernels` explains. Constants lie in memory from the start.
+The machine's memory is one array of words. A wire of n bits takes ceil(n / 64) of them, packed by wires
+(:mod:`rdahw.sim.packing`); the bits after its last are always zero. An instruction is a row of 8 integers (a cache
+line): the operation, the first word of its result and of its operands, and further numbers
+(:mod:`rdahw.sim.word_kernels`). Constants are in memory from the start.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
-from rdahw.primitives import Array
-from rdahw.sim.packing import Words, pack_wires, unpack_wires, words_for
-from rdahw.sim.reference import example_arrays
+from rdahw.sim.packing import Words, words_for
 from rdahw.transform import to_rows
 
-__all__ = ["OPERATIONS", "ROWS", "Place", "WordMachine", "WordProgram"]
+__all__ = ["OPERATIONS", "ROWS", "Place", "WordProgram"]
 
-#: The machine's operations, each numbered by its place here; :mod:`rdahw.sim.word_kernels` has a function for each.
+#: The machine's operations, numbered in this order; :mod:`rdahw.sim.word_kernels` has a function for each.
 OPERATIONS = (
     "xor",
     "and",
@@ -47,38 +44,38 @@ _NUMBER = {name: i for i, name in enumerate(OPERATIONS)}
 
 
 class Place(NamedTuple):
-    """Where a wire lies: its first word and how many bits it has."""
+    """The place of a wire in memory: its first word, and its width in bits."""
 
     at: int
     width: int
 
     @property
     def words(self) -> int:
-        """How many words it has."""
+        """The number of its words."""
         return words_for(self.width)
 
 
 @dataclass(slots=True)
 class _Code:
-    """A program in the making."""
+    """A program under construction."""
 
     instructions: list[tuple[int, ...]] = field(default_factory=list)
     pool: list[int] = field(default_factory=list)
     size: int = 0
 
     def place(self, width: int) -> Place:
-        """Room for a wire."""
+        """Reserve memory for a wire."""
         place = Place(self.size, width)
         self.size += place.words
         return place
 
     def emit(self, operation: str, result: Place, *numbers: int) -> None:
-        """One instruction."""
+        """Append an instruction."""
         row = (_NUMBER[operation], result.at, *numbers)
         self.instructions.append(row + (0,) * (8 - len(row)))
 
     def move(self, result: Place, to: int, source: Place, start: int, count: int, *, add: bool = False) -> None:
-        """``count`` bits of ``source`` from ``start`` on become or are added to those of ``result`` from ``to`` on."""
+        """Copy ``count`` bits of ``source`` from ``start`` on to ``result`` from ``to`` on, or add (XOR) them there."""
         self.emit("add_bits" if add else "move", result, source.at, start, to, count)
 
 
@@ -109,7 +106,7 @@ def _repeat(code: _Code, result: Place, a: Place, times: int) -> None:
         return
     code.move(result, 0, a, 0, a.width)
     done = a.width
-    while done < result.width:  # twice as much each time
+    while done < result.width:  # doubling
         count = min(done, result.width - done)
         code.move(result, done, result, 0, count)
         done += count
@@ -131,7 +128,7 @@ def _indexed(operation: str) -> Callable[..., None]:
     return row
 
 
-#: What this back end has rows for.
+#: The rows of this back end, by primitive.
 ROWS: dict[str, Callable[..., None]] = {
     "xor": _bitwise("xor"),
     "and": _bitwise("and"),
@@ -161,8 +158,8 @@ ROWS: dict[str, Callable[..., None]] = {
 class WordProgram:
     """A circuit for the machine.
 
-    code: (instructions, 8) int64. pool: int64, the lists of indices. memory: words, constants set and all else zero.
-    inputs, outputs: where they lie, in the circuit's order; the inputs lie first, without gaps.
+    code: (instructions, 8) int64. pool: int64, the lists of indices. memory: words, zero except for constants.
+    inputs, outputs: their places, in the circuit's order; the inputs are first, without gaps.
     """
 
     code: NDArray[np.int64]
@@ -199,28 +196,3 @@ class WordProgram:
             tuple(places[: len(circuit.inputs)]),
             tuple(places[wire] for _, wire in circuit.outputs),
         )
-
-
-class WordMachine:
-    """A circuit run on whole wires, one example after the other: ``f(*inputs) -> tuple of outputs``, as
-    :class:`rdahw.sim.packed.Packed` takes and gives them. Faster than that on a few examples."""
-
-    def __init__(self, circuit: Circuit) -> None:
-        self.circuit = circuit
-        self._program = WordProgram.of(circuit)
-
-    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
-        from rdahw.sim.word_kernels import run_words
-
-        arrays, shape = example_arrays(self.circuit, inputs)
-        examples = math.prod(shape)
-        x = [pack_wires(np.broadcast_to(a, (*shape, a.shape[-1])).reshape(examples, a.shape[-1])) for a in arrays]
-        program, places = self._program, self._program.output_words
-        words = np.empty((examples, len(places)), np.uint64)
-        rows = np.concatenate(x, axis=1) if x else np.empty((examples, 0), np.uint64)
-        run_words(program.code, program.pool, program.memory, 0, rows, places, words)
-        outputs, at = [], 0
-        for place in program.outputs:
-            outputs.append(unpack_wires(words[:, at : at + place.words], place.width).reshape(*shape, place.width))
-            at += place.words
-        return tuple(outputs)

@@ -23,7 +23,7 @@ class PlainFlash:
 
     wake, write: for how many cycles the part is busy after it was woken, and after a status was written for good.
     pause: for how many cycles at least it must not be selected between two commands. asleep: at power-up. quad: whether
-    quad-enable is set for good.
+    quad-enable is set for good. floating: what is on lines that nobody drives; they are pulled up, but slowly.
 
     :meth:`step` takes the pins of one clock cycle and gives the four lines as they are in it; ``faults`` collects what
     was wrong, and with ``strict`` the first is raised.
@@ -40,9 +40,10 @@ class PlainFlash:
         asleep: bool = True,
         quad: bool = False,
         strict: bool = True,
+        floating: int = 0xF,
     ) -> None:
         self.contents, self.size, self.wake, self.write, self.pause = contents, size, wake, write, pause
-        self.asleep, self.strict = asleep, strict
+        self.asleep, self.strict, self.floating = asleep, strict, floating
         self.status = [0, int(quad) << 1, 0x60]  # 0x60: the drivers' strength as it leaves the factory
         self.continuous = False
         self.faults: list[str] = []
@@ -62,10 +63,10 @@ class PlainFlash:
             raise FlashFault(what)
 
     def step(self, select: int, clock: int, o: int, oe: int) -> int:
-        """The lines in this cycle; a line that nobody drives is pulled up."""
+        """The lines in this cycle."""
         if self._drives & oe:
             self._fault("contention")
-        lines = (o & oe) | (self._out & self._drives) | (0xF & ~oe & ~self._drives)
+        lines = (o & oe) | (self._out & self._drives) | (self.floating & ~oe & ~self._drives)
         if self._busy:
             self._busy -= 1
             if not self._busy:

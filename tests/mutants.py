@@ -1,9 +1,9 @@
 """Mutants: the tables and the trainers with one thing wrong, and what notices it.
 
 ``python tests/mutants.py --write`` makes all of them, from every row of the reverse and of the hardware table
-and from every control signal of the trainers, and writes down what became of each, in ``docs/mutants.md``. A mutant is
-*killed* by a claim that is refuted or by a named test that fails, or it is *equivalent*: proved to do what the original
-does. Anything else is *alive*: a gap in the proofs and tests.
+and from every signal and condition of the modules, and writes down what became of each, in
+``tests/golden/mutants.tsv``. A mutant is *killed* by a claim that is refuted or by a named test that fails, or it is
+*equivalent*: proved to do what the original does. Anything else is *alive*: a gap in the proofs and tests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +30,7 @@ from typing import Any, Literal
 from amaranth.back import rtlil
 from faults import KINDS, fault, sites
 from mutations import mutated_circuits, mutated_rows
+from scenarios import Design, Scenario, designs
 
 from rdahw import Circuit, Learner, Model, lookup_model, reverse
 from rdahw.claims import adjoint, equal
@@ -45,8 +46,11 @@ from rdahw.sim.reference import run
 from rdahw.tracing import Wire
 
 TESTS = Path(__file__).parent
-DOCUMENT = TESTS.parent / "docs" / "mutants.md"
+LIST = TESTS / "golden" / "mutants.tsv"
+PAGE = TESTS.parent / "docs" / "mutants.md"
 
+#: What a mutant is known by in the list: section, where, change.
+Key = tuple[str, str, str]
 Verdict = Literal["killed", "equivalent", "alive"]
 
 
@@ -78,8 +82,8 @@ class Mutant:
     killers: Sequence[Killer]
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """What the mutant is known by in the document."""
+    def key(self) -> Key:
+        """What the mutant is known by in the list."""
         return self.section, self.where, self.change
 
     def fate(self) -> Fate:
@@ -379,57 +383,104 @@ def trainers() -> Iterator[Trainer]:
     yield Trainer("serial mask trainer, access", lambda: SerialMaskTrainer(21, 3, word=8, access=True), accesses)
 
 
+# -- modules in scenarios ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A scenario with the fault that is in force: the mutant is dead if what comes of it is not what software says."""
+
+    design: Design
+    scenario: Scenario
+
+    @property
+    def name(self) -> str:
+        """What the list calls it."""
+        return self.design.called(self.scenario)
+
+    def __call__(self) -> Fate | None:
+        """The killer."""
+        wrong = self.design.ask(self.scenario)
+        return None if wrong is None else Fate("killed", self.name, wrong[:80])
+
+
+def named(killer: Killer) -> str:
+    """The name of a scenario that is a killer; of others none."""
+    return killer.name if isinstance(killer, Played) else ""
+
+
+def compared(design: Design) -> Killer:
+    """Whether the fault that is in force is proved to change nothing."""
+
+    def ask() -> Fate | None:
+        how = None if design.fault is None else design.comparison.same(*design.fault)
+        return None if how is None else Fate("equivalent", "proved by induction", how)
+
+    return ask
+
+
+#: Designs whose faults are not in the list yet: some are neither found nor proved to change nothing.
+UNLISTED = (
+    "flash reader, four lines",
+    "flash reader, one line",
+    "host link",
+    "host link, examples in words",
+    "memory trainer",
+    "flash trainer",
+)
+
+
+def design_mutants(design: Design) -> Iterator[Mutant]:
+    """Each fault of a module that is run in scenarios."""
+    killers = [*(Played(*scenario) for scenario in design.all_scenarios()), compared(design)]
+    for number, site in enumerate(design.sites):
+        for kind in KINDS:
+            yield Mutant(design.name, site.text, kind, partial(design.stuck, number, kind), killers)
+
+
 @cache
 def mutants() -> tuple[Mutant, ...]:
-    """All mutants there are, in the order of the document."""
+    """All mutants there are, in the order in which they are made."""
     rules = chain.from_iterable(map(reverse_mutants, PRIMITIVES))
     rows = chain.from_iterable(map(hardware_mutants, hdl_circuit.ROWS))
-    found = tuple(chain(rules, rows, *(trainer.mutants() for trainer in trainers())))
+    modules = chain.from_iterable(design_mutants(design) for design in designs() if design.name not in UNLISTED)
+    found = tuple(chain(rules, rows, *(trainer.mutants() for trainer in trainers()), modules))
     twice = [key for key, count in Counter(mutant.key for mutant in found).items() if count > 1]
     assert not twice, f"two mutants are called {twice[0]}"
     return found
 
 
-# -- the document ------------------------------------------------------------------------------------------------------
+# -- the list and the page ---------------------------------------------------------------------------------------------
 
-_INTRODUCTION = """# Mutants
-
-Every mutant is a table or a trainer with one thing wrong. None of them was thought of: `make mutants` makes them all, from each row of the reverse rules and of the hardware table and from each input, signal and condition of the trainers, and writes this page. A test checks that the page is up to date and that a sample of it is still true.
-
-- **Reverse rules**: the rule of a primitive as the circuit that it makes, with one output or one assignment (`%5 = and`) changed. A primitive without a rule of its own has that of its expansion. `adjoint` and `gateware` are the [claims](proofs.md) of that name, about a circuit of that one primitive.
-- **Hardware rows**: what the row makes of its operands, with its result, an operand or an attribute changed.
-- **Trainers**: a bit that is stuck. Of what is wider than a bit it is the lowest and the highest; `if` and `mux` are the conditions in the trainer's own statements, numbered in their order. `trainer` is the claim, and a name with a dot is a test, with its parameters and the line that failed.
-- **Equivalent** is what is proved to be no mutant: by the claim itself, or, as *same machine*, because from any state and inputs it has the outputs and the next state of the original.
-
-"""  # noqa: E501
-_SUMMARY = (
-    "| section | mutants | killed by a claim | killed by a test or an error | equivalent | alive | seconds |\n"
-    "|---|---|---|---|---|---|---|\n"
-)
-_COLUMNS = "| where | change | found by | how | seconds |\n|---|---|---|---|---|\n"
+_COLUMNS = ("section", "where", "change", "verdict", "by", "how")
 
 
-def document(results: Sequence[tuple[Mutant, Fate]]) -> str:
-    """The page: how many there are, and a line for each."""
-    sections = list(dict.fromkeys(mutant.section for mutant, _ in results))
-    page = (
-        _INTRODUCTION
-        + "| section | mutants | killed by a claim | killed by a test or an error | equivalent | alive | seconds |\n"
-    )
-    page += "|---|---|---|---|---|---|---|\n"
-    for section in [*sections, ""]:
-        found = [fate for mutant, fate in results if section in ("", mutant.section)]
+def write_list(fates: Mapping[Key, Fate]) -> None:
+    """The list: a line a mutant, sorted, so that two changes of it are merged as those of a source file are."""
+    lines = [(*key, fate.verdict, fate.killer, fate.how) for key, fate in sorted(fates.items())]
+    text = "".join("\t".join(" ".join(cell.split()) for cell in line) + "\n" for line in [_COLUMNS, *lines])
+    LIST.write_text(text, encoding="utf-8")
+
+
+def read_list() -> dict[Key, Fate]:
+    """What the list says of each mutant."""
+    head, *lines = (line.split("\t") for line in LIST.read_text(encoding="utf-8").splitlines())
+    assert tuple(head) == _COLUMNS
+    return {(section, where, change): Fate(verdict, *rest) for section, where, change, verdict, *rest in lines}
+
+
+def table(fates: Mapping[Key, Fate]) -> str:
+    """How many mutants there are of each section, and what became of them, for the page."""
+    lines = [
+        "| section | mutants | found by a claim | found by a test | equivalent | alive |",
+        "|---|---|---|---|---|---|",
+    ]
+    for section in [*dict.fromkeys(section for section, _, _ in fates), ""]:
+        found = [fate for key, fate in fates.items() if section in ("", key[0])]
         ways = Counter(_way(fate) for fate in found)
         counts = [len(found), *(ways[way] for way in ("claim", "test", "equivalent", "alive"))]
-        seconds = sum(fate.seconds for fate in found)
-        page += _line(section or "all", *map(str, counts), f"{seconds:.0f}")
-    for section in sections:
-        page += f"\n## {section[0].upper()}{section[1:]}\n\n{_COLUMNS}"
-        for mutant, fate in results:
-            if mutant.section == section:
-                killer = fate.killer if fate.verdict == "killed" else f"{fate.verdict}: {fate.killer}"
-                page += _line(mutant.where, mutant.change, killer, fate.how, f"{fate.seconds:.1f}")
-    return page
+        lines.append(f"| {section or 'all'} | {' | '.join(map(str, counts))} |")
+    return "\n".join(lines)
 
 
 def _way(fate: Fate) -> str:
@@ -438,27 +489,12 @@ def _way(fate: Fate) -> str:
     return "claim" if fate.how.startswith("refuted") else "test"
 
 
-def _line(*cells: str) -> str:
-    escaped = [cell.replace("|", "\\|").replace("](", "] (").replace("*", "\\*") for cell in cells]
-    return f"| {' | '.join(escaped)} |\n"
+_TABLE = re.compile(r"(?<=<!-- table mutants -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 
 
-def read_document() -> dict[tuple[str, str, str], Fate]:
-    """What the page says of each mutant, by its key."""
-    found: dict[tuple[str, str, str], Fate] = {}
-    section = ""
-    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
-        if line.startswith("## "):
-            section = line[3].lower() + line[4:]
-        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        cells = [cell.replace("\\|", "|").replace("\\*", "*") for cell in cells]
-        if section and len(cells) == 5 and cells[0] not in ("where", "---"):
-            verdict, is_other, killer = cells[2].partition(":")
-            fate = Fate(verdict, killer.strip(), cells[3], float(cells[4]))
-            if not is_other:
-                fate = replace(fate, verdict="killed", killer=cells[2])
-            found[section, cells[0], cells[1]] = fate
-    return found
+def page(fates: Mapping[Key, Fate]) -> str:
+    """The page with the table of these."""
+    return _TABLE.sub(lambda _: table(fates), PAGE.read_text(encoding="utf-8"))
 
 
 def false_alarms() -> Iterator[str]:
@@ -470,6 +506,11 @@ def false_alarms() -> Iterator[str]:
                 yield f"{fate.killer}: {fate.how}"
 
 
+def at_once() -> None:
+    """From now on there are many runs of each design."""
+    Design.at_once = True
+
+
 def fate_of(number: int) -> Fate:
     """The fate of one mutant; for processes, which know it by its number."""
     return mutants()[number].fate()
@@ -478,7 +519,8 @@ def fate_of(number: int) -> Fate:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Make all mutants, and see what kills them.")
-    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.relative_to(TESTS.parent)}")
+    written = " and ".join(str(path.relative_to(TESTS.parent)) for path in (LIST, PAGE))
+    parser.add_argument("--write", action="store_true", help=f"write {written}")
     parser.add_argument(
         "--new", action="store_true", help="only those that it does not list; the others stay as listed"
     )
@@ -486,14 +528,15 @@ def main() -> int:
     parser.add_argument("--jobs", metavar="N", type=int, help="processes (default: one a processor)")
     options = parser.parse_args()
     if options.write and options.only:
-        parser.error("the page lists all mutants: --write does not go with --only")
-    fates = read_document() if options.new else {}
+        parser.error("the list holds all mutants: --write does not go with --only")
+    fates = read_list() if options.new else {}
     numbers = [n for n, m in enumerate(mutants()) if m.key not in fates and options.only in ": ".join(m.key)]
+    at_once()
     if not options.new:
         for alarm in false_alarms():
             print(f"without any mutant: {alarm}")  # noqa: T201
             return 1
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with ProcessPoolExecutor(options.jobs, initializer=at_once) as pool:
         for done, (number, fate) in enumerate(zip(numbers, pool.map(fate_of, numbers), strict=True), 1):
             key = mutants()[number].key
             fates[key] = fate
@@ -502,7 +545,9 @@ def main() -> int:
             elif done % 100 == 0:
                 print(f"{done} of {len(numbers)}", flush=True)  # noqa: T201
     if options.write:
-        DOCUMENT.write_text(document([(mutant, fates[mutant.key]) for mutant in mutants()]), encoding="utf-8")
+        fates = {mutant.key: fates[mutant.key] for mutant in mutants()}
+        write_list(fates)
+        PAGE.write_text(page(read_list()), encoding="utf-8")
     return int(any(fate.verdict == "alive" for fate in fates.values()))
 
 

@@ -158,7 +158,7 @@ def test_simulated_hardware(rdahw: Commands, trained: dict[str, Any], engine: st
 
 
 def test_synth(rdahw: Commands, trained: dict[str, Any]) -> None:
-    report = rdahw("synth", "iris.rdahw", "--board", "icebreaker", "--json").json
+    report = rdahw("synth", "iris.rdahw", "--board", "icebreaker", "--clock", 12, "--json").json
     assert 0 < report["core_logic_cells"] < report["logic_cells"] < 5280
     assert (rdahw.folder / report["bitstream"]).stat().st_size > 10_000
 

@@ -1,4 +1,4 @@
-"""Data sets, and their way to the wires of a circuit: loading, binarising features, encoding labels."""
+"""Data sets: loading, converting features to bits, encoding labels."""
 
 from rdahw.data._dataset import Column, Dataset, Examples, Schema
 from rdahw.data._load import load, read_examples

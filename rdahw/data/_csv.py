@@ -1,17 +1,15 @@
-"""Data sets from a text table (CSV), and further examples for a schema.
-
-The rules, all of them:
+"""Data sets from a text table (CSV), and further examples for a schema. The rules:
 
 - UTF-8; cells are separated by commas; if the first line has none, by semicolons or else tabs. Blank lines are skipped
-  and white space around a cell is dropped.
+  and white space around a cell is removed.
 - The first row is a header unless one of its cells is a number. Without a header the columns are called
   ``column 1``, ``column 2``, …
-- The label is the column asked for (a name, or a number from 1); else one called label, class, target or species
+- The label is the given column (a name, or a number from 1); else one called label, class, target or species
   (upper or lower case, in this order of preference); else the last. Classes are numbered in sorted order: by value
   when all are numbers, else by text.
-- A column where at least half of the cells that are not empty are numbers is a number column, and then every cell must
-  be a finite number. One of exactly the numbers 0 and 1, or of true/false or yes/no, is binary. Any other is
-  categorical, its categories sorted by text. No cell may be empty.
+- A column is binary if its values are exactly the numbers 0 and 1, or true/false, or yes/no. It is a number column if
+  at least half of its cells that are not empty are numbers; then every cell must be a finite number. Otherwise it is
+  categorical, with the categories sorted by text. No cell may be empty.
 """
 
 from __future__ import annotations
@@ -32,8 +30,8 @@ from rdahw.data._dataset import Column, Dataset, Examples, Schema
 from rdahw.errors import UserError, nearest
 
 LABEL_COLUMNS = ("label", "class", "target", "species")
-MAX_CATEGORIES = 1000  # more are free text or numbers of some identity, and one wire each
-MAX_CLASSES = 1000  # more are a quantity to regress, or the wrong column
+MAX_CATEGORIES = 1000  # each takes a wire; a column with more is free text or an identifier
+MAX_CLASSES = 1000  # a column with more is a quantity, or not the label
 
 _BINARY_WORDS = {"false": 0.0, "true": 1.0, "no": 0.0, "yes": 1.0}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -57,7 +55,7 @@ class _Table:
 
 
 def read_csv(path: Path, content: bytes, label: str | None) -> Dataset:
-    """The data set in a text table, all of it as ``train``. Raises UserError for everything wrong with it."""
+    """The data set in a text table, all of it as ``train``. Raises UserError for a malformed table."""
     table = _parse(path, content)
     at = _label_column(table, label)
     label_names = _class_names(table, at)
@@ -111,7 +109,7 @@ def _parse(path: Path, content: bytes) -> _Table:
         raise UserError(f"{path} is not UTF-8 text (line {line}); save it as CSV in UTF-8") from None
     rows: list[list[str]] = []
     lines: list[int] = []
-    known: dict[str, str] = {}  # one object for equal cells: tables of pixels would not fit memory otherwise
+    known: dict[str, str] = {}  # equal cells share one object, to save memory
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
         for row in reader:
@@ -171,7 +169,7 @@ def _class_names(table: _Table, at: int) -> tuple[str, ...]:
     if len(numbers) == len(names):
         names.sort(key=lambda name: numbers[name])
     elif not table.header and cells[0] not in numbers and all(cell in numbers for cell in cells[1:]):
-        # A header among whose names is a number looks like an example.
+        # A header with a number among its names looks like an example.
         raise table.error(
             0,
             at,
@@ -191,7 +189,7 @@ def _class_names(table: _Table, at: int) -> tuple[str, ...]:
 
 def _number(cell: str) -> float | None:
     """The number in a cell, which may be NaN or infinite; None if it is text."""
-    if "_" in cell:  # Python reads 1_000 as a number, nobody else does
+    if "_" in cell:  # Python alone reads 1_000 as a number
         return None
     try:
         return float(cell)
@@ -220,7 +218,7 @@ def _infer(table: _Table, at: int) -> Column:
 
 
 def _values(table: _Table, features: Sequence[int], columns: Sequence[Column]) -> NDArray[np.float64]:
-    """The features in the given columns of the table as numbers, (rows, len(features))."""
+    """The given columns of the table as numbers, (rows, len(features))."""
     result = np.empty((len(table.rows), len(features)), dtype=np.float64)
     for j, (at, column) in enumerate(zip(features, columns, strict=True)):
         cells = table.cells(at)
@@ -233,7 +231,7 @@ def _values(table: _Table, features: Sequence[int], columns: Sequence[Column]) -
 
 
 def _meaning(cell: str, column: Column) -> float | str:
-    """The value of a cell, or what is wrong with it."""
+    """The value of a cell, or an error message."""
     if not cell:
         return "the cell is empty; fill it or drop the line"
     if column.kind == "category":
@@ -251,7 +249,7 @@ def _meaning(cell: str, column: Column) -> float | str:
 
 
 def _match_names(table: _Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
-    """The places of the schema's features, and of the label, in a table with a header."""
+    """The columns of the schema's features and of the label in a table with a header."""
     names = table.names
     if at is None and schema.label_name in names:
         at = names.index(schema.label_name)
@@ -262,14 +260,14 @@ def _match_names(table: _Table, schema: Schema, at: int | None) -> tuple[list[in
     for name in rest:
         if name not in schema.feature_names:
             raise UserError(
-                f"{table.path} has a column {name!r}, which the training data had not; drop it"
+                f"{table.path} has a column {name!r}, which the training data did not have; drop it"
                 + ("" if at is not None else ", or say that it is the label")
             )
     return [names.index(name) for name in schema.feature_names], at
 
 
 def _match_positions(table: _Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
-    """The places of the features, and of the label, in a table whose columns have no names to go by."""
+    """The columns of the features and of the label in a table whose columns are matched by position."""
     count, width = len(schema.feature_names), len(table.names)
     if at is None and width == count + 1:
         at = schema.label_index

@@ -1,9 +1,9 @@
-"""What a data set is: examples with their labels, and what each column and class number means."""
+"""Data sets: examples with their labels, and the meaning of each column and class number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -23,7 +23,6 @@ class Column:
     categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """A category column has at least one category, other columns have none."""
         if self.kind not in get_args(Kind) or (self.kind == "category") != bool(self.categories):
             raise ValueError(f"a column of kind {self.kind!r} with categories {self.categories!r}")
 
@@ -39,7 +38,6 @@ class Examples:
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """The number of examples."""
         return len(self.labels)
 
     def take(self, rows: NDArray[Any] | slice) -> Examples:
@@ -49,11 +47,11 @@ class Examples:
 
 @dataclass(frozen=True)
 class Schema:
-    """How to read further examples of a data set: saved with a model and used again at prediction.
+    """How to read further examples of a data set: saved with a model and used for prediction.
 
-    ``label_name`` and ``label_index`` (from 0) say which column of the training file held the label; both are None
-    where there was no such column. ``named`` says that feature names are real and not made up from positions: then
-    a file with a header must have columns of these names (in any order), and otherwise columns go by position.
+    ``label_name`` and ``label_index`` (from 0) are the label column of the training file, or None if it had none. With
+    ``named`` the feature names come from the file: then a file with a header must have columns of these names, in any
+    order. Otherwise the names are made from positions, and columns are matched by position.
     """
 
     feature_names: tuple[str, ...]
@@ -78,7 +76,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, value: object) -> Schema:
-        """Read :meth:`to_json` back. Raises UserError when anything is not as our own writer writes it."""
+        """Read :meth:`to_json` back. Raises UserError for a malformed value."""
         keys = ("feature_names", "columns", "label_names", "label_name", "label_index", "named", "image_shape")
         names, columns, labels, label_name, label_index, named, shape = members(value, "the schema", keys)
         feature_names = texts(names, "the schema's 'feature_names'", least=1)
@@ -110,11 +108,12 @@ class Schema:
 class Dataset:
     """A data set; class number c is named ``label_names[c]``, feature f ``feature_names[f]``.
 
-    ``checksum`` is the SHA-256 (hexadecimal) of the bytes of the files used, one after another (train, then test;
-    images before labels); of a gzip file, the unpacked bytes, so that packing again changes nothing.
+    ``checksum`` is the SHA-256 (hexadecimal) of the concatenated files (train, then test; images before labels), each
+    unpacked if it is a gzip file.
 
     ``whole_range`` is True only for the paper's own split of Iris: there ``midrange`` takes minimum and maximum over
-    train AND test, as the paper's program does. That is a leak of the test part into training, kept for its bits.
+    train AND test, as the paper's program does. It leaks the test part into training; it is kept to
+    reproduce its bits.
     """
 
     name: str
@@ -133,19 +132,11 @@ class Dataset:
     @property
     def schema(self) -> Schema:
         """How to read further examples of this data set."""
-        return Schema(
-            self.feature_names,
-            self.columns,
-            self.label_names,
-            self.label_name,
-            self.label_index,
-            self.named,
-            self.image_shape,
-        )
+        return Schema(**{each.name: getattr(self, each.name) for each in fields(Schema)})
 
     @property
     def fit_features(self) -> NDArray[Any]:
-        """What a binariser is fitted on, (N, F): the training features; with ``whole_range``, train and then test."""
+        """The features to fit a binariser to, (N, F): those of train, with ``whole_range`` followed by test."""
         if self.whole_range and self.test is not None:
             return np.concatenate([self.train.features, self.test.features])
         return self.train.features
@@ -162,9 +153,7 @@ class Dataset:
         if len(set(names)) != len(names):
             raise UsageError(f"the classes {', '.join(names)} name one class twice; name each class once")
         if len(names) < 2:
-            raise UsageError(
-                f"the classes {list(names)} are fewer than two, and there is nothing to tell apart; name two"
-            )
+            raise UsageError(f"the classes {list(names)} are fewer than two; name at least two")
         number = np.full(len(self.label_names), -1, dtype=np.int64)
         number[[self.label_names.index(name) for name in names]] = np.arange(len(names))
         train = _renumbered(self.train, number)
@@ -179,7 +168,7 @@ class Dataset:
     def hold_out(self, n: int) -> tuple[Dataset, Examples]:
         """The data set without its last ``n`` training examples, and these, for validation.
 
-        Then ``whole_range`` is False: held-out examples are no part of the paper's split.
+        Then ``whole_range`` is False: the paper's split has no held-out examples.
         Raises UsageError unless 1 <= n < the number of training examples.
         """
         size = len(self.train)
@@ -190,7 +179,7 @@ class Dataset:
 
 
 def _renumbered(examples: Examples, number: NDArray[np.int64]) -> Examples:
-    """The examples whose class gets a number that is not negative."""
+    """The examples with their new class numbers, without those whose class gets a negative number."""
     labels = number[examples.labels]
     kept = labels >= 0
     return Examples(examples.features[kept], labels[kept])

@@ -43,16 +43,16 @@ def _read(path: Path, file: BinaryIO | gzip.GzipFile, dimensions: int) -> tuple[
     header = file.read(start)
     if len(header) < start or header[:4] != bytes([0, 0, 8, dimensions]):
         raise UserError(
-            f"{path} is no IDX file of unsigned bytes with {dimensions} dimensions (it starts with "
+            f"{path} is not an IDX file of unsigned bytes with {dimensions} dimensions (it starts with "
             f"{header[:4].hex() or 'nothing'}, expected 000008{dimensions:02x}); get the file again"
         )
     shape = [int.from_bytes(header[i : i + 4], "big") for i in range(4, start, 4)]
     size = math.prod(shape)
     if not 0 < size <= MAX_BYTES:
         raise UserError(
-            f"{path} says that it holds {shape} bytes, expected 1 to {MAX_BYTES} in all; get the file again"
+            f"the header of {path} has the shape {shape}, expected 1 to {MAX_BYTES} bytes in all; get the file again"
         )
-    # In pieces, so that memory grows with what is there and not with what the header says.
+    # In chunks, so that the memory depends on the content and not on the header.
     content = bytearray(header)
     while len(content) <= start + size and (piece := file.read(min(_CHUNK, start + size + 1 - len(content)))):
         content += piece

@@ -1,4 +1,4 @@
-"""From a name or a file to a data set."""
+"""Loading a data set by name or from a file."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def load(
 
     ``classes`` keeps only these, numbered in this order. ``label`` is the label column of a CSV, by name or number
     from 1. The test part is the file ``test``, or the fraction ``split`` of each class drawn with ``seed``, or the
-    data set's own; with neither, a CSV has none. Iris has the paper's own split unless ``split`` is given.
+    data set's own; a CSV has none of its own. Iris has the paper's own split unless ``split`` is given.
     ``progress`` is called with (bytes done, bytes in all) during a download.
 
-    Raises UsageError for an unknown name, options that do not fit and a file that is not there, MissingError for
-    MNIST or Fashion-MNIST that is nowhere and cannot be downloaded, UserError for bad content.
+    Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if MNIST or
+    Fashion-MNIST is not found and cannot be downloaded, UserError for malformed content.
     """
     if split is not None and not 0 < split < 1:
         raise UsageError(f"a split of {split} was asked for, expected a fraction between 0 and 1, such as 0.25")
@@ -67,8 +67,8 @@ def read_examples(
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     """Further examples for a model: features (N, F) as in training and, if the file has labels, class numbers (N,).
 
-    A CSV may lack the label column. With a header on both sides columns go by name, in any order, else by position.
-    Raises UserError when columns, categories or classes are not those of ``schema``.
+    A CSV may lack the label column. Columns are matched by name, in any order, if both files have a header, else by
+    position. Raises UserError if columns, categories or classes are not those of ``schema``.
     """
     return _examples(Path(path), read_bytes(Path(path)), schema, label)
 
@@ -84,7 +84,7 @@ def _examples(
 
 def _no_label_column(path: Path, label: str | None) -> None:
     if label is not None:
-        raise UsageError(f"a label column was given, and {path} is no CSV; its labels are the array 'y'")
+        raise UsageError(f"a label column was given, and {path} is not a CSV; its labels are the array 'y'")
 
 
 def _read_files(spec: str, label: str | None, test: str | Path | None) -> Dataset:
@@ -114,8 +114,8 @@ def _read_files(spec: str, label: str | None, test: str | Path | None) -> Datase
 def _split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """The data set with this fraction of each class as test part, both parts in file order.
 
-    Of n examples of class c, floor(fraction * n + 1/2) go to the test part, but never all: those which
-    ``permutation(stream(seed, "split", c), n)`` names first.
+    Of n examples of class c, floor(fraction * n + 1/2) go to the test part, but at most n - 1: the first ones of
+    ``permutation(stream(seed, "split", c), n)``.
     """
     if dataset.test is not None:
         raise UsageError(f"a split was asked for, and the data set {dataset.name!r} has a test part of its own")

@@ -1,4 +1,4 @@
-"""The data sets known by name: Iris, MNIST, Fashion-MNIST; where their files are found, and how they are fetched."""
+"""The data sets known by name: Iris, MNIST, Fashion-MNIST; finding and downloading their files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Record:
-    """What the catalogue says of a data set; ``found`` is where its files are, or None, and then ``get`` says how."""
+    """The catalogue entry of a data set. ``found``: where its files are, or None; ``get``: how to get them."""
 
     name: str
     title: str
@@ -39,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True)
 class _Images:
-    """A data set of IDX files: the size of each packed file and its SHA-256 as published, and where it is published."""
+    """A data set of IDX files: the published size and SHA-256 of each packed file, and the sites that publish them."""
 
     record: Record
     label_names: tuple[str, ...]
@@ -48,7 +48,7 @@ class _Images:
     folders: tuple[Path, ...] = ()
 
 
-# The order in which the checksum is taken, too.
+# Also the order of the files in the checksum.
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 IRIS = Record(
@@ -101,18 +101,7 @@ IMAGES = {
             citation="H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine "
             "learning algorithms, arXiv 1708.07747 (2017)",
         ),
-        (
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
+        ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         {
             FILES[0]: (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
             FILES[1]: (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
@@ -131,7 +120,7 @@ NAMES = ("iris", *IMAGES)
 
 
 def catalogue() -> list[Record]:
-    """All data sets known by name, with where their files are now. Downloads nothing."""
+    """All data sets known by name, and where their files are. Downloads nothing."""
     records = [replace(IRIS, found="part of rdahw")]
     for name, images in IMAGES.items():
         files = _found(name)
@@ -170,7 +159,7 @@ def paper_split(iris: Dataset) -> Dataset:
 
 
 def read_images(name: str, progress: Progress | None) -> Dataset:
-    """MNIST or Fashion-MNIST; features are the pixels, row by row. Downloads the files if they are nowhere."""
+    """MNIST or Fashion-MNIST; features are the pixels, row by row. Downloads the files if they are not found."""
     files = _found(name) or _download(name, progress)
     images = IMAGES[name]
     checksum = hashlib.sha256()
@@ -214,7 +203,7 @@ def _cache(name: str) -> Path:
 
 
 def _found(name: str) -> list[Path] | None:
-    """The four files, from the first place that has all of them."""
+    """The four files, from the first folder that has all of them."""
     places = [_cache(name), *IMAGES[name].folders]
     if own := os.environ.get("RDAHW_DATA"):
         places.insert(0, Path(own) / name)
@@ -229,15 +218,15 @@ def _found(name: str) -> list[Path] | None:
 def _how_to_get(name: str) -> str:
     debian = ", or install Debian's package dataset-fashion-mnist" if IMAGES[name].folders else ""
     return (
-        f"put its files ({', '.join(FILES)}; plain or .gz) into {_cache(name)}, or into the folder {name} of a folder "
-        f"that RDAHW_DATA names{debian}"
+        f"put its files ({', '.join(FILES)}; plain or .gz) into {_cache(name)}, or set RDAHW_DATA to a folder that has "
+        f"them in its subfolder {name}{debian}"
     )
 
 
 class _Bar:
-    """What pooch takes for a progress bar: counts over all files of a data set and tells the caller."""
+    """A progress bar for pooch: counts the bytes of all files of a data set and reports them to the caller."""
 
-    total = 0  # pooch writes the size of the file that it fetches now
+    total = 0  # pooch sets it to the size of the current file
 
     def __init__(self, progress: Progress, whole: int) -> None:
         self.progress, self.whole = progress, whole
@@ -247,7 +236,7 @@ class _Bar:
         self.before, self.size, self.done = before, size, 0
 
     def update(self, count: int) -> None:
-        # pooch counts whole chunks, and the last one is shorter.
+        # pooch counts whole chunks, although the last one is shorter.
         self.done += count
         self.progress(self.before + min(self.done, self.size), self.whole)
 
@@ -259,10 +248,10 @@ class _Bar:
 
 
 def _download(name: str, progress: Progress | None) -> list[Path]:
-    """Fetch the four files into the user's cache, each checked before it gets its name. Raises MissingError."""
+    """Download the four files to the user's cache; each is checked before it is renamed. Raises MissingError."""
     import pooch  # type: ignore[import-untyped]
 
-    pooch.get_logger().setLevel(logging.WARNING)  # it would announce each file on stderr
+    pooch.get_logger().setLevel(logging.WARNING)  # else it logs each file to stderr
     images = IMAGES[name]
     whole = sum(size for size, _ in images.files.values())
     bar = None if progress is None else _Bar(progress, whole)
@@ -279,16 +268,16 @@ def _download(name: str, progress: Progress | None) -> list[Path]:
                 if progress is not None:
                     progress(before, whole)
             break
-        # No network, no such file or no space is an OSError; other content than published is a ValueError.
+        # Network, missing file and full disk are OSErrors; a wrong checksum is a ValueError.
         except (OSError, ValueError) as error:
-            reason = "has other content than published" if isinstance(error, ValueError) else _reason(error)
+            reason = "has a wrong checksum" if isinstance(error, ValueError) else _reason(error)
             failures.append(f"{url} {reason}")
     else:
         raise MissingError(
             f"the data set {name!r} is not here, and its download failed ({'; '.join(failures)}): {_how_to_get(name)}"
         )
     files = _found(name)
-    if files is None:  # someone removed a file while we fetched another
+    if files is None:  # a file was removed during the download
         raise MissingError(f"the data set {name!r} vanished from {_cache(name)}; {_how_to_get(name)}")
     return files
 

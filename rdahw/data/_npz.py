@@ -1,8 +1,8 @@
 """Data sets from a numpy archive (NPZ): ``x`` (N, F) or images (N, H, W), ``y`` (N,), optional ``x_test``, ``y_test``.
 
-Also read are ``X``, ``features`` and ``x_train`` for x, ``labels`` and ``y_train`` for y. Labels are whole numbers or
-texts; classes are numbered in sorted order. Features of type uint8 and bool stay uint8, other numbers become float64.
-A column that holds exactly the values 0 and 1 is binary, and so are images of nothing else.
+Other names for x are ``X``, ``features`` and ``x_train``, and for y ``labels`` and ``y_train``. Labels are whole
+numbers or texts; classes are numbered in sorted order. Features of type uint8 and bool become uint8, other numbers
+float64. A column that holds exactly the values 0 and 1 is binary, and so are images of these values only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Y = ("y", "labels", "y_train")
 
 
 def read_npz(path: Path, content: bytes) -> Dataset:
-    """The data set in a numpy archive, its own test part included. Raises UserError for everything wrong with it."""
+    """The data set in a numpy archive, with its test part if it has one. Raises UserError for a malformed archive."""
     arrays = _arrays(path, content)
     features, image_shape = _features(path, *_find(path, arrays, _X))
     y_key, y = _find(path, arrays, _Y)
@@ -96,17 +96,17 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
     try:
         archive = np.load(io.BytesIO(content), allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise UserError(f"{path} is no NPZ archive; write it with numpy.savez")
+            raise UserError(f"{path} is not an NPZ archive; write it with numpy.savez")
         with archive:
             arrays = {key: archive[key] for key in archive.files if key in wanted}
-    # What numpy and zipfile raise for damaged content; an EOFError is numpy's word for an empty file.
+    # The errors of numpy and zipfile for damaged content; an EOFError is for an empty file.
     except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError):
         raise UserError(
-            f"{path} is no NPZ archive of plain arrays, or is damaged; write it with numpy.savez, without objects"
+            f"{path} is not an NPZ archive of plain arrays, or is damaged; write it with numpy.savez, without objects"
         ) from None
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise UserError(f"{path}: {key!r} is no numpy array; write it with numpy.savez")
+            raise UserError(f"{path}: {key!r} is not a numpy array; write it with numpy.savez")
     return arrays
 
 
@@ -140,7 +140,7 @@ def _features(path: Path, key: str, x: NDArray[Any]) -> tuple[NDArray[Any], tupl
 def _names(path: Path, key: str, y: NDArray[Any], count: int) -> list[str]:
     """The class name of each example."""
     if y.shape != (count,):
-        raise UserError(f"{path}: {key!r} has shape {y.shape}, expected ({count},), one label an example")
+        raise UserError(f"{path}: {key!r} has shape {y.shape}, expected ({count},), one label per example")
     if y.dtype.kind == "U":
         return [str(value) for value in y]
     if y.dtype.kind in "bui" or y.dtype.kind == "f" and np.isfinite(y).all() and np.array_equal(y, np.floor(y)):

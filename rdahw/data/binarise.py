@@ -1,18 +1,18 @@
-"""Features to bits.
+"""Converting features to bits.
 
-A rule turns each number column into one bit or several, the planes:
+A rule converts each number column to one or more bits, the planes:
 
 - ``midrange``: one plane, 1 when ``(v - min) / (max - min) > 0.5`` in float64 (the paper's rule for Iris); a column
   that is constant in training gives 0.
 - ``threshold=K`` or ``threshold=K1,K2,…`` (rising): plane p is 1 when ``v > K_p`` (the paper's rule for MNIST, K = 32).
 - ``thermometer=K``: plane p is 1 when ``v > min + (max - min) * (p + 1) / (K + 1)``, p = 0 .. K-1.
 - ``quantile=K``: plane p is 1 when v is greater than the training value number ceil((p + 1) * N / (K + 1)) in rising
-  order, counted from 1. Thresholds are training values, never between two; where a value is frequent several
-  thresholds may be equal, and then so are their planes.
+  order, counted from 1. Thresholds are training values, never between two; if a value is frequent, several thresholds
+  and their planes may be equal.
 
-In all rules a binary column is one wire as it is, and a category column one wire for each category (one-hot). Wires of
-plane 0 come first: the columns in order, a category column as so many wires. Then for each further plane its number
-columns in order. With nothing but number columns, wire = plane * features + feature.
+With every rule a binary column is one wire, and a category column is one wire per category (one-hot). The wires of
+plane 0 come first: all columns in order. Each further plane has the number columns in order. With number columns only,
+wire = plane * features + feature.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ MAX_PLANES = 256
 class Binariser:
     """A rule fitted to training data.
 
-    ``table`` is float64: for midrange (2, numbers), the minima and maxima of the number columns; otherwise thresholds,
-    (planes, numbers), or (planes, 1) for ``threshold``, whose thresholds are those of all columns.
+    ``table`` is float64: for midrange the minima and maxima of the number columns, (2, numbers); otherwise thresholds,
+    (planes, numbers), or (planes, 1) for ``threshold``, where all columns share them.
     """
 
     rule: str
@@ -97,7 +97,7 @@ class Binariser:
         bits = np.empty((len(array), self.width), dtype=np.uint8)
         numbers = _number_columns(array, self.columns)
 
-        first = []  # where plane 0 of each number column goes
+        first = []  # the wire of plane 0 of each number column
         wire = 0
         for i, column in enumerate(self.columns):
             if column.kind == "number":
@@ -120,12 +120,12 @@ class Binariser:
         if self.rule == "midrange":
             low, high = self.table
             constant = high == low
-            with np.errstate(over="ignore"):  # a value far outside of training may become infinite, and still compares
+            with np.errstate(over="ignore"):  # a value far out of range becomes infinite, which compares correctly
                 scaled = (numbers - low) / np.where(constant, 1.0, high - low)
             return np.asarray((scaled > 0.5) & ~constant)
         thresholds = self.table[plane]
         if numbers.dtype == np.uint8:
-            # v > t just when v > floor(t) for whole v, and comparing small integers is much faster.
+            # For whole v, v > t if and only if v > floor(t); comparing small integers is much faster.
             whole = np.floor(thresholds)
             above = np.asarray(numbers > np.clip(whole, 0, 255).astype(np.uint8))
             return above | (whole < 0) if (whole < 0).any() else above
@@ -133,7 +133,7 @@ class Binariser:
 
     @property
     def wire_names(self) -> tuple[str, ...]:
-        """What each wire says, such as "petal_length > 3.95", "colour = red" or, of a binary column, its name."""
+        """The meaning of each wire: "petal_length > 3.95", "colour = red" or the name of a binary column."""
         names = []
         at = [j for j, column in enumerate(self.columns) if column.kind == "number"]
         first = self._thresholds(0)
@@ -153,7 +153,7 @@ class Binariser:
         return iter(np.broadcast_to(row, len(_numbers(self.columns))).tolist())
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; floats come back exactly, since Python writes the shortest text that does."""
+        """Plain JSON values; floats are read back exactly."""
         return {
             "rule": self.rule,
             "names": list(self.names),
@@ -163,7 +163,7 @@ class Binariser:
 
     @classmethod
     def from_json(cls, value: object) -> Binariser:
-        """Read :meth:`to_json` back. Raises UserError when anything is not as our own writer writes it."""
+        """Read :meth:`to_json` back. Raises UserError for a malformed value."""
         rule, names, columns, rows = members(value, "the binariser", ("rule", "names", "columns", "table"))
         if not isinstance(rule, str):
             raise damaged("the binariser's 'rule'", "a text")
@@ -205,7 +205,7 @@ def default_rule(dataset: Dataset) -> str:
 
 
 def check_rule(rule: str) -> None:
-    """Raises UsageError unless ``rule`` is one of the rules, with a sensible K."""
+    """Raise UsageError unless ``rule`` is a rule with a valid K."""
     _parse(rule)
 
 
@@ -243,7 +243,7 @@ def _numbers(columns: Sequence[Column]) -> list[int]:
 
 
 def _number_columns(array: NDArray[Any], columns: Sequence[Column]) -> NDArray[Any]:
-    """The number columns of features (N, F): the array itself, where there are no others."""
+    """The number columns of features (N, F): the array itself if there are no others."""
     at = _numbers(columns)
     return array if len(at) == len(columns) else array[:, at]
 

@@ -1,4 +1,4 @@
-"""Inputs that are pictures: their form on the wires, and moving them."""
+"""Inputs that are images: their order on the wires, and moving them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Image", "find_image", "shift_images"]
 
 
 class Image(NamedTuple):
-    """Inputs that are pictures: wire ``(plane * height + row) * width + column``."""
+    """The shape of images on wires: wire ``(plane * height + row) * width + column``."""
 
     planes: int
     height: int
@@ -23,14 +23,13 @@ class Image(NamedTuple):
 
     @property
     def bits(self) -> int:
-        """How many wires."""
         return self.planes * self.height * self.width
 
 
 def find_image(columns: Sequence[Column], image_shape: tuple[int, int] | None, input_bits: int) -> Image | None:
-    """What examples of ``input_bits`` wires are as pictures, after a binariser; None where they are none.
+    """The shape of binarised examples of ``input_bits`` wires as images, or None.
 
-    They are where all columns are pixels of one kind, as then each plane is an image.
+    They are images if all columns are pixels of one kind, so that each plane is an image.
     """
     if image_shape is None or {column.kind for column in columns} not in ({"number"}, {"binary"}):
         return None

@@ -41,7 +41,7 @@ def encode(labels: ArrayLike, classes: int, code: str) -> NDArray[np.uint8]:
 
 
 def decode(bits: NDArray[Any], classes: int, code: str) -> NDArray[np.int64]:
-    """The class numbers (N,) of label wires (N, label_width); -1 where the bits are the code of no class.
+    """The class numbers (N,) of label wires (N, label_width); -1 for bits that encode no class.
 
     Raises UsageError for an unknown code, UserError for another width.
     """

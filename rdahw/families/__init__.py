@@ -1,7 +1,6 @@
-"""The kinds of models there are: one module or package for each, and those that other packages bring.
+"""The families of models, one module or package each, and those that other packages install.
 
-A family of another package is an entry point of the group ``rdahw.families`` that names its row, a
-:class:`rdahw.family.Family`.
+Another package adds one with an entry point of the group ``rdahw.families`` that names a :class:`rdahw.family.Family`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = [
     "spec_of_widths",
 ]
 
-#: Our own, in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
+#: The built-in families in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
 BUILT_IN = ("lookup", "mask", "ensemble", "grown", "file")
 
 _GROUP = "rdahw.families"
@@ -56,13 +55,11 @@ def find_family(name: str) -> Family:
                 "uninstall its package"
             ) from error
         return found
-    raise UsageError(
-        f"model {name!r} is unknown, and is no FILE.py:NAME with one of your own; {nearest(name, names())}"
-    )
+    raise UsageError(f"model {name!r} is unknown and not of the form FILE.py:NAME; {nearest(name, names())}")
 
 
 def all_families(*, skip_broken: bool = False) -> list[Family]:
-    """All of them, with ``skip_broken`` but for those of other packages that cannot be loaded."""
+    """All families; with ``skip_broken`` those that cannot be loaded are left out."""
     found = []
     for name in names():
         try:
@@ -91,14 +88,14 @@ def is_model_name(text: str) -> bool:
 
 
 def make_model(text: str, inputs: int, outputs: int, *, seed: int = 0) -> Model:
-    """The circuit of the model that ``text`` names, for so many bits of input and output (or classes).
+    """The circuit of the model that ``text`` names, for these numbers of input bits and of output bits (or classes).
 
-    Raises as :func:`parse_model`, and :class:`UserError` if the model does not suit.
+    Raises as :func:`parse_model`, and :class:`UserError` if the model does not fit them.
     """
     return spec_of_widths(text, inputs, outputs, seed=seed).learner().model
 
 
 def spec_of_widths(text: str, inputs: int, outputs: int, *, seed: int = 0) -> Spec:
-    """The model that ``text`` names, for so many bits of input and output (or classes)."""
+    """The spec of the model that ``text`` names; see :func:`make_model`."""
     family, options = parse_model(text)
     return family.spec(Task.of_widths(inputs, outputs, seed=seed), **options)

@@ -1,4 +1,4 @@
-"""Models that are circuits with a few parameters: what decides one, and a family of them from a function."""
+"""Models that are circuits with a few parameters: the spec of one, and a family made from a function."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ LEARNER_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class CircuitSpec(Spec):
-    """A learner of a circuit, for examples of ``classes`` classes that its output wires say by ``code``.
+    """A learner of a circuit that predicts one of ``classes`` classes, encoded on its output wires by ``code``.
 
-    The parameters are one field of its state, the bits of the circuit's first input. ``chosen``: the options that it
-    was made by. Raises :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
+    Its state is one field, the bits of the circuit's first input. ``chosen``: the options that it was made with. Raises
+    :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
     """
 
     family: str
@@ -55,34 +55,31 @@ class CircuitSpec(Spec):
     def __post_init__(self) -> None:
         if self.made.model.output_bits != label_width(self.classes, self.code):
             raise UserError(
-                f"model {self.name!r} gives {self.made.model.output_bits} bits, and {self.classes} classes as "
-                f"{self.code} labels have {label_width(self.classes, self.code)}; change the circuit, or --labels"
+                f"model {self.name!r} has {self.made.model.output_bits} output bits; expected "
+                f"{label_width(self.classes, self.code)}, for {self.classes} classes as {self.code} labels: change the "
+                "circuit, or --labels"
             )
 
     @classmethod
     def of(cls, learner: Learner, *, code: Code = "binary", classes: int | None = None) -> CircuitSpec:
-        """The spec of a learner by itself; without ``classes`` as many as its output bits can say."""
+        """The spec of a learner; by default it has as many classes as its output bits can encode."""
         bits = learner.model.output_bits
         return cls("file", learner, classes or (bits if code == "one-hot" else 1 << bits), code)
 
     @property
     def name(self) -> str:
-        """The name of the model."""
         return self.made.model.name
 
     @property
     def input_bits(self) -> int:
-        """The bits of an example."""
         return self.made.model.input_bits
 
     @property
     def loss(self) -> str:
-        """The rule of its learner."""
         return self.made.loss
 
     @property
     def optimiser(self) -> str:
-        """The rule of its learner."""
         return self.made.optimiser
 
     @property
@@ -91,21 +88,19 @@ class CircuitSpec(Spec):
         return (Field("parameters", Bits(self.made.model.parameter_bits)),)
 
     def learner(self) -> Learner:
-        """The learner, which the engines run."""
         return self.made
 
     def options(self) -> dict[str, Any]:
-        """The options that it was made by, with its rules."""
         return {**self.chosen, "labels": self.code, "loss": self.loss, "optimiser": self.optimiser}
 
     @property
     def description(self) -> str:
-        """«lookup 4 -> 3, 48 parameter bits»."""
+        """Such as «lookup 4 -> 3, 48 parameter bits»."""
         model = self.made.model
         return f"{model.name} {model.input_bits} -> {model.output_bits}, {model.parameter_bits} parameter bits"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values: the circuit itself is among them, so that no file of the user's is needed to read it."""
+        """Plain JSON values. The circuit is among them, so that reading needs no Python file of the user."""
         return {
             "name": self.name,
             "circuit": self.made.model.circuit.to_json(),
@@ -147,9 +142,10 @@ def circuit_family(
     """The family of the models ``circuit(task, **options)``, each an ``f : P × A → B`` whose output is the label's bits
     or a score for each class.
 
-    ``options``: those of the circuit; labels, loss and optimiser come to them. ``loss``, ``optimiser``: their defaults,
-    else what suits its types. ``named``: what a model of these options is called, else ``NAME:OPTION=VALUE,…``
-    with those that are not the defaults. ``rows``: more of :class:`Family`.
+    ``options``: those of the circuit; labels, loss and optimiser are added. ``loss``, ``optimiser``: their defaults; by
+    default the first rule for its types. ``named``: the name of a model with these options; by default
+    ``NAME:OPTION=VALUE,…`` with the options that differ from their defaults. ``rows``: further fields of
+    :class:`Family`.
     """
     defaults = {"loss": loss, "optimiser": optimiser}
 

@@ -1,4 +1,4 @@
-"""The family ``file``: a circuit of the user's own, from a Python file, **which is run**."""
+"""The family ``file``: a circuit from a Python file of the user; **the file is run**."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["FAMILY", "load_circuit"]
 
 
 def load_circuit(source: str | None, inputs: int, outputs: int) -> Circuit:
-    """The circuit that ``source``, ``FILE.py:NAME``, names: one, or what a function makes of (inputs, outputs).
+    """The circuit that ``source``, ``FILE.py:NAME``, names: a circuit, or a function from (inputs, outputs) to one.
 
-    Raises :class:`UsageError` for another form and if there is no such file, and :class:`UserError` for anything that
-    goes wrong in it.
+    Raises :class:`UsageError` for a malformed ``source`` or a missing file, and :class:`UserError` for any error in the
+    file.
     """
     match = re.fullmatch(r"(.+\.py):(\w+)", source or "")
     if match is None:
@@ -49,7 +49,7 @@ def load_circuit(source: str | None, inputs: int, outputs: int) -> Circuit:
 
 
 def _where(error: BaseException, path: Path) -> str:
-    """«line N: », the last line of the user's file that the error passed through."""
+    """«line N: », the last line of the user's file in the traceback."""
     import traceback
 
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]

@@ -27,9 +27,7 @@ def lookup_model(inputs: int, outputs: int) -> Circuit:
     Parameter bit ``j * 2**inputs + x`` is output j at input x. Safe. Wilson and Zanasi, arXiv 2101.10488, section 5.1.
     """
     if inputs < 1 or outputs < 1:
-        raise UserError(
-            f"a lookup of {inputs} inputs and {outputs} outputs was asked for; expected at least one of each"
-        )
+        raise UserError(f"a lookup of {inputs} inputs and {outputs} outputs is invalid; expected at least one of each")
     if inputs > MAX_LOOKUP_INPUTS:
         raise UserError(
             f"a lookup of {inputs} inputs would have {outputs} * 2^{inputs} parameters; it takes at most "
@@ -53,7 +51,7 @@ def _sections(saved: SavedModel) -> Iterable[Section]:
         title="The truth table",
         text=f"For each of the {len(inputs)} inputs, the outputs that were learned.",
         figure=pictures.draw_truth_table(theta, spec.input_bits, names),
-        alt=f"The learned truth table of {len(names)} outputs; the table below says the same.",
+        alt=f"The learned truth table of {len(names)} outputs; the table below has the same content.",
         caption="The learned truth table",
         columns=[f"x ({', '.join(reversed(saved.binariser.wire_names))})", *names],
         rows=[[format(x, f"0{spec.input_bits}b"), *map(int, table[:, x])] for x in inputs],

@@ -1,4 +1,4 @@
-"""The family ``mask``: inputs are selected, of which few are set in one class (the paper's pseudo-linear model)."""
+"""The family ``mask``: few of the selected inputs are set in one of two classes (the paper's pseudo-linear model)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mask_model(inputs: int, k: int = 4) -> Circuit:
     in O(inputs) gates. Wilson and Zanasi, arXiv 2101.10488, section 5.2.
     """
     if k < 1:
-        raise UserError(f"a mask with k={k} was asked for; k divides a count, so it is at least 1")
+        raise UserError(f"a mask with k={k} is invalid; k divides a count, so expected at least 1")
 
     def compare(common: Wire, selected: Wire) -> Wire:
         # common <= selected div k, which is k * common <= selected, without a division
@@ -51,7 +51,7 @@ def mask_model(inputs: int, k: int = 4) -> Circuit:
         def up(count: Wire) -> Wire:
             return count.plus(1)[: count.width]
 
-        def down(count: Wire) -> Wire:  # where it would wrap no bit that it is used for is set
+        def down(count: Wire) -> Wire:  # it wraps only for a count of 0, and is not used then
             return count.plus((1 << count.width) - 1)[: count.width]
 
         dtheta = (
@@ -91,8 +91,8 @@ def _sections(saved: SavedModel) -> Iterable[Section]:
     ones = int(saved.parameters.sum())
     yield Section(
         title="The mask",
-        text=f"The model has learned to select {ones} of {image.bits} pixels: an image with few of them set is of the "
-        f"second class, {saved.schema.label_names[-1]}.",
+        text=f"The model selects {ones} of {image.bits} pixels and predicts the second class, "
+        f"{saved.schema.label_names[-1]}, for an image with few of them set.",
         figure=pictures.draw_mask(saved.parameters, image),
         alt=f"Map of the image with the {ones} selected pixels.",
     )

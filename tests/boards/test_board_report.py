@@ -62,7 +62,7 @@ def test_the_last_table_counts() -> None:
 
 
 def test_a_log_without_a_table() -> None:
-    with pytest.raises(UserError, match="^the placer's log has no table of the device's utilisation"):
+    with pytest.raises(UserError, match="^the placer's log has no table «Device utilisation»; try"):
         usage_in_log("Info: Packing constants..\n", FAMILIES["ice40"])
 
 

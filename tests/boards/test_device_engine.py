@@ -110,12 +110,12 @@ def test_a_model_in_logic_predicts_only(name: str) -> None:
     engine, data = trained(spec), examples(spec, 20)
     there = on_board(inference_design(spec, engine.state, board("icebreaker")).core(), spec)
     assert (there.predict(data) == engine.predict(engine.prepare(data))).all()
-    with pytest.raises(UserError, match=r"only predicts, by the parameters of its bitstream; flash one of this model"):
+    with pytest.raises(UserError, match="parameters are fixed in its bitstream; flash one of this model"):
         there.state = engine.state
     if name == "lookup":
         assert same(spec, there.state, engine.state)
         return
-    with pytest.raises(UserError, match=r"has its model folded into logic, which is not read; flash a trainer \("):
+    with pytest.raises(UserError, match=r"has its parameters folded into logic and cannot be read; flash a trainer \("):
         there.read()
 
 
@@ -130,9 +130,9 @@ def test_an_ensemble_in_block_ram_predicts_only(sign: bool) -> None:
     read = there.read()
     assert (read["counters"] == (-(state["counters"] < 0).astype(int) if sign else state["counters"])).all()
     assert register_number(read["dropout"]) == first_dropout_state(SPEC.seed)
-    with pytest.raises(UserError, match=r"only predicts, by the parameters of its bitstream; flash one of this model"):
+    with pytest.raises(UserError, match="parameters are fixed in its bitstream; flash one of this model"):
         there.write(state)
-    with pytest.raises(UserError, match=r"is a fixed model, which predicts and does not learn"):
+    with pytest.raises(UserError, match=r"is a predictor and does not learn"):
         there.device.train(data.x, np.zeros((60, 7), np.uint8))
     # The gateware itself refuses to learn, and to be written.
     link = there.device

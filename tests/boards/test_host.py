@@ -107,14 +107,14 @@ def test_a_device_that_never_falls_silent(noise: bytes) -> None:
 
 def test_an_echo_is_no_device() -> None:
     # A loop-back plug sends the request itself, whose header is that of an answer.
-    with pytest.raises(UserError, match=r"^port 'scripted' echoes what is sent: .*; choose the board's port$"):
+    with pytest.raises(UserError, match=r"^port 'scripted' echoes what is sent, as .*; choose the board's port$"):
         Device(Scripted(lambda data: data)).open()
 
 
 def test_another_version_of_the_protocol() -> None:
     twin = SoftwareDevice(lookup_learner(), version=2)
     with pytest.raises(
-        UserError, match="speaks version 2 of the link's protocol, and this program speaks version 1; make and flash"
+        UserError, match="uses version 2 of the link's protocol, and this program version 1; make and flash"
     ):
         Device(SoftwareStream(twin)).open()
 
@@ -139,7 +139,8 @@ def test_a_refusal_says_why() -> None:
         return frame(bytes([ERRORS["wrong_address"].code]) + data[2:7])
 
     with pytest.raises(
-        UserError, match="refused 'open': a byte beyond the parameters was asked for; is its bitstream of another"
+        UserError,
+        match="refused 'open': a byte beyond the parameters was asked for; make and flash its bitstream",
     ):
         Device(Scripted(refuse), draw=counter()).open()
 
@@ -255,9 +256,9 @@ def test_progress_is_told() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "last", "message"),
     [
-        ((5, 3), (5, 3), None, r"x was given with the shape \(5, 3\); the device's examples need \(5, 4\)"),
-        ((5, 4), (4, 3), None, r"y was given with the shape \(4, 3\); the device's examples need \(5, 3\)"),
-        ((5, 4), (5, 3), (4,), r"last was given with the shape \(4,\); the device's examples need \(5,\)"),
+        ((5, 3), (5, 3), None, r"x has the shape \(5, 3\); the device's examples need \(5, 4\)"),
+        ((5, 4), (4, 3), None, r"y has the shape \(4, 3\); the device's examples need \(5, 3\)"),
+        ((5, 4), (5, 3), (4,), r"last has the shape \(4,\); the device's examples need \(5,\)"),
     ],
 )
 def test_arrays_of_a_wrong_shape(x: Any, y: Any, last: Any, message: str) -> None:
@@ -281,14 +282,12 @@ def test_a_fixed_model_does_not_learn() -> None:
     )
     np.testing.assert_array_equal(host.read_parameters(), theta)
     for learn in (lambda: host.train(x, y), lambda: host.write_parameters(theta), host.clear):
-        with pytest.raises(UserError, match="is a fixed model, which predicts and does not learn; flash a trainer"):
+        with pytest.raises(UserError, match="is a predictor and does not learn; flash a trainer"):
             learn()
 
 
 def test_batches_on_a_device_without() -> None:
-    with pytest.raises(
-        UserError, match="has no batches and was given a batch of several examples; train with --batch 1, or"
-    ):
+    with pytest.raises(UserError, match="does not support batches of several examples; train with --batch 1, or"):
         device().train(*some(lookup_learner(), 3), np.array([0, 0, 1], np.uint8))
 
 

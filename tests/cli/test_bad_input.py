@@ -101,7 +101,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (2, "x" * 300, "there is no data set 'xxx"),
         (1, "x" * 300 + ".csv", "cannot be read: file name too long"),
         (2, "xyzzy", "known are 'iris', 'mnist', 'fashion-mnist'"),
-        (2, "a\0b.csv", "is no path of a file"),
+        (2, "a\0b.csv", "is not a valid path"),
         (1, "models.py", "models.py"),
     ],
 )
@@ -149,8 +149,12 @@ def test_options_of_a_data_set_by_name(refused):
 @pytest.mark.parametrize(
     ("code", "model", "sentence"),
     [
-        (2, "lokup", "model 'lokup' is unknown, and is no FILE.py:NAME with one of your own; did you mean 'lookup'?"),
-        (2, "models.py", "model 'models.py' is unknown, and is no FILE.py:NAME"),
+        (
+            2,
+            "lokup",
+            "model 'lokup' is unknown and not of the form FILE.py:NAME; did you mean 'lookup'?",
+        ),
+        (2, "models.py", "model 'models.py' is unknown and not of the form FILE.py:NAME"),
         (2, "mask:m=3", "model 'mask' has no option 'm=3'; it takes k=NUMBER"),
         (2, "lookup:k=3", "model 'lookup' has no option 'k=3'; it takes labels=TEXT"),
         (1, "mask", "the mask model has one output and the labels have 2 bits; choose two classes"),
@@ -263,7 +267,7 @@ def test_resume_of_a_model_that_does_not_say_how_it_was_trained(run, refused, sa
         object.__setattr__(model, "provenance", {"options": wrong})
         save_model(model, run.folder / "odd.rdahw")
         refused(1, "'odd.rdahw' does not say how it was trained", "train", "--resume", "odd.rdahw")
-        refused(1, "the model does not say what it was trained on; give the data with --data", "eval", "odd.rdahw")
+        refused(1, "the model does not name its training data; give data with --data", "eval", "odd.rdahw")
         assert run.ok("eval", "odd.rdahw", "--data", "good.csv", "--json").json["examples"] == 4
 
 
@@ -310,11 +314,11 @@ def test_a_full_disk_at_the_end_loses_nothing(run, refused, monkeypatch, tmp_pat
 
     monkeypatch.setattr(os, "replace", full)
     sentence = (
-        "'out.rdahw' cannot be written (no space left on device); choose a place with enough space; what was learned"
+        "'out.rdahw' cannot be written (no space left on device); choose a place with enough space; the model was"
     )
     ran = refused(1, sentence, "train", "--data", "good.csv", "--out", "out.rdahw")
     (rescued,) = elsewhere.iterdir()
-    assert ran.error.endswith(f"what was learned is in {str(rescued)!r}")
+    assert ran.error.endswith(f"the model was saved as {str(rescued)!r}")
     assert run.ok("eval", rescued, "--data", "good.csv", "--json").json["examples"] == 4
 
 

@@ -181,13 +181,13 @@ def test_eval_says_that_the_data_have_changed(run, table, tmp_path):
     ("command", "code", "sentence"),
     [
         (["--data", "iris"], 1, "'iris' has no class 'apple'; known are 'Iris-setosa'"),
-        (["--data", "wide.csv"], 1, "wide.csv has a column 'extra', which the training data had not; drop it"),
+        (["--data", "wide.csv"], 1, "wide.csv has a column 'extra', which the training data did not have; drop it"),
         (["--data", "short.csv"], 1, "short.csv has no column 'colour', which the training data had"),
         (["--data", "other.csv"], 1, "line 2, column 'colour': there is no category 'blue'"),
         (["--data", "unknown.csv"], 1, "line 2, column 'label': there is no class 'plum'"),
         (["--data", "wide.csv", "--label", "x"], 1, "wide.csv has no column 'x'"),
         (["--data", "missing.csv"], 2, "there is no file 'missing.csv'"),
-        (["--label", "label"], 2, "--label label is for a file of examples; give the file with --data"),
+        (["--label", "label"], 2, "--label label needs a file of examples; give the file with --data"),
         ([], 1, "'table' has no test part; give examples with --data FILE"),
     ],
 )
@@ -255,7 +255,7 @@ def test_show_of_a_model_that_is_a_circuit_and_one_too_large_for_that(run):
     for more in (["--text"], ["--reverse"], ["--dot", "a.dot"], ["--svg", "a.svg"]):
         ran = run("show", *name, *more)
         assert (ran.code, ran.error) == (2, large["no_circuit"])
-        assert ran.error.endswith("or make a circuit of what it learned with rdahw binarise")
+        assert ran.error.endswith("or convert the trained model to a circuit with rdahw binarise")
 
 
 def test_show_says_when_a_circuit_is_not_safe(run, tmp_path):
@@ -401,7 +401,7 @@ def test_doctor_without_what_is_needed(run, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     ran = run("doctor", "--json")
     assert ran.code == 3
-    assert ran.error == "rdahw cannot do without pooch; install what is said above"
+    assert ran.error == "rdahw needs pooch; install what is missing as said above"
     assert ran.json["ok"] is False
     assert ran.json["error"] == ran.error
     assert [check["name"] for check in ran.json["checks"] if check["needed"] and not check["found"]] == ["pooch"]
@@ -433,7 +433,7 @@ def test_reproduce_finds_one_bit_that_differs(run, no_images, monkeypatch, what)
     monkeypatch.setattr("rdahw.cli.reproduce._mnist", lambda output: {"experiment": "M", "same": True, **BLANK})
     ran = run("reproduce", "--json")
     assert ran.code == 1
-    assert ran.error == "Iris, three-class binary: not what the paper's program computes; please report it"
+    assert ran.error == "Iris, three-class binary: differs from the paper's program; please report it"
     assert (ran.json["same"], ran.json["exit_code"], ran.json["error"]) == (False, 1, ran.error)
     assert [row["same"] for row in ran.json["experiments"]] == [True, True, False, True, True]
     assert " NO" in run("reproduce").out

@@ -114,10 +114,13 @@ def test_no_device(run: Runner) -> None:
     [
         (("device", "p", "load"), "load needs a MODEL, a file of rdahw train; see rdahw device --help"),
         (("device", "p", "status", "m.rdahw"), "status takes no model; see rdahw device --help"),
-        (("device", "p", "dump", "m.rdahw"), "dump needs --out FILE, and nothing else takes it"),
+        (
+            ("device", "p", "dump", "m.rdahw"),
+            "--out FILE is needed by dump and cannot be used with the other actions; see rdahw device --help",
+        ),
         (
             ("device", "p", "load", "m.rdahw", "--data", "iris"),
-            "--data goes with predict, and load was asked for; leave it out",
+            "--data is for predict and cannot be used with load; leave it out",
         ),
         (
             ("train", "--hdl", "--device", "p"),

@@ -106,7 +106,7 @@ def test_ctrl_c_keeps_what_was_learned(run, tmp_path):
     ran = finish(process)
     assert ran.code == 130
     found = re.fullmatch(
-        r"stopped after update (\d+) of 6000; go on with rdahw train --resume (\S+)", ran.json["error"]
+        r"stopped after update (\d+) of 6000; continue with rdahw train --resume (\S+)", ran.json["error"]
     )
     assert found is not None
     assert ran.json["exit_code"] == 130

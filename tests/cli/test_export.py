@@ -54,10 +54,17 @@ def test_the_gateware_of_an_ensemble(run: Runner, what: str) -> None:
     names = {name for _, name, _ in re.findall(r"^#   (\w+) +(\w+) : (\d+) bits$", text, re.MULTILINE)}
     assert {"examples__payload", "results__valid", "control__parameter_read", "control__clear"} <= names
     assert ("update_count" in names) == (what == "trainer")
-    for option in ([], ["--reverse"]):
-        ran = run("export", "iris-ensemble.rdahw", "--to", "rtlil", *option)
-        assert ran.code == 2
-        assert ran.error.endswith("; or export its gateware, with --trainer or --inference, --to verilog")
+    ran = run("export", "iris-ensemble.rdahw", "--to", "rtlil", "--reverse")
+    assert ran.code == 2
+    assert ran.error.endswith("; or export its gateware with --to verilog")
+
+
+def test_a_model_too_large_for_a_circuit_is_exported_as_gateware(run: Runner) -> None:
+    run.ok("train", "-q", "--model", "ensemble:tables=128", "--epochs", 1)
+    trained = run.ok("export", "iris-ensemble.rdahw", "--to", "rtlil", "--json")
+    assert "the model is too large for a circuit; writing its predictor" in trained.err
+    assert (trained.json["what"], trained.json["out"]) == ("inference", "iris-ensemble-inference.il")
+    assert run.ok("export", "ensemble:tables=128", "--to", "rtlil", "--inputs", 60, "--json").json["what"] == "trainer"
 
 
 @pytest.mark.slow
@@ -78,7 +85,7 @@ def test_a_model_named_like_a_port_passes_lint(run: Runner, name: str, what: str
 
 def test_what_cannot_be(run: Runner) -> None:
     ran = run("export", "lookup", "--to", "dot", "--trainer")
-    assert (ran.code, ran.error) == (2, "a trainer has state and cannot be drawn as a circuit; leave --trainer out")
+    assert (ran.code, ran.error) == (2, "a trainer has state and cannot be drawn; leave --trainer out")
     ran = run("export", "lookup", "--to", "verilog", "--inference")
-    assert (ran.code, ran.error) == (2, "--inference folds in what was learned; give a file of rdahw train")
+    assert (ran.code, ran.error) == (2, "--inference needs a trained model; give a file of rdahw train")
     assert not list(run.folder.iterdir())

@@ -75,7 +75,7 @@ def test_flash_puts_the_data_behind_the_bitstream(run, programmer):
     assert ran.json == {"board": "icebreaker", "command": words, "permanent": True, "done": False}
     ran = run.ok("flash", "--data", "iris.bin", "-v")
     assert f"called {words[1:]}" in ran.err
-    assert ran.out == "put iris.bin into the flash of iCEBreaker\n"
+    assert ran.out == "wrote iris.bin into the flash of iCEBreaker\n"
 
 
 def test_flash_refuses_damaged_data(run, programmer):
@@ -102,9 +102,13 @@ def test_flash_of_data_that_are_too_large(run, programmer, tmp_path):
 @pytest.mark.parametrize(
     ("command", "code", "sentence"),
     [
-        ([], 2, "give a bitstream, or a data set with --data, and not both: each has its own place"),
-        (["a.bin", "--data", "iris.bin"], 2, "give a bitstream, or a data set with --data, and not both"),
-        (["--data", "iris.bin", "--volatile"], 2, "--volatile is for bitstreams, and data go into the flash; leave"),
+        ([], 2, "give either a bitstream or a data set with --data"),
+        (["a.bin", "--data", "iris.bin"], 2, "give either a bitstream or a data set with --data"),
+        (
+            ["--data", "iris.bin", "--volatile"],
+            2,
+            "--volatile cannot be used with --data, which is written into the flash; leave",
+        ),
         (["--data", "iris.bin", "--board", "icestick"], 2, "iCEstick has no flash memory for data; boards that have"),
         (["--data", "none.bin"], 2, "there is no flash image 'none.bin'; make one with rdahw pack"),
     ],
@@ -120,7 +124,9 @@ def test_no_programmer_for_data(run, programmer):
     programmer.unlink()
     ran = run("flash", "--data", "iris.bin", "--toolchain", "native")
     assert ran.code == 3
-    assert ran.error.startswith("iCEBreaker is programmed with iceprog or openFPGALoader, and none of them is there")
+    assert ran.error.startswith(
+        "iCEBreaker is programmed with iceprog or openFPGALoader, and none of them is installed"
+    )
 
 
 def test_the_other_programmer(run, programmer):

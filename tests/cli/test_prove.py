@@ -97,8 +97,8 @@ def test_two_models_are_compared(run: Runner) -> None:
     assert verdicts(value) == {("equal", "4 -> 3"): "proved", ("equal", "data, labels"): "proved"}
     assert value["compared"] == ["circuits", "binariser", "labels"]
     ran = run("prove", "--equal", "a.rdahw", "b.rdahw")
-    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; what is shown above says where")
-    shown = ran.out.partition("equal is refuted: not for all inputs f(x) = g(x). Bit 0 is the last.\n")[2].splitlines()
+    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; the counterexample or difference is shown above")
+    shown = ran.out.partition("it does not hold for this input that f(x) = g(x). Bit 0 is the last.\n")[2].splitlines()
     x, f, g = (line.strip() for line in shown)
     assert x.startswith("x = ")
     assert f.removeprefix("f: ") != g.removeprefix("g: ")
@@ -116,7 +116,7 @@ def test_models_that_see_the_data_otherwise_are_not_equal(run: Runner) -> None:
 
 def test_models_by_name_have_only_circuits_to_compare(run: Runner) -> None:
     out = run.ok("prove", "--equal", "lookup", "lookup").out
-    assert "Only the circuits on bits were compared: a model by name has no binariser and no labels." in out
+    assert "Only the circuits were compared: a model by name has no binariser and no labels." in out
     assert run.ok("prove", "--equal", "lookup", "lookup", "--json").json["compared"] == ["circuits"]
 
 
@@ -128,8 +128,11 @@ def test_a_damaged_netlist_is_no_success(run: Runner, monkeypatch: pytest.Monkey
     monkeypatch.setattr(netlist_proof, "_SYNTHESISE", broken)
     monkeypatch.setattr(prove, "_BOARDS", ("icebreaker",))
     ran = run("prove", "lookup", "--inputs", 1, "--what", "synthesis")
-    assert (ran.code, ran.error) == (1, "of 4 claims 4 refuted; what is shown above says where")
-    assert "synthesis (iCE40, immediate, 1 stage: 2+1 -> 1) is refuted: not in the last cycle shown" in ran.out
+    assert (ran.code, ran.error) == (1, "of 4 claims 4 refuted; the counterexample or difference is shown above")
+    assert (
+        "synthesis (iCE40, immediate, 1 stage: 2+1 -> 1) is refuted: it does not hold in the last cycle shown"
+        in ran.out
+    )
     assert re.search(r"^  cycle 0: .*rst = [01]", ran.out, re.MULTILINE)
     assert re.search(r"^  netlist: ", ran.out, re.MULTILINE)
 
@@ -157,7 +160,7 @@ def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.Monk
     value = run.ok("prove", *options, "--json").json  # not the difference, since the circuit is not safe
     assert {name for name, _ in verdicts(value)} == {"adjoint", "gateware"}
     ran = run("prove", *options, "--what", "difference,adjoint")
-    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; what is shown above says where")
+    assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; the counterexample or difference is shown above")
     assert "R[f]: dtheta = " in ran.out
     assert "Somewhere what depends on the same input bit is multiplied, as in x AND x" in ran.out
 
@@ -174,7 +177,7 @@ def test_a_model_of_words_has_no_claims_about_bits(run: Runner, monkeypatch: pyt
 
 def test_of_a_model_too_large_for_a_circuit_every_claim_is_open(run: Runner) -> None:
     ran = run("prove", "ensemble", "--inputs", 20, "--outputs", 3, "--json")
-    assert (ran.code, ran.error) == (1, "of 6 claims 6 open; what is shown above says why")
+    assert (ran.code, ran.error) == (1, "of 6 claims 6 open; the reason is shown above")
     assert [claim["name"] for claim in ran.json["claims"]] == list(prove._CLAIMS)
     assert {claim["verdict"] for claim in ran.json["claims"]} == {"open"}
     reasons = {claim["name"]: claim["reason"] for claim in ran.json["claims"]}
@@ -228,18 +231,18 @@ def test_what_makes_no_sense(run: Runner) -> None:
         ((), "no model was given; name one, like iris-lookup.rdahw or lookup, or give --equal A B"),
         (
             ("lookup", "--equal", "lookup", "mask"),
-            "--equal compares two models and nothing else; leave out the other model and --what",
+            "--equal compares two models; leave out the third model and --what",
         ),
         (
             ("lookup", "--what", "robust"),
-            "--what robust is asked of a trained model; give a file of rdahw train",
+            "--what robust needs a trained model; give a file of rdahw train",
         ),
     ):
         ran = run("prove", *arguments)
         assert (ran.code, ran.error) == (2, message)
     ran = run("prove", "lookup", "--what", "adjont")
     assert ran.code == 2
-    assert "'adjont' is no claim; did you mean 'adjoint'?" in ran.err
+    assert "unknown claim 'adjont'; did you mean 'adjoint'?" in ran.err
     ran = run("prove", "--equal", "lookup", "mask", "--inputs", 3)
     assert (ran.code, ran.error) == (
         1,

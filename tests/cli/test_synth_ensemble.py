@@ -145,11 +145,15 @@ def test_a_folded_ensemble_predicts_as_the_ensemble_does() -> None:
     [
         ("ensemble --batch 2", 2, "--batch is not supported for model 'ensemble'; leave it out"),
         ("ensemble --stages 2", 2, "--stages is not supported for model 'ensemble'; leave it out"),
-        ("ensemble --inputs 784 --data iris", 2, "--data iris cannot be used with --inputs, as the data say how many"),
-        ("ensemble --epochs 3", 2, "--epochs 3 goes with --flash; add it, or leave --epochs out"),
+        (
+            "ensemble --inputs 784 --data iris",
+            2,
+            "--data iris cannot be used with --inputs, because the data decide the number",
+        ),
+        ("ensemble --epochs 3", 2, "--epochs 3 was given without --flash; add --flash, or leave --epochs out"),
         ("ensemble --inference", 2, "--inference needs a trained model, and 'ensemble' is not one; give a file of rd"),
         ("lookup --flash quad", 2, "--flash is not supported for model 'lookup'; leave it out"),
-        ("iris-ensemble.rdahw --seed 1", 2, "--seed 1 is for a model by name, and this is a trained one; leave"),
+        ("iris-ensemble.rdahw --seed 1", 2, "--seed 1 cannot be used with a trained model; leave"),
         ("iris-ensemble.rdahw --inference --flash quad", 2, "--flash quad cannot be used with --inference; leave"),
         ("iris-ensemble.rdahw --board ulx3s --flash quad", 1, "ULX3S 25F has no flash memory for data; leave out --fl"),
         ("ensemble:tables=2048,inputs=6", 1, "it needs 16 large memory blocks (SPRAM) of 4 and "),

@@ -274,7 +274,7 @@ def test_resume_trains_on_with_the_options_of_the_first_part(run, parity):
     assert ran.json["out"] == "part"
     assert (ran.json["resumed_from_update"], ran.json["updates"], ran.json["batch"]) == (2, 11, 3)
     assert (ran.json["resumed_from_example"], ran.json["examples"]) == (6, 30)
-    assert "going on after update 2 of 11" in ran.err
+    assert "continuing after update 2 of 11" in ran.err
     rest = run.ok("train", "--resume", "part", "--updates", 99, "--json").json
     assert (rest["resumed_from_update"], rest["updates"]) == (11, 12)
     assert rest["parameters"] == whole["parameters"]
@@ -304,7 +304,7 @@ def test_resume_of_what_is_finished_changes_nothing(run):
     assert after["resumed_from_update"] == 75
     ran = run.ok("train", "--resume", "iris-lookup.rdahw")
     assert "learned   0 examples" in ran.out
-    assert "nothing to go on with: 75 updates are done of 75; ask for more with --epochs" in ran.err
+    assert "nothing to continue: 75 of 75 updates are done; ask for more with --epochs" in ran.err
 
 
 def test_resume_where_the_data_have_moved(run, parity, tmp_path):

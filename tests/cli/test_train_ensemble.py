@@ -182,7 +182,7 @@ def test_show(run, images):
     result = run.ok("show", "bars-ensemble.rdahw", "--json").json
     assert (result["tables"], result["epochs"], result["finished"], result["image"]) == (20, 3, True, [1, 9, 9])
     assert f"learned   saturated {result['saturated']:.3g}, zero {result['zero']:.3g}\n" in out
-    assert f"epoch {result['best_epoch']}, update {100 * result['best_epoch']}, which it keeps" in out
+    assert f"epoch {result['best_epoch']}, update {100 * result['best_epoch']}, kept" in out
     measured = result["curve"][result["best_epoch"] - 1]
     assert f"{100 * measured['validation_accuracy']:.2f} % right on validation, " in out
     assert "curve" not in result["provenance"]
@@ -264,7 +264,7 @@ def test_going_on_ends_with_the_bits_of_an_uninterrupted_run(run):
     whole = run.ok(*SMALL, "--epochs", 5, "--validation", 20, "--out", "whole.rdahw", "--json").json
     run.ok(*SMALL, "--epochs", 5, "--validation", 20, "--updates", 130, "--out", "part.rdahw")
     ran = run.ok("train", "--resume", "part.rdahw", "--updates", 275, "--json")
-    assert "going on after update 130 of 275" in ran.err
+    assert "continuing after update 130 of 275" in ran.err
     for key in ("parameters_sha256", "examples", "best_epoch", "validation_correct", "test_correct", "margin"):
         assert ran.json[key] == whole[key]
     assert ran.json["resumed_from_example"] == 130
@@ -274,7 +274,7 @@ def test_going_on_ends_with_the_bits_of_an_uninterrupted_run(run):
     assert (more["examples"], len(more["curve"])) == (385, 7)
     seconds = [row["seconds"] for row in more["curve"]]
     assert seconds == sorted(seconds)
-    assert "nothing to go on with: 385 updates are done of 385" in run.ok("train", "--resume", "part.rdahw").err
+    assert "nothing to continue: 385 of 385 updates are done" in run.ok("train", "--resume", "part.rdahw").err
 
 
 def test_ctrl_c_keeps_what_was_learned(run):
@@ -341,7 +341,7 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--labels binary", "--labels is not supported for model 'ensemble'; leave it out"),
         ("--batch 2", "batch is 2; an ensemble takes examples one at a time: use batch 1"),
         ("--augment flip", "there is no augmentation 'flip'; expected shift=NUMBER, such as shift=1"),
-        ("--augment shift=1", "the data are no images and cannot be shifted; leave --augment out"),
+        ("--augment shift=1", "the data are not images and cannot be shifted; leave --augment out"),
         ("--dropout 0.3", "dropout of an ensemble is 0.3; expected a multiple of 1/16"),
         ("--stride 5", "a stride of 5 leaves out examples: it and their number 75 are both divisible by 5"),
         ("--stride 7 --shuffle", "a stride of 7 and shuffling were both asked for; choose one order"),
@@ -349,8 +349,8 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--engine packed", "engine 'packed' does not run model 'ensemble'; use compiled or reference"),
         ("--seed -1", "seed of an ensemble is -1; expected a whole number from 0"),
         ("--model ensemble:table=3", "model 'ensemble' has no option 'table=3'"),
-        ("--model ensemble:wiring=patch3", "wiring 'patch3' is for images and the data are none; use wiring=any"),
-        ("--resume x --seeds 2", "--seeds trains anew and --resume goes on with one training; leave one out"),
+        ("--model ensemble:wiring=patch3", "wiring 'patch3' needs images and the data are not images; use wiring=any"),
+        ("--resume x --seeds 2", "--seeds starts new trainings and --resume continues one; leave one of them out"),
     ],
 )
 def test_options_that_do_not_go_with_an_ensemble(run, options, sentence):
@@ -457,7 +457,7 @@ def test_fine_tuning_learns_through_the_signs(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--margin 3", "--margin 3 is of a training, and --epochs is 0; give --epochs, or leave it out"),
+        ("--margin 3", "--margin 3 was given without --epochs; add --epochs N, or leave --margin out"),
         ("--out no/x", "its folder must exist"),
     ],
 )
@@ -470,8 +470,8 @@ def test_fine_tuning_needs_the_data(run, tmp_path):
     run.ok(*SMALL, "--epochs", 1)
     saved = load_model(tmp_path / "iris-ensemble.rdahw")
     for provenance, sentence in (
-        ({}, "the model does not say what it was trained on, which --epochs needs; leave --epochs out"),
-        ({**saved.provenance, "data_sha256": "0"}, "the data 'iris' are not those of the training; get these"),
+        ({}, "the model does not name its training data, which --epochs needs; leave --epochs out"),
+        ({**saved.provenance, "data_sha256": "0"}, "the data 'iris' have changed since the training; restore them"),
     ):
         save_model(replace(saved, provenance=provenance), tmp_path / "other.rdahw")
         ran = run("binarise", "other.rdahw", "--epochs", 1)

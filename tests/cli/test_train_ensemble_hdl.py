@@ -110,7 +110,7 @@ def test_it_goes_on_in_either_place(run: Runner, table: Path) -> None:
 
 def test_waveforms_and_what_people_read(run: Runner, table: Path) -> None:
     text = run.ok(*SMALL, "--epochs", 1, "--updates", 20, "--hdl", "--engine", "amaranth", "--vcd", "waves.vcd").out
-    assert "every bit as in software (amaranth)" in text
+    assert "all bits equal to software (amaranth)" in text
     assert "$enddefinitions" in (table / "waves.vcd").read_text()
 
 
@@ -125,7 +125,7 @@ def test_a_fault_of_the_hardware_is_an_error_that_says_where(
     monkeypatch.setattr(WriteBackBuffer, "_flips", flips)
     ran = run(*SMALL, "--epochs", 1, "--hdl", "--engine", "amaranth", "--out", "x.rdahw")
     assert ran.code == 1
-    assert re.match(r"hardware and software part at example \d+ .*: .* is \S+, expected ", ran.error)
+    assert re.match(r"hardware and software differ at example \d+ .*: .* is \S+, expected ", ran.error)
     assert not (table / "x.rdahw").exists()
 
 

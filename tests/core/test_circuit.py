@@ -167,7 +167,7 @@ def test_a_circuit_made_by_hand_is_checked(inputs, assignments, outputs, message
 
 @pytest.mark.parametrize("width", [0, -1, MAX_WIDTH + 1, True, 2.0, "8", None])
 def test_a_width_is_a_whole_number(width: Any) -> None:
-    message = f"a wire of {width!r} bits was asked for; a width is a whole number from 1 to {MAX_WIDTH}"
+    message = f"width {width!r} is invalid; expected a whole number from 1 to {MAX_WIDTH}"
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         Bits(width)
 
@@ -179,7 +179,7 @@ def test_an_unknown_type_is_refused(text: str) -> None:
 
 
 def test_a_very_large_number_is_refused_in_a_sentence() -> None:
-    with pytest.raises(UserError, match="^a wire of a number of thousands of digits bits was asked for"):
+    with pytest.raises(UserError, match="^width a number of thousands of digits is invalid"):
         Bits(10**5000)
     with pytest.raises(UserError, match="^output 'y' is wire a number of thousands of digits"):
         Circuit(X, (), (("y", 10**5000),))
@@ -286,13 +286,13 @@ def _gate(assignment: Any) -> Callable[[Any], Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda j: j.pop("inputs"), r"the value is no circuit \(KeyError: 'inputs'\); expected one from to_json"),
-        (lambda j: j.pop("blocks"), r"the value is no circuit \(KeyError: 'blocks'\)"),
-        (lambda j: j.update(assignments=5), r"the value is no circuit \(TypeError: .*not iterable"),
-        (_gate(["xor", [0, 1]]), r"the value is no circuit \(ValueError: not enough values"),
-        (_gate(["xor", "01", []]), r"the value is no circuit \(TypeError: '01' in place of a list"),
-        (_gate(["exec", [], []]), "there is no such primitive as 'exec'; "),
-        (_gate([["xor"], [], []]), r"the value is no circuit \(TypeError: unhashable"),
+        (lambda j: j.pop("inputs"), r"the value is not a circuit \(KeyError: 'inputs'\); expected one from to_json"),
+        (lambda j: j.pop("blocks"), r"the value is not a circuit \(KeyError: 'blocks'\)"),
+        (lambda j: j.update(assignments=5), r"the value is not a circuit \(TypeError: .*not iterable"),
+        (_gate(["xor", [0, 1]]), r"the value is not a circuit \(ValueError: not enough values"),
+        (_gate(["xor", "01", []]), r"the value is not a circuit \(TypeError: '01' in place of a list"),
+        (_gate(["exec", [], []]), "there is no primitive 'exec'; "),
+        (_gate([["xor"], [], []]), r"the value is not a circuit \(TypeError: unhashable"),
         (_gate(["not", [True], []]), "wire %6 = not: it reads wire True"),
         (_gate(["not", [-1], []]), "wire %6 = not: it reads wire -1"),
         (_gate(["not", [10**30], []]), "wire %6 = not: it reads wire 1000"),
@@ -305,12 +305,12 @@ def _gate(assignment: Any) -> Callable[[Any], Any]:
         (_gate(["custom", [2], [1]]), "block 1 is used; expected one of the 1 that are"),
         (_gate(["custom", [2], [-1]]), "block -1 is used; expected one of the 1 that are"),
         (lambda j: j["outputs"].append(["z", 0.0]), "output 'z' is wire 0.0; expected one from 0 to 5"),
-        (lambda j: j["outputs"].append([["z"], 0]), r"the value is no circuit \(TypeError: \['z'\] in place of a str"),
-        (lambda j: j["inputs"].append(["w", "Bits(0)"]), "a wire of 0 bits was asked for"),
-        (lambda j: j["inputs"].append(["w", 8]), r"the value is no circuit \(AttributeError"),
-        (lambda j: j["blocks"][0].update(exact="yes"), r"the value is no circuit \(TypeError: 'yes' in place of a b"),
-        (lambda j: j["blocks"][0].update(name=None), r"the value is no circuit \(TypeError: None in place of a str"),
-        (lambda j: j["blocks"][0].pop("reverse"), r"the value is no circuit \(KeyError: 'reverse'\)"),
+        (lambda j: j["outputs"].append([["z"], 0]), r"the value is not a circuit \(TypeError: \['z'\] in place of a"),
+        (lambda j: j["inputs"].append(["w", "Bits(0)"]), "width 0 is invalid"),
+        (lambda j: j["inputs"].append(["w", 8]), r"the value is not a circuit \(AttributeError"),
+        (lambda j: j["blocks"][0].update(exact="yes"), r"the value is not a circuit \(TypeError: 'yes' in place of a"),
+        (lambda j: j["blocks"][0].update(name=None), r"the value is not a circuit \(TypeError: None in place of a str"),
+        (lambda j: j["blocks"][0].pop("reverse"), r"the value is not a circuit \(KeyError: 'reverse'\)"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused(change: Callable[[Any], Any], message: str) -> None:
@@ -324,7 +324,7 @@ def test_values_nested_without_end_are_refused() -> None:
     value = nested().to_json()
     block = value["blocks"][0]
     block["forward"]["blocks"] = [block]
-    with pytest.raises(UserError, match="^blocks hold blocks more than 16 deep; expected fewer levels$"):
+    with pytest.raises(UserError, match="^blocks are nested more than 16 levels deep; expected fewer$"):
         Circuit.from_json(value)
 
 

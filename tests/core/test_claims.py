@@ -127,9 +127,9 @@ def test_robustness_within_so_many_flips() -> None:
 
 
 def test_what_robustness_cannot_be_asked_of() -> None:
-    with pytest.raises(UserError, match="robustness within 2 flips was asked of 1 input bits; expected 1 to that"):
+    with pytest.raises(UserError, match="robustness to 2 flips is invalid for 1 input bits; expected 1 to 1"):
         robust(SQUARE, 2)
-    with pytest.raises(UserError, match="of a circuit of 2 inputs; expected one: bind the parameters"):
+    with pytest.raises(UserError, match="about one input, and the circuit has 2; bind the parameters"):
         robust(lookup_model(2, 1), 1)
 
 
@@ -241,5 +241,5 @@ def test_a_wrong_reverse_rule_of_words_breaks_the_adjoint(monkeypatch: pytest.Mo
 
 
 def test_the_adjoint_needs_an_input_of_the_outputs_ring() -> None:
-    with pytest.raises(UserError, match="'adjoint' is of circuits with an input of the ring of the outputs"):
+    with pytest.raises(UserError, match="'adjoint' needs an input in the ring of the outputs"):
         adjoint(trace(lambda x: x.as_words(2), x=Bits(4)))

@@ -108,11 +108,11 @@ def test_circuits_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: identity(0), "a wire of 0 bits was asked for"),
+        (lambda: identity(0), "width 0 is invalid"),
         (lambda: add_n(0, 3), "a sum of 0 wires was asked for; expected at least one"),
         (lambda: sequence(), "no circuits were given to join; expected at least one"),
-        (lambda: one(1 << 27), "a wire of 134217728 bits was asked for"),
-        (lambda: one(-1), "a wire of -1 bits was asked for"),
+        (lambda: one(1 << 27), "width 134217728 is invalid"),
+        (lambda: one(-1), "width -1 is invalid"),
     ],
 )
 def test_a_misuse_is_said(wrong, message) -> None:

@@ -209,7 +209,7 @@ def test_blocks_unfold_only_to_so_many_gates() -> None:
 
     for _ in range(3):
         f = often(custom_reverse(f, r, name="often", exact=False))
-    with pytest.raises(UserError, match=r"^block 'too often' unfolds to \d{9} gates; expected at most 16777216$"):
+    with pytest.raises(UserError, match=r"^block 'too often' expands to \d{9} gates; expected at most 16777216$"):
         custom_reverse(often(custom_reverse(f, r, name="often", exact=False)), r, name="too often", exact=False)
 
 
@@ -219,5 +219,5 @@ def test_blocks_nest_only_so_deep() -> None:
         f = trace(custom_reverse(f, r, name="deeper", exact=False), x=Bits(1))
     assert Circuit.parse(str(f)) == f
     assert Circuit.from_json(f.to_json()) == f
-    with pytest.raises(UserError, match=r"^block 'deepest' holds blocks 17 deep; expected at most 16 levels$"):
+    with pytest.raises(UserError, match=r"^block 'deepest' has 17 levels of blocks; expected at most 16$"):
         custom_reverse(f, r, name="deepest", exact=False)

@@ -57,7 +57,7 @@ def test_a_spec_survives_json(made: EnsembleSpec) -> None:
         ({"sign": 1}, "the ensemble's 'sign' is not a bool"),
         ({"image": [1, 2]}, "the ensemble's 'image' is not planes, height and width"),
         ({"image": [1, 2, 3]}, r"an image of \(1, 2, 3\) does not have the 12 bits"),
-        ({"wiring": "patch2"}, "is for images and the data are none"),
+        ({"wiring": "patch2"}, "needs images and the data are not images"),
         ({"more": 1}, "the ensemble is not an object with the keys input_bits"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_damaged_spec_is_refused(change: dict[str, Any], message: str) -> None
         ({"image": Image(1, 3, 4), "wiring": "patch4"}, "wiring 'patch4' does not fit images of 3 x 4 pixels"),
         ({"image": Image(1, 3, 4), "wiring": "patch2inset1"}, "lower the patch or the inset"),
         ({"wiring": "patch"}, "there is no wiring 'patch'; expected any, patchP or patchPinsetI"),
-        ({"shift": 1}, "the data are no images and cannot be shifted"),
+        ({"shift": 1}, "the data are not images and cannot be shifted"),
         ({"input_bits": 1 << 20, "tables": 1 << 20, "inputs": 16}, "hold more than 1073741824 counters; lower tables"),
     ],
 )
@@ -342,7 +342,7 @@ def test_the_state_starts_with_counters_of_zero_and_the_register_of_the_seed() -
         ({"counters": "!"}, "the field 'counters' is not base64 text"),
         ({"counters": 3}, "the field 'counters' is not base64 text"),
         ({"counters": "AAAA"}, "the field 'counters' is not 180 bits"),
-        ({"dropout": "AAAAAAAAAAA="}, "the field 'dropout' is not 63 bits of which one is set"),
+        ({"dropout": "AAAAAAAAAAA="}, "the field 'dropout' is not 63 bits, not all zero"),
         ({"dropout": 5}, "the field 'dropout' is not base64 text"),
         ({"dropout": "AAAA"}, "the field 'dropout' is not 63 bits"),
         ({"more": 1}, "its 'state' is not an object with the keys counters, dropout"),

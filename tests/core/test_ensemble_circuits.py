@@ -11,15 +11,22 @@ import pytest
 from rdahw.data.images import Image
 from rdahw.data.labels import encode
 from rdahw.errors import UsageError
-from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, counters_to_bits, step_bits, step_circuit
+from rdahw.families.ensemble.circuits import binarise, boolean_ensemble, step_bits, step_circuit
 from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec, register_bits
 from rdahw.sim.reference import Reference, run
+from rdahw.types import Words
 
 
 def spec(**changes: Any) -> EnsembleSpec:
     given: dict[str, Any] = dict(input_bits=12, classes=3, tables=5, inputs=2, counter=3, margin=2, dropout=0.0, seed=7)
     return EnsembleSpec(**{**given, **changes})
+
+
+def counters_to_bits(made: EnsembleSpec, counters: Any, dropout_state: int) -> Any:
+    """The state of the step circuit: the counters, and with dropout the shift register."""
+    words = Words(counters.size, made.counter).to_bits(counters.reshape(-1))
+    return np.concatenate([words, register_bits(dropout_state)]) if made.dropout else words
 
 
 def examples(made: EnsembleSpec, n: int) -> tuple[Any, Any]:
@@ -93,7 +100,7 @@ def test_a_step_that_is_too_large_is_refused() -> None:
 
 
 def test_tables_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"table bits of shape \(2,\) were given; expected 0 and 1 of \(5, 4, 3\)"):
+    with pytest.raises(UsageError, match=r"table bits have shape \(2,\); expected 0 and 1 of shape \(5, 4, 3\)"):
         boolean_ensemble(spec(), np.zeros(2, np.uint8))
     with pytest.raises(UsageError, match="expected 0 and 1 of"):
         boolean_ensemble(spec(), np.full((5, 4, 3), 2, np.uint8))

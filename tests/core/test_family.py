@@ -186,7 +186,7 @@ def test_models_by_name_or_file() -> None:
     assert [is_model_name(text) for text in ("mask", "mask:k=2", "b.py:f", "b.rdahw", "lokup", "")] == [
         *(True, True, True, False, False, False)
     ]
-    with pytest.raises(UsageError, match=r"^model 'lokup' is unknown, .*; did you mean 'lookup'\?$"):
+    with pytest.raises(UsageError, match=r"^model 'lokup' is unknown .*; did you mean 'lookup'\?$"):
         parse_model("lokup:k=2")
 
 

@@ -82,14 +82,14 @@ def test_the_difference_of_a_mask_is_linear_in_size() -> None:
             lambda: lookup_model(21, 1),
             r"a lookup of 21 inputs would have 1 \* 2\^21 parameters; it takes at most 20 inputs: ",
         ),
-        (lambda: lookup_model(0, 1), "a lookup of 0 inputs and 1 outputs was asked for; expected at least one of each"),
+        (lambda: lookup_model(0, 1), "a lookup of 0 inputs and 1 outputs is invalid; expected at least one of each"),
         (
             lambda: lookup_model(-3, 1),
-            "a lookup of -3 inputs and 1 outputs was asked for; expected at least one of each",
+            "a lookup of -3 inputs and 1 outputs is invalid; expected at least one of each",
         ),
-        (lambda: lookup_model(4, 0), "a lookup of 4 inputs and 0 outputs was asked for; expected at least one of each"),
-        (lambda: mask_model(4, 0), "a mask with k=0 was asked for; k divides a count, so it is at least 1"),
-        (lambda: mask_model(0), "a wire of 0 bits was asked for"),
+        (lambda: lookup_model(4, 0), "a lookup of 4 inputs and 0 outputs is invalid; expected at least one of each"),
+        (lambda: mask_model(4, 0), "a mask with k=0 is invalid; k divides a count, so expected at least 1"),
+        (lambda: mask_model(0), "width 0 is invalid"),
         (lambda: Model("m", identity(3)), "model 'm' has 1 inputs and 1 outputs; expected two inputs, the parameters"),
         (lambda: Model("m", copy(3)), "model 'm' has 1 inputs and 2 outputs; expected two inputs, the parameters"),
     ],
@@ -120,8 +120,8 @@ def test_models_by_name(spec: str, outputs: int, circuit: Circuit) -> None:
 @pytest.mark.parametrize(
     ("spec", "outputs", "error", "message"),
     [
-        ("lokup", 1, UsageError, "model 'lokup' is unknown, .*; did you mean 'lookup'?"),
-        ("", 1, UsageError, "model '' is unknown, "),
+        ("lokup", 1, UsageError, "model 'lokup' is unknown .*; did you mean 'lookup'?"),
+        ("", 1, UsageError, "model '' is unknown and not of the form FILE.py:NAME; "),
         ("mask:q=2", 1, UsageError, "model 'mask' has no option 'q=2'; it takes k=NUMBER"),
         ("mask:k=two", 1, UsageError, "option k=two of model 'mask' is invalid; expected a whole number from 1 to"),
         ("mask:k=-1", 1, UsageError, "option k=-1 of model 'mask' is invalid; expected a whole number from 1 to"),
@@ -138,7 +138,7 @@ def test_models_by_name(spec: str, outputs: int, circuit: Circuit) -> None:
         ("file:source=x", 1, UsageError, "the model 'file' is a circuit in a Python file of your own; give --model"),
         ("mask", 2, UserError, "the mask model has one output and the labels have 2 bits; choose two classes with"),
         ("mask:k=0", 1, UsageError, "option k=0 of model 'mask' is invalid; expected a whole number from 1 to"),
-        ("lookup", 0, UserError, "a lookup of 4 inputs and 0 outputs was asked for"),
+        ("lookup", 0, UserError, "a lookup of 4 inputs and 0 outputs is invalid"),
     ],
 )
 def test_a_wrong_name_is_refused(spec: str, outputs: int, error: type[UserError], message: str) -> None:

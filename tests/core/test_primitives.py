@@ -303,7 +303,7 @@ def test_linear_wiring_adds_symbols(name, attributes, expected) -> None:
         ("const", (), (-1, 2), "value is -1; expected a whole number, not negative"),
         ("const", (), (True, 2), "value is True; expected a whole number, not negative"),
         ("const", (), (1.0, 2), "value is 1.0; expected a whole number, not negative"),
-        ("const", (), (0, 0), "a wire of 0 bits was asked for; a width is a whole number from 1 to 67108864"),
+        ("const", (), (0, 0), "width 0 is invalid; expected a whole number from 1 to 67108864"),
         ("const", (), (0, 10**12), "width is 1000000000000; expected a whole number from 0 to 67108864"),
         ("const", (), (1 << 20000, 8), "the constant a number of thousands of digits does not fit 8 bits"),
         ("const", (), (1,), "1 attributes were given; expected value, width"),
@@ -314,13 +314,13 @@ def test_linear_wiring_adds_symbols(name, attributes, expected) -> None:
         ("slice", (4, 4), (0, 1), "expected one"),
         ("repeat", (4,), (0,), "0 copies were asked for; expected at least one"),
         ("repeat", (4,), (10**9,), "times is 1000000000; expected a whole number from 0 to"),
-        ("repeat", (4,), (1 << 26,), "a wire of 268435456 bits was asked for"),
+        ("repeat", (4,), (1 << 26,), "width 268435456 is invalid"),
         ("sum", (6,), (4,), "6 bits cannot be cut into 4 equal parts to sum; choose a divisor of 6"),
         ("sum", (6,), (0,), "6 bits cannot be cut into 0 equal parts"),
         ("gather", (4,), ((0, 4),), "bit 4 was asked for; expected one from 0 to 3"),
         ("gather", (4,), ((),), r"indices is \(\); expected a tuple of bit numbers, at least one"),
         ("gather", (4,), ((0, -1),), r"indices is \(0, -1\); expected a tuple of bit numbers"),
-        ("scatter", (2,), ((0,), 4), "1 places were given for 2 bits; expected one a bit"),
+        ("scatter", (2,), ((0,), 4), "1 indices were given for 2 bits; expected one per bit"),
         ("scatter", (2,), ((0, 4), 4), "bit 4 was asked for; expected one from 0 to 3"),
         (
             "mux",
@@ -340,7 +340,7 @@ def test_linear_wiring_adds_symbols(name, attributes, expected) -> None:
             r"block 'squares' was given types Bits\(1\), Bits\(1\); it takes Bits\(2\), Bits\(1\)",
         ),
         ("custom", (2, 1), (7,), "block is 7; expected a block"),
-        ("xnor", (1, 1), (), "there is no such primitive as 'xnor'; did you mean 'xor'?"),
+        ("xnor", (1, 1), (), "there is no primitive 'xnor'; did you mean 'xor'?"),
     ],
 )
 def test_a_misuse_is_said(name, widths, attributes, message) -> None:

@@ -205,7 +205,7 @@ def test_the_curve_is_in_words_and_numbers():
 
 
 def test_a_mask_and_a_truth_table_are_drawn():
-    assert "learned to select 8 of 16 pixels" in text_of(PAGES["mask"])
+    assert "selects 8 of 16 pixels" in text_of(PAGES["mask"])
     assert "The truth table" in text_of(PAGES["lookup"])
     assert "no yes 00 1 0 01 0 1 10 0 1 11 1 0" in text_of(PAGES["lookup"])
     assert [len(pictures_of(Page(PAGES[name]))) for name in ("lookup", "mask", "table", "ensemble")] == [2, 1, 2, 4]

@@ -174,9 +174,7 @@ def test_the_range_of_an_ensemble_is_used_up() -> None:
 
 def test_a_margin_needs_a_rival() -> None:
     one = Model("one", trace(lambda t, x: t.lookup(x), t=Words(2, 4), x=Bits(1)))
-    with pytest.raises(
-        UsageError, match="^a margin is between the scores of two classes; expected scores of two at lea"
-    ):
+    with pytest.raises(UsageError, match="^a margin is between the scores of two classes; expected scores of at lea"):
         Learner(one, "margin=1", "counter=4")
 
 
@@ -250,7 +248,7 @@ def test_learning_through_signs_is_a_declared_surrogate() -> None:
         ),
         ("ensemble:tables=2", 257, "classes of an ensemble is 257; expected a whole number from 2 to 256"),
         ("ensemble:inputs=9", 3, "a table of 9 inputs has only 6 bits to choose from"),
-        ("ensemble:wiring=patch2", 3, "wiring 'patch2' is for images and the data are none; use wiring=any"),
+        ("ensemble:wiring=patch2", 3, "wiring 'patch2' needs images and the data are not images; use wiring=any"),
         ("ensemble:wire=any", 3, "model 'ensemble' has no option 'wire=any'; it takes tables=NUMBER, inputs=NUMBER,"),
     ],
 )

@@ -116,7 +116,7 @@ def test_values_that_do_not_fit_are_refused(field: Field) -> None:
         # object: numbers that no numpy type has are compared, too
         wrong = zero.astype(object)
         wrong.reshape(-1)[-1] = number
-        with pytest.raises(UserError, match=rf"^a number of {field.name} is outside of {low} to {high}, which is all"):
+        with pytest.raises(UserError, match=rf"^a number of {field.name} is outside of {low} to {high}, the range of"):
             field.check(wrong)
 
 

@@ -147,7 +147,7 @@ def test_test_file(write):
             HEAD.replace("our", "or") + "1,red,1,yes,apple\n",
             "no column 'colour', which the training data had; did you mean",
         ),
-        ("new," + HEAD + "1,1,red,1,yes,apple\n", "has a column 'new', which the training data had not; drop it"),
+        ("new," + HEAD + "1,1,red,1,yes,apple\n", "has a column 'new', which the training data did not have; drop it"),
         ("size,colour,sweet,organic\n1,red,1,yes\n", "has no labels; expected a test file with labels"),
         ("1,red\n", "has 2 columns, expected the 4 features, with or without a label"),
     ],
@@ -204,7 +204,7 @@ def test_missing_file(tmp_path):
         load(str(tmp_path / "absent.csv"))
     with pytest.raises(UserError, match="cannot be read: is a directory"):
         load(str(tmp_path))
-    with pytest.raises(UsageError, match="is no path of a file"):
+    with pytest.raises(UsageError, match="is not a valid path"):
         load("a\0b.csv")
 
 

@@ -114,14 +114,14 @@ def test_every_damaged_bit_is_seen() -> None:
     for at in range(len(content) * 8):
         damaged = bytearray(content)
         damaged[at // 8] ^= 1 << at % 8
-        with pytest.raises(UserError, match=r"is damaged: the CRC-32 of its|is no flash image"):
+        with pytest.raises(UserError, match=r"is damaged: the CRC-32 of its|is not a flash image"):
             FlashImage.from_bytes(bytes(damaged))
 
 
 def test_every_shorter_file_is_seen() -> None:
     content = image(examples=3).to_bytes()
     for length in range(len(content)):
-        with pytest.raises(UserError, match="is cut short in its|is no flash image"):
+        with pytest.raises(UserError, match="is cut short in its|is not a flash image"):
             FlashImage.from_bytes(content[:length])
 
 
@@ -216,7 +216,7 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no flash image '.*none\.bin'; make one with rdahw pack"):
         read_flash_image(tmp_path / "none.bin")
     (tmp_path / "b.bin").write_bytes(b"bits")
-    with pytest.raises(UserError, match=r"b\.bin' is no flash image; make one with rdahw pack$"):
+    with pytest.raises(UserError, match=r"b\.bin' is not a flash image; make one with rdahw pack$"):
         read_flash_image(tmp_path / "b.bin")
 
 

@@ -210,7 +210,7 @@ def test_download(places, server, monkeypatch, capfd):
 def test_download_of_other_content(places, server, monkeypatch):
     put(places / "served")
     monkeypatch.setitem(_named.IMAGES, "mnist", replace(_named.IMAGES["mnist"], urls=(server,)))
-    with pytest.raises(MissingError, match="has other content than published"):
+    with pytest.raises(MissingError, match="has a wrong checksum"):
         load("mnist")
     assert list((places / "cache" / "mnist").iterdir()) == []
 
@@ -222,14 +222,14 @@ def test_download_of_other_content(places, server, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        (0, b"", "is no IDX file of unsigned bytes with 3 dimensions .it starts with nothing, expected 00000803"),
+        (0, b"", "is not an IDX file of unsigned bytes with 3 dimensions .it starts with nothing, expected 00000803"),
         (0, idx(DIGITS), "it starts with 00000801, expected 00000803"),
         (1, b"\0\0\x0d\1" + idx(DIGITS)[4:], "it starts with 00000d01, expected 00000801"),
         (0, idx(TWO_BY_THREE)[:-1], "holds 29 bytes, expected 30 as its header says"),
         (0, idx(TWO_BY_THREE) + b"x", "holds more bytes, expected 30 as its header says"),
-        (0, idx(TWO_BY_THREE)[:4] + b"\xff" * 12, "says that it holds .* expected 1 to 1073741824 in all"),
+        (0, idx(TWO_BY_THREE)[:4] + b"\xff" * 12, "has the shape .* expected 1 to 1073741824 bytes in all"),
         (0, idx(TWO_BY_THREE)[:4] + b"\0\0\x40\0\0\0\0\x80\0\0\1\0", "holds 0 bytes, expected 536870912"),
-        (0, idx(TWO_BY_THREE[:0]), "says that it holds .0, 2, 3. bytes"),
+        (0, idx(TWO_BY_THREE[:0]), "has the shape .0, 2, 3., expected 1 to"),
         (0, idx(TWO_BY_THREE[:4]), "has 4 images and .* 5 labels"),
         (1, idx(DIGITS + 1), "has a label 10, expected 0 to 9"),
         (2, idx(TWO_BY_THREE[:2, :1]), r"has images of \(1, 3\), expected \(2, 3\)"),

@@ -68,7 +68,7 @@ def test_test_file_and_prediction(save):
     [
         ({"y": Y}, "has no array 'x' or 'X' or 'features' or 'x_train'; it has 'y'"),
         ({"x": X}, "has no array 'y'"),
-        ({"x": X, "y": Y[:2]}, r"'y' has shape \(2,\), expected \(4,\), one label an example"),
+        ({"x": X, "y": Y[:2]}, r"'y' has shape \(2,\), expected \(4,\), one label per example"),
         ({"x": X, "y": Y + 0.5}, "'y' is float64; expected whole numbers or texts"),
         ({"x": X, "y": Y * 0}, "every label in 'y' is '0'; expected two classes or more"),
         ({"x": X[0], "y": Y}, r"expected numbers \(N, F\) or images \(N, H, W\)"),
@@ -76,7 +76,7 @@ def test_test_file_and_prediction(save):
         ({"x": X[:0], "y": Y[:0]}, r"expected numbers \(N, F\) or images"),
         ({"x": X[:, :0], "y": Y}, "have no features"),
         ({"x": X + np.array([0, np.nan]), "y": Y}, "example 0, feature 1 is nan, which is not a finite number"),
-        ({"x": X.astype(object), "y": Y}, "is no NPZ archive of plain arrays, or is damaged"),
+        ({"x": X.astype(object), "y": Y}, "is not an NPZ archive of plain arrays, or is damaged"),
         ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "'x_test' have 1 features, expected 2 as in training"),
         ({"x": X, "y": Y, "x_test": X}, "has 'x_test' and no 'y_test'; give both or neither"),
         ({"x": X, "y": Y, "y_test": Y}, "has no array 'x_test'"),
@@ -99,10 +99,10 @@ def test_damaged_files(tmp_path, save):
             load(str(path))
     np.save(tmp_path / "one.npy", X)
     (tmp_path / "one.npy").rename(path)
-    with pytest.raises(UserError, match="is no NPZ archive; write it with numpy.savez"):
+    with pytest.raises(UserError, match="is not an NPZ archive; write it with numpy.savez"):
         load(str(path))
 
 
 def test_label_option_is_for_csv(save):
-    with pytest.raises(UsageError, match="is no CSV; its labels are the array 'y'"):
+    with pytest.raises(UsageError, match="is not a CSV; its labels are the array 'y'"):
         load(save(x=X, y=Y), label="y")

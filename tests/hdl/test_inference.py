@@ -138,7 +138,7 @@ def test_bind_checks_names_and_widths() -> None:
     f = trace(lambda theta, x: theta & x, theta=Bits(4), x=Bits(4))
     with pytest.raises(UserError, match=r"^the circuit has no input 'thta'; did you mean 'theta'\?$"):
         bind(f, thta=[0] * 4)
-    with pytest.raises(UserError, match=r"^input 'x' is to be 3 given values; expected 4 bits, each 0 or 1$"):
+    with pytest.raises(UserError, match=r"^input 'x' was given 3 values; expected 4 bits, each 0 or 1$"):
         bind(f, x=[0, 1, 0])
-    with pytest.raises(UserError, match=r"^input 'x' is to be 4 given values; expected 4 bits"):
+    with pytest.raises(UserError, match=r"^input 'x' was given 4 values; expected 4 bits"):
         bind(f, x=[0, 1, 2, 0])

@@ -125,7 +125,7 @@ def test_examples_are_small() -> None:
 def test_an_example_that_fits_no_packet() -> None:
     with pytest.raises(UserError, match="an example of 2000 inputs and 3 outputs takes 251 bytes; a packet holds 224"):
         Layout(8, 2000, 3)
-    with pytest.raises(UserError, match="words of 12 bits were asked for; expected a multiple of 8"):
+    with pytest.raises(UserError, match="^invalid word width 12; expected a multiple of 8$"):
         Layout(8, 24, 3, 12)
 
 

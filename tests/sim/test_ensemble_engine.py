@@ -129,7 +129,7 @@ def test_inputs_and_shifts_that_do_not_fit_are_refused() -> None:
     engine = CompiledEnsemble(spec)
     with pytest.raises(UserError, match=r"inputs of shape \(75, 5\) were given; expected \(N, 126\)"):
         engine.pack(x[:, :5])
-    with pytest.raises(UserError, match="moved by more than the 1 pixels that the ensemble is for"):
+    with pytest.raises(UserError, match="moved by more than 1 pixels, the ensemble's largest shift"):
         engine.learn(engine.pack(x), labels, np.arange(1), np.array([[0, 2]]))
 
 

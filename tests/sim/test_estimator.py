@@ -438,13 +438,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "thresholds of others": ({"thresholds": [[1]] * 3}, r"^thresholds are for 3 features; expected 4, or one sequence"),
     "no thresholds": ({"thresholds": []}, r"^thresholds are \[\]; expected finite numbers, at least one$"),
     "infinite": ({"thresholds": [np.inf]}, r"^thresholds are \[inf\]; expected finite numbers, at least one$"),
-    "wiring": ({"wiring": "patch2"}, r"^wiring 'patch2' is for images and the data are none; use wiring=any$"),
-    "shift": ({"shift": 1}, r"^the data are no images and cannot be shifted; .* use shift=0$"),
+    "wiring": ({"wiring": "patch2"}, r"^wiring 'patch2' needs images and the data are not images; use wiring=any$"),
+    "shift": ({"shift": 1}, r"^the data are not images and cannot be shifted; .* use shift=0$"),
     "image": ({"image_shape": (2, 3)}, r"^image_shape is \(2, 3\); expected two or three numbers whose product is 4$"),
     "no shape": ({"image_shape": 4}, r"^image_shape is 4; expected two or three numbers whose product is 4$"),
     "uneven pixels": (
         {"image_shape": (2, 2), "thresholds": [[1], [1], [1], [1, 2]]},
-        r"^the pixels have different numbers of thresholds; expected as many for each$",
+        r"^the pixels have different numbers of thresholds; expected the same number for each$",
     ),
     "a seed below zero": ({"random_state": -1}, r"^random_state is -1; expected a whole number from 0 to "),
 }

@@ -102,7 +102,7 @@ def with_a_fault(name: str, register: str, bit: int) -> HardwareEngine:
 )
 def test_a_difference_is_found(name: str, register: str, bit: int, sentence: str) -> None:
     hardware = with_a_fault(name, register, bit)
-    with pytest.raises(Mismatch, match="^hardware and software part " + sentence):
+    with pytest.raises(Mismatch, match="^hardware and software differ " + sentence):
         hardware.train(hardware.prepare(some(SPECS[name])), Batches.single(np.arange(10, 20)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,15 +14,39 @@ from strategies import PLAIN, circuits, mixed_circuits
 
 from rdahw import Bits, Circuit, Learner, make_model, mux, reverse, trace
 from rdahw.errors import UsageError, UserError
-from rdahw.primitives import LOWERED, PRIMITIVES
+from rdahw.primitives import LOWERED, PRIMITIVES, Array
 from rdahw.sim import lut_kernels, netlist, word_kernels, word_program
 from rdahw.sim.lut_program import KINDS, schedule
 from rdahw.sim.netlist import Netlist, lower
 from rdahw.sim.packed import Packed, thread_count
 from rdahw.sim.packing import pack_examples, pack_wires, unpack_examples, unpack_wires
-from rdahw.sim.reference import Reference
-from rdahw.sim.word_program import WordMachine
+from rdahw.sim.reference import Reference, example_arrays
+from rdahw.sim.word_kernels import run_words
+from rdahw.sim.word_program import WordProgram
 from rdahw.types import Words
+
+
+class WordMachine:
+    """A circuit run by the kernels of online learning, called as :class:`Packed` is."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self._program = WordProgram.of(circuit)
+
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        arrays, shape = example_arrays(self.circuit, inputs)
+        examples = math.prod(shape)
+        x = [pack_wires(np.broadcast_to(a, (*shape, a.shape[-1])).reshape(examples, a.shape[-1])) for a in arrays]
+        program, places = self._program, self._program.output_words
+        words = np.empty((examples, len(places)), np.uint64)
+        rows = np.concatenate(x, axis=1) if x else np.empty((examples, 0), np.uint64)
+        run_words(program.code, program.pool, program.memory, 0, rows, places, words)
+        outputs, at = [], 0
+        for place in program.outputs:
+            outputs.append(unpack_wires(words[:, at : at + place.words], place.width).reshape(*shape, place.width))
+            at += place.words
+        return tuple(outputs)
+
 
 ENGINES: dict[str, Callable[[Circuit], Any]] = {
     "packed": Packed,
@@ -268,7 +293,7 @@ def test_a_full_adder_is_two_gates_and_a_chain_of_inverters_none() -> None:
 def test_dead_gates_and_unread_inputs_cost_nothing() -> None:
     circuit = trace(lambda a, b: (a & b)[0], a=Bits(9), b=Bits(9))
     program = schedule(lower(circuit).fused())
-    assert (program.gates, program.loads[:, 0].tolist(), program.slots) == (1, [0, 9], 2)
+    assert (len(program.code), program.loads[:, 0].tolist(), program.slots) == (1, [0, 9], 2)
 
 
 def test_memory_follows_what_is_alive_and_not_the_length() -> None:
@@ -278,7 +303,7 @@ def test_memory_follows_what_is_alive_and_not_the_length() -> None:
         return a
 
     program = schedule(lower(trace(chain, a=Bits(10))).fused())
-    assert program.gates > 2000
+    assert len(program.code) > 2000
     assert program.slots < 40
 
 
@@ -302,5 +327,5 @@ def test_a_circuit_too_large_for_gates_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 def test_threads_are_checked() -> None:
     assert thread_count(None) >= 1
-    with pytest.raises(UsageError, match=r"^0 threads were asked for; expected at least 1, or None for all cores$"):
+    with pytest.raises(UsageError, match=r"^threads is 0; expected at least 1, or None for all cores$"):
         Packed(trace(lambda a: ~a, a=Bits(1)), threads=0)

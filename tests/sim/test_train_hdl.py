@@ -103,7 +103,7 @@ def test_a_flipped_weight_bit_ends_the_run(run: Runner, monkeypatch: pytest.Monk
     ran = run("train", "--hdl", "--vcd", "waves.vcd")
     assert ran.code == 1
     assert ran.error == (
-        "hardware and software part at example 30 (update 30), cycle 30: parameters[33] is 1, expected 0"
+        "hardware and software differ at example 30 (update 30), cycle 30: parameters[33] is 1, expected 0"
     )
     assert (run.folder / "waves.vcd").read_text().count("\n#") >= 60, "the waveforms up to the fault are there"
 

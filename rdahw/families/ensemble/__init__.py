@@ -1,18 +1,21 @@
 """The family ``ensemble``: lookup tables of a few inputs each, with counters, that vote for the classes.
 
-In the terms of the field it is an n-tuple (weightless, WiSARD-family) classifier with signed counters that learn by the
-margin of the scores. :mod:`rdahw.families.ensemble.rule` is the rule.
+In the field's terms: an n-tuple (weightless, WiSARD-family) classifier with signed counters, trained by the margin of
+the scores. :mod:`rdahw.families.ensemble.rule` defines it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rdahw.data import Code, Dataset, default_rule
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import OPTIONS, EnsembleSpec
 from rdahw.family import Binarised, Family, Section, Spec, Task
+from rdahw.learner import Learner
+from rdahw.model import Model
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -22,7 +25,7 @@ __all__ = ["FAMILY", "EnsembleSpec", "default_margin", "make_ensemble"]
 
 
 def default_margin(tables: int, *, sign: bool = False) -> int:
-    """The margin of an ensemble of so many tables where none is chosen: 5/8 a table, or 1/25 with ``sign``."""
+    """The default margin of an ensemble: 5/8 per table, or 1/25 with ``sign``."""
     return max(1, tables // 25 if sign else tables * 5 // 8)
 
 
@@ -32,7 +35,7 @@ def _default_wiring(image: Image | None) -> str:
 
 
 def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
-    """The ensemble of the family's options for ``task``; raises :class:`UsageError` for a value that cannot be."""
+    """The ensemble with these options of the family for ``task``; raises :class:`UsageError` for an invalid value."""
     tables, sign = options["tables"], options["sign"]
     usual: dict[str, Any] = {
         "inputs": min(6, task.input_bits),
@@ -44,13 +47,13 @@ def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
 
 
 def _binarise(dataset: Dataset) -> str:
-    """A table wants more to choose from than one bit of each column."""
+    # With one bit per column, tables have few different bits to choose from.
     rule = default_rule(dataset)
     return "quantile=15" if rule == "midrange" else rule
 
 
 def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
-    """Rows of a table are fewer than images, and need a larger margin; a few features may be fewer than the inputs."""
+    # Tabular data have fewer examples than images and need a larger margin; they may have fewer bits than ``inputs``.
     if task.image is not None:
         return options
     inputs, sign, tables = (options[name] for name in ("inputs", "sign", "tables"))
@@ -58,22 +61,22 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "inputs": min(inputs, task.input_bits), "margin": margin}
 
 
-def _circuit(spec: Any, code: Code) -> Spec:
-    from rdahw.families.ensemble.binarised import circuit
+def _circuit(spec: EnsembleSpec, code: Code) -> Spec:
+    from rdahw.families.circuits import CircuitSpec
+    from rdahw.families.ensemble.circuits import boolean_model
 
-    return circuit(spec, code)
-
-
-def _signs(spec: Any, state: State) -> State:
-    from rdahw.families.ensemble.binarised import signs
-
-    return signs(spec, state)
+    model = Model(f"boolean-ensemble:tables={spec.tables},inputs={spec.inputs}", boolean_model(spec, code))
+    return CircuitSpec.of(Learner(model), code=code, classes=spec.classes)
 
 
-def _through_signs(spec: Any, margin: int | None) -> Spec:
-    from rdahw.families.ensemble.binarised import through_signs
+def _signs(spec: EnsembleSpec, state: State) -> State:
+    from rdahw.families.ensemble.circuits import binarise, tables_to_bits
 
-    return through_signs(spec, default_margin(spec.tables, sign=True) if margin is None else margin)
+    return {"parameters": tables_to_bits(spec, binarise(state["counters"]))}
+
+
+def _through_signs(spec: EnsembleSpec, margin: int | None) -> Spec:
+    return replace(spec, sign=True, margin=default_margin(spec.tables, sign=True) if margin is None else margin)
 
 
 def _sections(saved: SavedModel) -> Iterable[Section]:

@@ -1,8 +1,8 @@
-"""Ensembles as ordinary circuits: the binarised one at any size, and at small sizes the model to learn and its step.
+"""Ensembles as circuits: the binarised one at any size, and for small sizes the model and its learning step.
 
 The step is that of a :class:`rdahw.Learner`: the model is linear in its counters, the loss is ``margin``, the
-optimiser ``counter``. Numbers on wires are unsigned or two's complement, bit 0 least significant. A class number is the
-smallest width that holds all of them (the label code ``binary``), or one wire a class (``one-hot``).
+optimiser ``counter``. Numbers on wires are unsigned or two's complement, bit 0 least significant. Classes are encoded
+as ``binary`` or ``one-hot`` labels (:mod:`rdahw.data.labels`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rdahw.custom import custom_reverse
 from rdahw.data.labels import Code, label_width
 from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import Counters
-from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring, register_bits
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.learner import Learner
 from rdahw.model import Model
 from rdahw.primitives import Array
@@ -29,7 +29,6 @@ __all__ = [
     "binarise",
     "boolean_ensemble",
     "boolean_model",
-    "counters_to_bits",
     "ensemble_learner",
     "ensemble_model",
     "score_bits",
@@ -38,10 +37,10 @@ __all__ = [
     "tables_to_bits",
 ]
 
-#: The most table bits of a model in the form of a circuit: beyond it nothing that takes circuits has any use for it.
+#: The most table bits of a model as a circuit; nothing that takes circuits can handle more.
 MAX_TABLE_BITS = 1 << 24
 
-#: The widest state whose learning step is traced: beyond it a circuit is no form for an ensemble.
+#: The most state bits of a learning step as a circuit; larger circuits take too long to make.
 MAX_STEP_BITS = 1 << 16
 
 
@@ -53,8 +52,8 @@ def binarise(counters: Counters) -> Array:
 def boolean_ensemble(spec: EnsembleSpec, tables: Array, code: Code = "binary") -> Circuit:
     """``input_bits → label``: the ensemble with the bits ``tables`` (tables, 2^inputs, classes) as its constants.
 
-    Each table looks up one bit a class; the class with the most bits set wins, the lowest number on a tie. This is
-    what an ensemble with ``sign`` predicts if ``tables`` are its counters' signs (:func:`binarise`).
+    Each table looks up one bit per class. The prediction is the class with the most bits set, the lowest on a tie: that
+    of an ensemble with ``sign`` if ``tables`` are the signs of its counters (:func:`binarise`).
     """
     tables = tables_to_bits(spec, tables).reshape(spec.tables, -1)
 
@@ -66,7 +65,7 @@ def boolean_ensemble(spec: EnsembleSpec, tables: Array, code: Code = "binary") -
 
 
 def boolean_model(spec: EnsembleSpec, code: Code = "binary") -> Circuit:
-    """``f : P × A → B``, the model of which :func:`boolean_ensemble` is the value at ``theta``, its table bits.
+    """``f : P × A → B``, whose parameters are the table bits; :func:`boolean_ensemble` has them as constants.
 
     P: see :func:`tables_to_bits`. Raises :class:`UsageError` for more than ``MAX_TABLE_BITS``.
     """
@@ -86,31 +85,28 @@ def boolean_model(spec: EnsembleSpec, code: Code = "binary") -> Circuit:
 def tables_to_bits(spec: EnsembleSpec, tables: Array) -> Array:
     """The bits ``tables`` (tables, 2^inputs, classes) as parameters of :func:`boolean_model`, (P,).
 
-    Bit ``((j * classes + c) << inputs) + index`` is what table j says of class c at ``index``, as in a lookup model.
+    Bit ``((j * classes + c) << inputs) + index`` is the bit of table j for class c at ``index``, as in a lookup model.
     """
     tables = np.asarray(tables, np.uint8)
     if tables.shape != spec.counters_shape or tables.max(initial=0) > 1:
-        raise UsageError(f"table bits of shape {tables.shape} were given; expected 0 and 1 of {spec.counters_shape}")
+        raise UsageError(f"table bits have shape {tables.shape}; expected 0 and 1 of shape {spec.counters_shape}")
     return np.ascontiguousarray(tables.transpose(0, 2, 1)).reshape(-1)
 
 
 def _most_votes(spec: EnsembleSpec, tables: Sequence[Wire], x: Wire, code: Code) -> Wire:
-    """The class that most tables have a bit set for, given the bits of each table, output after output."""
+    """The class with the most bits set; ``tables``: the bits of each table, class by class."""
     votes = [table.lookup(x.gather(wires)) for table, wires in zip(tables, make_wiring(spec).tolist(), strict=True)]
     every = cat(*votes)
     counts = [every.gather(range(c, every.width, spec.classes)).popcount() for c in range(spec.classes)]
-    return _coded(largest(counts), spec.classes, code)
-
-
-def _coded(number: Wire, classes: int, code: Code) -> Wire:
-    return number.decode()[:classes] if code == "one-hot" else number
+    number = largest(counts)
+    return number.decode()[: spec.classes] if code == "one-hot" else number
 
 
 # -- the model ---------------------------------------------------------------------------------------------------------
 
 
 def score_bits(spec: EnsembleSpec) -> int:
-    """The fewest bits of words that hold every counter, and every score without wrapping."""
+    """The smallest width of words that hold every counter and every score without wrapping."""
     largest_score = spec.tables << (0 if spec.sign else spec.counter - 1)
     return max(spec.counter, largest_score.bit_length() + 1)
 
@@ -118,13 +114,13 @@ def score_bits(spec: EnsembleSpec) -> int:
 def ensemble_model(spec: EnsembleSpec, *, dropout: bool = False) -> Circuit:
     """``f : P × A → B``: the class scores of an ensemble, from its counters ``theta`` and the input ``x``.
 
-    P: a word for each counter; counter (j, index, c) is word ``(j * 2^inputs + index) * classes + c``. B: a word a
+    P: a word for each counter; counter (j, index, c) is word ``(j * 2^inputs + index) * classes + c``. B: a word per
     class. Both have :func:`score_bits` bits, so that sums never wrap, and f is linear in theta over Z_2^k: its reverse
     derivative is exact. With ``sign`` each addressed counter counts as 1 where it is not negative, else 0, by a block
     whose reverse derivative is a declared surrogate: that of the identity.
 
-    With ``dropout`` A is longer by a bit a table, which says whether the table is kept. Raises :class:`UsageError` if
-    the counters are many.
+    With ``dropout`` A has one further bit per table, 1 if the table is kept. Raises :class:`UsageError` if the counters
+    have more than ``MAX_STEP_BITS`` bits.
     """
     _check_size(spec, spec.parameters.bits)
     wiring = make_wiring(spec).reshape(-1).tolist()
@@ -145,13 +141,13 @@ def ensemble_model(spec: EnsembleSpec, *, dropout: bool = False) -> Circuit:
 
 
 def ensemble_learner(spec: EnsembleSpec, *, dropout: bool = False) -> Learner:
-    """The learner of :func:`ensemble_model`, with the margin and the counters of ``spec``. Raises as that."""
+    """The learner of :func:`ensemble_model`, with the margin and counter bits of ``spec``. Raises as that function."""
     model = Model("ensemble", ensemble_model(spec, dropout=dropout))
     return Learner(model, f"margin={spec.margin}", f"counter={spec.counter}")
 
 
 def _signs(count: int, bits: int) -> Callable[..., Wire]:
-    """1 for each word that is not negative, else 0, learnt as if it were the word itself."""
+    """1 for each word that is not negative, else 0; its reverse derivative is that of the identity."""
     type_ = Words(count, bits)
 
     def sign(v: WordWire) -> Wire:
@@ -166,36 +162,27 @@ def _check_size(spec: EnsembleSpec, bits: int) -> None:
     if bits > MAX_STEP_BITS:
         raise UsageError(
             f"the learning step of {spec.tables} tables of {spec.inputs} inputs would have a state of {bits} bits; a "
-            f"circuit takes at most {MAX_STEP_BITS}: lower tables or inputs, or make a circuit of what it learned with "
-            "rdahw binarise"
+            f"circuit takes at most {MAX_STEP_BITS}: lower tables or inputs, or convert the trained model to a circuit "
+            "with rdahw binarise"
         )
 
 
 # -- the learning step -------------------------------------------------------------------------------------------------
 
 
-def counters_to_bits(spec: EnsembleSpec, counters: Counters, dropout_state: int) -> Array:
-    """The state of :func:`step_circuit` as bits, (S,): see there for their order."""
-    counters = spec.parameters.check(counters)
-    state = [Words(counters.size, spec.counter).to_bits(counters.reshape(-1))]
-    if spec.dropout:
-        state.append(register_bits(dropout_state))
-    return np.concatenate(state).astype(np.uint8)
-
-
 def step_bits(spec: EnsembleSpec) -> int:
-    """How many bits the state of :func:`step_circuit` has."""
+    """The number of bits S of the state of :func:`step_circuit`."""
     return spec.parameters.bits + (63 if spec.dropout else 0)
 
 
 def step_circuit(spec: EnsembleSpec) -> Circuit:
-    """``step : S × A × B → S``, one update by one example, and what was predicted before it: the step of a
-    :class:`rdahw.Learner`, with the dropout drawn and the counters in as few bits as they have.
+    """``step : S × A × B → S``, one update by one example: the step of a :class:`rdahw.Learner`, with the dropout and
+    with counters of ``counter`` bits.
 
     S: the counters, bit ``((j * 2^inputs + index) * classes + c) * counter + b`` is bit b of a counter in two's
     complement; with dropout the shift register's 63 bits follow, the oldest first. B: the target's number, ``binary``.
-    Outputs: ``state``, ``prediction`` (binary), ``updated`` (one bit). Raises :class:`UsageError` if the state is
-    large.
+    Outputs: ``state``, ``prediction`` (binary, made before the update), ``updated`` (one bit). Raises
+    :class:`UsageError` for more than ``MAX_STEP_BITS`` bits of state.
     """
     _check_size(spec, step_bits(spec))
     dropout = bool(spec.dropout)
@@ -220,13 +207,13 @@ def step_circuit(spec: EnsembleSpec) -> Circuit:
 
 
 def _number(one_hot: Wire, width: int) -> Wire:
-    """The number of the bit that is set."""
+    """The index of the one bit that is set."""
     classes = range(one_hot.width)
     return cat(*(one_hot.gather(c for c in classes if c >> b & 1).parity() for b in range(width)))
 
 
 def _drop(spec: EnsembleSpec, state: Wire) -> tuple[list[Wire], list[Wire]]:
-    """One bit a table that says whether it is kept, and the shift register's next state."""
+    """One bit per table, 1 if it is kept, and the next state of the shift register."""
     bits, below = spec.dropout_rule
     stream = [state[spec.parameters.bits + i] for i in range(63)]
     for t in range(63, 63 + spec.tables * bits):

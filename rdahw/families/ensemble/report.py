@@ -1,4 +1,4 @@
-"""What a report shows of an ensemble: what its tables read, what speaks for each class, and its counters.
+"""The report's sections about an ensemble: what its tables read, the evidence for each class, and its counters.
 
 Needs ``pip install 'rdahw[plot]'``.
 """
@@ -28,10 +28,10 @@ _DRAWN_TABLES = 12
 
 
 def class_evidence(spec: EnsembleSpec, counters: Counters) -> NDArray[np.float64]:
-    """How much each input bit speaks for each class, (classes, input_bits).
+    """The mean change of each class's score when an input bit turns to 1, (classes, input_bits).
 
-    For bit b and class c it is the sum, over the inputs of tables that read b, of the mean of the counters of c where
-    that input is 1 less their mean where it is 0: the change of score(c) when b turns to 1, averaged over all indices.
+    For bit b and class c: the sum, over all table inputs that read b, of the mean counter of c where that input is 1
+    minus the mean where it is 0.
     """
     wiring = make_wiring(spec)
     values = (counters >= 0).astype(np.float64) if spec.sign else counters.astype(np.float64)

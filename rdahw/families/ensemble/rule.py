@@ -1,24 +1,24 @@
-"""Ensembles of lookup tables: what one is, and the plain, slow rule that defines how it predicts and learns.
+"""The definition of an ensemble of lookup tables: the plain, slow rule by which it predicts and learns.
 
 An **ensemble** is N tables of n inputs. Table j reads n chosen bits of the input as a number, its *index* (input i of
 the table is bit i), and holds a *counter* of k bits for each index and class: a signed number that saturates.
 
     score(c) = sum over the tables j of counter[j, index_j, c]        prediction = the largest score, lowest c on a tie
 
-In the counters this is a linear map over the integers, so its reverse derivative is exact: the cotangent of the scores
-goes to the addressed counters and nowhere else. The loss is the *margin* rule, the optimiser the saturating counter:
+This is linear in the counters over the integers, so its reverse derivative is exact: the cotangent of the scores goes
+to the addressed counters only. The loss is the *margin* rule, the optimiser the saturating counter:
 
     rival = the largest score of all classes but the target, lowest number on a tie
-    if score(target) - score(rival) <= margin:              also when the answer was right
-        each addressed counter of the target goes up by one, each of the rival down by one, but never beyond k bits
+    if score(target) - score(rival) <= margin:              also for a correct prediction
+        each addressed counter of the target goes up by one, each of the rival down by one; they saturate at k bits
 
-With ``sign`` a counter counts as one bit, 1 where it is not negative, in the scores and so in the margin. Then the
-model is a pure Boolean circuit; the update of the counters behind the bits is a *surrogate*, not a derivative.
+With ``sign`` the scores count each counter as one bit, 1 if it is not negative. Then the model is a Boolean circuit,
+and the update of the counters is a *surrogate*, not a derivative.
 
-**Dropout**: while training, a table is dropped from an example at random. A dropped table neither counts in that
-example's scores nor learns from it. Predictions use all tables.
+**Dropout**: in training, tables are dropped at random for each example. A dropped table is left out of the example's
+scores and of its update. Predictions use all tables.
 
-Examples are taken one at a time: a batch is one example, and every update is seen by the next one.
+A batch is one example: each update is applied before the next example.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ Counters = NDArray[np.int8]
 
 
 class Learned(NamedTuple):
-    """What learning from some examples gave: predictions before each update, (n,), and whether there was one, (n,)."""
+    """The predictions before each update, (n,), and whether the counters were updated, (n,)."""
 
     predictions: NDArray[np.int16]
     updated: NDArray[np.bool_]
 
 
 class _Prepared(NamedTuple):
-    """Examples in the form of an engine, and their labels."""
+    """Packed examples and their labels."""
 
     x: Any
     labels: NDArray[np.int64]
@@ -81,13 +81,13 @@ class EnsembleEngine(ABC):
 
     @abstractmethod
     def pack(self, x: Array) -> Any:
-        """Examples x (N, A) of 0 and 1 in the form of this engine."""
+        """Examples x (N, A) of 0 and 1 in this engine's own representation."""
 
     @abstractmethod
     def learn(
         self, x: Any, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
     ) -> Learned:
-        """Learn from the examples ``rows`` (n,) of the packed ``x`` and ``labels`` (N,), one after another, each moved
+        """Learn from the examples ``rows`` (n,) of the packed ``x`` and ``labels`` (N,), one by one, each image moved
         by ``shifts`` (n, 2)."""
 
     @abstractmethod
@@ -102,7 +102,6 @@ class EnsembleEngine(ABC):
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
-        """A copy of the state."""
         return {"counters": self.counters, "dropout": register_bits(self.dropout_state)}
 
     @state.setter
@@ -111,11 +110,9 @@ class EnsembleEngine(ABC):
         self.dropout_state = register_number(value["dropout"])
 
     def prepare(self, examples: Examples) -> _Prepared:
-        """The examples packed, with their labels."""
         return _Prepared(self.pack(examples.x), examples.labels)
 
     def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
-        """Learn from one example after the other."""
         spec, (x, labels) = self.spec, prepared
         rows = batches.rows[:1] if batches.until_change else batches.rows
         shifts = draw_shifts(spec, batches.epoch, len(labels))[rows] if spec.shift else None
@@ -124,7 +121,6 @@ class EnsembleEngine(ABC):
         return Outcome(wrong, updated.astype(np.int64), predictions.astype(np.int64))
 
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
-        """The classes (N,)."""
         return self.classify(prepared.x).astype(np.int64)
 
     def class_scores(self, prepared: _Prepared) -> NDArray[np.int32]:
@@ -133,7 +129,7 @@ class EnsembleEngine(ABC):
 
 
 class PlainEnsemble(EnsembleEngine):
-    """The rule itself, one example after another in plain Python: slow, and the definition of every faster engine."""
+    """The rule in plain Python: slow, and the definition that every faster engine is tested against."""
 
     name = "reference"
     chunk = 16
@@ -146,7 +142,6 @@ class PlainEnsemble(EnsembleEngine):
 
     @property
     def counters(self) -> Counters:
-        """A copy of the counters, (tables, 2^inputs, classes)."""
         return self._counters.copy()
 
     @counters.setter
@@ -154,13 +149,11 @@ class PlainEnsemble(EnsembleEngine):
         self._counters = self.spec.parameters.check(value).copy()
 
     def pack(self, x: Array) -> Array:
-        """The examples as they are."""
         return np.asarray(x, np.uint8)
 
     def learn(
         self, x: Array, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
     ) -> Learned:
-        """See :meth:`EnsembleEngine.learn`."""
         low, high = self.spec.counter_range
         predictions, updated = [], []
         for i, row in enumerate(rows):
@@ -181,7 +174,6 @@ class PlainEnsemble(EnsembleEngine):
         return Learned(np.array(predictions, np.int16), np.array(updated, np.bool_))
 
     def scores(self, x: Array) -> NDArray[np.int32]:
-        """See :meth:`EnsembleEngine.scores`."""
         tables, classes = range(self.spec.tables), range(self.spec.classes)
         rows = [[sum(self._value(j, self._index(j, e), c) for j in tables) for c in classes] for e in x]
         return np.array(rows, np.int32).reshape(len(x), self.spec.classes)

@@ -1,17 +1,17 @@
-"""What decides an ensemble: its :class:`EnsembleSpec`, and where its randomness comes from.
+"""The hyperparameters of an ensemble, :class:`EnsembleSpec`, and its randomness.
 
-All randomness comes from the spec's seed and is portable (:mod:`rdahw.random` gives ``stream`` and ``words``):
+All randomness comes from the spec's seed and is portable (``stream`` and ``words`` are those of :mod:`rdahw.random`):
 
 - *wiring*: see :func:`make_wiring`.
 - *dropout*: a shift register of 63 bits, s(t) = s(t-63) XOR s(t-32) (x^63 + x^31 + 1, primitive, so the period is
   2^63 - 1). Written as a number, its oldest bit s(t-63) is bit 0. It starts at ``stream(seed, "dropout") >> 1`` (1 if
-  that is 0) and runs on through all examples and epochs. For dropout d/2^b, b the smallest of 1, 2 and 4 that makes d
-  whole, each table in order takes the next b new bits, the first least significant, and is dropped if they are below
-  d. No dropout takes none, and neither do predictions.
+  that is 0) and is never reset, for all examples and epochs. For dropout d/2^b, with b the smallest of 1, 2 and 4 that
+  makes d whole, each table in order takes the next b new bits, the first least significant, and is dropped if their
+  number is below d. Without dropout, and for predictions, no bit is taken.
 - *augmentation* ``shift=S``: in epoch e example number i (in the order of the data set) is moved dy rows down and dx
-  columns right, what leaves the image is lost and zeros come in. With M = 2S + 1 and z = word i of
+  columns right; pixels that leave the image are lost and zeros come in. With M = 2S + 1 and z = word i of
   ``stream(seed, "shift", e)`` modulo M * M: dy = z div M - S, dx = z mod M - S.
-- the order of the examples is :meth:`rdahw.training.Schedule.order`'s.
+- *order of the examples*: see :meth:`rdahw.training.Schedule.order`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
     "register_number",
 ]
 
-#: The most bytes that the counters of one model may take, one byte each.
+#: The most counters of one model, one byte each.
 MAX_COUNTERS = 1 << 30
 _DROPOUT_STEPS = 16
 
@@ -70,7 +70,7 @@ OPTIONS = (
         name="margin",
         usual="5/8 a table; 1/25 with sign",
         range=(0, 1 << 28),
-        help="learn also from right answers whose lead is at most this",
+        help="learn also from correct predictions whose lead is at most this",
         switch="margin",
     ),
     Option(
@@ -97,7 +97,7 @@ OPTIONS = (
     ),
 )
 _DEFAULTS: dict[str, Any] = {option.name: option.default for option in OPTIONS}
-#: The smallest and largest value of each whole number that a spec has.
+#: The smallest and largest value of each whole number in a spec.
 _RANGES = {
     "input_bits": (1, 1 << 26),
     "classes": (2, 256),
@@ -108,15 +108,15 @@ _RANGES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsembleSpec(Spec):
-    """All that decides what an ensemble is and how it learns, but for the data and their order.
+    """The hyperparameters of an ensemble.
 
     input_bits, classes: of the data. tables, inputs: N and n (1 to 16). counter: k (2 to 8 bits). margin: in the
-    scores' unit. dropout: the part of the tables dropped, a multiple of 1/16 below 1. wiring: ``any`` (from all bits),
-    ``patchP`` (from a random patch of P x P pixels, all planes) or ``patchPinsetI`` (a patch that keeps I pixels away
-    from the border). image: needed for patches and shifts. shift: of the augmentation, in pixels. sign: scores of
-    signs.
+    scores' unit. dropout: the fraction of the tables dropped, a multiple of 1/16 below 1. wiring: ``any`` (from all
+    bits), ``patchP`` (from a random patch of P x P pixels, all planes) or ``patchPinsetI`` (a patch that keeps I pixels
+    away from the border). image: needed for patches and shifts. shift: of the augmentation, in pixels. sign: score by
+    the counters' signs.
 
-    Raises :class:`UsageError` for a value that cannot be.
+    Raises :class:`UsageError` for an invalid value.
     """
 
     family: ClassVar[str] = "ensemble"
@@ -149,7 +149,7 @@ class EnsembleSpec(Spec):
         if self.image is not None and (min(self.image) < 1 or self.image.bits != self.input_bits):
             raise UsageError(f"an image of {tuple(self.image)} does not have the {self.input_bits} bits of the input")
         if self.image is None and self.shift:
-            raise UsageError("the data are no images and cannot be shifted; leave --augment out, or use shift=0")
+            raise UsageError("the data are not images and cannot be shifted; leave --augment out, or use shift=0")
         if np.prod(self.counters_shape, dtype=object) > MAX_COUNTERS:
             raise UsageError(
                 f"{self.tables} tables of {self.inputs} inputs and {self.classes} classes hold more than "
@@ -164,7 +164,7 @@ class EnsembleSpec(Spec):
 
     @property
     def counter_range(self) -> tuple[int, int]:
-        """The smallest and the largest value of a counter."""
+        """The smallest and largest value of a counter."""
         return -(1 << self.counter - 1), (1 << self.counter - 1) - 1
 
     @property
@@ -177,33 +177,29 @@ class EnsembleSpec(Spec):
 
     @property
     def loss(self) -> str:
-        """``margin=T``."""
         return f"margin={self.margin}"
 
     @property
     def optimiser(self) -> str:
-        """``counter=K``."""
         return f"counter={self.counter}"
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """``counters`` (tables, 2^inputs, classes), and ``dropout``, the shift register with its oldest bit first."""
+        """``counters`` (tables, 2^inputs, classes), and ``dropout``, the shift register, its oldest bit first."""
         shape = self.counters_shape
         return Field("counters", Words(math.prod(shape), self.counter), shape), Field("dropout", Bits(63))
 
     def initial_state(self) -> dict[str, NDArray[Any]]:
-        """Counters of zero, and the register in which the dropout starts."""
         register = first_dropout_state(self.seed)
         return {**super(EnsembleSpec, self).initial_state(), "dropout": register_bits(register)}
 
     def learner(self) -> Learner:
-        """The learner of :func:`rdahw.families.ensemble.circuits.ensemble_learner`, which drops no table."""
+        """The learner of :func:`rdahw.families.ensemble.circuits.ensemble_learner`, without dropout."""
         from rdahw.families.ensemble.circuits import ensemble_learner
 
         return ensemble_learner(self)
 
     def theta(self, state: State) -> Array:
-        """The counters as the words of the learner."""
         from rdahw.families.ensemble.circuits import score_bits
 
         counters = state["counters"].reshape(-1)
@@ -221,9 +217,9 @@ class EnsembleSpec(Spec):
         return moved
 
     def check_state(self, state: State) -> None:
-        """Raise :class:`UserError` for a shift register of zeros, which never leaves them."""
+        """Raise :class:`UserError` for a shift register of zeros, which would never change."""
         if not state["dropout"].any():
-            raise damaged("the field 'dropout'", "63 bits of which one is set")
+            raise damaged("the field 'dropout'", "63 bits, not all zero")
 
     def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
         """Raise :class:`UsageError` for batches: an ensemble takes examples one at a time."""
@@ -231,12 +227,12 @@ class EnsembleSpec(Spec):
             raise UsageError(f"batch is {schedule.batch}; an ensemble takes examples one at a time: use batch 1")
 
     def smaller(self, *, predicting: bool = False) -> Sequence[Iterator[tuple[str, EnsembleSpec]]]:
-        """See :meth:`rdahw.family.Spec.smaller`."""
+        image = self.image
         signs = [("train with --sign", {"sign": True})] if predicting and not self.sign else []
         halves = [self.tables >> i for i in range(1, self.tables.bit_length()) if self.tables >> i >= 16]
         ways: list[list[tuple[str, dict[str, Any]]]] = [
             signs,
-            [_fewer_planes(image) for image in self._smaller_images()],
+            [] if image is None else [_fewer_planes(image._replace(planes=n)) for n in range(image.planes - 1, 0, -1)],
             [
                 (f"lower the counters to {counter} bits (--optimiser counter={counter})", {"counter": counter})
                 for counter in range(self.counter - 1, 1, -1)
@@ -246,17 +242,11 @@ class EnsembleSpec(Spec):
         ]
         return [((said, replace(self, **changes)) for said, changes in way) for way in ways]
 
-    def _smaller_images(self) -> Iterator[Image]:
-        if self.image is not None:
-            for planes in range(self.image.planes - 1, 0, -1):
-                yield Image(planes, self.image.height, self.image.width)
-
     def options(self) -> dict[str, Any]:
-        """The value of each option of the family."""
         return {option.name: getattr(self, option.name) for option in OPTIONS}
 
     def facts(self, state: State) -> dict[str, Any]:
-        """The fractions of all counters that are ``saturated``, at an end of their range, and that are ``zero``."""
+        """The fractions of the counters that are ``saturated`` (at an end of their range) and ``zero``."""
         low, high = self.counter_range
         counters = state["counters"]
         saturated = float(((counters == low) | (counters == high)).mean())
@@ -265,10 +255,10 @@ class EnsembleSpec(Spec):
     def importances(self, state: State) -> NDArray[np.float64]:
         """How much the scores depend on each input bit, (input_bits,).
 
-        The effect of a bit on a class's score is the sum, over all tables that read it and over their indices with the
-        bit 0, of how much the table's part of the score grows as the bit becomes 1. Only indices count that have
-        learned something with the bit 0 and with it 1 (have a counter that is not zero). A bit has the sum of the sizes
-        of its effects over all classes.
+        The effect of a bit on a class's score is the change of a table's counter when the bit turns from 0 to 1, summed
+        over all tables that read it and all indices with the bit 0. Indices whose counters are all zero, with the bit 0
+        or with it 1, are left out: nothing was learned there. The result is the sum over all classes of the absolute
+        effects.
         """
         counters, wiring = state["counters"], make_wiring(self)
         known = np.asarray(counters.any(axis=-1))
@@ -284,14 +274,13 @@ class EnsembleSpec(Spec):
 
     @property
     def description(self) -> str:
-        """«ensemble of 256 x 6 tables, 784 -> 10 classes, 163840 counters of 6 bits»."""
         return (
             f"ensemble of {self.tables} x {self.inputs} tables, {self.input_bits} -> {self.classes} classes, "
             f"{math.prod(self.counters_shape)} counters of {self.counter} bits"
         )
 
     def patch(self) -> tuple[int, int] | None:
-        """(side, inset) of the patches, or None; raises :class:`UsageError` for wiring that the data do not allow."""
+        """(side, inset) of the patches, or None; raises :class:`UsageError` for wiring that does not fit the data."""
         if self.wiring == "any":
             choice, found = self.input_bits, None
         else:
@@ -302,7 +291,7 @@ class EnsembleSpec(Spec):
                     "patch10 or patch8inset2"
                 )
             if self.image is None:
-                raise UsageError(f"wiring {self.wiring!r} is for images and the data are none; use wiring=any")
+                raise UsageError(f"wiring {self.wiring!r} needs images and the data are not images; use wiring=any")
             side, inset = found = int(match[1]), int(match[2] or 0)
             if not 1 <= side <= min(self.image.height, self.image.width) - 2 * inset:
                 raise UsageError(
@@ -376,20 +365,20 @@ def make_wiring(spec: EnsembleSpec) -> NDArray[np.int64]:
 
 
 def first_dropout_state(seed: int) -> int:
-    """The state (63 bits, never 0) in which the shift register of the dropout starts."""
+    """The initial state of the dropout's shift register (63 bits, never 0)."""
     return stream(seed, "dropout") >> 1 or 1
 
 
 @lru_cache(maxsize=1)  # each part of an epoch asks for it
 def draw_shifts(spec: EnsembleSpec, epoch: int, examples: int) -> NDArray[np.int64]:
-    """How far each example is moved in ``epoch``: (examples, 2), rows down and columns right. Not to be changed."""
+    """How far each example is moved in ``epoch``: (examples, 2), rows down and columns right. Do not modify it."""
     side = 2 * spec.shift + 1
     z = (words(stream(spec.seed, "shift", epoch), examples) % np.uint64(side * side)).astype(np.int64)
     return np.stack([z // side - spec.shift, z % side - spec.shift], axis=-1)
 
 
 def register_bits(state: int) -> NDArray[np.uint8]:
-    """The state of the dropout's shift register as bits, (63,), the oldest first."""
+    """The state of the dropout's shift register as bits, (63,), the oldest bit first."""
     return np.array([state >> i & 1 for i in range(63)], np.uint8)
 
 

@@ -1,0 +1,116 @@
+"""Options that several commands have in the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rdahw.cli._output import complete
+
+__all__ = [
+    "binarise_option",
+    "board_option",
+    "count_option",
+    "data_option",
+    "dataset_options",
+    "evaluation_options",
+    "file_option",
+    "model_argument",
+    "size_options",
+    "toolchain_option",
+]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def file_option(name: str, *, help: str, metavar: str = "FILE") -> Callable[[_Command], _Command]:
+    """An option that names a file or folder, as a :class:`~pathlib.Path`."""
+    return click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=help)
+
+
+def count_option(
+    name: str, *, help: str, default: int | None = None, metavar: str = "N"
+) -> Callable[[_Command], _Command]:
+    """An option that takes a whole number from 1; its default is shown if it has one."""
+    shown = default is not None
+    return click.option(name, type=click.IntRange(1), default=default, show_default=shown, metavar=metavar, help=help)
+
+
+def data_option(*, help: str, **more: Any) -> Callable[[_Command], _Command]:
+    """The option --data, which takes the name of a data set or a file."""
+    return click.option(
+        "--data", metavar="NAME|FILE", shell_complete=complete("rdahw.data", "NAMES"), help=help, **more
+    )
+
+
+#: The argument MODEL of commands that take a saved model only.
+model_argument = click.argument("model", type=click.Path(path_type=Path))
+
+label_option = click.option(
+    "--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1"
+)
+
+
+def binarise_option(usual: str) -> Callable[[_Command], _Command]:
+    """The option --binarise; ``usual`` names the rule of data that are not images."""
+    return click.option(
+        "--binarise",
+        metavar="RULE",
+        help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K or quantile=K"
+        f"  [default: threshold=32 for images, else {usual}]",
+    )
+
+
+def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
+    """The options that say which examples to ``verb`` («learn»): --data, with the settings ``more``, to --split."""
+
+    def give(command: _Command) -> _Command:
+        for option in (
+            click.option(
+                "--split", type=float, metavar="FRACTION", help="make a test part of this fraction of each class"
+            ),
+            click.option("--test", type=click.Path(), metavar="FILE", help="take the test part from this file"),
+            click.option("--classes", metavar="A,B,…", help=f"{verb} these classes only, in this order"),
+            label_option,
+            data_option(help=f"{verb} this data set (rdahw datasets lists the names), CSV or NPZ file", **more),
+        ):
+            command = option(command)
+        return command
+
+    return give
+
+
+def evaluation_options(command: _Command) -> _Command:
+    """Give a command --data and --label, the examples that a saved model is measured on."""
+    return data_option(help="evaluate on this instead of the test part of the training data")(label_option(command))
+
+
+def size_options(*, outputs: int = 1) -> Callable[[_Command], _Command]:
+    """Give a command --inputs and --outputs, the widths of a model that is given by name."""
+
+    def give(command: _Command) -> _Command:
+        for name, default in (("output", outputs), ("input", 4)):
+            command = count_option(f"--{name}s", default=default, help=f"{name} bits of a model by name")(command)
+        return command
+
+    return give
+
+
+board_option = click.option(
+    "--board",
+    "board_name",
+    default="icebreaker",
+    show_default=True,
+    help="the board, one of rdahw boards",
+    shell_complete=complete("rdahw.boards", "BOARDS"),
+)
+toolchain_option = click.option(
+    "--toolchain",
+    type=click.Choice(["yowasp", "native"]),
+    default="yowasp",
+    show_default=True,
+    help="tools from PyPI, or those on the PATH",
+)
