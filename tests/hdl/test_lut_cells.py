@@ -35,6 +35,7 @@ def test_the_netlist_is_golden() -> None:
     assert lut_netlist(circuit, "small") == GOLDEN
 
 
+@pytest.mark.slow
 def test_synthesis_keeps_the_luts_and_what_they_compute() -> None:
     circuit = trace(both, x=Bits(13), y=Bits(2))
     with scratch() as work:
