@@ -162,11 +162,12 @@ class Run:
         if done.changed is not None:
             row["updates"] = done.changed
         row["seconds"] = round(self.seconds, 6)
-        parts = {"validation": self.training.validation, "test": self.test}
-        for name, examples in parts.items():
-            if examples is not None:
-                row[f"{name}_correct"] = correct = self._count_correct(examples)
-                row[f"{name}_accuracy"] = correct / len(examples)
+        if (held_out := self.training.validation) is not None:
+            row["validation_correct"] = correct = self.training.validation_correct
+            row["validation_accuracy"] = correct / len(held_out)
+        if self.test is not None:
+            row["test_correct"] = correct = self._count_correct(self.test)
+            row["test_accuracy"] = correct / len(self.test)
         self.curve.append(row)
         self._log_epoch(row)
 

@@ -355,14 +355,22 @@ class Training:
 
     def _score(self, update: int, epoch: int) -> Best:
         """The better of the current parameters and the best so far."""
+        parameters = self.engine.state[self.engine.spec.parameters.name]
+        return self._better(self.progress.best, self._count(parameters), update, epoch, parameters)
+
+    @property
+    def validation_correct(self) -> int:
+        """How many validation examples the current parameters predict correctly."""
+        return self._count(self.engine.state[self.engine.spec.parameters.name])
+
+    def _count(self, parameters: NDArray[Any]) -> int:
+        """The validation examples that ``parameters``, which the engine has, predict correctly; counted once."""
         assert self.validation is not None
-        field_ = self.engine.spec.parameters
-        parameters = self.engine.state[field_.name]
         key = parameters.tobytes()
         if self._scored is None or self._scored[0] != key:
             predicted = self.engine.predict(self.prepare(self.validation))
             self._scored = key, int((predicted == self.validation.labels).sum())
-        return self._better(self.progress.best, self._scored[1], update, epoch, parameters)
+        return self._scored[1]
 
     @staticmethod
     def _better(

@@ -162,14 +162,15 @@ def test_a_square_is_refuted_and_explained(run: Runner, monkeypatch: pytest.Monk
     ran = run("prove", *options, "--what", "difference,adjoint")
     assert (ran.code, ran.error) == (1, "of 2 claims 1 refuted; the counterexample or difference is shown above")
     assert "R[f]: dtheta = " in ran.out
-    assert "Somewhere what depends on the same input bit is multiplied, as in x AND x" in ran.out
+    assert "The circuit multiplies two values that depend on the same input bit, as in x AND x" in ran.out
 
 
 @pytest.mark.slow
-def test_a_model_of_words_has_no_claims_about_bits(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_words_has_the_claims_that_hold_in_its_ring(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prove, "_CLAIMS", ("adjoint", "difference", "custom", "gateware"))
     value = run.ok("prove", "ensemble:tables=2,inputs=1", "--inputs", 2, "--outputs", 2, "--json").json
     assert verdicts(value) == {
+        ("adjoint", "64+2 -> 16"): "proved",
         ("gateware", "model: 64+2 -> 16"): "proved",
         ("gateware", "step: 64+2+2 -> 64"): "proved",
     }

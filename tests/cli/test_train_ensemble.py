@@ -423,7 +423,7 @@ def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
     ran = run("train", "--resume", name)
     assert "was made from a trained model and was not trained itself; resume that model" in ran.error
     assert (
-        "is a circuit already, or has no form of one (its kind is 'file'); give a model of the kind ensemble"
+        "is a model of the family 'file', which cannot be binarised; give a model of the family ensemble"
         in run("binarise", name).error
     )
 

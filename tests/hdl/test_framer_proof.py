@@ -16,6 +16,8 @@ from rdahw.hdl.proof import Proof, prove
 from rdahw.hdl.protocol import FLAG
 from rdahw.sim.reference import run
 
+pytestmark = pytest.mark.slow
+
 
 def prove_one(make: Callable[[], Any], cache: Path) -> Proof:
     (proof,) = prove([framer(make)], replay=run, cache=cache, solver="boolector", timeout=7200)

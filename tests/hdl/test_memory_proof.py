@@ -21,6 +21,8 @@ from rdahw.hdl.proof import Proof, prove
 from rdahw.hdl.write_back_buffer import WriteBackBuffer
 from rdahw.sim.reference import run
 
+pytestmark = pytest.mark.slow
+
 SMALL = EnsembleSpec(input_bits=2, classes=2, tables=2, inputs=1, counter=2, margin=1, dropout=0.0)
 
 

@@ -185,6 +185,7 @@ def test_a_run_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code:
     assert caught.value.log == tmp_path / "y.log"
 
 
+@pytest.mark.slow
 def test_a_real_tool_complains_in_its_own_words(tmp_path: Path) -> None:
     with pytest.raises(ToolFailure, match=r"^yosys failed: File `nothing\.v' not found or is a directory \(its log: "):
         run(find("yosys"), ["-q", "-p", "read_verilog nothing.v"], cwd=tmp_path, log="y.log")

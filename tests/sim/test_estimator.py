@@ -409,7 +409,7 @@ def test_images_of_mnist_with_the_settings_it_comes_with(mnist_folder: Any) -> N
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "no model": ({"model": "lockup"}, r"^model 'lockup' is unknown, .*'lookup'"),
+    "no model": ({"model": "lockup"}, r"^model 'lockup' is unknown .*'lookup'"),
     "a model in an object": ({"model": 3}, r"^model is 3; expected text such as 'ensemble'$"),
     "an option of another model": (
         {"model": "lookup", "tables": 5},
