@@ -29,6 +29,7 @@ COMMANDS = {
     "binarise": "turn a trained ensemble into a Boolean circuit",
     "prove": "prove claims about a model",
     "export": "write a circuit for other tools",
+    "cells": "count the FPGA cells of a trained model",
     "synth": "make the bitstream of a trainer, or of a trained model",
     "boards": "list the boards",
     "pack": "pack a data set for a board's flash",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rdahw.family import Spec, Task
     from rdahw.saved import SavedModel
 
-__all__ = ["find_model", "make_spec", "predictor"]
+__all__ = ["find_model", "find_predictor", "make_spec", "predictor"]
 
 
 def make_spec(text: str, task: Task, **given: Any) -> Spec:
@@ -35,6 +35,15 @@ def make_spec(text: str, task: Task, **given: Any) -> Spec:
         options[name] = value
     with contextlib.redirect_stdout(sys.stderr):
         return family.spec(task, **options)
+
+
+def find_predictor(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel | None]:
+    """As :func:`find_model`, but a saved one as :attr:`SavedModel.predictor`."""
+    spec, saved = find_model(text, inputs, outputs)
+    if saved is None:
+        return spec, None
+    saved = saved.predictor
+    return saved.spec, saved
 
 
 def find_model(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel | None]:

@@ -143,11 +143,12 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def apply_defaults(options: dict[str, Any], family: Family) -> None:
-    """Fill in the options of the schedule that were not given."""
+def apply_defaults(options: dict[str, Any], family: Family, spec: Spec, examples: int) -> None:
+    """Fill in the options of the schedule that were not given, for ``spec`` and its number of training examples."""
     if options["shuffle"] is None and options["stride"] != 1:
         options["shuffle"] = False
-    for name, usual in {"epochs": 1, "shuffle": False, "scored": "update", **family.schedule}.items():
+    general = {"batch": 1, "epochs": 1, "shuffle": False, "scored": "update"}
+    for name, usual in {**general, **family.schedule, **spec.schedule(examples)}.items():
         if options[name] is None:
             options[name] = usual
 

@@ -74,12 +74,12 @@ class Run:
         if saved is None:
             family = parse_model(options["model"])[0]
             given = given_options(family, options)
-            apply_defaults(options, family)
             options["binarise"] = options["binarise"] or family.binarise(dataset)
             self.binariser = fit_binariser(dataset, options["binarise"])
             self.spec = make_spec(
                 options["model"], Task.of(dataset.schema, self.binariser, seed=options["seed"]), **given
             )
+            apply_defaults(options, family, self.spec, len(dataset.train))
         else:
             if saved.provenance.get("data_sha256") != dataset.checksum:
                 raise UserError(
@@ -88,7 +88,7 @@ class Run:
                 )
             self.binariser, self.spec = saved.binariser, saved.spec
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
-        self.spec.check_schedule(self.schedule)
+        self.spec.check_schedule(self.schedule, len(dataset.train))
 
         self.test, train = to_bits(self.binariser, dataset.test), to_bits(self.binariser, dataset.train)
         progress = Progress() if saved is None else saved.progress
@@ -127,7 +127,10 @@ class Run:
     def train(self, checkpoint_seconds: float) -> None:
         """Train to the end and save; on Ctrl-C save a checkpoint and raise :class:`Interrupted`."""
         total = self.training.total_updates
-        with _interrupt_flag() as interrupted, self.output.progress("learning", "updates", rate=True) as bar:
+        with (
+            _interrupt_flag() as interrupted,
+            self.output.progress("learning", self.spec.update_unit, rate=True) as bar,
+        ):
             self._announce(total)
             self._keep_other_checkpoint()
             saved_at = time.monotonic()

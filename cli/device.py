@@ -61,7 +61,7 @@ def command(
 
     of_predict: dict[str, Any] = {"data": data, "label": label, "predictions": predictions}
     _check_options(action, model, of_predict, out)
-    saved = None if model is None else load_model(model)
+    saved = None if model is None else load_model(model).predictor
     result: dict[str, Any] = {"port": port, "action": action}
     with connect(port, baud=baud or BAUD, spec=None if saved is None else saved.spec) as device:
         if saved is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_model, predictor
+from rdahw.cli._model import find_predictor, predictor
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import file_option, size_options, toolchain_option
 from rdahw.errors import UsageError
@@ -58,7 +58,7 @@ def command(
     """
     from rdahw.files import write_atomically
 
-    spec, saved = find_model(model, inputs, outputs)
+    spec, saved = find_predictor(model, inputs, outputs)
     if what is None:
         what = "circuit"
         if format != "dot" and not _is_circuit(spec):

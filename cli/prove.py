@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rdahw.cli._model import find_model, predictor
+from rdahw.cli._model import find_predictor, predictor
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import size_options, toolchain_option
 from rdahw.errors import UsageError, UserError, nearest
@@ -26,8 +26,6 @@ _CLAIMS = ("adjoint", "difference", "custom", "gateware", "trainer", "synthesis"
 _PROPERTIES = ("one-hot", "robust")
 #: Claims about circuits of bits only.
 _OF_BITS = ("difference", "custom")
-#: The parameters of a fixed model are in logic on every board up to this many bits, and else in block memory.
-_MOST_LOGIC_BITS = 1024
 #: Boards for which netlists are made: one for each family of FPGAs whose cells have models for proofs.
 _BOARDS = ("icebreaker", "ulx3s")
 
@@ -94,7 +92,7 @@ def command(
     from rdahw.sim.reference import run
 
     named = _named(model, what, equal)
-    found = [find_model(name, inputs, outputs) for name in named]
+    found = [find_predictor(name, inputs, outputs) for name in named]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []
     for name, make in _statements(found, what, equal is not None).items():
@@ -223,6 +221,7 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     from rdahw.boards import board
     from rdahw.boards.board import FAMILIES
     from rdahw.claims import MAX_GATES, TooLarge, count_gates, shape
+    from rdahw.hdl.inference import MOST_LOGIC_ROWS
     from rdahw.hdl.netlist_proof import netlist
     from rdahw.hdl.trainer_claims import netlist_forms
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer
@@ -236,7 +235,7 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
         f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
         for form in netlist_forms(spec)
     }
-    if saved is not None and spec.learner().model.parameter_bits <= _MOST_LOGIC_BITS:
+    if saved is not None and spec.learner().model.parameter_bits <= 8 * MOST_LOGIC_ROWS:
         name = f"inference: {shape(predictor(spec, saved))}"
         designs[name] = partial(make_predictor, spec, saved.best_state)
     if not designs:

@@ -127,7 +127,8 @@ def command(
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
-        design = inference_design(spec, saved.best_state, its)
+        trained = saved.predictor
+        design = inference_design(trained.spec, trained.best_state, its)
     else:
         if flash is None and epochs is not None:
             raise UsageError(f"--epochs {epochs} was given without --flash; add --flash, or leave --epochs out")

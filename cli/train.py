@@ -52,7 +52,7 @@ Examples:
 @click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")
 @family_options
 @engine_options
-@count_option("--batch", default=1, help="update after every N examples")
+@count_option("--batch", help=f"update after every N examples  {usual('batch', 1)}")
 @count_option("--epochs", help=f"go through the data N times  {usual('epochs', 1)}")
 @count_option("--updates", help="stop after N updates")
 @click.option(

@@ -29,6 +29,9 @@ __all__ = ["DEPTHS", "LEVELS", "FixedModel", "cut_points"]
 #: The levels of look-up tables in a stage: on the iCE40UP5K a level takes about 3 ns, wire included.
 LEVELS = 9
 
+#: Parameters of up to this many bytes are in logic on every board, and else in block memory.
+MOST_LOGIC_ROWS = 128
+
 #: The depth of each primitive in levels of four-input look-up tables, from its operands' widths and its attributes. A
 #: carry passes eight bits in about the time of a level.
 DEPTHS: Mapping[str, Callable[..., float]] = {
@@ -188,10 +191,12 @@ class FixedModel(Trainer):
         rows = [
             sum(bit << at for at, bit in enumerate(self.bits[row : row + 8])) for row in range(0, len(self.bits), 8)
         ]
-        m.submodules.parameters = store = memory.Memory(shape=8, depth=len(rows), init=rows)
-        read = store.read_port()
-        m.d.comb += [
-            read.addr.eq(control.parameter_address),
-            control.parameter_read.eq(read.data),
-            control.ready.eq(1),
-        ]
+        # A few rows become logic, behind a register with a value from power-up on and with a row for each address, so
+        # that a netlist does what the design does. The output of block memory has none before the first clock.
+        in_logic = len(rows) <= MOST_LOGIC_ROWS
+        depth = 1 << (len(rows) - 1).bit_length() if in_logic else len(rows)
+        m.submodules.parameters = store = memory.Memory(shape=8, depth=depth, init=rows)
+        read = store.read_port(domain="comb" if in_logic else "sync")
+        target = m.d.sync if in_logic else m.d.comb
+        m.d.comb += [read.addr.eq(control.parameter_address), control.ready.eq(1)]
+        target += control.parameter_read.eq(read.data)

@@ -6,22 +6,28 @@ cells, the LUTs stay as they are.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError
+from rdahw.hdl.toolchain import Toolchain, find, run, scratch
 from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
-__all__ = ["lut_netlist", "read_lut_netlist"]
+__all__ = ["FAMILIES", "Cells", "count_cells", "lut_netlist", "read_lut_netlist"]
 
 #: The most inputs of a cell.
 _MOST_INPUTS = 6
 
 
-def lut_netlist(circuit: Circuit, name: str = "top") -> str:
+def lut_netlist(circuit: Circuit, name: str = "top", cell: str = "LUT") -> str:
     """The circuit as a Verilog module ``name`` of AMD's cells LUT1 to LUT6 (input I0 is the lowest bit of the index).
+
+    cell: what the cells are called, but for their number of inputs.
 
     circuit: of lookups of one bit in constants, with up to six address bits, and of constants and rearranged bits; see
     :mod:`rdahw.lut_circuits`. Raises :class:`UserError` for others.
@@ -39,7 +45,7 @@ def lut_netlist(circuit: Circuit, name: str = "top") -> str:
             init = "".join(bit[-1] for bit in reversed(table))
             ports = "".join(f", .I{i}({bit})" for i, bit in enumerate(address))
             lines.append(f"  wire w{number};")
-            lines.append(f"  LUT{len(address)} #(.INIT({len(table)}'b{init})) l{number} (.O(w{number}){ports});")
+            lines.append(f"  {cell}{len(address)} #(.INIT({len(table)}'b{init})) l{number} (.O(w{number}){ports});")
             names.append([f"w{number}"])
         else:
             names.append(_rearranged(number, assignment, names))
@@ -68,13 +74,19 @@ _REARRANGED: Mapping[str, Callable[..., list[str]]] = {
 
 
 def read_lut_netlist(netlist: Mapping[str, Any], name: str = "top") -> Circuit:
-    """The module ``name`` of ``netlist``, Yosys' JSON, as a circuit of lookups: cells LUT1 to LUT6, MUXF7 and MUXF8.
+    """The module ``name`` of ``netlist``, Yosys' JSON, as a circuit of lookups: AMD's cells LUT1 to LUT6, MUXF7, MUXF8
+    and INV, the iCE40's SB_LUT4, and the ECP5's LUT4, PFUMX and L6MUX21.
 
     Raises :class:`UserError` for other cells.
     """
     module = netlist["modules"][name]
     inputs = {port: row["bits"] for port, row in module["ports"].items() if row["direction"] == "input"}
-    drivers = {cell["connections"]["O"][0]: cell for cell in module["cells"].values() if "O" in cell["connections"]}
+    drivers = {
+        cell["connections"][pin][0]: cell
+        for cell in module["cells"].values()
+        for pin in _OUTPUTS
+        if pin in cell["connections"]
+    }
     strange = {cell["type"] for cell in module["cells"].values()} - {*_CELLS}
     if strange:
         raise UserError(f"the netlist has cells {', '.join(sorted(strange))}; expected only {', '.join(_CELLS)}")
@@ -94,12 +106,15 @@ def read_lut_netlist(netlist: Mapping[str, Any], name: str = "top") -> Circuit:
                     waiting.pop()
                     continue
                 pins, table = _CELLS[cell["type"]]
+                if cell["type"] == "LUT4" and "Z" in cell["connections"]:
+                    pins = _ECP5_PINS
                 reads = [cell["connections"][pin][0] for pin in pins]
                 missing = [read for read in reads if read not in known]
                 if missing:
                     waiting += missing
                     continue
-                init = int(table or cell["parameters"]["INIT"], 2)
+                parameters = cell["parameters"]
+                init = int(table or parameters.get("INIT") or parameters["LUT_INIT"], 2)
                 address = cat(*(known[read] for read in reads))
                 known[waiting.pop()] = some.const(init, 1 << len(pins)).lookup(address)
             return known[bit]
@@ -110,10 +125,83 @@ def read_lut_netlist(netlist: Mapping[str, Any], name: str = "top") -> Circuit:
     return trace(build, **{port: Bits(len(bits)) for port, bits in inputs.items()})
 
 
+#: The pins that cells drive.
+_OUTPUTS = ("O", "Z")
+#: AMD's and the ECP5's have a cell of the same name.
+_ECP5_PINS = ("A", "B", "C", "D")
 #: The pins of a cell, the lowest address bit first, and its table where it has no INIT.
 _CELLS: Mapping[str, tuple[tuple[str, ...], str]] = {
     **{f"LUT{n}": (tuple(f"I{i}" for i in range(n)), "") for n in range(1, _MOST_INPUTS + 1)},
     "MUXF7": (("I0", "I1", "S"), "11001010"),
     "MUXF8": (("I0", "I1", "S"), "11001010"),
     "INV": (("I",), "01"),
+    "SB_LUT4": (("I0", "I1", "I2", "I3"), ""),
+    "PFUMX": (("BLUT", "ALUT", "C0"), "11001010"),
+    "L6MUX21": (("D0", "D1", "SD"), "11001010"),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """What synthesis alone, without place and route, makes of a circuit.
+
+    luts: look-up tables, by their number of inputs. others: more cells by their name, such as multiplexers. levels: of
+    cells on the longest path. circuit: the netlist, read back.
+    """
+
+    luts: Mapping[int, int]
+    others: Mapping[str, int]
+    levels: int
+    circuit: Circuit
+
+
+#: For each family of FPGAs the command of Yosys, and what LUTs of up to six inputs are called that it reads.
+FAMILIES: Mapping[str, tuple[str, str]] = {
+    "xilinx": ("synth_xilinx -flatten -abc9 -noiopad", "LUT"),
+    "ice40": ("synth_ice40 -abc9", "table"),
+    "ecp5": ("synth_ecp5 -abc9", "table"),
+}
+
+
+def count_cells(circuit: Circuit, family: str, toolchain: Toolchain = "yowasp") -> Cells:
+    """The cells that Yosys makes of a circuit of LUTs for a row of :data:`FAMILIES`.
+
+    Raises as :func:`lut_netlist`, and :class:`MissingError` without Yosys.
+    """
+    synth, cell = FAMILIES[family]
+    tables = "" if cell == "LUT" else "".join(_table_module(f"{cell}{n}", n) for n in range(1, _MOST_INPUTS + 1))
+    with scratch() as work:
+        (work / "design.v").write_text(tables + lut_netlist(circuit, cell=cell))
+        (work / "design.ys").write_text(
+            f"read_verilog design.v\n{synth} -top top\ndelete t:$scopeinfo\nwrite_json netlist.json\n"
+        )
+        run(find("yosys", toolchain), ["design.ys"], cwd=work, log="design.log", makes=["netlist.json"])
+        netlist = json.loads((work / "netlist.json").read_text())
+    luts: Counter[int] = Counter()
+    others: Counter[str] = Counter()
+    for made in netlist["modules"]["top"]["cells"].values():
+        pins, table = _CELLS.get(made["type"], ((), "none"))
+        if table:
+            others[made["type"]] += 1
+        else:
+            reads = (made["connections"][pin][0] for pin in (_ECP5_PINS if "Z" in made["connections"] else pins))
+            luts[sum(isinstance(bit, int) for bit in reads)] += 1
+    back = read_lut_netlist(netlist)
+    return Cells(
+        luts=dict(sorted(luts.items())), others=dict(sorted(others.items())), levels=_levels(back), circuit=back
+    )
+
+
+def _table_module(name: str, inputs: int) -> str:
+    ports = [f"I{i}" for i in range(inputs)]
+    return (
+        f"module {name} #(parameter [{(1 << inputs) - 1}:0] INIT = 0) (input {', '.join(ports)}, output O);\n"
+        f"  assign O = INIT[{{{', '.join(reversed(ports))}}}];\nendmodule\n"
+    )
+
+
+def _levels(circuit: Circuit) -> int:
+    depths = [0] * len(circuit.inputs)
+    for assignment in circuit.assignments:
+        depths.append(max((depths[i] for i in assignment.operands), default=0) + (assignment.primitive == "lookup"))
+    return max(depths[wire] for _, wire in circuit.outputs)

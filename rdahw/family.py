@@ -23,6 +23,7 @@ from rdahw.state import Field, State
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rdahw.circuit import Circuit
     from rdahw.data import Binariser, Schema
     from rdahw.learner import Learner
     from rdahw.primitives import Array
@@ -177,6 +178,8 @@ class Spec(ABC):
 
     #: The shape of the inputs if they are images.
     image: Image | None = None
+    #: The name of its updates in the progress of a training.
+    update_unit: str = "updates"
 
     @property
     @abstractmethod
@@ -217,9 +220,19 @@ class Spec(ABC):
         """Raise :class:`rdahw.UserError` for a state that has the right types but that no training can reach."""
         return
 
-    def check_schedule(self, schedule: Schedule) -> None:
-        """Raise :class:`UsageError` for a schedule that the model does not support."""
+    def schedule(self, examples: int) -> Mapping[str, Any]:
+        """The defaults of :class:`rdahw.training.Schedule` that follow from the model and the number of examples."""
+        return {}
+
+    def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
+        """Raise :class:`UsageError` for a schedule that the model does not support with this number of ``examples``;
+        None if the number is not known."""
         return
+
+    def trained(self, state: State) -> tuple[Spec, State]:
+        """A model with the predictions of this one at ``state``, and the state of that model: the model itself, unless
+        its predicting circuit depends on more of the trained state than the parameters."""
+        return self, state
 
     def augment(self, x: Array, rows: NDArray[Any], epoch: int, examples: int) -> Array:
         """The examples x (n, A) after the augmentation of ``epoch``; they are numbers ``rows`` (n,) of ``examples``."""
@@ -231,6 +244,11 @@ class Spec(ABC):
         model need not learn.
         """
         return ()
+
+    def lut_circuit(self, state: State) -> Circuit | None:
+        """The circuit x ↦ class number at ``state``, made of the LUTs of :mod:`rdahw.lut_circuits`; None if the family
+        has no such form."""
+        return None
 
     def facts(self, state: State) -> dict[str, Any]:
         """Further facts about the learned state, as JSON values."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ class SavedModel:
     def best_state(self) -> State:
         """The state with the parameters that predict."""
         return {**self.state, self.spec.parameters.name: self.parameters}
+
+    @property
+    def predictor(self) -> SavedModel:
+        """The model as one whose parameters are all that it needs to predict; see :meth:`Spec.trained`."""
+        spec, state = self.spec.trained(self.best_state)
+        return self if spec is self.spec else replace(self, spec=spec, state=state, progress=Progress())
 
     @property
     def is_finished(self) -> bool:

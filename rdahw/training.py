@@ -234,7 +234,7 @@ class Training:
         spec = self.engine.spec
         if not len(self.train):
             raise UserError("there is no example to train on; expected at least one")
-        spec.check_schedule(self.schedule)
+        spec.check_schedule(self.schedule, len(self.train))
         for examples in (self.train, self.validation):
             if examples is None:
                 continue

@@ -12,4 +12,6 @@ ROWS = (
     EngineRow("packed", "", "rdahw.sim.engines:packed", is_compiled=True),
     EngineRow("compiled", "ensemble", "rdahw.sim.ensemble:compiled", is_compiled=True),
     EngineRow("reference", "ensemble", "rdahw.sim.ensemble:reference"),
+    EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", is_compiled=True),
+    EngineRow("reference", "grown", "rdahw.sim.grown:reference"),
 )

@@ -88,7 +88,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters:
         model: as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run).
-        epochs: the number of epochs of ``fit``.
+        epochs: the number of epochs of ``fit``; a grown model determines its own number.
         bits: the most thresholds of a feature, or "auto": for ensembles 16, and 3 for images, for other models 1. They
             are at quantiles of the training values, halfway to the next value; a feature of few values gets one between
             any two, so that binary features stay as they are, and a constant one none. Those of images are the same for
@@ -130,7 +130,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(labels)
         epochs = _whole("epochs", self.epochs)
         self._begin(array, np.unique(labels))
-        self._learn(array, labels, epochs)
+        self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> RDAClassifier:
@@ -225,11 +225,15 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {self.classes_!r}")
         # As if all epochs before had used these examples: their order depends on the place in the run.
         done = self.passes_ * len(labels)
-        schedule = Schedule(epochs=self.passes_ + passes, shuffle=True, seed=self._seed)
-        progress = Progress(epoch=self.passes_, examples=done, updates=done)
+        usual, epochs = self.spec_.schedule(len(labels)), self.passes_ + passes
+        epochs = min(epochs, usual.get("epochs", epochs))
+        if epochs == self.passes_:  # a model that has all that it will ever have
+            return
+        schedule = Schedule(**{"shuffle": True, **usual, "epochs": epochs, "seed": self._seed})
+        progress = Progress(epoch=self.passes_, examples=done, updates=-(-done // schedule.batch))
         for _ in Training(self._engine, schedule, self._examples(array, labels), progress=progress).run():
             pass
-        self.passes_ += passes
+        self.passes_ = epochs
 
     def _examples(self, array: NDArray[Any], labels: NDArray[np.int64] | None = None) -> Examples:
         wires = np.empty((len(array), len(self.wire_features_)), np.uint8)

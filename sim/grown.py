@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.families.grown.rule import Growth
+from rdahw.families.grown.rule import GrownState, Growth, PlainGrown
 from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, sample, with_copies
 from rdahw.primitives import Array
 from rdahw.sim.grown_kernels import (
@@ -26,12 +26,15 @@ from rdahw.sim.grown_kernels import (
     ask,
     choose_bits,
     choose_votes,
+    count_wrong,
     list_asking,
     list_rivalled,
 )
 from rdahw.sim.packing import Words, pack_examples, pack_wires
+from rdahw.state import State
+from rdahw.training import Batches, Examples, Outcome
 
-__all__ = ["CompiledGrown", "CompiledVotes", "PackedExamples", "best_number", "warm_up"]
+__all__ = ["CompiledGrown", "CompiledVotes", "GrownEngine", "PackedExamples", "Tally", "best_number", "warm_up"]
 
 #: So many candidates are masked and added together.
 _LANES = 32
@@ -46,6 +49,16 @@ class PackedExamples:
     rows: Words
     columns: Words
     labels: NDArray[np.int64]
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """Examples packed by examples, with their scores (classes, N or more) by the tables of ``state``."""
+
+    examples: int
+    columns: Words
+    scores: NDArray[np.int16]
+    state: GrownState
 
 
 def _pack(spec: GrownSpec, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
@@ -85,12 +98,14 @@ class CompiledGrown(Growth):
         last = spec.tables if tables is None else tables
         whole = self._state.grown // classes * classes
         scores = next(self._scores(examples.columns, [whole]))
-        rivals = np.empty((classes, count), np.bool_)
+        rivals, wrong, alone = np.empty((classes, count), np.bool_), np.empty(1, np.int64), count // (1 + spec.copies)
         own, weights = np.empty(count, np.int16), np.empty(count, np.int16)
         with ThreadPoolExecutor(self.threads) as pool:
             while self._state.grown < last:
                 threshold = min(spec.threshold(self._state.grown), _MOST_APART)
                 ask(scores, examples.labels, threshold, own, rivals, weights)
+                count_wrong(scores, examples.labels[:alone], wrong)
+                self.counts = int(wrong[0]), int((weights[:alone] > 0).sum())
                 numbers = range(self._state.grown, min(whole + classes, last))
                 grown = pool.map(lambda j: self._grow(examples, j, rivals, weights), numbers)
                 for wires, table in grown:
@@ -132,6 +147,26 @@ class CompiledGrown(Growth):
         for before, number in zip([0, *numbers], numbers, strict=False):
             self._add(columns, range(before, number), scores)
             yield scores
+
+    def prepare_scores(self, x: Array) -> Tally:
+        """See :meth:`Growth.prepare_scores`."""
+        columns = pack_examples(np.asarray(x, np.uint8))
+        return Tally(
+            len(x), columns, np.zeros((self.spec.classes, 64 * columns.shape[1]), np.int16), GrownState.empty(self.spec)
+        )
+
+    def scores_of(self, prepared: Tally) -> NDArray[np.int16]:
+        """See :meth:`Growth.scores_of`; adds the tables that are new since the last time."""
+        state, before = self._state, prepared.state
+        done = before.grown
+        if not all(
+            np.array_equal(a[:done], b[:done])
+            for a, b in ((state.wiring, before.wiring), (state.tables, before.tables))
+        ):
+            prepared.scores[:] = done = 0
+        self._add(prepared.columns, range(done, state.grown), prepared.scores)
+        prepared.state = self.state
+        return prepared.scores[:, : prepared.examples].T
 
     def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are
@@ -209,6 +244,89 @@ class CompiledVotes(Growth):
     def scores(self, x: Array) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A) by the tables grown so far."""
         return self._scores(pack_wires(np.asarray(x, np.uint8))).astype(np.int64)
+
+
+@dataclass(slots=True, eq=False)
+class _Prepared:
+    """Examples, to predict and, from the first time that it is asked for, in the form that grows."""
+
+    examples: Examples
+    scored: Any
+    growing: Any = None
+
+
+class GrownEngine:
+    """Growth as an engine of :class:`rdahw.training.Training`: an update is a round of tables, by all examples."""
+
+    chunk: int | None = 1
+
+    def __init__(self, growth: Growth) -> None:
+        self.growth = growth
+        self.spec, self.name = growth.spec, growth.name
+        self._running: tuple[Any, Iterator[int]] | None = None
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """A copy of the state."""
+        grown = self.growth.state
+        values: dict[str, NDArray[Any]] = {
+            "tables": grown.tables,
+            "wiring": grown.wiring,
+            "grown": np.array([grown.grown]),
+        }
+        return {field.name: field.check(values[field.name]) for field in self.spec.fields}
+
+    @state.setter
+    def state(self, value: State) -> None:
+        tables, wiring, grown = (field.check(value[field.name]) for field in self.spec.fields)
+        self._running = None
+        self.growth.state = GrownState(wiring.astype(np.int32), tables.astype(np.int8), int(grown[0]))
+
+    def prepare(self, examples: Examples) -> _Prepared:
+        """The examples packed."""
+        return _Prepared(examples, self.growth.prepare_scores(examples.x))
+
+    def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
+        """Grow a round of tables for each update.
+
+        Raises :class:`UserError` for an update by some of the examples only.
+        """
+        examples, wrong, changed, start = prepared.examples, [], [], 0
+        if prepared.growing is None:
+            prepared.growing = self.growth.prepare(examples.x, examples.labels)
+        if self._running is None or self._running[0] is not prepared:
+            self._running = prepared, self.growth.run(prepared.growing)
+        for end in batches.ends.tolist():
+            if not np.array_equal(batches.rows[start:end], np.arange(len(examples))):
+                raise UserError(
+                    f"an update by {end - start} examples was asked for; a grown model learns from all "
+                    f"{len(examples)} at once, in their order"
+                )
+            start = end
+            for grown in self._running[1]:
+                if grown % self.spec.classes == 0:
+                    break
+            wrong.append(self.growth.counts[0])
+            changed.append(self.growth.counts[1])
+        return Outcome(np.array(wrong, np.int64), np.array(changed, np.int64))
+
+    def class_scores(self, prepared: _Prepared) -> NDArray[Any]:
+        """How many tables vote for each class, (N, classes)."""
+        return self.growth.scores_of(prepared.scored)
+
+    def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
+        """The classes (N,): the largest score, the lowest class on a tie."""
+        return np.asarray(self.class_scores(prepared).argmax(axis=1), np.int64)
+
+
+def compiled(spec: GrownSpec, threads: int) -> GrownEngine:
+    """The engine of compiled kernels."""
+    return GrownEngine(CompiledGrown(spec, threads))
+
+
+def reference(spec: GrownSpec, threads: int) -> GrownEngine:
+    """The plain rule."""
+    return GrownEngine(PlainGrown(spec))
 
 
 def warm_up() -> None:

@@ -18,7 +18,16 @@ import numpy as np
 from rdahw.families.grown.votes import GAIN_BITS
 from rdahw.sim.jit import compiled, inner
 
-__all__ = ["add_table", "add_votes", "ask", "choose_bits", "choose_votes", "list_asking", "list_rivalled"]
+__all__ = [
+    "add_table",
+    "add_votes",
+    "ask",
+    "choose_bits",
+    "choose_votes",
+    "count_wrong",
+    "list_asking",
+    "list_rivalled",
+]
 
 
 @compiled()
@@ -37,6 +46,22 @@ def ask(scores: Any, labels: Any, threshold: Any, own: Any, rivals: Any, weights
             near = own[e] <= row[e]
             out[e] = near
             weights[e] += near
+
+
+@compiled()
+def count_wrong(scores: Any, labels: Any, wrong: Any) -> None:
+    """Write to ``wrong[0]`` how many examples have another class of the largest score, the lowest on a tie, than their
+    label (N,); scores: (classes, N or more)."""
+    n = 0
+    for e in range(labels.size):
+        label, right = labels[e], True
+        for c in range(scores.shape[0]):
+            if c < label:
+                right &= scores[c, e] < scores[label, e]
+            else:
+                right &= scores[c, e] <= scores[label, e]
+        n += not right
+    wrong[0] = n
 
 
 @compiled()
@@ -182,7 +207,7 @@ def choose_bits(
     for i in range(cells.size):
         cell_sums[cells[i]] += requests[i]
     for a in range(2 * most):
-        table[a] = cell_sums[a] >= 0
+        table[a] = cells.size > 0 and cell_sums[a] >= 0
 
 
 @compiled()

@@ -19,6 +19,7 @@ TRAININGS = {
     "validation": ("--epochs 60 --shuffle --batch 3 --validation 11 --seed 9", 0),
     "wide": ("--binarise thermometer=3 --epochs 25 --shuffle", 0.02),  # 3 * 2^12 parameters
     "ensemble": ("--model ensemble --epochs 900 --validation 11 --seed 9", 0),
+    "grown": ("--model grown:tables=9000,inputs=4 --validation 11 --seed 4", 0),
     # In plain Python, which looks up after every 16 examples: within an epoch, too.
     "ensemble reference": ("--model ensemble:tables=20,inputs=3 --epochs 150 --engine reference --sign", 0),
 }
@@ -53,6 +54,7 @@ def wait_for_change(path: Path, seen: int | None) -> int:
         ("wide", 2),
         ("ensemble", 3),
         ("ensemble reference", 3),
+        ("grown", 3),
     ],
 )
 def test_kill_and_resume(run: Runner, name: str, kills: int) -> None:

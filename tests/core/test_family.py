@@ -166,7 +166,7 @@ def test_models_are_listed_as_json(run: Runner) -> None:
             assert f"\n  {option} " in out
 
 
-@pytest.mark.parametrize("name", ["lookup", "mask", "ensemble:tables=5"])
+@pytest.mark.parametrize("name", ["lookup", "mask", "ensemble:tables=5", "grown:tables=5"])
 def test_a_spec_is_read_back_and_made_again_by_its_options(name: str) -> None:
     family, outputs = parse_model(name)[0], 1 if name == "mask" else 3
     spec = spec_of_widths(name, 6, outputs, seed=3)
@@ -176,7 +176,8 @@ def test_a_spec_is_read_back_and_made_again_by_its_options(name: str) -> None:
     assert family.spec(Task.of_widths(6, outputs, seed=3), **spec.options()) == spec
     assert spec.fields[0] == spec.parameters
     assert {field.name for field in spec.fields} == spec.initial_state().keys()
-    assert len(spec.theta(spec.initial_state())) == spec.learner().model.parameter_bits
+    made, state = spec.trained(spec.initial_state())
+    assert len(made.theta(state)) == made.learner().model.parameter_bits
 
 
 def test_models_by_name_or_file() -> None:

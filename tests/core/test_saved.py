@@ -19,6 +19,7 @@ from rdahw.data import Binariser, Column, Schema
 from rdahw.errors import UsageError, UserError
 from rdahw.families.circuits import CircuitSpec
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.grown import GrownSpec
 from rdahw.families.lookup import FAMILY
 from rdahw.saved import FORMAT, VERSION, SavedModel, load_model, save_model
 from rdahw.sim.engines import make_engine
@@ -79,16 +80,28 @@ def make_ensemble(counter=5, *, best=True):
 
 
 ENSEMBLE = make_ensemble()
+
+
+def make_grown(grown, *, best=False):
+    """A grown model of which so many tables are there."""
+    spec = GrownSpec(input_bits=5, classes=2, tables=7, inputs=3, seed=5)
+    saved = make(spec, schedule=Schedule(batch=40, epochs=4, scored="epoch"), finished=grown == 7, best=best)
+    tables, wiring = saved.state["tables"], RANDOM.integers(0, 5, (7, 3), np.int8)
+    tables[grown:] = wiring[grown:] = 0
+    return replace(saved, state={"tables": tables, "wiring": wiring, "grown": np.array([grown], np.int64)})
+
+
+GROWN = make_grown(4)
 #: The ensemble as a circuit whose parameters are words of nine bits.
 VOTES = make(
     CircuitSpec("file", make_ensemble().spec.learner(), 2), schedule=Schedule(batch=2, updates=4, scored="epoch")
 )
-ALL = {"lookup": LOOKUP, "mask": MASK, "ensemble": ENSEMBLE}
+ALL = {"lookup": LOOKUP, "mask": MASK, "ensemble": ENSEMBLE, "grown": GROWN}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The bytes of all three, and a folder to write others into."""
+    """The bytes of all, and a folder to write others into."""
     folder = tmp_path_factory.mktemp("saved")
     contents = []
     for name, saved in ALL.items():
@@ -117,8 +130,17 @@ def loaded(path):
 
 @pytest.mark.parametrize(
     "saved",
-    [LOOKUP, MASK, ENSEMBLE, make_ensemble(8, best=False), make_ensemble(2), VOTES],
-    ids=["lookup", "mask", "ensemble", "ensemble of bytes", "ensemble of 2 bits", "votes"],
+    [
+        LOOKUP,
+        MASK,
+        ENSEMBLE,
+        make_ensemble(8, best=False),
+        make_ensemble(2),
+        VOTES,
+        make_grown(7),
+        make_grown(4, best=True),
+    ],
+    ids=["lookup", "mask", "ensemble", "ensemble of bytes", "ensemble of 2 bits", "votes", "grown", "half grown"],
 )
 def test_round_trip(tmp_path, saved):
     save_model(saved, tmp_path / "x")
@@ -257,7 +279,8 @@ def test_what_was_read_predicts_and_learns_the_same(tmp_path, saved):
         prepared = engine.prepare(examples)
         engine.state = each.best_state
         predicted = engine.predict(prepared).tolist()
-        wrong = engine.train(prepared, Batches.single(np.arange(50))).wrong.tolist()
+        batch = each.spec.schedule(50).get("batch", 1)
+        wrong = engine.train(prepared, Batches(np.arange(50), np.arange(batch, 51, batch))).wrong.tolist()
         found.append([predicted, wrong, {name: value.tolist() for name, value in engine.state.items()}])
     assert found[0] == found[1]
     assert len(set(found[0][0])) == 2
@@ -395,7 +418,7 @@ def replace_each(folder, document, chosen):
     assert refused > 4 * worked
 
 
-@pytest.mark.parametrize("which", [0, 1, 2], ids=ALL)
+@pytest.mark.parametrize("which", range(len(ALL)), ids=ALL)
 def test_any_value_replaced_by_an_odd_one(written, which):
     folder, contents = written
     document = json.loads(contents[which])

@@ -45,7 +45,13 @@ def small(**options: Any) -> RDAClassifier:
     return RDAClassifier(**{"tables": 40, **options})
 
 
-CHECKS = parametrize_with_checks([RDAClassifier(), RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0)])
+CHECKS = parametrize_with_checks(
+    [
+        RDAClassifier(),
+        RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0),
+        RDAClassifier(model="grown:tables=60"),
+    ]
+)
 
 
 # A list: scikit-learn 1.6 gives a generator, of which newer versions of pytest warn.

@@ -221,7 +221,7 @@ class EnsembleSpec(Spec):
         if not state["dropout"].any():
             raise damaged("the field 'dropout'", "63 bits, not all zero")
 
-    def check_schedule(self, schedule: Schedule) -> None:
+    def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
         """Raise :class:`UsageError` for batches: an ensemble takes examples one at a time."""
         if schedule.batch != 1:
             raise UsageError(f"batch is {schedule.batch}; an ensemble takes examples one at a time: use batch 1")

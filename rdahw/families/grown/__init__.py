@@ -1,7 +1,69 @@
-"""Grown models: lookup tables that choose their inputs. See :mod:`rdahw.families.grown.rule`."""
+"""The family ``grown``: lookup tables of one bit that choose their inputs by the data and vote for one class each.
 
+:mod:`rdahw.families.grown.rule` is the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rdahw.data import Dataset, default_rule
 from rdahw.families.grown.rule import GrownState, PlainGrown
-from rdahw.families.grown.spec import GrownSpec, VotesSpec
+from rdahw.families.grown.spec import OPTIONS, GrownSpec, VotesSpec, patch_that_fits
 from rdahw.families.grown.votes import PlainVotes
+from rdahw.family import Family, Section, Task
 
-__all__ = ["GrownSpec", "GrownState", "PlainGrown", "PlainVotes", "VotesSpec"]
+if TYPE_CHECKING:
+    from rdahw.saved import SavedModel
+
+__all__ = ["FAMILY", "GrownSpec", "GrownState", "PlainGrown", "PlainVotes", "VotesSpec", "make_grown"]
+
+
+def make_grown(task: Task, **options: Any) -> GrownSpec:
+    """The model of the family's options for ``task``; raises :class:`UsageError` for a value that cannot be."""
+    has_copies = bool(options["copies"])
+    patch, inset = patch_that_fits(task.image, options["patch"] or (10 if has_copies else 12), 2)
+    usual: dict[str, Any] = {
+        "tables": -(-1000 // task.classes) * task.classes,
+        "inputs": min(6, task.input_bits),
+        "patch": patch,
+        "inset": inset,
+        "sample": 16000 if has_copies else 8000,
+        "slope": 10 if has_copies else 17,
+    }
+    chosen = usual | {name: value for name, value in options.items() if value is not None}
+    return GrownSpec(input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen)
+
+
+def _binarise(dataset: Dataset) -> str:
+    """A table wants more to choose from than one bit of each column."""
+    rule = default_rule(dataset)
+    return "quantile=31" if rule == "midrange" else rule
+
+
+def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
+    """A few features may be fewer than the inputs."""
+    inputs = options["inputs"]
+    return {**options, "inputs": inputs and min(inputs, task.input_bits)}
+
+
+def _sections(saved: SavedModel) -> Iterable[Section]:
+    from rdahw.families.grown.report import sections
+
+    return sections(saved)
+
+
+FAMILY = Family(
+    name="grown",
+    help="lookup tables of one bit that choose their inputs by the data and vote for one class each; small circuits",
+    options=OPTIONS,
+    make=make_grown,
+    read=GrownSpec.from_json,
+    rules={"loss": {"margin": "margin"}, "optimiser": {"growth": "tables"}},
+    binarise=_binarise,
+    schedule={"scored": "epoch"},
+    fit_classifier=_fit_classifier,
+    thresholds=(31, 1),
+    sections=_sections,
+)

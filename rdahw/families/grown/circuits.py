@@ -13,15 +13,29 @@ from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
 from rdahw.data.labels import Code, label_width
+from rdahw.families.circuits import CircuitSpec
 from rdahw.families.grown.rule import GrownState
 from rdahw.families.grown.spec import GrownSpec
+from rdahw.learner import Learner
 from rdahw.lut_circuits import Bit, count_ones, first_largest, table_lut
+from rdahw.model import Model
 from rdahw.primitives import Array
 from rdahw.scores import largest
+from rdahw.state import State
 from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
-__all__ = ["grown_circuit", "grown_lut_circuit", "grown_model", "parameters"]
+__all__ = ["grown_circuit", "grown_lut_circuit", "grown_model", "parameters", "trained"]
+
+
+def trained(spec: GrownSpec, state: State) -> tuple[CircuitSpec, State]:
+    """The circuit of :func:`grown_model` with the wiring of a saved ``state`` and its tables up to the last one that
+    votes, and the state of that."""
+    voting = np.flatnonzero(state["tables"][: int(state["grown"][0])].any(axis=1))
+    used = int(voting[-1]) + 1 if len(voting) else 1
+    model = Model(spec.name, grown_model(spec, state["wiring"][:used].astype(np.int32), spec.code))
+    made = CircuitSpec.of(Learner(model), code=spec.code, classes=spec.classes)
+    return made, {"parameters": state["tables"][:used].reshape(-1)}
 
 
 def parameters(state: GrownState) -> Array:

@@ -14,7 +14,8 @@ class c by the tables of the rounds before, and T = margin + (m * slope) div 100
    taken, of the largest gain, the lowest one on a tie. Then ``refinements`` times an input is looked at again, the
    first, the second and so on and after the last the first: it is replaced by the candidate, not yet taken, that makes
    the gain largest, the lowest one on a tie, if the gain is larger than before.
-3. *Bits.* The table's bit at an index is 1 if the sum of the sample's requests in that cell is >= 0.
+3. *Bits.* The table's bit at an index is 1 if the sum of the sample's requests in that cell is >= 0. A table for which
+   nothing asks has no bits that are 1: it votes for no class.
 4. The tables of the round are added to the scores.
 
 All numbers are integers, and nothing depends on the number of cores. A model of fewer tables is the start of one of
@@ -26,6 +27,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,9 +86,14 @@ class GrownState:
 class Growth(ABC):
     """What every engine of growth has: ``spec``, and the state that it goes on from."""
 
+    name: str
+
     def __init__(self, spec: GrownSpec) -> None:
         self.spec = spec
         self._state = GrownState.empty(spec)
+        #: Of the examples themselves, at the start of the present round: how many were predicted wrongly, and how many
+        #: asked.
+        self.counts = 0, 0
 
     @property
     def state(self) -> GrownState:
@@ -103,6 +110,22 @@ class Growth(ABC):
         self._state.wiring[j], self._state.tables[j] = wires, table
         self._state = replace(self._state, grown=j + 1)
         return j + 1
+
+    def prepare_scores(self, x: Array) -> Any:
+        """Examples x (N, A), 0 and 1, in the form that :meth:`scores_of` takes."""
+        return np.asarray(x, np.uint8)
+
+    def scores_of(self, prepared: Any) -> NDArray[Any]:
+        """The scores (N, classes) of the examples of :meth:`prepare_scores`."""
+        return self.scores(prepared)
+
+    @abstractmethod
+    def prepare(self, x: Array, labels: NDArray[np.int64]) -> Any:
+        """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`."""
+
+    @abstractmethod
+    def run(self, examples: Any, tables: int | None = None) -> Iterator[int]:
+        """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
 
     @abstractmethod
     def scores(self, x: Array) -> NDArray[np.int64]:
@@ -181,8 +204,14 @@ class PlainGrown(Growth):
 
     def run(self, examples: tuple[Array, NDArray[np.int64]], tables: int | None = None) -> Iterator[int]:
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
+        (x, labels), classes = examples, self.spec.classes
+        own = len(x) // (1 + self.spec.copies)
         for j in range(self._state.grown, self.spec.tables if tables is None else tables):
-            yield self._keep(*self._grow(*examples, j))
+            if j % classes == 0:
+                scores = self.scores(x[:own])
+                asked = requests(self.spec, scores, labels[:own], j).any(axis=1)
+                self.counts = int((scores.argmax(axis=1) != labels[:own]).sum()), int(asked.sum())
+            yield self._keep(*self._grow(x, labels, j))
 
     def _grow(self, x: Array, labels: NDArray[np.int64], j: int) -> tuple[list[int], NDArray[np.int8]]:
         """The inputs of table j, and what it holds."""
@@ -191,7 +220,8 @@ class PlainGrown(Growth):
         asking = np.flatnonzero(asked)
         rows = asking[sample(spec, j, len(asking))]
         wires = choose_inputs(spec, candidates(spec, j), x[rows], asked[rows], bits_gain)
-        return wires, (cell_sums(x[rows], wires, asked[rows]) >= 0).astype(np.int8)
+        asks = len(rows) > 0
+        return wires, (asks & (cell_sums(x[rows], wires, asked[rows]) >= 0)).astype(np.int8)
 
     def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are

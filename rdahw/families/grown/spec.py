@@ -16,19 +16,30 @@ Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` giv
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.data import Code
+from rdahw.data._json import damaged, is_int, members
 from rdahw.data.images import Image, shift_images
 from rdahw.errors import UsageError, UserError
+from rdahw.family import Option, Spec
 from rdahw.primitives import Array
 from rdahw.random import stream, words
+from rdahw.state import Field, State
+from rdahw.types import Bits, Words
+
+if TYPE_CHECKING:
+    from rdahw.circuit import Circuit
+    from rdahw.learner import Learner
+    from rdahw.training import Schedule
 
 __all__ = [
+    "OPTIONS",
     "RANGES",
     "GrownSpec",
     "VotesSpec",
@@ -60,8 +71,60 @@ RANGES = {
 }
 
 
+#: The options of the family, each a field of :class:`GrownSpec`.
+OPTIONS = (
+    Option(
+        name="tables",
+        usual="1000, or the next multiple of the number of classes",
+        range=RANGES["tables"],
+        help="grow this many tables, best a multiple of the number of classes",
+    ),
+    Option(
+        name="inputs", usual="6, or all if there are fewer", range=RANGES["inputs"], help="read this many bits each"
+    ),
+    Option(
+        name="candidates",
+        default=144,
+        range=RANGES["candidates"],
+        help="choose the inputs of a table from at most this many bits",
+    ),
+    Option(
+        name="patch",
+        usual="12 for images, 10 with copies, 0 where it does not fit",
+        range=RANGES["patch"],
+        help="choose them from a random patch of this many pixels a side, 0 from the whole image",
+    ),
+    Option(
+        name="inset",
+        usual="2 for images, 0 where it does not fit",
+        range=RANGES["inset"],
+        help="keep the patch this many pixels away from the border",
+    ),
+    Option(
+        name="sample",
+        usual="8000; 16000 with copies",
+        range=RANGES["sample"],
+        help="choose them by at most this many examples",
+    ),
+    Option(
+        name="margin",
+        default=1,
+        range=RANGES["margin"],
+        help="in the first round learn from answers whose lead is at most this",
+    ),
+    Option(
+        name="slope",
+        usual="17; 10 with copies",
+        range=RANGES["slope"],
+        help="add this many hundredths to the margin each round",
+    ),
+    Option(name="refinements", default=12, range=RANGES["refinements"], help="look at so many inputs again"),
+    Option(name="copies", default=0, range=RANGES["copies"], help="add this many shifted copies of each image"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrownSpec:
+class GrownSpec(Spec):
     """All that decides what a grown model is and how it grows, but for the data.
 
     input_bits, classes: of the data. tables, inputs: N and n. candidates: the most bits that a table chooses its inputs
@@ -72,6 +135,10 @@ class GrownSpec:
 
     Raises :class:`UsageError` for a value that cannot be.
     """
+
+    family: ClassVar[str] = "grown"
+    code: ClassVar[Code] = "one-hot"
+    update_unit: ClassVar[str] = "rounds"  # type: ignore[misc]
 
     input_bits: int
     classes: int
@@ -91,7 +158,7 @@ class GrownSpec:
     def __post_init__(self) -> None:
         for name, (least, most) in RANGES.items():
             value = getattr(self, name, least)
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            if not is_int(value) or not least <= value <= most:
                 raise UsageError(
                     f"{name} of a grown model is {value!r}; expected a whole number from {least} to {most}"
                 )
@@ -112,6 +179,113 @@ class GrownSpec:
                 f"a table of {self.inputs} inputs has only {min(self.candidates, self.choice)} bits to choose from; "
                 "lower inputs, or enlarge candidates or the patch"
             )
+
+    @property
+    def name(self) -> str:
+        """«grown:tables=1000,inputs=6»."""
+        return f"grown:tables={self.tables},inputs={self.inputs}"
+
+    @property
+    def description(self) -> str:
+        """«1000 grown tables of 6 inputs, 784 -> 10 classes»."""
+        return f"{self.tables} grown tables of {self.inputs} inputs, {self.input_bits} -> {self.classes} classes"
+
+    @property
+    def loss(self) -> str:
+        """``margin=T``, of the first round."""
+        return f"margin={self.margin}"
+
+    @property
+    def optimiser(self) -> str:
+        """``growth=N``, the number of tables."""
+        return f"growth={self.tables}"
+
+    def options(self) -> dict[str, Any]:
+        """The value of each option of the family."""
+        return {option.name: getattr(self, option.name) for option in OPTIONS}
+
+    @property
+    def rounds(self) -> int:
+        """In how many rounds the tables are grown; each is an update by all examples."""
+        return -(-self.tables // self.classes)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """``tables`` (tables, 2^inputs), the bit at each index; ``wiring`` (tables, inputs), the input bits that they
+        read; ``grown`` (1,), how many there are so far. What is not grown is 0, so that it votes for no class, and the
+        first tables of a model are its tables with zeros for the others."""
+        shape = self.tables, self.inputs
+        wire = Words(self.tables * self.inputs, self.input_bits.bit_length() + 1)
+        size = self.tables << self.inputs
+        return (
+            Field("tables", Bits(size), (self.tables, 1 << self.inputs)),
+            Field("wiring", wire, shape),
+            Field("grown", Words(1, RANGES["tables"][1].bit_length() + 1)),
+        )
+
+    def check_state(self, state: State) -> None:
+        """Raise :class:`UserError` for wires that are not there, and for tables that are not grown and hold bits."""
+        wiring, grown = state["wiring"], int(state["grown"][0])
+        if not 0 <= wiring.min() <= wiring.max() < self.input_bits:
+            raise damaged("the field 'wiring'", f"numbers from 0 to {self.input_bits - 1}")
+        if not 0 <= grown <= self.tables:
+            raise damaged("the field 'grown'", f"a number from 0 to {self.tables}")
+        if state["tables"][grown:].any():
+            raise damaged("the field 'tables'", "zeros for tables that are not grown")
+
+    def schedule(self, examples: int) -> Mapping[str, Any]:
+        """An update is a round, by all examples."""
+        return {"batch": examples, "epochs": self.rounds, "shuffle": False}
+
+    def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
+        """Raise :class:`UsageError` for batches that are not all examples, in their order, or too many epochs."""
+        if examples is not None and schedule.batch < examples:
+            raise UsageError(
+                f"batch is {schedule.batch}; a grown model learns from all {examples} examples at once: leave it out"
+            )
+        if schedule.shuffle or schedule.stride != 1:
+            raise UsageError("a grown model takes the examples in their order; leave out shuffling and stride")
+        if schedule.epochs > self.rounds:
+            raise UsageError(
+                f"epochs is {schedule.epochs}; {self.tables} tables of {self.classes} classes are grown in "
+                f"{self.rounds} rounds, each of them an epoch: lower it, or grow more tables"
+            )
+
+    def learner(self) -> Learner:
+        """Raises :class:`UsageError`: there is no circuit before the inputs are chosen; see :meth:`trained`."""
+        raise UsageError(
+            f"model {self.name!r} has no circuit before it is trained, as its tables choose their inputs by the data; "
+            "train one and give its file"
+        )
+
+    def trained(self, state: State) -> tuple[Spec, State]:
+        """The circuit with the wiring that was grown, whose parameters are the bits of the tables."""
+        from rdahw.families.grown.circuits import trained
+
+        return trained(self, state)
+
+    def lut_circuit(self, state: State) -> Circuit:
+        """See :func:`rdahw.families.grown.circuits.grown_lut_circuit`."""
+        from rdahw.families.grown.circuits import grown_lut_circuit
+        from rdahw.families.grown.rule import GrownState
+
+        tables, grown = state["tables"].astype(np.int8), int(state["grown"][0])
+        return grown_lut_circuit(self, GrownState(state["wiring"].astype(np.int32), tables, grown))
+
+    def facts(self, state: State) -> dict[str, Any]:
+        """``voting_tables``, how many tables ever vote, and ``read_bits``, how many input bits they read."""
+        voting = np.flatnonzero(state["tables"][: int(state["grown"][0])].any(axis=1))
+        return {"voting_tables": len(voting), "read_bits": len(np.unique(state["wiring"][voting]))}
+
+    def importances(self, state: State) -> NDArray[np.float64]:
+        """How much the predictions depend on each input bit, (input_bits,): the sum, over the tables that read it, of
+        the part of their indices at which the bit changes theirs."""
+        tables, wiring, indices = state["tables"], state["wiring"], np.arange(1 << self.inputs)
+        found = np.zeros(self.input_bits)
+        for i in range(self.inputs):
+            low = indices[indices >> i & 1 == 0]
+            np.add.at(found, wiring[:, i], (tables[:, low] != tables[:, low | 1 << i]).mean(axis=1))
+        return found
 
     @property
     def window(self) -> tuple[int, int]:
@@ -146,6 +320,21 @@ class GrownSpec:
         """Plain JSON values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {**values, "image": None if self.image is None else list(self.image)}
+
+    @classmethod
+    def from_json(cls, value: object) -> GrownSpec:
+        """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
+        names = tuple(field.name for field in fields(cls))
+        given = dict(zip(names, members(value, "the grown model", names), strict=True))
+        image = given.pop("image")
+        if image is not None:
+            if not (isinstance(image, list) and len(image) == 3 and all(map(is_int, image))):
+                raise damaged("the 'image' of the grown model", "three whole numbers")
+            image = Image(*image)
+        try:
+            return cls(**given, image=image)
+        except UsageError as error:
+            raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

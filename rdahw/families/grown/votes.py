@@ -13,8 +13,8 @@ table m.
    vote for c is A * s / (n + 2), rounded to the nearest (halves up), and limited to the range of a counter.
 
 The votes alone are a classifier: the largest sum of votes wins, the lowest class on a tie. It predicts better when the
-wiring is given to an ensemble (:mod:`rdahw.families.ensemble`) whose counters start at 0 and learn by its own rule;
-then the votes are not needed.
+wiring is given to an ensemble (:mod:`rdahw.families.ensemble.rule`) whose counters start at 0 and learn by its own
+rule; then the votes are not needed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,102 @@
+"""Grown models go through every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Runner
+
+from rdahw.hdl import proof
+
+MODEL = "grown:tables=12,inputs=2"
+
+
+@pytest.fixture
+def trained(run: Runner) -> dict[str, Any]:
+    """Iris, learned from eight bits."""
+    words = ("train", "--model", MODEL, "--binarise", "thermometer=2", "--out", "iris.rdahw", "--json")
+    result: dict[str, Any] = run.ok(*words).json
+    return result
+
+
+def test_train(run: Runner, trained: dict[str, Any]) -> None:
+    assert trained["test_accuracy"] > 0.85
+    assert trained["parameters"] == "a747aee65e65"  # the bits of the tables, so of the whole rule
+    assert (trained["family"], trained["loss"], trained["optimiser"]) == ("grown", "margin=1", "growth=12")
+    assert (trained["batch"], trained["epochs"], trained["updates"]) == (75, 4, 4)
+    assert [row["epoch"] for row in trained["curve"]] == [1, 2, 3, 4]
+    assert trained["curve"][-1]["test_accuracy"] == trained["test_accuracy"]
+    assert trained["curve"][0]["wrong"] == 50  # nothing votes yet, and the first class wins
+    plain = run.ok("train", "--model", MODEL, "--binarise", "thermometer=2", "--engine", "reference", "--json").json
+    assert (plain["parameters"], plain["test_correct"]) == (trained["parameters"], trained["test_correct"])
+
+
+def test_options_by_rules(run: Runner) -> None:
+    made = run.ok("train", "--model", "grown:inputs=2", "--optimiser", "growth=9", "--loss", "margin=2", "--json").json
+    assert (made["tables"], made["margin"], made["optimiser"], made["loss"]) == (9, 2, "growth=9", "margin=2")
+
+
+def test_eval_show_and_report(run: Runner, trained: dict[str, Any]) -> None:
+    assert run.ok("eval", "iris.rdahw", "--json").json["accuracy"] == trained["test_accuracy"]
+    shown = run.ok("show", "iris.rdahw", "--json").json
+    assert (shown["family"], shown["parameters"]) == ("grown", trained["parameters"])
+    assert shown["primitives"]["lookup"] == 12
+    assert shown["facts"] == {"voting_tables": 12, "read_bits": 5}
+    assert "gather" in run.ok("show", "iris.rdahw", "--text").out
+    assert "no circuit before it is trained" in run.ok("show", "grown", "--json").json["no_circuit"]
+    pytest.importorskip("matplotlib")
+    run.ok("report", "iris.rdahw")
+    page = (run.folder / "iris.html").read_text()
+    assert "What each table reads" in page
+    assert "petal_width" in page
+
+
+@pytest.mark.slow
+def test_export(run: Runner, trained: dict[str, Any]) -> None:
+    for what in ([], ["--reverse"], ["--inference"]):
+        run.ok("export", "iris.rdahw", "--to", "verilog", *what, "--out", "made.v")
+        assert "module iris" in (run.folder / "made.v").read_text()
+
+
+@pytest.mark.slow
+def test_prove(run: Runner, trained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "user_cache", lambda name: tmp_path / "cache" / name)
+    claims = run.ok("prove", "iris.rdahw", "--what", "gateware,one-hot", "--json").json["claims"]
+    assert len(claims) == 4
+    assert {claim["verdict"] for claim in claims} == {"proved"}
+    netlists = run.ok("prove", "iris.rdahw", "--what", "synthesis", "--json").json["claims"]
+    assert sum(claim["size"].endswith("inference: 8 -> 3") for claim in netlists) == 2  # iCE40 and ECP5
+    assert {claim["verdict"] for claim in netlists} == {"proved"}
+    decided = run("prove", "iris.rdahw", "--what", "robust:1", "--json").json["claims"]
+    assert [claim["verdict"] for claim in decided] == ["refuted"]  # some examples are a bit away from another class
+
+
+@pytest.mark.slow
+def test_synth(run: Runner, trained: dict[str, Any]) -> None:
+    report = run.ok("synth", "iris.rdahw", "--inference", "--board", "icebreaker", "--json").json
+    assert 0 < report["core_logic_cells"] < report["logic_cells"] < 5280
+
+
+def test_what_a_grown_model_cannot(run: Runner, trained: dict[str, Any]) -> None:
+    for words, said in (
+        (("train", "--model", MODEL, "--batch", "3"), "learns from all 75 examples at once"),
+        (("train", "--model", MODEL, "--shuffle"), "takes the examples in their order"),
+        (("train", "--model", MODEL, "--hdl"), "has no circuit before it is trained"),
+        (("synth", "iris.rdahw", "--board", "icebreaker"), "has no circuit before it is trained"),
+        (("train", "--resume", "iris.rdahw", "--epochs", "5"), "grown in 4 rounds"),
+        (("train", "--model", MODEL, "--optimiser", "xor"), "use growth=NUMBER"),
+    ):
+        failed = run(*words)
+        assert failed.code == 2
+        assert said in failed.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["xilinx", "ice40", "ecp5"])
+def test_cells(run: Runner, trained: dict[str, Any], family: str) -> None:
+    counted = run.ok("cells", "iris.rdahw", "--family", family, "--json").json
+    assert counted["compared_examples"] == trained["test_examples"]
+    assert 0 < counted["luts"] == sum(counted["luts_by_size"].values()) < 40
+    assert counted["levels"] > 1
