@@ -21,7 +21,7 @@ demo: .venv/installed  ## learn Iris: the shortest way to see a circuit learn
 test: .venv/installed-dev  ## run the tests on all cores
 	.venv/bin/pytest -n auto
 
-quick: .venv/installed-dev  ## run the tests that need no compiler and no solver, under two minutes
+quick: .venv/installed-dev  ## run the quick tests, under two minutes: no compiler, no solver, no long simulation
 	.venv/bin/pytest -n auto -m "not slow"
 
 lint: .venv/installed-dev  ## check style and formatting

@@ -18,6 +18,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_in_documents_runs(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All blocks of a page run in one namespace, as a reader would type them; printed output follows its block."""

@@ -113,6 +113,7 @@ def test_several_seeds(rdahw: Commands) -> None:
     assert several["test_accuracy"]["min"] <= several["test_accuracy"]["mean"] <= several["test_accuracy"]["max"]
 
 
+@pytest.mark.slow
 def test_resume_after_kill(rdahw: Commands) -> None:
     words = ("train", "--model", NAME, "--binarise", "thermometer=3", "--epochs", 60)
     whole = rdahw(*words, "--out", "whole.rdahw", "--json").json
@@ -150,6 +151,7 @@ def test_prove(rdahw: Commands, trained: dict[str, Any]) -> None:
     assert {claim["verdict"] for claim in claims} == {"proved"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["amaranth", "cxxrtl"])
 def test_simulated_hardware(rdahw: Commands, trained: dict[str, Any], engine: str) -> None:
     made = rdahw("train", "--model", NAME, "--hdl", "--engine", engine, "--out", "hdl.rdahw", "--json").json
@@ -157,12 +159,14 @@ def test_simulated_hardware(rdahw: Commands, trained: dict[str, Any], engine: st
     assert made["parameters"] == trained["parameters"]
 
 
+@pytest.mark.slow
 def test_synth(rdahw: Commands, trained: dict[str, Any]) -> None:
     report = rdahw("synth", "iris.rdahw", "--board", "icebreaker", "--clock", 12, "--json").json
     assert 0 < report["core_logic_cells"] < report["logic_cells"] < 5280
     assert (rdahw.folder / report["bitstream"]).stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_classifier(rdahw: Commands, site: Path) -> None:
     pytest.importorskip("sklearn")
     import subprocess

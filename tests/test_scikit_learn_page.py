@@ -24,6 +24,7 @@ def test_all_of_them_are_stated() -> None:
     assert {len(cells) for cells in STATED.values()} == {len(COMPARISON["DATA"])}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:scipy.optimize.*disp:DeprecationWarning")  # scikit-learn 1.6 with SciPy 1.16
 @pytest.mark.parametrize("data", COMPARISON["DATA"])
 @pytest.mark.parametrize("name", COMPARISON["CLASSIFIERS"])

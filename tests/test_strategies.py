@@ -94,6 +94,7 @@ def test_types_asked_for_are_given(data: st.DataObject, inputs: list[int], outpu
     assert [t.width for t in circuit.output_types] == outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wanted",
     [

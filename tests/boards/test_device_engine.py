@@ -66,6 +66,7 @@ def same(spec: Spec, found: State, expected: State) -> bool:
     return all(np.array_equal(found[field.name], expected[field.name]) for field in spec.fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_the_state_goes_there_and_back_and_predicts(name: str) -> None:
     spec = SPECS[name]
@@ -78,6 +79,7 @@ def test_the_state_goes_there_and_back_and_predicts(name: str) -> None:
     assert (there.predict(there.prepare(data)) == engine.predict(engine.prepare(data))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_it_learns_over_the_link_as_software_does(name: str) -> None:
     spec = SPECS[name]

@@ -44,6 +44,7 @@ def wait_for_change(path: Path, seen: int | None) -> int:
     raise AssertionError(f"no new checkpoint at {path} after 15 minutes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kills"),
     [

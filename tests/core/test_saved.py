@@ -250,6 +250,7 @@ def test_what_is_wrong_with_an_earlier_file_is_said(written, path, value, senten
     assert caught.value.exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2])
 def test_any_value_of_an_earlier_file_replaced_by_an_odd_one(written, version):
     folder, (content, *_) = written
@@ -418,6 +419,7 @@ def replace_each(folder, document, chosen):
     assert refused > 4 * worked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", range(len(ALL)), ids=ALL)
 def test_any_value_replaced_by_an_odd_one(written, which):
     folder, contents = written
@@ -542,6 +544,7 @@ def test_what_is_wrong_with_an_ensemble_is_said(written, path, value, sentence):
     assert caught.value.exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("primitive", "operands", "attributes"),
     [

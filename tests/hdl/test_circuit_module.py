@@ -153,6 +153,7 @@ def test_every_wire_is_a_signal_of_its_own() -> None:
     assert {f"\\w{number}" for number, _ in circuit.wires()} <= set(text.split())
 
 
+@pytest.mark.slow
 def test_a_chain_of_two_thousand_gates() -> None:
     def chain(x: Any, y: Any) -> Any:
         for _ in range(667):

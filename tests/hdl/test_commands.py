@@ -150,6 +150,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_commands_do_what_the_twin_does(kind: str) -> None:
     make, batch, word = KINDS[kind]

@@ -67,6 +67,7 @@ def check(bench: Bench, image: FlashImage, results: list[tuple[int, int, int]], 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quad", [True, False])
 @pytest.mark.parametrize("stride", [1, 7])
 def test_epochs_are_those_of_the_software(quad: bool, stride: int) -> None:
@@ -123,6 +124,7 @@ TRAIN, TEST = 64, 64 + 6 * 3 + 4
 END = TEST + 3 * 3 + 4  # names of labels and the like follow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 7, 20, 24, 40, 59, 60, 63])
 def test_a_damaged_header_is_refused(at: int) -> None:
     damaged = bytearray(CONTENT)
@@ -131,6 +133,7 @@ def test_a_damaged_header_is_refused(at: int) -> None:
     assert (state, results, untouched(bench)) == (State.NO_IMAGE, [], True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [TRAIN, TRAIN + 2, TRAIN + 17, TRAIN + 18, TRAIN + 21, TEST, TEST + 8, TEST + 12])
 def test_damaged_records_are_refused(at: int) -> None:
     damaged = bytearray(CONTENT)
@@ -246,6 +249,7 @@ def begins_anew(bench: Bench) -> None:
     assert untouched(bench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_a_reset_in_the_middle_of_an_update_begins_anew(seed: int) -> None:
     random, bench = Random(seed), Bench(WHOLE, CONTENT, epochs=2)
@@ -257,6 +261,7 @@ def test_a_reset_in_the_middle_of_an_update_begins_anew(seed: int) -> None:
     check(bench, IMAGE, bench.run(*ENDS), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_a_reset_at_any_time_begins_anew(seed: int) -> None:
     random, bench = Random(seed), Bench(SPEC, CONTENT, epochs=2)
@@ -283,6 +288,7 @@ def test_after_a_reset_an_image_that_was_damaged_meanwhile_is_refused() -> None:
     assert (bench.register("state"), untouched(bench)) == (State.DAMAGED, True)
 
 
+@pytest.mark.slow
 def test_clear_at_any_time_begins_anew() -> None:
     whole = Bench(SPEC, CONTENT)
     whole.run(*ENDS)
@@ -312,6 +318,7 @@ def host(bench: Bench, *, clear: bool = False) -> None:
     simulator.set("hold", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_host_that_looks_changes_nothing(seed: int) -> None:
     random = Random(seed)

@@ -227,6 +227,7 @@ def pair(name: str) -> tuple[Simulator, SoftwareDevice]:
     return simulate(learner, batch=bool(batch)), SoftwareDevice(learner, batch=bool(batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -272,6 +273,7 @@ def test_a_payload_of_the_full_length() -> None:
     assert twin.state.example_count == MAX_PAYLOAD
 
 
+@pytest.mark.slow
 def test_reading_more_than_a_payload() -> None:
     learner = long_learner()
     simulator, twin = simulate(learner), SoftwareDevice(learner)
@@ -336,6 +338,7 @@ def train_through_crashes(
             device = host()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "batch", "stages"), [("lookup", True, 1), ("lookup", False, 2), ("wide", True, 2)])
 def test_each_example_counts_once_under_faults(name: str, batch: bool, stages: int) -> None:
     learner = learners()[name]
@@ -351,6 +354,7 @@ def test_each_example_counts_once_under_faults(name: str, batch: bool, stages: i
     assert sum(stream.faults.values()) > stream.packets // 10
 
 
+@pytest.mark.slow
 def test_results_and_parameters_come_back() -> None:
     learner = wide_learner()
     x, y, last = examples(learner, 200, batch=True, seed=7)
@@ -371,6 +375,7 @@ def test_results_and_parameters_come_back() -> None:
     assert device.repeats == 0
 
 
+@pytest.mark.slow
 def test_through_the_pins_of_a_uart() -> None:
     learner = lookup_learner()
     x, y, last = examples(learner, 12, batch=False, seed=8)

@@ -60,6 +60,7 @@ def make(case: str) -> tuple[PlainEnsemble, MemoryInference]:
     return software, MemoryInference(software.spec, software.counters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "case"),
     [*((engine, case) for engine in ("amaranth", "cxxrtl") for case in CASES), ("netlist", "signs of ten classes")],

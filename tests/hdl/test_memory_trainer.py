@@ -129,6 +129,7 @@ class Bench:
             self.control(parameter_address=at, parameter_write=octet, parameter_write_enable=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pauses", [False, True], ids=["steady", "gaps and stalls"])
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_the_plain_rule(case: str, pauses: bool) -> None:

@@ -60,6 +60,7 @@ def stream(
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("stages", [1, 2])
 @pytest.mark.parametrize("batches", [None, *BATCHES])

@@ -43,6 +43,7 @@ def make(name: str) -> tuple[EnsembleSpec, Any, Any]:
     return spec, x, rng.integers(0, spec.classes, 75)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_engine_equals_the_plain_rule(name: str) -> None:
     spec, x, labels = make(name)

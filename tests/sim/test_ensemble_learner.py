@@ -77,6 +77,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "name"), CASES)
 def test_every_engine_learns_by_the_plain_rule(engine: str, name: str) -> None:
     is_software = engine in ("reference", "packed")

@@ -55,11 +55,13 @@ CHECKS = parametrize_with_checks(
 
 
 # A list: scikit-learn 1.6 gives a generator, of which newer versions of pytest warn.
+@pytest.mark.slow
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
+@pytest.mark.slow
 def test_no_check_of_scikit_learn_is_skipped() -> None:
     """One of them needs a variable that SciPy reads when it is loaded."""
     program = (
@@ -367,6 +369,7 @@ def test_saved_and_copied_it_predicts_and_goes_on_alike() -> None:
     assert not hasattr(clone(model), "counters_")
 
 
+@pytest.mark.slow
 def test_in_pipelines_searches_and_cross_validation() -> None:
     pipeline = make_pipeline(FunctionTransformer(np.log1p), small())
     search = GridSearchCV(

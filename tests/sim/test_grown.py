@@ -65,6 +65,7 @@ def problems(draw: Any) -> tuple[dict[str, Any], Any, Any]:
     return options, x, labels.astype(np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENGINES)
 @settings(max_examples=40, deadline=None)
 @given(problem=problems(), threads=st.integers(1, 3))

@@ -51,6 +51,7 @@ def same(spec: Spec, *engines: Any) -> bool:
     return all(np.array_equal(first[field.name], second[field.name]) for field in spec.fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validated", [False, True], ids=["alone", "validated"])
 @pytest.mark.parametrize(
     ("name", "options"),

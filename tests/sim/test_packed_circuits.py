@@ -153,6 +153,7 @@ def test_random_circuits_of_words(engine: str, circuit: Circuit, data: st.DataOb
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("k", [1, 7, 31, 63, 64])
 def test_words_of_every_width(engine: str, k: int) -> None:

@@ -238,6 +238,7 @@ def reference_run(model: str, schedule: Schedule, validated: bool) -> tuple[dict
     return after, told(run, run.progress)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize(
@@ -323,6 +324,7 @@ with on_compile(lambda name: print(name)):
 """
 
 
+@pytest.mark.slow
 def test_compiling_is_told_once_and_cached(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     run = [sys.executable, "-P", "-c", COMPILE]
