@@ -124,7 +124,7 @@ class SerialPort:
         elif number in (errno.EAGAIN, errno.EBUSY):
             hint = "another program uses it: close that one first"
         else:
-            hint = str(error)
+            hint = "it is no serial port, or it is in use: choose the port of the board"
         raise UserError(f"port {self.name!r} cannot be opened; {hint}") from None
 
     def write(self, data: bytes) -> None:

@@ -173,7 +173,7 @@ def check_clock(
     if fmax < clock:
         raise DesignError(
             f"{name} misses the clock of {board.title}: it reaches {fmax:.2f} MHz of {clock:g} ({tried}); "
-            "try --pnr-seed best-of-8, the two-stage trainer, a slower --clock or a smaller model",
+            "try --pnr-seed best-of-8, --stages 2 if the model supports it, a slower --clock or a smaller model",
             usage=usage,
             seeds=seeds,
         )

@@ -125,7 +125,10 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
             continue
         own = {option.name: option for option in family.switches() if option.switch == switch}
         if not own:
-            raise UsageError(f"--{switch} is not supported for model {family.name!r}; leave it out")
+            way = "leave it out"
+            if any(option.name == switch for option in family.options):
+                way = f"use --model {family.name}:{switch}={value}"
+            raise UsageError(f"--{switch} is not supported for model {family.name!r}; {way}")
         if switch != "augment":
             given[next(iter(own))] = value
             continue
@@ -181,13 +184,26 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
     for name in before.keys() & options.keys():
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in (*_FILES, *_LENGTH) and options[name] != before[name]:
+            if name == "model" and parse_model(options[name]) == parse_model(before[name]):
+                options[name] = before[name]
+                continue
+            said = _as_typed(ctx, name, options[name])
+            with_it = "without it" if before[name] in (None, False) else f"with {_as_typed(ctx, name, before[name])}"
             raise UsageError(
-                f"--{name} is {options[name]}, and {str(path)!r} was trained with {before[name]}; leave --{name} out, "
-                "or start a new training without --resume"
+                f"{said} was given, and {str(path)!r} was trained {with_it}; leave {said.split()[0]} out, or start a "
+                "new training without --resume"
             )
         if not given:
             options[name] = before[name]
     return saved
+
+
+def _as_typed(ctx: click.Context, name: str, value: Any) -> str:
+    """The option of this name as a user types it: «--batch 4», «--no-shuffle»."""
+    option = next(parameter for parameter in ctx.command.params if parameter.name == name)
+    if isinstance(value, bool):
+        return (option.opts if value else option.secondary_opts)[-1]
+    return f"{option.opts[-1]} {value}"
 
 
 def options_of(saved: SavedModel) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import tempfile
 import time
@@ -256,8 +257,8 @@ class Run:
         if "parameters" in result:
             line(f"theta     0x{result['parameters']} ({result['parameter_bits']} bits)")
         line(f"saved     {result['out']}")
-        what = "" if result["test_examples"] else " --data FILE"
-        self.output.log(f"next: rdahw show {result['out']}, rdahw eval {result['out']}{what}")
+        what, out = "" if result["test_examples"] else " --data FILE", shlex.quote(str(result["out"]))
+        self.output.log(f"next: rdahw show {out}, rdahw eval {out}{what}")
 
     # -- files ---------------------------------------------------------------------------------------------------------
 

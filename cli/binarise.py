@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -104,7 +105,8 @@ def command(
     if "test_accuracy" in result:
         output.line(f"test      {percent(result['test_correct'], result['test_examples'])} right")
     output.line(f"saved     {out}")
-    output.log(f"next: rdahw eval {out}, rdahw export {out} --to verilog --inference")
+    file = shlex.quote(str(out))
+    output.log(f"next: rdahw eval {file}, rdahw export {file} --to verilog --inference")
 
 
 def _fine_tune(

@@ -61,11 +61,10 @@ def command(
     spec, saved = find_predictor(model, inputs, outputs)
     if what is None:
         what = "circuit"
-        if format != "dot" and not _is_circuit(spec):
+        if format != "dot" and (not _is_circuit(spec) or (saved is not None and spec.parameters.bits > _MOST_PORTS)):
             what = "trainer" if saved is None else "inference"
-            output.log(
-                f"the model is too large for a circuit; writing its {'trainer' if saved is None else 'predictor'}"
-            )
+            part = "trainer" if saved is None else "predictor"
+            output.log(f"the model has no circuit of a size for export; writing its {part}")
     if what == "inference" and saved is None:
         raise UsageError("--inference needs a trained model; give a file of rdahw train")
     stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem
@@ -93,6 +92,9 @@ def command(
     output.line(f"wrote {out}")
 
 
+#: A circuit with more parameter bits as ports is not written unless it is asked for by name.
+_MOST_PORTS = 1 << 14
+
 _ABOUT = {
     "circuit": "The circuit",
     "reverse": "The reverse derivative",
@@ -113,7 +115,8 @@ def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
     try:
         made = spec.learner().model
     except UsageError as error:
-        raise UsageError(f"{error}; or export its gateware with --to verilog") from None
+        gateware = "export its gateware with --to verilog, without --reverse and --inference"
+        raise UsageError(f"{error}; or {gateware}") from None
     if what == "reverse":
         return made.reverse()
     if what == "inference":

@@ -63,8 +63,8 @@ Examples:
 @size_options()
 @click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
               help="auto: try all inputs if they are few, else boolector for trainers, yosys for the rest")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), show_default="60.0", metavar="S",
-              help="seconds for each claim, which then stays open")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S",
+              help="seconds for each claim, which then stays open  [default: 60]")  # fmt: skip
 @toolchain_option
 @output_options
 def command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -210,4 +211,4 @@ def _for_people(output: Output, report: Report) -> None:
         ("bitstream", str(report.bitstream)),
     )
     output.table(("", "result"), rows)
-    output.log(f"next: rdahw flash {report.bitstream} --board {report.board}")
+    output.log(f"next: rdahw flash {shlex.quote(str(report.bitstream))} --board {report.board}")

@@ -36,6 +36,8 @@ __all__ = [
 
 #: The widest mask that is kept in registers: it takes about ten logic cells a bit, a word-serial one about 500 in all.
 REGISTER_MASK_INPUTS = 64
+#: The most parameter bits that are kept in registers; no supported board has room for as many.
+MOST_REGISTER_BITS = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ TRAINERS = (
     ),
     Row(
         name="registers",
-        fits=is_state_of_learner,
+        fits=lambda spec: is_state_of_learner(spec) and spec.parameters.bits <= MOST_REGISTER_BITS,
         options=("batch", "stages"),
         make=_in_registers,
         interfaces=lambda spec: [circuit_interface(spec)],
@@ -175,8 +177,8 @@ def choose_trainer(spec: Spec, **options: Any) -> Row:
     fitting = [row for row in _rows(TRAINERS, spec) if row.fits(spec)]
     if not fitting:
         raise UsageError(
-            f"model {spec.name!r} has no trainer: its state is not only the parameters of its circuit; train it in "
-            "software"
+            f"model {spec.name!r} has no trainer: its state is not only the parameters of its circuit, or they are "
+            f"more than {MOST_REGISTER_BITS:,} bits; train it in software"
         )
     for row in fitting:
         if given.keys() <= set(row.options):

@@ -186,7 +186,9 @@ def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
 
 def _check_bits(name: str, f: Circuit) -> None:
     if words := next((type_ for type_ in f.types if isinstance(type_, Words)), None):
-        raise UserError(f"the claim {name!r} needs a circuit of bits only, and this one has a wire of type {words}")
+        raise UserError(
+            f"the claim {name!r} needs a circuit of bits only, and this one has a wire of type {words}; leave the claim out"
+        )
 
 
 def difference(f: Circuit) -> Claim:

@@ -39,6 +39,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown ``name``: the most similar known name, or all names if none is similar (the
     first ten if there are more than twelve)."""
     names = list(known)
+    if not names:
+        return "there are none"
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"

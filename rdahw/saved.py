@@ -141,6 +141,8 @@ def load_model(path: Path) -> SavedModel:
     a complete, valid model file of a known version.
     """
     try:
+        if path.is_dir():
+            raise UsageError(f"{str(path)!r} is a folder; expected a model file of rdahw train")
         if not path.is_file():
             raise UsageError(f"there is no model file {str(path)!r}; make one with rdahw train --out {str(path)!r}")
         if path.stat().st_size > _MAX_BYTES:

@@ -119,7 +119,8 @@ class Schedule:
     needs no memory and no random numbers: for data streamed from a flash memory. ``scored``: validation examples are
     scored at the start and after every ``update``, or after every whole ``epoch``.
 
-    Raises :class:`UsageError` for a batch, epochs, updates or stride below one, and for a stride with ``shuffle``.
+    Raises :class:`UsageError` for a batch, epochs, updates or stride outside of 1 to 2^63 - 1, and for a stride with
+    ``shuffle``.
     """
 
     batch: int = 1
@@ -133,8 +134,8 @@ class Schedule:
     def __post_init__(self) -> None:
         for name in ("batch", "epochs", "updates", "stride"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}; expected at least 1")
+            if value is not None and not 1 <= value < 1 << 63:
+                raise UsageError(f"{name} is {value}; expected 1 to {(1 << 63) - 1}")
         if self.scored not in SCORED:
             raise UsageError(f"scored is {self.scored!r}; expected {' or '.join(SCORED)}")
         if self.shuffle and self.stride != 1:

@@ -67,7 +67,7 @@ def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def refuse(*arguments: Any) -> Any:
         raise UserError(
-            "NUMBA_DISABLE_JIT is set, and this engine needs numba's compiler; unset it, or choose --engine reference"
+            "NUMBA_DISABLE_JIT is set, and this engine needs numba's compiler; unset it, or use the reference engine"
         )
 
     return refuse

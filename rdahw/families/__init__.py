@@ -1,6 +1,7 @@
 """The families of models, one module or package each, and those that other packages install.
 
-Another package adds one with an entry point of the group ``rdahw.families`` that names a :class:`rdahw.family.Family`.
+Another package adds one with an entry point of the group ``rdahw.families`` that has the name of the family and refers
+to its :class:`rdahw.family.Family`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def find_family(name: str) -> Family:
             found = point.load()
             if not isinstance(found, Family):
                 raise TypeError(f"it is a {type(found).__name__} and not a rdahw.family.Family")
+            if found.name != name:  # a saved model would not find it again
+                raise ValueError(f"its family is named {found.name!r}, and the entry point must have the same name")
         except Exception as error:  # whatever another package's code raises
             raise UsageError(
                 f"model {name!r} of {point.value!r} cannot be loaded ({type(error).__name__}: {error}); update or "
@@ -75,8 +78,8 @@ def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
 
     Raises :class:`UsageError` for an unknown name or option, and for a value out of range.
     """
-    if re.fullmatch(r".+\.py:\w+", text):
-        return find_family("file"), {"source": text}
+    if (match := re.fullmatch(r"(?:file:source=)?(.+\.py:\w+)", text)) is not None:
+        return find_family("file"), {"source": match[1]}
     name, _, rest = text.partition(":")
     family = find_family(name)
     return family, family.parse(rest)
