@@ -265,9 +265,8 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
 
         with machine.state("READ"):
             m.d.comb += octets.due.eq(~w.wanted | (w.offer & ~w.waits))
-            with m.If(w.ask & requests.ready):
-                m.d.sync += w.ask.eq(0)
-                m.d.comb += places.step.eq(1)
+            # ``ask`` stays high until ``address`` is that of the next record, long before the reader is ready again.
+            m.d.comb += places.step.eq(w.ask & requests.ready)
             with m.If(octets.take & w.wanted):
                 m.d.sync += [w.number.eq(w.number + 1), w.between.eq(0), w.at_label.eq(w.label_next)]
                 with m.If(w.at_label):
@@ -356,7 +355,8 @@ class _Shared:
     between, at_label, label_next: the byte is the first of a record, its last, its last but one.
     wanted, offer: the byte is for the trainer; it may be given now. waits: a byte waits for the trainer.
     left, last: records left in this part; one is left. taken_off: a record's last byte is taken; counted: a cycle
-    later. flying: examples of the flash without a result; landed_all: none. lent: the host uses the trainer.
+    later. flying: examples of the flash without a result, at most three; landed_all: none. lent: the host uses the
+    trainer.
     strided, empty, untested, train_length, test_length, test_address: of the image. more: epochs are left.
     quiet: cycles since the last byte.
     """
@@ -393,7 +393,7 @@ class _Shared:
         self.last = Signal()
         self.taken_off = Signal()
         self.counted = Signal()
-        self.flying = Signal(3)
+        self.flying = Signal(2)
         self.landed_all = Signal()
         self.lent = Signal()
         self.strided = Signal()

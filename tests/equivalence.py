@@ -53,7 +53,7 @@ _LANES, _CYCLES = 256, 1000
 #: So many registers at most are looked at in pairs, those of narrow signals first.
 _PAIRED = 120
 #: The bits of a register that says what is going on.
-_NARROW = 4
+_NARROW = 5
 #: Of the solver for one question, in milliseconds.
 _PATIENCE = 10_000
 #: Memories of so many bits are registers; larger ones are outside.
