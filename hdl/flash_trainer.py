@@ -158,6 +158,10 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with m.Elif(trainer.examples.ready):
             m.d.sync += w.waits.eq(0)
         m.d.comb += w.taken_off.eq(octets.take & w.wanted & w.at_label)
+        with m.If(octets.take & w.wanted):
+            m.d.sync += [w.number.eq(w.number + 1), w.between.eq(0), w.at_label.eq(w.label_next)]
+        with m.If(w.taken_off):
+            m.d.sync += [w.number.eq(0), w.between.eq(1), w.wanted.eq(~w.last)]
         m.d.sync += [w.counted.eq(w.taken_off), w.last.eq(w.left == 1)]
         with m.If(w.counted):
             m.d.sync += w.left.eq(w.left - 1)
@@ -195,6 +199,8 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             w.test_length.eq(header.test_bytes + CRC_BYTES),
             w.test_address.eq(w.train_length + self._records),
         ]
+        with m.If(self.reader.requests.ready):
+            m.d.sync += w.ask.eq(0)
         with m.If(places.found):
             m.d.sync += [w.address.eq(places.address), w.ask.eq(~places.first)]
 
@@ -204,7 +210,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with machine.state("BEGIN"):
             m.d.sync += [w.state.eq(State.WAKING), w.address.eq(self._base), w.length.eq(HEADER_BYTES + CRC_BYTES)]
             m.d.sync += [w.between.eq(1), w.at_label.eq(0), w.wanted.eq(0)]
-            m.d.sync += [w.number.eq(0), w.feeding.eq(0), w.testing.eq(0), w.ask.eq(run), w.quiet.eq(0)]
+            m.d.sync += [w.number.eq(0), w.feeding.eq(0), w.testing.eq(0), w.ask.eq(run)]
             m.d.sync += [w.epoch.eq(0), w.left.eq(0), w.right.eq(0), w.errors.eq(0), w.updates.eq(0)]
             m.d.comb += [octets.fresh.eq(1), octets.forget.eq(1), w.places.cancel.eq(1)]
             with m.If(run):
@@ -215,7 +221,6 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(self.reader.failed):
                 machine.next = State.NO_FLASH.name
             with m.Elif(self.reader.requests.ready):
-                m.d.sync += w.ask.eq(0)
                 machine.next = "HEADER"
 
         with machine.state("HEADER"):
@@ -223,14 +228,19 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(octets.take):
                 m.d.sync += w.number.eq(w.number + 1)
             with m.If(w.header_over):
-                m.d.sync += w.quiet.eq(w.quiet + 1)
-                with m.If(w.quiet.all()):
-                    m.d.sync += w.number.eq(0)
-                    machine.next = "PLAN"
-                    with m.If(~octets.sound):
-                        machine.next = State.NO_IMAGE.name
-                    with m.Elif(header.foreign | w.empty):
-                        machine.next = State.FOREIGN.name
+                machine.next = "HEADER OVER"
+
+        # Until the checksum and the fields are valid.
+        machine.wait("HEADER OVER", "HEADER VALID")
+        machine.wait("HEADER VALID", "JUDGE HEADER")
+
+        with machine.state("JUDGE HEADER"):
+            m.d.sync += w.number.eq(0)
+            machine.next = "PLAN"
+            with m.If(~octets.sound):
+                machine.next = State.NO_IMAGE.name
+            with m.Elif(header.foreign | w.empty):
+                machine.next = State.FOREIGN.name
 
     def _read_part(self, m: Module, machine: OneHot, w: _Shared) -> None:
         """The states that read a part, the training or the test records, with or without the trainer."""
@@ -257,25 +267,20 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             machine.next = "ASK"
 
         with machine.state("ASK"):
-            m.d.sync += w.quiet.eq(0)
             with m.If(requests.ready):
-                m.d.sync += w.ask.eq(0)
                 m.d.comb += places.step.eq(one_by_one)
                 machine.next = "READ"
 
         with machine.state("READ"):
             m.d.comb += octets.due.eq(~w.wanted | (w.offer & ~w.waits))
-            # ``ask`` stays high until ``address`` is that of the next record, long before the reader is ready again.
             m.d.comb += places.step.eq(w.ask & requests.ready)
-            with m.If(octets.take & w.wanted):
-                m.d.sync += [w.number.eq(w.number + 1), w.between.eq(0), w.at_label.eq(w.label_next)]
-                with m.If(w.at_label):
-                    m.d.sync += [w.number.eq(0), w.between.eq(1), w.wanted.eq(~w.last)]
-            # The trainer's counts are updated within three cycles of its results.
             with m.If(self.reader.idle & ~octets.full & ~w.wanted & w.landed_all):
-                m.d.sync += w.quiet.eq(w.quiet + 1)
-                with m.If(w.quiet.all()):
-                    machine.next = "JUDGE"
+                machine.next = "READ OVER"
+
+        # Until the checksum is valid, and the trainer's counts, within three cycles of its results.
+        machine.wait("READ OVER", "COUNTED")
+        machine.wait("COUNTED", "PART VALID")
+        machine.wait("PART VALID", "JUDGE")
 
     def _judge(self, m: Module, machine: OneHot, w: _Shared) -> None:
         """The states after a part, and those of a stopped trainer."""
@@ -358,7 +363,6 @@ class _Shared:
     later. flying: examples of the flash without a result, at most three; landed_all: none. lent: the host uses the
     trainer.
     strided, empty, untested, train_length, test_length, test_address: of the image. more: epochs are left.
-    quiet: cycles since the last byte.
     """
 
     octets: CheckedOctets
@@ -403,4 +407,3 @@ class _Shared:
         self.test_length = Signal(ADDRESS_BITS)
         self.test_address = Signal(ADDRESS_BITS)
         self.more = Signal()
-        self.quiet = Signal(2)

@@ -45,7 +45,7 @@ def make() -> FlashTrainer:
 
 
 class SlowReader(wiring.Component):
-    """A flash reader that takes a request only some time after it was made."""
+    """A flash reader that takes a request only some time after it was made, and is idle some time after its last byte."""
 
     def __init__(self, reader: FlashReader) -> None:
         self.reader = reader
@@ -54,14 +54,15 @@ class SlowReader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.reader = reader = self.reader
-        waited = Signal(4)
+        waited, quiet = Signal(4), Signal(4)
         ours, theirs = self.requests, reader.requests
         m.d.sync += waited.eq(Mux(ours.valid & ~(theirs.ready & waited.all()), waited + ~waited.all(), 0))
+        m.d.sync += quiet.eq(Mux(reader.idle & ~ours.valid, quiet << 1 | 1, 0))
         m.d.comb += [
             theirs.valid.eq(ours.valid & waited.all()),
             theirs.payload.eq(ours.payload),
             ours.ready.eq(theirs.ready & waited.all()),
-            self.idle.eq(reader.idle & ~ours.valid),
+            self.idle.eq(quiet.all() & ~ours.valid),
             self.failed.eq(reader.failed),
         ]
         wiring.connect(m, reader.octets, wiring.flipped(self.octets))
