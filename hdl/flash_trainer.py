@@ -123,7 +123,8 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         ]
         # Registered, as ``number`` is stable for at least a cycle before these are used.
         m.d.sync += [
-            w.header_over.eq(w.number == HEADER_BYTES + CRC_BYTES),
+            w.header_full.eq(w.number == HEADER_BYTES + CRC_BYTES),
+            w.header_over.eq(w.header_full),
             w.label_next.eq(w.number == each - 2),
             w.more.eq((registers.epochs == 0) | (w.epoch < registers.epochs)),
         ]
@@ -230,9 +231,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(w.header_over):
                 machine.next = "HEADER OVER"
 
-        # Until the checksum and the fields are valid.
-        machine.wait("HEADER OVER", "HEADER VALID")
-        machine.wait("HEADER VALID", "JUDGE HEADER")
+        machine.wait("HEADER OVER", "JUDGE HEADER")  # until the fields and the checksum are valid
 
         with machine.state("JUDGE HEADER"):
             m.d.sync += w.number.eq(0)
@@ -266,10 +265,9 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
                 ]
             machine.next = "ASK"
 
-        with machine.state("ASK"):
-            with m.If(requests.ready):
-                m.d.comb += places.step.eq(one_by_one)
-                machine.next = "READ"
+        with machine.state("ASK"), m.If(requests.ready):
+            m.d.comb += places.step.eq(one_by_one)
+            machine.next = "READ"
 
         with machine.state("READ"):
             m.d.comb += octets.due.eq(~w.wanted | (w.offer & ~w.waits))
@@ -356,7 +354,8 @@ class _Shared:
     epoch, left, right, errors, updates: the registers of these names, set by the state ``BEGIN``.
     ask, address, length: request the next read, of these bytes.
     testing, feeding: the records are test records; they are fed to the trainer. damaged: a part's checksum is wrong.
-    number: of the next byte, in the header or in its record. header_over: the header is complete.
+    number: of the next byte, in the header or in its record. header_full: the header is complete; header_over: a cycle
+    later.
     between, at_label, label_next: the byte is the first of a record, its last, its last but one.
     wanted, offer: the byte is for the trainer; it may be given now. waits: a byte waits for the trainer.
     left, last: records left in this part; one is left. taken_off: a record's last byte is taken; counted: a cycle
@@ -387,6 +386,7 @@ class _Shared:
         self.feeding = Signal()
         self.damaged = Signal()
         self.number = Signal(range(last_number + 1))
+        self.header_full = Signal()
         self.header_over = Signal()
         self.between = Signal()
         self.at_label = Signal()

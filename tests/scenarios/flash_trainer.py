@@ -45,7 +45,7 @@ def make() -> FlashTrainer:
 
 
 class SlowReader(wiring.Component):
-    """A flash reader that takes a request only some time after it was made, and is idle some time after its last byte."""
+    """A flash reader that takes a request some time after it was made, and is idle some time after its last byte."""
 
     def __init__(self, reader: FlashReader) -> None:
         self.reader = reader
