@@ -376,13 +376,12 @@ _COUNTED = {"example_count": -6, "error_count": -4}
 
 
 class SlowTrainer(wiring.Component):
-    """A register trainer that is ready in some cycles only, with counts that are large and parameters that are long:
-    byte k behind those of the trainer reads as 37 * k, and cannot be written."""
+    """A trainer that is ready in some cycles only, with counts that are large and parameters that are long: byte k
+    behind those of the trainer reads as 37 * k, and cannot be written."""
 
-    def __init__(self, learner: Learner) -> None:
-        self.learner, self.batch = learner, True
-        self._inner = RegisterTrainer(learner, batch=True, access=True)
-        self.interface = replace(self._inner.interface, parameter_bits=8 * _BYTES)
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.interface = replace(inner.interface, parameter_bits=8 * _BYTES)
         super().__init__(
             {
                 "examples": self._inner.signature.members["examples"],
@@ -399,7 +398,7 @@ class SlowTrainer(wiring.Component):
         m.d.sync += pace.eq(Cat(pace[-1] ^ pace[-2], pace))
         takes, works, shown = pace[0], pace[7] & pace[2], Signal()  # shown: a result, which stays until it is taken
         m.d.sync += shown.eq(inner.results.valid & ~self.results.ready & (shown | (pace[3] & pace[5])))
-        own = (ours.parameter_address >> (len(theirs.parameter_address))) == 0
+        own = ours.parameter_address < self._inner.interface.layout.parameter_bytes
         tail, was_own = Signal(8), Signal()
         m.d.sync += [tail.eq(37 * ours.parameter_address), was_own.eq(own)]
         # An address takes effect when it is there in a cycle in which the trainer is ready.
@@ -426,9 +425,9 @@ class SlowTrainer(wiring.Component):
 class SlowDevice(SoftwareDevice):
     """Its twin."""
 
-    def __init__(self, learner: Learner) -> None:
-        super().__init__(learner, batch=True)
-        self.layout = Layout(8 * _BYTES, learner.model.input_bits, learner.model.output_bits)
+    def __init__(self, learner: Learner, *, word: int = 0, **options: Any) -> None:
+        super().__init__(learner, word=word, **options)
+        self.layout = Layout(8 * _BYTES, learner.model.input_bits, learner.model.output_bits, word)
         self.identity["parameter_bits"] = self.layout.parameter_bits
 
     def _status(self, payload: bytes) -> bytes:
@@ -452,32 +451,23 @@ class SlowDevice(SoftwareDevice):
 
 
 def designs() -> list[Design]:
-    learner = wide_learner()
+    wide, mask = wide_learner(), Learner(Model("mask:k=3", mask_model(21, 3)))
     return [
-        Design(
-            "host link",
-            partial(_link, partial(SlowTrainer, learner)),
-            Scenarios(partial(SlowDevice, learner)).all(),
-            skip=("trainer",),
-            bench=LinkBench,
-        ),
-        Design(
-            "host link, examples in words",
-            partial(_link, _mask),
-            Scenarios(partial(SoftwareDevice, _mask_learner(), word=8)).all(),
-            skip=("trainer",),
-            bench=LinkBench,
-        ),
+        Design(name, partial(_link, make), Scenarios(twin).all(), skip=("trainer",), bench=LinkBench)
+        for name, make, twin in (
+            (
+                "host link",
+                partial(RegisterTrainer, wide, batch=True, access=True),
+                partial(SlowDevice, wide, batch=True),
+            ),
+            (
+                "host link, examples in words",
+                partial(SerialMaskTrainer, 21, 3, word=8, access=True),
+                partial(SlowDevice, mask, word=8),
+            ),
+        )
     ]
 
 
-def _mask_learner() -> Learner:
-    return Learner(Model("mask:k=3", mask_model(21, 3)))
-
-
-def _mask() -> SerialMaskTrainer:
-    return SerialMaskTrainer(21, 3, word=8, access=True)
-
-
 def _link(make: Any) -> HostLink:
-    return HostLink(make())
+    return HostLink(SlowTrainer(make()))
