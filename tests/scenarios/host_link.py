@@ -268,6 +268,17 @@ class Scenarios:
         talk.ask("clear", b"\4")
         talk.ask("status")
 
+    def clears_after_wrong_lengths(self, run: Run) -> None:
+        """Examples of each length, each followed by a whole one and a clear, which come at many times."""
+        talk, random = self.start(run), Random(14)
+        talk.open()
+        for length in range(2 * talk.twin.layout.example_bytes):
+            for name in ("train", "predict"):
+                talk.ask(name, random.randbytes(length))
+                talk.ask("train", self._examples(random, 1))
+                talk.ask("clear")
+                talk.ask("status")
+
     def long_packets(self, run: Run) -> None:
         """As long as a packet can be, and longer."""
         talk, random = self.start(run), Random(6)
@@ -366,6 +377,7 @@ class Scenarios:
             self.after_a_reset,
             self.long_packets,
             *drawn,
+            self.clears_after_wrong_lengths,
         ]
 
 
