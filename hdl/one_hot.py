@@ -65,7 +65,7 @@ class OneHot:
         with self._m.If(self.ongoing(name)):
             self._m.d.comb += self._move(name).eq(1)
             yield
-            if self._restart is not None and self._first not in (None, name):
+            if self._restart is not None and self._first is not None and name != self._first:
                 with self._m.If(self._restart):
                     self.next = self._first
 
