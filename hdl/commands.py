@@ -71,8 +71,7 @@ class Commands(wiring.Component):  # type: ignore[misc]
         with machine.state("BEGIN"):
             m.d.sync += self._part.eq(0)
             m.d.comb += self.fresh.eq(1)
-            with m.If(asked.open | asked.status):
-                machine.next = "STATE NEXT"
+            machine.next = "STATE NEXT"  # for ``open`` and ``status``
             with m.If(asked.train | asked.predict):
                 machine.next = "LOAD NEXT"
             with m.If(asked.read | asked.write):
@@ -254,11 +253,11 @@ class Commands(wiring.Component):  # type: ignore[misc]
         with machine.state("WRITE"):
             with m.If(self.at_end):
                 machine.next = "done"
-            with m.Elif(beyond):
-                machine.next = "wrong_address"
             with m.Else():
                 m.d.sync += write_byte.eq(~self.dry)
                 machine.next = "WRITING"
+                with m.If(beyond):  # in the dry pass
+                    machine.next = "wrong_address"
 
         with machine.state("WRITING"), m.If(control.ready | self.dry):
             m.d.sync += write_byte.eq(0)

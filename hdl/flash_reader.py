@@ -132,7 +132,7 @@ class FlashReader(wiring.Component):  # type: ignore[misc]
         m = Module()
         m.submodules.receiver = receiver = FlashReceiver(self.latency)
         wiring.connect(m, receiver.octets, wiring.flipped(self.octets))
-        w = _Registers(self._wake)
+        w = _Registers(self._wake, self.quad)
         # In the first half of a clock of the flash the data lines change and the clock falls, in the second it rises.
         m.d.sync += [w.last.eq(w.count == 0), w.read_all.eq(w.left == 0)]
         m.d.comb += [w.over.eq(w.half & w.last), receiver.lines.eq(self.pins.i)]
@@ -298,11 +298,11 @@ class _Registers:
     outgoing: the bits left to send, the highest first. first: this is the first half of a byte's first clock.
     """
 
-    def __init__(self, wake: int) -> None:
+    def __init__(self, wake: int, quad: bool) -> None:
         self.step = Signal(_Step, init=_Step.LEAVE, name="step")
         self.wait, self.waited = Signal(range(wake + 1), init=wake, name="wait"), Signal(name="waited")
         self.running, self.half, self.over = (Signal(name=name) for name in ("running", "half", "over"))
-        self.count, self.last = Signal(5, name="count"), Signal(name="last")
+        self.count, self.last = Signal(range(8 if quad else 24), name="count"), Signal(name="last")
         self.address, self.left, self.outgoing = (
             Signal(ADDRESS_BITS, name=name, reset_less=True) for name in ("address", "left", "outgoing")
         )

@@ -167,10 +167,9 @@ class RecordPlaces(wiring.Component):  # type: ignore[misc]
             following.eq(following << 1 | self.step),
             wrapped.eq(total - self.train_bytes),
             self.address.eq(place + self._first),
+            total.eq(place + self.stride_bytes),
         ]
         m.d.comb += [self.found.eq(following[4]), self.first.eq(place == 0)]
-        with m.If(following[0]):
-            m.d.sync += total.eq(place + self.stride_bytes)
         with m.If(following[2]):
             m.d.sync += place.eq(Mux(wrapped[-1], total, wrapped))
         with m.If(self.rewind):

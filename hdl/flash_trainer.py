@@ -123,7 +123,8 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         ]
         # Registered, as ``number`` is stable for at least a cycle before these are used.
         m.d.sync += [
-            w.header_over.eq(w.number == HEADER_BYTES + CRC_BYTES),
+            w.header_full.eq(w.number == HEADER_BYTES + CRC_BYTES),
+            w.header_over.eq(w.header_full),
             w.label_next.eq(w.number == each - 2),
             w.more.eq((registers.epochs == 0) | (w.epoch < registers.epochs)),
         ]
@@ -158,6 +159,10 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with m.Elif(trainer.examples.ready):
             m.d.sync += w.waits.eq(0)
         m.d.comb += w.taken_off.eq(octets.take & w.wanted & w.at_label)
+        with m.If(octets.take & w.wanted):
+            m.d.sync += [w.number.eq(w.number + 1), w.between.eq(0), w.at_label.eq(w.label_next)]
+        with m.If(w.taken_off):
+            m.d.sync += [w.number.eq(0), w.between.eq(1), w.wanted.eq(~w.last)]
         m.d.sync += [w.counted.eq(w.taken_off), w.last.eq(w.left == 1)]
         with m.If(w.counted):
             m.d.sync += w.left.eq(w.left - 1)
@@ -195,6 +200,8 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             w.test_length.eq(header.test_bytes + CRC_BYTES),
             w.test_address.eq(w.train_length + self._records),
         ]
+        with m.If(self.reader.requests.ready):
+            m.d.sync += w.ask.eq(0)
         with m.If(places.found):
             m.d.sync += [w.address.eq(places.address), w.ask.eq(~places.first)]
 
@@ -204,7 +211,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         with machine.state("BEGIN"):
             m.d.sync += [w.state.eq(State.WAKING), w.address.eq(self._base), w.length.eq(HEADER_BYTES + CRC_BYTES)]
             m.d.sync += [w.between.eq(1), w.at_label.eq(0), w.wanted.eq(0)]
-            m.d.sync += [w.number.eq(0), w.feeding.eq(0), w.testing.eq(0), w.ask.eq(run), w.quiet.eq(0)]
+            m.d.sync += [w.number.eq(0), w.feeding.eq(0), w.testing.eq(0), w.ask.eq(run)]
             m.d.sync += [w.epoch.eq(0), w.left.eq(0), w.right.eq(0), w.errors.eq(0), w.updates.eq(0)]
             m.d.comb += [octets.fresh.eq(1), octets.forget.eq(1), w.places.cancel.eq(1)]
             with m.If(run):
@@ -215,7 +222,6 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(self.reader.failed):
                 machine.next = State.NO_FLASH.name
             with m.Elif(self.reader.requests.ready):
-                m.d.sync += w.ask.eq(0)
                 machine.next = "HEADER"
 
         with machine.state("HEADER"):
@@ -223,14 +229,17 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
             with m.If(octets.take):
                 m.d.sync += w.number.eq(w.number + 1)
             with m.If(w.header_over):
-                m.d.sync += w.quiet.eq(w.quiet + 1)
-                with m.If(w.quiet.all()):
-                    m.d.sync += w.number.eq(0)
-                    machine.next = "PLAN"
-                    with m.If(~octets.sound):
-                        machine.next = State.NO_IMAGE.name
-                    with m.Elif(header.foreign | w.empty):
-                        machine.next = State.FOREIGN.name
+                machine.next = "HEADER OVER"
+
+        machine.wait("HEADER OVER", "JUDGE HEADER")  # until the fields and the checksum are valid
+
+        with machine.state("JUDGE HEADER"):
+            m.d.sync += w.number.eq(0)
+            machine.next = "PLAN"
+            with m.If(~octets.sound):
+                machine.next = State.NO_IMAGE.name
+            with m.Elif(header.foreign | w.empty):
+                machine.next = State.FOREIGN.name
 
     def _read_part(self, m: Module, machine: OneHot, w: _Shared) -> None:
         """The states that read a part, the training or the test records, with or without the trainer."""
@@ -256,27 +265,20 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
                 ]
             machine.next = "ASK"
 
-        with machine.state("ASK"):
-            m.d.sync += w.quiet.eq(0)
-            with m.If(requests.ready):
-                m.d.sync += w.ask.eq(0)
-                m.d.comb += places.step.eq(one_by_one)
-                machine.next = "READ"
+        with machine.state("ASK"), m.If(requests.ready):
+            m.d.comb += places.step.eq(one_by_one)
+            machine.next = "READ"
 
         with machine.state("READ"):
             m.d.comb += octets.due.eq(~w.wanted | (w.offer & ~w.waits))
-            with m.If(w.ask & requests.ready):
-                m.d.sync += w.ask.eq(0)
-                m.d.comb += places.step.eq(1)
-            with m.If(octets.take & w.wanted):
-                m.d.sync += [w.number.eq(w.number + 1), w.between.eq(0), w.at_label.eq(w.label_next)]
-                with m.If(w.at_label):
-                    m.d.sync += [w.number.eq(0), w.between.eq(1), w.wanted.eq(~w.last)]
-            # The trainer's counts are updated within three cycles of its results.
+            m.d.comb += places.step.eq(w.ask & requests.ready)
             with m.If(self.reader.idle & ~octets.full & ~w.wanted & w.landed_all):
-                m.d.sync += w.quiet.eq(w.quiet + 1)
-                with m.If(w.quiet.all()):
-                    machine.next = "JUDGE"
+                machine.next = "READ OVER"
+
+        # Until the checksum is valid, and the trainer's counts, within three cycles of its results.
+        machine.wait("READ OVER", "COUNTED")
+        machine.wait("COUNTED", "PART VALID")
+        machine.wait("PART VALID", "JUDGE")
 
     def _judge(self, m: Module, machine: OneHot, w: _Shared) -> None:
         """The states after a part, and those of a stopped trainer."""
@@ -352,13 +354,14 @@ class _Shared:
     epoch, left, right, errors, updates: the registers of these names, set by the state ``BEGIN``.
     ask, address, length: request the next read, of these bytes.
     testing, feeding: the records are test records; they are fed to the trainer. damaged: a part's checksum is wrong.
-    number: of the next byte, in the header or in its record. header_over: the header is complete.
+    number: of the next byte, in the header or in its record. header_full: the header is complete; header_over: a cycle
+    later.
     between, at_label, label_next: the byte is the first of a record, its last, its last but one.
     wanted, offer: the byte is for the trainer; it may be given now. waits: a byte waits for the trainer.
     left, last: records left in this part; one is left. taken_off: a record's last byte is taken; counted: a cycle
-    later. flying: examples of the flash without a result; landed_all: none. lent: the host uses the trainer.
+    later. flying: examples of the flash without a result, at most three; landed_all: none. lent: the host uses the
+    trainer.
     strided, empty, untested, train_length, test_length, test_address: of the image. more: epochs are left.
-    quiet: cycles since the last byte.
     """
 
     octets: CheckedOctets
@@ -383,6 +386,7 @@ class _Shared:
         self.feeding = Signal()
         self.damaged = Signal()
         self.number = Signal(range(last_number + 1))
+        self.header_full = Signal()
         self.header_over = Signal()
         self.between = Signal()
         self.at_label = Signal()
@@ -393,7 +397,7 @@ class _Shared:
         self.last = Signal()
         self.taken_off = Signal()
         self.counted = Signal()
-        self.flying = Signal(3)
+        self.flying = Signal(2)
         self.landed_all = Signal()
         self.lent = Signal()
         self.strided = Signal()
@@ -403,4 +407,3 @@ class _Shared:
         self.test_length = Signal(ADDRESS_BITS)
         self.test_address = Signal(ADDRESS_BITS)
         self.more = Signal()
-        self.quiet = Signal(2)

@@ -19,8 +19,8 @@ class OneHot:
     """A state machine in the domain ``sync``, written as those of Amaranth: ``with machine.state(NAME):`` contains
     what is done in a state, ``machine.next = NAME`` in it goes to another, and the last one that applies wins.
 
-    first: the state after a reset, and after any cycle in which ``restart`` is high. :meth:`finish` has to be called
-    when all states are described.
+    first: the state after a reset, and after any other state in which ``restart`` is high. :meth:`finish` has to be
+    called when all states are described.
 
     Several machines can take turns: at any time at most one is in a state, and an :meth:`exit` of one leads to an
     :meth:`enter` of another. A machine whose ``first`` is ``None`` is in no state after a reset.
@@ -65,7 +65,7 @@ class OneHot:
         with self._m.If(self.ongoing(name)):
             self._m.d.comb += self._move(name).eq(1)
             yield
-            if self._restart is not None and self._first is not None:
+            if self._restart is not None and self._first is not None and name != self._first:
                 with self._m.If(self._restart):
                     self.next = self._first
 

@@ -49,7 +49,7 @@ class WriteBackBuffer(wiring.Component):  # type: ignore[misc]
         m = Module()
         width = len(self.word)
         # ``top``: the word stored last, -1: none. Its contents are ``there`` a cycle later.
-        held, top = Signal(range(self.most + 1)), Signal(range(-1, self.most), init=-1)
+        held, top = Signal(range(self.most)), Signal(range(-1, self.most), init=-1)
         # ``coming``: a word is ``there``; a cycle later it is ``old`` and ``valid``. flips: its bits that change.
         coming, old, flips = Signal(), Signal(width), Signal(width)
         marked, down = Signal(self.classes), Signal(self.classes)

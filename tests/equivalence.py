@@ -53,7 +53,7 @@ _LANES, _CYCLES = 256, 1000
 #: So many registers at most are looked at in pairs, those of narrow signals first.
 _PAIRED = 120
 #: The bits of a register that says what is going on.
-_NARROW = 4
+_NARROW = 5
 #: Of the solver for one question, in milliseconds.
 _PATIENCE = 10_000
 #: Memories of so many bits are registers; larger ones are outside.
@@ -437,6 +437,17 @@ class Comparison:
                 if at_start and not a & b:
                     yield (one * (i + 1), other * (j + 1))
         states = [i for i, name in enumerate(names) if ".at_" in f".{name}" and widths[name.partition("[")[0]] == 1]
+        # What narrow registers beside a machine are in one of its states, also in those that were never seen.
+        paired = set(order[:_PAIRED])
+        for i in states:
+            machine = names[i].rpartition(".")[0]
+            for j, name in enumerate(names):
+                if name.rpartition(".")[0] != machine or widths[name.partition("[")[0]] > _NARROW or {i, j} <= paired:
+                    continue
+                for other in (1, -1):
+                    at_start = not graph.init[i] or graph.init[j] == (other > 0)
+                    if i != j and at_start and not seen[i] & (seen[j] if other < 0 else ones ^ seen[j]):
+                        yield (-i - 1, other * (j + 1))
         # Of states that were never seen: no two at once.
         for i, j in combinations(states, 2):
             if (i in constant or j in constant) and not (graph.init[i] and graph.init[j]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 
 from rdahw.families.ensemble.rule import Learned
@@ -44,22 +44,23 @@ def small_image(spec: EnsembleSpec, train: int = 24, test: int = 8, stride: int 
 
 
 class Pipe(wiring.Component):
-    """A flip-flop in each direction of a flash's pins."""
+    """A flip-flop in each direction of a flash's pins; while ``deaf``, the reader is told zeros."""
 
     def __init__(self) -> None:
+        self.deaf = Signal()
         super().__init__({"reader": wiring.In(FlashPins()), "flash": wiring.Out(FlashPins())})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         for name in ("select", "clock", "o", "oe"):
             m.d.sync += getattr(self.flash, name).eq(getattr(self.reader, name))
-        m.d.sync += self.reader.i.eq(self.flash.i)
+        m.d.sync += self.reader.i.eq(Mux(self.deaf, 0, self.flash.i))
         return m
 
 
 class WithFlash(wiring.Component):
     """A component with a member ``flash`` on a simulated part; all its other members are those of this one. ``reset``
-    is that of the component: the part and its pads go on."""
+    is that of the component: the part and its pads go on. While ``deaf``, pads with flip-flops give zeros."""
 
     def __init__(self, inner: Any, *, latency: int = 2, **part: Any) -> None:
         self.inner, self.latency = inner, latency
@@ -74,6 +75,7 @@ class WithFlash(wiring.Component):
                 "data": wiring.In(8),
                 "fault": wiring.Out(8),
                 "reset": wiring.In(1),
+                "deaf": wiring.In(1),
             },
         )
 
@@ -84,6 +86,7 @@ class WithFlash(wiring.Component):
         m.submodules.part = part = self.part
         if self.latency:
             m.submodules.pipe = pipe = Pipe()
+            m.d.comb += pipe.deaf.eq(self.deaf)
             wiring.connect(m, inner.flash, pipe.reader)
             wiring.connect(m, pipe.flash, part.pins)
         else:
@@ -186,14 +189,15 @@ class Bench:
                 payload = sum(value << shape[name].offset for name, value in values.items())
                 simulator.set("examples__payload", payload)
                 simulator.set("examples__valid", 1)
-                taken = False
+                taken, end = False, simulator.cycles + patience
                 while not taken:
+                    assert simulator.cycles < end, "the trainer takes no example"
                     taken = bool(simulator.get("examples__ready"))
                     outcomes += self.steps(1)
                 simulator.set("examples__valid", 0)
             end = simulator.cycles + patience
             while not simulator.get("results__valid"):
-                assert simulator.cycles < end
+                assert simulator.cycles < end, "the trainer gives no result"
                 outcomes += self.steps(1)
             predictions.append(simulator.get("results__payload") & 0x7F)
             outcomes += self.steps(1)

@@ -9,15 +9,15 @@ from rdahw.hdl.one_hot import OneHot
 
 
 class Walk(Elaboratable):  # type: ignore[misc]
-    """From A to B, back, or on to C; where both ``back`` and ``on`` apply, the later one wins."""
+    """From A to B, back, or on to C; where both ``back`` and ``on`` apply, the later one wins. ``restart``: to A."""
 
     def __init__(self) -> None:
-        self.go, self.back, self.on = Signal(), Signal(), Signal()
+        self.go, self.back, self.on, self.restart = Signal(), Signal(), Signal(), Signal()
         self.at = {name: Signal(name=f"seen_{name}") for name in "ABC"}
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        machine = OneHot(m, "A")
+        machine = OneHot(m, "A", restart=self.restart)
         with machine.state("A"), m.If(self.go):
             machine.next = "B"
         with machine.state("B"):
@@ -34,16 +34,16 @@ class Walk(Elaboratable):  # type: ignore[misc]
         return m
 
 
-def test_it_goes_where_the_last_assignment_says() -> None:
+def walked(*steps: tuple[int, int, int, int]) -> str:
+    """The states after cycles with these values of ``go``, ``back``, ``on`` and ``restart``."""
     walk = Walk()
     seen = ""
 
     async def drive(ctx: Any) -> None:
         nonlocal seen
-        for go, back, on in [(0, 1, 1), (1, 0, 0), (0, 0, 0), (0, 1, 1), (1, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0)]:
-            ctx.set(walk.go, go)
-            ctx.set(walk.back, back)
-            ctx.set(walk.on, on)
+        for step in steps:
+            for signal, value in zip((walk.go, walk.back, walk.on, walk.restart), step, strict=True):
+                ctx.set(signal, value)
             await ctx.tick()
             states = [name for name, at in walk.at.items() if ctx.get(at)]
             assert len(states) == 1
@@ -53,4 +53,13 @@ def test_it_goes_where_the_last_assignment_says() -> None:
     simulator.add_clock(1e-6)
     simulator.add_testbench(drive)
     simulator.run()
-    assert seen == "ABBCCABA"
+    return seen
+
+
+def test_it_goes_where_the_last_assignment_says() -> None:
+    steps = [(0, 1, 1), (1, 0, 0), (0, 0, 0), (0, 1, 1), (1, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0)]
+    assert walked(*((*step, 0) for step in steps)) == "ABBCCABA"
+
+
+def test_a_restart_leads_to_the_first_state_from_all_others() -> None:
+    assert walked((1, 0, 0, 1), (0, 0, 1, 1), (1, 0, 0, 0), (0, 0, 1, 0), (1, 0, 0, 1), (0, 0, 0, 1)) == "BABCAA"

@@ -59,18 +59,21 @@ class LinkBench(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         faulty, refusals, frames, was_active = self.faulty, Signal(8), Signal(8), Signal()
+        draw, noise = Signal(15, init=1), Signal(8)
         m.submodules.faulty = ResetInserter(self.reset)(faulty)
         wiring.connect(m, faulty.sent, wiring.flipped(self.sent))
         m.d.comb += [
             faulty.received.valid.eq(self.received.valid),
-            faulty.received.payload.eq(self.received.payload),
+            # What is there beside the bytes is anything.
+            faulty.received.payload.eq(Mux(self.received.valid, self.received.payload, noise)),
             self.received.ready.eq(1),
             *(getattr(faulty, name).eq(getattr(self, name)) for name in faulty.switches),
             self.outputs[0].eq(faulty.activity),
             self.outputs[1:9].eq(refusals),
             self.outputs[9:].eq(frames),
         ]
-        m.d.sync += was_active.eq(faulty.activity)
+        m.d.sync += [was_active.eq(faulty.activity), draw.eq(Cat(draw[-1] ^ draw[-2], draw))]
+        m.d.comb += noise.eq(Mux(draw[8], ESCAPE, draw))
         with m.If(faulty.activity & ~was_active):
             m.d.sync += frames.eq(frames + 1)
         with m.If(faulty.error):
@@ -265,6 +268,17 @@ class Scenarios:
         talk.ask("clear", b"\4")
         talk.ask("status")
 
+    def clears_after_wrong_lengths(self, run: Run) -> None:
+        """Examples of each length, each followed by a whole one and a clear, which come at many times."""
+        talk, random = self.start(run), Random(14)
+        talk.open()
+        for length in range(2 * talk.twin.layout.example_bytes):
+            for name in ("train", "predict"):
+                talk.ask(name, random.randbytes(length))
+                talk.ask("train", self._examples(random, 1))
+                talk.ask("clear")
+                talk.ask("status")
+
     def long_packets(self, run: Run) -> None:
         """As long as a packet can be, and longer."""
         talk, random = self.start(run), Random(6)
@@ -306,10 +320,10 @@ class Scenarios:
         """Bytes that come while the link is at work are dropped."""
         talk, random = self.start(run), Random(8)
         talk.open()
-        for count in (1, 5, 12, 20):
+        for count in (1, 20, 300, 600):
             request = packet("train", talk.session, talk.sequence + 1, self._examples(random, 2))
             talk.sequence += 1
-            talk.send(frame(request) + bytes(random.choices(range(FLAG), k=count)))
+            talk.send(frame(request) + bytes(random.choices((0, ESCAPE, random.randrange(FLAG)), k=count)))
             talk.ask("status")
 
     def anything(self, run: Run, seed: int, count: int = 40) -> None:
@@ -343,6 +357,8 @@ class Scenarios:
         talk = self.start(run)
         talk.ask("status")
         talk.open()
+        # A trainer may keep its parameters.
+        talk.ask("clear")
         talk.ask("train", self._examples(random, 3))
         talk.ask("status")
 
@@ -361,6 +377,7 @@ class Scenarios:
             self.after_a_reset,
             self.long_packets,
             *drawn,
+            self.clears_after_wrong_lengths,
         ]
 
 
@@ -371,13 +388,12 @@ _COUNTED = {"example_count": -6, "error_count": -4}
 
 
 class SlowTrainer(wiring.Component):
-    """A register trainer that is ready in some cycles only, with counts that are large and parameters that are long:
-    byte k behind those of the trainer reads as 37 * k, and cannot be written."""
+    """A trainer that is ready in some cycles only, with counts that are large and parameters that are long: byte k
+    behind those of the trainer reads as 37 * k, and cannot be written."""
 
-    def __init__(self, learner: Learner) -> None:
-        self.learner, self.batch = learner, True
-        self._inner = RegisterTrainer(learner, batch=True, access=True)
-        self.interface = replace(self._inner.interface, parameter_bits=8 * _BYTES)
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.interface = replace(inner.interface, parameter_bits=8 * _BYTES)
         super().__init__(
             {
                 "examples": self._inner.signature.members["examples"],
@@ -394,7 +410,7 @@ class SlowTrainer(wiring.Component):
         m.d.sync += pace.eq(Cat(pace[-1] ^ pace[-2], pace))
         takes, works, shown = pace[0], pace[7] & pace[2], Signal()  # shown: a result, which stays until it is taken
         m.d.sync += shown.eq(inner.results.valid & ~self.results.ready & (shown | (pace[3] & pace[5])))
-        own = (ours.parameter_address >> (len(theirs.parameter_address))) == 0
+        own = ours.parameter_address < self._inner.interface.layout.parameter_bytes
         tail, was_own = Signal(8), Signal()
         m.d.sync += [tail.eq(37 * ours.parameter_address), was_own.eq(own)]
         # An address takes effect when it is there in a cycle in which the trainer is ready.
@@ -421,9 +437,9 @@ class SlowTrainer(wiring.Component):
 class SlowDevice(SoftwareDevice):
     """Its twin."""
 
-    def __init__(self, learner: Learner) -> None:
-        super().__init__(learner, batch=True)
-        self.layout = Layout(8 * _BYTES, learner.model.input_bits, learner.model.output_bits)
+    def __init__(self, learner: Learner, *, word: int = 0, **options: Any) -> None:
+        super().__init__(learner, word=word, **options)
+        self.layout = Layout(8 * _BYTES, learner.model.input_bits, learner.model.output_bits, word)
         self.identity["parameter_bits"] = self.layout.parameter_bits
 
     def _status(self, payload: bytes) -> bytes:
@@ -447,34 +463,23 @@ class SlowDevice(SoftwareDevice):
 
 
 def designs() -> list[Design]:
-    learner = wide_learner()
-    in_words = Scenarios(partial(SoftwareDevice, _mask_learner(), word=8))
+    wide, mask = wide_learner(), Learner(Model("mask:k=3", mask_model(21, 3)))
     return [
-        Design(
-            "host link",
-            partial(_link, partial(SlowTrainer, learner)),
-            Scenarios(partial(SlowDevice, learner)).all(),
-            skip=("trainer",),
-            bench=LinkBench,
-        ),
-        Design(
-            "host link, examples in words",
-            partial(_link, _mask),
-            # The parameters are in memory, which a reset does not clear.
-            [scenario for scenario in in_words.all() if scenario != in_words.after_a_reset],
-            skip=("trainer",),
-            bench=LinkBench,
-        ),
+        Design(name, partial(_link, make), Scenarios(twin).all(), skip=("trainer",), bench=LinkBench)
+        for name, make, twin in (
+            (
+                "host link",
+                partial(RegisterTrainer, wide, batch=True, access=True),
+                partial(SlowDevice, wide, batch=True),
+            ),
+            (
+                "host link, examples in words",
+                partial(SerialMaskTrainer, 21, 3, word=8, access=True),
+                partial(SlowDevice, mask, word=8),
+            ),
+        )
     ]
 
 
-def _mask_learner() -> Learner:
-    return Learner(Model("mask:k=3", mask_model(21, 3)))
-
-
-def _mask() -> SerialMaskTrainer:
-    return SerialMaskTrainer(21, 3, word=8, access=True)
-
-
 def _link(make: Any) -> HostLink:
-    return HostLink(make())
+    return HostLink(SlowTrainer(make()))
