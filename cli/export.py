@@ -64,7 +64,7 @@ def command(
         if format != "dot" and (not _is_circuit(spec) or (saved is not None and spec.parameters.bits > _MOST_PORTS)):
             what = "trainer" if saved is None else "inference"
             part = "trainer" if saved is None else "predictor"
-            output.log(f"the model has no circuit of a size for export; writing its {part}")
+            output.log(f"the model has no circuit, or one too large for export; writing its {part}")
     if what == "inference" and saved is None:
         raise UsageError("--inference needs a trained model; give a file of rdahw train")
     stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem

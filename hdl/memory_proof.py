@@ -149,8 +149,8 @@ def memory_trainer(spec: EnsembleSpec, make: Callable[[EnsembleSpec], Any] | Non
 
     if spec.input_bits > _MAX_INPUT_BITS:
         raise TooLarge(
-            f"the trainer takes {spec.input_bits} input bits; at most {_MAX_INPUT_BITS} are tried: prove a model by name "
-            "with --inputs"
+            f"the trainer takes {spec.input_bits} input bits; at most {_MAX_INPUT_BITS} are tried: prove a model by "
+            "name with --inputs"
         )
     trainer = device()
     longest = max(trainer.cycles(True), (spec.tables << spec.inputs) + 3) + 1

@@ -187,7 +187,8 @@ def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
 def _check_bits(name: str, f: Circuit) -> None:
     if words := next((type_ for type_ in f.types if isinstance(type_, Words)), None):
         raise UserError(
-            f"the claim {name!r} needs a circuit of bits only, and this one has a wire of type {words}; leave the claim out"
+            f"the claim {name!r} needs a circuit of bits only, and this one has a wire of type {words}; leave the "
+            "claim out"
         )
 
 

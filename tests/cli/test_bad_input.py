@@ -252,10 +252,14 @@ def test_resume_with_other_data(run, refused, saved):
     ],
 )
 def test_resume_with_options_of_another_run(refused, saved, options):
-    sentence = (
-        f"{options.split()[0]} is {options.split()[-1] if ' ' in options else True}, and 'saved.rdahw' was trained with"
+    refused(
+        2,
+        f"{options} was given, and 'saved.rdahw' was trained with",
+        "train",
+        "--resume",
+        "saved.rdahw",
+        *options.split(),
     )
-    refused(2, sentence, "train", "--resume", "saved.rdahw", *options.split())
 
 
 def test_resume_of_a_model_that_does_not_say_how_it_was_trained(run, refused, saved):

@@ -109,9 +109,7 @@ def test_without_numbas_compiler(tmp_path: Path, command: tuple[str, ...], code:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
-    sentence = (
-        "NUMBA_DISABLE_JIT is set, and this engine needs numba's compiler; unset it, or choose --engine reference"
-    )
+    sentence = "NUMBA_DISABLE_JIT is set, and this engine needs numba's compiler; unset it, or use the reference engine"
     assert json.loads(done.stdout).get("error") == (sentence if code else None)
     assert "Traceback" not in done.stderr
 

@@ -56,13 +56,13 @@ def test_the_gateware_of_an_ensemble(run: Runner, what: str) -> None:
     assert ("update_count" in names) == (what == "trainer")
     ran = run("export", "iris-ensemble.rdahw", "--to", "rtlil", "--reverse")
     assert ran.code == 2
-    assert ran.error.endswith("; or export its gateware with --to verilog")
+    assert ran.error.endswith("--to verilog, without --reverse and --inference")
 
 
 def test_a_model_too_large_for_a_circuit_is_exported_as_gateware(run: Runner) -> None:
     run.ok("train", "-q", "--model", "ensemble:tables=128", "--epochs", 1)
     trained = run.ok("export", "iris-ensemble.rdahw", "--to", "rtlil", "--json")
-    assert "the model is too large for a circuit; writing its predictor" in trained.err
+    assert "the model has no circuit, or one too large for export; writing its predictor" in trained.err
     assert (trained.json["what"], trained.json["out"]) == ("inference", "iris-ensemble-inference.il")
     assert run.ok("export", "ensemble:tables=128", "--to", "rtlil", "--inputs", 60, "--json").json["what"] == "trainer"
 

@@ -212,8 +212,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_family_of_another_package(run: Runner, installed: Any) -> None:
-    installed(toy=f"{__name__}:FAMILY", another=f"{__name__}:FAMILY")
-    assert names() == [*BUILT_IN, "another", "toy"]
+    installed(toy=f"{__name__}:FAMILY")
+    assert names() == [*BUILT_IN, "toy"]
     assert find_family("toy").name == "toy"
     assert parse_model("toy:size=3") == (find_family("toy"), {"size": 3})
     listed = {model["name"]: model for model in run.ok("models", "--json").json["models"]}
@@ -225,6 +225,12 @@ def test_a_family_of_another_package(run: Runner, installed: Any) -> None:
         False,
         "2 a size",
     ]
+
+
+def test_an_entry_point_has_the_name_of_its_family(installed: Any) -> None:
+    installed(another=f"{__name__}:FAMILY")  # a model saved as one of "toy" could not be loaded again
+    with pytest.raises(UsageError, match="its family is named 'toy', and the entry point must have the same name"):
+        find_family("another")
 
 
 def test_ours_cannot_be_replaced(installed: Any) -> None:

@@ -314,9 +314,10 @@ def test_a_failing_write_leaves_the_file_that_was_there(written, tmp_path):
 
 
 def test_no_file(tmp_path):
-    for name in ("none", "."):
-        with pytest.raises(UsageError, match="there is no model file .* make one with rdahw train --out"):
-            load_model(tmp_path / name)
+    with pytest.raises(UsageError, match="there is no model file .* make one with rdahw train --out"):
+        load_model(tmp_path / "none")
+    with pytest.raises(UsageError, match="is a folder"):
+        load_model(tmp_path)
 
 
 def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
@@ -496,7 +497,7 @@ def test_a_key_more_or_less(written):
         (("progress", "best", "correct"), -1, "its 'best' is not counts"),
         (("progress", "best", "state"), {}, "its 'best' is not an object with the keys parameters"),
         (("progress", "best"), {}, "its 'best' is not an object with the keys correct, update, epoch, state"),
-        (("schedule", "batch"), 0, "batch is 0; expected at least 1"),
+        (("schedule", "batch"), 0, "batch is 0; expected 1 to 9223372036854775807"),
         (("schedule", "shuffle"), 1, "its 'schedule' is not whole numbers"),
         (("schedule", "scored"), "never", "its 'schedule' is not scored by update or epoch"),
         (("schedule", "stride"), 2, "a stride of 2 and shuffling were both asked for"),
