@@ -29,15 +29,16 @@ one_core()
 from rdahw.data import fit_binariser, load  # noqa: E402
 from rdahw.data.images import Image  # noqa: E402
 from rdahw.families.ensemble.spec import EnsembleSpec  # noqa: E402
-from rdahw.families.grown import GrownSpec, VotesSpec  # noqa: E402
+from rdahw.families.grown import GrownSpec  # noqa: E402
 from rdahw.families.grown.circuits import grown_lut_circuit  # noqa: E402
 from rdahw.hdl.lut_cells import lut_netlist, read_lut_netlist  # noqa: E402
 from rdahw.hdl.toolchain import find, run, scratch  # noqa: E402
+from rdahw.sim.engines import make_engine  # noqa: E402
 from rdahw.sim.ensemble import CompiledEnsemble  # noqa: E402
 from rdahw.sim.ensemble import warm_up as warm_up_ensemble  # noqa: E402
-from rdahw.sim.grown import CompiledGrown, CompiledVotes, warm_up  # noqa: E402
+from rdahw.sim.grown import CompiledGrown, warm_up  # noqa: E402
 from rdahw.sim.packed import Packed  # noqa: E402
-from rdahw.training import Schedule  # noqa: E402
+from rdahw.training import Examples, Schedule, prepare  # noqa: E402
 
 Part = tuple[Any, Any]
 
@@ -47,10 +48,10 @@ MODELS: dict[str, tuple[dict[str, int], list[int]]] = {
     "6 inputs, copies": ({"slope": 10, "sample": 16000, "copies": 5}, [340, 700, 1000, 2000, 4000]),
     "4 inputs, copies": ({"slope": 10, "sample": 16000, "copies": 5, "inputs": 4}, [700, 1400, 2800]),
 }
-WIRINGS: dict[str, dict[str, int] | None] = {
-    "random": None,
-    "grown": {},
-    "grown, copies": {"copies": 3, "scale": 24, "margin": 24, "sample": 12000},
+WIRINGS: dict[str, dict[str, Any]] = {
+    "random": {"wiring": "patch8inset2"},
+    "grown": {"wiring": "grown"},
+    "grown, copies": {"wiring": "grown", "copies": 3},
 }
 EPOCHS = 15
 
@@ -115,30 +116,20 @@ def wiring(train: Part, test: Part, seeds: int) -> list[dict[str, Any]]:
     for name, options in WIRINGS.items():
         found = []
         for seed in range(seeds):
-            image = Image(1, 28, 28)
-            engine = CompiledEnsemble(
-                EnsembleSpec(input_bits=784, classes=10, image=image, wiring="patch8inset2", seed=seed)
-            )
-            seconds, alone = 0.0, float("nan")
-            if options is not None:
-                spec = VotesSpec(input_bits=784, classes=10, image=image, patch=8, inset=2, seed=seed, **options)
-                votes = CompiledVotes(spec)
-                seconds = seconds_of(votes.run(votes.prepare(*train)))
-                alone = 100 * float((votes.predict(test[0]) == test[1]).mean())
-                engine.wiring = votes.state.wiring.astype(np.int64)
-                # Without shifts a frame is the image, so that its bits are the input's.
-                engine._read = np.ascontiguousarray(engine.wiring[:, ::-1])
+            spec = EnsembleSpec(input_bits=784, classes=10, image=Image(1, 28, 28), seed=seed, **options)
+            start = time.process_time()
+            engine = CompiledEnsemble(prepare(spec, Examples(*train), make_engine))
+            seconds = time.process_time() - start
             examples, images = engine.pack(train[0]), engine.pack(test[0])
             schedule, after = Schedule(epochs=EPOCHS, shuffle=True, seed=seed), []
             for epoch in range(EPOCHS):
                 engine.learn(examples, train[1], schedule.order(epoch, len(train[1])))
                 after.append(100 * float((engine.classify(images) == test[1]).mean()))
-            found.append((alone, after[0], after[-1], seconds))
-        alone, first, last, seconds = (float(value) for value in np.mean(found, axis=0))
-        rows.append(
-            {"wiring": name, "votes": alone, "after 1": first, f"after {EPOCHS}": last, "growth seconds": seconds}
-        )
-        print(f"{name} | {alone:.2f} | {first:.2f} | {last:.2f} | {seconds:.1f}", flush=True)
+            found.append((after[0], after[-1], seconds))
+        first, last, seconds = (float(value) for value in np.mean(found, axis=0))
+        bounds = f"{min(row[1] for row in found):.2f} to {max(row[1] for row in found):.2f}"
+        rows.append({"wiring": name, "after 1": first, f"after {EPOCHS}": last, "growth seconds": seconds})
+        print(f"{name} | {first:.2f} | {last:.2f} ({bounds}) | {seconds:.1f}", flush=True)
     return rows
 
 
@@ -199,7 +190,7 @@ def main() -> None:
         print("model | tables | accuracy % | growth s | packing and copies s")
         found["accuracy"] = accuracy(options.models, train, test, options.seeds)
     if "wiring" in chosen:
-        print(f"wiring | votes alone % | after 1 epoch % | after {EPOCHS} epochs % | growth s")
+        print(f"wiring | after 1 epoch % | after {EPOCHS} epochs % | growth s")
         found["wiring"] = wiring(train, test, options.seeds)
     if "luts" in chosen:
         print("model | tables | accuracy % | LUTs | by size")

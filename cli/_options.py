@@ -172,7 +172,7 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
     from rdahw.families import parse_model
     from rdahw.saved import load_model
 
-    saved = load_model(path)
+    saved = load_model(path, to_continue=True)
     before = options_of(saved)
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot continue; train again")

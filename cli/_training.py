@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from rdahw.cli._output import Output
     from rdahw.data import Dataset
     from rdahw.data import Examples as RawExamples
+    from rdahw.family import Spec
     from rdahw.saved import SavedModel
+    from rdahw.state import State
     from rdahw.training import Engine, Examples, Progress
 
 __all__ = ["Interrupted", "Request", "Run", "describe_test", "load_data"]
@@ -64,7 +66,7 @@ class Run:
         from rdahw.data import fit_binariser
         from rdahw.families import parse_model
         from rdahw.family import Task
-        from rdahw.training import Progress, Schedule, Training
+        from rdahw.training import Progress, Schedule
 
         self.output, self.request, self.out = output, request, request.out
         self.options, self.dataset = request.options, request.dataset
@@ -91,34 +93,45 @@ class Run:
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
         self.spec.check_schedule(self.schedule, len(dataset.train))
 
-        self.test, train = to_bits(self.binariser, dataset.test), to_bits(self.binariser, dataset.train)
-        progress = Progress() if saved is None else saved.progress
+        self.test, self._examples = to_bits(self.binariser, dataset.test), to_bits(self.binariser, dataset.train)
+        self._held_out = to_bits(self.binariser, request.held_out)
         self.hardware: Any = None
         self._may_compile = False
-        self.engine = self._make_engine(self.schedule.total_updates(len(train)) - progress.updates)
-        if saved is not None:
-            self.engine.state = saved.state
-        self.training = Training(self.engine, self.schedule, train, to_bits(self.binariser, request.held_out), progress)
+        self._seconds_before = 0.0 if saved is None else saved.seconds
+        self._begin(Progress() if saved is None else saved.progress, None if saved is None else saved.state)
         self.resumed_from = None if saved is None else self.training.progress
         self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
-        self._seconds_before = 0.0 if saved is None else saved.seconds
 
-    def _make_engine(self, updates: int) -> Engine:
-        output, spec, asked, saved = self.output, self.spec, self.request.engine, self.request.saved
+    def _begin(self, progress: Progress, state: State | None = None) -> None:
+        """Make the engine and the training of the model, or of its preparation if there is one to come."""
+        from rdahw.training import Schedule, Training
+
+        first, train = self.spec.preparation, self._examples
+        schedule = self.schedule if first is None else Schedule(**first.schedule(len(train)))
+        if first is None:
+            self.engine = self._make_engine(schedule.total_updates(len(train)) - progress.updates, progress)
+        else:
+            asked = self.request.engine
+            self.engine = self._make_software(first, None if asked.where == "hdl" else asked.engine)
+        if state is not None:
+            self.engine.state = state
+        self.training = Training(self.engine, schedule, train, self._held_out if first is None else None, progress)
+
+    def _make_engine(self, updates: int, progress: Progress) -> Engine:
+        output, spec, asked = self.output, self.spec, self.request.engine
         if asked.where == "hdl":
             self.hardware = make_hardware(output, spec, asked, batch=self.schedule.batch > 1, updates=updates)
-            if saved is not None:
-                self.hardware.examples, self.hardware.updates = saved.progress.examples, saved.progress.updates
+            self.hardware.examples, self.hardware.updates = progress.examples, progress.updates
             engine: Engine = self.hardware
             return engine
-        device = connect_device(asked, spec)
-        if device is not None:
-            return device
+        return connect_device(asked, spec) or self._make_software(spec, asked.engine)
+
+    def _make_software(self, spec: Spec, name: str | None) -> Engine:
         from rdahw.sim.engines import find_engine, make_engine
 
-        self._may_compile = find_engine(spec, asked.engine).is_compiled
-        with compiling(output, self._may_compile):
-            return make_engine(spec, asked.engine, threads=os.cpu_count() or 1)
+        self._may_compile = find_engine(spec, name).is_compiled
+        with compiling(self.output, self._may_compile):
+            return make_engine(spec, name, threads=os.cpu_count() or 1)
 
     @property
     def seconds(self) -> float:
@@ -127,37 +140,52 @@ class Run:
 
     def train(self, checkpoint_seconds: float) -> None:
         """Train to the end and save; on Ctrl-C save a checkpoint and raise :class:`Interrupted`."""
-        total = self.training.total_updates
-        with (
-            _interrupt_flag() as interrupted,
-            self.output.progress("learning", self.spec.update_unit, rate=True) as bar,
-        ):
-            self._announce(total)
+        from rdahw.training import Progress
+
+        with _interrupt_flag() as interrupted:
+            self._announce()
             self._keep_other_checkpoint()
-            saved_at = time.monotonic()
-            with compiling(self.output, self._may_compile):
-                for done in self.training.run():
-                    self._after(done)
-                    bar(done.updates, total)
-                    if interrupted:
-                        self._save_or_rescue(self.checkpoint, finished=False)
-                        raise Interrupted(
-                            f"stopped after update {done.updates} of {total}; continue with "
-                            f"rdahw train --resume {self.checkpoint}"
-                        )
-                    if time.monotonic() - saved_at >= checkpoint_seconds:
-                        self._save_checkpoint(done)
-                        saved_at = time.monotonic()
+            while (first := self.spec.preparation) is not None:
+                self._train(first, checkpoint_seconds, interrupted)
+                self.output.log(f"{first.description}: {self.training.seconds:.2f} s")
+                self.spec, self._seconds_before = self.spec.prepared(self.engine.state), self.seconds
+                self._begin(Progress())
+                self.resumed_from = self.resumed_from and self.training.progress
+            self._train(self.spec, checkpoint_seconds, interrupted)
             self._save_or_rescue(self.out, finished=True)
         self.seconds_total = time.perf_counter() - self.request.started
         self.checkpoint.unlink(missing_ok=True)
+
+    def _train(self, spec: Spec, checkpoint_seconds: float, interrupted: list[int]) -> None:
+        """Train ``spec``, the model or its preparation, to the end."""
+        total, saved_at = self.training.total_updates, time.monotonic()
+        with (
+            self.output.progress("learning", spec.update_unit, rate=True) as bar,
+            compiling(self.output, self._may_compile),
+        ):
+            for done in self.training.run():
+                self._after(done)
+                bar(done.updates, total)
+                if interrupted:
+                    self._save_or_rescue(self.checkpoint, finished=False)
+                    raise Interrupted(
+                        f"stopped after update {done.updates} of {total}; continue with "
+                        f"rdahw train --resume {self.checkpoint}"
+                    )
+                if time.monotonic() - saved_at >= checkpoint_seconds:
+                    self._save_checkpoint(done)
+                    saved_at = time.monotonic()
 
     # -- epochs --------------------------------------------------------------------------------------------------------
 
     def _after(self, done: Progress) -> None:
         """At the end of an epoch, add a row to the curve of a model that is scored by epochs."""
         whole = done.position == len(self.training.train)
-        if self.schedule.scored != "epoch" or not (whole or done.updates == self.training.total_updates):
+        if (
+            self.spec.preparation is not None
+            or self.schedule.scored != "epoch"
+            or not (whole or done.updates == self.training.total_updates)
+        ):
             return
         row: dict[str, Any] = {"epoch": done.epoch + 1, "examples": done.position, "wrong": done.wrong}
         if done.changed is not None:
@@ -262,8 +290,8 @@ class Run:
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
-    def _announce(self, total: int) -> None:
-        log, before = self.output.log, self.resumed_from
+    def _announce(self) -> None:
+        log, before, total = self.output.log, self.resumed_from, self.training.total_updates
         options = ", ".join(f"{name} {value}" for name, value in self.spec.options().items())
         self.output.detail(f"bits by {self.binariser.rule}, {options}, {self.schedule}")
         log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.spec.description}")

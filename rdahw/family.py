@@ -207,6 +207,16 @@ class Spec(ABC):
     def parameters(self) -> Field:
         return self.fields[0]
 
+    @property
+    def preparation(self) -> Spec | None:
+        """A model to train first, on the same examples and by its own :meth:`schedule`, for :meth:`prepared`; None if
+        this one can be trained now."""
+        return None
+
+    def prepared(self, state: State) -> Spec:
+        """This model with what its :attr:`preparation` has learned when its state is ``state``."""
+        return self
+
     def initial_state(self) -> dict[str, NDArray[Any]]:
         """The state before the first example: zeros, unless the family overrides this."""
         return {field.name: field.zero() for field in self.fields}

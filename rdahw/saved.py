@@ -110,13 +110,15 @@ def _signed(document: Mapping[str, Any]) -> bytes:
 def save_model(saved: SavedModel, path: Path) -> None:
     """Write ``saved`` to ``path``, atomically; on failure raises :class:`UserError` and keeps the old file."""
     spec, progress, best = saved.spec, saved.progress, saved.progress.best
-    parameters = spec.fields[:1]
+    # A checkpoint of what prepares a model has the state of that.
+    learning = spec.preparation or spec
+    parameters = learning.fields[:1]
     document = {
         "format": FORMAT,
         "version": VERSION,
         "family": spec.family,
         "spec": spec.to_json(),
-        "state": state_to_json(spec.fields, saved.state),
+        "state": state_to_json(learning.fields, saved.state),
         "progress": {
             **{name: getattr(progress, name) for name in _COUNTS},
             "changed": progress.changed,
@@ -136,9 +138,10 @@ def save_model(saved: SavedModel, path: Path) -> None:
     write_atomically(path, _signed(document))
 
 
-def load_model(path: Path) -> SavedModel:
-    """The model saved at ``path``; raises :class:`UsageError` if there is no such file, :class:`UserError` if it is not
-    a complete, valid model file of a known version.
+def load_model(path: Path, *, to_continue: bool = False) -> SavedModel:
+    """The model saved at ``path``; raises :class:`UsageError` if there is no such file, or if it is a checkpoint of a
+    model's preparation and not ``to_continue`` it, :class:`UserError` if it is not a complete, valid model file of a
+    known version.
     """
     try:
         if path.is_dir():
@@ -172,9 +175,15 @@ def load_model(path: Path) -> SavedModel:
             from rdahw.saved_before import update_document
 
             document = update_document(document)
-        return _from_document(document)
+        saved = _from_document(document)
     except UserError as error:
         raise UserError(f"{str(path)!r}: {error}") from None
+    if saved.spec.preparation is not None and not to_continue:
+        raise UsageError(
+            f"{str(path)!r} is a checkpoint from before the first example was learned, so there is no model in it yet; "
+            f"continue it with rdahw train --resume {str(path)!r}"
+        )
+    return saved
 
 
 def _from_document(document: dict[str, Any]) -> SavedModel:
@@ -196,12 +205,13 @@ def _from_document(document: dict[str, Any]) -> SavedModel:
         raise damaged("the 'image' of the model", "that of the data")
     schedule = Schedule.from_json(values["schedule"])
     spec.check_schedule(schedule)
-    state = state_from_json(spec.fields, values["state"], "its 'state'")
-    spec.check_state(state)
+    learning = spec.preparation or spec
+    state = state_from_json(learning.fields, values["state"], "its 'state'")
+    learning.check_state(state)
     return SavedModel(
         spec=spec,
         state=state,
-        progress=_progress(spec, values["progress"]),
+        progress=_progress(learning, values["progress"]),
         schema=schema,
         binariser=binariser,
         schedule=schedule,

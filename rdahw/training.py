@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from rdahw.primitives import Array
 from rdahw.random import permutation, stream
 from rdahw.state import State
 
-__all__ = ["Batches", "Best", "Engine", "Examples", "Outcome", "Progress", "Schedule", "Training"]
+__all__ = ["Batches", "Best", "Engine", "Examples", "Outcome", "Progress", "Schedule", "Training", "prepare"]
 
 #: The most updates in one call of an engine, which bounds the memory for their order.
 _MOST_AT_ONCE = 1 << 18
@@ -384,6 +384,17 @@ class Training:
             assert best is not None
             parameters = best.parameters
         return Best(correct, update, epoch, parameters)
+
+
+def prepare(spec: Spec, train: Examples, make: Callable[[Spec], Engine]) -> Spec:
+    """``spec`` after its :attr:`Spec.preparation` on the examples ``train``, if it needs one; ``make`` gives the engine
+    of a spec."""
+    while (first := spec.preparation) is not None:
+        engine = make(first)
+        for _ in Training(engine, Schedule(**first.schedule(len(train))), train).run():
+            pass
+        spec = spec.prepared(engine.state)
+    return spec
 
 
 def _adapted(at_once: int, asked: int, done: int, spent: float, seconds: float) -> int:

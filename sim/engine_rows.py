@@ -14,4 +14,6 @@ ROWS = (
     EngineRow("reference", "ensemble", "rdahw.sim.ensemble:reference"),
     EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", is_compiled=True),
     EngineRow("reference", "grown", "rdahw.sim.grown:reference"),
+    EngineRow("compiled", "votes", "rdahw.sim.grown:compiled_votes", is_compiled=True),
+    EngineRow("reference", "votes", "rdahw.sim.grown:reference_votes"),
 )

@@ -21,7 +21,7 @@ from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import Family, Option, Spec, Task
 from rdahw.sim.engines import SoftwareEngine, make_engine, predicting_row
-from rdahw.training import Examples, Progress, Schedule, Training
+from rdahw.training import Examples, Progress, Schedule, Training, prepare
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin  # type: ignore[import-untyped]
@@ -129,7 +129,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         array, labels = validate_data(self, X, y)
         check_classification_targets(labels)
         epochs = _whole("epochs", self.epochs)
-        self._begin(array, np.unique(labels))
+        self._begin(array, np.unique(labels), labels)
         self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
         return self
 
@@ -145,14 +145,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if first and classes is None:
             raise ValueError("classes were not given; the first call of partial_fit needs classes=, all of the labels")
         if first:
-            self._begin(array, unique_labels(classes))
+            self._begin(array, unique_labels(classes), labels)
         elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes are {classes!r}; those of the first call of partial_fit were {self.classes_!r}")
         self._learn(array, labels, 1)
         return self
 
-    def _begin(self, array: NDArray[Any], classes: NDArray[Any]) -> None:
-        """Choose the wires and make an untrained model."""
+    def _begin(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any]) -> None:
+        """Choose the wires and make an untrained model, prepared by these examples."""
         if len(classes) < 2:
             raise ValueError(f"y has {len(classes)} class; expected 2 or more")
         shape, features = self.image_shape, array.shape[1]
@@ -171,12 +171,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             task = self._task(len(wire_features), len(classes))
             spec = family.spec(task, **family.fit_classifier(task, options))
+            self.classes_ = classes
+            self.wire_features_, self.wire_thresholds_ = wire_features, wire_thresholds
+            self.passes_ = 0
+            if spec.preparation is not None:
+                spec = prepare(spec, self._examples(array, self._numbers(y)), make_engine)
             engine = make_engine(spec, predicting_row(spec, len(array)).name)
         except UserError as error:
             raise ValueError(str(error)) from None
-        self.classes_ = classes
-        self.wire_features_, self.wire_thresholds_ = wire_features, wire_thresholds
-        self.passes_ = 0
         self._engine, self._seed = engine, task.seed
 
     def _chosen(self) -> tuple[Family, dict[str, Any]]:
@@ -218,11 +220,16 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return [low + (high - low) * np.arange(1, most + 1) / (most + 1)] * features
         return [_quantile_levels(np.sort(array[:, i]).astype(np.float64), most) for i in range(features)]
 
-    def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
+    def _numbers(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        """The class numbers of labels y (N,)."""
         labels = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         unknown = y[self.classes_[labels] != y]
         if len(unknown):
             raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {self.classes_!r}")
+        return labels
+
+    def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
+        labels = self._numbers(y)
         # As if all epochs before had used these examples: their order depends on the place in the run.
         done = self.passes_ * len(labels)
         usual, epochs = self.spec_.schedule(len(labels)), self.passes_ + passes

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rdahw.errors import UserError
 from rdahw.families.grown.rule import GrownState, Growth, PlainGrown
 from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, sample, with_copies
+from rdahw.families.grown.votes import PlainVotes
 from rdahw.primitives import Array
 from rdahw.sim.grown_kernels import (
     add_table,
@@ -40,6 +41,8 @@ __all__ = ["CompiledGrown", "CompiledVotes", "GrownEngine", "PackedExamples", "T
 _LANES = 32
 #: No difference of scores is larger, so a larger threshold changes nothing: that of 16 bits has room for it.
 _MOST_APART = 1 << 14
+#: The spec of a model to compile the kernels with.
+_SMALL: dict[str, Any] = {"input_bits": 1, "classes": 2, "tables": 2, "inputs": 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,10 +216,11 @@ class CompiledVotes(Growth):
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
         spec, labels = self.spec, examples.labels
         scores = self._scores(examples.rows)
-        asking, count = np.empty(len(labels), np.int64), np.empty(1, np.int64)
+        asking, counts = np.empty(len(labels), np.int64), np.empty(3, np.int64)
         for j in range(self._state.grown, spec.tables if tables is None else tables):
-            list_rivalled(scores, labels, spec.threshold(j), asking, count)
-            chosen, wires = asking[sample(spec, j, int(count[0]))], candidates(spec, j)
+            list_rivalled(scores, labels, spec.threshold(j), len(labels) // (1 + spec.copies), asking, counts)
+            self.counts = int(counts[1]), int(counts[2])
+            chosen, wires = asking[sample(spec, j, int(counts[0]))], candidates(spec, j)
             taken, votes = np.empty(spec.inputs, np.int64), np.empty(spec.tables_shape[1:], np.int8)
             choose_votes(
                 examples.rows,
@@ -304,7 +308,7 @@ class GrownEngine:
                 )
             start = end
             for grown in self._running[1]:
-                if grown % self.spec.classes == 0:
+                if grown % self.spec.round_tables == 0:
                     break
             wrong.append(self.growth.counts[0])
             changed.append(self.growth.counts[1])
@@ -329,12 +333,25 @@ def reference(spec: GrownSpec, threads: int) -> GrownEngine:
     return GrownEngine(PlainGrown(spec))
 
 
+def compiled_votes(spec: VotesSpec, threads: int) -> GrownEngine:
+    """The engine of compiled kernels for tables of votes. They are compiled here, so that no time includes it."""
+    _warm_up(CompiledVotes(VotesSpec(**_SMALL)))
+    return GrownEngine(CompiledVotes(spec))
+
+
+def reference_votes(spec: VotesSpec, threads: int) -> GrownEngine:
+    """The plain rule for tables of votes."""
+    return GrownEngine(PlainVotes(spec))
+
+
 def warm_up() -> None:
     """Compile all kernels, or load them from the cache of an earlier run, so that nothing later waits for it."""
-    x, labels = np.array([[0], [1]], np.uint8), np.array([0, 1])
-    sizes: dict[str, Any] = {"input_bits": 1, "classes": 2, "tables": 2, "inputs": 1}
-    engines: list[Any] = [CompiledGrown(GrownSpec(**sizes)), CompiledVotes(VotesSpec(**sizes))]
-    for engine in engines:
-        for _ in engine.run(engine.prepare(x, labels)):
-            pass
-        engine.predict(x)
+    _warm_up(CompiledGrown(GrownSpec(**_SMALL)))
+    _warm_up(CompiledVotes(VotesSpec(**_SMALL)))
+
+
+def _warm_up(growth: Growth) -> None:
+    x = np.array([[0], [1]], np.uint8)
+    for _ in growth.run(growth.prepare(x, np.array([0, 1]))):
+        pass
+    growth.predict(x)

@@ -238,17 +238,29 @@ def add_table(columns: Any, wires: Any, table: Any, scores: Any) -> None:
 
 
 @compiled()
-def list_rivalled(scores: Any, labels: Any, threshold: Any, asking: Any, count: Any) -> None:
-    """Write the examples with a rival to asking (N,), and how many they are to ``count[0]``; scores: (N, classes)."""
+def list_rivalled(scores: Any, labels: Any, threshold: Any, alone: Any, asking: Any, counts: Any) -> None:
+    """Write the examples with a rival to asking (N,), and how many they are to ``counts[0]``; scores: (N, classes).
+
+    To ``counts[1]`` and ``counts[2]``: how many of the first ``alone`` examples are predicted wrongly and have a rival.
+    """
     n = 0
+    counts[1] = 0
     for e in range(labels.size):
-        own, near = scores[e, labels[e]] - threshold, -1  # its own class is near too
+        if e == alone:
+            counts[2] = n
+        label = labels[e]
+        own, near, above = scores[e, label], -1, 0  # its own class is near too
         for c in range(scores.shape[1]):
-            near += own <= scores[e, c]
+            near += own - threshold <= scores[e, c]
+            above += own - (c < label) < scores[e, c]
+        if e < alone:
+            counts[1] += above > 0
         if near:
             asking[n] = e
             n += 1
-    count[0] = n
+    counts[0] = n
+    if alone == labels.size:
+        counts[2] = n
 
 
 @inner

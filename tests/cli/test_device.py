@@ -70,8 +70,12 @@ def test_a_device_of_another_model_is_refused(run: Runner, port: str) -> None:
     assert not list(run.folder.iterdir())
 
 
-def test_an_ensemble_is_loaded_measured_and_dumped(run: Runner) -> None:
-    options = ("--model", "ensemble:tables=4,inputs=2", "--binarise", "midrange", "--epochs", 3)
+every_wiring = pytest.mark.parametrize("wiring", ["any", "grown"])
+
+
+@every_wiring
+def test_an_ensemble_is_loaded_measured_and_dumped(run: Runner, wiring: str) -> None:
+    options = ("--model", f"ensemble:tables=4,inputs=2,wiring={wiring}", "--binarise", "midrange", "--epochs", 3)
     trained = run.ok("train", *options, "--json").json
     saved = load_model(run.folder / "iris-ensemble.rdahw")
     with pseudo_terminal(SimulatedDevice(simulate(core=MemoryTrainer(saved.spec)))) as port:
@@ -89,8 +93,10 @@ def test_an_ensemble_is_loaded_measured_and_dumped(run: Runner) -> None:
     assert run("train", "--resume", "dumped.rdahw").code == 1
 
 
-def test_an_ensemble_learns_on_the_simulated_gateware_as_in_software(run: Runner) -> None:
-    options = ("--model", "ensemble:tables=4,inputs=2", "--binarise", "midrange", "--epochs", 2, "--updates", 40)
+@every_wiring
+def test_an_ensemble_learns_on_the_simulated_gateware_as_in_software(run: Runner, wiring: str) -> None:
+    model = f"ensemble:tables=4,inputs=2,wiring={wiring}"
+    options = ("--model", model, "--binarise", "midrange", "--epochs", 2, "--updates", 40)
     soft = run.ok("train", *options, "--json", "--out", "soft.rdahw").json
     saved = load_model(run.folder / "soft.rdahw")
     with pseudo_terminal(SimulatedDevice(simulate(core=MemoryTrainer(saved.spec)))) as port:

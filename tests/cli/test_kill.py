@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from running import Runner, finish, lower_priority, start
 
+from rdahw.saved import load_model
+
 #: Options, and seconds between checkpoints. With 0 each update is saved, so that a kill often falls into the writing.
 TRAININGS = {
     "iris": ("--epochs 60 --shuffle --seed 3", 0),
@@ -20,6 +22,7 @@ TRAININGS = {
     "wide": ("--binarise thermometer=3 --epochs 25 --shuffle", 0.02),  # 3 * 2^12 parameters
     "ensemble": ("--model ensemble --epochs 900 --validation 11 --seed 9", 0),
     "grown": ("--model grown:tables=9000,inputs=4 --validation 11 --seed 4", 0),
+    "grown wiring": ("--model ensemble:wiring=grown,tables=2000,inputs=3 --epochs 2 --validation 11 --seed 4", 0),
     # In plain Python, which looks up after every 16 examples: within an epoch, too.
     "ensemble reference": ("--model ensemble:tables=20,inputs=3 --epochs 150 --engine reference --sign", 0),
 }
@@ -56,6 +59,7 @@ def wait_for_change(path: Path, seen: int | None) -> int:
         ("ensemble", 3),
         ("ensemble reference", 3),
         ("grown", 3),
+        ("grown wiring", 2),
     ],
 )
 def test_kill_and_resume(run: Runner, name: str, kills: int) -> None:
@@ -78,11 +82,19 @@ def test_kill_and_resume(run: Runner, name: str, kills: int) -> None:
         assert not (run.folder / "out.rdahw").exists()
         seen = checkpoint.stat().st_ino
         words = ["train", "--resume", checkpoint.name, *engine]
+    progress = load_model(checkpoint, to_continue=True).progress
+    assert 0 < progress.updates < (whole.get("updates") or whole["examples"])
+    if name == "grown wiring":  # in mid growth: there is no model yet
+        refused = run("eval", checkpoint.name)
+        assert refused.code == 2
+        assert f"continue it with rdahw train --resume {checkpoint.name!r}" in refused.error
     rest = run.ok(*words, "--json").json
-    done = rest.get("resumed_from_update") or rest["resumed_from_example"]
-    assert 0 < done < (whole.get("updates") or whole["examples"])
+    assert (rest.get("resumed_from_update") or rest["resumed_from_example"]) == (
+        0 if name == "grown wiring" else progress.updates
+    )
     assert rest["out"] == "out.rdahw"
     for key in SAME:
         assert rest.get(key) == whole.get(key), key
+    assert load_model(run.folder / "out.rdahw").spec == load_model(run.folder / "whole.rdahw").spec
     assert without_seconds(rest) == without_seconds(whole)
     assert not checkpoint.exists()

@@ -83,11 +83,12 @@ def test_it_learns_as_software_does(run: Runner, table: Path, engine: str, order
         assert result["cycles_with_update"] == {n: cycles(spec, True) for n in ("min", "max", "mean")}
 
 
-def test_images_that_are_moved(run: Runner) -> None:
+@pytest.mark.parametrize("wiring", ["patch3", "grown,copies=1"])
+def test_images_that_are_moved(run: Runner, wiring: str) -> None:
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (20, 5, 5)).astype(np.uint8)
     np.savez(run.folder / "noise.npz", x=pixels, y=rng.integers(0, 2, 20))
-    options = ("train", "--data", "noise.npz", "--model", "ensemble:tables=5,inputs=4,wiring=patch3")
+    options = ("train", "--data", "noise.npz", "--model", f"ensemble:tables=5,inputs=4,wiring={wiring}")
     same_as_software(run, (*options, "--augment", "shift=1", "--epochs", 1), ("--engine", "amaranth"), "hardware.rdahw")
 
 

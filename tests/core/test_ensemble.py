@@ -47,6 +47,28 @@ def test_a_spec_survives_json(made: EnsembleSpec) -> None:
     assert EnsembleSpec.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
+def test_the_form_of_random_wiring_is_that_of_before_grown_wiring() -> None:
+    before = (
+        *("input_bits", "classes", "tables", "inputs", "counter", "margin", "dropout", "wiring", "image", "shift"),
+        *("sign", "seed"),
+    )
+    assert tuple(spec().to_json()) == before
+
+
+@pytest.mark.parametrize(
+    ("wires", "message"),
+    [
+        (5, "the ensemble's 'wires' is not a str"),
+        ("x", "the field 'wiring' is not base64 text"),
+        ("AAAA", "the field 'wiring' is not 50 bits"),
+        ("/////////w==", "the ensemble's 'wires' is not numbers from 0 to 11"),
+    ],
+)
+def test_damaged_wires_are_refused(wires: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        EnsembleSpec.from_json({**spec(wiring="grown").to_json(), "wires": wires})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -85,6 +107,9 @@ def test_a_damaged_spec_is_refused(change: dict[str, Any], message: str) -> None
         ({"image": Image(1, 3, 4), "wiring": "patch2inset1"}, "lower the patch or the inset"),
         ({"wiring": "patch"}, "there is no wiring 'patch'; expected any, patchP or patchPinsetI"),
         ({"shift": 1}, "the data are not images and cannot be shifted"),
+        ({"candidates": 9}, "candidates is 9, which is for wiring=grown only"),
+        ({"wiring": "grown", "copies": 1}, "copies of a grown model are for images and the data are none; use 0"),
+        ({"wiring": "grown", "inputs": 9}, "inputs of a grown model is 9; expected a whole number from 1 to 8"),
         ({"input_bits": 1 << 20, "tables": 1 << 20, "inputs": 16}, "hold more than 1073741824 counters; lower tables"),
     ],
 )

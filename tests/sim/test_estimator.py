@@ -50,6 +50,7 @@ CHECKS = parametrize_with_checks(
         RDAClassifier(),
         RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0),
         RDAClassifier(model="grown:tables=60"),
+        RDAClassifier(model="ensemble:tables=60,wiring=grown"),
     ]
 )
 
@@ -84,8 +85,10 @@ def test_no_check_of_scikit_learn_is_skipped() -> None:
         {"sign": True, "margin": 5, "dropout": 0.75, "counter": 4},
         {"image_shape": (8, 8), "shift": 1, "wiring": "patch5inset1", "bits": 2, "random_state": 7},
         {"image_shape": (2, 4, 8), "wiring": "patch3", "thresholds": [3, 9]},
+        {"wiring": "grown"},
+        {"image_shape": (8, 8), "wiring": "grown", "copies": 1, "shift": 1},
     ],
-    ids=["plain", "signs", "images", "channels"],
+    ids=["plain", "signs", "images", "channels", "grown wiring", "grown wiring of images"],
 )
 def test_it_is_the_plain_ensemble_on_its_wires(options: dict[str, Any]) -> None:
     x, y = DIGITS.data[:60], DIGITS.target[:60]

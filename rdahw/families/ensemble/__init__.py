@@ -42,6 +42,8 @@ def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
         "wiring": _default_wiring(task.image),
         "margin": default_margin(tables, sign=sign),
     }
+    if options["wiring"] == "grown":
+        usual["slope"] = 200 if task.image is None else 60
     chosen = usual | {name: value for name, value in options.items() if value is not None}
     return EnsembleSpec(input_bits=task.input_bits, classes=task.classes, image=task.image, seed=task.seed, **chosen)
 

@@ -2,7 +2,7 @@
 
 All randomness comes from the spec's seed and is portable (``stream`` and ``words`` are those of :mod:`rdahw.random`):
 
-- *wiring*: see :func:`make_wiring`.
+- *wiring*: see :func:`make_wiring`; grown wiring is chosen as :mod:`rdahw.families.grown.votes` says.
 - *dropout*: a shift register of 63 bits, s(t) = s(t-63) XOR s(t-32) (x^63 + x^31 + 1, primitive, so the period is
   2^63 - 1). Written as a number, its oldest bit s(t-63) is bit 0. It starts at ``stream(seed, "dropout") >> 1`` (1 if
   that is 0) and is never reset, for all examples and epochs. For dropout d/2^b, with b the smallest of 1, 2 and 4 that
@@ -33,10 +33,11 @@ from rdahw.errors import UsageError, UserError
 from rdahw.family import Option, Spec
 from rdahw.primitives import Array
 from rdahw.random import stream, words
-from rdahw.state import Field, State
+from rdahw.state import Field, State, state_from_json, state_to_json
 from rdahw.types import Bits, Words
 
 if TYPE_CHECKING:
+    from rdahw.families.grown.spec import VotesSpec
     from rdahw.learner import Learner
     from rdahw.training import Schedule
 
@@ -62,8 +63,26 @@ OPTIONS = (
         name="wiring",
         type="text",
         usual="patch8inset2 for images, else any",
-        help="choose a table's inputs from all bits (any), a random patch of P x P pixels (patchP), or one that "
-        "keeps I pixels away from the border (patchPinsetI)",
+        help="choose a table's inputs at random, from all bits (any), a random patch of P x P pixels (patchP), or one "
+        "that keeps I pixels away from the border (patchPinsetI), or by the training examples (grown)",
+    ),
+    Option(
+        name="copies",
+        default=0,
+        range=(0, 8),
+        help="with grown wiring, choose the inputs also by this many shifted copies of each image",
+    ),
+    Option(
+        name="candidates",
+        usual="64",
+        range=(1, 4096),
+        help="with grown wiring, choose the inputs of a table from at most this many bits",
+    ),
+    Option(
+        name="slope",
+        usual="60 for images, else 200",
+        range=(0, 1000),
+        help="with grown wiring, add this many hundredths to the margin of growth for each table",
     ),
     Option(name="counter", default=6, range=(2, 8), help="count with this many bits"),
     Option(
@@ -97,6 +116,9 @@ OPTIONS = (
     ),
 )
 _DEFAULTS: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+#: The wiring that the training examples choose, and the fields of a spec that only it has, with their defaults.
+_GROWN = "grown"
+_OF_GROWTH: dict[str, Any] = {"copies": 0, "candidates": 64, "slope": 60, "wires": ""}
 #: The smallest and largest value of each whole number in a spec.
 _RANGES = {
     "input_bits": (1, 1 << 26),
@@ -113,8 +135,10 @@ class EnsembleSpec(Spec):
     input_bits, classes: of the data. tables, inputs: N and n (1 to 16). counter: k (2 to 8 bits). margin: in the
     scores' unit. dropout: the fraction of the tables dropped, a multiple of 1/16 below 1. wiring: ``any`` (from all
     bits), ``patchP`` (from a random patch of P x P pixels, all planes) or ``patchPinsetI`` (a patch that keeps I pixels
-    away from the border). image: needed for patches and shifts. shift: of the augmentation, in pixels. sign: score by
-    the counters' signs.
+    away from the border), or ``grown``: chosen by the training examples, see :attr:`preparation`, with the settings
+    copies, candidates and slope; then wires is the chosen wiring, as base64 text of its packed numbers, or "" before it
+    is chosen. image: needed for patches and shifts. shift: of the augmentation, in pixels. sign: score by the counters'
+    signs.
 
     Raises :class:`UsageError` for an invalid value.
     """
@@ -131,6 +155,10 @@ class EnsembleSpec(Spec):
     margin: int = 160
     dropout: float = _DEFAULTS["dropout"]
     wiring: str = "any"
+    copies: int = _DEFAULTS["copies"]
+    candidates: int = 64
+    slope: int = 60
+    wires: str = ""
     image: Image | None = None
     shift: int = _DEFAULTS["shift"]
     sign: bool = _DEFAULTS["sign"]
@@ -155,7 +183,60 @@ class EnsembleSpec(Spec):
                 f"{self.tables} tables of {self.inputs} inputs and {self.classes} classes hold more than "
                 f"{MAX_COUNTERS} counters; lower tables or inputs"
             )
+        if self.wiring == _GROWN:
+            self._growth()
+            if self.wires:
+                self.grown_wiring()
+            return
+        for name, usual in _OF_GROWTH.items():
+            if (value := getattr(self, name)) != usual:
+                raise UsageError(
+                    f"{name} is {value}, which is for wiring=grown only; choose that wiring, or leave {name} out"
+                )
         self.patch()
+
+    @property
+    def preparation(self) -> VotesSpec | None:
+        """The growth of the wiring, if it is still to be chosen."""
+        return self._growth() if self.wiring == _GROWN and not self.wires else None
+
+    def prepared(self, state: State) -> EnsembleSpec:
+        """With the wiring that was grown."""
+        field = self._growth().wiring_field
+        return replace(self, wires=state_to_json((field,), state)[field.name])
+
+    def _growth(self) -> VotesSpec:
+        """What grows the wiring: tables of votes, whose votes are not kept."""
+        from rdahw.families.grown.spec import VotesSpec, patch_that_fits
+
+        patch, inset = patch_that_fits(self.image, 8, 2)
+        return VotesSpec(
+            input_bits=self.input_bits,
+            classes=self.classes,
+            tables=self.tables,
+            inputs=self.inputs,
+            candidates=max(self.inputs, self.candidates),
+            patch=patch,
+            inset=inset,
+            slope=self.slope,
+            copies=self.copies,
+            image=self.image,
+            seed=self.seed,
+            **({"margin": 24, "scale": 24, "sample": 12000} if self.copies else {}),
+        )
+
+    def grown_wiring(self) -> NDArray[np.int64]:
+        """The chosen wiring, (tables, inputs); raises :class:`UsageError` before it is chosen."""
+        if not self.wires:
+            raise UsageError(
+                "an ensemble with wiring=grown has no circuit before it is trained, as its tables choose their inputs "
+                "by the data; train one with rdahw train and give its file"
+            )
+        field = self._growth().wiring_field
+        wiring = state_from_json((field,), {field.name: self.wires}, "the ensemble's 'wires'")[field.name]
+        if not 0 <= wiring.min() <= wiring.max() < self.input_bits:
+            raise damaged("the ensemble's 'wires'", f"numbers from 0 to {self.input_bits - 1}")
+        return wiring.astype(np.int64)
 
     @property
     def counters_shape(self) -> tuple[int, int, int]:
@@ -240,10 +321,12 @@ class EnsembleSpec(Spec):
             [(f"lower tables to {tables}", {"tables": tables}) for tables in halves],
             [(f"lower inputs to {inputs}", {"inputs": inputs}) for inputs in range(self.inputs - 1, 2, -1)],
         ]
-        return [((said, replace(self, **changes)) for said, changes in way) for way in ways]
+        # The wiring of a smaller one would be another one.
+        return [((said, replace(self, wires="", **changes)) for said, changes in way) for way in ways]
 
     def options(self) -> dict[str, Any]:
-        return {option.name: getattr(self, option.name) for option in OPTIONS}
+        names = [option.name for option in OPTIONS if self.wiring == _GROWN or option.name not in _OF_GROWTH]
+        return {name: getattr(self, name) for name in names}
 
     def facts(self, state: State) -> dict[str, Any]:
         """The fractions of the counters that are ``saturated`` (at an end of their range) and ``zero``."""
@@ -288,7 +371,7 @@ class EnsembleSpec(Spec):
             if not match:
                 raise UsageError(
                     f"there is no wiring {self.wiring!r}; expected any, patchP or patchPinsetI, such as "
-                    "patch10 or patch8inset2"
+                    "patch10 or patch8inset2, or grown"
                 )
             if self.image is None:
                 raise UsageError(f"wiring {self.wiring!r} needs images and the data are not images; use wiring=any")
@@ -308,20 +391,23 @@ class EnsembleSpec(Spec):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_json` is the inverse."""
-        return {**asdict(self), "image": None if self.image is None else list(self.image)}
+        values = {**asdict(self), "image": None if self.image is None else list(self.image)}
+        # Random wiring has its form of before there was any other, so that its fingerprints stay.
+        return {name: value for name, value in values.items() if self.wiring == _GROWN or name not in _OF_GROWTH}
 
     @classmethod
     def from_json(cls, value: object) -> EnsembleSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
-        names = tuple(field.name for field in fields(cls))
+        is_grown = isinstance(value, dict) and value.get("wiring") == _GROWN
+        names = tuple(field.name for field in fields(cls) if is_grown or field.name not in _OF_GROWTH)
         given = dict(zip(names, members(value, "the ensemble", names), strict=True))
         image = given.pop("image")
         if image is not None:
             if not (isinstance(image, list) and len(image) == 3 and all(map(is_int, image))):
                 raise damaged("the ensemble's 'image'", "planes, height and width, or null")
             image = Image(*image)
-        for name, kind in (("dropout", float), ("wiring", str), ("sign", bool)):
-            if not isinstance(given[name], kind):
+        for name, kind in (("dropout", float), ("wiring", str), ("wires", str), ("sign", bool)):
+            if not isinstance(given.get(name, ""), kind):
                 raise damaged(f"the ensemble's {name!r}", f"a {kind.__name__}")
         try:
             return cls(**given, image=image)
@@ -340,11 +426,14 @@ def _fewer_planes(image: Image) -> tuple[str, dict[str, Any]]:
 def make_wiring(spec: EnsembleSpec) -> NDArray[np.int64]:
     """The input bits that each table reads, (tables, inputs); bit i of a table's index is input bit ``wiring[j, i]``.
 
-    Table j takes words w of the stream (seed, "wiring", j). A patch of P x P pixels with inset I has its upper left
-    corner at row I + w[0] mod (height - 2I - P + 1) and column I + w[1] mod (width - 2I - P + 1). Its pixels, plane by
-    plane and row by row, are the candidates; for ``any`` all input bits are, in order. Candidate m has the word w[2 +
-    m]; the n candidates of smallest word (the earlier one first where equal), in rising order, are inputs 0, 1, …
+    Grown wiring is in the spec; raises :class:`UsageError` before it is chosen. Random wiring: table j takes words w of
+    the stream (seed, "wiring", j). A patch of P x P pixels with inset I has its upper left corner at row I + w[0] mod
+    (height - 2I - P + 1) and column I + w[1] mod (width - 2I - P + 1). Its pixels, plane by plane and row by row, are
+    the candidates; for ``any`` all input bits are, in order. Candidate m has the word w[2 + m]; the n candidates of
+    smallest word (the earlier one first where equal), in rising order, are inputs 0, 1, …
     """
+    if spec.wiring == _GROWN:
+        return spec.grown_wiring()
     patch = spec.patch()
     wiring = np.empty((spec.tables, spec.inputs), np.int64)
     candidates = np.arange(spec.input_bits)

@@ -204,10 +204,10 @@ class PlainGrown(Growth):
 
     def run(self, examples: tuple[Array, NDArray[np.int64]], tables: int | None = None) -> Iterator[int]:
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
-        (x, labels), classes = examples, self.spec.classes
+        x, labels = examples
         own = len(x) // (1 + self.spec.copies)
         for j in range(self._state.grown, self.spec.tables if tables is None else tables):
-            if j % classes == 0:
+            if j % self.spec.round_tables == 0:
                 scores = self.scores(x[:own])
                 asked = requests(self.spec, scores, labels[:own], j).any(axis=1)
                 self.counts = int((scores.argmax(axis=1) != labels[:own]).sum()), int(asked.sum())

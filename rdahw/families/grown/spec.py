@@ -16,6 +16,7 @@ Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` giv
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,7 +32,7 @@ from rdahw.family import Option, Spec
 from rdahw.primitives import Array
 from rdahw.random import stream, words
 from rdahw.state import Field, State
-from rdahw.types import Bits, Words
+from rdahw.types import Bits, Type, Words
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
@@ -205,23 +206,31 @@ class GrownSpec(Spec):
         return {option.name: getattr(self, option.name) for option in OPTIONS}
 
     @property
+    def round_tables(self) -> int:
+        """How many tables a round has."""
+        return self.classes
+
+    @property
     def rounds(self) -> int:
         """In how many rounds the tables are grown; each is an update by all examples."""
-        return -(-self.tables // self.classes)
+        return -(-self.tables // self.round_tables)
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """``tables`` (tables, 2^inputs), the bit at each index; ``wiring`` (tables, inputs), the input bits that they
         read; ``grown`` (1,), how many there are so far. What is not grown is 0, so that it votes for no class, and the
         first tables of a model are its tables with zeros for the others."""
-        shape = self.tables, self.inputs
-        wire = Words(self.tables * self.inputs, self.input_bits.bit_length() + 1)
-        size = self.tables << self.inputs
         return (
-            Field("tables", Bits(size), (self.tables, 1 << self.inputs)),
-            Field("wiring", wire, shape),
+            Field("tables", self._held(math.prod(self.tables_shape)), self.tables_shape),
+            self.wiring_field,
             Field("grown", Words(1, RANGES["tables"][1].bit_length() + 1)),
         )
+
+    @property
+    def wiring_field(self) -> Field:
+        """``wiring``, see :attr:`fields`."""
+        shape = self.tables, self.inputs
+        return Field("wiring", Words(math.prod(shape), self.input_bits.bit_length() + 1), shape)
 
     def check_state(self, state: State) -> None:
         """Raise :class:`UserError` for wires that are not there, and for tables that are not grown and hold bits."""
@@ -307,6 +316,10 @@ class GrownSpec(Spec):
         """The shape of what the tables hold: (tables, 2^inputs)."""
         return self.tables, 1 << self.inputs
 
+    def _held(self, count: int) -> Type:
+        """The type of ``count`` values that tables hold."""
+        return Bits(count)
+
     @property
     def value_range(self) -> tuple[int, int]:
         """The smallest and the largest value that a table may hold."""
@@ -345,6 +358,9 @@ class VotesSpec(GrownSpec):
     a round of its own.
     """
 
+    family: ClassVar[str] = "votes"
+    update_unit: ClassVar[str] = "tables"  # type: ignore[misc]
+
     tables: int = 256
     candidates: int = 64
     sample: int = 6000
@@ -358,6 +374,19 @@ class VotesSpec(GrownSpec):
     def tables_shape(self) -> tuple[int, ...]:
         """The shape of what the tables hold, as of an ensemble's counters: (tables, 2^inputs, classes)."""
         return self.tables, 1 << self.inputs, self.classes
+
+    @property
+    def description(self) -> str:
+        """«choice of the inputs of 256 x 6 tables among 784 bits»."""
+        return f"choice of the inputs of {self.tables} x {self.inputs} tables among {self.input_bits} bits"
+
+    @property
+    def round_tables(self) -> int:
+        """One: each table is grown for the scores of all before it."""
+        return 1
+
+    def _held(self, count: int) -> Type:
+        return Words(count, self.counter)
 
     @property
     def value_range(self) -> tuple[int, int]:
