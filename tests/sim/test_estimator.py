@@ -28,7 +28,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from rdahw import RDAClassifier
 from rdahw.data import load
 from rdahw.data.images import Image
-from rdahw.families import all_families
+from rdahw.families import BUILT_IN, all_families
 from rdahw.families.ensemble import default_margin
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
@@ -50,6 +50,8 @@ CHECKS = parametrize_with_checks(
         RDAClassifier(),
         RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0),
         RDAClassifier(model="grown:tables=60"),
+        RDAClassifier(model="lookup", thresholds=[-0.2], epochs=2),
+        RDAClassifier(model="mask", k=2, bits=1, epochs=1, n_jobs=2),
     ]
 )
 
@@ -59,6 +61,11 @@ CHECKS = parametrize_with_checks(
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_each_family_is_checked() -> None:
+    checked = {estimator.model.partition(":")[0] for estimator, _ in CHECKS.args[1]}
+    assert checked == {*BUILT_IN} - {"file"}  # of which each model is somebody's own
 
 
 @pytest.mark.slow
@@ -421,7 +428,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "twice": ({"model": "ensemble:tables=5", "tables": 6}, r"^tables is 6, and 5 in model 'ensemble:tables=5'; leave"),
     "three classes of a mask": (
         {"model": "mask"},
-        r"^the mask model has one output and the labels have 2 bits; choose",
+        r"^Only binary classification is supported by model 'mask', and y has 3 classes; choose another model, or t",
     ),
     "many wires of a lookup": (
         {"model": "lookup", "bits": 9},
