@@ -209,7 +209,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return 1
         if self.n_jobs == -1:
             return os.cpu_count() or 1
-        return _whole("n_jobs", self.n_jobs, " or -1 for all cores")
+        return _whole("n_jobs", self.n_jobs, ", or -1 for all cores")
 
     def _chosen(self) -> tuple[Family, dict[str, Any]]:
         """The family, and a value for each of its options, None where it depends on the data."""
