@@ -72,7 +72,7 @@ def transpose(a: Any) -> None:
         width >>= 1
 
 
-@compiled(_READ_WORDS, nb.uint64[:, ::1])
+@compiled()  # on its first call, as few need it
 def turn(rows: Any, columns: Any) -> None:
     """(examples, words) packed by wires into (wires, words) packed by examples."""
     examples, wires = rows.shape[0], columns.shape[0]
