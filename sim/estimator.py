@@ -25,7 +25,7 @@ from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import Family, Option, Spec, Task
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
-from rdahw.sim.packing import Words, unpack_wires
+from rdahw.sim.packing import unpack_wires
 from rdahw.training import Examples, Progress, Schedule, Training
 
 try:
@@ -276,15 +276,20 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
-    def _of_blocks(self, X: ArrayLike, predict: Callable[[Words], Any]) -> NDArray[Any]:
-        """What ``predict`` makes of the wires of examples X (N, F), block by block."""
+    def _checked(self, X: ArrayLike) -> NDArray[Any]:
+        """X as an array; NaN and infinities are left to the conversion, which reads all of it anyway."""
         check_is_fitted(self)
-        # NaN and infinities are left to the conversion, which reads all of X anyway.
-        array = validate_data(self, X, reset=False, ensure_all_finite=False)
+        array: NDArray[Any] = validate_data(self, X, reset=False, ensure_all_finite=False)
+        return array
 
-        def block(start: int) -> tuple[Any, bool]:
+    def _of_blocks(
+        self, X: ArrayLike, array: NDArray[Any], compute: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """What ``compute`` makes of the scores (n, classes) of X, as ``array`` (N, F), block by block."""
+
+        def block(start: int) -> tuple[NDArray[Any], bool]:
             words, finite = self._conversion.pack(array[start : start + _ROWS])
-            return predict(words), finite
+            return compute(self._predictor.scores(words)), finite
 
         starts, threads = range(0, len(array), _ROWS), self._threads()
         if threads > 1 and len(starts) > 1:
@@ -299,20 +304,19 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """The scores of examples X (N, F), whole numbers: (N, classes), or for two classes the score of ``classes_[1]``
         minus that of ``classes_[0]``, (N,). Without scores: 1 for the predicted class, else 0."""
-        scores = self._of_blocks(X, lambda words: self._predictor.scores(words).astype(np.float64))
+        scores = self._of_blocks(X, self._checked(X), lambda scores: scores.astype(np.float64))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The labels (N,) of examples X (N, F), by the largest score; the first class on a tie, or if the outputs of a
         circuit are not the code of a class."""
-        numbers = self._of_blocks(X, self._numbers)
+        array = self._checked(X)
+        if len(array) == 1:  # without the others that would share its words
+            bits, finite = self._conversion.one(array[0].astype(np.float64))
+            if finite:
+                return np.asarray(self.classes_[[self._predictor.class_of(bits)]])
+        numbers = self._of_blocks(X, array, lambda scores: scores.argmax(axis=1))
         return np.asarray(self.classes_[numbers])
-
-    def _numbers(self, words: Words) -> Any:
-        """The numbers of the classes of examples packed by wires. One alone is not predicted as one of 64."""
-        if len(words) == 1:
-            return [self._predictor.class_of(unpack_wires(words[0], len(self.wire_features_)))]
-        return self._predictor.scores(words).argmax(axis=1)
 
     def predict_one(self, x: ArrayLike) -> Any:
         """The label of one example x (F,), numbers in a sequence or in an array of one dimension, as :meth:`predict`
