@@ -146,16 +146,15 @@ class EnsemblePredictor:
 
     def __init__(self, engine: CompiledEnsemble) -> None:
         self._engine = engine
-        self._read = np.ascontiguousarray(engine.wiring[:, ::-1])
 
     def scores(self, words: Words) -> NDArray[np.int32]:
         """The scores (N, classes): with ``sign``, the numbers of set bits."""
-        return self._engine._scores(words, self._read, 0)
+        return self._engine._scores(words, np.ascontiguousarray(self._engine.wiring[:, ::-1]), 0)
 
     def class_of(self, bits: Array) -> int:
         """The class of one example (A,)."""
         own = self._engine
-        return int(classify_row(bits, self._read, own._memory, own._size, own.spec.classes, own._sign_shift))
+        return int(classify_row(bits, own.wiring, own._memory, own._size, own.spec.classes, own._sign_shift))
 
 
 def warm_up() -> None:

@@ -189,15 +189,15 @@ def score_examples(
 
 
 @_compiled
-def classify_row(bits: Any, read: Any, counters: Any, size: Any, classes: Any, sign: Any) -> Any:
-    """The class of one example, bits (A,) uint8; read: the bits themselves, not those of a frame."""
-    tables, inputs = read.shape
+def classify_row(bits: Any, wiring: Any, counters: Any, size: Any, classes: Any, sign: Any) -> Any:
+    """The class of one example, bits (A,) uint8; wiring: (tables, inputs), the bit that each input reads."""
+    tables, inputs = wiring.shape
     lanes = -(-classes // LANES) * LANES
     offsets, totals = np.empty(tables, np.uint32), np.zeros(lanes, np.int32)
     for j in range(tables):
         index = np.int64(0)
         for i in range(inputs):
-            index += index + bits[np.uint64(read[j, i])]
+            index |= np.int64(bits[np.uint64(wiring[j, i])]) << i
         offsets[j] = j * size + index * classes
     for lane in range(0, lanes, LANES):
         for first in range(0, tables, MOST_ROWS):
