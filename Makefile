@@ -39,7 +39,7 @@ types: .venv/installed-dev  ## check types in a built copy
 mutants: .venv/installed-dev  ## make all mutants and write their list: some 20 minutes
 	.venv/bin/python tests/mutants.py --write
 
-bench: .venv/installed .venv-bench/installed  ## measure beside peers and write docs/benchmarks.md (BENCH=--full for all)
+bench: .venv/installed-dev .venv-bench/installed  ## measure beside peers and write docs/benchmarks.md (BENCH=--full for all)
 	.venv/bin/python bench/run.py $(BENCH)
 
 clean:  ## remove the virtual environment and everything built

@@ -1,4 +1,4 @@
-"""What rdahw alone is measured at: predictions, and a whole training from files to a saved model."""
+"""What rdahw alone is measured at: a whole training from files to a saved model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ensemble import SETTINGS, Setting, make, prepare
-from measure import Turns
+from ensemble import Setting, make
 
-from rdahw.data import load
-from rdahw.data.binarise import Binariser
 from rdahw.data.images import Image
-from rdahw.sim.ensemble import CompiledEnsemble
-from rdahw.training import Examples, Schedule, Training
 
 
 def settings_text(setting: Setting) -> str:
@@ -29,26 +24,6 @@ def settings_text(setting: Setting) -> str:
         f"{spec.tables} tables of {spec.inputs} inputs, counters of {spec.counter} bits, margin {spec.margin}, "
         f"dropout {spec.dropout:g}, {spec.wiring}, {setting.rule}"
     )
-
-
-def predictions(rounds: int) -> dict[str, Any]:
-    """Classes a second of the 256 x 6 model, on the test images."""
-    setting = SETTINGS["256x6"]
-    data = load(setting.data)
-    assert data.test is not None
-    x, labels, test_x, test_labels, image = prepare(setting, held_out=False)
-    engine = CompiledEnsemble(make(setting, 0, x, image))
-    for _ in Training(engine, Schedule(epochs=5, shuffle=True), Examples(x, labels)).run():
-        pass
-    packed = engine.pack(test_x)
-    binariser = Binariser.fit(setting.rule, data.train.features, data.columns)
-    pixels = data.test.features
-    right = float((engine.classify(packed) == test_labels).mean())
-    turns = Turns()
-    turns.add("from packed bits", len(packed), lambda: engine.classify(packed))
-    turns.add("from pixels", len(packed), lambda: engine.classify(engine.pack(binariser.transform(pixels))))
-    turns.take(rounds)
-    return {name: {**row, "test_accuracy": right} for name, row in turns.results().items()}
 
 
 def whole_training(runs: int) -> dict[str, Any]:

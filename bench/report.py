@@ -130,12 +130,44 @@ def predict_section(results: Row) -> str:
             add(row["label"], name, figures)
     if not rows:
         return ""
+    interfaces = ""
+    if "interfaces" in ours:
+        interfaces = (
+            "\nThrough scikit-learn's interface, as estimators that validate their input (`bench/predictions.py`): all "
+            f"images in one call, and single rows of float32; «×» is how much faster than {ours['beside']} on "
+            f"float32.\n\n{interfaces_table(ours['interfaces'], ours['beside'])}"
+        )
     head = ["predictor", "images/s", "rdahw to it", "test accuracy %", "noise"]
     return (
         "## MNIST: predictions\n\nClasses of the 10,000 test images on one core, elapsed time, the best of many "
         "repetitions; noise is how much longer the median repetition took. The peers' models are those trained for the "
-        f"table above, each in its fastest form.\n\n{table(head, rows)}"
+        f"table above, each in its fastest form.\n\n{table(head, rows)}{interfaces}"
     )
+
+
+def interfaces_table(found: dict[str, Row], base: str) -> str:
+    """Predictions through scikit-learn's interface, with the ratios to the model ``base``."""
+    #: Each column, what of ``base`` it is compared with, and its text.
+    columns = {
+        "uint8": ("float32", lambda rate: f"{rate:,.0f}"),
+        "float32": ("float32", lambda rate: f"{rate:,.0f}"),
+        "row": ("row", lambda rate: f"{1e6 / rate:.1f}"),
+        "predict_one": ("row", lambda rate: f"{1e6 / rate:.1f}"),
+    }
+
+    def cell(name: str, kind: str) -> str:
+        rate = found[name].get(kind)
+        if rate is None:
+            return ""
+        other, text = columns[kind]
+        return text(rate) + ("" if name == base else f", {ratio_text(rate / found[base][other])} ×")
+
+    head = ["predictor", "images/s, uint8", "images/s, float32", "`predict` of a row, µs", "`predict_one`, µs"]
+    rows = [
+        [name, *(cell(name, kind) for kind in columns), percent(row["test_accuracy"]) if "test_accuracy" in row else ""]
+        for name, row in found.items()
+    ]
+    return table([*head, "test accuracy %"], rows)
 
 
 def updates_section(updates: Row) -> str:

@@ -141,9 +141,9 @@ def tell(row: dict[str, Any]) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> dict[str, Any]:
-    from ours import predictions
+    from predictions import MLP, interfaces, predictions
 
-    return predictions(options.rounds)
+    return {**predictions(options.rounds), "interfaces": interfaces(options.rounds), "beside": MLP}
 
 
 def run_updates(options: argparse.Namespace) -> dict[str, Any]:

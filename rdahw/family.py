@@ -315,6 +315,7 @@ class Family:
     classifier: defaults of ``RDAClassifier`` that differ from the options'. fit_classifier: ``fit_classifier(task,
         options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
     sections: the report's sections about the learned state. binarised: conversion to a circuit of bits, if any.
+    two_classes: its models tell two classes apart, and no more.
     """
 
     name: str
@@ -330,6 +331,7 @@ class Family:
     thresholds: tuple[int, int] = (1, 1)
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
     binarised: Binarised | None = None
+    two_classes: bool = False
 
     def option(self, name: str) -> Option | None:
         """The option of this name, if there is one."""

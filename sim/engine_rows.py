@@ -9,10 +9,10 @@ __all__ = ["ROWS"]
 #: For each family the usual engine first.
 ROWS = (
     EngineRow("reference", "", "rdahw.sim.engines:reference"),
-    EngineRow("packed", "", "rdahw.sim.engines:packed", is_compiled=True),
-    EngineRow("compiled", "ensemble", "rdahw.sim.ensemble:compiled", is_compiled=True),
+    EngineRow("packed", "", "rdahw.sim.engines:packed", True),
+    EngineRow("compiled", "ensemble", "rdahw.sim.ensemble:compiled", True, "rdahw.sim.ensemble:EnsemblePredictor"),
     EngineRow("reference", "ensemble", "rdahw.sim.ensemble:reference"),
-    EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", is_compiled=True),
+    EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", True, "rdahw.sim.grown:GrownPredictor"),
     EngineRow("reference", "grown", "rdahw.sim.grown:reference"),
     EngineRow("compiled", "votes", "rdahw.sim.grown:compiled_votes", is_compiled=True),
     EngineRow("reference", "votes", "rdahw.sim.grown:reference_votes"),

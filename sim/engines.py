@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from rdahw.errors import UsageError
 from rdahw.family import Spec
 from rdahw.learner import Learner
 from rdahw.primitives import Array
+from rdahw.sim.packing import Words, unpack_wires
 from rdahw.sim.reference import Reference
 from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Outcome
@@ -23,12 +25,15 @@ from rdahw.word_primitives import sum_of_counts
 
 __all__ = [
     "CircuitEngine",
+    "EnginePredictor",
     "EngineRow",
+    "Predictor",
     "ReferenceEngine",
     "Runner",
     "SoftwareEngine",
     "find_engine",
     "make_engine",
+    "make_predictor",
     "predict",
     "predicting_row",
 ]
@@ -45,12 +50,14 @@ class EngineRow:
 
     make: ``module:function``, loaded on use; it takes the spec and the number of threads.
     is_compiled: its first use takes seconds; see :func:`rdahw.sim.jit.on_compile`.
+    predictor: ``module:function``, which makes a :class:`Predictor` of the engine.
     """
 
     name: str
     family: str
     make: str
     is_compiled: bool = False
+    predictor: str = "rdahw.sim.engines:EnginePredictor"
 
 
 class SoftwareEngine(Engine, Protocol):
@@ -58,6 +65,16 @@ class SoftwareEngine(Engine, Protocol):
 
     def class_scores(self, prepared: Any) -> NDArray[Any]:
         """A score (N, classes) for each class of each example; the prediction is the first of the largest."""
+
+
+class Predictor(Protocol):
+    """Predicts with the present state of an engine; may be used by several threads while that does not change."""
+
+    def scores(self, words: Words) -> NDArray[Any]:
+        """As :meth:`SoftwareEngine.class_scores`, of examples packed by wires."""
+
+    def class_of(self, bits: Array) -> int:
+        """The class of one example (A,), 0 and 1: the first of the largest scores."""
 
 
 class Runner(Protocol):
@@ -120,6 +137,26 @@ class CircuitEngine:
         """1 for the predicted class and 0 for the others; all 0 if the outputs are not the code of a class."""
         scores: NDArray[np.int64] = (self.predict(prepared)[:, None] == np.arange(self.spec.classes)).astype(np.int64)
         return scores
+
+
+class EnginePredictor:
+    """Predicts by any engine; a :class:`Predictor`."""
+
+    def __init__(self, engine: SoftwareEngine) -> None:
+        self._engine = engine
+        self._lock = Lock()  # not every engine may be used by several threads
+
+    def scores(self, words: Words) -> NDArray[Any]:
+        """See :meth:`Predictor.scores`."""
+        return self._scores(unpack_wires(words, self._engine.spec.input_bits))
+
+    def class_of(self, bits: Array) -> int:
+        """See :meth:`Predictor.class_of`."""
+        return int(self._scores(bits[None]).argmax())
+
+    def _scores(self, x: Array) -> NDArray[Any]:
+        with self._lock:
+            return self._engine.class_scores(self._engine.prepare(Examples(x, np.zeros(len(x), np.int64))))
 
 
 class ReferenceEngine:
@@ -226,6 +263,13 @@ def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> Sof
     module, _, function = row.make.partition(":")
     engine: SoftwareEngine = getattr(importlib.import_module(module), function)(spec, threads)
     return engine
+
+
+def make_predictor(engine: SoftwareEngine) -> Predictor:
+    """The predictor that goes with ``engine``."""
+    module, _, function = find_engine(engine.spec, engine.name).predictor.partition(":")
+    predictor: Predictor = getattr(importlib.import_module(module), function)(engine)
+    return predictor
 
 
 def predicting_row(spec: Spec, examples: int) -> EngineRow:

@@ -17,11 +17,11 @@ from rdahw.errors import UserError
 from rdahw.families.ensemble.rule import Counters, EnsembleEngine, Learned, PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.primitives import Array
-from rdahw.sim.ensemble_kernels import score_examples, train_examples
+from rdahw.sim.ensemble_kernels import classify_row, score_examples, train_examples
 from rdahw.sim.ensemble_vectors import BLOCK, LANES
+from rdahw.sim.packing import Words
 
-__all__ = ["CompiledEnsemble", "warm_up"]
-
+__all__ = ["CompiledEnsemble", "EnsemblePredictor", "warm_up"]
 
 #: Examples as bits in a frame: (N, W) uint64, bit 0 of word 0 first. Images have ``shift`` empty columns and rows
 #: between their lines and planes, and the frame has empty words at both ends, so that a moved image is read by starting
@@ -126,29 +126,35 @@ class CompiledEnsemble(EnsembleEngine):
 
     def scores(self, x: Packed) -> NDArray[np.int32]:
         """The scores (N, classes) of packed examples: with ``sign``, the numbers of set bits."""
-        scores = np.empty((len(x), -(-self.spec.classes // LANES) * LANES), np.int32)
+        if self.threads == 1 or len(x) <= BLOCK:
+            return self._scores(x, self._read, self._reach)
+        size = -(-len(x) // (self.threads * BLOCK)) * BLOCK or BLOCK
+        parts = [x[start : start + size] for start in range(0, len(x), size)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return np.concatenate(list(pool.map(lambda part: self._scores(part, self._read, self._reach), parts)))
 
-        def part(start: int, stop: int) -> None:
-            score_examples(
-                x[start:stop],
-                self._read,
-                self._reach,
-                self._memory,
-                self._size,
-                self.spec.classes,
-                self._sign_shift,
-                scores[start:stop],
-            )
-
-        if self.threads == 1:
-            part(0, len(x))
-        else:
-            size = -(-len(x) // (self.threads * BLOCK)) * BLOCK or BLOCK
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(lambda start: part(start, min(start + size, len(x))), range(0, len(x), size)))
+    def _scores(self, x: Packed, read: NDArray[np.int64], empty: int) -> NDArray[np.int32]:
+        classes, scores = self.spec.classes, np.empty((len(x), -(-self.spec.classes // LANES) * LANES), np.int32)
+        score_examples(x, read, empty, self._memory, self._size, classes, self._sign_shift, scores)
         if self.spec.sign:
             scores += self.spec.tables
-        return scores[:, : self.spec.classes]
+        return scores[:, :classes]
+
+
+class EnsemblePredictor:
+    """Predicts by the counters of an engine; a :class:`rdahw.sim.engines.Predictor`."""
+
+    def __init__(self, engine: CompiledEnsemble) -> None:
+        self._engine = engine
+
+    def scores(self, words: Words) -> NDArray[np.int32]:
+        """The scores (N, classes): with ``sign``, the numbers of set bits."""
+        return self._engine._scores(words, np.ascontiguousarray(self._engine.wiring[:, ::-1]), 0)
+
+    def class_of(self, bits: Array) -> int:
+        """The class of one example (A,)."""
+        own = self._engine
+        return int(classify_row(bits, own.wiring, own._memory, own._size, own.spec.classes, own._sign_shift))
 
 
 def warm_up() -> None:

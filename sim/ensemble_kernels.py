@@ -25,21 +25,11 @@ from rdahw.sim.ensemble_vectors import (
     join_bits,
     spread_bits,
 )
+from rdahw.sim.packing_kernels import transpose
 
-__all__ = ["score_examples", "train_examples"]
+__all__ = ["classify_row", "score_examples", "train_examples"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-#: The bits that are swapped in each round of the transposition of 64 words.
-_SWAPS = (
-    0x00000000FFFFFFFF,
-    0x0000FFFF0000FFFF,
-    0x00FF00FF00FF00FF,
-    0x0F0F0F0F0F0F0F0F,
-    0x3333333333333333,
-    0x5555555555555555,
-)
-
 
 #: How many blocks of 64 examples are scored together.
 _SCORED = 8
@@ -47,20 +37,6 @@ _SCORED = 8
 
 def _compiled(function: _F) -> _F:
     return cast(_F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-@_compiled
-def _transpose(a: Any) -> None:
-    """Transpose 64 words: swap bit j of word i with bit i of word j."""
-    width: Any = 32
-    for mask in _SWAPS:
-        by = np.uint64(width)
-        for start in range(0, 64, 2 * width):
-            for i in range(start, start + width):
-                change = ((a[i] >> by) ^ a[i + width]) & np.uint64(mask)
-                a[i] ^= change << by
-                a[i + width] ^= change
-        width >>= 1
 
 
 @_compiled
@@ -82,7 +58,7 @@ def _indices(
                 word |= words[rows[i], q + 1] << (np.uint64(64) - r)
             buffer[i] = word
         buffer[rows.size :] = 0
-        _transpose(buffer)
+        transpose(buffer)
         spread_bits(buffer, wires, w * 64)
     places = read.reshape(-1)
     for j in range(tables):
@@ -210,3 +186,24 @@ def score_examples(
             for i in range(start, stop):
                 for c in range(classes):
                     scores[i, c] += totals[(i - start) >> 6, (i - start) & 63, c]
+
+
+@_compiled
+def classify_row(bits: Any, wiring: Any, counters: Any, size: Any, classes: Any, sign: Any) -> Any:
+    """The class of one example, bits (A,) uint8; wiring: (tables, inputs), the bit that each input reads."""
+    tables, inputs = wiring.shape
+    lanes = -(-classes // LANES) * LANES
+    offsets, totals = np.empty(tables, np.uint32), np.zeros(lanes, np.int32)
+    for j in range(tables):
+        index = np.int64(0)
+        for i in range(inputs):
+            index |= np.int64(bits[np.uint64(wiring[j, i])]) << i
+        offsets[j] = j * size + index * classes
+    for lane in range(0, lanes, LANES):
+        for first in range(0, tables, MOST_ROWS):
+            add_rows(counters, offsets, first, min(tables, first + MOST_ROWS), lane, sign, totals)
+    best = 0
+    for c in range(1, classes):
+        if totals[c] > totals[best]:
+            best = c
+    return best

@@ -8,8 +8,11 @@ then by feature, so that those of images are whole planes.
 from __future__ import annotations
 
 import inspect
+import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,9 @@ from rdahw.data.images import Image
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import Family, Option, Spec, Task
-from rdahw.sim.engines import SoftwareEngine, make_engine, predicting_row
+from rdahw.sim.conversion import Conversion
+from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
+from rdahw.sim.packing import unpack_wires
 from rdahw.training import Examples, Progress, Schedule, Training, prepare
 
 try:
@@ -35,8 +40,8 @@ except ImportError as error:
 
 __all__ = ["RDAClassifier"]
 
-#: How many examples are turned into wires at once, to bound the memory.
-_ROWS = 4096
+#: How many examples are turned into wires at once, so that these stay in the cache.
+_ROWS = 2048
 #: The value of an option that the model chooses.
 _AUTO = "auto"
 _MODEL = "ensemble"
@@ -48,6 +53,7 @@ _OWN: dict[str, Any] = {
     "thresholds": None,
     "image_shape": None,
     "random_state": 0,
+    "n_jobs": None,
 }
 
 
@@ -96,6 +102,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         thresholds: instead of ``bits``, the thresholds of all features, or a sequence of them for each feature.
         image_shape: (height, width) or (channels, height, width) if each row of X is an image.
         random_state: the seed of all randomness; a RandomState or None draws one.
+        n_jobs: how many threads predict and grow tables, -1 for one on each core; None is 1. The bits are the same.
 
     Options of the model, which may also be given in ``model``; those of other models must keep their defaults:
         {options}
@@ -114,6 +121,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     _engine: SoftwareEngine
+    _predictor: Predictor
+    _conversion: Conversion
     _seed: int
 
     def __init__(self, **parameters: Any) -> None:
@@ -121,6 +130,12 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise TypeError(f"RDAClassifier has no parameter {min(unknown)!r}; expected any of {', '.join(_DEFAULTS)}")
         for name, default in _DEFAULTS.items():
             setattr(self, name, parameters.get(name, default))
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn wants to know: whether it may be given more than two classes."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = not (isinstance(self.model, str) and _tells_two_classes(self.model))
+        return tags
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -162,6 +177,11 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             family, options = self._chosen()
         except UserError as error:
             raise ValueError(str(error)) from None
+        if family.two_classes and len(classes) > 2:
+            raise ValueError(
+                f"Only binary classification is supported by model {self.model!r}, and y has {len(classes)} classes; "
+                "choose another model, or two of the classes"
+            )
         levels = self._levels(array, family)
         if shape is not None and len({len(values) for values in levels}) != 1:
             raise ValueError("the pixels have different numbers of thresholds; expected the same number for each")
@@ -173,13 +193,26 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             spec = family.spec(task, **family.fit_classifier(task, options))
             self.classes_ = classes
             self.wire_features_, self.wire_thresholds_ = wire_features, wire_thresholds
+            self._conversion = Conversion(wire_features, wire_thresholds)
             self.passes_ = 0
+            threads = self._threads()
             if spec.preparation is not None:
-                spec = prepare(spec, self._examples(array, self._numbers(y)), make_engine)
-            engine = make_engine(spec, predicting_row(spec, len(array)).name)
+                spec = prepare(spec, self._examples(array, self._numbers(y)), partial(make_engine, threads=threads))
+            engine = make_engine(spec, predicting_row(spec, len(array)).name, threads=threads)
         except UserError as error:
             raise ValueError(str(error)) from None
-        self._engine, self._seed = engine, task.seed
+        self._seed = task.seed
+        self._run(engine)
+
+    def _run(self, engine: SoftwareEngine) -> None:
+        self._engine, self._predictor = engine, make_predictor(engine)
+
+    def _threads(self) -> int:
+        if self.n_jobs is None:
+            return 1
+        if self.n_jobs == -1:
+            return os.cpu_count() or 1
+        return _whole("n_jobs", self.n_jobs, ", or -1 for all cores")
 
     def _chosen(self) -> tuple[Family, dict[str, Any]]:
         """The family, and a value for each of its options, None where it depends on the data."""
@@ -242,32 +275,80 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             pass
         self.passes_ = epochs
 
-    def _examples(self, array: NDArray[Any], labels: NDArray[np.int64] | None = None) -> Examples:
+    def _examples(self, array: NDArray[Any], labels: NDArray[np.int64]) -> Examples:
         wires = np.empty((len(array), len(self.wire_features_)), np.uint8)
         for start in range(0, len(array), _ROWS):
-            rows = slice(start, start + _ROWS)
-            wires[rows] = array[rows, self.wire_features_] > self.wire_thresholds_
-        return Examples(wires, np.zeros(len(array), np.int64) if labels is None else labels)
+            words, _ = self._conversion.pack(array[start : start + _ROWS])
+            wires[start : start + _ROWS] = unpack_wires(words, wires.shape[1])
+        return Examples(wires, labels)
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
-    def _scores(self, X: ArrayLike) -> NDArray[Any]:
+    def _checked(self, X: ArrayLike) -> NDArray[Any]:
+        """X as an array; NaN and infinities are left to the conversion, which reads all of it anyway."""
         check_is_fitted(self)
-        prepared = self._engine.prepare(self._examples(validate_data(self, X, reset=False)))
-        scores: NDArray[Any] = self._engine.class_scores(prepared)
-        return scores
+        array: NDArray[Any] = validate_data(self, X, reset=False, ensure_all_finite=False)
+        return array
+
+    def _of_blocks(
+        self, X: ArrayLike, array: NDArray[Any], compute: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """What ``compute`` makes of the scores (n, classes) of X, as ``array`` (N, F), block by block."""
+
+        def block(start: int) -> tuple[NDArray[Any], bool]:
+            words, finite = self._conversion.pack(array[start : start + _ROWS])
+            return compute(self._predictor.scores(words)), finite
+
+        starts, threads = range(0, len(array), _ROWS), self._threads()
+        if threads > 1 and len(starts) > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                found = list(pool.map(block, starts))
+        else:
+            found = list(map(block, starts))
+        if not all(finite for _, finite in found):
+            validate_data(self, X, reset=False)  # raises scikit-learn's own error, unless it is told to assume none
+        return np.concatenate([result for result, _ in found])
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """The scores of examples X (N, F), whole numbers: (N, classes), or for two classes the score of ``classes_[1]``
         minus that of ``classes_[0]``, (N,). Without scores: 1 for the predicted class, else 0."""
-        scores = self._scores(X).astype(np.float64)
+        scores = self._of_blocks(X, self._checked(X), lambda scores: scores.astype(np.float64))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The labels (N,) of examples X (N, F), by the largest score; the first class on a tie, or if the outputs of a
         circuit are not the code of a class."""
-        scores = self._scores(X)
-        return np.asarray(self.classes_[scores.argmax(axis=1)])
+        array = self._checked(X)
+        if len(array) == 1:  # without the others that would share its words
+            bits, finite = self._conversion.one(array[0].astype(np.float64))
+            if finite:
+                return np.asarray(self.classes_[[self._predictor.class_of(bits)]])
+        numbers = self._of_blocks(X, array, lambda scores: scores.argmax(axis=1))
+        return np.asarray(self.classes_[numbers])
+
+    def predict_one(self, x: ArrayLike) -> Any:
+        """The label of one example x (F,), numbers in a sequence or in an array of one dimension, as :meth:`predict`
+        gives it, within microseconds; an array of float64 is converted quickest.
+
+        Names of features are not compared. Raises ValueError if x is not F finite numbers, and scikit-learn's
+        NotFittedError before ``fit``.
+        """
+        if not hasattr(self, "_predictor"):
+            check_is_fitted(self)
+        try:
+            array = np.asarray(x)
+            row = array.astype(np.float64, casting="unsafe" if array.dtype.kind == "O" else "same_kind")
+        except (OverflowError, TypeError, ValueError):
+            raise ValueError(f"x is {x!r:.60}; expected a row of {self.n_features_in_} numbers") from None
+        if row.shape != (self.n_features_in_,):
+            raise ValueError(
+                f"x has the shape {row.shape}; expected a row of {self.n_features_in_} numbers; predict takes many rows"
+            )
+        bits, finite = self._conversion.one(row)
+        if not finite:
+            place = int(np.flatnonzero(~np.isfinite(row))[0])
+            raise ValueError(f"x[{place}] is {row[place]}; expected a finite number")
+        return self.classes_[self._predictor.class_of(bits)]
 
     # -- the trained model ---------------------------------------------------------------------------------------------
 
@@ -312,7 +393,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Plain values and arrays, so that pickles do not depend on the engine."""
         state = dict(super().__getstate__())
-        engine = state.pop("_engine", None)
+        engine, *_ = (state.pop(name, None) for name in ("_engine", "_predictor", "_conversion"))
         if engine is not None:
             state["_learned"] = (engine.spec.family, engine.spec.to_json(), engine.name, dict(engine.state))
         return state
@@ -320,11 +401,13 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         learned = state.pop("_learned", None)
-        super().__setstate__(state)
+        super().__setstate__({**_DEFAULTS, **state})  # an earlier version may have had fewer parameters
         if learned is not None:
             family, spec, name, values = learned
-            self._engine = make_engine(find_family(family).read(spec), name)
-            self._engine.state = values
+            engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
+            engine.state = values
+            self._conversion = Conversion(self.wire_features_, self.wire_thresholds_)
+            self._run(engine)
 
 
 RDAClassifier.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -335,6 +418,14 @@ RDAClassifier.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-d
 )
 if RDAClassifier.__doc__ is not None:
     RDAClassifier.__doc__ = RDAClassifier.__doc__.replace("{options}", _describe_options())
+
+
+@cache
+def _tells_two_classes(model: str) -> bool:
+    try:
+        return parse_model(model)[0].two_classes
+    except UserError:  # which ``fit`` raises
+        return False
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -378,8 +469,8 @@ def _arrange(levels: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDAr
     return feature[order], np.concatenate(levels)[order]
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole(name: str, value: Any, other: str = "") -> int:
     value = int(value) if isinstance(value, np.integer) else value
     if not is_int(value) or value < 1:
-        raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
+        raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1{other}")
     return int(value)

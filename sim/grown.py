@@ -22,20 +22,30 @@ from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_da
 from rdahw.families.grown.votes import PlainVotes
 from rdahw.primitives import Array
 from rdahw.sim.grown_kernels import (
-    add_table,
+    add_tables,
     add_votes,
     ask,
     choose_bits,
     choose_votes,
+    classify_row,
     count_wrong,
     list_asking,
     list_rivalled,
 )
-from rdahw.sim.packing import Words, pack_examples, pack_wires
+from rdahw.sim.packing import Words, pack_examples, pack_wires, turn_words
 from rdahw.state import State
 from rdahw.training import Batches, Examples, Outcome
 
-__all__ = ["CompiledGrown", "CompiledVotes", "GrownEngine", "PackedExamples", "Tally", "best_number", "warm_up"]
+__all__ = [
+    "CompiledGrown",
+    "CompiledVotes",
+    "GrownEngine",
+    "GrownPredictor",
+    "PackedExamples",
+    "Tally",
+    "best_number",
+    "warm_up",
+]
 
 #: So many candidates are masked and added together.
 _LANES = 32
@@ -140,9 +150,7 @@ class CompiledGrown(Growth):
         return wires[taken], table
 
     def _add(self, columns: Words, tables: range, scores: NDArray[np.int16]) -> None:
-        for j in tables:
-            wires = self._state.wiring[j].astype(np.int64)
-            add_table(columns, wires, self._state.tables[j], scores[j % self.spec.classes])
+        add_tables(columns, self._state.wiring, self._state.tables, tables.start, tables.stop, scores)
 
     def _scores(self, columns: Words, numbers: Sequence[int]) -> Iterator[NDArray[np.int16]]:
         """The scores (classes, 64 V) by the first n tables, for each n of ``numbers``, which rise; one array."""
@@ -321,6 +329,26 @@ class GrownEngine:
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The classes (N,): the largest score, the lowest class on a tie."""
         return np.asarray(self.class_scores(prepared).argmax(axis=1), np.int64)
+
+
+class GrownPredictor:
+    """Predicts by the tables of an engine; a :class:`rdahw.sim.engines.Predictor`."""
+
+    def __init__(self, engine: GrownEngine) -> None:
+        self._growth = engine.growth
+
+    def scores(self, words: Words) -> NDArray[np.int16]:
+        """How many tables vote for each class, (N, classes)."""
+        spec, state = self._growth.spec, self._growth._state
+        columns = turn_words(words, spec.input_bits)
+        scores = np.zeros((spec.classes, 64 * columns.shape[1]), np.int16)
+        add_tables(columns, state.wiring, state.tables, 0, state.grown, scores)
+        return scores[:, : len(words)].T
+
+    def class_of(self, bits: Array) -> int:
+        """The class of one example (A,)."""
+        state = self._growth._state
+        return int(classify_row(bits, state.wiring, state.tables, state.grown, self._growth.spec.classes))
 
 
 def compiled(spec: GrownSpec, threads: int) -> GrownEngine:

@@ -17,17 +17,22 @@ import numpy as np
 
 from rdahw.families.grown.votes import GAIN_BITS
 from rdahw.sim.jit import compiled, inner
+from rdahw.sim.word_vectors import LANES, half_add, select_words
 
 __all__ = [
-    "add_table",
+    "add_tables",
     "add_votes",
     "ask",
     "choose_bits",
     "choose_votes",
+    "classify_row",
     "count_wrong",
     "list_asking",
     "list_rivalled",
 ]
+
+#: The bits of the numbers in which the tables of a class are counted.
+_LEVELS = 7
 
 
 @compiled()
@@ -210,28 +215,93 @@ def choose_bits(
         table[a] = cells.size > 0 and cell_sums[a] >= 0
 
 
-@compiled()
-def add_table(columns: Any, wires: Any, table: Any, scores: Any) -> None:
-    """Add the bit of a table to the scores (64 * V,) of its class; table: (2^inputs,)."""
-    inputs, size = wires.size, table.size
-    values = np.empty((size, 8), np.uint64)
-    for start in range(0, columns.shape[1], 8):
-        stop = min(start + 8, columns.shape[1])
-        for a in range(size):
-            for v in range(8):
-                values[a, v] = -np.uint64(table[a])
-        half = size
-        for j in range(inputs - 1, -1, -1):
-            half >>= 1
-            column = columns[wires[j]]
-            for a in range(half):
-                for v in range(stop - start):
-                    low, high = values[a, v], values[a + half, v]
-                    values[a, v] = low ^ ((low ^ high) & column[start + v])
-        for v in range(stop - start):
-            word, at = values[0, v], 64 * (start + v)
+@inner
+def _add_counts(counts: Any, levels: Any, scores: Any, start: Any, lanes: Any) -> None:
+    """Add numbers to scores[64 * start:], and set them to 0; bit p of number 64 * v + i is bit i of counts[p, v]."""
+    for v in range(lanes):
+        at = 64 * (start + v)
+        for p in range(levels):
+            word, weight = counts[p, v], np.uint64(p)
             for i in range(64):
-                scores[at + i] += np.int16((word >> np.uint64(i)) & np.uint64(1))
+                scores[at + i] += np.int16(((word >> np.uint64(i)) & np.uint64(1)) << weight)
+    for p in range(levels):
+        for v in range(LANES):
+            counts[p, v] = 0
+
+
+@inner
+def _functions(a: Any, b: Any, out: Any) -> None:
+    """The 16 functions of two bits; bit i of the number of one is its value where a + 2 b is i. out: (16, LANES)."""
+    for v in range(LANES):
+        out[1, v], out[2, v], out[4, v], out[8, v] = ~(a[v] | b[v]), a[v] & ~b[v], b[v] & ~a[v], a[v] & b[v]
+        for n in range(3, 16):
+            if n & (n - 1):
+                out[n, v] = out[n & (n - 1), v] | out[n & -n, v]
+
+
+@compiled()
+def add_tables(columns: Any, wiring: Any, tables: Any, first: Any, last: Any, scores: Any) -> None:
+    """Add the bits of the tables ``first`` to ``last`` - 1 to the scores (classes, 64 V) of their classes.
+
+    wiring: (tables, inputs); tables: (tables, 2^inputs). The bits of a class are counted in words, bit by bit.
+    """
+    classes, inputs, size = scores.shape[0], wiring.shape[1], tables.shape[1]
+    fours = max(size >> 2, 1)
+    quarters = np.zeros((last - first, fours), np.int64)  # each four bits of a table as the number of a function
+    for j in range(first, last):
+        for a in range(4 * fours):
+            quarters[j - first, a >> 2] |= np.int64(tables[j, a & (size - 1)]) << (a & 3)
+    x, functions = np.zeros((max(inputs, 2), LANES), np.uint64), np.zeros((16, LANES), np.uint64)
+    values, counts = np.zeros((fours, LANES), np.uint64), np.zeros((_LEVELS, LANES), np.uint64)
+    for start in range(0, columns.shape[1], LANES):
+        lanes = min(LANES, columns.shape[1] - start)
+        for c in range(classes):
+            count, levels = 0, 0
+            for j in range(first + (c - first) % classes, last, classes):
+                for i in range(x.shape[0]):
+                    column = columns[wiring[j, min(i, inputs - 1)]]
+                    if lanes == LANES:
+                        for v in range(LANES):
+                            x[i, v] = column[start + v]
+                    else:
+                        for v in range(lanes):
+                            x[i, v] = column[start + v]
+                _functions(x[0], x[1], functions)
+                half = fours
+                for q in range(half):
+                    at = LANES * quarters[j - first, q]
+                    select_words(functions, at, functions, at, x, 0, values, LANES * q)
+                for i in range(2, inputs):
+                    half >>= 1
+                    for a in range(half):
+                        at = 2 * LANES * a
+                        select_words(values, at, values, at + LANES, x, LANES * i, values, LANES * a)
+                count += 1
+                levels += count >> levels
+                for p in range(levels):
+                    half_add(counts, LANES * p, values, 0)
+                if count == (1 << _LEVELS) - 1:
+                    _add_counts(counts, levels, scores[c], start, lanes)
+                    count, levels = 0, 0
+            _add_counts(counts, levels, scores[c], start, lanes)
+
+
+@compiled()
+def classify_row(bits: Any, wiring: Any, tables: Any, grown: Any, classes: Any) -> Any:
+    """The class of one example, bits (A,) uint8, by the first ``grown`` tables."""
+    scores = np.zeros(classes, np.int64)
+    c = 0
+    for j in range(grown):
+        index = np.uint64(0)
+        for i in range(wiring.shape[1]):  # unsigned, as numba looks whether a signed index is below zero
+            index |= np.uint64(bits[np.uint32(wiring[j, i])]) << np.uint64(i)
+        scores[c] += tables[j, index]
+        c = c + 1 if c + 1 < classes else 0
+    best = 0
+    for c in range(1, classes):
+        if scores[c] > scores[best]:
+            best = c
+    return best
 
 
 # -- tables of votes ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rdahw.primitives import Array
 
-__all__ = ["Words", "pack_examples", "pack_wires", "unpack_examples", "unpack_wires", "words_for"]
+__all__ = ["Words", "pack_examples", "pack_wires", "turn_words", "unpack_examples", "unpack_wires", "words_for"]
 
 Words = NDArray[np.uint64]
 
@@ -43,6 +43,15 @@ def unpack_examples(packed: Words, examples: int) -> Array:
     bits = np.empty((examples, len(packed)), np.uint8)
     unpack(np.ascontiguousarray(packed, np.uint64), bits)
     return bits
+
+
+def turn_words(words: Words, wires: int) -> Words:
+    """(examples, words), packed by wires, as (wires, words), packed by examples; padded with zeros."""
+    from rdahw.sim.packing_kernels import turn
+
+    columns = np.empty((wires, words_for(len(words))), np.uint64)
+    turn(np.ascontiguousarray(words), columns)
+    return columns
 
 
 def pack_wires(bits: Array) -> Words:

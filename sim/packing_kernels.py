@@ -10,9 +10,19 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from rdahw.sim.jit import compiled
+from rdahw.sim.jit import compiled, inner
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "transpose", "turn", "unpack"]
+
+#: The bits that are swapped in each round of the transposition of 64 words.
+_SWAPS = (
+    0x00000000FFFFFFFF,
+    0x0000FFFF0000FFFF,
+    0x00FF00FF00FF00FF,
+    0x0F0F0F0F0F0F0F0F,
+    0x3333333333333333,
+    0x5555555555555555,
+)
 
 _READ_BITS = nb.types.Array(nb.uint8, 2, "C", readonly=True)
 _READ_WORDS = nb.types.Array(nb.uint64, 2, "C", readonly=True)
@@ -46,3 +56,31 @@ def unpack(packed: Any, bits: Any) -> None:
             row, place = bits[64 * word + e], np.uint64(e)
             for i in range(wires):
                 row[i] = (columns[i] >> place) & np.uint64(1)
+
+
+@inner
+def transpose(a: Any) -> None:
+    """Transpose 64 words: swap bit j of word i with bit i of word j."""
+    width: Any = 32
+    for mask in _SWAPS:
+        by = np.uint64(width)
+        for start in range(0, 64, 2 * width):
+            for i in range(start, start + width):
+                change = ((a[i] >> by) ^ a[i + width]) & np.uint64(mask)
+                a[i] ^= change << by
+                a[i + width] ^= change
+        width >>= 1
+
+
+@compiled()  # on its first call, as few need it
+def turn(rows: Any, columns: Any) -> None:
+    """(examples, words) packed by wires into (wires, words) packed by examples."""
+    examples, wires = rows.shape[0], columns.shape[0]
+    block = np.empty(64, np.uint64)
+    for v in range(columns.shape[1]):
+        for w in range(rows.shape[1]):
+            for e in range(64):
+                block[e] = rows[64 * v + e, w] if 64 * v + e < examples else np.uint64(0)
+            transpose(block)
+            for i in range(min(64, wires - 64 * w)):
+                columns[64 * w + i, v] = block[i]

@@ -142,6 +142,19 @@ def test_the_table_of_predictions_has_ratios() -> None:
     assert row == "| fast \\| peer: in C | 1,000 | 2,000 × | 90.00 | 10 % |"
 
 
+def test_predictions_through_scikit_learn_have_ratios_to_the_same_interface() -> None:
+    found = {
+        "ours": {"uint8": 3e6, "float32": 2e6, "row": 2e4, "predict_one": 2e5, "test_accuracy": 0.98},
+        "MLP": {"float32": 2e5, "row": 1e4, "test_accuracy": 0.97},
+        "validating alone": {"row": 25_000.0},
+    }
+    page = report.document(RESULTS | {"predict": RESULTS["predict"] | {"interfaces": found, "beside": "MLP"}})
+    assert lines_of(page, "ours") == ["| ours | 3,000,000, 15 × | 2,000,000, 10 × | 50.0, 2 × | 5.0, 20 × | 98.00 |"]
+    assert lines_of(page, "MLP") == ["| MLP |  | 200,000 | 100.0 |  | 97.00 |"]
+    assert lines_of(page, "validating") == ["| validating alone |  |  | 40.0, 2.5 × |  |  |"]
+    assert "how much faster than MLP on float32." in page
+
+
 def test_sections_that_were_not_measured_are_named() -> None:
     page = report.document(RESULTS)
     assert "Not measured: accuracy, train, updates, gates." in page

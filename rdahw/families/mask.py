@@ -105,4 +105,5 @@ FAMILY = circuit_family(
     options=(Option(name="k", default=4, range=(1, 999_999_999), help="divide the number of selected inputs by this"),),
     sections=_sections,
     classifier={"labels": "binary"},
+    two_classes=True,
 )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris, make_classification
@@ -28,7 +29,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from rdahw import RDAClassifier
 from rdahw.data import load
 from rdahw.data.images import Image
-from rdahw.families import all_families
+from rdahw.families import BUILT_IN, all_families
 from rdahw.families.ensemble import default_margin
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
@@ -51,6 +52,8 @@ CHECKS = parametrize_with_checks(
         RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0),
         RDAClassifier(model="grown:tables=60"),
         RDAClassifier(model="ensemble:tables=60,wiring=grown"),
+        RDAClassifier(model="lookup", thresholds=[-0.2], epochs=2),
+        RDAClassifier(model="mask", k=2, bits=1, epochs=1, n_jobs=2),
     ]
 )
 
@@ -60,6 +63,11 @@ CHECKS = parametrize_with_checks(
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+def test_each_family_is_checked() -> None:
+    checked = {estimator.model.partition(":")[0] for estimator, _ in CHECKS.args[1]}
+    assert checked == {*BUILT_IN} - {"file"}  # of which each model is somebody's own
 
 
 @pytest.mark.slow
@@ -227,6 +235,93 @@ def test_kinds_of_numbers_do_not_matter() -> None:
         assert np.array_equal(expected.decision_function(x.astype(kind)), expected.decision_function(x))
 
 
+# -- predicting --------------------------------------------------------------------------------------------------------
+
+#: A model of each family, which is small.
+PREDICTED = {
+    "ensemble": {"tables": 40},
+    "images": {"tables": 21, "image_shape": (2, 1, 2), "shift": 1, "thresholds": [1, 3], "wiring": "any"},
+    "grown": {"model": "grown:tables=30,inputs=3"},
+    "lookup": {"model": "lookup", "bits": 2, "epochs": 1},
+    "mask": {"model": "mask", "k": 2, "epochs": 1},
+}
+
+
+@pytest.mark.parametrize("case", PREDICTED)
+def test_one_example_is_predicted_as_many_are(case: str) -> None:
+    chosen = slice(100) if case == "mask" else slice(None)
+    model = RDAClassifier(**PREDICTED[case]).fit(IRIS_X[chosen], np.array(["a", "b", "c"])[IRIS_Y[chosen]])
+    x = np.concatenate([IRIS_X, IRIS_X[::-1] + 0.01])
+    many = model.predict(x)
+    assert [model.predict(row[None])[0] for row in x] == list(many)
+    assert [model.predict_one(row) for row in x] == list(many)
+    assert set(many) == set(model.classes_)
+    whole = x.round()
+    for given in (whole[3].astype(np.uint8), whole[3].astype(np.float32), whole[3].tolist(), tuple(whole[3])):
+        assert model.predict_one(given) == model.predict(whole[3:4])[0]
+    assert model.predict_one(pd.Series(whole[3], list("wxyz"))) == model.predict(whole[3:4])[0]
+    assert model.predict_one(np.repeat(whole[3], 2)[::-2]) == model.predict(whole[3:4, ::-1])[0]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([1.0, 2.0, 3.0], r"^x has the shape \(3,\); expected a row of 4 numbers; predict takes many rows$"),
+        (IRIS_X[:1], r"^x has the shape \(1, 4\); expected a row of 4 numbers; predict takes many rows$"),
+        (["1", "2", "3", "4"], r"^x is \['1', '2', '3', '4'\]; expected a row of 4 numbers$"),
+        (np.ones(4, complex), r"^x is array\(.*\); expected a row of 4 numbers$"),
+        ([1, 2, 10**400, 3], r"^x is \[1, 2, 10+; expected a row of 4 numbers$"),
+        ([1, [2, 3], 4, 5], r"^x is \[1, \[2, 3\], 4, 5\]; expected a row of 4 numbers$"),
+        ([1, 2, np.nan, np.inf], r"^x\[2\] is nan; expected a finite number$"),
+        ([-np.inf, 2, 3, 4], r"^x\[0\] is -inf; expected a finite number$"),
+        ([1, 2, None, 4], r"^x\[2\] is nan; expected a finite number$"),
+    ],
+    ids=range(9),
+)
+def test_one_example_that_cannot_be_predicted(x: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small(epochs=1).fit(IRIS_X, IRIS_Y).predict_one(x)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("examples", [1, 5000])
+def test_numbers_that_are_not_finite_are_refused_as_scikit_learn_does(kind: Any, value: float, examples: int) -> None:
+    """Also in a feature without thresholds; and not where scikit-learn is told that there are none."""
+    model = small(epochs=1, thresholds=[[1.0], [2.0], [3.0], []]).fit(IRIS_X, IRIS_Y)
+    x = np.resize(IRIS_X, (examples, 4)).astype(kind)
+    expected = model.predict(x)
+    x[-1, 3] = value
+    for method in (model.predict, model.decision_function):
+        with pytest.raises(ValueError, match=r"^Input X contains (NaN|infinity)"):
+            method(x)
+    with config_context(assume_finite=True):
+        assert np.array_equal(model.predict(x), expected)
+
+
+@pytest.mark.parametrize("options", [{"tables": 40}, {"model": "grown:tables=40"}, {"model": "lookup"}])
+def test_the_bits_are_the_same_on_any_number_of_threads(options: dict[str, Any]) -> None:
+    x = np.random.default_rng(0).normal(size=(7000, 4)).cumsum(axis=1)
+    alone = RDAClassifier(**options, epochs=1).fit(x[:500], x[:500, 3] > 0)
+    assert len(np.unique(alone.predict(x))) == 2
+    for n_jobs in (1, 2, 3, np.int64(2), -1):
+        model = RDAClassifier(**options, epochs=1, n_jobs=n_jobs).fit(x[:500], x[:500, 3] > 0)
+        for name, value in alone.state_.items():
+            assert np.array_equal(value, model.state_[name])
+        assert np.array_equal(model.decision_function(x), alone.decision_function(x))
+        assert np.array_equal(model.predict(x), alone.predict(x))
+
+
+def test_what_an_earlier_version_saved_has_the_defaults_of_newer_parameters() -> None:
+    model = small().fit(IRIS_X, IRIS_Y)
+    state = model.__getstate__()
+    del state["n_jobs"]
+    other = RDAClassifier.__new__(RDAClassifier)
+    other.__setstate__(state)
+    assert other.n_jobs is None
+    assert np.array_equal(other.predict(IRIS_X), model.predict(IRIS_X))
+
+
 # -- labels and scores -------------------------------------------------------------------------------------------------
 
 
@@ -358,7 +453,7 @@ def test_models_and_their_options_are_searched_and_checked() -> None:
 def test_saved_and_copied_it_predicts_and_goes_on_alike() -> None:
     model = small().fit(IRIS_X, IRIS_Y)
     state = model.__getstate__()
-    assert "_engine" not in state
+    assert not {"_engine", "_predictor", "_conversion"} & state.keys()
     family, spec, engine, learned = state["_learned"]
     assert (family, engine, json.loads(json.dumps(spec))) == ("ensemble", "compiled", spec)
     assert {type(value) for value in learned.values()} == {np.ndarray}
@@ -424,7 +519,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "twice": ({"model": "ensemble:tables=5", "tables": 6}, r"^tables is 6, and 5 in model 'ensemble:tables=5'; leave"),
     "three classes of a mask": (
         {"model": "mask"},
-        r"^the mask model has one output and the labels have 2 bits; choose",
+        r"^Only binary classification is supported by model 'mask', and y has 3 classes; choose another model, or t",
     ),
     "many wires of a lookup": (
         {"model": "lookup", "bits": 9},
@@ -452,6 +547,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"image_shape": (2, 2), "thresholds": [[1], [1], [1], [1, 2]]},
         r"^the pixels have different numbers of thresholds; expected the same number for each$",
     ),
+    "no threads": ({"n_jobs": 0}, r"^n_jobs is 0; expected a whole number of at least 1, or -1 for all cores$"),
+    "threads below zero": ({"n_jobs": -2}, r"^n_jobs is -2; expected a whole number of at least 1, or -1 for all"),
+    "a part of a thread": ({"n_jobs": 1.5}, r"^n_jobs is 1\.5; expected a whole number of at least 1, or -1 for all"),
     "a seed below zero": ({"random_state": -1}, r"^random_state is -1; expected a whole number from 0 to "),
 }
 
@@ -486,6 +584,8 @@ def test_before_it_has_learned() -> None:
             getattr(RDAClassifier(), name)
     with pytest.raises(NotFittedError):
         RDAClassifier().predict(IRIS_X)
+    with pytest.raises(NotFittedError):
+        RDAClassifier().predict_one(IRIS_X[0])
     with pytest.raises(TypeError, match="sample_weight"):
         RDAClassifier().fit(IRIS_X, IRIS_Y, sample_weight=np.ones(150))
 

@@ -19,7 +19,7 @@ from rdahw.sim import lut_kernels, netlist, word_kernels, word_program
 from rdahw.sim.lut_program import KINDS, schedule
 from rdahw.sim.netlist import Netlist, lower
 from rdahw.sim.packed import Packed, thread_count
-from rdahw.sim.packing import pack_examples, pack_wires, unpack_examples, unpack_wires
+from rdahw.sim.packing import pack_examples, pack_wires, turn_words, unpack_examples, unpack_wires
 from rdahw.sim.reference import Reference, example_arrays
 from rdahw.sim.word_kernels import run_words
 from rdahw.sim.word_program import WordProgram
@@ -250,6 +250,7 @@ def test_packing_is_what_its_text_says(examples: int, wires: int) -> None:
             assert by_wires[e, w // 64] >> np.uint64(w % 64) & np.uint64(1) == array[e, w]
     np.testing.assert_array_equal(unpack_examples(by_examples, examples), array)
     np.testing.assert_array_equal(unpack_wires(by_wires, wires), array)
+    np.testing.assert_array_equal(turn_words(by_wires, wires), by_examples)
     assert sum(int(word).bit_count() for word in by_wires.reshape(-1)) == array.sum()  # nothing after the last wire
 
 
