@@ -222,11 +222,16 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in _OPTIONS:
             value = getattr(self, name)
             if not _same(value, _AUTO) and not _same(value, _DEFAULTS[name]) and value is not None:
-                value = family.known(name).parse(value, family.name)
-                if given.setdefault(name, value) != value:
-                    raise UserError(
-                        f"{name} is {value}, and {given[name]} in model {self.model!r}; leave one of them out"
-                    )
+                if name in ("loss", "optimiser"):
+                    chosen = family.rule_options(name, str(value))
+                else:
+                    chosen = {name: family.known(name).parse(value, family.name)}
+                for option, said in chosen.items():
+                    if given.setdefault(option, said) != said:
+                        raise UserError(
+                            f"{option} is both {given[option]} and {said}, by model {self.model!r} and by parameters; "
+                            "leave one of them out"
+                        )
         return family, {option.name: option.default for option in family.options} | dict(family.classifier) | given
 
     def _task(self, wires: int, classes: int) -> Task:

@@ -507,6 +507,12 @@ def test_images_of_mnist_with_the_settings_it_comes_with(mnist_folder: Any) -> N
     assert model.score(x[-5000:], y[-5000:]) > 0.965
 
 
+def test_loss_and_optimiser_as_on_the_command_line() -> None:
+    x, y = load_iris(return_X_y=True)
+    given = RDAClassifier(loss="margin=30", optimiser="counter=3", epochs=1).fit(x, y).spec_.options()
+    assert (given["margin"], given["counter"]) == (30, 3)
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -516,7 +522,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"model": "lookup", "tables": 5},
         r"^model 'lookup' has no option 'tables'; it takes",
     ),
-    "twice": ({"model": "ensemble:tables=5", "tables": 6}, r"^tables is 6, and 5 in model 'ensemble:tables=5'; leave"),
+    "twice": (
+        {"model": "ensemble:tables=5", "tables": 6},
+        r"^tables is both 5 and 6, by model 'ensemble:tables=5' and by parameters; leave",
+    ),
+    "twice by parameters": ({"margin": 6, "loss": "margin=5"}, r"^margin is both \d and \d, by model"),
+    "a loss of another model": ({"loss": "xor"}, r"^loss 'xor' is not supported for model 'ensemble'; use margin=NUM"),
     "three classes of a mask": (
         {"model": "mask"},
         r"^Only binary classification is supported by model 'mask', and y has 3 classes; choose another model, or t",
