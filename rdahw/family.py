@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.training import Schedule
 
-__all__ = ["Binarised", "Family", "Option", "Section", "Spec", "Task"]
+__all__ = ["Binarised", "Candidate", "DataSize", "Family", "Option", "Section", "Spec", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +303,28 @@ class Binarised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataSize:
+    """The size of the data that ``--model auto`` chooses a model for: training examples, features, classes, and whether
+    they are images."""
+
+    rows: int
+    columns: int
+    classes: int
+    images: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that ``--model auto`` tries: options of a family, the others have the defaults of ``RDAClassifier``.
+
+    thresholds: of each number; None: those of the family.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of model, as a row.
 
@@ -314,6 +336,7 @@ class Family:
     binarise: the default binarising rule. schedule: defaults that differ from :class:`rdahw.training.Schedule`'s.
     classifier: defaults of ``RDAClassifier`` that differ from the options'. fit_classifier: ``fit_classifier(task,
         options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
+    candidates: ``candidates(size)``, what ``--model auto`` tries, the most usual first; by default nothing.
     sections: the report's sections about the learned state. binarised: conversion to a circuit of bits, if any.
     two_classes: its models tell two classes apart, and no more.
     """
@@ -329,6 +352,7 @@ class Family:
     classifier: Mapping[str, Any] = field(default_factory=dict)
     fit_classifier: Callable[[Task, dict[str, Any]], dict[str, Any]] = lambda task, options: options
     thresholds: tuple[int, int] = (1, 1)
+    candidates: Callable[[DataSize], Sequence[Candidate]] = lambda size: ()
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
     binarised: Binarised | None = None
     two_classes: bool = False

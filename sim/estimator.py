@@ -22,7 +22,8 @@ from rdahw.data._json import is_int
 from rdahw.data.images import Image
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
-from rdahw.family import Family, Option, Spec, Task
+from rdahw.family import Candidate, DataSize, Family, Option, Spec, Task
+from rdahw.sim.automatic import AUTO, Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
 from rdahw.sim.packing import unpack_wires
@@ -43,7 +44,7 @@ __all__ = ["RDAClassifier"]
 #: How many examples are turned into wires at once, so that these stay in the cache.
 _ROWS = 2048
 #: The value of an option that the model chooses.
-_AUTO = "auto"
+_AUTO = AUTO
 _MODEL = "ensemble"
 #: The parameters of all models, with their defaults; the options of the families are added to them.
 _OWN: dict[str, Any] = {
@@ -93,7 +94,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     the same bits on every machine.
 
     Parameters:
-        model: as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run).
+        model: as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run), or "auto": the
+            first ``fit`` or ``partial_fit`` tries several models on held-out examples and takes the best.
         epochs: the number of epochs of ``fit``; a grown model determines its own number.
         bits: the most thresholds of a feature, or "auto": for ensembles 16, and 3 for images, for other models 1. They
             are at quantiles of the training values, halfway to the next value; a feature of few values gets one between
@@ -117,6 +119,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         state_: the trained state, an array for each field of the spec.
         counters_: the counters of an ensemble, int8 (tables, 2^inputs, classes).
         passes_: the number of epochs trained.
+        choice_: with model "auto", a :class:`rdahw.sim.automatic.Choice`: what was tried and why the model was chosen.
         feature_importances_: of ensembles, see there.
     """
 
@@ -174,34 +177,32 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if shape is not None and not (np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features):
             raise ValueError(f"image_shape is {shape!r}; expected two or three numbers whose product is {features}")
         try:
-            family, options = self._chosen()
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        if family.two_classes and len(classes) > 2:
-            raise ValueError(
-                f"Only binary classification is supported by model {self.model!r}, and y has {len(classes)} classes; "
-                "choose another model, or two of the classes"
-            )
-        levels = self._levels(array, family)
-        if shape is not None and len({len(values) for values in levels}) != 1:
-            raise ValueError("the pixels have different numbers of thresholds; expected the same number for each")
-        wire_features, wire_thresholds = _arrange(levels)
-        if not len(wire_features):  # all examples are equal: one wire, which is always 0
-            wire_features, wire_thresholds = np.zeros(1, np.int64), np.array([array[:, 0].max()], np.float64)
-        try:
-            task = self._task(len(wire_features), len(classes))
-            spec = family.spec(task, **family.fit_classifier(task, options))
+            seed = self._draw_seed()
+            if _same(self.model, AUTO):
+                self.choice_ = self._choose(array, classes, y, seed)
+                family, candidate = find_family(self.choice_.trial.family), self.choice_.trial.candidate
+            else:
+                family, candidate = self._chosen()
+            if family.two_classes and len(classes) > 2:
+                raise UserError(
+                    f"Only binary classification is supported by model {self.model!r}, and y has {len(classes)} "
+                    "classes; choose another model, or two of the classes"
+                )
+            wire_features, wire_thresholds = self._wires(array, family, candidate)
+            task = self._task(len(wire_features), len(classes), seed)
+            spec = spec_of(family, candidate, task)
             self.classes_ = classes
             self.wire_features_, self.wire_thresholds_ = wire_features, wire_thresholds
             self._conversion = Conversion(wire_features, wire_thresholds)
             self.passes_ = 0
             threads = self._threads()
             if spec.preparation is not None:
-                spec = prepare(spec, self._examples(array, self._numbers(y)), partial(make_engine, threads=threads))
+                examples = self._examples(array, _numbers(y, classes))
+                spec = prepare(spec, examples, partial(make_engine, threads=threads))
             engine = make_engine(spec, predicting_row(spec, len(array)).name, threads=threads)
         except UserError as error:
             raise ValueError(str(error)) from None
-        self._seed = task.seed
+        self._seed = seed
         self._run(engine)
 
     def _run(self, engine: SoftwareEngine) -> None:
@@ -214,8 +215,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return os.cpu_count() or 1
         return _whole("n_jobs", self.n_jobs, ", or -1 for all cores")
 
-    def _chosen(self) -> tuple[Family, dict[str, Any]]:
-        """The family, and a value for each of its options, None where it depends on the data."""
+    def _chosen(self) -> tuple[Family, Candidate]:
+        """The model that the parameters name."""
         if not isinstance(self.model, str):
             raise UserError(f"model is {self.model!r}; expected text such as {_MODEL!r}")
         family, given = parse_model(self.model)
@@ -232,42 +233,67 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                             f"{option} is both {given[option]} and {said}, by model {self.model!r} and by parameters; "
                             "leave one of them out"
                         )
-        return family, {option.name: option.default for option in family.options} | dict(family.classifier) | given
+        return family, Candidate(options=given)
 
-    def _task(self, wires: int, classes: int) -> Task:
-        image = None
-        if self.image_shape is not None:
-            height, width = self.image_shape[-2:]
-            image = Image(wires // (height * width), height, width)
+    def _choose(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], seed: int) -> Choice:
+        """The best of the models that suit data of this size."""
+        for name, (default, *_) in _OPTIONS.items():
+            value = getattr(self, name)
+            if not _same(value, default) and value is not None:
+                raise UserError(f"{name} is {value!r}, and model {AUTO!r} chooses it; leave it out, or name a model")
+        labels = _numbers(y, classes)
+
+        def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
+            wires = self._wires(array, family, candidate)
+            bits = _bits(array[rows], Conversion(*wires), len(wires[0]))
+            return self._task(len(wires[0]), len(classes), seed), Examples(bits, labels[rows])
+
+        rows, columns = array.shape
+        size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
+        return choose(size, labels, look, seed=seed, epochs=_whole("epochs", self.epochs))
+
+    def _draw_seed(self) -> int:
         seed = int(self.random_state) if isinstance(self.random_state, np.integer) else self.random_state
         if not is_int(seed):
             seed = int(check_random_state(seed).randint(1 << 31))
         if not 0 <= seed < 1 << 64:
             raise UserError(f"random_state is {seed}; expected a whole number from 0 to {(1 << 64) - 1}")
+        return seed
+
+    def _task(self, wires: int, classes: int, seed: int) -> Task:
+        image = None
+        if self.image_shape is not None:
+            height, width = self.image_shape[-2:]
+            image = Image(wires // (height * width), height, width)
         return Task(input_bits=wires, classes=classes, image=image, seed=seed)
 
-    def _levels(self, array: NDArray[Any], family: Family) -> list[NDArray[np.float64]]:
+    def _wires(
+        self, array: NDArray[Any], family: Family, candidate: Candidate
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The feature and the threshold of each wire."""
+        levels = self._levels(array, family, candidate)
+        if self.image_shape is not None and len({len(values) for values in levels}) != 1:
+            raise UserError("the pixels have different numbers of thresholds; expected the same number for each")
+        features, thresholds = _arrange(levels)
+        if not len(features):  # all examples are equal: one wire, which is always 0
+            return np.zeros(1, np.int64), np.array([array[:, 0].max()], np.float64)
+        return features, thresholds
+
+    def _levels(self, array: NDArray[Any], family: Family, candidate: Candidate) -> list[NDArray[np.float64]]:
         """The thresholds of each feature, in rising order."""
         features = array.shape[1]
         if self.thresholds is not None:
             return _given_levels(self.thresholds, features)
         pixels = self.image_shape is not None
-        most = family.thresholds[pixels] if _same(self.bits, _AUTO) else _whole("bits", self.bits)
+        usual = candidate.thresholds or family.thresholds[pixels]
+        most = usual if _same(self.bits, _AUTO) else _whole("bits", self.bits)
         if pixels:
             low, high = float(array.min()), float(array.max())
             return [low + (high - low) * np.arange(1, most + 1) / (most + 1)] * features
         return [_quantile_levels(np.sort(array[:, i]).astype(np.float64), most) for i in range(features)]
 
-    def _numbers(self, y: NDArray[Any]) -> NDArray[np.int64]:
-        """The class numbers of labels y (N,)."""
-        labels = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        unknown = y[self.classes_[labels] != y]
-        if len(unknown):
-            raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {self.classes_!r}")
-        return labels
-
     def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
-        labels = self._numbers(y)
+        labels = _numbers(y, self.classes_)
         # As if all epochs before had used these examples: their order depends on the place in the run.
         done = self.passes_ * len(labels)
         usual, epochs = self.spec_.schedule(len(labels)), self.passes_ + passes
@@ -281,11 +307,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.passes_ = epochs
 
     def _examples(self, array: NDArray[Any], labels: NDArray[np.int64]) -> Examples:
-        wires = np.empty((len(array), len(self.wire_features_)), np.uint8)
-        for start in range(0, len(array), _ROWS):
-            words, _ = self._conversion.pack(array[start : start + _ROWS])
-            wires[start : start + _ROWS] = unpack_wires(words, wires.shape[1])
-        return Examples(wires, labels)
+        return Examples(_bits(array, self._conversion, len(self.wire_features_)), labels)
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
@@ -472,6 +494,24 @@ def _arrange(levels: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDAr
     feature = np.repeat(np.arange(len(levels)), [len(values) for values in levels])
     order = np.lexsort((feature, plane))
     return feature[order], np.concatenate(levels)[order]
+
+
+def _bits(array: NDArray[Any], conversion: Conversion, width: int) -> NDArray[np.uint8]:
+    """The wires (N, width) of examples (N, F)."""
+    wires = np.empty((len(array), width), np.uint8)
+    for start in range(0, len(array), _ROWS):
+        words, _ = conversion.pack(array[start : start + _ROWS])
+        wires[start : start + _ROWS] = unpack_wires(words, width)
+    return wires
+
+
+def _numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
+    """The numbers of the labels (N,) among the classes; raises ValueError for others."""
+    labels = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    unknown = y[classes[labels] != y]
+    if len(unknown):
+        raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {classes!r}")
+    return labels
 
 
 def _whole(name: str, value: Any, other: str = "") -> int:

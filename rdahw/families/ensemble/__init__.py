@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.data import Code, Dataset, default_rule
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import OPTIONS, EnsembleSpec
-from rdahw.family import Binarised, Family, Section, Spec, Task
+from rdahw.family import Binarised, Candidate, DataSize, Family, Section, Spec, Task
 from rdahw.learner import Learner
 from rdahw.model import Model
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rdahw.state import State
 
 __all__ = ["FAMILY", "EnsembleSpec", "default_margin", "make_ensemble"]
+
+
+#: As many counters can be one field of a state.
+_MOST_COUNTERS = 1 << 23
 
 
 def default_margin(tables: int, *, sign: bool = False) -> int:
@@ -63,6 +67,18 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "inputs": min(inputs, task.input_bits), "margin": margin}
 
 
+def _candidates(size: DataSize) -> list[Candidate]:
+    if size.images:
+        return [Candidate(), Candidate(options={"inputs": 8})]
+    # Larger tables and more thresholds suit most tables of numbers, fewer thresholds or more dropout some noisy ones.
+    large = {"tables": min(1024, _MOST_COUNTERS // (256 * size.classes)), "inputs": 8}
+    return [
+        Candidate(options=large, thresholds=48),
+        Candidate(options=large | {"dropout": 0.75}, thresholds=48),
+        Candidate(),
+    ]
+
+
 def _circuit(spec: EnsembleSpec, code: Code) -> Spec:
     from rdahw.families.circuits import CircuitSpec
     from rdahw.families.ensemble.circuits import boolean_model
@@ -99,6 +115,7 @@ FAMILY = Family(
     classifier={"tables": 1024, "inputs": 6, "counter": 8},
     fit_classifier=_fit_classifier,
     thresholds=(16, 3),
+    candidates=_candidates,
     sections=_sections,
     binarised=Binarised(circuit=_circuit, state=_signs, tuned=_through_signs),
 )

@@ -12,7 +12,7 @@ from rdahw.data import Dataset, default_rule
 from rdahw.families.grown.rule import GrownState, PlainGrown
 from rdahw.families.grown.spec import OPTIONS, GrownSpec, VotesSpec, patch_that_fits
 from rdahw.families.grown.votes import PlainVotes
-from rdahw.family import Family, Section, Task
+from rdahw.family import Candidate, DataSize, Family, Section, Task
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -48,6 +48,17 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "inputs": inputs and min(inputs, task.input_bits)}
 
 
+def _candidates(size: DataSize) -> list[Candidate]:
+    if size.images:
+        return [Candidate(options={"copies": 5})]
+    tables = -(-4000 // size.classes) * size.classes
+    # All bits as candidates find the few that matter among many.
+    return [
+        Candidate(options={"inputs": 4, "tables": tables}, thresholds=48),
+        Candidate(options={"inputs": 3, "candidates": 4096}),
+    ]
+
+
 def _sections(saved: SavedModel) -> Iterable[Section]:
     from rdahw.families.grown.report import sections
 
@@ -65,5 +76,6 @@ FAMILY = Family(
     schedule={"scored": "epoch"},
     fit_classifier=_fit_classifier,
     thresholds=(31, 1),
+    candidates=_candidates,
     sections=_sections,
 )

@@ -1,0 +1,153 @@
+"""``--model auto`` and ``RDAClassifier(model="auto")``: choose the model that predicts held-out examples best.
+
+Each family states the models to try (:attr:`rdahw.family.Family.candidates`), the first of all is the *usual* one. At
+most :data:`MOST_ROWS` training examples, drawn by the seed, are cut into parts that hold each class evenly: 5 up to
+1,000 examples, 3 up to 4,000, and of more the first of 4. Each candidate learns the rest and predicts the part. The
+best one is chosen if its lead over the usual one is larger than chance would often give: of the examples that exactly
+one of the two predicts correctly, n, it has more than half by over sqrt(n) / 2. Nothing depends on the speed of the
+machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.errors import UserError
+from rdahw.families import all_families
+from rdahw.family import Candidate, DataSize, Family, Spec, Task
+from rdahw.random import permutation, stream
+from rdahw.sim.engines import make_engine
+from rdahw.training import Examples, Schedule, Training
+
+__all__ = ["AUTO", "MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "spec_of"]
+
+#: The name of the choice among the models.
+AUTO = "auto"
+#: The most examples that the choice is made by.
+MOST_ROWS = 20_000
+#: Fewer examples say nothing, so the usual model is taken.
+_FEWEST_ROWS = 30
+#: So many examples, at least, have this number of parts, and this number of them is held out, one after the other.
+_PARTS = ((4001, 4, 1), (1001, 3, 3), (_FEWEST_ROWS, 5, 5))
+
+#: The wires of a candidate: the task, and the examples of these rows (n,).
+Look = Callable[[Family, Candidate, NDArray[np.int64]], tuple[Task, Examples]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """A candidate of the family of this name, the model as text, and which held-out examples it predicted correctly,
+    (n,) bool."""
+
+    family: str
+    candidate: Candidate
+    model: str
+    correct: NDArray[np.bool_]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"model": self.model, "correct": int(self.correct.sum()), "examples": len(self.correct)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The trial that was chosen, and all of them, the usual model first."""
+
+    trial: Trial
+    trials: Sequence[Trial]
+
+    @property
+    def reason(self) -> str:
+        """Why it was chosen, in a sentence without its full stop."""
+        usual, chosen, count = self.trials[0], self.trial, len(self.trial.correct)
+        if not count:
+            return f"there are fewer than {_FEWEST_ROWS} examples, too few to compare models"
+        lead = int(chosen.correct.sum()) - int(usual.correct.sum())
+        if chosen is usual:
+            return f"no other model is better by more than chance on {count} held-out examples"
+        return f"it predicts {lead} more of {count} held-out examples correctly than {usual.model}"
+
+
+def all_candidates(size: DataSize) -> list[tuple[Family, Candidate]]:
+    """What is tried on data of this size, the usual model first."""
+    families = all_families(skip_broken=True)
+    return [(family, candidate) for family in families for candidate in family.candidates(size)]
+
+
+def spec_of(family: Family, candidate: Candidate, task: Task) -> Spec:
+    """The model of a candidate for ``task``; raises :class:`UsageError` if there can be none."""
+    options = {option.name: option.default for option in family.options}
+    options |= dict(family.classifier) | dict(candidate.options)
+    return family.spec(task, **family.fit_classifier(task, options))
+
+
+def choose(size: DataSize, labels: NDArray[np.int64], look: Look, *, seed: int, epochs: int | None = None) -> Choice:
+    """Try all candidates on training examples of classes ``labels`` (N,), whose bits ``look`` gives.
+
+    epochs: of the models that do not state their own; None: those of the family. Raises :class:`UserError` if no
+    candidate can learn the data.
+    """
+    rows = np.sort(permutation(stream(seed, "auto"), len(labels))[:MOST_ROWS])
+    parts = list(_parts(labels[rows], seed))
+    trials, refused = [], []
+    for family, candidate in all_candidates(size):
+        try:
+            task, examples = look(family, candidate, rows)
+            model = _text(spec_of(family, candidate, task))
+            correct = [_correct(family, candidate, task, examples, held, seed, epochs) for held in parts]
+        except UserError as error:
+            refused.append(error)
+            continue
+        trials.append(Trial(family.name, candidate, model, np.concatenate([np.zeros(0, np.bool_), *correct])))
+    if not trials:
+        raise refused[0] if refused else UserError("no family of models has candidates to try; name a model")
+    best = max(trials, key=lambda trial: int(trial.correct.sum()))
+    return Choice(best if _is_better(best.correct, trials[0].correct) else trials[0], trials)
+
+
+def _is_better(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
+    lead = int(a.sum()) - int(b.sum())
+    return lead > 0 and lead * lead > int((a != b).sum())
+
+
+def _parts(labels: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
+    """Which examples each part holds out, (n,)."""
+    for least, parts, used in _PARTS:
+        if len(labels) >= least:
+            order = permutation(stream(seed, "auto-parts"), len(labels))
+            order = order[np.argsort(labels[order], kind="stable")]
+            for part in range(used):
+                held = np.zeros(len(labels), np.bool_)
+                held[order[part::parts]] = True
+                yield held
+            return
+
+
+def _correct(
+    family: Family,
+    candidate: Candidate,
+    task: Task,
+    examples: Examples,
+    held: NDArray[np.bool_],
+    seed: int,
+    epochs: int | None,
+) -> NDArray[np.bool_]:
+    """Which of the examples ``held`` (n,) a model that learned the others predicts correctly."""
+    spec = spec_of(family, candidate, task)
+    train, test = (Examples(examples.x[rows], examples.labels[rows]) for rows in (~held, held))
+    given = {} if epochs is None else {"epochs": epochs}
+    schedule = Schedule(**{"shuffle": True, **family.schedule, **given, **spec.schedule(len(train)), "seed": seed})
+    engine = make_engine(spec)
+    for _ in Training(engine, schedule, train).run():
+        pass
+    return np.asarray(engine.predict(engine.prepare(test)) == test.labels)
+
+
+def _text(spec: Spec) -> str:
+    """The model as ``--model`` takes it."""
+    return f"{spec.family}:" + ",".join(f"{name}={value}" for name, value in spec.options().items())
