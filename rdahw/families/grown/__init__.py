@@ -51,10 +51,11 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
 def _candidates(size: DataSize) -> list[Candidate]:
     if size.images:
         return [Candidate(options={"copies": 5})]
-    tables = -(-4000 // size.classes) * size.classes
-    # All bits as candidates find the few that matter among many.
+    rounds = [max(150, -(-tables // size.classes)) for tables in (1000, 2000)]
+    # A class needs so many tables at least. All bits as candidates find the few that matter among many.
     return [
-        Candidate(options={"inputs": 4, "tables": tables}, thresholds=48),
+        Candidate(options={"tables": rounds[0] * size.classes, "candidates": 64, "sample": 16000}),
+        Candidate(options={"inputs": 4, "tables": rounds[1] * size.classes, "candidates": 64}, thresholds=48),
         Candidate(options={"inputs": 3, "candidates": 4096}),
     ]
 
