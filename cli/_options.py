@@ -26,6 +26,7 @@ __all__ = [
     "recorded",
     "resume",
     "rules",
+    "switches",
     "apply_defaults",
     "usual",
 ]
@@ -60,7 +61,7 @@ _BEFORE = {"stride": 1, "loss": None, "scored": None}
 _PLAIN = (str, int, float, bool, NoneType)
 
 
-def _switches() -> dict[str, dict[str, Option]]:
+def switches() -> dict[str, dict[str, Option]]:
     """The families' options that have a switch of ``rdahw train``: by switch, then by family."""
     from rdahw.families import BUILT_IN, find_family
 
@@ -73,7 +74,7 @@ def _switches() -> dict[str, dict[str, Option]]:
 
 def family_options(command: _Command) -> _Command:
     """Give ``rdahw train`` a switch for each option of a family that has one."""
-    for switch, rows in reversed(_switches().items()):
+    for switch, rows in reversed(switches().items()):
         option = next(iter(rows.values()))
         usual = option.usual or (option.default if option.type != "flag" else "")
         default = f"  [default: {usual}]" if usual not in ("", 0) else ""
@@ -119,7 +120,7 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises :class:`UsageError` for one that the family does not have.
     """
     given: dict[str, Any] = {}
-    for switch in _switches():
+    for switch in switches():
         value = options[switch]
         if value is None:
             continue
@@ -160,7 +161,7 @@ def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     """The options as they are saved with the model, defaults filled in."""
     chosen = spec.options()
     said = {name: options[name] for name in (*_FIXED, *_LENGTH)} | {"loss": spec.loss, "optimiser": spec.optimiser}
-    for switch, rows in _switches().items():
+    for switch, rows in switches().items():
         option = rows.get(spec.family)
         value = None if option is None else chosen[option.name]
         said[switch] = (f"{option.name}={value}" if value else None) if option and switch == "augment" else value

@@ -7,7 +7,7 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,8 @@ class Request:
     started: float
     #: One of several seeds: do not log every epoch.
     is_one_of_several: bool = False
+    #: What --model auto tried, as JSON.
+    tried: Sequence[Mapping[str, Any]] = ()
 
 
 class Run:
@@ -246,6 +248,8 @@ class Run:
             "examples": progress.examples,
             "updates": progress.updates,
         }
+        if self.request.tried:
+            result["tried"] = list(self.request.tried)
         if self.resumed_from is not None:
             result["resumed_from_update"] = self.resumed_from.updates
             result["resumed_from_example"] = self.resumed_from.examples
@@ -295,6 +299,8 @@ class Run:
         options = ", ".join(f"{name} {value}" for name, value in self.spec.options().items())
         self.output.detail(f"bits by {self.binariser.rule}, {options}, {self.schedule}")
         log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.spec.description}")
+        if self.spec.caution:
+            log(f"warning: {self.spec.caution}")
         if before is not None and before.updates < total:
             log(f"continuing after update {before.updates} of {total}")
         elif before is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdahw.cli._automatic import AUTO, check_automatic, choose_model, default_model
 from rdahw.cli._engine import EngineOptions, engine_options
 from rdahw.cli._options import family_options, given_options, resume, rules, usual
 from rdahw.cli._output import Output, complete, output_options
@@ -30,7 +31,8 @@ Examples:
   rdahw train --data mnist --classes 0,1 --labels binary --model mask \\
       --validation 1265 --updates 999
   rdahw train --data table.csv --label species --split 0.25 \\
-      --binarise quantile=3 --epochs 20 --shuffle
+      --model lookup --binarise quantile=3 --epochs 20 --shuffle
+  rdahw train --data table.csv --split 0.25
   rdahw train --data mnist --model ensemble
   rdahw train --data mnist --model ensemble --hdl --epochs 1
   rdahw train --data mnist --model ensemble:tables=1024,inputs=8 \\
@@ -41,12 +43,11 @@ Examples:
 @binarise_option("as the model needs it")
 @click.option(
     "--model",
-    default="lookup",
-    show_default=True,
-    metavar="NAME|FILE.py:NAME",
+    metavar="NAME|FILE.py:NAME|auto",
     shell_complete=complete("rdahw.families", "names"),
     help="learn this model, NAME[:OPTION=VALUE,…] such as ensemble:tables=256,inputs=6 (rdahw models lists names and "
-    "options), or a circuit from a Python file, which is run",
+    "options), a circuit from a Python file, which is run, or the best of several (auto)  [default: auto for your own "
+    "data, lookup for data sets by name and with --hdl or --device]",
 )
 @click.option("--loss", metavar="RULE", help=f"learn by this loss  {rules('loss')}")
 @click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")
@@ -112,7 +113,11 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     else:
-        given_options(parse_model(options["model"])[0], options)  # raises before any data are read
+        options["model"] = options["model"] or default_model(options["data"], engine)
+        if options["model"] == AUTO:
+            check_automatic(options, engine)
+        else:
+            given_options(parse_model(options["model"])[0], options)  # raises before any data are read
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
@@ -170,8 +175,9 @@ def _requests(
             data = load_data(output, own)
         if seeds is not None:
             output.log(f"seed {own['seed']}, {i + 1} of {seeds}")
-        several = seeds is not None
-        yield Request(options=own, dataset=data[0], held_out=data[1], out=path, is_one_of_several=several, **given)
+        tried = choose_model(output, own, data[0]) if own["model"] == AUTO else []
+        more = {**given, "is_one_of_several": seeds is not None, "tried": tried}
+        yield Request(options=own, dataset=data[0], held_out=data[1], out=path, **more)
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -217,6 +217,11 @@ class Spec(ABC):
         """This model with what its :attr:`preparation` has learned when its state is ``state``."""
         return self
 
+    @property
+    def caution(self) -> str:
+        """What a user should know before training this model, in a sentence without its full stop; usually nothing."""
+        return ""
+
     def initial_state(self) -> dict[str, NDArray[Any]]:
         """The state before the first example: zeros, unless the family overrides this."""
         return {field.name: field.zero() for field in self.fields}

@@ -95,7 +95,7 @@ def choose(size: DataSize, labels: NDArray[np.int64], look: Look, *, seed: int, 
     for family, candidate in all_candidates(size):
         try:
             task, examples = look(family, candidate, rows)
-            model = _text(spec_of(family, candidate, task))
+            model = _text(spec_of(family, candidate, task), family.spec(task))
             correct = [_correct(family, candidate, task, examples, held, seed, epochs) for held in parts]
         except UserError as error:
             refused.append(error)
@@ -139,6 +139,7 @@ def _correct(
     return np.asarray(engine.predict(engine.prepare(test)) == test.labels)
 
 
-def _text(spec: Spec) -> str:
-    """The model as ``--model`` takes it."""
-    return f"{spec.family}:" + ",".join(f"{name}={value}" for name, value in spec.options().items())
+def _text(spec: Spec, usual: Spec) -> str:
+    """The model as ``--model`` takes it: the options that are not those of ``usual``, the model without any."""
+    options = {name: value for name, value in spec.options().items() if value != usual.options()[name]}
+    return spec.family + (":" + ",".join(f"{name}={value}" for name, value in options.items()) if options else "")

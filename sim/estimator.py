@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -199,6 +200,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if spec.preparation is not None:
                 examples = self._examples(array, _numbers(y, classes))
                 spec = prepare(spec, examples, partial(make_engine, threads=threads))
+            if spec.caution:
+                warnings.warn(spec.caution, UserWarning, stacklevel=3)
             engine = make_engine(spec, predicting_row(spec, len(array)).name, threads=threads)
         except UserError as error:
             raise ValueError(str(error)) from None

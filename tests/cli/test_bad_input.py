@@ -135,7 +135,7 @@ def test_data(refused, code, data, sentence):
     ],
 )
 def test_options(refused, code, options, sentence):
-    refused(code, sentence, "train", "--data", "good.csv", "--out", "out.rdahw", *options.split())
+    refused(code, sentence, "train", "--model", "lookup", "--data", "good.csv", "--out", "out.rdahw", *options.split())
 
 
 def test_options_of_a_data_set_by_name(refused):
@@ -181,7 +181,7 @@ def test_a_lookup_of_many_inputs_is_refused_with_the_models_that_suit(refused):
         1,
         "a lookup of 22 inputs would have 2 * 2^22 parameters; it takes at most 20 inputs: use --model mask (two "
         "classes), or a circuit of your own (--model FILE.py:NAME)",
-        *("train", "--data", "many.csv", "--out", "out.rdahw"),
+        *("train", "--model", "lookup", "--data", "many.csv", "--out", "out.rdahw"),
     )
 
 
@@ -196,7 +196,7 @@ def test_a_lookup_of_mnist_is_refused(refused, mnist_folder, monkeypatch):
 @pytest.fixture
 def saved(run, refused):
     """A whole model as bytes."""
-    run.ok("train", "--data", "good.csv", "--out", "saved.rdahw", "--updates", 2)
+    run.ok("train", "--model", "lookup", "--data", "good.csv", "--out", "saved.rdahw", "--updates", 2)
     return (run.folder / "saved.rdahw").read_bytes()
 
 
@@ -288,12 +288,12 @@ def test_resume_of_a_model_that_does_not_say_how_it_was_trained(run, refused, sa
     ],
 )
 def test_output_that_cannot_be_written(refused, out, sentence):
-    refused(1, sentence, "train", "--data", "good.csv", "--out", out)
+    refused(1, sentence, "train", "--model", "lookup", "--data", "good.csv", "--out", out)
 
 
 def test_output_is_tried_before_the_training(refused, monkeypatch):
     monkeypatch.setattr("rdahw.sim.engines.ReferenceEngine.train", lambda *_: pytest.fail("it has begun to train"))
-    refused(1, "its folder must exist", "train", "--data", "good.csv", "--out", "missing/x.rdahw")
+    refused(1, "its folder must exist", "train", "--model", "lookup", "--data", "good.csv", "--out", "missing/x.rdahw")
 
 
 def test_output_that_is_read_only(run, refused, monkeypatch):
@@ -303,7 +303,7 @@ def test_output_that_is_read_only(run, refused, monkeypatch):
         true_access = os.access
         monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != out and true_access(path, mode))
     sentence = "'out.rdahw' cannot be written (permission denied); choose a place that you may write to"
-    refused(1, sentence, "train", "--data", "good.csv", "--out", "out.rdahw")
+    refused(1, sentence, "train", "--model", "lookup", "--data", "good.csv", "--out", "out.rdahw")
 
 
 def test_a_full_disk_at_the_end_loses_nothing(run, refused, monkeypatch, tmp_path_factory):
@@ -320,7 +320,7 @@ def test_a_full_disk_at_the_end_loses_nothing(run, refused, monkeypatch, tmp_pat
     sentence = (
         "'out.rdahw' cannot be written (no space left on device); choose a place with enough space; the model was"
     )
-    ran = refused(1, sentence, "train", "--data", "good.csv", "--out", "out.rdahw")
+    ran = refused(1, sentence, "train", "--model", "lookup", "--data", "good.csv", "--out", "out.rdahw")
     (rescued,) = elsewhere.iterdir()
     assert ran.error.endswith(f"the model was saved as {str(rescued)!r}")
     assert run.ok("eval", rescued, "--data", "good.csv", "--json").json["examples"] == 4
@@ -336,7 +336,7 @@ def test_a_full_disk_at_a_checkpoint_does_not_stop_the_training(run, refused, mo
         true_fsync(handle)
 
     monkeypatch.setattr(os, "fsync", full_at_first)
-    ran = run.ok("train", "--data", "good.csv", "--out", "out.rdahw", "--checkpoint", 0)
+    ran = run.ok("train", "--model", "lookup", "--data", "good.csv", "--out", "out.rdahw", "--checkpoint", 0)
     assert ran.err.count("no checkpoint after update") == 3
     assert "no checkpoint after update 1: " in ran.err
     assert run.ok("eval", "out.rdahw", "--data", "good.csv", "--json").json["examples"] == 4
@@ -349,7 +349,7 @@ def test_a_disk_without_space_for_the_model(run, refused):
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
     before = contents(run.folder)
-    command = ["train", "--data", "good.csv", "--out", "out.rdahw", "--checkpoint", 0, "--json"]
+    command = ["train", "--model", "lookup", "--data", "good.csv", "--out", "out.rdahw", "--checkpoint", 0, "--json"]
     ran = finish(start(*command, folder=run.folder, preexec_fn=limit))
     assert ran.code == 1
     assert ran.error == "'out.rdahw' cannot be written (file too large); choose a place with enough space"
@@ -374,5 +374,5 @@ def test_output_to_a_pipe(run):
 
 
 def test_json_holds_the_sentence_of_stderr(refused):
-    ran = refused(1, "is not a number", "train", "--data", "text.csv")
+    ran = refused(1, "is not a number", "train", "--model", "lookup", "--data", "text.csv")
     assert json.loads(ran.out) == {"error": ran.error, "exit_code": 1}

@@ -27,7 +27,7 @@ TABLE = "size,colour,label\n1,red,apple\n2,green,pear\n3,red,apple\n4,green,pear
 def table(run, tmp_path):
     """A model ``table-lookup.rdahw`` that has learned a small table with names."""
     (tmp_path / "table.csv").write_text(TABLE)
-    run.ok("train", "--data", "table.csv", "--epochs", 2)
+    run.ok("train", "--model", "lookup", "--data", "table.csv", "--epochs", 2)
     return run.folder / "table-lookup.rdahw"
 
 
@@ -104,7 +104,7 @@ def test_quiet_is_quiet(run, table):
 
 def test_control_characters_in_names_reach_no_terminal(run, tmp_path):
     (tmp_path / "evil.csv").write_text("a,label\n1,\x1b[2Jx\n2,y\n")
-    run.ok("train", "--data", "evil.csv", "--out", "evil")
+    run.ok("train", "--model", "lookup", "--data", "evil.csv", "--out", "evil")
     for command in (["show", "evil"], ["eval", "evil", "--data", "evil.csv"]):
         out = run.ok(*command).out
         assert "\x1b" not in out
@@ -114,7 +114,7 @@ def test_control_characters_in_names_reach_no_terminal(run, tmp_path):
 def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path):
     (tmp_path / "ωμ.csv").write_text(TABLE)
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
-    words = [sys.executable, "-m", "rdahw.cli", "train", "--data", "ωμ.csv"]
+    words = [sys.executable, "-m", "rdahw.cli", "train", "--model", "lookup", "--data", "ωμ.csv"]
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=True)
     assert rb"saved     \u03c9\u03bc-lookup.rdahw" in done.stdout
     assert (tmp_path / "ωμ-lookup.rdahw").exists()
@@ -147,7 +147,7 @@ def test_eval_keeps_the_classes_and_their_order(run):
 
 def test_eval_of_the_same_split(run, tmp_path):
     (tmp_path / "table.csv").write_text(TABLE)
-    trained = run.ok("train", "--data", "table.csv", "--split", 0.5, "--seed", 3, "--json").json
+    trained = run.ok("train", "--model", "lookup", "--data", "table.csv", "--split", 0.5, "--seed", 3, "--json").json
     measured = run.ok("eval", "table-lookup.rdahw", "--json").json
     assert (measured["examples"], measured["correct"]) == (2, trained["test_correct"])
 
@@ -162,7 +162,7 @@ def test_eval_predicts_where_there_are_no_labels(run, table, tmp_path):
 
 def test_eval_shows_no_class_for_a_code_of_none(run, tmp_path):
     (tmp_path / "table.csv").write_text(TABLE)
-    run.ok("train", "--data", "table.csv", "--updates", 1)
+    run.ok("train", "--model", "lookup", "--data", "table.csv", "--updates", 1)
     result = run.ok("eval", "table-lookup.rdahw", "--data", "table.csv", "--predictions", "--json").json
     assert result["predictions"] == ["apple", None, None, None]
     rows = list(csv.reader(run.ok("eval", "table-lookup.rdahw", "--data", "table.csv", "--predictions").out.split()))
@@ -171,7 +171,7 @@ def test_eval_shows_no_class_for_a_code_of_none(run, tmp_path):
 
 
 def test_eval_says_that_the_data_have_changed(run, table, tmp_path):
-    run.ok("train", "--data", "table.csv", "--test", "table.csv")
+    run.ok("train", "--model", "lookup", "--data", "table.csv", "--test", "table.csv")
     assert "changed" not in run.ok("eval", table).err
     (tmp_path / "table.csv").write_text(TABLE + "5,red,apple\n")
     assert "note: table has changed since the training" in run.ok("eval", table).err
@@ -204,7 +204,7 @@ def test_eval_of_data_that_do_not_fit(run, table, tmp_path, command, code, sente
 
 def test_eval_of_a_data_set_of_another_width(run, tmp_path):
     (tmp_path / "three.csv").write_text("a,b,c,label\n1,2,3,Iris-setosa\n2,3,1,Iris-virginica\n3,1,2,Iris-virginica\n")
-    run.ok("train", "--data", "three.csv")
+    run.ok("train", "--model", "lookup", "--data", "three.csv")
     ran = run("eval", "three-lookup.rdahw", "--data", "iris")
     assert ran.code == 1
     assert "'iris' has 4 number features, and the model was trained on 3 number features" in ran.error

@@ -37,7 +37,7 @@ def test_done(run):
 @row(1)
 def test_the_data_failed(run, tmp_path):
     (tmp_path / "x.csv").write_text("a,label\n1,p\nx,q\n2,q\n")
-    ran = run("train", "--data", "x.csv", "--json")
+    ran = run("train", "--model", "lookup", "--data", "x.csv", "--json")
     assert (ran.code, ran.json) == (1, {"error": ran.error, "exit_code": 1})
     assert "'x' is not a number" in ran.error
 

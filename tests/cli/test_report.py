@@ -34,7 +34,7 @@ def test_an_ensemble_has_its_curve(run):
 
 def test_other_data_can_be_given(run):
     (run.folder / "t.csv").write_text(TABLE)
-    run.ok("train", "--data", "t.csv", "--test", "t.csv", "--epochs", "9")
+    run.ok("train", "--model", "lookup", "--data", "t.csv", "--test", "t.csv", "--epochs", "9")
     (run.folder / "two.csv").write_text("\n".join(TABLE.splitlines()[:3]) + "\n")
     run.ok("report", "t-lookup.rdahw", "--data", "two.csv", "--out", "two.html")
     assert "2 of 2 examples of two.csv are predicted right" in (run.folder / "two.html").read_text()
@@ -42,7 +42,7 @@ def test_other_data_can_be_given(run):
 
 def test_a_model_whose_data_are_gone_has_a_page_without_mistakes(run):
     (run.folder / "t.csv").write_text(TABLE)
-    run.ok("train", "--data", "t.csv", "--test", "t.csv")
+    run.ok("train", "--model", "lookup", "--data", "t.csv", "--test", "t.csv")
     (run.folder / "t.csv").unlink()
     result = run.ok("report", "t-lookup.rdahw")
     assert "without an evaluation: " in result.err
@@ -53,7 +53,7 @@ def test_a_model_whose_data_are_gone_has_a_page_without_mistakes(run):
 
 def test_examples_without_labels_are_refused(run):
     (run.folder / "t.csv").write_text(TABLE)
-    run.ok("train", "--data", "t.csv", "--test", "t.csv")
+    run.ok("train", "--model", "lookup", "--data", "t.csv", "--test", "t.csv")
     (run.folder / "bare.csv").write_text("a,b,c\n0,0,1\n")
     ran = run("report", "t-lookup.rdahw", "--data", "bare.csv")
     assert ran.code == 1

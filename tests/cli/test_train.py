@@ -136,33 +136,33 @@ def test_json_is_one_object_and_the_log_is_on_stderr(run):
 
 
 def test_without_a_test_part(run, parity):
-    ran = run.ok("train", "--data", parity)
+    ran = run.ok("train", "--model", "lookup", "--data", parity)
     assert "test      none: give --test FILE or --split FRACTION" in ran.out
     assert ran.err.endswith("rdahw eval parity-lookup.rdahw --data FILE\n")
-    result = run.ok("train", "--data", parity, "--json").json
+    result = run.ok("train", "--model", "lookup", "--data", parity, "--json").json
     assert (result["test_accuracy"], result["test_correct"], result["test_examples"]) == (None, None, 0)
 
 
 def test_a_test_file_and_a_split(run, parity):
-    result = run.ok("train", "--data", parity, "--test", parity, "--json").json
+    result = run.ok("train", "--model", "lookup", "--data", parity, "--test", parity, "--json").json
     assert (result["test_accuracy"], result["test_correct"], result["test_examples"]) == (1.0, 8, 8)
-    result = run.ok("train", "--data", parity, "--split", 0.25, "--json").json
+    result = run.ok("train", "--model", "lookup", "--data", parity, "--split", 0.25, "--json").json
     assert (result["train_examples"], result["test_examples"]) == (6, 2)
 
 
 def test_parameters_are_written_from_wire_0_up(run, parity):
-    result = run.ok("train", "--data", parity, "--labels", "binary", "--json").json
+    result = run.ok("train", "--model", "lookup", "--data", parity, "--labels", "binary", "--json").json
     assert result["parameters"] == format(0b10010110, "x")  # the truth table of parity, as even is class 0
 
 
 def test_many_parameters_are_told_by_their_checksum(run, tmp_path, monkeypatch):
     (tmp_path / "wide.csv").write_text("".join(f"{','.join(format(i, '012b'))},{i % 2}\n" for i in range(1, 40)))
-    result = run.ok("train", "--data", "wide.csv", "--json").json  # 2 * 2^12 = 8,192 parameters
+    result = run.ok("train", "--model", "lookup", "--data", "wide.csv", "--json").json  # 2 * 2^12 = 8,192 parameters
     packed = pack_bits(load_model(tmp_path / "wide-lookup.rdahw").parameters)
     assert result["parameter_bits"] == 8192
     assert result["parameters_sha256"] == hashlib.sha256(packed).hexdigest()
     assert "parameters" not in result
-    result = run.ok("train", "--data", "wide.csv", "--labels", "binary", "--json").json
+    result = run.ok("train", "--model", "lookup", "--data", "wide.csv", "--labels", "binary", "--json").json
     assert result["parameter_bits"] == 4096
     assert len(result["parameters"]) > 900
     packed = pack_bits(load_model(tmp_path / "wide-lookup.rdahw").parameters)
@@ -175,7 +175,7 @@ def test_many_parameters_are_told_by_their_checksum(run, tmp_path, monkeypatch):
 
 def test_batches_epochs_updates_and_shuffling(run, parity):
     def updates(*options):
-        return run.ok("train", "--data", parity, "--json", *options).json["updates"]
+        return run.ok("train", "--model", "lookup", "--data", parity, "--json", *options).json["updates"]
 
     assert updates("--batch", 3) == 3
     assert updates("--batch", 3, "--epochs", 2) == 6
@@ -188,7 +188,9 @@ def test_batches_epochs_updates_and_shuffling(run, parity):
 
 
 def test_shuffle_takes_the_documented_order(run, parity, tmp_path):
-    run.ok("train", "--data", parity, "--labels", "binary", "--shuffle", "--seed", 7, "--updates", 3)
+    run.ok(
+        "train", "--model", "lookup", "--data", parity, "--labels", "binary", "--shuffle", "--seed", 7, "--updates", 3
+    )
     seen = permutation(stream(7, "shuffle", 0), 8)[:3]
     learned = load_model(tmp_path / "parity-lookup.rdahw").parameters
     assert np.flatnonzero(learned).tolist() == sorted(int(i) for i in seen if int(i).bit_count() & 1)
@@ -218,7 +220,7 @@ def test_validation_after_every_epoch(run):
 
 def test_the_default_name_of_the_output(run, parity, tmp_path):
     (tmp_path / "models.py").write_text("from rdahw import lookup_model as mine\n")
-    assert run.ok("train", "--data", f"./{parity}", "--json").json["out"] == "parity-lookup.rdahw"
+    assert run.ok("train", "--model", "lookup", "--data", f"./{parity}", "--json").json["out"] == "parity-lookup.rdahw"
     assert run.ok("train", "--data", parity, "--model", "models.py:mine", "--json").json["out"] == "parity-mine.rdahw"
     command = ["train", "--labels", "binary", "--classes", "Iris-setosa,Iris-virginica", "--json"]
     assert run.ok(*command, "--model", "mask:k=2").json["out"] == "iris-mask.rdahw"
@@ -253,7 +255,7 @@ def test_a_model_of_the_users_own_learns_and_may_print(run, parity, tmp_path):
 
 
 def test_provenance(run, parity, tmp_path):
-    run.ok("train", "--data", parity, "--seed", 5)
+    run.ok("train", "--model", "lookup", "--data", parity, "--seed", 5)
     saved = load_model(tmp_path / "parity-lookup.rdahw")
     assert saved.provenance["data_sha256"] == hashlib.sha256(EIGHT.encode()).hexdigest()
     assert saved.provenance["options"]["seed"] == 5
@@ -268,8 +270,37 @@ def test_provenance(run, parity, tmp_path):
 
 
 def test_resume_trains_on_with_the_options_of_the_first_part(run, parity):
-    whole = run.ok("train", "--data", parity, "--batch", 3, "--epochs", 4, "--shuffle", "--out", "whole", "--json").json
-    run.ok("train", "--data", parity, "--batch", 3, "--epochs", 2, "--shuffle", "--updates", 2, "--out", "part")
+    whole = run.ok(
+        "train",
+        "--model",
+        "lookup",
+        "--data",
+        parity,
+        "--batch",
+        3,
+        "--epochs",
+        4,
+        "--shuffle",
+        "--out",
+        "whole",
+        "--json",
+    ).json
+    run.ok(
+        "train",
+        "--model",
+        "lookup",
+        "--data",
+        parity,
+        "--batch",
+        3,
+        "--epochs",
+        2,
+        "--shuffle",
+        "--updates",
+        2,
+        "--out",
+        "part",
+    )
     ran = run.ok("train", "--resume", "part", "--updates", 11, "--epochs", 4, "--json")
     assert ran.json["out"] == "part"
     assert (ran.json["resumed_from_update"], ran.json["updates"], ran.json["batch"]) == (2, 11, 3)
@@ -289,10 +320,10 @@ def test_another_engine_goes_on_to_the_same_bits(run):
 
 
 def test_a_stride_is_the_order_of_the_examples(run, parity, tmp_path):
-    run.ok("train", "--data", parity, "--labels", "binary", "--stride", 3, "--updates", 3)
+    run.ok("train", "--model", "lookup", "--data", parity, "--labels", "binary", "--stride", 3, "--updates", 3)
     learned = load_model(tmp_path / "parity-lookup.rdahw").parameters
     assert np.flatnonzero(learned).tolist() == [i for i in (0, 3, 6) if i.bit_count() & 1]
-    ran = run("train", "--data", parity, "--stride", 6)
+    ran = run("train", "--model", "lookup", "--data", parity, "--stride", 6)
     assert ran.code == 2
     assert "a stride of 6 leaves out examples: it and their number 8 are both divisible by 2" in ran.error
 
@@ -308,7 +339,7 @@ def test_resume_of_what_is_finished_changes_nothing(run):
 
 
 def test_resume_where_the_data_have_moved(run, parity, tmp_path):
-    run.ok("train", "--data", parity, "--test", parity, "--updates", 3)
+    run.ok("train", "--model", "lookup", "--data", parity, "--test", parity, "--updates", 3)
     (tmp_path / "new").mkdir()
     (tmp_path / parity).rename(tmp_path / "new" / parity)
     assert run("train", "--resume", "parity-lookup.rdahw").code == 2

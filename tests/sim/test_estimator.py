@@ -29,10 +29,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from rdahw import RDAClassifier
 from rdahw.data import load
 from rdahw.data.images import Image
-from rdahw.families import BUILT_IN, all_families
+from rdahw.families import BUILT_IN, all_families, find_family
 from rdahw.families.ensemble import default_margin
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.family import Candidate
 from rdahw.sim.engines import make_engine
 from rdahw.training import Examples, Schedule, Training
 
@@ -54,20 +55,29 @@ CHECKS = parametrize_with_checks(
         RDAClassifier(model="ensemble:tables=60,wiring=grown"),
         RDAClassifier(model="lookup", thresholds=[-0.2], epochs=2),
         RDAClassifier(model="mask", k=2, bits=1, epochs=1, n_jobs=2),
+        RDAClassifier(model="auto"),
     ]
 )
+
+
+@pytest.fixture
+def small_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``auto`` tries models that learn in no time."""
+    rows = [("ensemble", {"tables": 40, "counter": 8}), ("grown", {"tables": 60})]
+    found = [(find_family(name), Candidate(options=options, thresholds=20)) for name, options in rows]
+    monkeypatch.setattr("rdahw.sim.automatic.all_candidates", lambda size: found)
 
 
 # A list: scikit-learn 1.6 gives a generator, of which newer versions of pytest warn.
 @pytest.mark.slow
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
-def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
+def test_checks_of_scikit_learn(small_candidates: None, estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 def test_each_family_is_checked() -> None:
     checked = {estimator.model.partition(":")[0] for estimator, _ in CHECKS.args[1]}
-    assert checked == {*BUILT_IN} - {"file"}  # of which each model is somebody's own
+    assert checked - {"auto"} == {*BUILT_IN} - {"file"}  # of which each model is somebody's own
 
 
 @pytest.mark.slow
@@ -81,6 +91,37 @@ def test_no_check_of_scikit_learn_is_skipped() -> None:
     command = [sys.executable, "-P", "-c", program]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert run.stdout == "{'passed'}\n"
+
+
+# -- the choice of a model ---------------------------------------------------------------------------------------------
+
+
+def test_auto_is_the_model_that_it_chooses(small_candidates: None) -> None:
+    x, y = DIGITS.data[:200], DIGITS.target[:200]
+    auto = RDAClassifier(model="auto", random_state=5).fit(x, y)
+    chosen = auto.choice_.trial
+    assert int(chosen.correct.sum()) == max(int(trial.correct.sum()) for trial in auto.choice_.trials)
+    named = RDAClassifier(model=chosen.model, bits=20, random_state=5).fit(x, y)
+    assert auto.spec_ == named.spec_
+    for name, value in auto.state_.items():
+        assert np.array_equal(value, named.state_[name])
+    copied = pickle.loads(pickle.dumps(auto))  # noqa: S301
+    assert copied.choice_.reason == auto.choice_.reason
+    assert np.array_equal(copied.predict(DIGITS.data), auto.predict(DIGITS.data))
+
+
+def test_auto_refuses_the_options_that_it_chooses() -> None:
+    sentence = "tables is 40, and model 'auto' chooses it; leave it out, or name a model"
+    with pytest.raises(ValueError, match=sentence):
+        small(model="auto").fit(IRIS_X, IRIS_Y)
+
+
+def test_it_warns_if_the_tables_read_a_small_part_of_the_bits() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (20, 2000))
+    with pytest.warns(
+        UserWarning, match=r"^the tables read 2[0-9]{2} of 2000 input bits, and the others cannot matter; "
+    ):
+        small().fit(x, np.arange(20) % 2)
 
 
 # -- the rule ----------------------------------------------------------------------------------------------------------

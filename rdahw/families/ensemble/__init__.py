@@ -68,14 +68,16 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _candidates(size: DataSize) -> list[Candidate]:
+    usual, large = (
+        {"tables": min(1024, _MOST_COUNTERS // (size.classes << inputs)), "inputs": inputs} for inputs in (6, 8)
+    )
     if size.images:
-        return [Candidate(), Candidate(options={"inputs": 8})]
-    # Larger tables and more thresholds suit most tables of numbers, fewer thresholds or more dropout some noisy ones.
-    large = {"tables": min(1024, _MOST_COUNTERS // (256 * size.classes)), "inputs": 8}
+        return [Candidate(options=usual), Candidate(options=large)]
+    # Larger tables and more thresholds suit most tables of numbers, and more dropout those that are noisy.
     return [
         Candidate(options=large, thresholds=48),
-        Candidate(options=large | {"dropout": 0.75}, thresholds=48),
-        Candidate(),
+        Candidate(options={**large, "dropout": 0.75}, thresholds=48),
+        Candidate(options=usual),
     ]
 
 

@@ -270,6 +270,17 @@ class EnsembleSpec(Spec):
         shape = self.counters_shape
         return Field("counters", Words(math.prod(shape), self.counter), shape), Field("dropout", Bits(63))
 
+    @property
+    def caution(self) -> str:
+        """Whether the tables read less than a quarter of the input bits."""
+        read = len(np.unique(make_wiring(self)))
+        if 4 * read >= self.input_bits:
+            return ""
+        return (
+            f"the tables read {read} of {self.input_bits} input bits, and the others cannot matter; use more tables, "
+            "fewer thresholds, or the model auto"
+        )
+
     def initial_state(self) -> dict[str, NDArray[Any]]:
         register = first_dropout_state(self.seed)
         return {**super(EnsembleSpec, self).initial_state(), "dropout": register_bits(register)}

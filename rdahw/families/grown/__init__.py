@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdahw.data import Dataset, default_rule
 from rdahw.families.grown.rule import GrownState, PlainGrown
-from rdahw.families.grown.spec import OPTIONS, GrownSpec, VotesSpec, patch_that_fits
+from rdahw.families.grown.spec import OPTIONS, RANGES, GrownSpec, VotesSpec, patch_that_fits
 from rdahw.families.grown.votes import PlainVotes
 from rdahw.family import Candidate, DataSize, Family, Section, Task
 
@@ -51,11 +51,12 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
 def _candidates(size: DataSize) -> list[Candidate]:
     if size.images:
         return [Candidate(options={"copies": 5})]
-    rounds = [max(150, -(-tables // size.classes)) for tables in (1000, 2000)]
-    # A class needs so many tables at least. All bits as candidates find the few that matter among many.
+    most = RANGES["tables"][1] // size.classes
+    # A class needs 150 tables. All bits as candidates find the few that matter among many.
+    few, many = (size.classes * min(most, max(150, -(-tables // size.classes))) for tables in (1000, 2000))
     return [
-        Candidate(options={"tables": rounds[0] * size.classes, "candidates": 64, "sample": 16000}),
-        Candidate(options={"inputs": 4, "tables": rounds[1] * size.classes, "candidates": 64}, thresholds=48),
+        Candidate(options={"tables": few, "candidates": 64, "sample": 16000}),
+        Candidate(options={"inputs": 4, "tables": many, "candidates": 64}, thresholds=48),
         Candidate(options={"inputs": 3, "candidates": 4096}),
     ]
 

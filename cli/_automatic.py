@@ -1,0 +1,88 @@
+"""``rdahw train --model auto``: which model is trained, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rdahw.cli._engine import EngineOptions, compiling
+from rdahw.cli._options import switches
+from rdahw.cli._output import Output, percent
+from rdahw.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rdahw.data import Dataset
+    from rdahw.family import Candidate, Family, Task
+    from rdahw.training import Examples
+
+__all__ = ["AUTO", "check_automatic", "choose_model", "default_model"]
+
+#: The value of --model that leaves the choice to rdahw.
+AUTO = "auto"
+#: Options that not every model supports.
+_OF_ONE_MODEL = ("loss", "optimiser", "batch", "epochs", "updates", "shuffle", "scored")
+
+
+def default_model(data: str, engine: EngineOptions) -> str:
+    """``lookup`` for data sets with a name and for hardware, else ``auto``."""
+    from rdahw.data import NAMES
+
+    return "lookup" if data in NAMES or _is_hardware(engine) else AUTO
+
+
+def check_automatic(options: Mapping[str, Any], engine: EngineOptions) -> None:
+    """Raise :class:`UsageError` for options that a model must be named for."""
+    given = [name for name in (*switches(), *_OF_ONE_MODEL) if options[name] is not None]
+    given += ["stride"] * (options["stride"] != 1) + ["engine"] * (engine.engine is not None)
+    if given or _is_hardware(engine):
+        name = {"scored": "score"}.get(given[0], given[0]) if given else "hdl" if engine.where == "hdl" else "device"
+        raise UsageError(
+            f"--{name} is not supported for --model {AUTO}, which tries several models in software; name a model, such "
+            "as --model lookup"
+        )
+
+
+def _is_hardware(engine: EngineOptions) -> bool:
+    return engine.where == "hdl" or engine.device is not None
+
+
+def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
+    """Try models on held-out training examples and write the best one into ``options``; gives what was tried, as
+    JSON."""
+    from rdahw.data import Binariser, default_rule
+    from rdahw.families import find_family
+    from rdahw.family import DataSize, Task
+    from rdahw.sim.automatic import choose
+    from rdahw.training import Examples
+
+    train = dataset.train
+
+    def rule(family: Family, candidate: Candidate) -> str:
+        numbers = candidate.thresholds is not None and default_rule(dataset) == "midrange"
+        return options["binarise"] or (f"quantile={candidate.thresholds}" if numbers else family.binarise(dataset))
+
+    def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
+        features = train.features[rows]
+        binariser = Binariser.fit(rule(family, candidate), features, dataset.columns, dataset.feature_names)
+        task = Task.of(dataset.schema, binariser, seed=options["seed"])
+        return task, Examples(binariser.transform(features), train.labels[rows])
+
+    size = DataSize(
+        rows=len(train),
+        columns=len(dataset.columns),
+        classes=len(dataset.label_names),
+        images=dataset.image_shape is not None,
+    )
+    output.log(f"{dataset.name}: trying models on held-out training examples; --model NAME skips this")
+    with compiling(output, True):
+        choice = choose(size, train.labels, look, seed=options["seed"])
+    for trial in choice.trials:
+        count = len(trial.correct)
+        output.log(f"  {percent(int(trial.correct.sum()), count) if count else 'untried':>8}  {trial.model}")
+    output.log(f"chose {choice.trial.model}: {choice.reason}")
+    family = find_family(choice.trial.family)
+    options |= {"model": choice.trial.model, "binarise": rule(family, choice.trial.candidate)}
+    return [{**trial.to_json(), "chosen": trial is choice.trial} for trial in choice.trials]
