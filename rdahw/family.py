@@ -317,6 +317,10 @@ class DataSize:
     classes: int
     images: bool
 
+    def thresholds(self, most: int) -> int:
+        """``most`` thresholds of a number, or fewer, 8 at least, so that all features have about 16,000 bits at most."""
+        return min(most, max(8, (1 << 14) // self.columns))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

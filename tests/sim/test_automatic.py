@@ -112,6 +112,13 @@ def test_a_model_that_cannot_be_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
         chosen(*needle(40))
 
 
+@pytest.mark.parametrize(("columns", "thresholds"), [(1, 48), (341, 48), (1000, 16), (50_000, 8)])
+def test_many_columns_have_fewer_thresholds_each(columns: int, thresholds: int) -> None:
+    size = DataSize(rows=100, columns=columns, classes=2, images=False)
+    assert size.thresholds(48) == thresholds
+    assert max(candidate.thresholds or 0 for _, candidate in all_candidates(size)) == thresholds
+
+
 @pytest.mark.parametrize("images", [False, True])
 @pytest.mark.parametrize("classes", [2, 26, 256])
 def test_all_candidates_can_be_made(images: bool, classes: int) -> None:

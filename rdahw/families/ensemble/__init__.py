@@ -75,9 +75,9 @@ def _candidates(size: DataSize) -> list[Candidate]:
         return [Candidate(options=usual), Candidate(options=large)]
     # Larger tables and more thresholds suit most tables of numbers, and more dropout those that are noisy.
     return [
-        Candidate(options=large, thresholds=48),
-        Candidate(options={**large, "dropout": 0.75}, thresholds=48),
-        Candidate(options=usual),
+        Candidate(options=large, thresholds=size.thresholds(48)),
+        Candidate(options={**large, "dropout": 0.75}, thresholds=size.thresholds(48)),
+        Candidate(options=usual, thresholds=size.thresholds(16)),
     ]
 
 

@@ -55,9 +55,9 @@ def _candidates(size: DataSize) -> list[Candidate]:
     # A class needs 150 tables. All bits as candidates find the few that matter among many.
     few, many = (size.classes * min(most, max(150, -(-tables // size.classes))) for tables in (1000, 2000))
     return [
-        Candidate(options={"tables": few, "candidates": 64, "sample": 16000}),
-        Candidate(options={"inputs": 4, "tables": many, "candidates": 64}, thresholds=48),
-        Candidate(options={"inputs": 3, "candidates": 4096}),
+        Candidate(options={"tables": few, "candidates": 64, "sample": 16000}, thresholds=size.thresholds(31)),
+        Candidate(options={"inputs": 4, "tables": many, "candidates": 64}, thresholds=size.thresholds(48)),
+        Candidate(options={"inputs": 3, "candidates": 4096}, thresholds=size.thresholds(31)),
     ]
 
 
