@@ -318,7 +318,7 @@ class DataSize:
     images: bool
 
     def thresholds(self, most: int) -> int:
-        """``most`` thresholds of a number, or fewer, 8 at least, so that all features have about 16,000 bits at most."""
+        """``most`` thresholds of a number; fewer, but at least 8, where all features would have over 16,384 bits."""
         return min(most, max(8, (1 << 14) // self.columns))
 
 
