@@ -20,7 +20,7 @@ from rdahw.families import all_families
 from rdahw.family import Candidate, DataSize, Family, Spec, Task
 from rdahw.random import permutation, stream
 from rdahw.sim.engines import make_engine
-from rdahw.training import Examples, Schedule, Training
+from rdahw.training import Examples, Schedule, Training, prepare
 
 __all__ = ["AUTO", "MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "spec_of"]
 
@@ -129,8 +129,8 @@ def _correct(
     epochs: int | None,
 ) -> NDArray[np.bool_]:
     """Which of the examples ``held`` (n,) a model that learned the others predicts correctly."""
-    spec = spec_of(family, candidate, task)
     train, test = (Examples(examples.x[rows], examples.labels[rows]) for rows in (~held, held))
+    spec = prepare(spec_of(family, candidate, task), train, make_engine)
     given = {} if epochs is None else {"epochs": epochs}
     schedule = Schedule(**{"shuffle": True, **family.schedule, **given, **spec.schedule(len(train)), "seed": seed})
     engine = make_engine(spec)

@@ -39,6 +39,9 @@ from rdahw.training import Examples, Schedule, Training
 
 ROOT = Path(__file__).parents[2]
 
+# Many models here are small on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:the tables read:UserWarning")
+
 IRIS_X, IRIS_Y = load_iris(return_X_y=True)
 DIGITS = load_digits()
 

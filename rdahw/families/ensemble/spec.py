@@ -272,7 +272,9 @@ class EnsembleSpec(Spec):
 
     @property
     def caution(self) -> str:
-        """Whether the tables read less than a quarter of the input bits."""
+        """Whether tables wired at random read less than a quarter of the input bits."""
+        if self.wiring == _GROWN:
+            return ""
         read = len(np.unique(make_wiring(self)))
         if 4 * read >= self.input_bits:
             return ""
