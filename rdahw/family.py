@@ -404,7 +404,7 @@ class Family:
             raise UsageError(f"model {self.name!r} has no option {word or name!r}; it takes {known}{hint}")
         return option
 
-    def rule_options(self, kind: Literal["loss", "optimiser"], rule: str) -> dict[str, Any]:
+    def rule_options(self, kind: str, rule: str) -> dict[str, Any]:
         """The options that ``--loss`` or ``--optimiser`` with ``rule`` sets; raises :class:`UsageError` for a rule that
         the family does not support."""
         if not self.rules:
