@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -33,7 +34,8 @@ class Field:
     """One array of a model's state.
 
     type: ``Bits(n)``, held as n bytes of 0 and 1, or ``Words(n, k)``, held as n signed numbers: int8 up to 8 bits, else
-    int64. shape: of the array, with n elements; default ``(n,)``.
+    int64. shape: of the array; default ``(n,)``. With a shape, which may be larger than any wire, ``type`` is that of
+    an element.
     """
 
     name: str
@@ -43,12 +45,14 @@ class Field:
     @property
     def bits(self) -> int:
         """The number of bits of the packed value."""
-        return self.type.width
+        count, bits = self._count
+        return count * bits
 
     @property
     def _count(self) -> tuple[int, int]:
         """The number of elements, and the bits of each."""
-        return (self.type.count, self.type.bits) if isinstance(self.type, Words) else (self.type.width, 1)
+        count, bits = (self.type.count, self.type.bits) if isinstance(self.type, Words) else (self.type.width, 1)
+        return math.prod(self.shape) if self.shape else count, bits
 
     @property
     def _form(self) -> tuple[tuple[int, ...], Any, int, int]:

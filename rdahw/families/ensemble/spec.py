@@ -267,8 +267,7 @@ class EnsembleSpec(Spec):
     @property
     def fields(self) -> tuple[Field, ...]:
         """``counters`` (tables, 2^inputs, classes), and ``dropout``, the shift register, its oldest bit first."""
-        shape = self.counters_shape
-        return Field("counters", Words(math.prod(shape), self.counter), shape), Field("dropout", Bits(63))
+        return Field("counters", Words(1, self.counter), self.counters_shape), Field("dropout", Bits(63))
 
     @property
     def caution(self) -> str:

@@ -16,7 +16,6 @@ Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` giv
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -221,7 +220,7 @@ class GrownSpec(Spec):
         read; ``grown`` (1,), how many there are so far. What is not grown is 0, so that it votes for no class, and the
         first tables of a model are its tables with zeros for the others."""
         return (
-            Field("tables", self._held(math.prod(self.tables_shape)), self.tables_shape),
+            Field("tables", self._held, self.tables_shape),
             self.wiring_field,
             Field("grown", Words(1, RANGES["tables"][1].bit_length() + 1)),
         )
@@ -229,8 +228,7 @@ class GrownSpec(Spec):
     @property
     def wiring_field(self) -> Field:
         """``wiring``, see :attr:`fields`."""
-        shape = self.tables, self.inputs
-        return Field("wiring", Words(math.prod(shape), self.input_bits.bit_length() + 1), shape)
+        return Field("wiring", Words(1, self.input_bits.bit_length() + 1), (self.tables, self.inputs))
 
     def check_state(self, state: State) -> None:
         """Raise :class:`UserError` for wires that are not there, and for tables that are not grown and hold bits."""
@@ -316,9 +314,10 @@ class GrownSpec(Spec):
         """The shape of what the tables hold: (tables, 2^inputs)."""
         return self.tables, 1 << self.inputs
 
-    def _held(self, count: int) -> Type:
-        """The type of ``count`` values that tables hold."""
-        return Bits(count)
+    @property
+    def _held(self) -> Type:
+        """The type of a value that tables hold."""
+        return Bits(1)
 
     @property
     def value_range(self) -> tuple[int, int]:
@@ -385,8 +384,9 @@ class VotesSpec(GrownSpec):
         """One: each table is grown for the scores of all before it."""
         return 1
 
-    def _held(self, count: int) -> Type:
-        return Words(count, self.counter)
+    @property
+    def _held(self) -> Type:
+        return Words(1, self.counter)
 
     @property
     def value_range(self) -> tuple[int, int]:
