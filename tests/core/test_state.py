@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rdahw import Bits, UserError, Words
 from rdahw.state import Field, describe_bits, pack_bits, state_from_json, state_to_json
+from rdahw.types import MAX_WIDTH
 
 WIDTHS = [*range(1, 65)]
 

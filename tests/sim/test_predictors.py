@@ -10,7 +10,7 @@ import pytest
 from rdahw.data.images import Image
 from rdahw.families import find_family
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.families.grown import GrownSpec
+from rdahw.families.grown import GrownSpec, VotesSpec
 from rdahw.family import Spec, Task
 from rdahw.sim.engine_rows import ROWS
 from rdahw.sim.engines import find_engine, make_engine, make_predictor
@@ -30,6 +30,7 @@ CASES: dict[str, Spec] = {
     "one input": GrownSpec(input_bits=3, classes=2, tables=9, inputs=1),
     "two inputs": GrownSpec(input_bits=65, classes=3, tables=40, inputs=2),
     "many tables of a class": GrownSpec(input_bits=64, classes=2, tables=700, inputs=3),
+    "votes": VotesSpec(input_bits=70, classes=3, tables=20, inputs=4),
     "many inputs": GrownSpec(input_bits=90, classes=3, tables=8, inputs=8),
 }
 
