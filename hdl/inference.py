@@ -181,7 +181,7 @@ class Pipeline(wiring.Component):  # type: ignore[misc]
                 continue
             signal = Signal(circuit.types[wire].width, name=f"w{wire}")
             if primitive == "lookup" and self._cell is not None and self._cell.suits(*reads):
-                m.submodules += self._cell.make(*reads, signal)
+                m.submodules += self._cell.make(reads[0], reads[1], signal)
             else:
                 m.d.comb += signal.eq(ROWS[primitive](*reads, *attributes))
             add(wire, signal)
