@@ -31,8 +31,8 @@ from rdahw.data.images import Image  # noqa: E402
 from rdahw.families.ensemble.spec import EnsembleSpec  # noqa: E402
 from rdahw.families.grown import GrownSpec  # noqa: E402
 from rdahw.families.grown.circuits import grown_lut_circuit  # noqa: E402
-from rdahw.hdl.lut_cells import lut_netlist, read_lut_netlist  # noqa: E402
-from rdahw.hdl.toolchain import find, run, scratch  # noqa: E402
+from rdahw.hdl.inference import Pipeline  # noqa: E402
+from rdahw.hdl.lut_cells import count_cells  # noqa: E402
 from rdahw.sim.engines import make_engine  # noqa: E402
 from rdahw.sim.ensemble import CompiledEnsemble  # noqa: E402
 from rdahw.sim.ensemble import warm_up as warm_up_ensemble  # noqa: E402
@@ -146,32 +146,21 @@ def luts(models: list[str], train: Part, test: Part) -> list[dict[str, Any]]:
             model = new_model(options, number, 0)
             model.state = largest.state.first(number)
             predicted = model.predict(test[0])
-            counts, equal = synthesise(model, test[0], predicted)
+            cells = count_cells(Pipeline(grown_lut_circuit(model.spec, model.state), None, cells="xilinx"), "xilinx")
+            bits = Packed(cells.circuit)(test[0])[0]
+            equal = np.array_equal((bits.astype(np.int64) << np.arange(bits.shape[1])).sum(axis=1), predicted)
             assert equal, f"the netlist of {number} tables predicts something else than the model"
             rows.append(
                 {
                     "model": name,
                     "tables": number,
                     "accuracy": 100 * float((predicted == test[1]).mean()),
-                    "luts": sum(counts.values()),
-                    "luts_by_size": counts,
+                    "luts": sum(cells.luts.values()),
+                    "luts_by_size": cells.luts,
                 }
             )
-            print(f"{name} | {number} | {rows[-1]['accuracy']:.2f} | {rows[-1]['luts']} | {counts}", flush=True)
+            print(f"{name} | {number} | {rows[-1]['accuracy']:.2f} | {rows[-1]['luts']} | {cells.luts}", flush=True)
     return rows
-
-
-def synthesise(model: CompiledGrown, x: Any, predicted: Any) -> tuple[dict[str, int], bool]:
-    with scratch() as work:
-        (work / "design.v").write_text(lut_netlist(grown_lut_circuit(model.spec, model.state)))
-        script = "read_verilog design.v\nsynth_xilinx -flatten -abc9 -noiopad -top top\nwrite_json netlist.json\n"
-        (work / "design.ys").write_text(script)
-        run(find("yosys"), ["design.ys"], cwd=work, log="design.log", makes=["netlist.json"])
-        netlist = json.loads((work / "netlist.json").read_text())
-    kinds = [cell["type"] for cell in netlist["modules"]["top"]["cells"].values()]
-    bits = Packed(read_lut_netlist(netlist))(x)[0]
-    numbers = (bits.astype(np.int64) << np.arange(bits.shape[1])).sum(axis=1)
-    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}, bool((numbers == predicted).all())
 
 
 def main() -> None:

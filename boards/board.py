@@ -18,6 +18,7 @@ class Family:
     constraints: the suffix of the file of pins and clocks that the board's platform writes.
     pins: the placer's options for that file, ``{name}`` is the base name. unpinned: the options for a design without
         pins (``None``: the placer needs a pin for every port).
+    dense: the placer's options for a design whose cells read bits from all over the device.
     write: the placer's option for its output file.
     pack_files: the packer's arguments for its input, ``{placed}``, and its output, ``{bitstream}``.
     placed, bitstream: the suffixes of the placer's and the packer's output.
@@ -44,6 +45,7 @@ class Family:
     spram: str | None
     flip_flop: str
     core_cells: str | None = None
+    dense: tuple[str, ...] = ()
 
 
 #: The families by name.
@@ -66,6 +68,8 @@ FAMILIES: Mapping[str, Family] = {
             ebr="ICESTORM_RAM",
             spram="ICESTORM_SPRAM",
             flip_flop=r"SB_DFF\w*",
+            # The usual router needs hours for a device that is full of tables, this one a minute.
+            dense=("--router", "router2"),
         ),
         Family(
             name="ecp5",
@@ -145,7 +149,8 @@ class Board:
     platform: makes the platform of amaranth-boards, with the resources below; see :func:`platform`.
     synth, pnr, pack: the options, for this device or board, of Yosys' command, the placer and the packer.
     oscillator: resource and MHz of the board's clock. pll: of :data:`rdahw.boards.clock.PLLS`.
-    clock: default clock of the core in MHz.
+    clock: default clock of the core in MHz. level_ns: how long a look-up table takes with the wires to the next one, in
+        a design that fills the device.
     uart: resource and number. baud: default speed of the link in bits a second.
     leds: for ``error`` and ``activity``, resource and number, and its signal if it has several.
     flash: the flash memory that gateware can read data from; ``None``: none, or not tried.
@@ -165,6 +170,7 @@ class Board:
     oscillator: tuple[str, float]
     pll: str
     clock: float
+    level_ns: float
     uart: tuple[str, int] = ("uart", 0)
     baud: int = 1_000_000
     leds: Mapping[str, tuple[str, int] | tuple[str, int, str]] = field(default_factory=dict)
@@ -174,6 +180,10 @@ class Board:
     spram: int = 0
     flash: DataFlash | None = None
     programmers: tuple[Programmer, ...]
+
+    def levels(self, clock: float) -> float:
+        """How many look-up tables, one behind the other, a cycle of ``clock`` MHz has time for, at least one."""
+        return max(1.0, 1000 / clock / self.level_ns)
 
 
 def platform(module: str, name: str) -> Callable[[], Any]:

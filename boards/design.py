@@ -39,8 +39,8 @@ class Design:
     link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins: ``rx : In(1)``
         and ``tx : Out(1)``, a UART that is idle high; optionally ``error`` and ``activity : Out(1)`` for LEDs.
     cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
-        the slowest kind.
-    rates: further rates for the report; ``None``: none.
+        the slowest kind. latency: to those from an example to its result; ``None``: not known.
+    dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``.
     """
 
@@ -48,6 +48,8 @@ class Design:
     core: Callable[[], Any]
     link: Callable[[int, int], Any]
     cycles_per_example: Callable[[Any], Fraction]
+    latency: Callable[[Any], int | None] = lambda core: None
+    dense: bool = False
     rates: Rates | None = None
     tables: str | None = None
 
@@ -103,19 +105,24 @@ def trainer_design(
     )
 
 
-def inference_design(spec: Spec, state: State, board: Board, *, name: str = "inference") -> Design:
-    """A predictor behind the host link, with the parameters of ``state`` as constants.
+def inference_design(
+    spec: Spec, state: State, board: Board, *, clock: float | None = None, name: str = "inference"
+) -> Design:
+    """A predictor behind the host link, with the parameters of ``state`` as constants, in as many stages as ``clock``
+    in MHz asks for (by default the board's).
 
     Raises as :func:`rdahw.boards.fit.choose_predictor`.
     """
     row = choose_predictor(spec, board)
 
-    core = partial(row.make, spec, state)
+    core = partial(row.make, spec, state, levels=board.levels(clock or board.clock), cells=board.family)
     return Design(
         name=name,
         core=core,
         link=_linked(core),
         cycles_per_example=_cycles,
+        latency=lambda core: core.delay,
+        dense=True,
         rates=rates_of,
         tables=row.name if len(predictors(spec)) > 1 else None,
     )

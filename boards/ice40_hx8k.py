@@ -15,6 +15,7 @@ BOARD = Board(
     oscillator=("clk12", 12.0),
     pll="SB_PLL40_CORE",
     clock=48.0,
+    level_ns=1.8,
     leds={"error": ("led", 0), "activity": ("led", 1)},
     logic_cells=7680,
     ebr=32,

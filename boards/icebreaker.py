@@ -16,6 +16,7 @@ BOARD = Board(
     oscillator=("clk12", 12.0),
     pll="SB_PLL40_PAD",
     clock=24.0,
+    level_ns=4.9,
     leds={"error": ("led_r", 0), "activity": ("led_g", 0)},
     logic_cells=5280,
     ebr=30,

@@ -15,6 +15,7 @@ BOARD = Board(
     oscillator=("clk12", 12.0),
     pll="SB_PLL40_CORE",
     clock=48.0,
+    level_ns=1.8,
     leds={"error": ("led", 0), "activity": ("led", 4)},  # one of the red ones, and the green one in their middle
     logic_cells=1280,
     ebr=16,

@@ -33,6 +33,7 @@ BOARD = Board(
     oscillator=("clk", 48.0),
     pll="none",
     clock=48.0,
+    level_ns=1.3,
     leds={"error": ("rgb_led", 0, "r"), "activity": ("rgb_led", 0, "g")},
     logic_cells=24_288,
     ebr=56,

@@ -44,7 +44,8 @@ class Report:
     core_logic_cells: of the core (trainer or circuit) with its streams, synthesised alone with every port a pin; in the
         whole design Yosys shares logic across its border.
     fmax_mhz: nextpnr's estimate after routing, of the best seed. seeds: all seeds that were tried.
-    cycles_per_example: of the core, for the slowest kind of example. examples_per_second: of the core at ``clock_mhz``;
+    cycles_per_example: of the core, for the slowest kind of example. latency_cycles: from an example to its result, in
+        the core, where that is known. examples_per_second: of the core at ``clock_mhz``;
         a host behind a UART is slower.
     rates, tables: see :class:`rdahw.boards.design.Design`.
     tools: name to version. warnings: of the tools, and of a small margin; not in the JSON.
@@ -64,6 +65,7 @@ class Report:
     pnr_seed: int
     seeds: tuple[Seed, ...]
     tools: Mapping[str, str]
+    latency_cycles: int | None = None
     rates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: str | None = None
     warnings: tuple[str, ...] = ()
@@ -83,6 +85,7 @@ class Report:
             "fmax_mhz": self.fmax_mhz,
             "clock_mhz": self.clock_mhz,
             "cycles_per_example": int(cycles) if cycles == int(cycles) else cycles,
+            **({} if self.latency_cycles is None else {"latency_cycles": self.latency_cycles}),
             "examples_per_second": self.examples_per_second,
             **{purpose: dict(rate) for purpose, rate in self.rates.items()},
             "pnr_seed": self.pnr_seed,

@@ -130,13 +130,14 @@ class _Flow:
             cells = self.usage(_CORE, pinned=False)[LOGIC_CELLS].used
         return cells, cells_in_netlist(netlist, self.family.flip_flop, _CORE)
 
-    def place(self, name: str, seed: int) -> tuple[Seed, Run | None]:
+    def place(self, name: str, seed: int, dense: bool) -> tuple[Seed, Run | None]:
         """One place-and-route run; its files have the base name ``NAME.SEED``."""
         base = f"{name}.{seed}"
         report, placed = f"{base}.report.json", f"{base}.{self.family.placed}"
         # check_clock decides from the report whether the clock is met; nextpnr would fail.
         options = ["--seed", str(seed), "--report", report, self.family.write, placed, "--timing-allow-fail"]
         options += ["--freq", f"{self.clock:g}"]  # for families whose constraints do not name the clock
+        options += self.family.dense if dense else ()
         try:
             done = self.run(self.pnr, [*self._constraints(name, True), *options], f"{base}.log", [report, placed])
         except ToolFailure as failure:
@@ -148,10 +149,10 @@ class _Flow:
             raise InternalError(f"the placer was asked for {required:g} MHz and the core's clock is {self.clock:g} MHz")
         return Seed(seed, round(fmax, 2)), done
 
-    def place_all(self, name: str, seeds: Sequence[int]) -> list[tuple[Seed, Run | None]]:
+    def place_all(self, name: str, seeds: Sequence[int], dense: bool) -> list[tuple[Seed, Run | None]]:
         """Place and route each seed, in parallel; in the order of the seeds."""
         with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
-            runs = [pool.submit(self.place, name, seed) for seed in seeds]
+            runs = [pool.submit(self.place, name, seed, dense) for seed in seeds]
             try:
                 wait(runs, return_when=FIRST_EXCEPTION)
                 failed = [one for one in runs if one.done() and one.exception()]
@@ -225,7 +226,7 @@ def synthesise(
         core = design.core()
         cycles = design.cycles_per_example(core)
         core_cells, _ = flow.core(core)
-        placed = flow.place_all(name, seeds)
+        placed = flow.place_all(name, seeds, design.dense)
         best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)
@@ -243,6 +244,7 @@ def synthesise(
             fmax_mhz=fmax,
             clock_mhz=clock,
             cycles_per_example=float(cycles),
+            latency_cycles=design.latency(core),
             examples_per_second=examples_per_second(clock, cycles),
             pnr_seed=best.seed,
             seeds=tuple(seed for seed, _ in placed),

@@ -16,6 +16,7 @@ BOARD = Board(
     oscillator=("clk27", 27.0),
     pll="none",
     clock=27.0,
+    level_ns=2.0,
     leds={"error": ("led", 0), "activity": ("led", 5)},
     logic_cells=8640,
     ebr=26,

@@ -16,6 +16,7 @@ BOARD = Board(
     oscillator=("clk25", 25.0),
     pll="EHXPLLL",
     clock=50.0,
+    level_ns=1.3,
     leds={"error": ("led", 0), "activity": ("led", 1)},
     logic_cells=24_288,
     ebr=56,

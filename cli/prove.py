@@ -235,16 +235,23 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
         f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
         for form in netlist_forms(spec)
     }
+    its_predictor = ""
     if saved is not None and spec.learner().model.parameter_bits <= 8 * MOST_LOGIC_ROWS:
-        name = f"inference: {shape(predictor(spec, saved))}"
-        designs[name] = partial(make_predictor, spec, saved.best_state)
-    if not designs:
+        its_predictor = f"inference: {shape(predictor(spec, saved))}"
+    if not designs and not its_predictor:
         raise TooLarge(
             "netlists with block memory, whose output is undefined at power-up, are not proved: they are compared with "
             "software in simulation"
         )
-    synths = [(FAMILIES[found.family].synth, *found.synth) for found in map(board, _BOARDS)]
-    return [netlist(make, synth, size) for synth in synths for size, make in designs.items()]
+    claims: list[AnyClaim] = []
+    for found in map(board, _BOARDS):
+        synth = FAMILIES[found.family].synth, *found.synth
+        claims += [netlist(make, synth, size) for size, make in designs.items()]
+        if its_predictor:
+            assert saved is not None
+            form = partial(make_predictor, spec, saved.best_state, levels=found.levels(found.clock))
+            claims.append(netlist(form, synth, its_predictor, built=partial(form, cells=found.family)))
+    return claims
 
 
 def _for_people(output: Output, proofs: list[Proof], surrogates: list[str]) -> None:

@@ -129,7 +129,7 @@ def command(
         if saved is None:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
         trained = saved.predictor
-        design = inference_design(trained.spec, trained.best_state, its)
+        design = inference_design(trained.spec, trained.best_state, its, clock=clock)
     else:
         if flash is None and epochs is not None:
             raise UsageError(f"--epochs {epochs} was given without --flash; add --flash, or leave --epochs out")
@@ -203,6 +203,7 @@ def _for_people(output: Output, report: Report) -> None:
         ("Fmax", fmax),
         ("clock", f"{report.clock_mhz:g} MHz, met"),
         ("core", f"{report.cycles_per_example:g} cycles an example, {report.examples_per_second:,} examples/s"),
+        *(() if report.latency_cycles is None else (("latency", f"{report.latency_cycles} cycles"),)),
         *(
             (purpose.replace("_", " "), ", ".join(f"{name} {value:,}" for name, value in rate.items()))
             for purpose, rate in report.rates.items()

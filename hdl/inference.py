@@ -1,17 +1,18 @@
 """A trained model as hardware: the circuit with its parameters as constants and the streams of a trainer.
 
-A deep circuit is pipelined: it is cut into stages of a limited number of levels of look-up tables, and each wire that
-crosses a cut is registered. It still takes an example each cycle.
+A circuit is pipelined: it is cut into stages of a limited number of levels of look-up tables, and each wire that
+crosses a cut is registered. It takes an example each cycle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import ceil, log
+from dataclasses import dataclass
+from math import ceil, inf, log
 from typing import Any
 
-from amaranth.hdl import Module, Signal  # type: ignore[import-untyped]
-from amaranth.lib import memory, stream  # type: ignore[import-untyped]
+from amaranth.hdl import Const, Instance, Module, Signal  # type: ignore[import-untyped]
+from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.circuit import Assignment, Circuit
@@ -20,14 +21,21 @@ from rdahw.family import Spec
 from rdahw.hdl.circuit import ROWS
 from rdahw.hdl.trainer import Trainer, TrainerControl, example_layout, result_layout
 from rdahw.learner import Learner
+from rdahw.lut_circuits import count_ones
 from rdahw.primitives import Array
-from rdahw.tracing import Wire
+from rdahw.tracing import Wire, cat
 from rdahw.transform import bind, replay, to_rows
 
-__all__ = ["DEPTHS", "LEVELS", "FixedModel", "cut_points"]
+__all__ = ["DEPTHS", "LEVELS", "LUT_CELLS", "REACH", "FixedModel", "Pipeline", "cut_points"]
 
 #: The levels of look-up tables in a stage: on the iCE40UP5K a level takes about 3 ns, wire included.
 LEVELS = 9
+
+#: From 784 bits of an image to the tables in three quarters of an iCE40UP5K, wires took as long as three levels.
+REACH = 256
+
+#: The inputs of the compressors of population counts.
+FULL_ADDER = 3
 
 #: Parameters of up to this many bytes are in logic on every board, and else in block memory.
 MOST_LOGIC_ROWS = 128
@@ -64,19 +72,14 @@ def _tree_depth(inputs: int) -> int:
 
 
 def _spread_popcounts(circuit: Circuit) -> Circuit:
-    """Replace each population count by a tree of additions, which can be cut."""
+    """Replace each population count by full adders, which can be cut between any two."""
 
     def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:
         if assignment.primitive != "popcount":
             return None
         (counted,) = operands
-        parts = [counted[i] for i in range(counted.width)]
-        while len(parts) > 1:
-            if len(parts) % 2:
-                parts.append(parts[-1].zeros(parts[-1].width))
-            parts = [a.plus(b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-        width = counted.width.bit_length()
-        return parts[0][:width]
+        digits = count_ones([counted[i] for i in range(counted.width)], FULL_ADDER)
+        return cat(*(digit if isinstance(digit, Wire) else counted.const(digit, 1) for digit in digits))
 
     return replay(circuit, rule)
 
@@ -84,9 +87,10 @@ def _spread_popcounts(circuit: Circuit) -> Circuit:
 def cut_points(circuit: Circuit, levels: float) -> list[int | None]:
     """The stage in which each wire is computed, from 0; ``None`` for wires that depend on constants only.
 
-    No stage is deeper than ``levels`` of :data:`DEPTHS`, unless a single assignment is.
+    No stage is deeper than ``levels`` of :data:`DEPTHS`, unless a single assignment is. The wires of a wide input are
+    long, and count as a level for each :data:`REACH` bits.
     """
-    at: list[tuple[int, float] | None] = [(0, 0.0)] * len(circuit.inputs)
+    at: list[tuple[int, float] | None] = [(0, float(port.type.width // REACH)) for port in circuit.inputs]
     for _, (primitive, operands, attributes) in circuit.wires():
         before = [where for i in operands if (where := at[i]) is not None]
         if not before:
@@ -100,67 +104,58 @@ def cut_points(circuit: Circuit, levels: float) -> list[int | None]:
     return [None if where is None else where[0] for where in at]
 
 
-class FixedModel(Trainer):
-    """The model of ``learner`` with the parameters ``theta``, (P,) bits, as constants.
+@dataclass(frozen=True, slots=True)
+class LutCell:
+    """A family's look-up table: the name of the cell (``{inputs}``: how many it has), of its parameter, which holds the
+    table, of its inputs, the lowest address bit first, and of its output."""
 
-    It has the members of a :class:`rdahw.hdl.trainer.RegisterTrainer` with access, so that the host link can predict
-    and read parameters, but does not learn (``learns``): ``learn``, writes and ``clear`` are ignored, and the counts
-    stay 0. An example is accepted each cycle, unless a result waits to be taken; its result is valid ``stages`` cycles
-    later. ``levels``: the most of :data:`DEPTHS` in a stage. ``spec``: the model, if it is more than its learner's
-    circuits.
+    name: str
+    table: str
+    inputs: tuple[str, ...]
+    output: str
+
+    def suits(self, table: Any, address: Any) -> bool:
+        """Whether it can be such a lookup."""
+        return isinstance(table, Const) and len(table) == 1 << len(address) and len(address) <= len(self.inputs)
+
+    def make(self, table: Any, address: Any, result: Any) -> Any:
+        """The cell; ``result``: the signal at its output."""
+        size = len(address) if "{inputs}" in self.name else len(self.inputs)
+        bits = [*address, *[Const(0, 1)] * (size - len(address))]
+        pins = [("i", pin, bit) for pin, bit in zip(self.inputs, bits, strict=False)]
+        init = ("p", self.table, Const(table.value, 1 << size))
+        return Instance(self.name.format(inputs=size), init, *pins, ("o", self.output, result))
+
+
+#: By family of FPGAs.
+LUT_CELLS: Mapping[str, LutCell] = {
+    "ice40": LutCell("SB_LUT4", "LUT_INIT", ("I0", "I1", "I2", "I3"), "O"),
+    "ecp5": LutCell("LUT4", "INIT", ("A", "B", "C", "D"), "Z"),
+    "gowin": LutCell("LUT{inputs}", "INIT", ("I0", "I1", "I2", "I3"), "F"),
+    "xilinx": LutCell("LUT{inputs}", "INIT", ("I0", "I1", "I2", "I3", "I4", "I5"), "O"),
+}
+
+
+class Pipeline(wiring.Component):  # type: ignore[misc]
+    """A circuit ``x ↦ y`` in stages of at most ``levels`` of :data:`DEPTHS`, with a register after each and so after
+    the last: y belongs to the x of ``stages`` cycles before. With None it is combinational.
+
+    advance: In(1), the registers take their values. cells: of :data:`LUT_CELLS`, for synthesis only: a lookup of one
+    bit in a constant is such a cell if it has enough inputs. A synthesiser would take lookups apart, merge them with
+    their neighbours for the shortest path, and end with more cells; here the registers make paths short.
     """
 
-    learns = False
-
-    def __init__(self, learner: Learner, theta: Array, *, levels: float = LEVELS, spec: Spec | None = None) -> None:
-        self.spec = spec or CircuitSpec.of(learner)
-        self.learner = learner
-        model = learner.model
-        self.bits = [int(bit) for bit in theta]
-        bound = bind(model.predictor, **{model.circuit.input_names[0]: self.bits})
-        self.circuit = _spread_popcounts(to_rows(bound, ROWS))
-        self._at = cut_points(self.circuit, levels)
-        self.stages = 1 + max(stage or 0 for stage in self._at)
-        super().__init__(
-            {
-                "examples": In(stream.Signature(example_layout(model.input_bits, model.output_bits, learn=True))),
-                "results": Out(stream.Signature(result_layout(model.output_bits))),
-                "control": In(TrainerControl(model.parameter_bits)),
-            }
-        )
+    def __init__(self, circuit: Circuit, levels: float | None = LEVELS, *, cells: str | None = None) -> None:
+        self.circuit = _spread_popcounts(to_rows(circuit, ROWS))
+        self._at = cut_points(self.circuit, inf if levels is None else levels)
+        self._cell = LUT_CELLS[cells] if cells is not None else None
+        self.stages = 0 if levels is None else 1 + max(stage or 0 for stage in self._at)
+        (x,), (y,) = self.circuit.input_types, self.circuit.output_types
+        super().__init__({"x": In(x.width), "y": Out(y.width), "advance": In(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        example, result = self.examples.payload, self.results.payload
-        moves = Signal()
-        m.d.comb += [moves.eq(~self.results.valid | self.results.ready), self.examples.ready.eq(moves)]
-
-        def later(value: Any, stages: int) -> list[Any]:
-            """The value in this stage and in each of the later ones."""
-            values = [value]
-            for _ in range(stages):
-                register = Signal.like(values[-1])
-                with m.If(moves):
-                    m.d.sync += register.eq(values[-1])
-                values.append(register)
-            return values
-
-        valid = later(self.examples.valid, self.stages - 1)[-1]
-        label = later(example.y, self.stages - 1)[-1]
-        (prediction,) = self._results(m, example.x, later)
-        with m.If(moves):
-            m.d.sync += [
-                self.results.valid.eq(valid),
-                result.prediction.eq(prediction),
-                result.correct.eq(prediction == label),
-            ]
-        self._read_parameters(m)
-        return m
-
-    def _results(self, m: Module, x: Any, later: Callable[[Any, int], list[Any]]) -> list[Any]:
-        """The circuit's outputs in the last stage; ``later`` makes registers."""
-        circuit = self.circuit
-        end = self.stages - 1
+        circuit, end = self.circuit, max(self.stages - 1, 0)
         # The stage to which each wire is carried: that of its last reader.
         until = [stage or 0 for stage in self._at]
         for number, (_, operands, _) in circuit.wires():
@@ -176,15 +171,86 @@ class FixedModel(Trainer):
 
         def add(wire: int, driven: Any) -> None:
             at = self._at[wire]
-            carried.append([driven] if at is None else later(driven, until[wire] - at))
+            carried.append([driven] if at is None else carry(m, driven, until[wire] - at, self.advance))
 
-        for wire in range(len(circuit.inputs)):
-            add(wire, x)
+        add(0, self.x)
         for wire, (primitive, operands, attributes) in circuit.wires():
+            reads = [value(i, self._at[wire] or 0) for i in operands]
+            if primitive == "const":
+                add(wire, Const(*attributes))
+                continue
             signal = Signal(circuit.types[wire].width, name=f"w{wire}")
-            m.d.comb += signal.eq(ROWS[primitive](*(value(i, self._at[wire] or 0) for i in operands), *attributes))
+            if primitive == "lookup" and self._cell is not None and self._cell.suits(*reads):
+                m.submodules += self._cell.make(reads[0], reads[1], signal)
+            else:
+                m.d.comb += signal.eq(ROWS[primitive](*reads, *attributes))
             add(wire, signal)
-        return [value(wire, end) for _, wire in circuit.outputs]
+        result = value(circuit.outputs[0][1], end)
+        m.d.comb += self.y.eq(carry(m, result, int(self.stages > 0), self.advance)[-1])
+        return m
+
+
+def carry(m: Module, value: Any, stages: int, advance: Any, *, reset: bool = False) -> list[Any]:
+    """The value in this stage and in each of the later ones, behind registers that change with ``advance``."""
+    values = [value]
+    for _ in range(stages):
+        register = Signal.like(values[-1], reset_less=not reset)
+        with m.If(advance):
+            m.d.sync += register.eq(values[-1])
+        values.append(register)
+    return values
+
+
+class FixedModel(Trainer):
+    """The model of ``learner`` with the parameters ``theta``, (P,) bits, as constants.
+
+    It has the members of a :class:`rdahw.hdl.trainer.RegisterTrainer` with access, so that the host link can predict
+    and read parameters, but does not learn (``learns``): ``learn``, writes and ``clear`` are ignored, and the counts
+    stay 0. An example is accepted each cycle, unless a result waits to be taken; its result is valid ``stages`` cycles
+    later. ``levels``, ``cells``: see :class:`Pipeline`. ``spec``: the model, if it is more than its learner's circuits.
+    """
+
+    learns = False
+
+    def __init__(
+        self,
+        learner: Learner,
+        theta: Array,
+        *,
+        levels: float = LEVELS,
+        cells: str | None = None,
+        spec: Spec | None = None,
+    ) -> None:
+        self.spec = spec or CircuitSpec.of(learner)
+        self.learner = learner
+        model = learner.model
+        self.bits = [int(bit) for bit in theta]
+        bound = bind(model.predictor, **{model.circuit.input_names[0]: self.bits})
+        self._pipeline = Pipeline(bound, levels, cells=cells)
+        self.delay = self.stages = self._pipeline.stages
+        super().__init__(
+            {
+                "examples": In(stream.Signature(example_layout(model.input_bits, model.output_bits, learn=True))),
+                "results": Out(stream.Signature(result_layout(model.output_bits))),
+                "control": In(TrainerControl(model.parameter_bits)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.pipeline = pipeline = self._pipeline
+        example, result, moves = self.examples.payload, self.results.payload, pipeline.advance
+        label = carry(m, example.y, self.stages, moves)[-1]
+        m.d.comb += [
+            moves.eq(~self.results.valid | self.results.ready),
+            self.examples.ready.eq(moves),
+            pipeline.x.eq(example.x),
+            self.results.valid.eq(carry(m, self.examples.valid, self.stages, moves, reset=True)[-1]),
+            result.prediction.eq(pipeline.y),
+            result.correct.eq(pipeline.y == label),
+        ]
+        self._read_parameters(m)
+        return m
 
     def _read_parameters(self, m: Module) -> None:
         control = self.control

@@ -36,7 +36,7 @@ LIBRARIES: Mapping[str, Library] = {
     "synth_ecp5": Library("ECP5", "read_verilog -defer -D NO_INCLUDES +/ecp5/cells_sim.v"),
 }
 
-_SYNTHESISE = """read_rtlil core.il
+_SYNTHESISE = """read_rtlil built.il
 {synth} -top core
 write_json netlist.json
 design -reset
@@ -135,11 +135,14 @@ def _differing(row: Mapping[str, str]) -> list[str]:
     return [name for name in names if row[f"gold_{name}"] != row[f"gate_{name}"]]
 
 
-def netlist(make: Callable[[], Any], synth: Sequence[str], size: str) -> NetlistClaim:
+def netlist(
+    make: Callable[[], Any], synth: Sequence[str], size: str, *, built: Callable[[], Any] | None = None
+) -> NetlistClaim:
     """The claim about the netlist of an Amaranth component with the clock ``sync`` and ports of bits.
 
     make: makes a new component. synth: the command of Yosys with its options, as for a board:
-    ``("synth_ice40", "-device", "u")``. size: describes the component to the reader.
+    ``("synth_ice40", "-device", "u")``. size: describes the component to the reader. built: makes what is synthesised,
+    if that is another form, with cells of the family in it.
 
     Raises :class:`UserError` for cells without models in :data:`LIBRARIES`.
     """
@@ -148,9 +151,9 @@ def netlist(make: Callable[[], Any], synth: Sequence[str], size: str) -> Netlist
     if synth[0] not in LIBRARIES:
         raise UserError(f"there are no models of the cells of {synth[0]}; {nearest(synth[0], LIBRARIES)}")
     library = LIBRARIES[synth[0]]
-    text = str(rtlil.convert(make(), name="core", emit_src=False))
+    text, its = (str(rtlil.convert(form(), name="core", emit_src=False)) for form in (make, built or make))
     script = _SYNTHESISE.format(synth=" ".join(synth), library=library.read)
-    return NetlistClaim(f"{library.title}, {size}", {"core.il": text}, script, make)
+    return NetlistClaim(f"{library.title}, {size}", {"core.il": text, "built.il": its}, script, make)
 
 
 def _module(budget: Budget, side: str) -> Any:

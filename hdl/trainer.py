@@ -89,7 +89,8 @@ class Trainer(wiring.Component):  # type: ignore[misc]
     ``control`` In(:class:`TrainerControl`) and ``busy`` Out(1): an update of the state is pending.
 
     batch: it has an accumulator for batches. word: the bits of a word of x; 0: x is not sent in words. latency: the
-    cycles from accepting an example to its update; None: until its result was taken and ``busy`` is low.
+    cycles from accepting an example to its update; None: until its result was taken and ``busy`` is low. delay: those
+    to its result, if neither stream waits; None: they differ.
     """
 
     spec: Spec
@@ -97,6 +98,7 @@ class Trainer(wiring.Component):  # type: ignore[misc]
     batch = False
     word = 0
     latency: int | None = None
+    delay: int | None = None
 
     @cached_property
     def interface(self) -> Interface:

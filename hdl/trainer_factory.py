@@ -46,8 +46,9 @@ class Row:
 
     name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
     fits: whether it suits a spec. options: those of ``batch``, ``stages`` and ``flash`` that it supports. make: for a
-    trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state)``. interfaces: its
-    possible interfaces. needs: what it needs of a board with such memories, also to train from a flash, if known.
+    trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state, levels, cells)``
+    as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces. needs: what it needs of a board
+    with such memories, also to train from a flash, if known.
     """
 
     name: str
@@ -89,13 +90,13 @@ def _in_registers(spec: Spec, access: bool, memory_kind: str, **options: Any) ->
     return RegisterTrainer(spec.learner(), access=access, spec=spec, **options)
 
 
-def _folded(spec: Spec, state: State) -> Trainer:
-    from rdahw.hdl.inference import FixedModel
+def _folded(spec: Spec, state: State, levels: float | None = None, cells: str | None = None) -> Trainer:
+    from rdahw.hdl.inference import LEVELS, FixedModel
 
-    return FixedModel(spec.learner(), spec.theta(state), spec=spec)
+    return FixedModel(spec.learner(), spec.theta(state), levels=levels or LEVELS, cells=cells, spec=spec)
 
 
-def _from_rom(spec: Any, state: State) -> Trainer:
+def _from_rom(spec: Any, state: State, levels: float | None = None, cells: str | None = None) -> Trainer:
     from rdahw.hdl.memory_inference import MemoryInference
 
     return MemoryInference(spec, state[spec.parameters.name])
@@ -204,9 +205,10 @@ def predictors(spec: Spec) -> list[Row]:
     return _rows(PREDICTORS, spec)
 
 
-def make_predictor(spec: Spec, state: State) -> Trainer:
-    """The first fixed model that fits ``spec``, with the parameters of ``state``."""
-    return next(row for row in predictors(spec) if row.fits(spec)).make(spec, state)
+def make_predictor(spec: Spec, state: State, **options: Any) -> Trainer:
+    """The first fixed model that fits ``spec``, with the parameters of ``state``; options: ``levels`` and ``cells`` of
+    :class:`rdahw.hdl.inference.FixedModel`."""
+    return next(row for row in predictors(spec) if row.fits(spec)).make(spec, state, **options)
 
 
 def interfaces(spec: Spec) -> Iterator[Interface]:

@@ -63,12 +63,15 @@ def table_lut(table: Sequence[int], address: Sequence[Bit]) -> Bit:
     return lut([*high, *parts], lambda values: values[len(high) + _number(values[: len(high)])])
 
 
-def count_ones(bits: Sequence[Bit]) -> list[Bit]:
-    """How many of ``bits`` are 1, as an unsigned number of as many bits as the largest has, the lowest first."""
+def count_ones(bits: Sequence[Bit], inputs: int = LUT_INPUTS) -> list[Bit]:
+    """How many of ``bits`` are 1, as an unsigned number of as many bits as the largest has, the lowest first.
+
+    inputs: the most inputs of a LUT. With 3 the compressors are full adders, which need the fewest LUTs of four inputs.
+    """
     columns: list[list[Bit]] = [list(bits), *([] for _ in range(len(bits).bit_length() - 1))]
     for weight in range(len(columns)):
         while len(columns[weight]) > 1:
-            ones, twos = _cheapest(tuple(map(len, columns[weight:])))[1]
+            ones, twos = _cheapest(tuple(map(len, columns[weight:])), inputs)[1]
             group = [columns[weight].pop(0) for _ in range(ones)]
             group += [columns[weight + 1].pop(0) for _ in range(twos)]
             for place, digit in enumerate(_sum_digits(group, ones, len(columns) - weight)):
@@ -91,21 +94,22 @@ def _made(ones: int, twos: int, most: int) -> int:
 
 
 @cache
-def _cheapest(heights: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
+def _cheapest(heights: tuple[int, ...], inputs: int) -> tuple[int, tuple[int, int]]:
     """How many LUTs add up columns of bits, ``heights`` bits of each weight from the lowest up, and the first
     compressor to use: how many bits of the first weight that has several it takes, and how many of the next.
 
-    It takes six of one weight while there are more; of the ways to go on from there, one with the fewest LUTs.
+    It takes as many of one weight as a LUT has inputs while there are more; of the ways to go on from there, one with
+    the fewest LUTs.
     """
     if not heights:
         return 0, (0, 0)
     if heights[0] <= 1:
-        return _cheapest(heights[1:])
+        return _cheapest(heights[1:], inputs)
     next_height = heights[1] if len(heights) > 1 else 0
     # (ones, twos, how often)
-    ways = [(n, twos, 1) for n in range(heights[0], 1, -1) for twos in range(min(LUT_INPUTS - n, next_height) + 1)]
-    if heights[0] > LUT_INPUTS:
-        ways = [(LUT_INPUTS, 0, -(-(heights[0] - LUT_INPUTS) // (LUT_INPUTS - 1)))]
+    ways = [(n, twos, 1) for n in range(heights[0], 1, -1) for twos in range(min(inputs - n, next_height) + 1)]
+    if heights[0] > inputs:
+        ways = [(inputs, 0, -(-(heights[0] - inputs) // (inputs - 1)))]
     found = []
     for ones, twos, times in ways:
         made = _made(ones, twos, len(heights))
@@ -113,7 +117,7 @@ def _cheapest(heights: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
         after[0] -= times * ones
         if twos:
             after[1] -= twos
-        found.append((times * made + _cheapest(tuple(after))[0], (ones, twos)))
+        found.append((times * made + _cheapest(tuple(after), inputs)[0], (ones, twos)))
     return min(found, key=lambda way: way[0])
 
 

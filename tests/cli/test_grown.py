@@ -76,6 +76,7 @@ def test_prove(run: Runner, trained: dict[str, Any], tmp_path: Path, monkeypatch
 @pytest.mark.slow
 def test_synth(run: Runner, trained: dict[str, Any]) -> None:
     report = run.ok("synth", "iris.rdahw", "--inference", "--board", "icebreaker", "--json").json
+    assert (report["cycles_per_example"], report["latency_cycles"]) == (1, 2)
     assert 0 < report["core_logic_cells"] < report["logic_cells"] < 5280
 
 
@@ -94,9 +95,22 @@ def test_what_a_grown_model_cannot(run: Runner, trained: dict[str, Any]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["xilinx", "ice40", "ecp5"])
+@pytest.mark.parametrize("family", ["xilinx", "ice40"])
 def test_cells(run: Runner, trained: dict[str, Any], family: str) -> None:
     counted = run.ok("cells", "iris.rdahw", "--family", family, "--json").json
     assert counted["compared_examples"] == trained["test_examples"]
     assert 0 < counted["luts"] == sum(counted["luts_by_size"].values()) < 40
     assert counted["levels"] > 1
+    assert counted["flip_flops"] == 0
+    piped = run.ok("cells", "iris.rdahw", "--family", family, "--inference", "--json").json
+    assert piped["compared_examples"] == trained["test_examples"]
+    assert piped["flip_flops"] > 0
+    assert piped["latency_cycles"] >= 1
+
+
+@pytest.mark.slow
+def test_cells_of_a_lookup(run: Runner) -> None:
+    run.ok("train", "-q")
+    counted = run.ok("cells", "iris-lookup.rdahw", "--family", "ecp5", "--inference", "--json").json
+    assert (counted["luts"], counted["flip_flops"], counted["carry"], counted["levels"]) == (3, 3, 0, 1)
+    assert counted["compared_examples"] == 75

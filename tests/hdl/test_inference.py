@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 from amaranth.sim import Simulator
 
 from rdahw import Bits, Learner, make_model, trace
+from rdahw.boards import board
+from rdahw.boards.design import inference_design
 from rdahw.errors import UserError
+from rdahw.families.circuits import CircuitSpec
 from rdahw.hdl.circuit import ROWS
-from rdahw.hdl.inference import DEPTHS, FixedModel
+from rdahw.hdl.inference import DEPTHS, REACH, FixedModel, cut_points
 from rdahw.sim.reference import Reference
 from rdahw.transform import bind
 
@@ -24,8 +28,8 @@ def bits(number: int, width: int) -> list[int]:
 MODELS = {
     "a lookup": ("lookup", 4, 3, 9, 1),
     "a mask": ("mask", 9, 1, 100, 1),
-    "a mask in stages": ("mask", 9, 1, 3, 5),
-    "a mask in many stages": ("mask", 9, 1, 0, 7),
+    "a mask in stages": ("mask", 9, 1, 3, 3),
+    "a mask in many stages": ("mask", 9, 1, 0, 6),
 }
 
 
@@ -76,6 +80,25 @@ def test_every_input(name: str, pauses: bool) -> None:
     assert design.stages == stages
     if not pauses:
         assert cycles == (1 << inputs) + stages
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_faster_clock_makes_more_stages() -> None:
+    learner = Learner(make_model("mask", 40, 1))
+    its = board("icebreaker")
+    spec = CircuitSpec.of(learner)
+    state = {"parameters": np.ones(40, np.uint8)}
+    delays = [inference_design(spec, state, its, clock=clock).core().delay for clock in (None, its.clock, 48, 96)]
+    assert delays[0] == delays[1] < delays[2] < delays[3]
+    gc.collect()  # so that Amaranth complains within this test
+
+
+def test_the_long_wires_of_a_wide_input_take_levels() -> None:
+    narrow, wide = (trace(lambda x: x[:9].popcount(), x=Bits(width)) for width in (9, 3 * REACH))
+    levels = DEPTHS["popcount"]([9])
+    assert max(cut_points(narrow, levels)) == 0  # type: ignore[type-var]
+    assert max(cut_points(wide, levels)) == 1  # type: ignore[type-var]
+    assert max(cut_points(wide, levels + 3)) == 0  # type: ignore[type-var]
 
 
 def test_the_parameters_can_be_read() -> None:

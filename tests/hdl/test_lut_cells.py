@@ -1,71 +1,66 @@
-"""Circuits of LUTs as Verilog, through Yosys, and back."""
+"""The cells that Yosys makes of a predictor, and what they compute."""
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 
 from rdahw import Bits, trace
-from rdahw.errors import UserError
-from rdahw.hdl.lut_cells import lut_netlist, read_lut_netlist
-from rdahw.hdl.toolchain import find, run, scratch
+from rdahw.circuit import Circuit
+from rdahw.hdl.inference import Pipeline
+from rdahw.hdl.lut_cells import FAMILIES, count_cells
 from rdahw.lut_circuits import count_ones, lut
+from rdahw.scores import largest
 from rdahw.sim.reference import Reference
 from rdahw.tracing import Wire, cat
 
 
-def both(x: Wire, y: Wire) -> dict[str, Wire]:
-    counted = count_ones([*(x[i] for i in range(13)), y[0]])
-    folded = lut([x[0], y[1]], lambda v: v[0] ^ v[1])
-    return {"count": cat(*counted), "some": cat(folded, x.const(2, 2), y[1])}  # type: ignore[arg-type]
-
-
-GOLDEN = """module small (input [2:0] x, output [1:0] y);
-  wire w5;
-  LUT2 #(.INIT(4'b1000)) l5 (.O(w5), .I0(x[0]), .I1(x[2]));
-  assign y = {1'b1, w5};
-endmodule
-"""
-
-
-def test_the_netlist_is_golden() -> None:
+def test_a_lookup_is_a_cell() -> None:
     circuit = trace(lambda x: cat(lut([x[0], x[2]], all), x.const(1, 1)), x=Bits(3))  # type: ignore[arg-type]
-    assert lut_netlist(circuit, "small") == GOLDEN
+    text = rtlil.convert(Pipeline(circuit, None, cells="xilinx"), emit_src=False)
+    assert "cell \\LUT2" in text
+    assert "parameter \\INIT 4'1000" in text
+
+
+def of_luts(x: Wire) -> Wire:
+    folded = lut([x[0], x[14]], lambda v: v[0] ^ v[1])
+    return cat(*count_ones([x[i] for i in range(14)]), folded, x.const(2, 2), x[14])  # type: ignore[arg-type]
+
+
+def of_gates(x: Wire) -> Wire:
+    table = x.const(0xB68D, 16)
+    counts = [x[i : i + 5].popcount() for i in (0, 5, 9)]
+    return cat(largest(counts), table.lookup(x.gather([0, 3, 9, 14])), x.const(1, 1), x[3])
+
+
+def check(circuit: Circuit, made: Circuit) -> None:
+    x = np.random.default_rng(0).integers(0, 2, (500, 15), np.uint8)
+    np.testing.assert_array_equal(Reference(made)(x)[0], Reference(circuit)(x)[0])
 
 
 @pytest.mark.slow
-def test_synthesis_keeps_the_luts_and_what_they_compute() -> None:
-    circuit = trace(both, x=Bits(13), y=Bits(2))
-    with scratch() as work:
-        (work / "design.v").write_text(lut_netlist(circuit))
-        script = "read_verilog design.v\nsynth_xilinx -flatten -abc9 -noiopad -top top\nwrite_json netlist.json\n"
-        (work / "design.ys").write_text(script)
-        run(find("yosys"), ["design.ys"], cwd=work, log="design.log", makes=["netlist.json"])
-        netlist = json.loads((work / "netlist.json").read_text())
-    back = read_lut_netlist(netlist)
-    assert sum(a.primitive == "lookup" for a in back.assignments) == len(netlist["modules"]["top"]["cells"])
-    assert len(netlist["modules"]["top"]["cells"]) == lut_netlist(circuit).count(" LUT")
-    random = np.random.default_rng(0)
-    x, y = random.integers(0, 2, (500, 13), np.uint8), random.integers(0, 2, (500, 2), np.uint8)
-    for expected, given in zip(Reference(circuit)(x, y), Reference(back)(x, y), strict=True):
-        np.testing.assert_array_equal(given, expected)
+@pytest.mark.parametrize("levels", [None, 3])
+def test_synthesis_keeps_luts_and_what_they_compute(levels: Any) -> None:
+    circuit = trace(of_luts, x=Bits(15))
+    design = Pipeline(circuit, levels, cells="xilinx")
+    cells = count_cells(design, "xilinx")
+    check(circuit, cells.circuit)
+    assert sum(cells.luts.values()) == sum(a.primitive == "lookup" for a in circuit.assignments)
+    assert (cells.flip_flops > 0, cells.others) == (levels is not None, {})
 
 
-def test_a_circuit_with_gates_is_refused() -> None:
-    circuit = trace(lambda a, b: a & b, a=Bits(1), b=Bits(1))
-    with pytest.raises(UserError, match="wire %2 is a and; a circuit of LUTs has only lookup, const"):
-        lut_netlist(circuit)
-
-
-def test_a_lookup_in_a_table_of_parameters_is_refused() -> None:
-    circuit = trace(lambda theta, x: theta.lookup(x), theta=Bits(4), x=Bits(2))
-    with pytest.raises(UserError, match="wire %2 is no lookup of one bit in a constant"):
-        lut_netlist(circuit)
-
-
-def test_a_netlist_of_other_cells_is_refused() -> None:
-    module = {"ports": {}, "cells": {"a": {"type": "CARRY4", "connections": {"O": [5]}}}}
-    with pytest.raises(UserError, match="the netlist has cells CARRY4; expected only LUT1"):
-        read_lut_netlist({"modules": {"top": module}})
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_netlist_of_every_family_is_read_back(family: str) -> None:
+    circuit = trace(of_gates, x=Bits(15))
+    design = Pipeline(circuit, 4, cells=family)
+    piped, plain = count_cells(design, family), count_cells(Pipeline(circuit, None, cells=family), family)
+    check(circuit, piped.circuit)
+    check(circuit, plain.circuit)
+    assert design.stages > 1
+    assert piped.flip_flops > plain.flip_flops == 0
+    assert 0 < piped.levels < plain.levels
+    assert min(sum(cells.luts.values()) for cells in (piped, plain)) > 8

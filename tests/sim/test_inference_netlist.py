@@ -37,7 +37,7 @@ def _check_every_test_example(saved: SavedModel, data: str, classes: tuple[str, 
     learner = saved.spec.learner()
     (expected,) = run(learner.model.circuit, saved.parameters, x)
 
-    model = FixedModel(learner, saved.parameters)
+    model = FixedModel(learner, saved.parameters, cells="ice40")
     simulator = make_simulator(model, engine, netlist="ice40")
     encoder = Encoder(model)
     beats = encoder(x, np.zeros_like(expected))
