@@ -100,7 +100,7 @@ def test_a_missed_clock_says_by_how_much_and_what_to_do() -> None:
         check_clock("iris", ICEBREAKER, 24.0, {}, seeds)
     assert str(caught.value) == (
         "iris misses the clock of iCEBreaker: it reaches 23.98 MHz of 24 (the best of seeds 1, 2, 3); try --pnr-seed "
-        "best-of-8, the two-stage trainer, a slower --clock or a smaller model"
+        "best-of-8, --stages 2 if the model supports it, a slower --clock or a smaller model"
     )
     assert caught.value.seeds == tuple(seeds)
 
