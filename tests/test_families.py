@@ -129,6 +129,7 @@ def test_resume_after_kill(rdahw: Commands) -> None:
         assert rest[key] == whole[key]
 
 
+@pytest.mark.slow
 def test_eval_show_and_report(rdahw: Commands, trained: dict[str, Any]) -> None:
     assert rdahw("eval", "iris.rdahw", "--json").json["accuracy"] == trained["test_accuracy"]
     shown = rdahw("show", "iris.rdahw", "--json").json
@@ -146,6 +147,7 @@ def test_export(rdahw: Commands, trained: dict[str, Any], what: str) -> None:
     assert "module iris" in (rdahw.folder / f"{what}.v").read_text()
 
 
+@pytest.mark.slow
 def test_prove(rdahw: Commands, trained: dict[str, Any]) -> None:
     claims = rdahw("prove", "iris.rdahw", "--what", "gateware", "--timeout", 300, "--json").json["claims"]
     assert {claim["verdict"] for claim in claims} == {"proved"}

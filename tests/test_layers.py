@@ -98,6 +98,7 @@ def prints(file: str, source: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_imports_follow_the_arrows(file: str) -> None:
     assert broken_imports(file, (ROOT / file).read_text()) == []

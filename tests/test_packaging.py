@@ -58,6 +58,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_sources_and_nothing_else(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     info = {name for name in packed if name.startswith(f"rdahw-{PROJECT['project']['version']}.dist-info/")}
@@ -84,6 +85,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return Installed(python.parent, home / "elsewhere")
 
 
+@pytest.mark.slow
 def test_every_layer_comes_from_the_install(installed: Installed) -> None:
     program = "import importlib, sys; print(*(importlib.import_module(m).__file__ for m in sys.argv[1:]), sep='\\n')"
     said = run(installed.programs / "python", "-I", "-c", program, *LAYERS.values(), cwd=installed.elsewhere)

@@ -51,6 +51,7 @@ def test_every_primitive_has_a_gate() -> None:
     assert {*GATES, *WORD_GATES} == set(PRIMITIVES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("primitive", ALL)
 def test_every_primitive_is_drawn(primitive: str) -> None:
     find(circuits(), lambda c: primitive in used(c), settings=SEARCH)
@@ -72,6 +73,7 @@ def test_wires_are_narrow_enough_to_try(circuit: Circuit) -> None:
     assert evaluate(circuit, inputs_of(circuit)).shape[1] == sum(t.width for t in circuit.output_types)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("primitive", WORDS)
 def test_every_primitive_of_words_is_drawn(primitive: str) -> None:
     find(mixed_circuits(), lambda c: primitive in used(c) and len(used(c)) > 2, settings=SEARCH)

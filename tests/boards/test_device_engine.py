@@ -121,6 +121,7 @@ def test_a_model_in_logic_predicts_only(name: str) -> None:
         there.read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [False, True], ids=["counters", "signs"])
 def test_an_ensemble_in_block_ram_predicts_only(sign: bool) -> None:
     spec = replace(SPEC, sign=sign)

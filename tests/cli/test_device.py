@@ -73,6 +73,7 @@ def test_a_device_of_another_model_is_refused(run: Runner, port: str) -> None:
 every_wiring = pytest.mark.parametrize("wiring", ["any", "grown"])
 
 
+@pytest.mark.slow
 @every_wiring
 def test_an_ensemble_is_loaded_measured_and_dumped(run: Runner, wiring: str) -> None:
     options = ("--model", f"ensemble:tables=4,inputs=2,wiring={wiring}", "--binarise", "midrange", "--epochs", 3)

@@ -57,6 +57,7 @@ def test_golden_models_predict_the_same(run: Runner, model: Any, name: str) -> N
     assert found == EXPECTED[name]["predictions"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["reference", "fast"])
 @pytest.mark.parametrize("name", RESUMED)
 def test_golden_models_train_on_to_the_same_bits(run: Runner, model: Any, name: str, engine: str) -> None:

@@ -21,6 +21,7 @@ def trained(run: Runner) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_train(run: Runner, trained: dict[str, Any]) -> None:
     assert trained["test_accuracy"] > 0.85
     assert trained["parameters"] == "a747aee65e65"  # the bits of the tables, so of the whole rule

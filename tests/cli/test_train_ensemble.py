@@ -430,6 +430,7 @@ def test_a_binarised_ensemble_is_a_model_as_any_other(run, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_circuit_of_many_parameters_becomes_hardware_only_with_these_folded_in(run):
     run.ok("train", "--model", "ensemble:tables=400", "--epochs", 1)
     run.ok("binarise", "iris-ensemble.rdahw")
@@ -485,6 +486,7 @@ def test_fine_tuning_needs_the_data(run, tmp_path):
 # -- MNIST -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_mnist(run, mnist_folder, monkeypatch, tmp_path):
     """98 % after four epochs; the circuit made of it says what the signs say, on every test image."""
     monkeypatch.setenv("RDAHW_DATA", str(mnist_folder.parent))

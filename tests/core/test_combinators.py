@@ -86,6 +86,7 @@ def test_sequence_runs_one_after_the_other(data: st.DataObject, a, b) -> None:
     np.testing.assert_array_equal(evaluate(f >> g, inputs), evaluate(g, evaluate(f, inputs)))
 
 
+@pytest.mark.slow
 @given(st.data(), *(st.lists(st.integers(1, 2), min_size=1, max_size=2) for _ in range(4)))
 def test_side_by_side_is_independent(data: st.DataObject, a, b, c, d) -> None:
     """(f @ g) >> (h @ k) = (f >> h) @ (g >> k), and (f @ g)(x, y) = (f(x), g(y))."""

@@ -261,6 +261,7 @@ def test_any_value_of_an_earlier_file_replaced_by_an_odd_one(written, version):
     replace_each(folder, document, [path for path in paths(document) if path])
 
 
+@pytest.mark.slow
 def test_any_value_of_an_earlier_ensemble_replaced_by_an_odd_one(written):
     folder, _ = written
     document = json.loads((golden("models") / "ensemble.rdahw.checkpoint").read_text())
@@ -347,6 +348,7 @@ def test_truncated_at_every_length(written):
                 load_model(folder / "cut")
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_noticed(written):
     folder, contents = written
     unnoticed = []
@@ -437,6 +439,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_several_values_replaced_by_anything(written, data):

@@ -326,6 +326,7 @@ GOING_ON = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validation", [None, VALIDATION])
 @pytest.mark.parametrize("scored", ["update", "epoch"])
 @pytest.mark.parametrize(("spec", "engine", "batch"), GOING_ON)

@@ -74,6 +74,7 @@ def wanted(requests: list[tuple[int, int]]) -> list[int]:
 REQUESTS = [(5, 3), (0, 1), (250, 12), (16, 30)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quad", [True, False])
 @pytest.mark.parametrize("latency", [0, 1, 2, 6])
 def test_bytes_of_requests_in_a_row(quad: bool, latency: int) -> None:
@@ -93,6 +94,7 @@ def test_time_is_as_stated(quad: bool, a_byte: int, overhead: int, latency: int)
     assert [b - a for a, b in zip(last, last[1:], strict=False)] == [a_byte] * 29
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quad", [True, False])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
 @pytest.mark.parametrize("latency", [0, 2])

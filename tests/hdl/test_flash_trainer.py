@@ -93,6 +93,7 @@ def test_one_example_of_one_byte() -> None:
     check(bench, image, bench.run(*ENDS), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 5])
 def test_time_from_one_example_to_the_next(stride: int) -> None:
     spec = replace(SPEC, input_bits=160, tables=4, dropout=0.0)
@@ -154,6 +155,7 @@ def forge(**changes: int) -> bytes:
     return header + zlib.crc32(header).to_bytes(4, "little") + CONTENT[64:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -171,6 +173,7 @@ def test_an_image_for_another_trainer_is_refused(changes: dict[str, int]) -> Non
     assert (state, results, untouched(bench)) == (State.FOREIGN, [], True)
 
 
+@pytest.mark.slow
 def test_the_form_of_pictures_counts_for_a_model_of_pictures() -> None:
     spec = replace(SPEC, image=Image(1, 3, 4), wiring="patch3")
     assert ends(CONTENT, spec)[0] == State.FOREIGN
@@ -276,6 +279,7 @@ def test_a_reset_at_any_time_begins_anew(seed: int) -> None:
     check(bench, IMAGE, bench.run(*ENDS), 2)
 
 
+@pytest.mark.slow
 def test_after_a_reset_an_image_that_was_damaged_meanwhile_is_refused() -> None:
     random, bench = Random(1), Bench(WHOLE, CONTENT)
     bench.run(State.TRAINING)

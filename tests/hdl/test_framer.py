@@ -105,6 +105,7 @@ def line(random: Random) -> bytes:
     return packet(random, random.randrange(4)).replace(bytes([FLAG]), b"") + data
 
 
+@pytest.mark.slow
 def test_frames_are_taken_apart_and_made() -> None:
     framer, random = Framer(), Random(4)
     kinds = set()

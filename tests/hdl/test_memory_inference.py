@@ -84,6 +84,7 @@ def test_it_predicts_what_the_software_predicts(engine: str, case: str) -> None:
     assert np.array_equal(correct, expected[:40] == labels[:40])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_tables_are_read_and_not_written(case: str) -> None:
     software, core = make(case)
@@ -109,6 +110,7 @@ def test_the_tables_are_read_and_not_written(case: str) -> None:
     assert np.array_equal(predictions, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mnist_folder")
 def test_mnist() -> None:
     loaded = load("mnist")

@@ -181,6 +181,7 @@ def test_the_first_pass_takes_a_cycle_a_table_and_few_more() -> None:
     gc.collect()  # their complaint of not being used, while that is ignored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["half dropped", "no dropout", "a word of nine bytes", "two bytes of input"])
 def test_parameters_are_read_and_written(case: str) -> None:
     spec, examples = make(case, 40)
@@ -216,6 +217,7 @@ def test_parameters_are_read_and_written(case: str) -> None:
     bench.agrees(software)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("margin", "below"), [(0, 0), (5, 1), (200, 9), (1 << 20, 15)])
 def test_margin_and_dropout_at_run_time(margin: int, below: int) -> None:
     spec, examples = make("three sixteenths dropped", 40)
@@ -296,6 +298,7 @@ class Resettable(wiring.Component):  # type: ignore[misc]
         return m
 
 
+@pytest.mark.slow
 def test_a_reset_at_any_time_clears_everything() -> None:
     spec, examples = make("half dropped", 12)
     trainer = MemoryTrainer(spec)

@@ -129,6 +129,7 @@ def test_a_lookup_has_its_boolean_difference_as_reverse(size: tuple[int, int], c
     assert prove_one(claim, cache).verdict == "proved"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [1, 2, 3, 5, 8, 12])
 def test_a_mask_has_its_boolean_difference_as_reverse(inputs: int, cache: Path) -> None:
     (claim,) = custom(mask_model(inputs))

@@ -126,6 +126,7 @@ def after_batches(made: EnsembleSpec, data: Examples, ends: Sequence[int]) -> np
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["3 x 2", "3 x 2, signs", "2 x 1, 2 bits"])
 @pytest.mark.parametrize("engine", BATCH_ENGINES)
 def test_batches_are_summed_and_saturated_once(engine: str, name: str) -> None:

@@ -433,6 +433,7 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MODELS)
 def test_any_model_learns_as_the_training_loop_does(case: str) -> None:
     """The options of its family, from text and keywords, make the spec; one loop and the seed make the bits."""

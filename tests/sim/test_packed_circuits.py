@@ -130,6 +130,7 @@ def test_every_primitive_at_every_width(name: str, engine: str) -> None:
 # -- random circuits, models, shapes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=60)
 @given(circuit=circuits(gates=12), data=st.data())

@@ -83,6 +83,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("batch", [1, 2, 63, 64, 65, 130])
 @pytest.mark.parametrize("model", MODELS)

@@ -132,6 +132,7 @@ def test_waveforms_that_cannot_be_written(run: Runner) -> None:
     assert "'none/f.vcd' cannot be written" in ran.error
 
 
+@pytest.mark.slow
 def test_mnist_zero_against_one(run: Runner, mnist_folder: Path) -> None:
     """The paper's 999 updates in the word-serial trainer; each is compared with software."""
     try:
