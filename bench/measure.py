@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+#: The cores that this process was started with; without affinity, None.
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 LEVELS = (0.95, 0.97, 0.98)
 #: What limits the threads of numpy's, torch's and numba's libraries.
 ONE_THREAD = {
@@ -78,6 +81,21 @@ def one_core() -> None:
     os.environ.update(ONE_THREAD)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+@contextmanager
+def all_cores() -> Iterator[int]:
+    """For the time of the block every core that this process was started with, and how many these are; threads of
+    libraries that :func:`one_core` limits stay limited."""
+    if CORES is None:
+        yield os.cpu_count() or 1
+        return
+    bound = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, CORES)
+    try:
+        yield len(CORES)
+    finally:
+        os.sched_setaffinity(0, bound)
 
 
 class Turns:

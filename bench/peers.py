@@ -141,6 +141,32 @@ class LogisticRegression(SklearnLearner):
         return len(self.data.y)
 
 
+class LightGbm(Learner):
+    """A step is a round of boosting, a tree for each class, by all examples. Making the booster sorts the pixels into
+    bins, before any clock runs."""
+
+    def __init__(self, data: Data, seed: int) -> None:
+        import lightgbm
+        import numpy as np
+
+        self.data, self.seed = data.converted(lambda x: x.astype(np.float32)), seed
+        settings = {"objective": "multiclass", "num_class": 10, "num_threads": 1, "seed": seed, "verbosity": -1}
+        self.model = lightgbm.Booster(settings, lightgbm.Dataset(self.data.x, self.data.y))
+        self.done = False  # no tree can be split any more
+
+    def steps(self) -> Iterator[Callable[[], int]]:
+        while not self.done:
+            yield self.one_round
+
+    def one_round(self) -> int:
+        self.done = self.model.update()
+        return len(self.data.y)
+
+    def predict(self, x: Any) -> Any:
+        """By the scores: the probabilities have the same order and take longer."""
+        return self.model.predict(x, raw_score=True).argmax(-1)
+
+
 class GreenTsetlin(Learner):
     chunk = 5000
     threshold, clauses, target, literals = 75, 1000, 1000, 20
@@ -348,6 +374,15 @@ PEERS = {
         10,
         1,
     ),
+    "lightgbm": Peer(
+        "lightgbm",
+        "LightGBM",
+        "defaults (31 leaves, learning rate 0.1), multiclass, one thread, one more round a step; sorting the pixels "
+        "into its bins is not counted",
+        LightGbm,
+        120,
+        1,
+    ),
     "green_tsetlin": Peer(
         "green_tsetlin",
         "green_tsetlin",
@@ -375,7 +410,7 @@ PEERS = {
         1,
     ),
 }
-PACKAGES = ("numpy", "scikit-learn", "green_tsetlin", "tmu", "torch", "torchlogix")
+PACKAGES = ("numpy", "scikit-learn", "lightgbm", "green_tsetlin", "tmu", "torch", "torchlogix")
 
 
 def versions() -> dict[str, str | None]:

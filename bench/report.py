@@ -14,9 +14,9 @@ Row = dict[str, Any]
 
 HEAD = """# Benchmarks
 
-`make bench` compares rdahw with other learners in one run, on one core of one machine, and writes this page; \
-`make bench BENCH=--full` also measures the accuracies of the large models. The seconds depend on the machine, so \
-compare the ratios.
+`make bench` compares rdahw with other learners in one run, on one core of one machine unless a row states more, and \
+writes this page; `make bench BENCH=--full` also measures the accuracies of the large models. The seconds depend on \
+the machine, so compare the ratios.
 """
 RULE = """Every learner trains on the first 50,000 training images of MNIST and is evaluated on the other 10,000, the \
 validation images, after each of its steps; an accuracy is reached at the first evaluation at or above it. Seconds are \
@@ -120,9 +120,9 @@ def predict_section(results: Row) -> str:
             ]
         )
 
-    for name in ("from packed bits", "from pixels"):
-        if name in ours:
-            add("rdahw 256 x 6", name, ours[name])
+    for name, row in ours.items():
+        if name.startswith("from "):
+            add("rdahw 256 x 6", name, row)
     for row in results.get("race", {}).get("learners", []):
         if "missing" in row:
             rows.append([row["label"], "missing", "", "", ""])
@@ -139,9 +139,10 @@ def predict_section(results: Row) -> str:
         )
     head = ["predictor", "images/s", "rdahw to it", "test accuracy %", "noise"]
     return (
-        "## MNIST: predictions\n\nClasses of the 10,000 test images on one core, elapsed time, the best of many "
-        "repetitions; noise is how much longer the median repetition took. The peers' models are those trained for the "
-        f"table above, each in its fastest form.\n\n{table(head, rows)}{interfaces}"
+        "## MNIST: predictions\n\nClasses of the 10,000 test images on one core, in the row «all cores» on as many as "
+        "it states; elapsed time, the best of many repetitions; noise is how much longer the median repetition took. "
+        "The peers' models are those trained for the table above, each in its fastest form.\n\n"
+        f"{table(head, rows)}{interfaces}"
     )
 
 
@@ -271,8 +272,8 @@ def machine_section(results: Row) -> str:
     loads = ", ".join(f"{name} {results[name]['load']:.2f}" for name in SECTIONS if name in results)
     absent = [name for name in SECTIONS if name not in results]
     return (
-        f"## The machine\n\n{machine['processor']}, {machine['cores']} cores of which one is used, "
-        f"{machine['system']}. Load before each section: {loads}."
+        f"## The machine\n\n{machine['processor']}, {machine['cores']} cores of which one is used unless a row states "
+        f"more, {machine['system']}. Load before each section: {loads}."
         + (f" Not measured: {', '.join(absent)}." if absent else "")
         + f"\n\n- rdahw: {listed(machine['ours'])}\n- peers: {listed(machine['peers'])}\n"
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
+PEERS_FILE = BENCH / "peers.txt"
 
 
 def bench_module(name: str) -> Any:
@@ -25,6 +29,7 @@ def bench_module(name: str) -> Any:
 
 measure = bench_module("measure")
 report = bench_module("report")
+peers = bench_module("peers")
 
 
 class FakeLearner:
@@ -142,6 +147,27 @@ def test_the_table_of_predictions_has_ratios() -> None:
     assert row == "| fast \\| peer: in C | 1,000 | 2,000 × | 90.00 | 10 % |"
 
 
+def test_the_row_of_all_cores_states_how_many() -> None:
+    name = "from packed bits, all cores (2)"
+    predict = RESULTS["predict"] | {name: {"per_second": 3e6, "noise": 0.02, "test_accuracy": 0.98}}
+    rows = lines_of(report.document(RESULTS | {"predict": predict}), "rdahw 256 x 6: ")
+    assert rows[1] == f"| rdahw 256 x 6: {name} | 3,000,000 | 0.67 × | 98.00 | 2 % |"
+    assert len(rows) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+def test_all_cores_are_used_for_the_time_of_the_block_only() -> None:
+    started = os.sched_getaffinity(0)
+    one = {max(started)}
+    os.sched_setaffinity(0, one)
+    try:
+        with measure.all_cores() as cores:
+            assert (os.sched_getaffinity(0), cores) == (measure.CORES, len(measure.CORES))
+        assert os.sched_getaffinity(0) == one
+    finally:
+        os.sched_setaffinity(0, started)
+
+
 def test_predictions_through_scikit_learn_have_ratios_to_the_same_interface() -> None:
     found = {
         "ours": {"uint8": 3e6, "float32": 2e6, "row": 2e4, "predict_one": 2e5, "test_accuracy": 0.98},
@@ -218,9 +244,48 @@ def test_a_picture_without_results() -> None:
     ElementTree.fromstring(report.picture({}))
 
 
+def test_every_learner_has_a_colour_of_its_own() -> None:
+    learners = len(bench_module("ensemble").RACES) + len(peers.PEERS)
+    assert len(set(report.COLOURS[:learners])) == learners
+
+
+def test_every_peer_is_pinned_and_its_version_is_reported() -> None:
+    pinned = {words[0].partition("==")[0] for words in bench_module("install_peers").lines(PEERS_FILE.read_text())}
+    packages = {peer.package for peer in peers.PEERS.values()}
+    assert packages <= pinned
+    assert packages <= set(peers.PACKAGES) == set(peers.versions()) - {"python"}
+    labels = [peer.label for peer in peers.PEERS.values()]
+    assert len(set(labels)) == len(labels)
+
+
+def test_lightgbm_takes_a_round_of_boosting_a_step_until_no_tree_can_be_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Booster:
+        """Knows the class of every example after its third round; then nothing is left to split."""
+
+        def __init__(self, settings: dict[str, Any], examples: Any) -> None:
+            assert settings["num_threads"] == 1
+            self.rounds, (x, self.labels) = 0, examples
+            assert x.dtype == np.float32
+
+        def update(self) -> bool:
+            self.rounds += 1
+            return self.rounds == 3
+
+        def predict(self, x: Any, raw_score: bool) -> Any:
+            return np.eye(10)[(x[:, 0].astype(int) + 3 - self.rounds) % 10]
+
+    monkeypatch.setitem(sys.modules, "lightgbm", SimpleNamespace(Booster=Booster, Dataset=lambda x, y: (x, y)))
+    y = np.arange(20, dtype=np.uint8) % 10
+    learner = peers.PEERS["lightgbm"].make(peers.Data(*[y[:, None], y] * 3), 0)
+    looks = measure.race(learner.steps(), lambda: float((learner.predict(learner.data.held_x) == y).mean()), 1e9)
+    assert [(look.examples, look.accuracy) for look in looks] == [(20, 0), (40, 0), (60, 1)]
+    (predict,) = learner.predictors().values()
+    assert predict().tolist() == y.tolist()
+
+
 def test_the_file_of_peers_is_read_as_arguments_of_pip() -> None:
     install = bench_module("install_peers")
-    found = install.lines((BENCH / "peers.txt").read_text())
+    found = install.lines(PEERS_FILE.read_text())
     assert ["torchlogix==0.2.2", "--no-deps"] in found
     assert install.lines("# nothing\n\n'a==1; python_version < \"3\"'  # why\n") == [['a==1; python_version < "3"']]
 
