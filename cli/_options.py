@@ -5,6 +5,7 @@ They are saved with a model, so that it can be evaluated on its own data and its
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -185,9 +186,11 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
     for name in before.keys() & options.keys():
         given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in (*_FILES, *_LENGTH) and options[name] != before[name]:
-            if name == "model" and parse_model(options[name]) == parse_model(before[name]):
-                options[name] = before[name]
-                continue
+            if name == "model":  # «ensemble:» is «ensemble»; «auto» is no family
+                with contextlib.suppress(UsageError):
+                    if parse_model(options[name]) == parse_model(before[name]):
+                        options[name] = before[name]
+                        continue
             said = _as_typed(ctx, name, options[name])
             with_it = "without it" if before[name] in (None, False) else f"with {_as_typed(ctx, name, before[name])}"
             raise UsageError(

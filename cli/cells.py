@@ -68,8 +68,11 @@ def command(output: Output, model: Path, inference: bool, family: str, toolchain
     }
     try:
         features, *_ = load_examples(output, saved, None, None)
-    except UserError as error:
-        output.log(f"not compared with the model: {error}")
+    except UserError:
+        output.log(
+            "the netlist is not compared with the model, as there are no test examples; train with --split FRACTION or "
+            "--test FILE"
+        )
     else:
         x = saved.binariser.transform(features)
         found = decode(Packed(cells.circuit)(x)[0], saved.spec.classes, code)
