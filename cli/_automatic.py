@@ -9,6 +9,7 @@ from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._options import switches
 from rdahw.cli._output import Output, percent
 from rdahw.errors import UsageError
+from rdahw.family import AUTO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
     from rdahw.family import Candidate, Family, Task
     from rdahw.training import Examples
 
-__all__ = ["AUTO", "check_automatic", "choose_model", "default_model"]
+__all__ = ["check_automatic", "choose_model", "default_model"]
 
-#: The value of --model that leaves the choice to rdahw.
-AUTO = "auto"
 #: Options that not every model supports.
 _OF_ONE_MODEL = ("loss", "optimiser", "batch", "epochs", "updates", "shuffle", "scored")
 

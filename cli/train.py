@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._automatic import AUTO, check_automatic, choose_model, default_model
+from rdahw.cli._automatic import check_automatic, choose_model, default_model
 from rdahw.cli._engine import EngineOptions, engine_options
 from rdahw.cli._options import family_options, given_options, resume, rules, usual
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
 from rdahw.cli._training import Request, Run, load_data
 from rdahw.errors import UsageError
+from rdahw.family import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -36,7 +36,8 @@ __all__ = [
 
 #: The widest mask that is kept in registers: it takes about ten logic cells a bit, a word-serial one about 500 in all.
 REGISTER_MASK_INPUTS = 64
-#: The most parameter bits that are kept in registers; no supported board has room for as many.
+#: The most parameter bits that are kept in registers: at some ten logic cells a bit, no supported board has room for
+#: as many.
 MOST_REGISTER_BITS = 1 << 15
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.training import Schedule
 
-__all__ = ["Binarised", "Candidate", "DataSize", "Family", "Option", "Section", "Spec", "Task"]
+__all__ = ["AUTO", "Binarised", "Candidate", "DataSize", "Family", "Option", "Section", "Spec", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +320,10 @@ class DataSize:
     def thresholds(self, most: int) -> int:
         """``most`` thresholds of a number; fewer, but at least 8, where all features would have over 16,384 bits."""
         return min(most, max(8, (1 << 14) // self.columns))
+
+
+#: The name of the choice among the candidates of all families, where a model is named.
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

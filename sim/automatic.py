@@ -22,10 +22,8 @@ from rdahw.random import permutation, stream
 from rdahw.sim.engines import make_engine
 from rdahw.training import Examples, Schedule, Training, prepare
 
-__all__ = ["AUTO", "MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "spec_of"]
+__all__ = ["MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "spec_of"]
 
-#: The name of the choice among the models.
-AUTO = "auto"
 #: The most examples that the choice is made by.
 MOST_ROWS = 20_000
 #: Fewer examples say nothing, so the first candidate is taken.

@@ -23,8 +23,8 @@ from rdahw.data._json import is_int
 from rdahw.data.images import Image
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
-from rdahw.family import Candidate, DataSize, Family, Option, Spec, Task
-from rdahw.sim.automatic import AUTO, Choice, choose, spec_of
+from rdahw.family import AUTO, Candidate, DataSize, Family, Option, Spec, Task
+from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
 from rdahw.sim.packing import unpack_wires

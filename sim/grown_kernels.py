@@ -313,24 +313,20 @@ def list_rivalled(scores: Any, labels: Any, threshold: Any, alone: Any, asking: 
 
     To ``counts[1]`` and ``counts[2]``: how many of the first ``alone`` examples are predicted wrongly and have a rival.
     """
-    n = 0
-    counts[1] = 0
+    n, wrong, rivalled = 0, 0, 0
     for e in range(labels.size):
-        if e == alone:
-            counts[2] = n
         label = labels[e]
         own, near, above = scores[e, label], -1, 0  # its own class is near too
         for c in range(scores.shape[1]):
             near += own - threshold <= scores[e, c]
             above += own - (c < label) < scores[e, c]
-        if e < alone:
-            counts[1] += above > 0
         if near:
             asking[n] = e
             n += 1
-    counts[0] = n
-    if alone == labels.size:
-        counts[2] = n
+        if e < alone:
+            wrong += above > 0
+            rivalled = n
+    counts[0], counts[1], counts[2] = n, wrong, rivalled
 
 
 @inner

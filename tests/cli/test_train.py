@@ -270,37 +270,9 @@ def test_provenance(run, parity, tmp_path):
 
 
 def test_resume_trains_on_with_the_options_of_the_first_part(run, parity):
-    whole = run.ok(
-        "train",
-        "--model",
-        "lookup",
-        "--data",
-        parity,
-        "--batch",
-        3,
-        "--epochs",
-        4,
-        "--shuffle",
-        "--out",
-        "whole",
-        "--json",
-    ).json
-    run.ok(
-        "train",
-        "--model",
-        "lookup",
-        "--data",
-        parity,
-        "--batch",
-        3,
-        "--epochs",
-        2,
-        "--shuffle",
-        "--updates",
-        2,
-        "--out",
-        "part",
-    )
+    training = ("train", "--model", "lookup", "--data", parity, "--batch", 3, "--shuffle")
+    whole = run.ok(*training, "--epochs", 4, "--out", "whole", "--json").json
+    run.ok(*training, "--epochs", 2, "--updates", 2, "--out", "part")
     ran = run.ok("train", "--resume", "part", "--updates", 11, "--epochs", 4, "--json")
     assert ran.json["out"] == "part"
     assert (ran.json["resumed_from_update"], ran.json["updates"], ran.json["batch"]) == (2, 11, 3)
