@@ -36,7 +36,7 @@ types: .venv/installed-dev  ## check types in a built copy
 	cd build/types && ../../.venv/bin/mypy --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p rdahw
 
 # After a new row or signal, `.venv/bin/python tests/mutants.py --write --new` is quicker.
-mutants: .venv/installed-dev  ## make all mutants and write their list: some 20 minutes
+mutants: .venv/installed-dev  ## make all mutants and write their list: some 25 minutes
 	.venv/bin/python tests/mutants.py --write
 
 bench: .venv/installed-dev .venv-bench/installed  ## measure beside peers and write docs/benchmarks.md (BENCH=--full for all)

@@ -80,7 +80,8 @@ class SerialMaskTrainer(Trainer):
         accept = self.examples.valid & self.examples.ready
         m.d.comb += [w.x_write.addr.eq(w.index), w.x_write.data.eq(self.examples.payload.x)]
         margin, label, learn = self._count(m, accept, w)
-        near, far = Signal(), Signal()  # theta moves where x is 0, where x is 1
+        near = Signal()  # theta moves where x is 0
+        far = Signal()  # theta moves where x is 1
         m.d.comb += w.theta_write.data.eq(self._moved(w, near, far))
 
         if self._access:
@@ -89,7 +90,8 @@ class SerialMaskTrainer(Trainer):
 
         said = Signal()  # the model's answer
         distance = Signal(len(margin))  # how far beyond the last margin with the same answer
-        wrong, decided = Signal(), Signal()
+        wrong = Signal()
+        decided = Signal()
         m.d.comb += [said.eq(margin >= 0), distance.eq(Mux(said, margin, ~margin))]
         result = self.results.payload
         with m.FSM():

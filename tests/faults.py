@@ -25,6 +25,11 @@ from amaranth.lib.wiring import In
 
 from rdahw.hdl.circuit import CircuitModule
 
+
+class NoPlace(LookupError):
+    """A component of another size has no place for the fault."""
+
+
 #: Kinds of faults: from the bit as it should be to the bit as it is.
 KINDS: dict[str, Callable[[Any], Any]] = {
     "stuck at 0": lambda bit: Cat(bit) & 0,
@@ -76,7 +81,8 @@ def fault(component: type, site: Site, kind: str) -> Iterator[None]:
             return KINDS[kind]
 
         _place(fragment, "", _Counted(choose), self)
-        assert done, f"{component.__name__} has no place {site.text}"
+        if not done:
+            raise NoPlace(f"{component.__name__} has no place {site.text}")
         return fragment
 
     component.elaborate = elaborate
