@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -98,6 +98,7 @@ class Run:
         self.test, self._examples = to_bits(self.binariser, dataset.test), to_bits(self.binariser, dataset.train)
         self._held_out = to_bits(self.binariser, request.held_out)
         self.hardware: Any = None
+        self._opened = ExitStack()
         self._may_compile = False
         self._seconds_before = 0.0 if saved is None else saved.seconds
         self._begin(Progress() if saved is None else saved.progress, None if saved is None else saved.state)
@@ -123,10 +124,14 @@ class Run:
         output, spec, asked = self.output, self.spec, self.request.engine
         if asked.where == "hdl":
             self.hardware = make_hardware(output, spec, asked, batch=self.schedule.batch > 1, updates=updates)
+            self._opened.callback(self.hardware.close)
             self.hardware.examples, self.hardware.updates = progress.examples, progress.updates
             engine: Engine = self.hardware
             return engine
-        return connect_device(asked, spec) or self._make_software(spec, asked.engine)
+        if (board := connect_device(asked, spec)) is not None:
+            self._opened.callback(board.device.close)
+            return board
+        return self._make_software(spec, asked.engine)
 
     def _make_software(self, spec: Spec, name: str | None) -> Engine:
         from rdahw.sim.engines import find_engine, make_engine
@@ -221,9 +226,8 @@ class Run:
     # -- results -------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End the simulation."""
-        if self.hardware is not None:
-            self.hardware.close()
+        """End the simulation, or close the port of the board."""
+        self._opened.close()
 
     def result(self) -> dict[str, Any]:
         """The result as JSON."""

@@ -174,19 +174,26 @@ def _circuit_for_people(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
     image, wires = result["image"], [f"{i}: {name}" for i, name in enumerate(result["wires"])]
     form = f", images of {' x '.join(map(str, image))} (planes, rows, columns)" if image else ""
     options = result["provenance"].get("options")
     data = options.get("data") if isinstance(options, dict) else None
+    trained = "by a device or another program, without a record of the data and the updates"
+    if data is not None:
+        epochs = _counted(result["epochs"], "whole epoch")
+        trained = f"{_counted(result['updates'], 'update')} on {data}, {epochs}, seed {result['seed']}"
     lines = {
         "classes": ", ".join(_few(result["classes"])),
         "data": f"{result['input_bits']} bits by {result['binarise']}{form}",
         "x": f"\n{'':10}".join(_few(wires)),
         "theta": f"0x{result['parameters']}" if "parameters" in result else f"{result['parameter_bits']} bits",
         "learned": _listed(result["facts"]),
-        "trained": f"{result['updates']} updates on {data}, {result['epochs']} whole epochs, seed {result['seed']}"
-        + ("" if result["finished"] else ", not finished: a checkpoint"),
+        "trained": trained + ("" if result["finished"] else ", not finished: a checkpoint"),
     }
     # The curve's row of the best epoch, else the last row; a file may lack it.
     epoch = result.get("best_epoch")

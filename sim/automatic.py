@@ -93,7 +93,7 @@ def choose(size: DataSize, labels: NDArray[np.int64], look: Look, *, seed: int, 
     for family, candidate in all_candidates(size):
         try:
             task, examples = look(family, candidate, rows)
-            model = _text(spec_of(family, candidate, task), family.spec(task))
+            model = _text(spec_of(family, candidate, task), family, task)
             correct = [_correct(family, candidate, task, examples, held, seed, epochs) for held in parts]
         except UserError as error:
             refused.append(error)
@@ -137,7 +137,8 @@ def _correct(
     return np.asarray(engine.predict(engine.prepare(test)) == test.labels)
 
 
-def _text(spec: Spec, usual: Spec) -> str:
-    """The model as ``--model`` takes it: the options that are not those of ``usual``, the model without any."""
-    options = {name: value for name, value in spec.options().items() if value != usual.options()[name]}
+def _text(spec: Spec, family: Family, task: Task) -> str:
+    """The model as ``--model`` takes it: the options that are not the family's defaults for ``task``."""
+    usual = {option.name: option.default for option in family.options} | family.spec(task).options()
+    options = {name: value for name, value in spec.options().items() if value != usual[name]}
     return spec.family + (":" + ",".join(f"{name}={value}" for name, value in options.items()) if options else "")

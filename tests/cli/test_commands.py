@@ -224,7 +224,7 @@ def test_show_of_a_saved_model(run):
     assert result["provenance"]["options"]["data"] == "iris"
     out = run.ok("show", "iris-lookup.rdahw").out
     assert f"theta     0x{result['parameters']}" in out
-    assert "trained   75 updates on iris, 1 whole epochs, seed 0\n" in out
+    assert "trained   75 updates on iris, 1 whole epoch, seed 0\n" in out
     assert "model     lookup 4 -> 2, 32 parameter bits\n" in out
     assert "options   labels binary, loss xor, optimiser xor\n" in out
     assert (result["family"], result["options"]["labels"], result["labels"]) == ("lookup", "binary", "binary")

@@ -35,6 +35,13 @@ def test_training_on_a_device_gives_the_bits_of_software(run: Runner, port: str,
     assert hard["test_correct"] == soft["test_correct"]
 
 
+def test_several_seeds_learn_on_a_device_one_after_another(run: Runner, port: str) -> None:
+    options = ("--json", "--seeds", "2", "--shuffle")
+    soft = run.ok("train", *options).json
+    hard = run.ok("train", *options, "--device", port).json
+    assert [each["parameters"] for each in hard["runs"]] == [each["parameters"] for each in soft["runs"]]
+
+
 def test_training_on_the_simulated_gateware_gives_the_bits_of_software(run: Runner) -> None:
     options = ["--json", "--batch", 3, "--updates", 12]
     soft = run.ok("train", *options).json
@@ -62,6 +69,7 @@ def test_load_predict_dump_status(run: Runner, port: str) -> None:
     dumped, ten = load_model(run.folder / "dumped.rdahw"), load_model(run.folder / "ten.rdahw")
     assert dumped.parameters.tolist() == ten.parameters.tolist()
     assert run("train", "--resume", "dumped.rdahw").code == 1
+    assert "trained   by a device or another program" in run.ok("show", "dumped.rdahw").out
 
 
 def test_a_device_of_another_model_is_refused(run: Runner, port: str) -> None:
