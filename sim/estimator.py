@@ -59,29 +59,33 @@ _OWN: dict[str, Any] = {
 }
 
 
-def _options() -> dict[str, tuple[Any, Option, list[str]]]:
-    """The options of all families, the default family's first: default, option, and the families that have it."""
-    found: dict[str, tuple[Any, Option, list[str]]] = {}
+def _options() -> dict[str, list[tuple[Option, Any, str]]]:
+    """The options of all families, the default family's first: for each name the option, its default and the family of
+    each that has it. Options called like a parameter of all models can only be given in ``model``."""
+    found: dict[str, list[tuple[Option, Any, str]]] = {}
     for family in sorted(all_families(skip_broken=True), key=lambda family: family.name != _MODEL):
+        usual = {option.name: option.default for option in family.options} | dict(family.classifier)
         for option in family.options:
-            usual = {option.name: option.default} | dict(family.classifier) if family.name == _MODEL else {}
-            default = _AUTO if usual.get(option.name) is None else usual[option.name]
             if option.name not in _OWN:
-                found.setdefault(option.name, (default, option, []))[2].append(family.name)
+                found.setdefault(option.name, []).append((option, usual[option.name], family.name))
     return found
 
 
 _OPTIONS = _options()
-_DEFAULTS = _OWN | {name: default for name, (default, _, _) in _OPTIONS.items()}
+#: An option that is "auto" has the default of the model's family.
+_DEFAULTS = _OWN | dict.fromkeys(_OPTIONS, _AUTO)
 
 
 def _describe_options() -> str:
     """The options of the families, for the docstring."""
     lines = []
-    for name, (default, option, families) in _OPTIONS.items():
+    for name, rows in _OPTIONS.items():
+        option, default, family = rows[0]
+        families = [name for _, _, name in rows]
         whose = "" if families == [_MODEL] else f" ({', '.join(families)})"
-        usual = f'; "auto": {option.usual}' if default == _AUTO and option.usual else ""
-        text = f"{name}: {option.help}{whose}; {option.expected}{usual}."
+        usual = option.usual if default is None else str(default)
+        by = f" for {family}" if len(families) > 1 else ""
+        text = f"{name}: {option.help}{whose}; {option.expected}" + (f'; "auto"{by}: {usual}.' if usual else ".")
         lines.append(textwrap.fill(text, 108, initial_indent=" " * 8, subsequent_indent=" " * 12))
     return "\n".join(lines).strip()
 
@@ -107,7 +111,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: the seed of all randomness; a RandomState or None draws one.
         n_jobs: how many threads predict and grow tables, -1 for one on each core; None is 1. The bits are the same.
 
-    Options of the model, which may also be given in ``model``; those of other models must keep their defaults:
+    Options of the model, which may also be given in ``model``; their default is "auto". An option
+    called like a parameter above can be given in ``model`` only:
         {options}
 
     If X is not images, the margin "auto" is 2 a table, 2/25 with ``sign``, and tables have at most as many inputs as
@@ -225,7 +230,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         family, given = parse_model(self.model)
         for name in _OPTIONS:
             value = getattr(self, name)
-            if not _same(value, _AUTO) and not _same(value, _DEFAULTS[name]) and value is not None:
+            if not _same(value, _AUTO) and value is not None:
                 if name in ("loss", "optimiser"):
                     chosen = family.rule_options(name, str(value))
                 else:
@@ -240,9 +245,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _choose(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], seed: int) -> Choice:
         """The best of the models that suit data of this size."""
-        for name, (default, *_) in _OPTIONS.items():
+        for name in _OPTIONS:
             value = getattr(self, name)
-            if not _same(value, default) and value is not None:
+            if not _same(value, _AUTO) and value is not None:
                 raise UserError(f"{name} is {value!r}, and model {AUTO!r} chooses it; leave it out, or name a model")
         labels = _numbers(y, classes)
 

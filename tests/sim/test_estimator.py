@@ -480,6 +480,21 @@ def test_outputs_that_are_no_class_are_the_first_one() -> None:
     assert not model.decision_function([[1, 1]]).any()
 
 
+@pytest.mark.parametrize(
+    ("model", "options"), [("ensemble", {"tables": 1024}), ("grown", {"tables": 1024, "inputs": 3})]
+)
+def test_an_option_counts_as_given_also_where_it_equals_the_default_of_another_model(
+    model: str, options: dict[str, int]
+) -> None:
+    text = f"{model}:" + ",".join(f"{name}={value}" for name, value in options.items())
+    given, written = (
+        each.fit(IRIS_X, IRIS_Y).spec_ for each in (RDAClassifier(model=model, **options), RDAClassifier(model=text))
+    )
+    assert given == written
+    with pytest.raises(ValueError, match="tables is both 4 and 1024"):
+        RDAClassifier(model=f"{model}:tables=4", tables=1024).fit(IRIS_X, IRIS_Y)
+
+
 def test_models_and_their_options_are_searched_and_checked() -> None:
     grid = [{"model": ["lookup", "ensemble:tables=40"]}, {"model": ["ensemble"], "tables": [2, 30]}]
     search = GridSearchCV(RDAClassifier(), grid, cv=3, error_score="raise").fit(IRIS_X, IRIS_Y)
