@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -238,10 +239,21 @@ def test_schema_round_trip(write):
         assert Schema.from_json(json.loads(json.dumps(data.schema.to_json()))) == data.schema
 
 
+def test_schema_round_trip_of_columns_with_missing_values(write):
+    schema = load(write(FRUIT)).schema
+    plain = schema.to_json()
+    gaps = replace(schema, columns=tuple(replace(column, missing=True) for column in schema.columns))
+    assert gaps.to_json()["columns"] == [{"missing": kind} for kind in plain["columns"]]
+    assert Schema.from_json(json.loads(json.dumps(gaps.to_json()))) == gaps != schema
+    assert Schema.from_json(plain).columns == schema.columns  # as files of before, which have no such columns
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"extra": 1}, "the schema is not an object with the keys"),
+        ({"columns": [{"absent": "number"}] * 4}, r"'columns'\[0\] is not an object with the keys missing"),
+        ({"columns": [{"missing": {"missing": "number"}}] * 4}, r"'columns'\[0\] is not \"number\""),
         ({"feature_names": []}, "'feature_names' is not a list of 1 or more different texts"),
         ({"columns": ["number"]}, "'columns' is not a list of 4 columns"),
         ({"label_names": ["x"]}, "'label_names' is not a list of 2 or more different texts"),
