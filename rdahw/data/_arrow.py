@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data._cells import Cells, Gathered, Numbers, Texts, grown
+from rdahw.data._cells import Cells, Gathered, Numbers, Texts, grown, plain_numbers
 from rdahw.data._files import MAX_UNPACKED, Source
 from rdahw.data._table import Reading, Table, check_size
 from rdahw.errors import UserError
@@ -30,7 +30,7 @@ class _Numbers:
     def add(self, cells: Any) -> None:
         start, self._count = self._count, self._count + len(cells)
         self._cells = grown(self._cells, self._count)
-        self._cells[start : self._count] = cells.cast("float64").to_numpy(zero_copy_only=False)
+        self._cells[start : self._count] = plain_numbers(cells.cast("float64"))
 
     def cells(self) -> Cells:
         return Numbers(self._cells[: self._count])

@@ -13,6 +13,7 @@ The rules for what cells mean:
 from __future__ import annotations
 
 import math
+import mmap
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ class Texts:
         texts = tuple(sorted(text for text in self.counts if text))
         if len(texts) > MAX_CATEGORIES:
             raise refuse(
-                -1, f"has {len(texts)} different texts, at most {MAX_CATEGORIES} categories are possible; drop the column"
+                -1,
+                f"has {len(texts)} different texts, at most {MAX_CATEGORIES} categories are possible; drop the column",
             )
         return texts
 
@@ -229,11 +231,14 @@ def _meaning(text: str, column: Column) -> float:
 
 
 class Gathered:
-    """Collects a column block by block: its texts while they are few, else its numbers."""
+    """Collects a column block by block: its texts while they are few, else its numbers.
 
-    def __init__(self) -> None:
+    ``rows`` is about how many will come; a page of memory is taken when it is first written.
+    """
+
+    def __init__(self, rows: int = 0) -> None:
         self._known: dict[str, int] = {}
-        self._codes = np.empty(0, np.int32)
+        self._codes = _empty(rows, np.int32)
         self._numbers: NDArray[np.float64] | None = None
         self._count = 0
         self._odd: tuple[int, str] | None = None
@@ -251,7 +256,7 @@ class Gathered:
         )
         start, self._count = self._count, self._count + len(cells)
         self._codes = grown(self._codes, self._count)
-        self._codes[start : self._count] = own[encoded.indices.to_numpy()]
+        self._codes[start : self._count] = own[np.from_dlpack(encoded.indices)]
         if len(self._known) > MAX_CATEGORIES + len(MISSING):
             self._turn()
 
@@ -263,7 +268,7 @@ class Gathered:
             return
         values, odd = _as_numbers(list(self._known))
         self._note_odd(odd, self._codes[: self._count], 0)
-        self._numbers = np.empty(len(self._codes))
+        self._numbers = _empty(len(self._codes), np.float64)
         self._numbers[: self._count] = values[self._codes[: self._count]]
         self._codes, self._known = self._codes[:0], {}
 
@@ -275,14 +280,14 @@ class Gathered:
         self._numbers = numbers = grown(numbers, self._count)
         for prepare in (lambda: cells, lambda: compute.utf8_trim_whitespace(cells)):
             try:
-                found = prepare().cast(pa.float64()).to_numpy(zero_copy_only=False)
+                found = plain_numbers(prepare().cast(pa.float64()))
             except pa.ArrowInvalid:
                 continue
             if not np.isinf(found).any():
                 numbers[start : self._count] = found
                 return
         encoded = cells.dictionary_encode("encode")
-        codes = encoded.indices.to_numpy()
+        codes = np.from_dlpack(encoded.indices)
         values, odd = _as_numbers([(text or "").strip() for text in encoded.dictionary.to_pylist()])
         self._note_odd(odd, codes, start)
         numbers[start : self._count] = values[codes]
@@ -326,10 +331,27 @@ def _as_numbers(texts: Sequence[str]) -> tuple[NDArray[np.float64], dict[int, st
     return values, odd
 
 
+def plain_numbers(array: Any) -> NDArray[np.float64]:
+    """An Arrow array of float64, NaN for null; its own conversions would import pandas."""
+    import pyarrow as pa
+
+    values = np.frombuffer(array.buffers()[1], np.float64)[array.offset : array.offset + len(array)]
+    if array.null_count:
+        values = values.copy()
+        values[np.from_dlpack(array.is_null().cast(pa.uint8())) != 0] = math.nan
+    return values
+
+
 def grown(array: NDArray[Any], length: int) -> NDArray[Any]:
     """The array, or a longer copy of it."""
     if length <= len(array):
         return array
-    longer = np.empty(max(length, 2 * len(array)), array.dtype)
+    longer = _empty(max(length, 2 * len(array)), array.dtype)
     longer[: len(array)] = array
     return longer
+
+
+def _empty(length: int, kind: Any) -> NDArray[Any]:
+    """An array of its own pages: those that are not written take no memory, and all are given back with the array."""
+    size = length * np.dtype(kind).itemsize
+    return np.frombuffer(mmap.mmap(-1, size), kind) if size else np.empty(0, kind)

@@ -78,7 +78,9 @@ def read_csv(source: Source, reading: Reading) -> Table:
     found = "the first row has the names of the columns" if named else "no names of columns"
     reading.log(f"{source.name}: cells separated by {separated}, {found}")
     if named and reading.header is None:
-        doubtful = [cell for cell, column in zip(first, zip(*below, strict=False), strict=False) if cell and cell in column]
+        doubtful = [
+            cell for cell, column in zip(first, zip(*below, strict=False), strict=False) if cell and cell in column
+        ]
         if doubtful:
             reading.log(
                 f"warning: {source.name}: the first row ({', '.join(first[:6])}{', …' if len(first) > 6 else ''}) is "
@@ -207,11 +209,12 @@ def parse(
     named: bool = False,
     missing: Sequence[str] = ("",),
     longest: int = 0,
+    size: int = 0,
     name: str = "",
 ) -> tuple[list[Gathered], bool]:
     """The columns of a text stream, without the header, and whether the last row has a line feed in a cell.
 
-    longest: about the most bytes of a row. Raises pyarrow.ArrowInvalid, :class:`BadRow` and UserError.
+    longest: about the most bytes of a row. size: about the bytes of the text. Raises pyarrow.ArrowInvalid, :class:`BadRow` and UserError.
     """
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.compute as compute  # type: ignore[import-untyped]
@@ -226,7 +229,8 @@ def parse(
         return "error"
 
     names = list(map(str, range(width)))
-    gathered, rows, last = [Gathered() for _ in names], 0, None
+    gathered: list[Gathered] = []
+    rows, last = 0, None
     try:
         for batch in arrow_csv.open_csv(
             text,
@@ -249,6 +253,9 @@ def parse(
                 batch = batch.filter(compute.greater(compute.utf8_length(compute.utf8_trim_whitespace(batch[0])), 0))
             if named and batch.num_rows:
                 batch, named = batch.slice(1), False
+            if not gathered:
+                each = batch.nbytes / max(1, batch.num_rows) - 3 * width  # Arrow has four bytes a cell more, not one
+                gathered = [Gathered(int(1.05 * size / max(1, each))) for _ in names]
             rows, last = rows + batch.num_rows, batch if batch.num_rows else last
             check_size(name, rows, width)
             for column, cells in zip(gathered, batch.columns, strict=True):
@@ -272,7 +279,13 @@ def _columns(source: Source, style: _Style, named: bool) -> list[Cells]:
             if style.is_untidy:
                 text = io.BytesIO(_tidied(stream.read().decode(), style.delimiter).encode())
             gathered, is_open = parse(
-                text, style.width, delimiter=style.delimiter, named=named, longest=longest, name=source.name
+                text,
+                style.width,
+                delimiter=style.delimiter,
+                named=named,
+                longest=longest,
+                size=source.size,
+                name=source.name,
             )
         except BadRow as row:
             if not style.is_untidy and '"' in str(row):

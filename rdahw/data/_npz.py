@@ -154,7 +154,11 @@ def _examples(
 def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
     wanted = {*_X, *_Y, "x_test", "y_test"}
     try:
-        size = sum(info.file_size for info in zipfile.ZipFile(io.BytesIO(content)).infolist()) if content[:2] == b"PK" else 0
+        size = (
+            sum(info.file_size for info in zipfile.ZipFile(io.BytesIO(content)).infolist())
+            if content[:2] == b"PK"
+            else 0
+        )
         if size > MAX_UNPACKED:
             raise UserError(f"{path} unpacks to {size} bytes, more than are read; use a part of it")
         archive = np.load(io.BytesIO(content), allow_pickle=False)

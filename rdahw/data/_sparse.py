@@ -14,9 +14,7 @@ from rdahw.data._files import Source
 from rdahw.data._table import Reading, Table, check_size
 from rdahw.errors import UserError
 
-_ATTRIBUTE = re.compile(
-    r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(\{.*|\S+.*)""", re.IGNORECASE
-)
+_ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(\{.*|\S+.*)""", re.IGNORECASE)
 _NUMERIC = ("numeric", "real", "integer")
 
 _SVMLIGHT = re.compile(rb"\s*[^\s:#]+(\s+(qid:)?\d+:[^\s:]+)*\s*(#.*)?")
@@ -45,7 +43,9 @@ def read_arff(source: Source, reading: Reading) -> Table:
         if line.strip().lower().startswith("@attribute"):
             match = _ATTRIBUTE.fullmatch(line.strip())
             if match is None:
-                raise UserError(f"{source.name}: {line.strip()[:80]!r} is no ARFF attribute; write @attribute NAME TYPE")
+                raise UserError(
+                    f"{source.name}: {line.strip()[:80]!r} is no ARFF attribute; write @attribute NAME TYPE"
+                )
             names.append(_unquoted(match[1]))
             kinds.append(match[2].strip())
     if not names:
@@ -144,7 +144,9 @@ def read_svmlight(source: Source, reading: Reading) -> Table:
                     places.append(int(place))
                     values.append(found)
             except (ValueError, OverflowError):
-                raise UserError(f"{source.name}, line {n} is not «LABEL NUMBER:VALUE …», as svmlight files are") from None
+                raise UserError(
+                    f"{source.name}, line {n} is not «LABEL NUMBER:VALUE …», as svmlight files are"
+                ) from None
             lines.append(n)
     first = 0 if 0 in places else 1
     width = max(places, default=0) + 1 - first
@@ -163,5 +165,3 @@ def read_svmlight(source: Source, reading: Reading) -> Table:
         reading=reading,
         padded=True,
     )
-
-

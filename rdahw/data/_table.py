@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data._cells import MAX_CLASSES, MISSING, Cells, Refuse, number
+from rdahw.data._cells import MAX_CLASSES, MISSING, Cells, Numbers, Refuse, number
 from rdahw.data._dataset import Column, Dataset, Examples, Schema
 from rdahw.errors import UsageError, UserError, nearest
 
@@ -70,7 +70,7 @@ class Table:
     stem: str
     names: tuple[str, ...]
     named: bool
-    columns: Sequence[Cells]
+    columns: list[Cells]
     where: Callable[[int], str]
     reading: Reading
     padded: bool = False
@@ -81,7 +81,7 @@ class Table:
             raise UserError(f"{self.path} has a header and no examples under it")
 
     def __len__(self) -> int:
-        return len(self.columns[0])
+        return max(map(len, self.columns))  # a column that was taken is empty
 
     def refuse(self, column: int) -> Refuse:
         """Makes errors of a column; row -1 is the whole column."""
@@ -147,9 +147,10 @@ class Table:
         self, features: Sequence[int], columns: Sequence[Column]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
         """The given columns as numbers, (rows, len(features)), and with ``missing="drop"`` the rows that are kept."""
-        values = np.zeros((len(columns), len(self))).T  # each column is contiguous
-        for j, (at, column) in enumerate(zip(features, columns, strict=False)):  # absent columns are zero
+        values = np.zeros((len(columns), len(self))).T  # each column is contiguous; absent ones are zero
+        for j, (at, column) in enumerate(zip(features, columns, strict=False)):
             values[:, j] = self.columns[at].values(column, self.refuse(at))
+            self.columns[at] = Numbers(np.empty(0))  # so that a large table is not twice in memory
         rule = self.reading.missing
         if rule == "bit":
             return values, None
@@ -163,7 +164,9 @@ class Table:
             raise self.refuse(at)(row, "the cell is empty; fill it or drop the line, or use --missing bit or drop")
         if not kept.any():
             raise UserError(f"{self.path}: every example has a missing cell; leave --missing drop out")
-        self.reading.log(f"{self.path}: {len(kept) - int(kept.sum())} of {len(kept)} examples with missing cells dropped")
+        self.reading.log(
+            f"{self.path}: {len(kept) - int(kept.sum())} of {len(kept)} examples with missing cells dropped"
+        )
         return values[kept], kept
 
 
@@ -226,11 +229,11 @@ def _classes(table: Table, at: int) -> tuple[NDArray[np.int64], tuple[str, ...]]
     label_names = tuple(chosen[value] for value in classes)
     if len(chosen) < len(names):
         other = next(name for name in sorted(names) if chosen[same[name]] != name)
-        table.reading.log(f"{table.path}: the labels {chosen[same[other]]!r} and {other!r} are the same number, one class")
-    if len(classes) < 2:
-        raise UserError(
-            f"{table.path}: every label in column {column} is {names[0]!r}; expected two classes or more"
+        table.reading.log(
+            f"{table.path}: the labels {chosen[same[other]]!r} and {other!r} are the same number, one class"
         )
+    if len(classes) < 2:
+        raise UserError(f"{table.path}: every label in column {column} is {names[0]!r}; expected two classes or more")
     if len(classes) > MAX_CLASSES:
         raise UserError(
             f"{what} {column} has {len(classes)} different values, expected at most {MAX_CLASSES} classes; "
