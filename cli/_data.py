@@ -20,11 +20,11 @@ def split_names(classes: str | None) -> list[str] | None:
 
 
 def load_dataset(output: Output, data: str, *, classes: Sequence[str] | None = None, **options: Any) -> Dataset:
-    """:func:`rdahw.data.load` with these options; a download has a progress bar."""
-    from rdahw.data import load
+    """:func:`rdahw.data.load` with these options; reading and downloading have a progress bar."""
+    from rdahw.data import NAMES, load
 
-    with output.progress("downloading", "bytes") as bar:
-        return load(data, classes=classes, progress=bar, **options)
+    with output.progress("downloading" if data in NAMES else "reading", "bytes") as bar:
+        return load(data, classes=classes, progress=bar, log=output.log_once, **options)
 
 
 @overload

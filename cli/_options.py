@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
 
 __all__ = [
+    "READING",
     "family_options",
     "given_options",
     "options_of",
@@ -38,6 +39,10 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _FIXED: dict[str, tuple[type, ...]] = {
     "data": (str,),
     "label": (str, NoneType),
+    "delimiter": (str, NoneType),
+    "header": (bool, NoneType),
+    "missing": (str,),
+    "balance": (bool,),
     "classes": (str, NoneType),
     "test": (str, NoneType),
     "split": (float, NoneType),
@@ -56,8 +61,18 @@ _FIXED: dict[str, tuple[type, ...]] = {
 _FILES = ("data", "test")
 #: … and the length of the training.
 _LENGTH: dict[str, tuple[type, ...]] = {"epochs": (int,), "updates": (int, NoneType)}
+#: How files are read: options of :func:`rdahw.data.load`.
+READING = ("label", "delimiter", "header", "missing")
 #: The values of these options in models that were saved before the options existed.
-_BEFORE = {"stride": 1, "loss": None, "scored": None}
+_BEFORE = {
+    "stride": 1,
+    "loss": None,
+    "scored": None,
+    "delimiter": None,
+    "header": None,
+    "missing": "bit",
+    "balance": False,
+}
 
 _PLAIN = (str, int, float, bool, NoneType)
 

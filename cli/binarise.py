@@ -131,6 +131,8 @@ def _fine_tune(
     spec = rule.tuned(saved.spec, margin)
     schedule = replace(saved.schedule, epochs=epochs, updates=None)
     train, test = to_bits(saved.binariser, dataset.train), to_bits(saved.binariser, dataset.test)
+    if options["balance"]:
+        train = train.balanced()
     with compiling(output, find_engine(spec).is_compiled):
         engine = make_engine(spec)
     training = Training(engine, schedule, train, start=saved.best_state)

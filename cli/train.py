@@ -41,6 +41,9 @@ Examples:
   rdahw train --resume table-lookup.rdahw.checkpoint""",
 )
 @dataset_options("learn", default="iris", show_default=True)
+@click.option(
+    "--balance", is_flag=True, help="repeat the examples of rare classes, up to the number of the most frequent one"
+)
 @binarise_option("as the model needs it")
 @click.option(
     "--model",
@@ -153,7 +156,9 @@ def _check_report(page: Path, seeds: int | None) -> None:
 
 
 def _default_name(data: str, model: str) -> str:
-    data_name = Path(data).stem if os.sep in data or "." in data else data
+    from rdahw.data import stem
+
+    data_name = stem(Path(data)) if os.sep in data or "." in data else data
     model_name = model.rpartition(":")[2] if ".py:" in model else model.partition(":")[0]
     return f"{data_name}-{model_name}.rdahw"
 

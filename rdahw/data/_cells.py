@@ -270,17 +270,18 @@ class Gathered:
         self._note_odd(odd, self._codes[: self._count], 0)
         self._numbers = _empty(len(self._codes), np.float64)
         self._numbers[: self._count] = values[self._codes[: self._count]]
-        self._codes, self._known = self._codes[:0], {}
+        self._codes, self._known = np.empty(0, np.int32), {}
 
     def _add_numbers(self, numbers: NDArray[np.float64], cells: Any) -> None:
-        import pyarrow as pa
+        import pyarrow as pa  # type: ignore[import-untyped]
         import pyarrow.compute as compute  # type: ignore[import-untyped]
 
         start, self._count = self._count, self._count + len(cells)
         self._numbers = numbers = grown(numbers, self._count)
-        for prepare in (lambda: cells, lambda: compute.utf8_trim_whitespace(cells)):
+        trim: Callable[[Any], Any] = compute.utf8_trim_whitespace
+        for prepare in (None, trim):
             try:
-                found = plain_numbers(prepare().cast(pa.float64()))
+                found = plain_numbers((prepare(cells) if prepare else cells).cast(pa.float64()))
             except pa.ArrowInvalid:
                 continue
             if not np.isinf(found).any():

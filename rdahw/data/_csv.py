@@ -214,7 +214,8 @@ def parse(
 ) -> tuple[list[Gathered], bool]:
     """The columns of a text stream, without the header, and whether the last row has a line feed in a cell.
 
-    longest: about the most bytes of a row. size: about the bytes of the text. Raises pyarrow.ArrowInvalid, :class:`BadRow` and UserError.
+    longest: about the most bytes of a row. size: about the bytes of the text. Raises pyarrow.ArrowInvalid,
+    :class:`BadRow` and UserError.
     """
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.compute as compute  # type: ignore[import-untyped]
@@ -352,14 +353,17 @@ def _malformed(source: Source, style: _Style, message: str) -> UserError:
 
 
 def _not_utf8(source: Source) -> UserError:
-    line = 1
     with source.stream(counted=False) as stream:
-        for line, content in enumerate(stream, 1):
-            try:
-                content.decode()
-            except UnicodeDecodeError:
-                break
+        line = next((line for line, content in enumerate(stream, 1) if not _is_utf8(content)), 1)
     return UserError(f"{source.name} is not UTF-8 text (line {line}); save it as CSV in UTF-8")
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decoded(source: Source, head: bytes) -> str:

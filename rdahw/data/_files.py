@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -143,7 +144,7 @@ class Source:
     def _unpacked(self, stream: Any) -> Any:
         self.packing = ""
         for depth in range(_MAX_DEPTH):
-            start = self.guarded(lambda now=stream: now.peek(8)[:8])
+            start = self.guarded(partial(stream.peek, 8))[:8]
             row = next((row for row in _PACKINGS if start.startswith(row[1])), None)
             if row is None:
                 break
@@ -153,7 +154,7 @@ class Source:
                 if is_document(members_of(stream)):
                     break
             self.packing = row[0]
-            opened = self.guarded(lambda now=stream, row=row: row[2](now))
+            opened = self.guarded(partial(row[2], stream))
             stream = io.BufferedReader(_Unpacked(self, opened, stream), 1 << 16)
         return stream
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.data._arrow import frame_checksum, is_frame, read_frame
 from rdahw.data._dataset import Dataset, Examples, Schema
 from rdahw.data._files import Progress, Source
 from rdahw.data._formats import read
@@ -23,7 +24,7 @@ from rdahw.random import permutation, stream
 
 
 def load(
-    spec: str,
+    spec: Any,
     *,
     classes: Sequence[str] | None = None,
     label: str | None = None,
@@ -36,7 +37,10 @@ def load(
     log: Log = silent,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Load a data set: ``iris``, ``mnist``, ``fashion-mnist``, or the path of a table or an NPZ file.
+    """Load a data set: ``iris``, ``mnist``, ``fashion-mnist``, the path of a file, or a table in memory.
+
+    The formats of files are CSV and the like, also packed, Parquet, Arrow, XLSX, ARFF, svmlight, NPY and NPZ; a table
+    in memory is one of pandas, polars, or anything else with the Arrow C stream interface.
 
     ``classes`` keeps only these, numbered in this order. ``label`` is the label column of a table, by name or number
     from 1. The test part is the file ``test``, or the fraction ``split`` of each class drawn with ``seed``, or the
@@ -54,20 +58,25 @@ def load(
     if split is not None and test is not None:
         raise UsageError("a test file and a split were both given; give one of them")
 
-    if spec in NAMES:
+    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
+    if is_frame(spec):
+        if test is not None:
+            raise UsageError("a test file was given with a table in memory; join the two, or use --split")
+        dataset = read_frame(spec, reading).dataset(lambda: "")
+        dataset = replace(dataset, checksum=frame_checksum(dataset.train.features, dataset.train.labels))
+    elif spec in NAMES:
         if label is not None or test is not None:
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
         dataset = read_iris() if spec == "iris" else read_images(spec, progress)
     else:
-        reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
         dataset = _read_files(spec, test, reading, progress)
     if classes is not None:
         dataset = dataset.with_classes(classes)
 
     if split is not None:
         return _split(dataset, split, seed)
-    return paper_split(dataset) if spec == "iris" else dataset
+    return paper_split(dataset) if isinstance(spec, str) and spec == "iris" else dataset
 
 
 def read_examples(

@@ -1,4 +1,5 @@
-"""Data sets from numpy files. An archive (NPZ) has ``x`` (N, F) or images (N, H, W), ``y`` (N,), optional ``x_test``, ``y_test``.
+"""Data sets from numpy files. An archive (NPZ) has ``x`` (N, F) or images (N, H, W), ``y`` (N,), and perhaps
+``x_test`` and ``y_test``.
 
 Other names for x are ``X``, ``features`` and ``x_train``, and for y ``labels`` and ``y_train``. Labels are whole
 numbers or texts; classes are numbered in sorted order. Features of type uint8 and bool become uint8, other numbers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from rdahw.errors import UserError
 _ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(\{.*|\S+.*)""", re.IGNORECASE)
 _NUMERIC = ("numeric", "real", "integer")
 
-_SVMLIGHT = re.compile(rb"\s*[^\s:#]+(\s+(qid:)?\d+:[^\s:]+)*\s*(#.*)?")
+_SVMLIGHT = re.compile(rb"\s*[^\s:#]+(\s+(qid|\d+):[^\s:]+)*\s*(#.*)?")
 
 
 def is_arff(source: Source) -> bool:
@@ -69,7 +68,8 @@ def read_arff(source: Source, reading: Reading) -> Table:
             )
         except BadRow as row:
             raise UserError(
-                f"{source.name}: the row {str(row).strip()[:60]!r} does not have {len(names)} cells, one for each attribute"
+                f"{source.name}: the row {str(row).strip()[:60]!r} does not have {len(names)} cells, one for each "
+                "attribute"
             ) from None
         except pa.ArrowInvalid as error:
             message = str(error).partition("\n")[0][:200]

@@ -155,7 +155,7 @@ class Table:
         if rule == "bit":
             return values, None
         missing = np.isnan(values)
-        kept = ~missing.any(axis=1)
+        kept = np.asarray(~missing.any(axis=1), np.bool_)
         if kept.all():
             return values, None
         if rule == "error":

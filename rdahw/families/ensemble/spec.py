@@ -122,7 +122,7 @@ _OF_GROWTH: dict[str, Any] = {"copies": 0, "candidates": 64, "slope": 60, "wires
 #: The smallest and largest value of each whole number in a spec.
 _RANGES = {
     "input_bits": (1, 1 << 26),
-    "classes": (2, 256),
+    "classes": (2, 65_535),
     "seed": (0, (1 << 64) - 1),
     **{option.name: option.range for option in OPTIONS if option.type == "whole"},
 }
@@ -271,11 +271,11 @@ class EnsembleSpec(Spec):
 
     @property
     def caution(self) -> str:
-        """Whether tables wired at random read less than a quarter of the input bits."""
+        """Whether tables wired at random read less than half of the input bits."""
         if self.wiring == _GROWN:
             return ""
         read = len(np.unique(make_wiring(self)))
-        if 4 * read >= self.input_bits:
+        if 2 * read >= self.input_bits:
             return ""
         return (
             f"the tables read {read} of {self.input_bits} input bits, and the others cannot matter; use more tables, "

@@ -54,7 +54,7 @@ __all__ = [
 #: The least and the most of each whole number of a spec.
 RANGES = {
     "input_bits": (1, 1 << 26),
-    "classes": (2, 256),
+    "classes": (2, 32_768),
     "tables": (1, 1 << 15),
     "inputs": (1, 8),
     "candidates": (1, 4096),
@@ -463,7 +463,7 @@ def copy_shifts(spec: GrownSpec, copy: int, examples: int) -> NDArray[np.int64]:
 
 def with_copies(spec: GrownSpec, x: Array) -> Array:
     """The examples x (N, A), and after them each of the shifted copies: ((1 + copies) * N, A)."""
-    return np.concatenate([x, *_copies(spec, x)])
+    return np.concatenate([x, *_copies(spec, x)]) if spec.copies else x
 
 
 def _copies(spec: GrownSpec, x: Array) -> Iterator[Array]:
