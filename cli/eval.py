@@ -110,7 +110,8 @@ def load_examples(
             return *read_examples(data, saved.schema, progress=bar, log=output.log_once, **reading), data
     for name in ("label", "delimiter", "header"):
         if (value := reading.get(name)) is not None:
-            raise UsageError(f"--{name} {value} needs a file of examples; give the file with --data")
+            said = f"--{name} {value}" if isinstance(value, str) else "--header" if value else "--no-header"
+            raise UsageError(f"{said} needs a file of examples; give the file with --data")
     given: dict[str, Any] = {"data": data, "classes": True}
     options = options_of(saved) if data is None else given
     if options is None:

@@ -46,7 +46,7 @@ class _AsTexts:
         import pyarrow as pa  # type: ignore[import-untyped]
 
         if isinstance(cells, pa.DictionaryArray):
-            cells = cells.dictionary_decode()
+            cells = pa.DictionaryArray.from_arrays(cells.indices, cells.dictionary.cast("string")).dictionary_decode()
         self._gathered.add(cells.cast("string"))
 
     def cells(self) -> Cells:
@@ -85,7 +85,7 @@ def _table(path: str, stem: str, schema: Any, batches: Iterable[Any], reading: R
         for i, collector in zip(chosen, collectors, strict=True):
             try:
                 collector.add(batch.column(i))
-            except pa.ArrowInvalid as error:  # a whole number that is no float64
+            except pa.ArrowException as error:  # a whole number that is no float64
                 message = str(error).partition("\n")[0][:100]
                 raise UserError(f"{path}: column {names[i]!r} cannot be read as numbers or texts: {message}") from None
     if len(chosen) < len(names):

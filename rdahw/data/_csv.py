@@ -162,7 +162,7 @@ def _commas_are_in_numbers(rows: list[list[str]]) -> bool:
 
 def has_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether the first row has the names of the columns, by the rows below it (see the rules above)."""
-    numbers = [number(cell) for cell in first]
+    numbers = [number(cell.replace(",", "") if has_comma(cell) else cell) for cell in first]
     if all(value is None for value in numbers):
         return True
     if not below:
@@ -171,7 +171,7 @@ def has_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     texts = []
     for cell, value, column in zip(first, numbers, columns, strict=False):
         numeric = sum(number(cell) is not None for cell in column)
-        if value is None and cell not in MISSING and not has_comma(cell):
+        if value is None and cell not in MISSING:
             if column and numeric == len(column):
                 return True
             texts.append((cell, column))

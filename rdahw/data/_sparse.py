@@ -13,7 +13,9 @@ from rdahw.data._files import Source
 from rdahw.data._table import Reading, Table, check_size
 from rdahw.errors import UserError
 
-_ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(\{.*|\S+.*)""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(
+    r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{'"][^\s{]*)\s*(\{.*|\S+.*)""", re.IGNORECASE
+)
 _NUMERIC = ("numeric", "real", "integer")
 
 _SVMLIGHT = re.compile(rb"\s*[^\s:#]+(\s+(qid|\d+):[^\s:]+)*\s*(#.*)?")
@@ -114,9 +116,10 @@ def _sparse_rows(source: Source, body: str, kinds: list[str]) -> list[Cells]:
 
 
 def is_svmlight(source: Source) -> bool:
-    """Whether the first lines are a label and pairs of a number and a value."""
+    """Whether the first line, and most of some more, are a label and pairs of a number and a value."""
     lines = [line for line in source.head.splitlines()[:20] if line.strip() and not line.startswith(b"#")]
-    return any(b":" in line for line in lines) and all(map(_SVMLIGHT.fullmatch, lines[:-1] or lines))
+    fitting = [_SVMLIGHT.fullmatch(line) is not None for line in lines]
+    return any(b":" in line for line in lines) and fitting[0] and 2 * sum(fitting) > len(lines)
 
 
 def read_svmlight(source: Source, reading: Reading) -> Table:

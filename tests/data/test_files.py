@@ -93,8 +93,8 @@ def test_svmlight(write):
     assert data.label_names == ("0", "1")
     assert data.columns == NUMBERS
     assert data.train.features.shape == (40, 2)
-    sparse = load(str(write("# a comment\n+1 3:2.5\n-1 1:1 qid:7 2:4 # end\n+1 2:1e1\n")))
-    assert sparse.train.features.tolist() == [[0, 0, 2.5], [1, 4, 0], [0, 10, 0]]
+    sparse = load(str(write("# a comment\n+1 3:2.5\n-1 1:3 qid:7 2:4 # end\n+1 2:1e1\n")))
+    assert sparse.train.features.tolist() == [[0, 0, 2.5], [3, 4, 0], [0, 10, 0]]
     assert sparse.label_names == ("-1", "+1")
     features, labels = read_examples(write("1 1:5\n"), sparse.schema)  # absent last features are zero
     assert features.tolist() == [[5, 0, 0]]
@@ -151,7 +151,7 @@ FRAME = pandas.DataFrame(
         "count": [1, 2, 3],
         "ok": [True, False, True],
         "colour": pandas.Categorical(["red", None, "blue"], categories=["red", "blue", "green"]),
-        "grade": pandas.Categorical([1, 2, 3]),
+        "grade": pandas.Categorical(["1", "2", "3"]),
         "label": ["x", "y", "x"],
     },
     index=pandas.Index([7, 8, 9], name="key"),
@@ -177,7 +177,8 @@ def test_frames_and_their_files(tmp_path):
     table = pyarrow.Table.from_pandas(FRAME)
     for frame in (FRAME, table):
         check_frame(load(frame))
-    check_frame(load(polars.from_pandas(FRAME).with_columns(polars.col("grade").cast(polars.String).cast(polars.Categorical))))
+    check_frame(load(FRAME.assign(grade=pandas.Categorical([1, 2, 3]))[[*FRAME.columns]]))
+    check_frame(load(polars.from_pandas(FRAME)))
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet", compression="zstd")
     pyarrow.feather.write_feather(table, tmp_path / "a.feather")
     for name in ("a.parquet", "a.feather"):
@@ -272,9 +273,13 @@ def test_an_example_taken_as_names():
 
 
 def test_commas_in_numbers(write):
-    with pytest.raises(UserError, match=r"'1,000' is not a number \(write 1000 if its comma separates thousands, or 1.0"):
+    with pytest.raises(
+        UserError, match=r"'1,000' is not a number \(write 1000 if its comma separates thousands, or 1.0"
+    ):
         load(str(TABLES / "thousands.csv"))
-    with pytest.raises(UserError, match=r"'1,234,567' is not a number \(write 1234567 if its comma separates thousands\)"):
+    with pytest.raises(
+        UserError, match=r"'1,234,567' is not a number \(write 1234567 if its comma separates thousands\)"
+    ):
         load(str(write('a,label\n"1,234,567",x\n"2",y\n')))
     with pytest.raises(UserError, match=r"line 2, column 'a': '0,5' is not a number \(write a decimal point\)"):
         load(str(TABLES / "decimal_comma.csv"))
@@ -290,7 +295,7 @@ def test_a_quantity_as_label(write):
 
 
 def test_the_label_twice(write):
-    rows = "".join(f"{i % 7},{'xyz'[i % 3]},{i % 2},{'no yes maybe'.split()[i % 3]}\n" for i in range(60))
+    rows = "".join(f"{i % 7},{'xyz'[i % 3]},{i % 2},{['no', 'yes', 'maybe'][i % 3]}\n" for i in range(60))
     _, log = said(write("a,code,c,label\n" + rows))
     (warning,) = [line for line in log if line.startswith("warning")]
     assert "column 'code' has one value for each class, as if it were the label 'label' once more" in warning
@@ -331,7 +336,7 @@ def test_missing_cells(write):
     with pytest.raises(UserError, match="line 2, column 'b': the cell is empty; .*--missing bit or drop"):
         load(path, missing="error")
     with pytest.raises(UserError, match="every example has a missing cell"):
-        load(str(write("a,label\n,x\n,y\n1,\n".replace("1,\n", "") + "".join(["1,x\n"] * 0) + "")), missing="drop")
+        load(str(write("a,b,label\n,1,x\n2,,y\n")), missing="drop")
     with pytest.raises(UsageError, match="were to be treated as 'skip'; expected bit, error, drop"):
         load(path, missing="skip")
 
@@ -404,7 +409,9 @@ def test_delimiters(write):
         with pytest.raises(UsageError, match="is not one character, such as ';' or '|' or tab"):
             load(str(TABLES / "plain.csv"), delimiter=wrong)
     _, log = said(TABLES / "bars.csv")
-    assert log == [f"{TABLES / 'bars.csv'}: cells separated by vertical bars, the first row has the names of the columns"]
+    assert log == [
+        f"{TABLES / 'bars.csv'}: cells separated by vertical bars, the first row has the names of the columns"
+    ]
     aligned = "a   b  label\n 1  2.5   x \n10    3  'y'\n3 4 \"x y\"\n"
     data = load(str(write(aligned)))
     assert data.train.features.tolist() == [[1, 2.5], [10, 3], [3, 4]]
