@@ -200,7 +200,7 @@ def number_text(value: float) -> str:
     """The text of a number, without a point if it is whole; empty for NaN."""
     if math.isnan(value):
         return ""
-    return str(int(value)) if value == math.floor(value) and abs(value) < 1e16 else repr(float(value))
+    return str(int(value)) if abs(value) < 1e16 and value == math.floor(value) else repr(float(value))
 
 
 def _refused(text: str, column: Column) -> str | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +97,7 @@ def read_npy(source: Source, reading: Reading) -> Table:
     """The table in a numpy array. Raises UserError for a malformed one."""
     try:
         array = np.load(io.BytesIO(source.content()), allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, TypeError, SyntaxError):
+    except Exception:  # numpy's reading of a damaged header has errors of many types
         raise UserError(
             f"{source.name} is not a plain numpy array, or is damaged; write it with numpy.save, without objects"
         ) from None
@@ -167,8 +166,9 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
             raise UserError(f"{path} is not an NPZ archive; write it with numpy.savez")
         with archive:
             arrays = {key: archive[key] for key in archive.files if key in wanted}
-    # The errors of numpy and zipfile for damaged content; an EOFError is for an empty file.
-    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+    except UserError:
+        raise
+    except Exception:  # numpy and zipfile have errors of many types for damaged content
         raise UserError(
             f"{path} is not an NPZ archive of plain arrays, or is damaged; write it with numpy.savez, without objects"
         ) from None
