@@ -175,8 +175,13 @@ def apply_defaults(options: dict[str, Any], family: Family, spec: Spec, examples
 
 def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     """The options as they are saved with the model, defaults filled in."""
-    chosen = spec.options()
     said = {name: options[name] for name in (*_FIXED, *_LENGTH)} | {"loss": spec.loss, "optimiser": spec.optimiser}
+    return said | _switch_values(spec)
+
+
+def _switch_values(spec: Spec) -> dict[str, Any]:
+    """The value of each switch that gives the options of ``spec``."""
+    chosen, said = spec.options(), {}
     for switch, rows in switches().items():
         option = rows.get(spec.family)
         value = None if option is None else chosen[option.name]
@@ -227,9 +232,10 @@ def _as_typed(ctx: click.Context, name: str, value: Any) -> str:
 
 def options_of(saved: SavedModel) -> dict[str, Any] | None:
     """The options that a model was trained with; None if it was not saved by ``rdahw train``, or they are malformed."""
-    options, known = {**_BEFORE, **saved.options}, {**_FIXED, **_LENGTH}
-    if not known.keys() <= options.keys():
+    known = {**_FIXED, **_LENGTH}
+    if not known.keys() <= {**_BEFORE, **saved.options}.keys():
         return None
+    options = {**_BEFORE, **_switch_values(saved.spec), **saved.options}
     # type() and not isinstance: True is an int to isinstance
     well_formed = all(type(value) in known.get(name, _PLAIN) for name, value in options.items())
     options["loss"] = options["loss"] or saved.spec.loss

@@ -18,6 +18,7 @@ from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
+from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.hdl.beats import OctetEncoder
@@ -118,11 +119,14 @@ class MemoryTrainer(OctetTrainer):
 
     Clock cycles of an example, if neither stream waits: ``cycles(updated)``.
 
-    Raises :class:`UserError` for more classes than fit the label's byte.
+    Raises :class:`UserError` for more classes than fit the label's byte, and :class:`UsageError` for a model that is
+    ``software_only``.
     """
 
     def __init__(self, spec: EnsembleSpec, memory_kind: str = "block") -> None:
         check_classes(spec)
+        if spec.software_only:
+            raise UsageError(spec.software_only)
         self.spec = spec
         words = spec.tables << spec.inputs
         #: The bytes of a word of the tables.
@@ -178,7 +182,7 @@ class MemoryTrainer(OctetTrainer):
         def pack(counters: Counters) -> bytes:
             return words_of_counters(spec, spec.parameters.check(counters), inverted=True).tobytes()
 
-        counters, dropout = spec.fields
+        counters, dropout, *_ = spec.fields
         return (
             Place(counters, self.tables, (spec.tables << spec.inputs) * octets, pack, unpack),
             Place.packed(dropout, self.dropout_state),

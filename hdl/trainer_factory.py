@@ -175,6 +175,8 @@ def choose_trainer(spec: Spec, **options: Any) -> Row:
 
     Raises :class:`UsageError` if the model has no trainer, or none with such an option.
     """
+    if spec.software_only:
+        raise UsageError(spec.software_only)
     given = {name: value for name, value in options.items() if value is True or value not in (None, False, 1)}
     fitting = [row for row in _rows(TRAINERS, spec) if row.fits(spec)]
     if not fitting:
@@ -214,6 +216,6 @@ def make_predictor(spec: Spec, state: State, **options: Any) -> Trainer:
 
 def interfaces(spec: Spec) -> Iterator[Interface]:
     """The possible interfaces of a device of ``spec``, that of its usual trainer first."""
-    for row in (*_rows(TRAINERS, spec), *predictors(spec)):
+    for row in (*([] if spec.software_only else _rows(TRAINERS, spec)), *predictors(spec)):
         if row.fits(spec):
             yield from row.interfaces(spec)
