@@ -28,6 +28,7 @@ __all__ = [
     "recorded",
     "resume",
     "rules",
+    "switch_values",
     "switches",
     "apply_defaults",
     "usual",
@@ -176,10 +177,10 @@ def apply_defaults(options: dict[str, Any], family: Family, spec: Spec, examples
 def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     """The options as they are saved with the model, defaults filled in."""
     said = {name: options[name] for name in (*_FIXED, *_LENGTH)} | {"loss": spec.loss, "optimiser": spec.optimiser}
-    return said | _switch_values(spec)
+    return said | switch_values(spec)
 
 
-def _switch_values(spec: Spec) -> dict[str, Any]:
+def switch_values(spec: Spec) -> dict[str, Any]:
     """The value of each switch that gives the options of ``spec``."""
     chosen, said = spec.options(), {}
     for switch, rows in switches().items():
@@ -196,6 +197,8 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
 
     saved = load_model(path, to_continue=True)
     before = options_of(saved)
+    if "stream" in saved.provenance:
+        raise UsageError(f"{str(path)!r} learned from a stream; continue it with rdahw train --stream --resume {path}")
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot continue; train again")
     if parse_model(before["model"])[0].name != saved.spec.family:
@@ -235,7 +238,7 @@ def options_of(saved: SavedModel) -> dict[str, Any] | None:
     known = {**_FIXED, **_LENGTH}
     if not known.keys() <= {**_BEFORE, **saved.options}.keys():
         return None
-    options = {**_BEFORE, **_switch_values(saved.spec), **saved.options}
+    options = {**_BEFORE, **switch_values(saved.spec), **saved.options}
     # type() and not isinstance: True is an int to isinstance
     well_formed = all(type(value) in known.get(name, _PLAIN) for name, value in options.items())
     options["loss"] = options["loss"] or saved.spec.loss
