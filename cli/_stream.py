@@ -26,6 +26,7 @@ from rdahw.cli._options import given_options, switch_values, switches
 from rdahw.cli._output import percent
 from rdahw.cli._training import Interrupted
 from rdahw.errors import UsageError, UserError
+from rdahw.family import AUTO
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Bar, Output
@@ -83,6 +84,11 @@ class StreamOptions:
                     f"{typed[name]} is not supported with --stream, which learns each example of standard input once "
                     "and in software; leave it out"
                 )
+        if options["model"] == AUTO:
+            raise UsageError(
+                f"--model {AUTO} tries several models on all examples, which a stream does not have in advance; name a "
+                "model, such as --model ensemble"
+            )
         return taken
 
 
@@ -146,7 +152,7 @@ class _StreamRun:
         from rdahw.family import Task
         from rdahw.saved import load_model
         from rdahw.sim.engines import find_engine, make_engine
-        from rdahw.training import Schedule, prepare
+        from rdahw.training import prepare
 
         options, first = self.options, None
         given: dict[str, Any] = {"label": options["label"]}
@@ -190,7 +196,7 @@ class _StreamRun:
         self.engine.state = self.spec.initial_state() if self.saved is None else self.saved.best_state
         if self.spec.caution and self.saved is None:
             self.output.log(f"warning: {self.spec.caution}")
-        self.output.detail(f"{Schedule()}, bits by {self.binariser.rule}")
+        self.output.detail(f"bits by {self.binariser.rule}")
         return stream, first
 
     def _continue(self, saved: SavedModel) -> None:
@@ -354,7 +360,7 @@ class _StreamRun:
             progress=progress,
             schema=schema,
             binariser=binariser,
-            schedule=Schedule(),
+            schedule=Schedule(seed=self.options["seed"] if self.saved is None else self.saved.schedule.seed),
             provenance=provenance,
         )
         save_model(saved, path)
@@ -371,9 +377,10 @@ def _check_online(spec: Spec) -> None:
         )
     try:
         spec.check_schedule(Schedule(), 2)
-    except UsageError as error:
+    except UsageError:
         raise UsageError(
-            f"model {spec.name!r} does not learn from a stream ({error}); use another, such as --model ensemble"
+            f"model {spec.family!r} does not learn from one example after the other, as a stream needs; use another, "
+            "such as --model ensemble"
         ) from None
 
 
