@@ -24,6 +24,7 @@ from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make
 from rdahw.hdl.beats import OctetEncoder
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
+from rdahw.hdl.drift import ALARM_BITS, DriftMonitor
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
 from rdahw.hdl.interface import Interface, Place
@@ -89,7 +90,8 @@ class OctetTrainer(Trainer):
 class MemoryTrainer(OctetTrainer):
     """The ensemble ``spec`` in block memory, bit for bit as :mod:`rdahw.families.ensemble.rule`.
 
-    memory_kind: the kind of the tables' :class:`rdahw.hdl.table_memory.TableMemory`.
+    memory_kind: the kind of the tables' :class:`rdahw.hdl.table_memory.TableMemory`. drift: with an alarm for a rising
+    error rate, :class:`rdahw.hdl.drift.DriftMonitor`, of the examples learned from.
 
     Members:
 
@@ -103,6 +105,7 @@ class MemoryTrainer(OctetTrainer):
         from and of those predicted wrongly. ``ready`` between examples, while no complete one is buffered. ``clear``
         restores the state after a reset, and takes a cycle for each word of the tables.
     update_count : Out(32): how many of the examples learned from changed counters; it wraps.
+    alarm_count : Out(8), with ``drift`` only: the alarms since the last ``clear`` or reset; it wraps.
     busy : Out(1): tables are cleared, or an example is processed or buffered.
 
     The parameters in bytes: word ``j << inputs | index`` has the counters of table j at that index and begins at byte
@@ -110,7 +113,8 @@ class MemoryTrainer(OctetTrainer):
     and the bits above the last counter are 0 (a write to them changes only what is read there). From byte
     ``settings_address`` on: 8 bytes, the state of the dropout's shift register as in
     :mod:`rdahw.families.ensemble.spec`; 4 bytes, the margin, of which only ``margin_bits`` exist (all ones is as good
-    as any larger margin); 1 byte, the dropout's numerator d of ``dropout_rule``; its denominator is fixed by ``spec``.
+    as any larger margin); 1 byte, the dropout's numerator d of ``dropout_rule``; its denominator is fixed by ``spec``;
+    1 byte that can only be read, ``alarm_count`` (0 without ``drift``).
     All other bytes read as undefined values.
 
     After power-up and after a reset, even during an update, the tables are cleared first, so that old memory contents
@@ -123,7 +127,7 @@ class MemoryTrainer(OctetTrainer):
     ``software_only``.
     """
 
-    def __init__(self, spec: EnsembleSpec, memory_kind: str = "block") -> None:
+    def __init__(self, spec: EnsembleSpec, memory_kind: str = "block", *, drift: bool = False) -> None:
         check_classes(spec)
         if spec.software_only:
             raise UsageError(spec.software_only)
@@ -151,7 +155,9 @@ class MemoryTrainer(OctetTrainer):
                 "update_count": Out(COUNTER_BITS),
                 "busy": Out(1),
             }
+            | ({"alarm_count": Out(ALARM_BITS)} if drift else {})
         )
+        self._monitor = DriftMonitor() if drift else None
         bits, below = spec.dropout_rule
         #: The settings, registers at addresses after the tables.
         self.dropout_state = Signal(63, init=first_dropout_state(spec.seed))
@@ -224,6 +230,11 @@ class MemoryTrainer(OctetTrainer):
                 m.d.sync += [at.idle.eq(0), at.naming.eq(1)]
         clear = self._write(m, at, first, words)
         count(m, self.control, decided & at.learn, ~scores.correct)
+        if self._monitor is not None:
+            m.submodules.drift = monitor = self._monitor
+            m.d.comb += [monitor.clear.eq(clear), self.alarm_count.eq(monitor.alarm_count)]
+            # Registered, as they are late in the cycle.
+            m.d.sync += [monitor.learned.eq(decided & at.learn), monitor.wrong.eq(~scores.correct)]
         moved = Signal()
         m.d.sync += moved.eq(decided & updates)
         with m.If(moved):
@@ -341,8 +352,10 @@ class MemoryTrainer(OctetTrainer):
         settings = Cat(
             _padded(self.dropout_state, 8 * STATE_OCTETS),
             _padded(self.margin, 8 * MARGIN_OCTETS),
-            _padded(self.dropout_below, settings_bits - 8 * (STATE_OCTETS + MARGIN_OCTETS)),
+            _padded(self.dropout_below, 8),
+            *(() if self._monitor is None else (self._monitor.alarm_count,)),
         )
+        settings = _padded(settings, settings_bits)
         # Settings are read a cycle after their address, as words are. All but the addressed byte are 0.
         number_then, asked = Signal(4), Signal(self.word_octets)
         halves = [Signal(8, name=f"settings{half}") for half in range(2)]
