@@ -1,22 +1,24 @@
 """An alarm when the error rate of a learner rises: the concept that it learns has drifted.
 
 The rule uses integers alone, so that gateware has it bit for bit (:mod:`rdahw.hdl.drift`). The examples are taken in
-blocks of 256, and ``errors`` counts those of a block that were predicted wrongly. Two numbers are kept, both in
-sixteenths of an error per block: ``level``, the moving average of ``errors``, and ``best``, its least value so far. At
-the end of a block:
+blocks of 256, and ``errors`` counts those of a block that were predicted wrongly. Three numbers are kept, all in
+sixteenths of an error per block: ``level``, a slow moving average of ``errors``; ``best``, its least value so far; and
+``fast``, a fast moving average. At the end of a block:
 
-- In the first four blocks ``level`` is the sum so far of ``4 * errors``; then ``best`` is ``level``.
-- In every other block there is an alarm if ``errors`` exceeds the expected number, ``(best + 15) // 16``, by an
-  ``excess`` with ``excess * excess > 2 * (best + 32)``. After an alarm everything starts again. Without one,
-  ``level`` changes by ``errors - level // 16``, and ``best`` becomes ``level`` if that is less.
+- In the first eight blocks ``level`` is the sum so far of ``2 * errors``, and the others are equal to it.
+- In every other block ``fast`` changes by ``4 * errors - fast // 4``. With ``lasting = (fast - best) // 8``, ``sudden =
+  errors - best // 16`` and ``excess = max(lasting, sudden - sudden // 8)`` there is an alarm if ``excess`` is positive
+  and ``excess * excess > (best + 32) * 3 // 2``, and after it everything starts again. Without an alarm ``level``
+  changes by ``errors - level // 16``, and ``best`` becomes ``level`` if that is less.
 
 This is the drift detection method (DDM) of J. Gama, P. Medas, G. Castillo and P. Rodrigues, *Learning with Drift
 Detection* (SBIA 2004), in integers. What is the same: the error rate is compared with the lowest one so far plus a
 multiple of its standard deviation, and after an alarm the comparison starts again. What differs: DDM takes the rate of
-all examples since the last alarm, which reacts the slower the more there are; here it is that of the last block. DDM
-compares by 3 standard deviations of a binomial; here it is by the square root of 32, 5.7, of a Poisson distribution
-with two more errors per block than expected, so that false alarms are rarer than one in ten million examples. DDM has a
-warning level, and here is none.
+all examples since the last alarm, which reacts the slower the more there are; here it is that of the last block, and a
+moving average over some four blocks. DDM compares by 3 standard deviations of a binomial distribution, and begins with
+30 examples; here it is by 5.6 standard deviations of a block (6.5 of the average) under a Poisson distribution with two
+more errors per block than expected, after 2,048 examples, so that false alarms are about as rare as one in a hundred
+million examples. DDM has a warning level, and here is none.
 """
 
 from __future__ import annotations
@@ -34,10 +36,12 @@ __all__ = ["BLOCK", "WARM_UP", "DriftAlarm"]
 #: The examples of a block.
 BLOCK = 256
 #: The blocks before the first comparison.
-WARM_UP = 4
+WARM_UP = 8
 
 #: The registers and the largest value of each.
-_REGISTERS = {"seen": BLOCK - 1, "errors": BLOCK - 1, "blocks": WARM_UP, "level": 16 * BLOCK, "best": 16 * BLOCK}
+_REGISTERS = {"seen": BLOCK - 1, "errors": BLOCK - 1, "blocks": WARM_UP} | dict.fromkeys(
+    ("level", "best", "fast"), 16 * BLOCK
+)
 
 
 class DriftAlarm:
@@ -53,7 +57,7 @@ class DriftAlarm:
         self._restart()
 
     def _restart(self) -> None:
-        self.seen = self.errors = self.blocks = self.level = self.best = 0
+        self.seen = self.errors = self.blocks = self.level = self.best = self.fast = 0
 
     def update(self, wrong: bool) -> bool:
         """Count an example, which was predicted wrongly or not; returns whether it raises the alarm."""
@@ -65,11 +69,13 @@ class DriftAlarm:
         errors, self.seen, self.errors = self.errors, 0, 0
         if self.blocks < WARM_UP:
             self.blocks += 1
-            self.level += 4 * errors
-            self.best = self.level
+            self.level += 2 * errors
+            self.best = self.fast = self.level
             return False
-        excess = errors - (self.best + 15) // 16
-        if excess > 0 and excess * excess > 2 * (self.best + 32):
+        self.fast += 4 * errors - self.fast // 4
+        lasting, sudden = (self.fast - self.best) // 8, errors - self.best // 16
+        excess = max(lasting, sudden - sudden // 8)
+        if excess > 0 and excess * excess > (self.best + 32) * 3 // 2:
             self.alarms += 1
             self.last = self.examples
             self._restart()

@@ -19,17 +19,19 @@ def outcomes(*parts, seed=0):
 
 
 def alarms_by_blocks(wrong):
-    """The positions of the alarms, computed from whole blocks with the limit of a block's errors."""
+    """The positions of the alarms, computed from whole blocks with the largest permitted average."""
     counts = [int(wrong[i : i + 256].sum()) for i in range(0, len(wrong) - 255, 256)]
     raised, block = [], 0
-    while block + 4 <= len(counts):
-        level = 4 * sum(counts[block : block + 4])
-        levels = [level]
-        block += 4
+    while block + 8 <= len(counts):
+        levels = [2 * sum(counts[block : block + 8])]
+        fast = levels[0]
+        block += 8
         for count in counts[block:]:
-            limit = math.ceil(min(levels) / 16) + math.isqrt(2 * min(levels) + 64)
             block += 1
-            if count > limit:
+            fast += 4 * count - math.floor(fast / 4)
+            permitted = math.isqrt(math.floor(1.5 * min(levels)) + 48)
+            sudden = count - math.floor(min(levels) / 16)
+            if fast >= min(levels) + 8 * (1 + permitted) or math.ceil(7 * sudden / 8) > permitted:
                 raised.append(256 * block - 1)
                 break
             levels.append(levels[-1] + count - levels[-1] // 16)
@@ -65,12 +67,12 @@ def test_parts_of_any_size():
 
 @pytest.mark.parametrize("rate", ERROR_RATES)
 def test_change(rate):
-    """An alarm within two blocks of a large change, and none before."""
+    """An alarm within three blocks of a large change, and none before."""
     for seed in range(4):
         before = 5000 + 77 * seed
         raised = DriftAlarm().update_many(outcomes((rate, before), (rate + 0.4, 2000), seed=seed))
         assert raised
-        assert before <= raised[0] < before + 2 * BLOCK
+        assert before <= raised[0] < before + 3 * BLOCK
 
 
 @pytest.mark.parametrize("rate", ERROR_RATES)
@@ -85,7 +87,7 @@ def test_fewer_errors_are_no_alarm():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seen", 256), ("errors", 7), ("level", -1), ("best", 1.5), ("alarms", True), ("last", "no"), ("blocks", 5)],
+    [("seen", 256), ("errors", 7), ("level", -1), ("best", 1.5), ("alarms", True), ("last", "no"), ("blocks", 9)],
 )
 def test_malformed(name, value):
     with pytest.raises(UserError, match="damaged"):
