@@ -3,7 +3,8 @@
     python bench/drift.py [--seeds 20] [--before 100000] [--after 10000]
 
 For each seed the examples have 10 numbers, normally distributed, and two classes: the sign of a random weighted sum of
-the numbers, wrong for 5 % of the examples. After ``--before`` examples the weights are others. The ensemble learns as
+the numbers, wrong for 5 % of the examples. After ``--before`` examples the weights are others, or the classes are
+swapped. The ensemble learns as
 ``rdahw train --stream`` with its defaults does: thresholds by the first 1,000 examples, each example predicted before
 it is learned; without and with ``--forget``. Prints the alarms before the change (false ones), the examples from the
 change to the first alarm, and the error of the last 1,000 examples before the change, of the first 1,000 after it and
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +30,7 @@ from rdahw.training import Batches, Examples
 COLUMNS = 10
 NOISE = 0.05
 FORGET = (0, 1000)
+CHANGES = ("other weights", "swapped classes")
 
 
 class Result(NamedTuple):
@@ -41,18 +44,20 @@ class Result(NamedTuple):
     end: float
 
 
-def make_stream(seed: int, before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
+def make_stream(seed: int, before: int, after: int, change: str) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, 10) and class numbers (N,)."""
     rng = np.random.default_rng(seed)
     features, weights = rng.normal(size=(before + after, COLUMNS)), rng.normal(size=(2, COLUMNS))
+    if change == "swapped classes":
+        weights[1] = -weights[0]
     concept = (np.arange(len(features)) >= before).astype(int)
     labels = ((features * weights[concept]).sum(axis=1) > 0) ^ (rng.random(len(features)) < NOISE)
     return features, labels.astype(np.int64)
 
 
-def measure(seed: int, before: int, after: int, forget: int) -> Result:
+def measure(seed: int, before: int, after: int, forget: int, change: str) -> Result:
     """Learn one stream."""
-    features, labels = make_stream(seed, before, after)
+    features, labels = make_stream(seed, before, after, change)
     binariser = Binariser.fit("quantile=15", features[:1000], (Column("number"),) * COLUMNS)
     task = Task(input_bits=binariser.width, classes=2, seed=seed)
     engine, alarm = make_engine(find_family("ensemble").spec(task, forget=forget)), DriftAlarm()
@@ -76,15 +81,16 @@ def main() -> None:
     parser.add_argument("--before", type=int, default=100_000)
     parser.add_argument("--after", type=int, default=10_000)
     options = parser.parse_args()
-    for forget in FORGET:
-        results = [measure(seed, options.before, options.after, forget) for seed in range(options.seeds)]
+    for change, forget in product(CHANGES, FORGET):
+        results = [measure(seed, options.before, options.after, forget, change) for seed in range(options.seeds)]
         delays = [result.delay for result in results if result.delay is not None]
         missed = len(results) - len(delays)
         errors = (statistics.mean(getattr(result, name) for result in results) for name in ("before", "after", "end"))
+        when = f"{min(delays, default=None)} to {max(delays, default=None)} examples after the change"
         print(
-            f"forget {forget}: {sum(result.false for result in results)} false alarms in {len(results)} x "
-            f"{options.before} examples; alarm {min(delays)} to {max(delays)} examples after the change, {missed} "
-            "missed; error {:.1%} before, {:.1%} after, {:.1%} at the end".format(*errors),
+            f"{change}, forget {forget}: {sum(result.false for result in results)} false alarms in {len(results)} x "
+            f"{options.before} examples; alarm {when}, {missed} missed; "
+            "error {:.1%} before, {:.1%} after, {:.1%} at the end".format(*errors),
             flush=True,
         )
 
