@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._options import switches
 from rdahw.cli._output import Output, percent
 from rdahw.errors import UsageError
+from rdahw.families import all_families
 from rdahw.family import AUTO
 
 if TYPE_CHECKING:
@@ -40,8 +42,19 @@ def check_automatic(options: Mapping[str, Any], engine: EngineOptions) -> None:
         name = {"scored": "score"}.get(given[0], given[0]) if given else "hdl" if engine.where == "hdl" else "device"
         raise UsageError(
             f"--{name} is not supported for --model {AUTO}, which tries several models in software; name a model, such "
-            "as --model lookup"
+            f"as --model {_supporting(name, options.get(name))}"
         )
+
+
+def _supporting(name: str, value: Any) -> str:
+    """A family whose models take this value of this option of ``rdahw train``."""
+    if name not in ("loss", "optimiser"):
+        return next(iter(switches().get(name, ["lookup" if name == "batch" else "ensemble"])))
+    for family in sorted(all_families(skip_broken=True), key=lambda family: not family.rules):
+        with contextlib.suppress(UsageError):
+            family.rule_options(name, value)
+            return family.name
+    return "lookup"
 
 
 def _is_hardware(engine: EngineOptions) -> bool:

@@ -19,7 +19,7 @@ from rdahw.cli._engine import EngineOptions, compiling, connect_device, make_har
 from rdahw.cli._model import make_spec
 from rdahw.cli._options import READING, apply_defaults, given_options, recorded
 from rdahw.cli._output import percent
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +109,12 @@ class Run:
         self._may_compile = False
         self._seconds_before = 0.0 if saved is None else saved.seconds
         self._begin(Progress() if saved is None else saved.progress, None if saved is None else saved.state)
+        done, total = self.training.progress.updates, self.training.total_updates
+        if done > total and self.spec.preparation is None:
+            raise UsageError(
+                f"{done} updates are done already, and {total} were asked for; ask for more with --epochs or "
+                "--updates, or leave both out"
+            )
         self.resumed_from = None if saved is None else self.training.progress
         self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
 

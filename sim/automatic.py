@@ -98,11 +98,17 @@ def choose(
     """
     rows = np.sort(permutation(stream(seed, "auto"), len(labels))[:MOST_ROWS])
     parts = list(_parts(labels[rows], seed))
-    trials, refused = [], []
+    trials: list[Trial] = []
+    refused, tried = [], []
     for family, candidate in all_candidates(size):
         try:
             task, examples = look(family, candidate, rows)
-            model = _text(spec_of(family, candidate, task), family, task)
+            spec = spec_of(family, candidate, task)
+            # Without columns of numbers, candidates that differ in their thresholds alone are the same.
+            if any(spec == other and np.array_equal(examples.x, look(*of, rows)[1].x) for other, *of in tried):
+                continue
+            tried.append((spec, family, candidate))
+            model = _text(spec, family, task)
             correct = [_correct(family, candidate, task, examples, held, seed, epochs, balance) for held in parts]
         except UserError as error:
             refused.append(error)

@@ -175,9 +175,12 @@ class GrownSpec(Spec):
                     f"{self.image.height} x {self.image.width} pixels; lower the patch or the inset"
                 )
         if self.inputs > min(self.candidates, self.choice):
+            more = (
+                "candidates" if self.candidates < self.choice else "the patch" if self.choice < self.input_bits else ""
+            )
             raise UsageError(
                 f"a table of {self.inputs} inputs has only {min(self.candidates, self.choice)} bits to choose from; "
-                "lower inputs, or enlarge candidates or the patch"
+                f"lower inputs, or {f'enlarge {more}' if more else 'use more thresholds (--binarise)'}"
             )
 
     @property
@@ -188,7 +191,8 @@ class GrownSpec(Spec):
     @property
     def description(self) -> str:
         """«1000 grown tables of 6 inputs, 784 -> 10 classes»."""
-        return f"{self.tables} grown tables of {self.inputs} inputs, {self.input_bits} -> {self.classes} classes"
+        tables, inputs = _plural(self.tables, "grown table"), _plural(self.inputs, "input")
+        return f"{tables} of {inputs}, {self.input_bits} -> {self.classes} classes"
 
     @property
     def loss(self) -> str:
@@ -396,6 +400,10 @@ class VotesSpec(GrownSpec):
     def threshold(self, table: int) -> int:
         """How far ahead of a rival an example must be at most, to ask when table number ``table`` is grown."""
         return self.margin + table * self.slope // 100
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("s" if count != 1 else "")
 
 
 def patch_that_fits(image: Image | None, patch: int, inset: int) -> tuple[int, int]:
