@@ -97,7 +97,8 @@ class MemoryTrainer(OctetTrainer):
 
     examples : In(stream of 8 bits): an example is ``example_octets`` bytes: the input, wire 0 in bit 0 of the first
         byte, padded with zeros to whole bytes; then a byte with the class in bits 0 to 6 and ``learn`` in bit 7. If
-        bit 7 is 0 or the class does not exist, the example is only predicted. Two examples are buffered, so that one
+        bit 7 is 0 or the class does not exist, the example is only predicted; without such a class ``correct`` of the
+        result has no meaning, as only the label's low bits are kept. Two examples are buffered, so that one
         can be received while another is processed or the tables are cleared; gaps are allowed anywhere.
     results : Out(stream of :func:`ensemble_result_layout`): one for each example, in order, valid before the tables are
         updated. While one waits to be taken, the next example is neither decided nor learned.
