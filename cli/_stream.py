@@ -24,7 +24,7 @@ from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._model import make_spec
 from rdahw.cli._options import given_options, switch_values, switches
 from rdahw.cli._output import percent
-from rdahw.cli._training import Interrupted
+from rdahw.cli._training import Interrupted, keep_other_checkpoint
 from rdahw.errors import UsageError, UserError
 from rdahw.family import AUTO
 
@@ -130,7 +130,7 @@ class _StreamRun:
         """The next bytes of standard input; saves a checkpoint if it has to wait for long."""
         if sys.stdin is None:
             raise UserError("standard input is closed; give it the examples, as in rdahw train --stream < FILE")
-        stdin = sys.stdin.buffer
+        stdin: Any = sys.stdin.buffer
         self.waiting = True
         try:
             if self.stopped:
@@ -140,7 +140,7 @@ class _StreamRun:
                 with contextlib.suppress(OSError):  # not a file, pipe or terminal
                     if not select.select([stdin.fileno()], [], [], rest)[0]:
                         self._save_checkpoint()
-            return stdin.read1(1 << 16)
+            return bytes(stdin.read1(1 << 16))
         finally:
             self.waiting = False
 
@@ -216,6 +216,7 @@ class _StreamRun:
         error: UserError | None = None
         stream, first = self._open()
         self._announce()
+        keep_other_checkpoint(self.output, self.checkpoint, self.options["resume"])
         with self.output.progress("learning", "examples", rate=True) as bar:
             try:
                 if first is not None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rdahw.state import State
     from rdahw.training import Engine, Examples, Progress
 
-__all__ = ["Interrupted", "Request", "Run", "describe_test", "load_data"]
+__all__ = ["Interrupted", "Request", "Run", "describe_test", "keep_other_checkpoint", "load_data"]
 
 #: Every epoch is logged up to this many epochs; of more, about half as many are logged.
 _ALL_LINES = 50
@@ -168,7 +168,7 @@ class Run:
 
         with _interrupt_flag() as interrupted:
             self._announce()
-            self._keep_other_checkpoint()
+            keep_other_checkpoint(self.output, self.checkpoint, self.request.resume)
             while (first := self.spec.preparation) is not None:
                 self._train(first, checkpoint_seconds, interrupted)
                 self.output.log(f"{first.description}: {self.training.seconds:.2f} s")
@@ -355,14 +355,6 @@ class Run:
         elif before is not None:
             log(f"nothing to continue: {before.updates} of {total} updates are done; ask for more with --epochs")
 
-    def _keep_other_checkpoint(self) -> None:
-        """Rename the checkpoint of another run, which may hold hours of work."""
-        resumed = self.request.resume
-        if self.checkpoint.exists() and not (resumed is not None and self.checkpoint.samefile(resumed)):
-            kept = self.checkpoint.with_name(self.checkpoint.name + ".previous")
-            os.replace(self.checkpoint, kept)
-            self.output.log(f"kept the checkpoint of an earlier run as {kept}")
-
     def _save_checkpoint(self, done: Progress) -> None:
         after = f"after update {done.updates}"
         try:
@@ -407,6 +399,14 @@ class Run:
             provenance=provenance,
         )
         save_model(saved, path)
+
+
+def keep_other_checkpoint(output: Output, checkpoint: Path, resumed: Path | None) -> None:
+    """Rename a ``checkpoint`` of another run than the one that is ``resumed``: it may hold hours of work."""
+    if checkpoint.exists() and not (resumed is not None and checkpoint.samefile(resumed)):
+        kept = checkpoint.with_name(checkpoint.name + ".previous")
+        os.replace(checkpoint, kept)
+        output.log(f"kept the checkpoint of an earlier run as {kept}")
 
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:

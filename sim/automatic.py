@@ -99,13 +99,14 @@ def choose(
     rows = np.sort(permutation(stream(seed, "auto"), len(labels))[:MOST_ROWS])
     parts = list(_parts(labels[rows], seed))
     trials: list[Trial] = []
-    refused, tried = [], []
+    refused: list[UserError] = []
+    tried: list[tuple[Spec, Family, Candidate]] = []
     for family, candidate in all_candidates(size):
         try:
             task, examples = look(family, candidate, rows)
             spec = spec_of(family, candidate, task)
             # Without columns of numbers, candidates that differ in their thresholds alone are the same.
-            if any(spec == other and np.array_equal(examples.x, look(*of, rows)[1].x) for other, *of in tried):
+            if any(spec == s and np.array_equal(examples.x, look(f, c, rows)[1].x) for s, f, c in tried):
                 continue
             tried.append((spec, family, candidate))
             model = _text(spec, family, task)

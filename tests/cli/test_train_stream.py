@@ -108,19 +108,19 @@ def test_objects_classes_and_an_early_end(feed):
 
 @pytest.mark.parametrize("forget", [0, 150])
 def test_a_resumed_stream_goes_on_to_the_bit(feed, forget):
-    rows, given = make_rows(2000, change=1600), (*SMALL, "--first", 100, "--every", 130, "--json")
+    rows, given = make_rows(3000, change=2300), (*SMALL, "--first", 100, "--every", 130, "--json")
     whole = events(feed(HEADER + "".join(rows), *given, "--forget", forget))
     first = events(feed(HEADER + "".join(rows[:777]), *given, "--forget", forget, "--out", "half.rdahw"))
     going_on = ("--every", 130, "--json", "--resume", "half.rdahw", "--out", "rest.rdahw")
     rest = events(feed(HEADER + "".join(rows), *going_on, "--skip", 777))
     if not forget:
         assert [event["examples"] for event in whole if event["event"] == "alarm"] == [whole[-1]["last_alarm"]]
-        assert 1600 < whole[-1]["last_alarm"] <= 2000
+        assert 2300 < whole[-1]["last_alarm"] <= 3000
     assert whole[-1]["forget"] == rest[-1]["forget"] == forget
     for key in ("parameters_sha256", "examples", "wrong", "error", "alarms", "last_alarm"):
         assert rest[-1][key] == whole[-1][key], key
     assert first[-1]["parameters_sha256"] != rest[-1]["parameters_sha256"]
-    assert rest[-1]["learned"] == 1223
+    assert rest[-1]["learned"] == 2223
     # Without the lines that were learned before, it is the same.
     again = events(feed("".join(rows[777:]), *going_on))
     assert again[-1]["parameters_sha256"] == whole[-1]["parameters_sha256"]
@@ -145,7 +145,11 @@ def test_a_malformed_line_keeps_what_was_learned(feed, run):
     assert ran.code == 1
     assert ran.error.startswith("standard input, line 252, column 'c': '?' is not a number")
     assert "the 250 examples before it are learned: continue after it with rdahw train --stream --resume" in ran.error
-    assert load_model(run.folder / "stream-ensemble.rdahw.checkpoint").progress.examples == 250
+    checkpoint = run.folder / "stream-ensemble.rdahw.checkpoint"
+    assert load_model(checkpoint).progress.examples == 250
+    # Another run does not overwrite it.
+    feed(HEADER + "".join(make_rows(99)), *SMALL)
+    checkpoint.with_name(checkpoint.name + ".previous").rename(checkpoint)
     rest = events(feed("".join(rows[250:]), "--resume", "stream-ensemble.rdahw.checkpoint", "--json"))[-1]
     assert (rest["examples"], rest["out"]) == (300, "stream-ensemble.rdahw")
 
