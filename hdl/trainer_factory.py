@@ -46,10 +46,10 @@ class Row:
     """A trainer or a fixed model.
 
     name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
-    fits: whether it suits a spec. options: those of ``batch``, ``stages`` and ``flash`` that it supports. make: for a
-    trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state, levels, cells)``
-    as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces. needs: what it needs of a board
-    with such memories, also to train from a flash, if known.
+    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash`` and ``drift`` that it supports.
+    make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state, levels,
+    cells)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces. needs: what it needs of a
+    board with such memories, also to train from a flash, if known.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Row:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _in_memory(spec: Any, access: bool, memory_kind: str) -> Trainer:
+def _in_memory(spec: Any, access: bool, memory_kind: str, **options: Any) -> Trainer:
     from rdahw.hdl.memory_trainer import MemoryTrainer
 
-    return MemoryTrainer(spec, memory_kind)
+    return MemoryTrainer(spec, memory_kind, **options)
 
 
 def _of_memory(spec: Any) -> Iterator[Interface]:
@@ -117,7 +117,7 @@ TRAINERS = (
         name="block memory",
         family="ensemble",
         fits=lambda spec: True,
-        options=("flash",),
+        options=("flash", "drift"),
         make=_in_memory,
         interfaces=_of_memory,
         needs=table_needs,
@@ -196,7 +196,8 @@ def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block",
 
     access: with ``control``, and with a ``learn`` bit in the examples; a trainer in block memory always has them.
     memory_kind: of :class:`rdahw.hdl.table_memory.TableMemory`, for one in block memory. options: ``batch`` and
-    ``stages``, as in :class:`rdahw.hdl.trainer.RegisterTrainer`.
+    ``stages``, as in :class:`rdahw.hdl.trainer.RegisterTrainer`; ``drift``, as in
+    :class:`rdahw.hdl.memory_trainer.MemoryTrainer`.
     """
     row = choose_trainer(spec, **options)
     own = {name: value for name, value in options.items() if value is not None and name in row.options}
