@@ -84,7 +84,7 @@ def test_the_model_is_one_like_any_other(feed, run):
     assert feed(HEADER + "".join(rows[:600]), *SMALL).code == 0
     (run.folder / "test.csv").write_text(HEADER + "".join(rows[600:]))
     assert run.ok("eval", "stream-ensemble.rdahw", "--data", "test.csv", "--json").json["accuracy"] > 0.75
-    assert "600 updates by rdahw train --stream, seed 0" in run.ok("show", "stream-ensemble.rdahw").out
+    assert "600 updates on standard input, 0 whole epochs, seed 0\n" in run.ok("show", "stream-ensemble.rdahw").out
     refused = run("train", "--resume", "stream-ensemble.rdahw")
     assert (refused.code, "rdahw train --stream --resume" in refused.error) == (2, True)
     assert "give data with --data" in run("eval", "stream-ensemble.rdahw").error
