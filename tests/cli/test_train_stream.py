@@ -141,9 +141,9 @@ def test_a_model_of_a_file_learns_on(feed, run):
 
 def test_a_malformed_line_keeps_what_was_learned(feed, run):
     rows = make_rows(300)
-    ran = feed(HEADER + "".join(rows[:250]) + "1,2,?,4,yes\n" + "".join(rows[250:]), *SMALL, "--first", 50)
+    ran = feed(HEADER + "".join(rows[:250]) + "1,2,oops,4,yes\n" + "".join(rows[250:]), *SMALL, "--first", 50)
     assert ran.code == 1
-    assert ran.error.startswith("standard input, line 252, column 'c': '?' is not a number")
+    assert ran.error.startswith("standard input, line 252, column 'c': 'oops' is not a number")
     assert "the 250 examples before it are learned: continue after it with rdahw train --stream --resume" in ran.error
     checkpoint = run.folder / "stream-ensemble.rdahw.checkpoint"
     assert load_model(checkpoint).progress.examples == 250
