@@ -16,7 +16,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
 from rdahw.cli._data import split_names, to_bits
@@ -248,6 +247,8 @@ class _StreamRun:
 
     def _learn(self, raw: RawExamples, bar: Bar) -> None:
         """Predict and learn the examples one by one, with a report after every so many."""
+        import numpy as np
+
         from rdahw.training import Batches
 
         started = time.perf_counter()
