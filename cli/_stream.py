@@ -21,7 +21,7 @@ from click.core import ParameterSource
 from rdahw.cli._data import split_names, to_bits
 from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._model import make_spec
-from rdahw.cli._options import given_options, switch_values, switches
+from rdahw.cli._options import READING, given_options, switch_values, switches
 from rdahw.cli._output import percent
 from rdahw.cli._training import Interrupted, keep_other_checkpoint
 from rdahw.errors import UsageError, UserError
@@ -42,7 +42,7 @@ __all__ = ["COMMAND", "StreamOptions", "train_stream"]
 COMMAND = "rdahw train --stream"
 
 #: The options of ``rdahw train`` that a stream takes in any case, and those that a model to continue has already.
-_ALWAYS = {"stream", "every", "label", "engine", "out", "resume", "skip", "checkpoint", "as_json", "verbose", "quiet"}
+_ALWAYS = {*READING, "stream", "every", "engine", "out", "resume", "skip", "checkpoint", "as_json", "verbose", "quiet"}
 _OF_NEW = {"model", "loss", "optimiser", "binarise", "classes", "seed", "first", "schema", "where"}
 
 
@@ -154,7 +154,7 @@ class _StreamRun:
         from rdahw.training import prepare
 
         options, first = self.options, None
-        given: dict[str, Any] = {"label": options["label"]}
+        given: dict[str, Any] = {name: options[name] for name in READING} | {"log": self._warn}
         known = self.saved or (None if self.asked.schema is None else load_model(self.asked.schema))
         if sys.stdin is not None and sys.stdin.isatty():
             self.output.log("reading examples from the terminal; Ctrl-D ends them")
@@ -197,6 +197,11 @@ class _StreamRun:
             self.output.log(f"warning: {self.spec.caution}")
         self.output.detail(f"bits by {self.binariser.rule}")
         return stream, first
+
+    def _warn(self, message: str) -> None:
+        """Log a warning about the first examples; what else is said of them is about their form here."""
+        if message.startswith("warning: "):
+            self.output.log(message)
 
     def _continue(self, saved: SavedModel) -> None:
         """Take up the counts of ``saved``, if it learned from a stream."""

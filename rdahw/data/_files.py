@@ -115,6 +115,15 @@ class Source:
         with self.stream(counted=False) as stream:
             self.head = stream.read(HEAD)
 
+    @classmethod
+    def of_bytes(cls, name: str, content: bytes, digest: Any) -> Source:
+        """One that is in memory; messages call it ``name``."""
+        made = cls.__new__(cls)
+        made.path, made.name, made.progress, made.packing = Path(name), name, None, ""
+        made._digest = made.hash = digest
+        made._content, made.size, made.head = content, len(content), content[:HEAD]
+        return made
+
     @property
     def stem(self) -> str:
         """The name of the file without its folders and endings."""

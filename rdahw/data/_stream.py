@@ -4,26 +4,28 @@
   is a text, a number, true, false or null (an empty cell). Otherwise it is a table with a separator between its cells:
   commas; if the first line has none, semicolons or else tabs. Blank lines are skipped, and so is a header that comes
   again, as when several files follow each other.
-- The meaning of columns and cells is that of :mod:`rdahw.data._csv`. The kinds of the columns and the classes are
+- The meaning of columns and cells is that of :func:`rdahw.data.load`. The kinds of the columns and the classes are
   found in the first examples, or given by a schema.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rdahw.data._csv import csv_examples, read_csv
+from rdahw.data._csv import read_csv
 from rdahw.data._dataset import Dataset, Examples, Schema
+from rdahw.data._files import Source
+from rdahw.data._table import Reading, Table, silent
 from rdahw.errors import UsageError, UserError
 
 __all__ = ["ExampleStream"]
@@ -41,12 +43,12 @@ _Row = tuple[int, list[str]]
 class ExampleStream:
     """The examples of a stream.
 
-    read: returns the next bytes, as many as there are, b"" at the end. label: the label column, as for
-    :func:`rdahw.data.load`. schema: the columns and classes, if they are known; else call :meth:`first`.
+    read: returns the next bytes, as many as there are, b"" at the end. schema: the columns and classes, if they are
+    known; else call :meth:`first`. label, delimiter, header, missing, log: as for :func:`rdahw.data.load`.
     """
 
-    def __init__(self, read: Callable[[], bytes], *, label: str | None = None, schema: Schema | None = None) -> None:
-        self._read, self._label, self._schema = read, label, schema
+    def __init__(self, read: Callable[[], bytes], *, schema: Schema | None = None, **reading: Any) -> None:
+        self._read, self._reading, self._schema = read, Reading(**reading), schema
         #: The lines that were read.
         self.lines = 0
         #: Whether a whole line was read and is not used yet.
@@ -77,7 +79,9 @@ class ExampleStream:
         return dataset
 
     def _dataset(self, rows: list[list[str]]) -> Dataset:
-        return replace(read_csv(Path(_NAME), _as_csv(rows), self._label), name=_NAME)
+        source = _as_csv(rows)
+        table = read_csv(source, replace(self._reading, delimiter=","))
+        return replace(table.dataset(lambda: str(source.hash.hexdigest())), name=_NAME)
 
     def examples(self, skip: int = 0) -> Iterator[Examples]:
         """The further examples, without the next ``skip``, in blocks as they come.
@@ -92,6 +96,7 @@ class ExampleStream:
         names = {*schema.feature_names, schema.label_name}
         numbers = any(column.kind != "category" for column in schema.columns)
         is_header = bool(names.intersection(first)) if schema.named else numbers and not any(map(_is_number, first))
+        is_header = is_header if self._reading.header is None else self._reading.header
         self._names = first if is_header else [f"column {i + 1}" for i in range(len(first))]
         self._header = first if is_header else None
         self._schema = schema if is_header else replace(schema, named=False)
@@ -121,9 +126,10 @@ class ExampleStream:
     def _converted(self, rows: list[_Row]) -> Iterator[Examples]:
         """The examples of ``rows``, in parts if one of them is malformed, so that those before it come first."""
         assert self._schema is not None
-        content = _as_csv([self._names, *(row for _, row in rows)])
+        source = _as_csv([self._names, *(row for _, row in rows)])
         try:
-            features, labels = csv_examples(Path(_NAME), content, self._schema, self._label)
+            table: Table = read_csv(source, replace(self._reading, delimiter=",", header=True, log=silent))
+            features, labels = table.examples(self._schema)
         except UserError as error:
             if len(rows) == 1:
                 raise UserError(re.sub(r"\bline 2\b", f"line {rows[0][0]}", str(error), count=1)) from None
@@ -174,7 +180,7 @@ class ExampleStream:
             raise UserError(f"{_NAME}, line {self.lines} is not UTF-8 text; convert the stream to UTF-8") from None
 
     def _table(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
-        delimiter = next((mark for mark in ",;\t" if mark in first), ",")
+        delimiter = self._reading.delimiter or next((mark for mark in ",;\t" if mark in first), ",")
         try:
             for row in csv.reader(lines, delimiter=delimiter, strict=True):
                 yield [cell.strip() for cell in row]
@@ -210,10 +216,10 @@ class ExampleStream:
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
-def _as_csv(rows: list[list[str]]) -> bytes:
+def _as_csv(rows: list[list[str]]) -> Source:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return Source.of_bytes(_NAME, text.getvalue().encode(), hashlib.sha256())
 
 
 def _is_number(cell: str) -> bool:

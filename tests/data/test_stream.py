@@ -102,6 +102,17 @@ def test_further_streams_of_a_schema(header):
     assert (np.concatenate([part.features for part in rest]) == whole[13:]).all()
 
 
+def test_how_to_read_can_be_given():
+    text = "x|1|2\ny||3\nx|4|5\n"
+    source = stream(text, label="1", delimiter="|", header=False)
+    dataset = source.first(2, ["x", "y"])
+    features, labels = all_examples(dataset, source)
+    assert np.isnan(features[1, 0])
+    assert (features[2].tolist(), labels.tolist()) == ([4, 5], [0, 1, 0])
+    with pytest.raises(UserError, match="empty"):
+        stream(text, label="1", delimiter="|", header=False, missing="error").first(3)
+
+
 def test_examples_come_as_soon_as_their_line_is_there():
     pieces = [*TABLE.splitlines(keepends=True)[:22], "1,2,x,", "yes\n1,2,y,yes\n", "3,3,x,no", ""]
     asked = []
@@ -130,7 +141,6 @@ def test_classes_that_come_later_can_be_named():
     [
         (TABLE + "1,2,x\n", "line 62 has 3 cells, expected 4 as in line 1", 60),
         (TABLE + "1,q,x,no\n", "line 62, column 'b': 'q' is not a number", 60),
-        (TABLE + "1,2,w,no\n1,2,x,no\n", "line 62, column 'c': there is no category 'w'", 60),
         (TABLE + "1,2,x,maybe\n", "line 62, column 'label': there is no class 'maybe'", 60),
         (TABLE + '1,2,"x,no\n', "line 62 is not CSV", 60),
         (TABLE.encode() + b"1,\xff,x,no\n", "line 62 is not UTF-8 text", 60),
