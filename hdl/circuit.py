@@ -60,6 +60,11 @@ def _add_words(a: Value, b: Value, bits: int) -> Value:
     return Cat((a[at : at + bits] + b[at : at + bits])[:bits] for at in range(0, len(a), bits))
 
 
+def _negate_words(a: Value, chosen: Value, bits: int) -> Value:
+    words = (a[at : at + bits] for at in range(0, len(a), bits))
+    return Cat(((word ^ bit.replicate(bits)) + bit)[:bits] for word, bit in zip(words, chosen, strict=True))
+
+
 #: The primitives of this back end: from the operands' values and the attributes to the value of the result.
 ROWS: Mapping[str, Callable[..., Value]] = {
     "xor": lambda a, b: a ^ b,
@@ -80,8 +85,10 @@ ROWS: Mapping[str, Callable[..., Value]] = {
     "less_equal": lambda a, b: a <= b,
     "plus": lambda a, b: a + b,
     "to_words": lambda a, bits: a,
+    "to_switches": lambda a, bits: a,
     "to_bits": lambda a: a,
     "add_words": _add_words,
+    "negate_words": _negate_words,
 }
 
 

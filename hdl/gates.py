@@ -91,6 +91,7 @@ ROWS: Mapping[str, Callable[..., _Wire]] = {
     "gather": lambda gates, a, indices: [a[i] for i in indices],
     "scatter": _scatter,
     "to_words": lambda gates, a, bits: a,
+    "to_switches": lambda gates, a, bits: a,
     "to_bits": lambda gates, a: a,
 }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import PRIMITIVES, Primitive
-from rdahw.types import MAX_WIDTH, Type, shown
+from rdahw.types import MAX_WIDTH, Bits, Switches, Type, shown
 
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
@@ -66,11 +66,12 @@ class Block:
         if not (self.name.isprintable() and '"' not in self.name):
             raise UserError(f"a block is named {shown(self.name)}; expected printable text without quotation marks")
         given = self.forward.input_types
+        cotangents = tuple(type_.tangent for type_ in given)
         if len(self.forward.outputs) != 1:
             raise UserError(
                 f"block {self.name!r} has {len(self.forward.outputs)} outputs; expected one (concatenate them)"
             )
-        expected = (*given, *self.forward.output_types), given
+        expected = (*given, self.forward.output_types[0].tangent), cotangents
         if (found := (self.reverse.input_types, self.reverse.output_types)) != expected:
             raise UserError(
                 f"the reverse of block {self.name!r} is {_signature(*found)}; "
@@ -234,7 +235,20 @@ def result_type(primitive: str, operands: Sequence[Type], attributes: Sequence[A
     for name, value in zip(row.attributes, attributes, strict=True):
         if not _ATTRIBUTES[name].valid(value):
             raise UserError(f"{name} is {shown(value)}; expected {_ATTRIBUTES[name].expected}")
+    if row.signed is not None and any(isinstance(type_, Switches) for type_ in operands):
+        return _of_switches(row, operands, attributes)
     return row.type_rule(*operands, *attributes)
+
+
+def _of_switches(row: Primitive, operands: Sequence[Type], attributes: Sequence[Any]) -> Switches:
+    """The type rule on switches: that on as many bits."""
+    if len({type_.bits if isinstance(type_, Switches) else 0 for type_ in operands}) > 1:
+        raise UserError(
+            f"operands of types {', '.join(map(str, operands))} were given; expected all switches, with words of as "
+            "many bits; as_switches() casts bits"
+        )
+    found = row.type_rule(*(Bits(type_.width) for type_ in operands), *attributes)
+    return Switches(found.width, operands[0].tangent.bits)  # type: ignore[union-attr]
 
 
 def find_primitive(primitive: str) -> Primitive:

@@ -25,7 +25,7 @@ from rdahw.primitives import CORE, PRIMITIVES
 from rdahw.tracing import Builder, Wire, WordWire, constant, ring_sum, trace
 from rdahw.tracing import equal as equal_bits
 from rdahw.transform import expand
-from rdahw.types import Type, Words
+from rdahw.types import Bits, Type
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -85,7 +85,7 @@ class Claim:
 
 
 def _bits(wire: Wire) -> Wire:
-    return wire.as_bits() if isinstance(wire, WordWire) else wire
+    return wire if isinstance(wire.type, Bits) else wire.builder.apply("to_bits", wire)
 
 
 def shape(f: Circuit) -> str:
@@ -104,13 +104,14 @@ def adjoint(f: Circuit) -> Claim:
     first on the circuit of D[f]. (The form above has parities that are hard for solvers.) D[f] is computed from the
     expansions by its own rules, so the claim tests every reverse rule that R[f] uses.
 
-    If the outputs are words of k bits, the ring is Z_2^k: the derivative is by the inputs of such words, for all values
-    of the others, which are held. A unit vector has a 1 in one of its words.
+    If the outputs are words of k bits, or switches with such cotangents, the ring is Z_2^k: the derivative is by the
+    inputs of such words, for all values of the others, which are held. A unit vector has a 1 in one of its words.
 
     Cockett et al., *Reverse derivative categories*, arXiv 1910.07065. Raises :class:`TooLarge`, and :class:`UserError`
     for a circuit without an input in the ring of its outputs.
     """
-    moving = [(name, type_) for name, type_ in f.inputs if {type_.ring} == {other.ring for other in f.output_types}]
+    rings = {other.tangent.ring for other in f.output_types}
+    moving = [(name, type_.tangent) for name, type_ in f.inputs if {type_.tangent.ring} == rings]
     if not moving:
         raise UserError(
             "the claim 'adjoint' needs an input in the ring of the outputs, and this circuit maps "
@@ -146,7 +147,7 @@ def adjoint(f: Circuit) -> Claim:
 
 def _units(type_: Type) -> int:
     """The number of unit vectors: one per bit, or per word."""
-    return type_.count if isinstance(type_, Words) else type_.width
+    return type_.count
 
 
 def _inner_product(left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
@@ -185,9 +186,9 @@ def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
 
 
 def _check_bits(name: str, f: Circuit) -> None:
-    if words := next((type_ for type_ in f.types if isinstance(type_, Words)), None):
+    if other := next((type_ for type_ in f.types if not isinstance(type_, Bits)), None):
         raise UserError(
-            f"the claim {name!r} needs a circuit of bits only, and this one has a wire of type {words}; leave the "
+            f"the claim {name!r} needs a circuit of bits only, and this one has a wire of type {other}; leave the "
             "claim out"
         )
 

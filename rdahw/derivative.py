@@ -1,9 +1,9 @@
 """Two different derivatives.
 
 - The **reverse derivative** R[f], by the chain rule over the circuit, in the ring of each wire's type (in Z2 XOR is
-  addition, AND multiplication), and its adjoint, the forward derivative D[f]. Cockett et al., *Reverse derivative
-  categories*, arXiv 1910.07065; for Boolean circuits Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488,
-  section 3.
+  addition, AND multiplication; over switches the values are bits and the cotangents words), and its adjoint, the
+  forward derivative D[f]. Cockett et al., *Reverse derivative categories*, arXiv 1910.07065; for Boolean circuits
+  Wilson and Zanasi, *Reverse derivative ascent*, arXiv 2101.10488, section 3.
 - The **Boolean difference**: the effect of flipping each bit, by brute force (the paper's ``rdiffB``); for bits only.
 
 There is no derivative between rings: through a wire of bits that selects among words, or through a cast. To ask for one
@@ -32,11 +32,12 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     """The reverse derivative ``R[f] : A × B → A`` of ``f : A → B``, a circuit again.
 
     Its inputs are those of ``f`` and a cotangent of each output, its outputs the cotangents of the inputs; these are
-    named with a ``d`` in front. ``wrt`` names the inputs to differentiate by (default: all). To differentiate the
-    result again, start from ``reverse(expand(f))``: reverse rules outside the core are correct to first order only.
+    named with a ``d`` in front and have the type's ``tangent``. ``wrt`` names the inputs to differentiate by (default:
+    all). To differentiate the result again, start from ``reverse(expand(f))``: reverse rules outside the core are
+    correct to first order only. Those over switches are so too, and have no derivative by the values.
 
     Raises :class:`UserError` for a name in ``wrt`` that no input has, and if a path from such an input to an output
-    leads from bits to words or back.
+    leads through a cast or from bits to words.
 
     >>> print(reverse(trace(lambda a, b: a & b, a=Bits(4), b=Bits(4))))
     circuit (a: Bits(4), b: Bits(4), dy: Bits(4)) -> (da: Bits(4), db: Bits(4)):
@@ -48,7 +49,7 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
     names = _tangent_names(f.output_names, f.input_names)
-    seeds = [builder.input(name, type_) for name, type_ in zip(names, f.output_types, strict=True)]
+    seeds = [builder.input(name, type_.tangent) for name, type_ in zip(names, f.output_types, strict=True)]
     wires, cotangents = builder.replay(f, inputs), dict[int, Wire]()
     for (_, wire), seed in zip(f.outputs, seeds, strict=True):
         _accumulate(cotangents, wire, seed)
@@ -56,14 +57,14 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     for number, (primitive, operands, attributes) in reversed(list(f.wires())):
         if (dy := cotangents.pop(number, None)) is not None:
             _check_selects(number, primitive, [moving[i] for i in operands])
-            contributions = _pull_back(primitive, dy, [wires[i] for i in operands], attributes)
+            contributions = _pull_back(primitive, dy, wires[number].type, [wires[i] for i in operands], attributes)
             for operand, contribution in zip(operands, contributions, strict=True):
                 if contribution is not None:
                     _accumulate(cotangents, operand, contribution)
     outputs = {}
     for i, (name, out) in enumerate(zip(f.input_names, _tangent_names(f.input_names, ()), strict=True)):
         if name in wanted:
-            outputs[out] = cotangents[i] if i in cotangents else constant(builder, 0, f.types[i])
+            outputs[out] = cotangents[i] if i in cotangents else constant(builder, 0, f.types[i].tangent)
     return builder.finish(outputs)
 
 
@@ -80,8 +81,8 @@ def _check_selects(number: int, primitive: str, moving: Sequence[str | None]) ->
     for k in PRIMITIVES[primitive].selects:
         if moving[k] is not None:
             raise UserError(
-                f"wire %{number} = {primitive} is computed from input {moving[k]!r} and leads from bits to words or "
-                f"back, where there is no derivative; leave {moving[k]!r} out of wrt, or declare one with "
+                f"wire %{number} = {primitive} is computed from input {moving[k]!r} and leads from one ring to "
+                f"another, where there is no derivative; leave {moving[k]!r} out of wrt, or declare one with "
                 "custom_reverse"
             )
 
@@ -112,10 +113,14 @@ def _accumulate(cotangents: dict[int, Wire], wire: int, contribution: Wire) -> N
     cotangents[wire] = contribution
 
 
-def _pull_back(primitive: str, dy: Wire, operands: list[Wire], attributes: Sequence[object]) -> Sequence[Wire | None]:
+def _pull_back(
+    primitive: str, dy: Wire, result: Type, operands: list[Wire], attributes: Sequence[object]
+) -> Sequence[Wire | None]:
     row = PRIMITIVES[primitive]
-    if row.reverse is not None:
-        return row.reverse(dy, *operands, *attributes)
+    rule = getattr(row, result.reverse_rule) or row.reverse
+    if rule is not None:
+        cotangents: Sequence[Wire | None] = rule(dy, *operands, *attributes)
+        return cotangents
     types = tuple(wire.type for wire in operands)
     return dy.builder.inline(_reverse_of_expansion(primitive, types, tuple(attributes)), [*operands, dy])
 
@@ -128,13 +133,25 @@ def _reverse_of_expansion(primitive: str, types: tuple[Type, ...], attributes: t
     return reverse(trace(lambda *wires: expansion(*wires, *attributes), **inputs))
 
 
+@lru_cache(maxsize=256)
+def _transpose(
+    primitive: str, types: tuple[Type, ...], attributes: tuple[object, ...], moving: tuple[bool, ...]
+) -> Circuit:
+    """The transpose of the reverse rule by the ``moving`` operands: of operands, an unused dy and their changes."""
+    inputs = {f"x{i}": type_ for i, type_ in enumerate(types)}
+    single = trace(lambda *wires: wires[0].builder.apply(primitive, *wires, attributes=attributes), **inputs)
+    r = reverse(single, wrt=[name for name, moves in zip(inputs, moving, strict=True) if moves])
+    # It is linear in dy, so that its reverse derivative by dy is the transpose.
+    return reverse(r, wrt=r.input_names[len(inputs) :])
+
+
 def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the first-order change of the output for a change
     ``dx`` of the input. With ``wrt`` only the inputs of these names change.
 
     It is computed on the expansion into the polynomial core by its own rules, so that
-    ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ tests every reverse rule. Only for a :func:`custom_reverse` block it is the
-    transpose of the declared reverse derivative.
+    ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ tests every reverse rule. Only for a :func:`custom_reverse` block and for
+    switches it is the transpose of the reverse derivative.
 
     Raises :class:`UserError` as :func:`reverse` does.
     """
@@ -144,31 +161,37 @@ def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     wires = [builder.input(name, type_) for name, type_ in f.inputs]
     names = _tangent_names(f.input_names, f.input_names)
     tangents: list[Wire | None] = [
-        builder.input(tangent, type_) if name in wanted else None
+        builder.input(tangent, type_.tangent) if name in wanted else None
         for tangent, (name, type_) in zip(names, f.inputs, strict=True)
     ]
     sources = _depends(f, wanted)
     for number, (primitive, reads, attributes) in f.wires():
         operands = [wires[i] for i in reads]
         moving = [tangents[i] for i in reads]
-        wires.append(builder.apply(primitive, *operands, attributes=attributes))
+        result = builder.apply(primitive, *operands, attributes=attributes)
+        wires.append(result)
         if all(tangent is None for tangent in moving):
             tangents.append(None)
             continue
         _check_selects(number, primitive, [sources[i] for i in reads])
-        tangents.append(_push_forward(builder, primitive, operands, moving, attributes))
+        tangents.append(_push_forward(result, primitive, operands, moving, attributes))
     outputs = {}
     for name, (_, wire) in zip(_tangent_names(f.output_names, ()), f.outputs, strict=True):
         tangent = tangents[wire]
-        outputs[name] = tangent if tangent is not None else constant(builder, 0, f.types[wire])
+        outputs[name] = tangent if tangent is not None else constant(builder, 0, f.types[wire].tangent)
     return builder.finish(outputs)
 
 
 def _push_forward(
-    builder: Builder, primitive: str, operands: list[Wire], moving: list[Wire | None], attributes: Sequence[object]
+    result: Wire, primitive: str, operands: list[Wire], moving: list[Wire | None], attributes: Sequence[object]
 ) -> Wire:
-    """The change of the result from those of the operands; None: the operand does not change."""
-    row = PRIMITIVES[primitive]
+    """The change of ``result`` from those of the operands; None: the operand does not change."""
+    row, builder = PRIMITIVES[primitive], result.builder
+    if primitive == "custom" or any(wire.type != wire.type.tangent for wire in (result, *operands)):
+        which = tuple(change is not None for change in moving)
+        transpose = _transpose(primitive, tuple(wire.type for wire in operands), tuple(attributes), which)
+        given = [change for change in moving if change is not None]
+        return builder.inline(transpose, [*operands, constant(builder, 0, result.type.tangent), *given])[0]
     if row.bilinear:
         # Each factor changes while the others stay.
         terms = [
@@ -180,12 +203,6 @@ def _push_forward(
     changes = [t if t is not None else constant(builder, 0, w.type) for t, w in zip(moving, operands, strict=True)]
     if row.linear:
         return builder.apply(primitive, *changes, attributes=attributes)
-    if primitive == "custom":
-        # r(x, dy) is linear in dy, so its reverse derivative by dy is its transpose, at any dy.
-        r = attributes[0].reverse  # type: ignore[attr-defined]
-        dy = r.inputs[-1]
-        (change,) = builder.inline(reverse(r, wrt=[dy.name]), [*operands, constant(builder, 0, dy.type), *changes])
-        return change
     raise AssertionError(f"{primitive} is neither linear nor a product, so it must have an expansion")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError
 from rdahw.primitives import PRIMITIVES
-from rdahw.types import Type, Words
+from rdahw.types import Bits, Type
 
 __all__ = ["MAX_DRAWN", "to_dot"]
 
@@ -54,7 +54,7 @@ def to_dot(circuit: Circuit, title: str = "circuit") -> str:
 
 def _size(type_: Type) -> str:
     """The number of bits, or the number of words and their bits."""
-    return f"{type_.count}×{type_.bits}" if isinstance(type_, Words) else str(type_.width)
+    return str(type_.width) if isinstance(type_, Bits) else f"{type_.count}×{type_.bits}"
 
 
 def _label(assignment: Assignment) -> str:

@@ -30,6 +30,8 @@ class Primitive:
     evaluate: ``evaluate(*arrays, *attributes) -> array``.
     reverse: ``reverse(dy, *operands, *attributes) -> cotangent of each operand`` (``None``: zero). A row without one is
         differentiated through its expansion.
+    signed: the reverse rule on switches (:class:`rdahw.types.Switches`), with ``dy`` and the cotangents as words. A row
+        without one does not take switches.
     expansion: ``expansion(*operands, *attributes) -> wire`` in the core only; ``None`` in the core itself.
     lowering: ``lowering(*operands, *attributes) -> wire`` in primitives of bits, between casts, for back ends without a
         row for this primitive of words. It does not define derivatives.
@@ -47,6 +49,7 @@ class Primitive:
     type_rule: Callable[..., Type]
     evaluate: Callable[..., Array] | None
     reverse: Callable[..., Sequence[Wire | None]] | None = None
+    signed: Callable[..., Sequence[Wire | None]] | None = None
     expansion: Callable[..., Wire] | None = None
     lowering: Callable[..., Wire] | None = None
     linear: bool = False
@@ -66,7 +69,8 @@ def bits_only(types: Sequence[Type]) -> list[Bits]:
     found = [t for t in types if isinstance(t, Bits)]
     if len(found) < len(types):
         raise UserError(
-            f"operands of types {listed(types)} were given; expected bits: words have + and *, and as_bits() casts them"
+            f"operands of types {listed(types)} were given; expected bits: words have + and *, and as_bits() casts "
+            "words and switches"
         )
     return found
 

@@ -30,7 +30,7 @@ from rdahw.types import Bits, Type, Words, shown
 from rdahw.word_primitives import WORD_ROWS
 
 if TYPE_CHECKING:
-    from rdahw.tracing import Wire
+    from rdahw.tracing import SwitchWire, Wire, WordWire
 
 __all__ = ["CORE", "LOWERED", "PRIMITIVES", "Array", "Primitive"]
 
@@ -280,6 +280,45 @@ def _popcount_reverse(dy: Wire, a: Wire) -> list[Wire]:
     return [(a & down.repeat(a.width)) ^ (~a & up.repeat(a.width))]
 
 
+# -- signed reverse rules: the same on switches, with words as cotangents ----------------------------------------------
+# The derivative by a switch is the value with it on minus the value with it off: of each output -1, 0 or 1, so dy is
+# masked and negated, and nothing is multiplied.
+
+
+def _mux_signed(dy: WordWire, select: SwitchWire, a: SwitchWire, b: SwitchWire) -> list[Wire]:
+    chosen, low = select.as_bits().repeat(len(dy)), b.as_bits()
+    return [dy.mask(a.as_bits() ^ low).negate(low).sum(len(dy)), dy.mask(chosen), dy.mask(~chosen)]
+
+
+def _decode_signed(dy: WordWire, address: SwitchWire) -> list[Wire]:
+    at = address.as_bits()
+    here = dy.lookup(at)
+    return [dy.concat(*((dy.lookup(near) - here).negate(at[i]) for i, near in enumerate(_flips(at))))]
+
+
+def _lookup_signed(dy: WordWire, table: SwitchWire, address: SwitchWire) -> list[Wire]:
+    content, at = table.as_bits(), address.as_bits()
+    outputs, rows = len(dy), 1 << at.width
+    into_table = dy.gather([j for j in range(outputs) for _ in range(rows)]).mask(at.decode().repeat(outputs))
+    here, changes = content.lookup(at), []
+    for i, near in enumerate(_flips(at)):
+        # Where the output changes, it falls with the switch if it is 1 now and the switch off, or 0 and the switch on.
+        changed, falls = here ^ content.lookup(near), here ^ at[i].repeat(outputs)
+        changes.append(dy.mask(changed).negate(falls).sum(outputs))
+    return [into_table, dy.concat(*changes)]
+
+
+def _sum_signed(dy: WordWire, a: SwitchWire, times: int) -> list[Wire]:
+    # The output falls with a switch if the others have an odd sum.
+    values = a.as_bits()
+    return [dy.repeat(times).negate(values.sum(times).repeat(times) ^ values)]
+
+
+def _scatter_signed(dy: WordWire, a: SwitchWire, indices: Sequence[int], width: int) -> list[Wire]:
+    values = a.as_bits()
+    return [dy.gather(indices).negate(values.scatter(indices, width).gather(indices) ^ values)]
+
+
 # -- expansions into the polynomial core -------------------------------------------------------------------------------
 # Each multiplies only bits that depend on different bits of the operands, so that its formal derivative is the Boolean
 # difference.
@@ -363,6 +402,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_same,
             evaluate=np.bitwise_xor,
             reverse=lambda dy, a, b: (dy, dy),
+            signed=lambda dy, a, b: (dy.negate(b.as_bits()), dy.negate(a.as_bits())),
             linear=True,
             support=np.bitwise_or,
         ),
@@ -371,6 +411,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_same,
             evaluate=np.bitwise_and,
             reverse=lambda dy, a, b: (b & dy, a & dy),
+            signed=lambda dy, a, b: (dy.mask(b.as_bits()), dy.mask(a.as_bits())),
             bilinear=True,
             products="bitwise",
             support=np.bitwise_or,
@@ -388,6 +429,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_concat_type_rule,
             evaluate=_concat,
             reverse=_concat_reverse,
+            signed=_concat_reverse,
             linear=True,
             support=_concat,
         ),
@@ -397,6 +439,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_slice_type_rule,
             evaluate=_slice,
             reverse=_slice_reverse,
+            signed=_slice_reverse,
             linear=True,
             support=_slice,
         ),
@@ -406,6 +449,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_repeat_type_rule,
             evaluate=np.tile,
             reverse=lambda dy, a, times: (dy.sum(times),),
+            signed=lambda dy, a, times: (dy.sum(times),),
             linear=True,
             support=np.tile,
         ),
@@ -415,6 +459,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_sum_type_rule,
             evaluate=_sum,
             reverse=lambda dy, a, times: (dy.repeat(times),),
+            signed=_sum_signed,
             linear=True,
             support=_sum_support,
         ),
@@ -424,6 +469,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_gather_type_rule,
             evaluate=_gather,
             reverse=lambda dy, a, indices: (dy.scatter(indices, a.width),),
+            signed=lambda dy, a, indices: (dy.scatter(indices, a.width),),
             linear=True,
             support=_gather,
         ),
@@ -433,6 +479,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_scatter_type_rule,
             evaluate=_scatter,
             reverse=lambda dy, a, indices, width: (dy.gather(indices),),
+            signed=_scatter_signed,
             linear=True,
             support=_scatter_support,
         ),
@@ -441,6 +488,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_one,
             evaluate=lambda a: a ^ np.uint8(1),
             reverse=lambda dy, a: (dy,),
+            signed=lambda dy, a: (-dy,),
             expansion=_flip,
             support=lambda a: a,
         ),
@@ -449,6 +497,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_same,
             evaluate=np.bitwise_or,
             reverse=lambda dy, a, b: (~b & dy, ~a & dy),
+            signed=lambda dy, a, b: (dy.mask(~b.as_bits()), dy.mask(~a.as_bits())),
             expansion=lambda a, b: a ^ b ^ (a & b),
             products="bitwise",
             support=np.bitwise_or,
@@ -458,6 +507,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_mux_type_rule,
             evaluate=_mux,
             reverse=_mux_reverse,
+            signed=_mux_signed,
             expansion=_mux_expansion,
             products=((0, 1), (0, 2)),
             support=lambda select, a, b: select | a | b,
@@ -467,6 +517,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_decode_type_rule,
             evaluate=_decode,
             reverse=_decode_reverse,
+            signed=_decode_signed,
             expansion=_decode_expansion,
             products=((0, 0),),
         ),
@@ -475,6 +526,7 @@ PRIMITIVES: dict[str, Primitive] = {
             type_rule=_lookup_type_rule,
             evaluate=_lookup,
             reverse=_lookup_reverse,
+            signed=_lookup_signed,
             expansion=_lookup_expansion,
             products=((0, 1), (1, 1)),
         ),

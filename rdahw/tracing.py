@@ -13,10 +13,11 @@ from typing import Any, SupportsIndex, cast
 
 from rdahw.circuit import Assignment, Circuit, Port, result_type
 from rdahw.errors import UserError
-from rdahw.types import Type, Words, shown
+from rdahw.types import Bits, Switches, Type, Words, shown
 
 __all__ = [
     "Builder",
+    "SwitchWire",
     "Wire",
     "WordWire",
     "builder_of",
@@ -78,8 +79,7 @@ class Builder:
 
     def _wire(self, type_: Type) -> Wire:
         self._types.append(type_)
-        kind = WordWire if isinstance(type_, Words) else Wire
-        return kind(self, len(self._types) - 1, type_)
+        return _WIRES[type(type_)](self, len(self._types) - 1, type_)
 
     def inline(self, circuit: Circuit, operands: Sequence[Wire]) -> list[Wire]:
         """The outputs of ``circuit`` on ``operands``, its assignments copied into this trace."""
@@ -261,10 +261,35 @@ class Wire:
         """The same bits as words of ``bits`` bits, word 0 first. There is no derivative through this cast."""
         return cast(WordWire, self.builder.apply("to_words", self, attributes=(bits,)))
 
+    def as_switches(self, bits: int) -> SwitchWire:
+        """The same bits as switches, with cotangents of ``bits`` bits. There is no derivative through this cast."""
+        return cast(SwitchWire, self.builder.apply("to_switches", self, attributes=(bits,)))
+
+
+class SwitchWire(Wire):
+    """A symbolic vector of switches, :class:`rdahw.types.Switches`: bits with the operations of bits that have a signed
+    reverse rule (``signed`` of their row), and the methods below."""
+
+    __slots__ = ()
+
+    type: Switches
+
+    def const(self, value: int, width: int) -> Wire:
+        """A constant of such switches in the same trace."""
+        return super().const(value, width).as_switches(self.type.bits)
+
+    def embed(self) -> WordWire:
+        """Each switch as a word, 0 or 1. Cotangents pass unchanged."""
+        return cast(WordWire, self.builder.apply("embed_switches", self, attributes=(self.type.bits,)))
+
+    def as_bits(self) -> Wire:
+        """The same bits. There is no derivative through this cast."""
+        return self.builder.apply("to_bits", self)
+
 
 class WordWire(Wire):
-    """A symbolic vector of words, :class:`rdahw.types.Words`: ``+`` and ``*`` in Z_2^k word by word, indexing and
-    slicing by words, and the methods below. Its length is the number of words.
+    """A symbolic vector of words, :class:`rdahw.types.Words`: ``+ - *`` in Z_2^k word by word, indexing and slicing by
+    words, and the methods below. Its length is the number of words.
     """
 
     __slots__ = ()
@@ -276,6 +301,12 @@ class WordWire(Wire):
 
     def __add__(self, other: Wire) -> WordWire:
         return self._combine("add_words", other)
+
+    def __sub__(self, other: WordWire) -> WordWire:
+        return self + other.negate()
+
+    def __neg__(self) -> WordWire:
+        return self.negate()
 
     def __mul__(self, other: Wire) -> WordWire:
         return self._combine("multiply_words", other)
@@ -316,6 +347,11 @@ class WordWire(Wire):
         """The words with zero in place of those whose bit in ``chosen`` is 0."""
         return self._combine("mask_words", chosen)
 
+    def negate(self, chosen: Wire | None = None) -> WordWire:
+        """The words, those negated whose bit in ``chosen`` is 1; by default all."""
+        bits = self.builder.apply("const", attributes=((1 << len(self)) - 1, len(self))) if chosen is None else chosen
+        return self._combine("negate_words", bits)
+
     def lookup(self, address: Wire, tables: int = 1) -> WordWire:
         """The addressed row of each of ``tables`` tables of 2^a rows in this wire; ``address`` holds a bits per table.
         Tables of words are stored row by row, tables of bits (:meth:`Wire.lookup`) output by output."""
@@ -326,10 +362,18 @@ class WordWire(Wire):
         return self.builder.apply("to_bits", self)
 
 
+#: The kind of wire of each type, and the cast to the type from bits.
+_WIRES: Mapping[type[Type], type[Wire]] = {Bits: Wire, Words: WordWire, Switches: SwitchWire}
+_CASTS: Mapping[type[Type], Callable[[Wire, Any], Wire]] = {
+    Bits: lambda bits, type_: bits,
+    Words: lambda bits, type_: bits.as_words(type_.bits),
+    Switches: lambda bits, type_: bits.as_switches(type_.bits),
+}
+
+
 def constant(builder: Builder, value: int, type_: Type) -> Wire:
     """The constant of this type whose bits are the number ``value``; 0 is the zero of every ring."""
-    bits = builder.apply("const", attributes=(value, type_.width))
-    return bits.as_words(type_.bits) if isinstance(type_, Words) else bits
+    return _CASTS[type(type_)](builder.apply("const", attributes=(value, type_.width)), type_)
 
 
 def builder_of(*wires: Wire) -> Builder:

@@ -8,6 +8,7 @@ from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError, nearest
 from rdahw.primitives import CORE, LOWERED, PRIMITIVES, Primitive
 from rdahw.tracing import Builder, Wire, constant
+from rdahw.types import Type
 
 __all__ = ["bind", "expand", "replay", "to_rows"]
 
@@ -30,6 +31,7 @@ def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
 
     Other primitives are replaced by their expansion, blocks by their forward circuit. With the default, the polynomial
     core, the formal derivatives of the result are correct to every order. Blocks lose their declared reverse.
+    Operations on switches stay, as the expansions are other polynomials over Z_2^k.
 
     >>> from rdahw import Bits, trace
     >>> print(expand(trace(lambda a, b: a | b, a=Bits(4), b=Bits(4))))
@@ -39,7 +41,12 @@ def expand(circuit: Circuit, keep: Collection[str] = CORE) -> Circuit:
       %4: Bits(4) = xor(%2, %3)
       return y=%4
     """
-    return _rewritten(circuit, keep, lambda row: row.expansion)
+
+    def form(row: Primitive, operands: Sequence[Type]) -> Callable[..., Wire] | None:
+        on_switches = row.signed is not None and any(type_ != type_.tangent for type_ in operands)
+        return None if on_switches else row.expansion
+
+    return _rewritten(circuit, keep, form)
 
 
 def to_rows(circuit: Circuit, rows: Collection[str] = LOWERED) -> Circuit:
@@ -57,20 +64,26 @@ def to_rows(circuit: Circuit, rows: Collection[str] = LOWERED) -> Circuit:
       %5: Words(3, 1) = to_words(%4, bits=1)
       return y=%5
     """
-    return _rewritten(circuit, rows, lambda row: row.lowering or row.expansion)
+    return _rewritten(circuit, rows, lambda row, _: row.lowering or row.expansion)
 
 
 def _rewritten(
-    circuit: Circuit, keep: Collection[str], form: Callable[[Primitive], Callable[..., Wire] | None]
+    circuit: Circuit,
+    keep: Collection[str],
+    form: Callable[[Primitive, Sequence[Type]], Callable[..., Wire] | None],
 ) -> Circuit:
-    """The circuit with each primitive outside ``keep`` replaced by ``form`` of its row, if there is one."""
+    """The circuit with each primitive outside ``keep`` replaced by ``form`` of its row and its operands' types, if there
+    is one."""
+
+    def found(primitive: str, operands: Sequence[Type]) -> Callable[..., Wire] | None:
+        return None if primitive in keep else form(PRIMITIVES[primitive], operands)
 
     def rule(assignment: Assignment, operands: list[Wire]) -> Wire | None:
-        rewrite = None if assignment.primitive in keep else form(PRIMITIVES[assignment.primitive])
+        rewrite = found(assignment.primitive, [wire.type for wire in operands])
         return None if rewrite is None else rewrite(*operands, *assignment.attributes)
 
     # Repeated, as a form may itself use such primitives (a block's forward circuit can).
-    while any(a.primitive not in keep and form(PRIMITIVES[a.primitive]) is not None for a in circuit.assignments):
+    while any(found(a.primitive, [circuit.types[i] for i in a.operands]) for a in circuit.assignments):
         circuit = replay(circuit, rule)
     return circuit
 

@@ -1,13 +1,16 @@
-"""The types of wires: :class:`Bits` over Z2 and :class:`Words` over Z_2^k.
+"""The types of wires: :class:`Bits` over Z2, :class:`Words` over Z_2^k, and :class:`Switches`, bits whose cotangents
+are words.
 
-A type names its ring, and the ring names the primitives that add and multiply in it. Transformations use the type's
-addition instead of assuming XOR, so that a new ring needs a new type and new primitives, but no new transformation.
-Only the two casts convert between bits and words.
+A type names its ring, the ring names the primitives that add and multiply in it, and ``tangent`` is the type of the
+cotangents and changes of a wire. Transformations use these instead of assuming XOR, so that a new ring needs a new type
+and new primitives, but no new transformation. Only casts convert between the types.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MAX_WIDTH", "MAX_WORD_BITS", "Z2", "Bits", "Ring", "Type", "Words", "parse_type", "shown"]
+__all__ = ["MAX_WIDTH", "MAX_WORD_BITS", "Z2", "Bits", "Ring", "Switches", "Type", "Words", "parse_type", "shown"]
 
 #: The widest wire: 2^26 bits, so that a circuit read from an untrusted file cannot exhaust the memory.
 MAX_WIDTH = 1 << 26
@@ -49,10 +52,25 @@ class Bits:
 
     width: int
     ring: ClassVar[Ring] = Z2
+    reverse_rule: ClassVar[str] = "reverse"
 
     def __post_init__(self) -> None:
         if type(self.width) is not int or not 1 <= self.width <= MAX_WIDTH:
             raise UserError(f"width {shown(self.width)} is invalid; expected a whole number from 1 to {MAX_WIDTH}")
+
+    @property
+    def count(self) -> int:
+        """The number of elements."""
+        return self.width
+
+    @property
+    def tangent(self) -> Bits:
+        """The type of cotangents."""
+        return self
+
+    def of(self, count: int) -> Bits:
+        """The type of ``count`` such elements."""
+        return Bits(count)
 
     def __str__(self) -> str:
         return f"Bits({self.width})"
@@ -67,6 +85,7 @@ class Words:
 
     count: int
     bits: int
+    reverse_rule: ClassVar[str] = "reverse"
 
     def __post_init__(self) -> None:
         if type(self.bits) is not int or not 1 <= self.bits <= MAX_WORD_BITS:
@@ -78,6 +97,15 @@ class Words:
                 f"{shown(self.count)} words of {self.bits} bits are invalid; expected a whole number from 1 to "
                 f"{MAX_WIDTH // self.bits}"
             )
+
+    @property
+    def tangent(self) -> Words:
+        """The type of cotangents."""
+        return self
+
+    def of(self, count: int) -> Words:
+        """The type of ``count`` such words."""
+        return Words(count, self.bits)
 
     @property
     def width(self) -> int:
@@ -131,17 +159,56 @@ class Words:
         return f"Words({self.count}, {self.bits})"
 
 
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """``Switches(n, k)``: n bits whose cotangents are signed words of k bits, ``Words(n, k)``.
+
+    A function of switches stands for its multilinear polynomial over Z_2^k (xor is a + b - 2ab, and is ab, not is
+    1 - a), whose derivative is taken at the points where all variables are 0 or 1: the derivative by a switch is the
+    value with the switch on minus the value with it off. Values have no addition (``ring`` is that of bits, for the
+    gates), cotangents have that of words. As a wire it is like ``Bits(n)``.
+    """
+
+    count: int
+    bits: int
+    ring: ClassVar[Ring] = Z2
+    reverse_rule: ClassVar[str] = "signed"
+
+    def __post_init__(self) -> None:
+        _ = self.tangent  # its limits are those of the cotangents
+
+    @property
+    def width(self) -> int:
+        """The number of bits of all values together."""
+        return self.count
+
+    @property
+    def tangent(self) -> Words:
+        """The type of cotangents."""
+        return Words(self.count, self.bits)
+
+    def of(self, count: int) -> Switches:
+        """The type of ``count`` such switches."""
+        return Switches(count, self.bits)
+
+    def __str__(self) -> str:
+        return f"Switches({self.count}, {self.bits})"
+
+
 #: The type of a wire.
-Type: TypeAlias = Bits | Words
+Type: TypeAlias = Bits | Words | Switches
+
+_NAMED: dict[str, Callable[..., Type]] = {"Bits": Bits, "Words": Words, "Switches": Switches}
 
 
 def parse_type(text: str) -> Type:
     """The type that prints as ``text``; raises :class:`UserError` if there is none."""
-    if found := re.fullmatch(r"Bits\(([0-9]{1,9})\)", text.strip()):
-        return Bits(int(found[1]))
-    if found := re.fullmatch(r"Words\(([0-9]{1,9}), ([0-9]{1,9})\)", text.strip()):
-        return Words(int(found[1]), int(found[2]))
-    raise UserError(f"the type {shown(text.strip())} is unknown; expected one like Bits(8) or Words(3, 8)")
+    if found := re.fullmatch(r"(\w+)\(([0-9]{1,9})(?:, ([0-9]{1,9}))?\)", text.strip()):
+        with suppress(KeyError, TypeError):
+            return _NAMED[found[1]](*map(int, filter(None, found.groups()[1:])))
+    raise UserError(
+        f"the type {shown(text.strip())} is unknown; expected one like Bits(8), Words(3, 8) or Switches(5, 8)"
+    )
 
 
 def shown(value: Any) -> str:

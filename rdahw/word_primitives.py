@@ -1,4 +1,4 @@
-"""The primitives of words: arithmetic in Z_2^k, and the two casts to and from bits.
+"""The primitives of words: arithmetic in Z_2^k, and the casts to and from bits and switches.
 
 The attribute ``bits`` is k, and indices count words. All rows but the casts are linear in each operand of words, so
 their reverse rules are exact, in the ring and to every order. Operands of bits *select* among words; there is no
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from rdahw.errors import UserError
 from rdahw.primitive import Array, Primitive, check_range, listed, one_of_bits
-from rdahw.types import Bits, Type, Words
+from rdahw.types import Bits, Switches, Type, Words
 
 if TYPE_CHECKING:
-    from rdahw.tracing import Wire, WordWire
+    from rdahw.tracing import SwitchWire, Wire, WordWire
 
 __all__ = ["WORD_ROWS", "from_numbers", "from_planes", "planes", "sum_of_counts", "sum_of_planes", "to_numbers"]
 
@@ -66,9 +66,23 @@ def _to_words_type_rule(*args: Any) -> Words:
     return Words(width // bits, bits)
 
 
+def _to_switches_type_rule(*args: Any) -> Switches:
+    *types, bits = args
+    return Switches(one_of_bits(*types).width, bits)
+
+
+def _embed_type_rule(*args: Any) -> Words:
+    *types, bits = args
+    if len(types) != 1 or not isinstance(types[0], Switches) or types[0].bits != bits:
+        raise UserError(
+            f"operands of types {listed(types)} were given; expected one of switches with cotangents of {bits} bits"
+        )
+    return types[0].tangent
+
+
 def _to_bits_type_rule(*types: Type) -> Bits:
-    if len(types) != 1 or not isinstance(types[0], Words):
-        raise UserError(f"operands of types {listed(types)} were given; expected one of words")
+    if len(types) != 1 or not isinstance(types[0], Words | Switches):
+        raise UserError(f"operands of types {listed(types)} were given; expected one of words or switches")
     return Bits(types[0].width)
 
 
@@ -130,6 +144,15 @@ def _lookup_type_rule(*args: Any) -> Words:
 def _mask(a: Array, chosen: Array, bits: int) -> Array:
     masked: Array = a & np.repeat(chosen, bits, axis=-1)
     return masked
+
+
+def _negate(a: Array, chosen: Array, bits: int) -> Array:
+    numbers = to_numbers(a, bits)
+    return from_numbers(np.where(chosen, np.uint64(0) - numbers, numbers), bits)
+
+
+def _embed(a: Array, bits: int) -> Array:
+    return from_numbers(a.astype(np.uint64), bits)
 
 
 def _gather(a: Array, indices: Sequence[int], bits: int) -> Array:
@@ -201,6 +224,20 @@ def _multiply_lowering(a: WordWire, b: WordWire, bits: int) -> Wire:
 def _mask_lowering(a: WordWire, chosen: Wire, bits: int) -> Wire:
     each = chosen.gather(i for i in range(chosen.width) for _ in range(bits))
     return (a.as_bits() & each).as_words(bits)
+
+
+def _negate_lowering(a: WordWire, chosen: Wire, bits: int) -> Wire:
+    carry, negated = chosen, []
+    for plane in planes(a.as_bits(), bits):
+        flipped = plane ^ chosen
+        negated.append(flipped ^ carry)
+        carry = flipped & carry
+    return from_planes(negated).as_words(bits)
+
+
+def _embed_lowering(a: SwitchWire, bits: int) -> Wire:
+    values = a.as_bits()
+    return from_planes([values, *[values.zeros(len(a))] * (bits - 1)]).as_words(bits)
 
 
 def _gather_lowering(a: WordWire, indices: Sequence[int], bits: int) -> Wire:
@@ -282,6 +319,23 @@ WORD_ROWS = (
         selects=(0,),
     ),
     Primitive(
+        name="to_switches",
+        attributes=("bits",),
+        type_rule=_to_switches_type_rule,
+        evaluate=lambda a, bits: a,
+        reverse=lambda dy, a, bits: (None,),
+        selects=(0,),
+    ),
+    Primitive(
+        name="embed_switches",
+        attributes=("bits",),
+        type_rule=_embed_type_rule,
+        evaluate=_embed,
+        reverse=lambda dy, a, bits: (dy,),
+        lowering=_embed_lowering,
+        linear=True,
+    ),
+    Primitive(
         name="add_words",
         attributes=("bits",),
         type_rule=_same_words_type_rule,
@@ -306,6 +360,16 @@ WORD_ROWS = (
         evaluate=_mask,
         reverse=lambda dy, a, chosen, bits: (dy.mask(chosen), None),
         lowering=_mask_lowering,
+        bilinear=True,
+        selects=(1,),
+    ),
+    Primitive(
+        name="negate_words",
+        attributes=("bits",),
+        type_rule=_mask_type_rule,
+        evaluate=_negate,
+        reverse=lambda dy, a, chosen, bits: (dy.negate(chosen), None),
+        lowering=_negate_lowering,
         bilinear=True,
         selects=(1,),
     ),

@@ -275,6 +275,7 @@ ROWS: dict[str, Callable[..., Bits]] = {
     "less_equal": _less_equal,
     "plus": _plus,
     "to_words": lambda net, a, bits: a,
+    "to_switches": lambda net, a, bits: a,
     "to_bits": lambda net, a: a,
 }
 

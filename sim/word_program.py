@@ -150,6 +150,7 @@ ROWS: dict[str, Callable[..., None]] = {
     "less_equal": lambda code, result, a, b: code.emit("less_equal", result, a.at, b.at, a.words),
     "plus": lambda code, result, a, b: code.emit("plus", result, a.at, b.at, a.words, result.words),
     "to_words": lambda code, result, a, bits: code.move(result, 0, a, 0, a.width),
+    "to_switches": lambda code, result, a, bits: code.move(result, 0, a, 0, a.width),
     "to_bits": lambda code, result, a: code.move(result, 0, a, 0, a.width),
 }
 

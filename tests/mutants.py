@@ -239,14 +239,17 @@ MAX_BITS = 10
 MAX_ASSIGNMENTS = 50
 
 
-#: The tests that have shapes for each primitive, of bits and of words.
-PRIMITIVE, WORDS = "core/test_primitives.py", "core/test_words.py"
+#: The tests that have shapes for each primitive, of bits, of words and of switches.
+PRIMITIVE, WORDS, SWITCHES = "core/test_primitives.py", "core/test_words.py", "core/test_switches.py"
 
 
 @cache
-def gate(name: str) -> tuple[Circuit, tuple[Any, ...]]:
-    """A circuit of one gate of this primitive, and its shape: of those that are tested the widest within the bounds."""
-    tests = module(PRIMITIVE if name in module(PRIMITIVE).SHAPES else WORDS)
+def gate(name: str, kind: str = "") -> tuple[Circuit, tuple[Any, ...]]:
+    """A circuit of one gate of this primitive, and its shape: of those that are tested the widest within the bounds.
+
+    ``kind``: the tests with the shapes; by default those of bits or of words.
+    """
+    tests = module(kind or (PRIMITIVE if name in module(PRIMITIVE).SHAPES else WORDS))
     sizes = {}
     for number, shape in enumerate(tests.SHAPES[name]):
         circuit = tests.single(name, *shape)
@@ -275,16 +278,21 @@ def patched(table: Any, name: str, row: Any) -> Iterator[None]:
         table[name] = original
 
 
-def reverse_mutants(name: str) -> Iterator[Mutant]:
+#: The columns of the table with reverse rules, by the section of their mutants.
+RULES = {"reverse rules": "reverse", "signed rules": "signed"}
+
+
+def reverse_mutants(name: str, section: str = "reverse rules") -> Iterator[Mutant]:
     """The reverse rule of a primitive, as the circuit that it makes, with one thing in that circuit changed.
 
     A row without a rule has that of its expansion, so it is that which is changed.
     """
-    circuit, shape = gate(name)
+    signed = section == "signed rules"
+    circuit, shape = gate(name, SWITCHES if signed else "")
     row, arguments = PRIMITIVES[name], len(circuit.assignments[0].operands)
 
     def force(rule: Callable[..., Any]) -> Callable[[], AbstractContextManager[None]]:
-        return lambda: patched(PRIMITIVES, name, replace(row, reverse=rule))
+        return lambda: patched(PRIMITIVES, name, replace(row, **{RULES[section]: rule}))
 
     def inlined(changed: Circuit) -> Callable[..., Any]:
         def reverse(dy: Wire, *given: Any) -> list[Wire | None]:
@@ -296,7 +304,9 @@ def reverse_mutants(name: str) -> Iterator[Mutant]:
     def one_more(dy: Wire, *given: Any) -> list[Wire]:
         return [*given[:arguments], dy]
 
-    if name in module(PRIMITIVE).SHAPES:
+    if signed:
+        killers = [tested(SWITCHES, "test_a_signed_rule_is_the_derivative_of_the_polynomial", *shape)]
+    elif name in module(PRIMITIVE).SHAPES:
         killers = [
             claimed(lambda: adjoint(circuit)),
             tested(PRIMITIVE, "test_reverse_is_the_boolean_difference", *shape),
@@ -309,10 +319,8 @@ def reverse_mutants(name: str) -> Iterator[Mutant]:
         ]
     if len(row.selects) < arguments:
         for change, changed in mutated_circuits(rule(circuit)):
-            yield Mutant("reverse rules", name, change, force(inlined(changed)), killers)
-    yield Mutant(
-        "reverse rules", name, "a cotangent more than operands", force(one_more), [refused(lambda: rule(circuit))]
-    )
+            yield Mutant(section, name, change, force(inlined(changed)), killers)
+    yield Mutant(section, name, "a cotangent more than operands", force(one_more), [refused(lambda: rule(circuit))])
 
 
 def hardware_mutants(name: str) -> Iterator[Mutant]:
@@ -444,7 +452,11 @@ def design_mutants(design: Design) -> Iterator[Mutant]:
 @cache
 def mutants() -> tuple[Mutant, ...]:
     """All mutants there are, in the order in which they are made."""
-    rules = chain.from_iterable(map(reverse_mutants, PRIMITIVES))
+    signed = (name for name, row in PRIMITIVES.items() if row.signed is not None)
+    rules = chain(
+        chain.from_iterable(map(reverse_mutants, PRIMITIVES)),
+        chain.from_iterable(reverse_mutants(name, "signed rules") for name in signed),
+    )
     rows = chain.from_iterable(map(hardware_mutants, hdl_circuit.ROWS))
     modules = chain.from_iterable(design_mutants(design) for design in designs())
     found = tuple(chain(rules, rows, *(trainer.mutants() for trainer in trainers()), modules))

@@ -213,6 +213,20 @@ def _mask_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[Wor
     return wire.mask(fit(draw, bits, len(wire)))
 
 
+def _negate_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    wire = _few_words(draw, words, 4)
+    return wire.negate(fit(draw, bits, len(wire)))
+
+
+def _to_switches(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    # Cast back at once, as the other gates here are of bits and words.
+    return _any(draw, bits, 4).as_switches(draw(st.sampled_from([1, 3]))).as_bits()
+
+
+def _embed_switches(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    return _any(draw, bits, 4).as_switches(draw(st.sampled_from(words)).type.bits).embed()
+
+
 def _gather_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
     wire = draw(st.sampled_from(words))
     return wire.gather(draw(st.lists(st.integers(0, len(wire) - 1), min_size=1, max_size=4)))
@@ -233,15 +247,18 @@ def _lookup_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[W
 WORD_GATES: Mapping[str, _WordGate] = {
     "to_words": _to_words,
     "to_bits": lambda draw, builder, bits, words: _few_words(draw, words, 4).as_bits(),
+    "to_switches": _to_switches,
+    "embed_switches": _embed_switches,
     "add_words": _two_words("add_words"),
     "multiply_words": _two_words("multiply_words"),
     "mask_words": _mask_words,
+    "negate_words": _negate_words,
     "gather_words": _gather_words,
     "scatter_words": _scatter_words,
     "lookup_words": _lookup_words,
 }
 #: Those over which there is a derivative by words.
-DIFFERENTIABLE = tuple(name for name in WORDS if name not in ("to_words", "to_bits"))
+DIFFERENTIABLE = tuple(name for name in WORDS if not PRIMITIVES[name].selects or PRIMITIVES[name].lowering)
 
 
 @st.composite

@@ -13,7 +13,8 @@ from scenarios import designs
 from rdahw.hdl.circuit import ROWS
 from rdahw.primitives import PRIMITIVES
 
-ROW_SECTIONS = {"reverse rules": PRIMITIVES, "hardware rows": ROWS}
+SIGNED = {name: row for name, row in PRIMITIVES.items() if row.signed is not None}
+ROW_SECTIONS = {"reverse rules": PRIMITIVES, "signed rules": SIGNED, "hardware rows": ROWS}
 TRAINERS = list(trainers())
 DESIGNS = {design.name: design for design in designs()}
 SECTIONS = [*ROW_SECTIONS, *(trainer.name for trainer in TRAINERS)]

@@ -32,7 +32,7 @@ from rdahw.primitives import CORE, LOWERED, PRIMITIVES
 from rdahw.sim.reference import run
 from rdahw.tracing import Wire
 from rdahw.transform import bind, to_rows
-from rdahw.types import MAX_WIDTH, Type, Words, parse_type
+from rdahw.types import MAX_WIDTH, Switches, Type, Words, parse_type
 from rdahw.word_primitives import from_numbers, sum_of_counts, to_numbers
 
 _Lists = list[list[int]]
@@ -68,9 +68,12 @@ def plain_lookup(table: list[int], address: list[int], tables: int, k: int) -> l
 PLAIN: Mapping[str, Callable[..., list[int]]] = {
     "to_words": lambda a, k: [sum(bit << b for b, bit in enumerate(a[i : i + k])) for i in range(0, len(a), k)],
     "to_bits": lambda a: [word >> b & 1 for word in a for b in range(3)],
+    "to_switches": lambda a, k: a,
+    "embed_switches": lambda a, k: a,
     "add_words": lambda a, b, k: [p + q for p, q in zip(a, b, strict=True)],
     "multiply_words": lambda a, b, k: [p * q for p, q in zip(a, b, strict=True)],
     "mask_words": lambda a, chosen, k: [word if bit else 0 for word, bit in zip(a, chosen, strict=True)],
+    "negate_words": lambda a, chosen, k: [-word if bit else word for word, bit in zip(a, chosen, strict=True)],
     "gather_words": lambda a, indices, k: [a[i] for i in indices],
     "scatter_words": lambda a, indices, count, k: [
         sum(word for word, at in zip(a, indices, strict=True) if at == i) for i in range(count)
@@ -82,11 +85,14 @@ PLAIN: Mapping[str, Callable[..., list[int]]] = {
 SHAPES: Mapping[str, Sequence[tuple[tuple[Type, ...], tuple[Any, ...]]]] = {
     "to_words": [((Bits(6),), (1,)), ((Bits(6),), (2,)), ((Bits(6),), (6,))],
     "to_bits": [((Words(1, 3),), ()), ((Words(2, 3),), ())],
+    "to_switches": [((Bits(3),), (1,)), ((Bits(1),), (4,))],
+    "embed_switches": [((Switches(3, 1),), (1,)), ((Switches(2, 4),), (4,))],
     "add_words": [((Words(n, k), Words(n, k)), (k,)) for n, k in [(1, 1), (1, 4), (3, 1), (2, 2), (3, 5), (2, 64)]],
     "multiply_words": [
         ((Words(n, k), Words(n, k)), (k,)) for n, k in [(1, 1), (1, 4), (3, 1), (2, 2), (3, 5), (2, 64)]
     ],
     "mask_words": [((Words(1, 4), Bits(1)), (4,)), ((Words(3, 2), Bits(3)), (2,))],
+    "negate_words": [((Words(1, 4), Bits(1)), (4,)), ((Words(3, 2), Bits(3)), (2,)), ((Words(2, 64), Bits(2)), (64,))],
     "gather_words": [((Words(3, 2),), ((2,), 2)), ((Words(2, 3),), ((1, 0, 0, 1), 3))],
     "scatter_words": [
         ((Words(1, 3),), ((0,), 1, 3)),
@@ -357,7 +363,7 @@ def test_there_is_no_derivative_from_one_ring_to_another(derivative, f: Circuit,
     if derivative is forward_derivative:  # of the expansion, in which wires have other numbers
         wire = r"%\d+ = \w+"
     message = (
-        rf"^wire {wire} is computed from input '{name}' and leads from bits to words or back, where there is no "
+        rf"^wire {wire} is computed from input '{name}' and leads from one ring to another, where there is no "
         rf"derivative; leave '{name}' out of wrt, or declare one with custom_reverse$"
     )
     with pytest.raises(UserError, match=message):
@@ -416,7 +422,7 @@ def test_words_that_cannot_be(count: Any, bits: Any, message: str) -> None:
 
 @pytest.mark.parametrize("text", ["Words(3,4)", "Words(3)", "Words(3, 4", "words(3, 4)", "Words(-1, 4)"])
 def test_a_type_that_is_none(text: str) -> None:
-    with pytest.raises(UserError, match=r"is unknown; expected one like Bits\(8\) or Words\(3, 8\)$"):
+    with pytest.raises(UserError, match=r"is unknown; expected one like Bits\(8\), Words\(3, 8\) or Switches\(5, 8\)$"):
         parse_type(text)
 
 
@@ -536,4 +542,4 @@ def test_a_drawing_says_how_many_words_of_how_many_bits() -> None:
 def test_every_row_of_words_but_the_casts_has_another_form() -> None:
     for name, each in itertools.groupby(WORDS):
         assert list(each) == [name]
-        assert (PRIMITIVES[name].lowering is None) == (name in ("to_words", "to_bits"))
+        assert (PRIMITIVES[name].lowering is None) == (name in ("to_words", "to_bits", "to_switches"))
