@@ -72,7 +72,7 @@ def _rewritten(
     keep: Collection[str],
     form: Callable[[Primitive, Sequence[Type]], Callable[..., Wire] | None],
 ) -> Circuit:
-    """The circuit with each primitive outside ``keep`` replaced by ``form`` of its row and its operands' types, if there
+    """The circuit with each primitive outside ``keep`` replaced by ``form`` of its row and operand types, if there
     is one."""
 
     def found(primitive: str, operands: Sequence[Type]) -> Callable[..., Wire] | None:
