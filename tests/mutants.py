@@ -305,7 +305,12 @@ def reverse_mutants(name: str, section: str = "reverse rules") -> Iterator[Mutan
         return [*given[:arguments], dy]
 
     if signed:
-        killers = [tested(SWITCHES, "test_a_signed_rule_is_the_derivative_of_the_polynomial", *shape)]
+        killers = [
+            tested(SWITCHES, "test_a_signed_rule_is_the_derivative_of_the_polynomial", *shape),
+            same(lambda: rule(circuit)),
+        ]
+    elif name == "embed_switches":
+        killers = [tested(SWITCHES, "test_cotangents_of_embedded_switches_pass", circuit.input_types[0])]
     elif name in module(PRIMITIVE).SHAPES:
         killers = [
             claimed(lambda: adjoint(circuit)),

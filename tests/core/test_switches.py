@@ -237,6 +237,13 @@ def test_embedded_switches_are_counted() -> None:
     assert word_range(r, "dy", (-1, 1)) == (-1, 1)
 
 
+@pytest.mark.parametrize("type_", [Switches(3, 1), Switches(2, 4)])
+def test_cotangents_of_embedded_switches_pass(type_: Switches) -> None:
+    r = reverse(trace(lambda a: a.embed(), a=type_))
+    inputs = every(sum(t.width for t in r.input_types))
+    np.testing.assert_array_equal(evaluate(r, inputs), inputs[:, type_.width :])
+
+
 def test_ranges_of_cotangents_add_where_a_switch_is_read_twice() -> None:
     f = trace(lambda t, x: t.lookup(x) ^ x[0], t=Switches(4, K), x=Switches(2, K))
     assert word_range(reverse(f), "dy", (-1, 1)) == (-2, 2)
