@@ -86,6 +86,7 @@ ROWS: Mapping[str, Callable[..., Value]] = {
     "plus": lambda a, b: a + b,
     "to_words": lambda a, bits: a,
     "to_switches": lambda a, bits: a,
+    "to_scalars": lambda a, semiring: a,
     "to_bits": lambda a: a,
     "add_words": _add_words,
     "negate_words": _negate_words,

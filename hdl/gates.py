@@ -92,6 +92,7 @@ ROWS: Mapping[str, Callable[..., _Wire]] = {
     "scatter": _scatter,
     "to_words": lambda gates, a, bits: a,
     "to_switches": lambda gates, a, bits: a,
+    "to_scalars": lambda gates, a, semiring: a,
     "to_bits": lambda gates, a: a,
 }
 

@@ -62,6 +62,7 @@ DEPTHS: Mapping[str, Callable[..., float]] = {
     "plus": lambda widths: 1 + widths[0] / 8,
     "to_words": lambda widths, bits: 0,
     "to_switches": lambda widths, bits: 0,
+    "to_scalars": lambda widths, semiring: 0,
     "to_bits": lambda widths: 0,
     "add_words": lambda widths, bits: 1 + bits / 8,
     "negate_words": lambda widths, bits: 1 + bits / 8,

@@ -283,5 +283,6 @@ _ATTRIBUTES: Mapping[str, _Attribute] = {
     "indices": _Attribute(
         lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_number, v)), "a tuple of bit numbers, at least one"
     ),
+    "semiring": _Attribute(lambda v: isinstance(v, str), "the name of a semiring"),
     "block": _Attribute(lambda v: isinstance(v, Block), "a block"),
 }

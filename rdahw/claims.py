@@ -22,10 +22,11 @@ from rdahw.derivative import boolean_difference, forward_derivative, reverse
 from rdahw.errors import InternalError, UserError
 from rdahw.primitive import listed
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire, WordWire, constant, ring_sum, trace
+from rdahw.semirings import find_semiring
+from rdahw.tracing import Builder, ElementWire, Wire, constant, ring_sum, trace
 from rdahw.tracing import equal as equal_bits
 from rdahw.transform import expand
-from rdahw.types import Bits, Type
+from rdahw.types import Bits, Scalars, Type
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -117,6 +118,11 @@ def adjoint(f: Circuit) -> Claim:
             "the claim 'adjoint' needs an input in the ring of the outputs, and this circuit maps "
             f"{listed(f.input_types)} to {listed(f.output_types)}; choose another claim with --what, such as gateware"
         )
+    if gaps := next((t for t in f.types if isinstance(t, Scalars) and find_semiring(t.semiring).gaps), None):
+        raise UserError(
+            f"the claim 'adjoint' is about all patterns of bits, and not all are elements of {gaps}; leave the claim "
+            "out"
+        )
     names = [name for name, _ in moving]
     _check_size("adjoint", f, sum(_units(type_) for _, type_ in moving) * (1 + 4 * count_gates(f)))
     forward, backward = forward_derivative(f, wrt=names), reverse(f, wrt=names)
@@ -153,7 +159,8 @@ def _units(type_: Type) -> int:
 def _inner_product(left: Sequence[Wire], right: Sequence[Wire]) -> Wire:
     """⟨left, right⟩ in the ring of the wires."""
     products = [
-        (a * b).sum(len(a)) if isinstance(a, WordWire) else (a & b).parity() for a, b in zip(left, right, strict=True)
+        (a * b).sum(len(a)) if isinstance(a, ElementWire) else (a & b).parity()
+        for a, b in zip(left, right, strict=True)
     ]
     return reduce(ring_sum, products)
 

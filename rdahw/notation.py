@@ -235,7 +235,7 @@ def _split(text: str) -> list[str]:
 
 def _from_text(text: str) -> Any:
     """The JSON value of an attribute; nested values are rejected, as they could exhaust the stack of a JSON reader."""
-    if re.fullmatch('"[0-9a-f]*"', text):
+    if re.fullmatch('"[0-9A-Za-z]*"', text):
         return text[1:-1]
     if re.fullmatch("[0-9]{1,18}", text):
         return int(text)

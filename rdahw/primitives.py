@@ -4,11 +4,11 @@ Values are numpy arrays of 0 and 1 (uint8), the last axis along the wire's bits 
 of examples; evaluation broadcasts over these. Rules (reverse, expansion, lowering) are written on symbolic wires
 (:class:`rdahw.tracing.Wire`).
 
-The **polynomial core** (rows without an expansion) is addition, multiplication, constants and wiring, in Z2 (XOR, AND)
-and in Z_2^k (:mod:`rdahw.word_primitives`); it is closed under the reverse derivative and obeys the axioms RD.1 to RD.7
-of reverse derivative categories (Cockett et al., arXiv 1910.07065). A richer primitive has an *expansion* into the
-core, and a cheaper reverse rule where that pays. Such a rule is right to first order; higher derivatives go through the
-expansion (:func:`rdahw.expand`).
+The **polynomial core** (rows without an expansion) is addition, multiplication, constants and wiring, in Z2 (XOR, AND),
+in Z_2^k (:mod:`rdahw.word_primitives`) and in finite semirings (:mod:`rdahw.scalar_primitives`); it is closed under the
+reverse derivative and obeys the axioms RD.1 to RD.7 of reverse derivative categories (Cockett et al., arXiv
+1910.07065). A richer primitive has an *expansion* into the core, and a cheaper reverse rule where that pays. Such a
+rule is right to first order; higher derivatives go through the expansion (:func:`rdahw.expand`).
 
 Each back end is a table keyed by these names, with at least the rows of :data:`LOWERED`; it runs the circuits that
 :func:`rdahw.transform.to_rows` makes. ``custom`` has no row in any of them, and primitives of words have one where it
@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from rdahw.errors import UserError
 from rdahw.primitive import Array, Primitive, bits_only, check_range, listed
 from rdahw.primitive import one_of_bits as _one
-from rdahw.types import Bits, Type, Words, shown
+from rdahw.scalar_primitives import SCALAR_ROWS
+from rdahw.types import Bits, Type, shown
 from rdahw.word_primitives import WORD_ROWS
 
 if TYPE_CHECKING:
@@ -52,15 +53,11 @@ def _const_type_rule(*args: Any) -> Bits:
 
 
 def _concat_type_rule(*types: Type) -> Type:
-    # The only primitive of both bits and words.
     if not types:
         raise UserError("nothing was given to concatenate; expected at least one operand")
-    words = [t for t in types if isinstance(t, Words)]
-    if not words:
-        return Bits(sum(t.width for t in types))
-    if len(words) < len(types) or len({t.bits for t in words}) > 1:
+    if len({type_.of(1) for type_ in types}) > 1:
         raise UserError(f"operands of types {listed(types)} were given; expected all bits, or words of as many bits")
-    return Words(sum(t.count for t in words), words[0].bits)
+    return types[0].of(sum(type_.count for type_ in types))
 
 
 def _slice_type_rule(*args: Any) -> Bits:
@@ -562,6 +559,7 @@ PRIMITIVES: dict[str, Primitive] = {
             products="all",
         ),
         *WORD_ROWS,
+        *SCALAR_ROWS,
     )
 }
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, SupportsIndex, cast
+from typing import Any, Self, SupportsIndex, cast
 
 from rdahw.circuit import Assignment, Circuit, Port, result_type
 from rdahw.errors import UserError
-from rdahw.types import Bits, Switches, Type, Words, shown
+from rdahw.types import Bits, Scalars, Switches, Type, Words, shown
 
 __all__ = [
     "Builder",
+    "ElementWire",
+    "ScalarWire",
     "SwitchWire",
     "Wire",
     "WordWire",
@@ -265,6 +267,17 @@ class Wire:
         """The same bits as switches, with cotangents of ``bits`` bits. There is no derivative through this cast."""
         return cast(SwitchWire, self.builder.apply("to_switches", self, attributes=(bits,)))
 
+    def as_scalars(self, semiring: str) -> ScalarWire:
+        """The same bits as scalars of this semiring, scalar 0 first. There is no derivative through this cast."""
+        return cast(ScalarWire, self.builder.apply("to_scalars", self, attributes=(semiring,)))
+
+    def cast(self, type_: Type) -> Wire:
+        """The same bits as a wire of this type."""
+        if type_ == self.type:
+            return self
+        primitive, attribute = _CASTS[type(type_)]
+        return self.builder.apply(primitive, self, attributes=(attribute(type_),))
+
 
 class SwitchWire(Wire):
     """A symbolic vector of switches, :class:`rdahw.types.Switches`: bits with the operations of bits that have a signed
@@ -287,93 +300,124 @@ class SwitchWire(Wire):
         return self.builder.apply("to_bits", self)
 
 
-class WordWire(Wire):
-    """A symbolic vector of words, :class:`rdahw.types.Words`: ``+ - *`` in Z_2^k word by word, indexing and slicing by
-    words, and the methods below. Its length is the number of words.
-    """
+class ElementWire(Wire):
+    """A symbolic vector of elements of a ring or semiring: ``+ - *`` element by element, indexing and slicing by
+    elements, and the methods below. Its length is the number of elements."""
 
     __slots__ = ()
 
-    type: Words
+    type: Words | Scalars
 
     def __len__(self) -> int:
         return self.type.count
 
-    def __add__(self, other: Wire) -> WordWire:
-        return self._combine("add_words", other)
+    def __add__(self, other: Wire) -> Self:
+        return self._combine(self.type.ring.addition, other)
 
-    def __sub__(self, other: WordWire) -> WordWire:
-        return self + other.negate()
+    def __sub__(self, other: Self) -> Self:
+        return self + -other
 
-    def __neg__(self) -> WordWire:
+    def __neg__(self) -> Self:
         return self.negate()
 
-    def __mul__(self, other: Wire) -> WordWire:
-        return self._combine("multiply_words", other)
+    def __mul__(self, other: Wire) -> Self:
+        return self._combine(self.type.ring.multiplication, other)
 
-    def _combine(self, primitive: str, *others: Wire, attributes: Sequence[Any] = ()) -> WordWire:
-        return cast(WordWire, self.builder.apply(primitive, self, *others, attributes=(*attributes, self.type.bits)))
+    def _combine(self, primitive: str, *others: Wire, attributes: Sequence[Any] = ()) -> Self:
+        given = (*attributes, *self.type.ring.attributes)
+        return cast(Self, self.builder.apply(primitive, self, *others, attributes=given))
 
-    def __getitem__(self, index: SupportsIndex | slice) -> Wire:
+    def __getitem__(self, index: SupportsIndex | slice) -> Self:
         chosen = range(len(self))[index]
         return self.gather(chosen if isinstance(chosen, range) else [chosen])
 
-    def zeros(self, width: int) -> WordWire:
-        """``width`` words that are zero."""
-        return cast(WordWire, constant(self.builder, 0, Words(width, self.type.bits)))
+    def negate(self) -> Self:
+        """The negatives."""
+        raise NotImplementedError
 
-    def repeat(self, times: int) -> WordWire:
+    def zeros(self, width: int) -> Self:
+        """``width`` elements that are zero."""
+        return cast(Self, constant(self.builder, 0, self.type.of(width)))
+
+    def repeat(self, times: int) -> Self:
         """``times`` copies of this wire side by side."""
         return self.gather(list(range(len(self))) * times)
 
-    def sum(self, times: int) -> WordWire:
+    def sum(self, times: int) -> Self:
         """The sum in the ring of the ``times`` equal parts of this wire."""
         if times < 1 or len(self) % times:
             raise UserError(f"{len(self)} words cannot be cut into {times} equal parts to sum; choose a divisor")
         return self.scatter(list(range(len(self) // times)) * times, len(self) // times)
 
-    def gather(self, indices: Iterable[int]) -> WordWire:
-        """Word i of the result is word ``indices[i]`` of this wire."""
+    def gather(self, indices: Iterable[int]) -> Self:
+        """Element i of the result is element ``indices[i]`` of this wire."""
         chosen = tuple(map(operator.index, indices))
         if chosen == tuple(range(len(self))):
             return self
-        return self._combine("gather_words", attributes=(chosen,))
+        return cast(Self, self.builder.apply("gather_words", self, attributes=(chosen, self.type.bits)))
 
-    def scatter(self, indices: Iterable[int], width: int) -> WordWire:
-        """``width`` words; word ``indices[i]`` is the sum of all words i sent there. The adjoint of :meth:`gather`."""
+    def scatter(self, indices: Iterable[int], width: int) -> Self:
+        """``width`` elements; element ``indices[i]`` is the sum of all elements i sent there. The adjoint of
+        :meth:`gather`."""
+        raise NotImplementedError
+
+    def as_bits(self) -> Wire:
+        """The bits of all elements, element 0 first. There is no derivative through this cast."""
+        return self.builder.apply("to_bits", self)
+
+
+class ScalarWire(ElementWire):
+    """A symbolic vector of :class:`rdahw.types.Scalars`."""
+
+    __slots__ = ()
+
+    type: Scalars
+
+    def negate(self) -> Self:
+        """The negatives; raises :class:`UserError` in a semiring without them."""
+        return self._combine("negate_scalars")
+
+    def scatter(self, indices: Iterable[int], width: int) -> Self:
+        return self._combine("scatter_scalars", attributes=(tuple(map(operator.index, indices)), width))
+
+
+class WordWire(ElementWire):
+    """A symbolic vector of words, :class:`rdahw.types.Words`, whose ring is Z_2^k."""
+
+    __slots__ = ()
+
+    type: Words
+
+    def scatter(self, indices: Iterable[int], width: int) -> Self:
         return self._combine("scatter_words", attributes=(tuple(map(operator.index, indices)), width))
 
-    def mask(self, chosen: Wire) -> WordWire:
+    def mask(self, chosen: Wire) -> Self:
         """The words with zero in place of those whose bit in ``chosen`` is 0."""
         return self._combine("mask_words", chosen)
 
-    def negate(self, chosen: Wire | None = None) -> WordWire:
+    def negate(self, chosen: Wire | None = None) -> Self:
         """The words, those negated whose bit in ``chosen`` is 1; by default all."""
         bits = self.builder.apply("const", attributes=((1 << len(self)) - 1, len(self))) if chosen is None else chosen
         return self._combine("negate_words", bits)
 
-    def lookup(self, address: Wire, tables: int = 1) -> WordWire:
+    def lookup(self, address: Wire, tables: int = 1) -> Self:
         """The addressed row of each of ``tables`` tables of 2^a rows in this wire; ``address`` holds a bits per table.
         Tables of words are stored row by row, tables of bits (:meth:`Wire.lookup`) output by output."""
         return self._combine("lookup_words", address, attributes=(tables,))
 
-    def as_bits(self) -> Wire:
-        """The bits of all words, word 0 first. There is no derivative through this cast."""
-        return self.builder.apply("to_bits", self)
 
-
-#: The kind of wire of each type, and the cast to the type from bits.
-_WIRES: Mapping[type[Type], type[Wire]] = {Bits: Wire, Words: WordWire, Switches: SwitchWire}
-_CASTS: Mapping[type[Type], Callable[[Wire, Any], Wire]] = {
-    Bits: lambda bits, type_: bits,
-    Words: lambda bits, type_: bits.as_words(type_.bits),
-    Switches: lambda bits, type_: bits.as_switches(type_.bits),
+#: The kind of wire of each type, and the cast to the type from bits with its attribute.
+_WIRES: Mapping[type[Type], type[Wire]] = {Bits: Wire, Words: WordWire, Switches: SwitchWire, Scalars: ScalarWire}
+_CASTS: Mapping[type[Type], tuple[str, Callable[[Any], Any]]] = {
+    Words: ("to_words", lambda type_: type_.bits),
+    Switches: ("to_switches", lambda type_: type_.bits),
+    Scalars: ("to_scalars", lambda type_: type_.semiring),
 }
 
 
 def constant(builder: Builder, value: int, type_: Type) -> Wire:
     """The constant of this type whose bits are the number ``value``; 0 is the zero of every ring."""
-    return _CASTS[type(type_)](builder.apply("const", attributes=(value, type_.width)), type_)
+    return builder.apply("const", attributes=(value, type_.width)).cast(type_)
 
 
 def builder_of(*wires: Wire) -> Builder:

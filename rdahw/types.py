@@ -1,5 +1,5 @@
 """The types of wires: :class:`Bits` over Z2, :class:`Words` over Z_2^k, and :class:`Switches`, bits whose cotangents
-are words.
+are words, and :class:`Scalars` in a finite semiring.
 
 A type names its ring, the ring names the primitives that add and multiply in it, and ``tangent`` is the type of the
 cotangents and changes of a wire. Transformations use these instead of assuming XOR, so that a new ring needs a new type
@@ -10,17 +10,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from rdahw.errors import UserError
+from rdahw.semirings import find_semiring
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MAX_WIDTH", "MAX_WORD_BITS", "Z2", "Bits", "Ring", "Switches", "Type", "Words", "parse_type", "shown"]
+__all__ = [
+    "MAX_WIDTH",
+    "MAX_WORD_BITS",
+    "Z2",
+    "Bits",
+    "Ring",
+    "Scalars",
+    "Switches",
+    "Type",
+    "Words",
+    "parse_type",
+    "shown",
+]
 
 #: The widest wire: 2^26 bits, so that a circuit read from an untrusted file cannot exhaust the memory.
 MAX_WIDTH = 1 << 26
@@ -31,12 +43,12 @@ MAX_WORD_BITS = 64
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A commutative ring: its name, and the primitives for its addition and multiplication, with their attributes."""
+    """A commutative ring or semiring: its name, and the primitives that add and multiply, with their attributes."""
 
     name: str
     addition: str
     multiplication: str
-    attributes: tuple[int, ...] = ()
+    attributes: tuple[Any, ...] = ()
 
 
 #: The ring of two elements: addition is XOR, multiplication is AND.
@@ -195,19 +207,67 @@ class Switches:
         return f"Switches({self.count}, {self.bits})"
 
 
-#: The type of a wire.
-Type: TypeAlias = Bits | Words | Switches
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """``Scalars(n, "Z5")``: n elements of the finite semiring of that name (:mod:`rdahw.semirings`).
 
-_NAMED: dict[str, Callable[..., Type]] = {"Bits": Bits, "Words": Words, "Switches": Switches}
+    An element is its number in as few bits as the largest one needs; bit b of element i is bit ``i * bits + b`` of the
+    wire.
+    """
+
+    count: int
+    semiring: str
+    reverse_rule: ClassVar[str] = "reverse"
+
+    def __post_init__(self) -> None:
+        if type(self.count) is not int or not 1 <= self.count <= MAX_WIDTH // self.bits:
+            raise UserError(
+                f"{shown(self.count)} scalars in {self.semiring} are invalid; expected a whole number from 1 to "
+                f"{MAX_WIDTH // self.bits}"
+            )
+
+    @property
+    def bits(self) -> int:
+        """The bits of an element."""
+        return find_semiring(self.semiring).bits
+
+    @property
+    def width(self) -> int:
+        """The number of bits of all elements together."""
+        return self.count * self.bits
+
+    @property
+    def ring(self) -> Ring:
+        return Ring(self.semiring, "add_scalars", "multiply_scalars", (self.semiring,))
+
+    @property
+    def tangent(self) -> Scalars:
+        """The type of cotangents."""
+        return self
+
+    def of(self, count: int) -> Scalars:
+        """The type of ``count`` such scalars."""
+        return Scalars(count, self.semiring)
+
+    def __str__(self) -> str:
+        return f"Scalars({self.count}, {self.semiring})"
+
+
+#: The type of a wire.
+Type: TypeAlias = Bits | Words | Switches | Scalars
+
+_NAMED: dict[str, Callable[..., Type]] = {"Bits": Bits, "Words": Words, "Switches": Switches, "Scalars": Scalars}
 
 
 def parse_type(text: str) -> Type:
     """The type that prints as ``text``; raises :class:`UserError` if there is none."""
-    if found := re.fullmatch(r"(\w+)\(([0-9]{1,9})(?:, ([0-9]{1,9}))?\)", text.strip()):
-        with suppress(KeyError, TypeError):
-            return _NAMED[found[1]](*map(int, filter(None, found.groups()[1:])))
+    if found := re.fullmatch(r"(\w+)\(([0-9]{1,9})(?:, ([0-9A-Za-z]{1,9}))?\)", text.strip()):
+        numbers = [int(part) if part.isdecimal() else part for part in found.groups()[1:] if part]
+        if found[1] in _NAMED and (found[1] == "Bits") == (len(numbers) == 1):
+            return _NAMED[found[1]](*numbers)
     raise UserError(
-        f"the type {shown(text.strip())} is unknown; expected one like Bits(8), Words(3, 8) or Switches(5, 8)"
+        f"the type {shown(text.strip())} is unknown; expected one like Bits(8), Words(3, 8), Switches(5, 8) or "
+        "Scalars(2, Z5)"
     )
 
 

@@ -11,19 +11,28 @@ any number of words are added by a few wide gates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
 from rdahw.primitive import Array, Primitive, check_range, listed, one_of_bits
-from rdahw.types import Bits, Switches, Type, Words
+from rdahw.types import Bits, Scalars, Switches, Type, Words
 
 if TYPE_CHECKING:
-    from rdahw.tracing import SwitchWire, Wire, WordWire
+    from rdahw.tracing import ScalarWire, SwitchWire, Wire, WordWire
 
-__all__ = ["WORD_ROWS", "from_numbers", "from_planes", "planes", "sum_of_counts", "sum_of_planes", "to_numbers"]
+__all__ = [
+    "WORD_ROWS",
+    "from_numbers",
+    "from_planes",
+    "planes",
+    "scatter_in_pairs",
+    "sum_of_counts",
+    "sum_of_planes",
+    "to_numbers",
+]
 
 Numbers = NDArray[np.uint64]
 
@@ -81,8 +90,8 @@ def _embed_type_rule(*args: Any) -> Words:
 
 
 def _to_bits_type_rule(*types: Type) -> Bits:
-    if len(types) != 1 or not isinstance(types[0], Words | Switches):
-        raise UserError(f"operands of types {listed(types)} were given; expected one of words or switches")
+    if len(types) != 1 or not isinstance(types[0], Words | Switches | Scalars):
+        raise UserError(f"operands of types {listed(types)} were given; expected one of words, switches or scalars")
     return Bits(types[0].width)
 
 
@@ -101,12 +110,15 @@ def _mask_type_rule(*args: Any) -> Words:
     return words
 
 
-def _gather_type_rule(*args: Any) -> Words:
+def _gather_type_rule(*args: Any) -> Words | Scalars:
     *types, indices, bits = args
     if len(types) != 1:
         raise UserError(f"operands of types {listed(types)} were given; expected one")
-    check_range(indices, _words(types[0], bits).count, "word")
-    return Words(len(indices), bits)
+    words: Type = types[0]
+    if not isinstance(words, Scalars) or words.bits != bits:
+        words = _words(words, bits)
+    check_range(indices, words.count, "word")
+    return words.of(len(indices))
 
 
 def _scatter_type_rule(*args: Any) -> Words:
@@ -240,13 +252,17 @@ def _embed_lowering(a: SwitchWire, bits: int) -> Wire:
     return from_planes([values, *[values.zeros(len(a))] * (bits - 1)]).as_words(bits)
 
 
-def _gather_lowering(a: WordWire, indices: Sequence[int], bits: int) -> Wire:
-    return a.as_bits().gather(i * bits + b for i in indices for b in range(bits)).as_words(bits)
+def _gather_lowering(a: WordWire | ScalarWire, indices: Sequence[int], bits: int) -> Wire:
+    chosen = a.as_bits().gather(i * bits + b for i in indices for b in range(bits))
+    return chosen.cast(a.type.of(len(indices)))
 
 
-def _scatter_lowering(a: WordWire, indices: Sequence[int], count: int, bits: int) -> Wire:
-    # Each step adds the words of each place in pairs, all places at once, until each has one word left.
-    words = a
+def scatter_in_pairs(a: WordWire | ScalarWire, indices: Sequence[int], count: int) -> Wire:
+    """The rule of ``scatter_words`` and ``scatter_scalars`` by additions.
+
+    Each step adds the words of each place in pairs, all places at once, until each has one word left.
+    """
+    words: Any = a
     sent: list[list[int]] = [[] for _ in range(count)]
     for word, place in enumerate(indices):
         sent[place].append(word)
@@ -254,13 +270,14 @@ def _scatter_lowering(a: WordWire, indices: Sequence[int], count: int, bits: int
         pairs = [(here[i], here[i + 1]) for here in sent for i in range(0, len(here) - 1, 2)]
         odd = [here[-1] for here in sent if len(here) % 2]
         sums = words.gather(i for i, _ in pairs) + words.gather(j for _, j in pairs)
-        words = cast("WordWire", words.concat(sums, words.gather(odd))) if odd else sums
+        words = words.concat(sums, words.gather(odd)) if odd else sums
         new_sums, new_odd = iter(range(len(pairs))), iter(range(len(pairs), len(pairs) + len(odd)))
         sent = [[next(new_sums) for _ in here[1::2]] + [next(new_odd) for _ in here[: len(here) % 2]] for here in sent]
-    if all(sent):
-        return words.gather(here[0] for here in sent)
     spare = len(words)
-    return words.concat(words, words.zeros(1)).gather(here[0] if here else spare for here in sent)
+    if not all(sent):
+        words = words.concat(words, words.zeros(1))
+    result: Wire = words.gather(here[0] if here else spare for here in sent)
+    return result
 
 
 def _addresses(address: Wire, tables: int) -> list[Wire]:
@@ -388,7 +405,7 @@ WORD_ROWS = (
         type_rule=_scatter_type_rule,
         evaluate=_scatter,
         reverse=lambda dy, a, indices, count, bits: (dy.gather(indices),),
-        lowering=_scatter_lowering,
+        lowering=lambda a, indices, count, bits: scatter_in_pairs(a, indices, count),
         linear=True,
     ),
     Primitive(

@@ -276,6 +276,7 @@ ROWS: dict[str, Callable[..., Bits]] = {
     "plus": _plus,
     "to_words": lambda net, a, bits: a,
     "to_switches": lambda net, a, bits: a,
+    "to_scalars": lambda net, a, semiring: a,
     "to_bits": lambda net, a: a,
 }
 

@@ -151,6 +151,7 @@ ROWS: dict[str, Callable[..., None]] = {
     "plus": lambda code, result, a, b: code.emit("plus", result, a.at, b.at, a.words, result.words),
     "to_words": lambda code, result, a, bits: code.move(result, 0, a, 0, a.width),
     "to_switches": lambda code, result, a, bits: code.move(result, 0, a, 0, a.width),
+    "to_scalars": lambda code, result, a, semiring: code.move(result, 0, a, 0, a.width),
     "to_bits": lambda code, result, a: code.move(result, 0, a, 0, a.width),
 }
 

@@ -239,17 +239,18 @@ MAX_BITS = 10
 MAX_ASSIGNMENTS = 50
 
 
-#: The tests that have shapes for each primitive, of bits, of words and of switches.
-PRIMITIVE, WORDS, SWITCHES = "core/test_primitives.py", "core/test_words.py", "core/test_switches.py"
+#: The tests that have shapes for each primitive, of bits, of words and of scalars, and those of switches.
+PRIMITIVE, WORDS, SCALARS = "core/test_primitives.py", "core/test_words.py", "core/test_rings.py"
+SWITCHES = "core/test_switches.py"
 
 
 @cache
 def gate(name: str, kind: str = "") -> tuple[Circuit, tuple[Any, ...]]:
     """A circuit of one gate of this primitive, and its shape: of those that are tested the widest within the bounds.
 
-    ``kind``: the tests with the shapes; by default those of bits or of words.
+    ``kind``: the tests with the shapes; by default the first that have some.
     """
-    tests = module(kind or (PRIMITIVE if name in module(PRIMITIVE).SHAPES else WORDS))
+    tests = module(kind or next(tests for tests in (PRIMITIVE, WORDS, SCALARS) if name in module(tests).SHAPES))
     sizes = {}
     for number, shape in enumerate(tests.SHAPES[name]):
         circuit = tests.single(name, *shape)
@@ -316,6 +317,8 @@ def reverse_mutants(name: str, section: str = "reverse rules") -> Iterator[Mutan
             claimed(lambda: adjoint(circuit)),
             tested(PRIMITIVE, "test_reverse_is_the_boolean_difference", *shape),
         ]
+    elif name in module(SCALARS).SHAPES:
+        killers = [claimed(lambda: adjoint(circuit)), same(lambda: rule(circuit))]
     else:  # the claim is of bits alone
         named = circuit.renamed(outputs=["words"])
         killers = [

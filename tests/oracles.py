@@ -8,7 +8,10 @@ import numpy as np
 
 from rdahw import Circuit
 from rdahw.primitives import Array
+from rdahw.semirings import find_semiring
 from rdahw.sim.reference import Reference
+from rdahw.types import Scalars, Type
+from rdahw.word_primitives import from_numbers
 
 #: Up to this many input bits, circuits are compared on all inputs.
 EXHAUSTIVE_BITS = 10
@@ -55,11 +58,24 @@ def evaluate(circuit: Circuit, inputs: Array) -> Array:
 def inputs_of(circuit: Circuit, seed: int = 0) -> Array:
     """Inputs (N, A) to compare circuits on: all where there are few, else random ones and the two constant ones."""
     width = sum(t.width for t in circuit.input_types)
+    if any(isinstance(type_, Scalars) for type_ in circuit.input_types):
+        random = np.random.default_rng(seed)
+        return np.concatenate([_elements(random, type_) for type_ in circuit.input_types], axis=1)
     if width <= EXHAUSTIVE_BITS:
         return every(width)
-    random = np.random.default_rng(seed).integers(0, 2, (SAMPLES, width), np.uint8)
-    random[0], random[1] = 0, 1
-    return random
+    random_bits = np.random.default_rng(seed).integers(0, 2, (SAMPLES, width), np.uint8)
+    random_bits[0], random_bits[1] = 0, 1
+    return random_bits
+
+
+def _elements(random: np.random.Generator, type_: Type) -> Array:
+    """Random values of a wire; of scalars elements, since laws do not speak of other patterns of bits."""
+    if not isinstance(type_, Scalars):
+        return random.integers(0, 2, (SAMPLES, type_.width), np.uint8)
+    size = find_semiring(type_.semiring).largest + 1
+    numbers = random.integers(0, size, (SAMPLES, type_.count), np.uint64)
+    numbers[0], numbers[1] = 0, size - 1
+    return from_numbers(numbers, type_.bits)
 
 
 def input_widths(circuit: Circuit) -> list[int]:

@@ -8,14 +8,17 @@ property test.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from rdahw import Bits, Circuit, boolean_difference, custom_reverse, mux, reverse
 from rdahw.primitives import CORE, PRIMITIVES
-from rdahw.tracing import Builder, Wire, WordWire, constant
-from rdahw.types import Words
+from rdahw.scalar_primitives import SCALAR_ROWS
+from rdahw.semirings import find_semiring
+from rdahw.tracing import Builder, ElementWire, Wire, WordWire, constant
+from rdahw.types import Scalars, Type, Words
 from rdahw.word_primitives import WORD_ROWS
 
 #: No wire becomes wider, so that every circuit runs in an instant.
@@ -139,10 +142,11 @@ GATES: Mapping[str, _Gate] = {
     "custom": _custom,
 }
 
-#: The rows of words; all other lists are of bits alone.
+#: The rows of words and of scalars; all other lists are of bits alone.
 WORDS = tuple(row.name for row in WORD_ROWS)
-ALL = tuple(name for name in PRIMITIVES if name not in WORDS)
-POLYNOMIAL = tuple(sorted(CORE.difference(WORDS)))
+SCALARS = tuple(row.name for row in SCALAR_ROWS)
+ALL = tuple(name for name in PRIMITIVES if name not in (*WORDS, *SCALARS))
+POLYNOMIAL = tuple(sorted(CORE.difference(WORDS, SCALARS)))
 #: All but blocks, where a property speaks of primitives' own rules.
 PLAIN = tuple(name for name in ALL if name != "custom")
 
@@ -282,6 +286,46 @@ def mixed_circuits(draw: _Draw, primitives: Sequence[str] = (*PLAIN, *WORDS), ga
 def word_circuits(gates: int = 10) -> st.SearchStrategy[Circuit]:
     """A circuit that has a derivative by its inputs of words."""
     return mixed_circuits(DIFFERENTIABLE, gates)
+
+
+@st.composite
+def ring_circuits(
+    draw: _Draw,
+    element: Type,
+    inputs: Sequence[int] | None = None,
+    outputs: Sequence[int] | None = None,
+    gates: int = 6,
+) -> Circuit:
+    """A polynomial circuit over the ring or semiring of ``element``, the type of one; ``inputs`` and ``outputs`` are
+    how many there are on each wire."""
+    builder = Builder()
+    given = draw(st.lists(st.integers(1, 2), min_size=1, max_size=2)) if inputs is None else inputs
+    wires = [cast(ElementWire, builder.input(f"x{i}", element.of(count))) for i, count in enumerate(given)]
+    width = element.width
+    size = find_semiring(element.semiring).largest + 1 if isinstance(element, Scalars) else 1 << width
+
+    def fitting(count: int) -> ElementWire:
+        wire = draw(st.sampled_from(wires))
+        return wire.gather(draw(st.lists(st.integers(0, len(wire) - 1), min_size=count, max_size=count)))
+
+    for name in draw(st.lists(st.sampled_from(["add", "multiply", "gather", "scatter", "const"]), max_size=gates)):
+        a = draw(st.sampled_from(wires))
+        count = draw(st.integers(1, 3))
+        if name == "const":
+            values = draw(st.lists(st.integers(0, size - 1), min_size=count, max_size=count))
+            value = sum(number << i * width for i, number in enumerate(values))
+            new = cast(ElementWire, constant(builder, value, element.of(count)))
+        elif name == "gather":
+            new = fitting(count)
+        elif name == "scatter":
+            new = a.scatter(draw(st.lists(st.integers(0, count - 1), min_size=len(a), max_size=len(a))), count)
+        else:
+            new = a + fitting(len(a)) if name == "add" else a * fitting(len(a))
+        wires.insert(0, new)
+    chosen = [wires[0], *draw(st.lists(st.sampled_from(wires), max_size=1))]
+    if outputs is not None:
+        chosen = [fitting(count) for count in outputs]
+    return builder.finish({f"y{i}": wire for i, wire in enumerate(chosen)})
 
 
 @st.composite

@@ -19,7 +19,7 @@ from oracles import (
     number,
     split,
 )
-from strategies import ALL, WORDS
+from strategies import ALL, SCALARS, WORDS
 
 from rdahw import (
     Bits,
@@ -126,7 +126,8 @@ def test_solvers_have_a_row_for_what_has_no_other_form() -> None:
 
 
 def test_every_row_but_those_of_words_has_to_be_in_every_table() -> None:
-    assert set(PRIMITIVES) - LOWERED == {"custom", *WORDS} - {"to_words", "to_bits", "to_switches"}
+    casts = {"to_words", "to_bits", "to_switches", "to_scalars"}
+    assert set(PRIMITIVES) - LOWERED == {"custom", *WORDS, *SCALARS} - casts
 
 
 def test_every_row_is_exhausted_here() -> None:
@@ -138,7 +139,9 @@ def test_rows_are_filed_under_their_names() -> None:
 
 
 def test_the_core_is_what_the_axioms_speak_of() -> None:
-    assert {"xor", "and", "const", "concat", "slice", "repeat", "sum", "gather", "scatter"} == CORE.difference(WORDS)
+    assert {"xor", "and", "const", "concat", "slice", "repeat", "sum", "gather", "scatter"} == CORE.difference(
+        WORDS, SCALARS
+    )
     casts = {"to_words", "to_bits", "to_switches"}
     words = {f"{name}_words" for name in ("add", "multiply", "mask", "negate", "gather", "scatter")}
     words |= casts | {"embed_switches"}
@@ -149,7 +152,9 @@ def test_the_core_has_reverse_rules_and_is_linear_or_a_product() -> None:
     for name in CORE:
         row = PRIMITIVES[name]
         assert row.reverse is not None
-        assert row.linear + row.bilinear + (name in ("const", "to_words", "to_bits", "to_switches")) == 1, name
+        assert (
+            row.linear + row.bilinear + (name in ("const", "to_words", "to_bits", "to_switches", "to_scalars")) == 1
+        ), name
     assert {name for name in CORE if PRIMITIVES[name].products} == {"and"}
 
 

@@ -10,14 +10,16 @@ from amaranth.back import rtlil
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracles import bits, evaluate, input_widths, inputs_of, number, split
-from strategies import ALL, circuits, mixed_circuits
+from strategies import ALL, circuits, mixed_circuits, ring_circuits
 
-from rdahw import Bits, Circuit, Learner, expand, lookup_model, make_model, mask_model, reverse, trace
+from rdahw import Bits, Circuit, Learner, expand, lookup_model, make_model, mask_model, mux, reverse, trace
 from rdahw.circuit import Assignment, Port
 from rdahw.hdl.circuit import ROWS, CircuitModule, with_reverse
 from rdahw.primitives import LOWERED, PRIMITIVES, Array
-from rdahw.types import Words
+from rdahw.surrogates import clip, greater, maximum, minimum, shift_right
+from rdahw.types import Scalars, Switches, Words
 
 #: Operand widths and attributes to try each primitive on.
 CASES: dict[str, list[tuple[list[int], tuple[Any, ...]]]] = {
@@ -68,7 +70,8 @@ def assert_elaborates(module: Any) -> None:
 
 def test_there_is_a_row_for_every_primitive() -> None:
     assert LOWERED <= ROWS.keys() <= PRIMITIVES.keys()
-    assert CASES.keys() == LOWERED - {"to_words", "to_bits"}, "words are below"
+    casts = {"to_words", "to_bits", "to_switches", "to_scalars"}
+    assert CASES.keys() == LOWERED - casts, "words and scalars are below"
 
 
 @pytest.mark.parametrize("primitive", CASES)
@@ -90,6 +93,28 @@ def test_random_circuits(circuit: Circuit) -> None:
 def test_random_circuits_of_words(circuit: Circuit) -> None:
     inputs = np.random.default_rng(0).integers(0, 2, (24, sum(input_widths(circuit))), np.uint8)
     assert_same_bits(circuit, inputs)
+
+
+@pytest.mark.parametrize("semiring", ["Z4", "Z5", "Z16", "Sat3", "Sat6", "Or"])
+@settings(max_examples=8)
+@given(st.data())
+def test_random_polynomial_circuits(semiring: str, data: st.DataObject) -> None:
+    f = data.draw(ring_circuits(Scalars(1, semiring), gates=4))
+    assert_same_bits(with_reverse(f), inputs_of(reverse(f))[:12])
+
+
+def test_reverse_derivatives_of_switches() -> None:
+    f = trace(lambda t, x: t.lookup(x[:2]) ^ mux(x[2], ~x[0], t[1]), t=Switches(4, 3), x=Switches(3, 3))
+    assert_same_bits(with_reverse(f))
+
+
+def test_surrogates() -> None:
+    def functions(a: Any, b: Any) -> list[Any]:
+        return [minimum(a, b), maximum(a, b), greater(a, b), clip(a, -2, 3), shift_right(b, 1)]
+
+    f = trace(functions, a=Words(1, 4), b=Words(1, 4))
+    assert_same_bits(f)
+    assert_same_bits(reverse(f), inputs_of(reverse(f))[:200])
 
 
 def test_a_sum_of_words_is_one_addition_a_word() -> None:
