@@ -60,6 +60,11 @@ def _add_words(a: Value, b: Value, bits: int) -> Value:
     return Cat((a[at : at + bits] + b[at : at + bits])[:bits] for at in range(0, len(a), bits))
 
 
+def _multiply_words(a: Value, b: Value, bits: int) -> Value:
+    # One multiplication per word uses the multipliers of an FPGA.
+    return Cat((a[at : at + bits] * b[at : at + bits])[:bits] for at in range(0, len(a), bits))
+
+
 def _negate_words(a: Value, chosen: Value, bits: int) -> Value:
     words = (a[at : at + bits] for at in range(0, len(a), bits))
     return Cat(((word ^ bit.replicate(bits)) + bit)[:bits] for word, bit in zip(words, chosen, strict=True))
@@ -90,6 +95,7 @@ ROWS: Mapping[str, Callable[..., Value]] = {
     "to_bits": lambda a: a,
     "add_words": _add_words,
     "negate_words": _negate_words,
+    "multiply_words": _multiply_words,
 }
 
 

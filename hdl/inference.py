@@ -66,6 +66,7 @@ DEPTHS: Mapping[str, Callable[..., float]] = {
     "to_bits": lambda widths: 0,
     "add_words": lambda widths, bits: 1 + bits / 8,
     "negate_words": lambda widths, bits: 1 + bits / 8,
+    "multiply_words": lambda widths, bits: 2 + bits / 4,
 }
 
 

@@ -38,13 +38,15 @@ class Task:
     """A classification task: the model's input is bits, its output is a class.
 
     input_bits: bits of an example. classes: number of classes. code: how a circuit with output bits encodes a class.
-    image: the shape of the inputs if they are images. seed: seeds all randomness.
+    image: the shape of the inputs if they are images. word: the bits of a number, where the input bits are numbers in
+    fixed point: bit b of number i of n is input bit ``b * n + i``; else 1. seed: seeds all randomness.
     """
 
     input_bits: int
     classes: int
     code: Code = "one-hot"
     image: Image | None = None
+    word: int = 1
     seed: int = 0
 
     @property
@@ -57,7 +59,8 @@ class Task:
         """The task of classifying examples of ``schema`` that ``binariser`` has converted to bits."""
         width = binariser.width
         image = find_image(schema.columns, schema.image_shape, width)
-        return cls(input_bits=width, classes=len(schema.label_names), image=image, seed=seed)
+        word = binariser.planes if binariser.is_fixed else 1
+        return cls(input_bits=width, classes=len(schema.label_names), image=image, word=word, seed=seed)
 
     @classmethod
     def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0) -> Task:

@@ -17,17 +17,26 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
 from rdahw.errors import UsageError, nearest
 from rdahw.model import Model
 from rdahw.ranges import word_range
-from rdahw.scores import margin, saturating_sum
+from rdahw.scores import descent, margin, quadratic, saturating_sum
 from rdahw.tracing import Wire, ring_sum, trace
 from rdahw.types import MAX_WORD_BITS, Bits, Type, Words
 
-__all__ = ["LOSSES", "OPTIMISERS", "Learner", "Rule", "usual_rule"]
+__all__ = ["LOSSES", "OPTIMISERS", "Learner", "Number", "Rule", "usual_rule"]
+
+
+class Number(NamedTuple):
+    """An argument of a rule: its name, its valid values and its default."""
+
+    name: str
+    values: range
+    usual: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +44,36 @@ class Rule:
     """A row of :data:`LOSSES` or :data:`OPTIMISERS`.
 
     kind: the types that it supports. apply: the rule on two wires.
-    number: the name of a further argument, given after the rule's name as in ``margin=80``, if there is one;
-        ``numbers``: its valid values, ``usual``: its default.
+    numbers: further arguments, given after the rule's name as in ``margin=80`` and ``descent=8,10``.
     """
 
     kind: type[Bits] | type[Words]
     apply: Callable[..., Wire]
-    number: str = ""
-    numbers: range | None = None
-    usual: int = 0
+    numbers: tuple[Number, ...] = ()
 
     def spelt(self, name: str) -> str:
-        """The rule as text, with its default number."""
-        return name if self.numbers is None else f"{name}={self.usual}"
+        """The rule as text, with its default numbers."""
+        return f"{name}={','.join(str(number.usual) for number in self.numbers)}".removesuffix("=")
 
+
+#: The bits after the point of a number in fixed point.
+_FRACTIONS = range(33)
 
 #: Losses: (output, label) to the cotangent of the output. ``xor`` is the paper's: the output bits to change.
-#: ``margin=T`` is for class scores and one-hot labels: see :func:`rdahw.scores.margin`.
+#: ``margin=T`` and ``quadratic=F`` are for class scores and one-hot labels: see :mod:`rdahw.scores`.
 LOSSES: Mapping[str, Rule] = {
     "xor": Rule(Bits, lambda output, label: output ^ label),
-    "margin": Rule(Words, margin, "threshold", range((1 << 28) + 1), 80),
+    "margin": Rule(Words, margin, (Number("threshold", range((1 << 28) + 1), 80),)),
+    "quadratic": Rule(Words, quadratic, (Number("fraction", _FRACTIONS, 10),)),
 }
 
 #: Optimisers: (state, request) to the new state. ``xor`` is the paper's: requested parameters are flipped.
-#: ``counter=K`` adds the request to signed counters that saturate at K bits.
+#: ``counter=K`` adds the request to signed counters that saturate at K bits. ``descent=R,F`` adds R / 2^F times the
+#: request, numbers with F bits after the point: see :func:`rdahw.scores.descent`.
 OPTIMISERS: Mapping[str, Rule] = {
     "xor": Rule(Bits, lambda theta, request: theta ^ request),
-    "counter": Rule(Words, saturating_sum, "bits", range(2, MAX_WORD_BITS + 1), 6),
+    "counter": Rule(Words, saturating_sum, (Number("bits", range(2, MAX_WORD_BITS + 1), 6),)),
+    "descent": Rule(Words, descent, (Number("rate", range(1, 1 << 16), 8), Number("fraction", _FRACTIONS, 10))),
 }
 
 
@@ -163,13 +175,16 @@ def _rule(kind: str, given: str, known: Mapping[str, Rule], what: str, type_: Ty
     if not isinstance(type_, rule.kind):
         fitting = " or ".join(row.spelt(other) for other, row in known.items() if isinstance(type_, row.kind))
         raise UsageError(f"{kind} {given!r} does not suit, as {what} {type_}; use {fitting}")
-    if rule.numbers is None:
+    if not rule.numbers:
         if equals:
             raise UsageError(f"{kind} {given!r} was given; expected {name!r} with no number")
         return rule.apply
-    if not re.fullmatch(r"\d{1,9}", number) or int(number) not in rule.numbers:
-        raise UsageError(
-            f"{kind} {given!r} was given; expected {name}=NUMBER, a whole number from {rule.numbers[0]} to "
-            f"{rule.numbers[-1]}, such as {rule.spelt(name)}"
-        )
-    return partial(rule.apply, **{rule.number: int(number)})
+    values = number.split(",")
+    if len(values) != len(rule.numbers) or not all(
+        re.fullmatch(r"\d{1,9}", value) and int(value) in known.values
+        for value, known in zip(values, rule.numbers, strict=True)
+    ):
+        form = ",".join(["NUMBER"] * len(rule.numbers))
+        each = ", ".join(f"a whole number from {known.values[0]} to {known.values[-1]}" for known in rule.numbers)
+        raise UsageError(f"{kind} {given!r} was given; expected {name}={form}, {each}, such as {rule.spelt(name)}")
+    return partial(rule.apply, **{known.name: int(value) for known, value in zip(rule.numbers, values, strict=True)})

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdahw.errors import UsageError
+from rdahw.surrogates import clip, number, shift_right
 from rdahw.tracing import Wire, WordWire, cat, mux
 from rdahw.word_primitives import from_planes, planes, sum_of_planes
 
-__all__ = ["largest", "margin", "one_hot_prediction", "saturating_sum"]
+__all__ = ["descent", "largest", "margin", "one_hot_prediction", "quadratic", "saturating_sum"]
 
 
 def largest(numbers: Sequence[Wire]) -> Wire:
@@ -69,6 +70,44 @@ def margin(scores: WordWire, label: Wire, threshold: int) -> WordWire:
     asks = ((_chosen(signed, label) ^ lowest) <= (lead_of_rival ^ lowest)).repeat(len(scores))
     up, down = label & asks, rival & asks
     return from_planes([up | down, *[down] * (scores.type.bits - 1)]).as_words(scores.type.bits)
+
+
+def quadratic(scores: WordWire, label: Wire, fraction: int) -> WordWire:
+    """The cotangent of the scores by the quadratic loss: what is missing in the probability of each class.
+
+    Numbers have ``fraction`` bits after the point. The probability of a score s is clip(s, -1, 1) / 2 + 1/2, rounded
+    down, whose derivative counts as 1 (straight through); that of the label is 1, of other classes 0. The cotangent
+    (label - probability) is the negative of the loss's derivative, so that it is a direction of improvement as those
+    of the other losses.
+
+    Raises :class:`UsageError` if the words have fewer than ``fraction`` + 3 bits.
+    """
+    bits = scores.type.bits
+    _check_fraction(bits, fraction)
+    one = 1 << fraction
+    probability = shift_right(clip(scores, -one, one) + number(scores, one), 1)
+    wanted = from_planes(
+        [label.zeros(label.width)] * fraction + [label] + [label.zeros(label.width)] * (bits - fraction - 1)
+    )
+    return wanted.as_words(bits) - probability
+
+
+def _check_fraction(bits: int, fraction: int) -> None:
+    if bits < fraction + 3:
+        raise UsageError(
+            f"{fraction} bits after the point were asked for in words of {bits}; expected at most {bits - 3}"
+        )
+
+
+def descent(theta: WordWire, request: WordWire, rate: int, fraction: int) -> WordWire:
+    """theta - ((g >> fraction) · rate >> fraction) for g = -request: gradient descent in fixed point, each shift
+    rounding down. Numbers have ``fraction`` bits after the point, requests, which are products, twice as many.
+
+    Raises :class:`UsageError` if the words have fewer than ``fraction`` + 3 bits.
+    """
+    _check_fraction(theta.type.bits, fraction)
+    step = shift_right(-request, fraction) * number(theta, rate)
+    return theta - shift_right(step, fraction)
 
 
 def _chosen(numbers: Sequence[Wire], which: Wire) -> Wire:

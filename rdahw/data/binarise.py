@@ -9,6 +9,8 @@ A rule converts each number column to one or more bits, the planes:
 - ``quantile=K``: plane p is 1 when v is greater than the training value number ceil((p + 1) * N / (K + 1)) in rising
   order, counted from 1. Thresholds are training values, never between two; if a value is frequent, several thresholds
   and their planes may be equal.
+- ``fixed=F``: 16 planes, the bits of ``v * 2^F`` as a signed number (two's complement, plane 0 the lowest bit): rounded
+  towards 0 and limited to 16 bits. For columns of numbers only.
 
 With every rule a binary column is one wire, and a category column is one wire per category (one-hot). The wires of
 plane 0 come first: all columns in order. Each further plane has the number columns in order. With number columns only,
@@ -29,7 +31,9 @@ from rdahw.data._dataset import Column, Dataset, columns_from_json, columns_to_j
 from rdahw.data._json import damaged, is_list, members, number, texts
 from rdahw.errors import UsageError, UserError, nearest
 
-RULES = ("midrange", "threshold=K", "thermometer=K", "quantile=K")
+RULES = ("midrange", "threshold=K", "thermometer=K", "quantile=K", "fixed=F")
+#: The bits of a number in fixed point.
+FIXED_BITS = 16
 MAX_PLANES = 256
 
 
@@ -38,7 +42,8 @@ class Binariser:
     """A rule fitted to training data.
 
     ``table`` is float64: for midrange the minima and maxima of the number columns, (2, numbers); otherwise thresholds,
-    (planes, numbers), or (planes, 1) for ``threshold``, where all columns share them.
+    (planes, numbers), or (planes, 1) for ``threshold``, where all columns share them, and for ``fixed``, where they are
+    the values of the bits.
     """
 
     rule: str
@@ -60,7 +65,9 @@ class Binariser:
         if not len(array):
             raise UserError("a binariser cannot be fitted to no examples; expected one or more")
         numbers = _number_columns(array, columns)
-        if kind == "threshold":
+        if kind == "fixed" and (other := next((c.kind for c in columns if c.kind != "number"), None)):
+            raise UserError(f"the binarising rule {rule!r} takes numbers, and a column is {other}; use thermometer=K")
+        if kind in ("threshold", "fixed"):
             table = np.array(values, dtype=np.float64)[:, None]
         elif kind == "quantile":
             planes = int(values[0])
@@ -85,6 +92,11 @@ class Binariser:
     def planes(self) -> int:
         """The number of bits for each number column."""
         return 1 if self.rule == "midrange" else len(self.table)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the planes are the bits of numbers in fixed point."""
+        return self.rule.startswith("fixed=")
 
     @property
     def width(self) -> int:
@@ -124,6 +136,10 @@ class Binariser:
                 scaled = (numbers - low) / np.where(constant, 1.0, high - low)
             return np.asarray((scaled > 0.5) & ~constant)
         thresholds = self.table[plane]
+        if self.is_fixed:
+            limit = 1 << FIXED_BITS - 1
+            fixed = np.clip(np.trunc(numbers / self.table[0]), -limit, limit - 1).astype(np.int64)
+            return np.asarray(fixed >> plane & 1 == 1)
         if numbers.dtype == np.uint8:
             # For whole v, v > t if and only if v > floor(t); comparing small integers is much faster.
             whole = np.floor(thresholds)
@@ -133,7 +149,10 @@ class Binariser:
 
     @property
     def wire_names(self) -> tuple[str, ...]:
-        """The meaning of each wire: "petal_length > 3.95", "colour = red" or the name of a binary column."""
+        """The meaning of each wire: "petal_length > 3.95", "petal_length, bit 0", "colour = red" or the name of a
+        binary column."""
+        if self.is_fixed:
+            return tuple(f"{name}, bit {plane}" for plane in range(self.planes) for name in self.names)
         names = []
         at = [j for j, column in enumerate(self.columns) if column.kind == "number"]
         first = self._thresholds(0)
@@ -174,7 +193,7 @@ class Binariser:
         feature_names = texts(names, "the binariser's 'names'", least=1)
         kinds = columns_from_json(columns, "the binariser's 'columns'", len(feature_names))
         count = len(_numbers(kinds))
-        if kind == "threshold":
+        if kind in ("threshold", "fixed"):
             shape = (len(values), 1)
         else:
             shape = (2 if kind == "midrange" else int(values[0]), count)
@@ -182,7 +201,7 @@ class Binariser:
         if not (is_list(rows) and len(rows) == shape[0] and all(is_list(row) and len(row) == shape[1] for row in rows)):
             raise damaged(what, f"{shape[0]} rows of {shape[1]} numbers")
         table = np.array([[number(item, what) for item in row] for row in rows], dtype=np.float64).reshape(shape)
-        if kind == "threshold" and table[:, 0].tolist() != values:
+        if kind in ("threshold", "fixed") and table[:, 0].tolist() != values:
             raise damaged(what, f"the thresholds of the rule {rule!r}")
         with np.errstate(over="ignore"):
             spans = table[1:] - table[:-1]
@@ -210,7 +229,7 @@ def check_rule(rule: str) -> None:
 
 
 def _parse(rule: str) -> tuple[str, list[float]]:
-    """The kind of rule, and its K: thresholds, or a number of planes."""
+    """The kind of rule, and its K: thresholds, a number of planes, or for ``fixed`` the values of the bits."""
     kind, equals, text = rule.partition("=")
     known = [name.partition("=")[0] for name in RULES]
     if kind not in known:
@@ -231,6 +250,13 @@ def _parse(rule: str) -> tuple[str, list[float]]:
                 "threshold=64,128"
             )
         return kind, values
+    if kind == "fixed":
+        if not (text.isascii() and text.isdecimal() and len(text) < 3 and int(text) < FIXED_BITS):
+            raise UsageError(
+                f"the binarising rule {rule!r} needs a number of bits after the point, 0 to {FIXED_BITS - 1}; write "
+                "for example fixed=10"
+            )
+        return kind, [2.0 ** (bit - int(text)) for bit in range(FIXED_BITS)]
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MAX_PLANES):
         raise UsageError(
             f"the binarising rule {rule!r} needs a number from 1 to {MAX_PLANES}; write for example {kind}=3"
