@@ -115,7 +115,8 @@ def _said(value: Any) -> str:
 
 def rules(kind: Literal["loss", "optimiser"]) -> str:
     """The values of --loss or --optimiser, for the help: «(xor, margin=N)  [default: by the model]»."""
-    from rdahw.learner import LOSSES, OPTIMISERS
+    from rdahw.learner import LOSSES
+    from rdahw.optimisers import OPTIMISERS
 
     rows = {"loss": LOSSES, "optimiser": OPTIMISERS}[kind]
     return "(" + ", ".join(row.spelt(name) for name, row in rows.items()) + ")  [default: by the model]"

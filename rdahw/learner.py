@@ -7,73 +7,47 @@ types:
     dtheta = R[f](theta, x, dy), the part that belongs to theta
     theta' = optimiser(theta, dtheta)
 
-The optimiser is the ``put`` of a lens on (state, request), after Cruttwell et al., *Categorical Foundations of
-Gradient-Based Learning*, arXiv 2103.01931.
+The optimiser is a lens on (state, parameters) (:mod:`rdahw.optimisers`): theta is then what it gets from its state, and
+it puts the request into the state.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
-from rdahw.errors import UsageError, nearest
+from rdahw.errors import UsageError
 from rdahw.model import Model
+from rdahw.optimisers import OPTIMISERS
 from rdahw.ranges import word_range
-from rdahw.scores import descent, margin, quadratic, saturating_sum
-from rdahw.tracing import Wire, ring_sum, trace
-from rdahw.types import MAX_WORD_BITS, Bits, Type, Words
+from rdahw.rules import Number, Rule, find_rule
+from rdahw.scores import FRACTIONS, dot, margin, quadratic
+from rdahw.tracing import Wire, cat, constant, ring_sum, trace
+from rdahw.types import Bits, Switches, Words
 
-__all__ = ["LOSSES", "OPTIMISERS", "Learner", "Number", "Rule", "usual_rule"]
-
-
-class Number(NamedTuple):
-    """An argument of a rule: its name, its valid values and its default."""
-
-    name: str
-    values: range
-    usual: int
+__all__ = ["LOSSES", "Learner", "Loss"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A row of :data:`LOSSES` or :data:`OPTIMISERS`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss(Rule):
+    """A row of :data:`LOSSES`. apply: ``apply(output, label, **numbers)``, the cotangent of the output, a direction of
+    improvement."""
 
-    kind: the types that it supports. apply: the rule on two wires.
-    numbers: further arguments, given after the rule's name as in ``margin=80`` and ``descent=8,10``.
-    """
-
-    kind: type[Bits] | type[Words]
     apply: Callable[..., Wire]
-    numbers: tuple[Number, ...] = ()
-
-    def spelt(self, name: str) -> str:
-        """The rule as text, with its default numbers."""
-        return f"{name}={','.join(str(number.usual) for number in self.numbers)}".removesuffix("=")
 
 
-#: The bits after the point of a number in fixed point.
-_FRACTIONS = range(33)
+_FRACTION = (Number("fraction", FRACTIONS, 10),)
 
 #: Losses: (output, label) to the cotangent of the output. ``xor`` is the paper's: the output bits to change.
-#: ``margin=T`` and ``quadratic=F`` are for class scores and one-hot labels: see :mod:`rdahw.scores`.
-LOSSES: Mapping[str, Rule] = {
-    "xor": Rule(Bits, lambda output, label: output ^ label),
-    "margin": Rule(Words, margin, (Number("threshold", range((1 << 28) + 1), 80),)),
-    "quadratic": Rule(Words, quadratic, (Number("fraction", _FRACTIONS, 10),)),
-}
-
-#: Optimisers: (state, request) to the new state. ``xor`` is the paper's: requested parameters are flipped.
-#: ``counter=K`` adds the request to signed counters that saturate at K bits. ``descent=R,F`` adds R / 2^F times the
-#: request, numbers with F bits after the point: see :func:`rdahw.scores.descent`.
-OPTIMISERS: Mapping[str, Rule] = {
-    "xor": Rule(Bits, lambda theta, request: theta ^ request),
-    "counter": Rule(Words, saturating_sum, (Number("bits", range(2, MAX_WORD_BITS + 1), 6),)),
-    "descent": Rule(Words, descent, (Number("rate", range(1, 1 << 16), 8), Number("fraction", _FRACTIONS, 10))),
+#: ``margin=T``, ``quadratic=F`` and ``dot=F`` are for class scores and one-hot labels: see :mod:`rdahw.scores`.
+LOSSES: Mapping[str, Loss] = {
+    "xor": Loss(kind=Bits, apply=lambda output, label: output ^ label),
+    "margin": Loss(kind=Words, apply=margin, numbers=(Number("threshold", range((1 << 28) + 1), 80),)),
+    "quadratic": Loss(kind=Words, apply=quadratic, numbers=_FRACTION),
+    "dot": Loss(kind=Words, apply=dot, numbers=_FRACTION),
 }
 
 
@@ -81,23 +55,27 @@ OPTIMISERS: Mapping[str, Rule] = {
 class Learner:
     """A model with its loss and optimiser, by name.
 
+    given : the model as it was given. model : S × A → B, the model with the optimiser's state in place of the
+        parameters; if these are the state, the same.
     cotangent : B × Y → B, from (output, y) to ``dy``.
-    request : P × A × Y → P × Y, from (theta, x, y) to the request ``dtheta`` and the model's prediction ``output``.
-    total : P × P → P, the sum of two requests.
-    update : P × P → P, from (theta, dtheta) to the new theta.
-    step : P × A × Y → P, one update by one example: request and update in sequence.
+    request : S × A × Y → S × Y, from (theta, x, y) to the request ``dtheta`` and the model's prediction ``output``. The
+        request is the first vector of the state's type, the others are zero.
+    total : S × S → S, the sum of two requests.
+    update : S × S → S, from (theta, dtheta) to the new theta.
+    step : S × A × Y → S, one update by one example: request and update in sequence.
 
     Y is the type of labels and predictions, ``Bits(model.output_bits)``; for a model whose output is bits it is B.
     In a batch the requests are summed in their ring (for bits: XOR) and applied once, after the last example; the paper
     has batches of one.
 
     Raises :class:`UsageError` for an unknown loss or optimiser, for one that does not support the model's types, and
-    for counters so wide that scores could wrap.
+    for counters so wide that scores could wrap, or scores so many that requests could.
     """
 
     model: Model
     loss: str = "xor"
     optimiser: str = "xor"
+    given: Model = field(init=False, compare=False, repr=False)
     cotangent: Circuit = field(init=False, compare=False, repr=False)
     request: Circuit = field(init=False, compare=False, repr=False)
     total: Circuit = field(init=False, compare=False, repr=False)
@@ -105,20 +83,33 @@ class Learner:
     step: Circuit = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        model = self.model.circuit
-        state, data = model.input_types
-        output, label = model.output_types[0], Bits(self.model.output_bits)
-        loss = _rule("loss", self.loss, LOSSES, f"model {self.model.name!r} gives", output)
-        update = _rule("optimiser", self.optimiser, OPTIMISERS, f"model {self.model.name!r} has parameters of", state)
-        self._check_width()
-        pull_back = reverse(model, wrt=model.input_names[:1])
+        given = self.model.circuit
+        parameters, data = given.input_types
+        output, label = given.output_types[0], Bits(self.model.output_bits)
+        name = f"model {self.model.name!r}"
+        loss, numbers = find_rule("loss", self.loss, LOSSES, f"{name} gives", output)
+        cotangent = partial(loss.apply, **numbers)
+        lens, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, f"{name} has parameters of", parameters)
+        get, put = partial(lens.get, **numbers), partial(lens.put, **numbers)
+        state, count = lens.state(parameters), parameters.count
+        pull_back = reverse(given, wrt=given.input_names[:1])
+        self._check_width(pull_back)
+
+        def vectors(theta: Wire) -> list[Wire]:
+            return [theta[i * count : (i + 1) * count] for i in range(lens.vectors)]
 
         def request(theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
-            output = model(theta, x)
-            return {"dtheta": pull_back(theta, x, loss(output, y)), "output": self.model.head(output)}
+            read = get(vectors(theta))
+            output = given(read, x)
+            dtheta = pull_back(read, x, cotangent(output, y))
+            rest = [constant(dtheta.builder, 0, state.of(count * (lens.vectors - 1)))] if lens.vectors > 1 else []
+            return {"dtheta": cat(dtheta, *rest), "output": self.model.head(output)}
+
+        def update(theta: Wire, dtheta: Wire) -> Wire:
+            return cat(*put(vectors(theta), vectors(dtheta)[0]))
 
         made = {
-            "cotangent": trace(lambda output, y: {"dy": loss(output, y)}, output=output, y=label),
+            "cotangent": trace(lambda output, y: {"dy": cotangent(output, y)}, output=output, y=label),
             "request": trace(request, theta=state, x=data, y=label),
             "total": trace(lambda a, b: {"total": ring_sum(a, b)}, a=state, b=state),
             "update": trace(lambda theta, dtheta: {"theta": update(theta, dtheta)}, theta=state, dtheta=state),
@@ -129,12 +120,25 @@ class Learner:
                 y=label,
             ),
         }
-        for name, circuit in made.items():
-            object.__setattr__(self, name, circuit)
+        for attribute, circuit in made.items():
+            object.__setattr__(self, attribute, circuit)
+        object.__setattr__(self, "given", self.model)
+        if state != parameters:
+            names = dict(zip(given.input_names, (state, data), strict=True))
+            whole = trace(lambda theta, x: {given.output_names[0]: given(get(vectors(theta)), x)}, **names)
+            object.__setattr__(self, "model", Model(self.model.name, whole))
 
-    def _check_width(self) -> None:
+    def _check_width(self, pull_back: Circuit) -> None:
         state = self.model.circuit.input_types[0]
         name, _, number = self.optimiser.partition("=")
+        if isinstance(state, Switches) and self.loss.startswith("margin="):
+            found = word_range(pull_back, pull_back.input_names[-1], (-1, 1))
+            limit = 1 << state.bits - 1
+            if found is not None and not -limit <= found[0] <= found[1] < limit:
+                raise UsageError(
+                    f"the requests of model {self.model.name!r} could be {found[0]} to {found[1]}, and its cotangents "
+                    f"have {state.bits} bits; use switches with more"
+                )
         if isinstance(state, Words) and name == "counter":
             counters = -(1 << int(number) - 1), (1 << int(number) - 1) - 1
             found = word_range(self.model.circuit, self.model.circuit.input_names[0], counters)
@@ -159,32 +163,3 @@ class Learner:
                 f"a batch of {examples} examples is too large for parameters of type "
                 f"{self.model.circuit.input_types[0]}, whose sums would wrap; expected at most {self.largest_batch}"
             )
-
-
-def usual_rule(rows: Mapping[str, Rule], type_: Type) -> str:
-    """The first rule of ``rows`` that supports ``type_``, with its default number."""
-    return next(row.spelt(name) for name, row in rows.items() if isinstance(type_, row.kind))
-
-
-def _rule(kind: str, given: str, known: Mapping[str, Rule], what: str, type_: Type) -> Callable[..., Wire]:
-    """The function of the rule ``given``, for wires of ``type_``, with its number bound."""
-    name, equals, number = given.partition("=")
-    if name not in known:
-        raise UsageError(f"{kind} {given!r} is unknown; {nearest(name, known)}")
-    rule = known[name]
-    if not isinstance(type_, rule.kind):
-        fitting = " or ".join(row.spelt(other) for other, row in known.items() if isinstance(type_, row.kind))
-        raise UsageError(f"{kind} {given!r} does not suit, as {what} {type_}; use {fitting}")
-    if not rule.numbers:
-        if equals:
-            raise UsageError(f"{kind} {given!r} was given; expected {name!r} with no number")
-        return rule.apply
-    values = number.split(",")
-    if len(values) != len(rule.numbers) or not all(
-        re.fullmatch(r"\d{1,9}", value) and int(value) in known.values
-        for value, known in zip(values, rule.numbers, strict=True)
-    ):
-        form = ",".join(["NUMBER"] * len(rule.numbers))
-        each = ", ".join(f"a whole number from {known.values[0]} to {known.values[-1]}" for known in rule.numbers)
-        raise UsageError(f"{kind} {given!r} was given; expected {name}={form}, {each}, such as {rule.spelt(name)}")
-    return partial(rule.apply, **{known.name: int(value) for known, value in zip(rule.numbers, values, strict=True)})

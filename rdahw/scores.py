@@ -12,7 +12,19 @@ from rdahw.surrogates import clip, number, shift_right
 from rdahw.tracing import Wire, WordWire, cat, mux
 from rdahw.word_primitives import from_planes, planes, sum_of_planes
 
-__all__ = ["descent", "largest", "margin", "one_hot_prediction", "quadratic", "saturating_sum"]
+__all__ = [
+    "FRACTIONS",
+    "check_fraction",
+    "dot",
+    "largest",
+    "margin",
+    "one_hot_prediction",
+    "quadratic",
+    "saturating_sum",
+]
+
+#: The bits after the point that a number in fixed point may have.
+FRACTIONS = range(33)
 
 
 def largest(numbers: Sequence[Wire]) -> Wire:
@@ -82,32 +94,29 @@ def quadratic(scores: WordWire, label: Wire, fraction: int) -> WordWire:
 
     Raises :class:`UsageError` if the words have fewer than ``fraction`` + 3 bits.
     """
-    bits = scores.type.bits
-    _check_fraction(bits, fraction)
     one = 1 << fraction
-    probability = shift_right(clip(scores, -one, one) + number(scores, one), 1)
-    wanted = from_planes(
-        [label.zeros(label.width)] * fraction + [label] + [label.zeros(label.width)] * (bits - fraction - 1)
-    )
-    return wanted.as_words(bits) - probability
+    return dot(scores, label, fraction) - shift_right(clip(scores, -one, one) + number(scores, one), 1)
 
 
-def _check_fraction(bits: int, fraction: int) -> None:
+def dot(scores: WordWire, label: Wire, fraction: int) -> WordWire:
+    """The cotangent of the scores by their product with the label, which is to grow: 1 for the label, 0 for others.
+
+    Numbers have ``fraction`` bits after the point. Raises :class:`UsageError` if the words have fewer than ``fraction``
+    + 3 bits.
+    """
+    bits = scores.type.bits
+    check_fraction(bits, fraction)
+    none = label.zeros(label.width)
+    return from_planes([none] * fraction + [label] + [none] * (bits - fraction - 1)).as_words(bits)
+
+
+def check_fraction(bits: int, fraction: int) -> None:
+    """Raise :class:`UsageError` unless words of so many bits have room for numbers with ``fraction`` bits after the
+    point."""
     if bits < fraction + 3:
         raise UsageError(
             f"{fraction} bits after the point were asked for in words of {bits}; expected at most {bits - 3}"
         )
-
-
-def descent(theta: WordWire, request: WordWire, rate: int, fraction: int) -> WordWire:
-    """theta - ((g >> fraction) · rate >> fraction) for g = -request: gradient descent in fixed point, each shift
-    rounding down. Numbers have ``fraction`` bits after the point, requests, which are products, twice as many.
-
-    Raises :class:`UsageError` if the words have fewer than ``fraction`` + 3 bits.
-    """
-    _check_fraction(theta.type.bits, fraction)
-    step = shift_right(-request, fraction) * number(theta, rate)
-    return theta - shift_right(step, fraction)
 
 
 def _chosen(numbers: Sequence[Wire], which: Wire) -> Wire:

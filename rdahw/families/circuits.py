@@ -11,8 +11,10 @@ from rdahw.data import Code, label_width
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
 from rdahw.family import Family, Option, Section, Spec, Task
-from rdahw.learner import LOSSES, OPTIMISERS, Learner, usual_rule
+from rdahw.learner import LOSSES, Learner
 from rdahw.model import Model
+from rdahw.optimisers import OPTIMISERS
+from rdahw.rules import usual_rule
 from rdahw.state import Field
 from rdahw.types import Bits
 
@@ -103,7 +105,7 @@ class CircuitSpec(Spec):
         """Plain JSON values. The circuit is among them, so that reading needs no Python file of the user."""
         return {
             "name": self.name,
-            "circuit": self.made.model.circuit.to_json(),
+            "circuit": self.made.given.circuit.to_json(),
             "loss": self.loss,
             "optimiser": self.optimiser,
             "labels": self.code,

@@ -22,8 +22,9 @@ from rdahw.data.binarise import FIXED_BITS, Binariser, fit_binariser
 from rdahw.families import find_family, spec_of_widths
 from rdahw.families.linear import linear_model
 from rdahw.family import Task
+from rdahw.optimisers import OPTIMISERS
 from rdahw.saved import load_model
-from rdahw.scores import descent, quadratic
+from rdahw.scores import quadratic
 from rdahw.sim.engines import make_engine
 from rdahw.sim.reference import Reference
 from rdahw.training import Examples, Schedule, Training
@@ -108,7 +109,8 @@ def test_the_quadratic_loss(k: int, fraction: int) -> None:
 @pytest.mark.parametrize(("rate", "fraction"), [(1, 0), (3, 2), (5, 3)])
 def test_descent_rounds_down(rate: int, fraction: int) -> None:
     w = Words(1, 10)
-    f = trace(lambda t, g: descent(t, g, rate, fraction), t=w, g=w)
+    put = OPTIMISERS["descent"].put
+    f = trace(lambda t, g: put([t], g, rate=rate, fraction=fraction)[0], t=w, g=w)
     pairs = np.array(list(itertools.product(range(-9, 10, 3), range(-40, 41))))
     found = w.to_integers(evaluate(f, np.concatenate([w.to_bits(pairs[:, :1]), w.to_bits(pairs[:, 1:])], axis=1)))
     assert found[:, 0].tolist() == [t - ((-g >> fraction) * rate >> fraction) for t, g in pairs.tolist()]

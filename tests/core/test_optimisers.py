@@ -1,0 +1,226 @@
+"""Optimisers as lenses: the recorded traces in exact numbers and in fixed point, and learners with a state."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from golden_files import golden
+
+from rdahw import Circuit, Learner, Model, UsageError, make_model, reverse, trace
+from rdahw.learner import LOSSES
+from rdahw.optimisers import FORMULAS, OPTIMISERS
+from rdahw.rules import find_rule
+from rdahw.sim.engines import ReferenceEngine
+from rdahw.sim.packed_engine import PackedEngine
+from rdahw.sim.reference import run
+from rdahw.tracing import Wire
+from rdahw.types import Bits, Scalars, Switches, Type, Words
+
+RECORDED = json.loads(golden("optimisers-and-losses.json").read_text())
+#: The recorded optimisers that are rows here, by the word before the bracket.
+NAMES = {"gd": "descent", "momentum": "momentum", "nesterov": "nesterov"}
+TRACES = [
+    pytest.param(NAMES[word], [float(n) for n in re.findall(r"[-.\d]+(?=[,)])", name)], group["p0"], rows, id=name)
+    for group in (RECORDED["update_lenses_from_the_library"], RECORDED["paper_optimisers_from_formulas"])
+    for name, rows in group["traces"].items()
+    if (word := name.partition("(")[0]) in NAMES
+]
+
+
+def vectors(row: Mapping[str, Any]) -> list[list[float]]:
+    """What is kept after an update: the parameters, and the velocity if there is one."""
+    state = row["state"] or []
+    return [row["p"], *(state if state and isinstance(state[0], list) else [state] if state else [])]
+
+
+@pytest.mark.parametrize(("name", "numbers", "start", "rows"), TRACES)
+def test_golden_optimisers_in_exact_numbers(name: str, numbers: Any, start: Any, rows: Any) -> None:
+    formula, exact = FORMULAS[name], [Fraction(str(number)) for number in numbers]
+    for i, first in enumerate(start):
+        state = [Fraction(str(first)), *[Fraction(0)] * (OPTIMISERS[name].vectors - 1)]
+        for row in rows:
+            used = formula.get(state, lambda x, factor: x * factor, *exact)
+            assert abs(used - Fraction(row["used_for_prediction"][i])) < 1e-9
+            state = formula.put(state, Fraction(row["gradient"][i]), lambda x, factor: x * factor, *exact)
+            assert len(state) == len(vectors(row))
+            for found, expected in zip(state, vectors(row), strict=True):
+                assert abs(found - Fraction(expected[i])) < 1e-9
+
+
+def lens(rule: str, parameters: Type) -> tuple[Circuit, Circuit]:
+    """get and put of an optimiser as circuits on the whole state."""
+    row, numbers = find_rule("optimiser", rule, OPTIMISERS, "a test has", parameters)
+    count = parameters.count
+
+    def parts(state: Wire) -> list[Wire]:
+        return [state[i * count : (i + 1) * count] for i in range(row.vectors)]
+
+    state = row.state(parameters)
+    get = trace(lambda s: row.get(parts(s), **numbers), s=state)
+    put = trace(lambda s, g: s.builder.apply("concat", *row.put(parts(s), g, **numbers)), s=state, g=parameters.tangent)
+    return get, put
+
+
+@pytest.mark.parametrize(("name", "numbers", "start", "rows"), TRACES)
+def test_golden_optimisers_in_fixed_point(name: str, numbers: Any, start: Any, rows: Any) -> None:
+    """Each product is rounded down once, and the numbers of the rule once: after u updates at most 8 u units."""
+    fraction, type_ = 20, Words(len(start), 64)
+    one = 1 << fraction
+    rule = ",".join(str(round(number * one)) for number in numbers)
+    # Rates of the command line are small; the row itself takes any.
+    row = OPTIMISERS[name]
+    given = dict(zip([n.name for n in row.numbers], [*map(int, rule.split(",")), fraction], strict=True))
+    count = len(start)
+
+    def parts(state: Wire) -> list[Wire]:
+        return [state[i * count : (i + 1) * count] for i in range(row.vectors)]
+
+    whole = row.state(type_)
+    get = trace(lambda s: row.get(parts(s), **given), s=whole)
+    put = trace(lambda s, g: s.builder.apply("concat", *row.put(parts(s), g, **given)), s=whole, g=type_)
+    state = whole.to_bits([*(round(x * one) for x in start), *[0] * (count * (row.vectors - 1))])
+    for u, recorded in enumerate(rows, 1):
+        used = type_.to_integers(run(get, state)[0]) / one
+        np.testing.assert_allclose(used, recorded["used_for_prediction"], rtol=0, atol=8 * u / one)
+        request = [round(-g * one * one) for g in recorded["gradient"]]  # a request has twice as many bits
+        (state,) = run(put, state, type_.to_bits(request))
+        found = whole.to_integers(state).reshape(row.vectors, count) / one
+        np.testing.assert_allclose(found, vectors(recorded), rtol=0, atol=8 * u / one)
+
+
+def test_golden_optimisers_losses() -> None:
+    recorded, fraction = RECORDED["losses"], 20
+    one, w = 1 << fraction, Words(len(RECORDED["losses"]["yhat"]), 32)
+    label = np.array(recorded["ytrue"], np.uint8)
+    cases: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
+        "quadratic": (lambda yhat: 2 * yhat - 1, -1),  # the score of such a probability; the loss is to fall
+        "dot": (lambda yhat: yhat, 1),  # the product is to grow
+    }
+    for name, (score, sign) in cases.items():
+        f = trace(lambda s, y, name=name: LOSSES[name].apply(s, y, fraction=fraction), s=w, y=Bits(w.count))
+        yhat = np.clip(recorded["yhat"], 0, 1) if name == "quadratic" else np.array(recorded["yhat"])
+        (found,) = run(f, w.to_bits(np.round(score(yhat) * one).astype(int)), label)
+        expected = np.array(recorded[name]["d_yhat"]) + (yhat - recorded["yhat"]) * (name == "quadratic")
+        np.testing.assert_allclose(w.to_integers(found) / one, sign * expected, rtol=0, atol=2 / one)
+    xor = trace(lambda a, b: LOSSES["xor"].apply(a, b), a=Bits(1), b=Bits(1))
+    assert [[int(run(xor, [a], [b])[0][0]) for b in (0, 1)] for a in (0, 1)] == recorded["boolean_xor"]["loss_Z2"]
+
+
+def test_signs_are_read_and_counted() -> None:
+    get, put = lens("sign=3", Switches(5, 6))
+    w = Words(5, 6)
+    assert (get.input_types, get.output_types, put.output_types) == ((w,), (Switches(5, 6),), (w,))
+    state = w.to_bits([-4, -1, 0, 3, 3])
+    assert run(get, state)[0].tolist() == [0, 0, 1, 1, 1]
+    after = run(put, state, w.to_bits([-9, 5, -1, 30, 0]))[0]
+    assert w.to_integers(after).tolist() == [-4, 0, -1, 3, 3]
+
+
+# -- learners with a state ---------------------------------------------------------------------------------------------
+
+
+def table_network() -> Model:
+    """Two layers of tables of switches: four of two inputs each, one of all four, counted for two classes."""
+
+    def f(theta: Wire, x: Wire) -> Wire:
+        inputs = x.as_switches(8)
+        hidden = [theta[4 * i : 4 * i + 4].lookup(inputs.gather([i % 3, (i + 1) % 3])) for i in range(4)]
+        out = theta[16:48].lookup(hidden[0].concat(*hidden))
+        return out.embed()
+
+    return Model("two layers", trace(f, theta=Switches(48, 8), x=Bits(3)))
+
+
+LEARNERS: Mapping[str, Callable[[], Learner]] = {
+    "sign": lambda: Learner(table_network(), "margin=1", "sign=4"),
+    "momentum": lambda: Learner(make_model("linear:bits=24", 3, 2), "quadratic=10", "momentum=64,512,10"),
+    "nesterov": lambda: Learner(make_model("linear:bits=24", 3, 2), "dot=10", "nesterov=64,512,10"),
+}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_learner_reads_and_writes_the_state_of_its_optimiser(name: str) -> None:
+    learner = LEARNERS[name]()
+    get, put = lens(learner.optimiser, learner.given.circuit.input_types[0])
+    random = np.random.default_rng(0)
+    state = learner.model.circuit.input_types[0]
+    assert isinstance(state, Words)
+    theta = state.to_bits(random.integers(-8, 8, (20, state.count)))
+    x = random.integers(0, 2, (20, learner.model.input_bits), np.uint8)
+    y = np.eye(2, dtype=np.uint8)[random.integers(0, 2, 20)]
+    (read,) = run(get, theta)
+    (scores,) = run(learner.given.circuit, read, x)
+    np.testing.assert_array_equal(run(learner.model.circuit, theta, x)[0], scores)
+    request, output = run(learner.request, theta, x, y)
+    np.testing.assert_array_equal(output, run(learner.model.predictor, theta, x)[0])
+    f = learner.given.circuit
+    (expected,) = run(reverse(f, wrt=f.input_names[:1]), read, x, run(learner.cotangent, scores, y)[0])
+    width = expected.shape[1]
+    np.testing.assert_array_equal(request[:, :width], expected)
+    assert not request[:, width:].any()
+    (after,) = run(put, theta, expected)
+    np.testing.assert_array_equal(run(learner.update, theta, request)[0], after)
+    np.testing.assert_array_equal(run(learner.step, theta, x, y)[0], after)
+    assert (after != theta).any()
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_engines_agree_on_a_state(name: str) -> None:
+    learner = LEARNERS[name]()
+    random = np.random.default_rng(1)
+    x = random.integers(0, 2, (60, learner.model.input_bits), np.uint8)
+    y = np.eye(2, dtype=np.uint8)[x[:, 0]]
+    engines = [ReferenceEngine(learner), PackedEngine(learner)]
+    for start, stop in [(0, 1), (1, 4), (4, 60)]:
+        outputs = [engine.train(x[start:stop], y[start:stop]) for engine in engines]
+        np.testing.assert_array_equal(*outputs)
+        np.testing.assert_array_equal(*[engine.parameters for engine in engines])
+
+
+def test_two_layers_of_switches_learn_xor_by_signs() -> None:
+    # Requests over Z2 never gather evidence behind a layer; signed ones do.
+    learner = LEARNERS["sign"]()
+    x = (np.arange(8)[:, None] >> np.arange(3) & 1).astype(np.uint8)
+    y = np.eye(2, dtype=np.uint8)[x[:, 0] ^ x[:, 1]]
+    state = learner.model.circuit.input_types[0]
+    assert isinstance(state, Words)
+    solved, engine = 0, PackedEngine(learner)
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        engine.parameters = state.to_bits(random.integers(-3, 3, state.count))
+        engine.train_many(engine.prepare(x, y), random.integers(0, 8, 600), np.arange(1, 601))
+        solved += bool((engine.predict(x) == y).all())
+    assert solved >= 8
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Learner(table_network(), "margin=1", "counter=4"),
+            "optimiser 'counter=4' does not suit, as model 'two layers' has parameters of Switches(48, 8); use sign=6",
+        ),
+        (
+            lambda: Learner(Model("m", trace(lambda t, x: t, t=Scalars(2, "Z5"), x=Bits(1))), "xor", "xor"),
+            "loss 'xor' does not suit, as model 'm' gives Scalars(2, Z5); use a model of bits, words or switches",
+        ),
+        (
+            lambda: Learner(
+                Model("m", trace(lambda t, x: t.gather([0] * 9).embed().sum(9).repeat(2), t=Switches(1, 3), x=Bits(1))),
+                "margin=1",
+                "sign=3",
+            ),
+            "and its cotangents have 3 bits; use switches with more",
+        ),
+    ],
+)
+def test_a_misuse_is_said(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(UsageError) as told:
+        make()
+    assert message in str(told.value)
