@@ -86,7 +86,7 @@ def binarise_option(usual: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--binarise",
         metavar="RULE",
-        help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K or quantile=K"
+        help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K, quantile=K or fixed=F"
         f"  [default: threshold=32 for images, else {usual}]",
     )
 

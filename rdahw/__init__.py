@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.tracing import trace as trace
     from rdahw.transform import expand as expand
     from rdahw.types import Bits as Bits
+    from rdahw.types import Scalars as Scalars
+    from rdahw.types import Switches as Switches
     from rdahw.types import Words as Words
 
     __version__: str
@@ -46,6 +48,8 @@ _HOME = {
     "MissingError": "rdahw.errors",
     "Model": "rdahw.model",
     "RDAClassifier": "rdahw.sim.estimator",
+    "Scalars": "rdahw.types",
+    "Switches": "rdahw.types",
     "UsageError": "rdahw.errors",
     "UserError": "rdahw.errors",
     "Wire": "rdahw.tracing",

@@ -44,7 +44,7 @@ LEARNER_OPTIONS = (
 class CircuitSpec(Spec):
     """A learner of a circuit that predicts one of ``classes`` classes, encoded on its output wires by ``code``.
 
-    Its state is one field, the bits of the circuit's first input. ``chosen``: the options that it was made with. Raises
+    Its state is one field, the bits of the optimiser's state. ``chosen``: the options that it was made with. Raises
     :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
     """
 
