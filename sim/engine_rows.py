@@ -10,6 +10,8 @@ __all__ = ["ROWS"]
 ROWS = (
     EngineRow("reference", "", "rdahw.sim.engines:reference"),
     EngineRow("packed", "", "rdahw.sim.engines:packed", True),
+    EngineRow("packed", "linear", "rdahw.sim.engines:packed", True),
+    EngineRow("reference", "linear", "rdahw.sim.engines:reference"),
     EngineRow("compiled", "ensemble", "rdahw.sim.ensemble:compiled", True, "rdahw.sim.ensemble:EnsemblePredictor"),
     EngineRow("reference", "ensemble", "rdahw.sim.ensemble:reference"),
     EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", True, "rdahw.sim.grown:GrownPredictor"),

@@ -56,7 +56,7 @@ CHECKS = parametrize_with_checks(
         RDAClassifier(tables=60, inputs=4, sign=True, bits=40, dropout=0),
         RDAClassifier(model="grown:tables=60"),
         RDAClassifier(model="ensemble:tables=60,wiring=grown"),
-        RDAClassifier(model="linear", bits=2, epochs=3),
+        RDAClassifier(model="linear", epochs=8),
         RDAClassifier(model="lookup", thresholds=[-0.2], epochs=2),
         RDAClassifier(model="mask", k=2, bits=1, epochs=1, n_jobs=2),
         RDAClassifier(model="auto"),
