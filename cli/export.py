@@ -113,7 +113,7 @@ def _is_circuit(spec: Spec) -> bool:
 
 def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
     try:
-        made = spec.learner().model
+        made = spec.learner().given
     except UsageError as error:
         gateware = "export its gateware with --to verilog, without --reverse and --inference"
         raise UsageError(f"{error}; or {gateware}") from None

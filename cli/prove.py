@@ -105,7 +105,7 @@ def command(
     proofs += unstated
     output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": compared} if compared else {}))
     refuted = any((proof.name, proof.verdict) == ("difference", "refuted") for proof in proofs)
-    _for_people(output, proofs, surrogates(found[0][0].learner().model.circuit) if refuted else [])
+    _for_people(output, proofs, surrogates(found[0][0].learner().given.circuit) if refuted else [])
     if compared == _CIRCUITS:
         output.line("\nOnly the circuits were compared: a model by name has no binariser and no labels.")
     failed = [proof for proof in proofs if proof.verdict != "proved"]
@@ -187,7 +187,7 @@ def _surroundings(a: SavedModel | None, b: SavedModel | None) -> tuple[list[str]
 
 def _circuit(spec: Spec) -> Circuit:
     """The model; raises :class:`UsageError` for one too large for a circuit."""
-    return spec.learner().model.circuit
+    return spec.learner().given.circuit
 
 
 def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:

@@ -60,7 +60,7 @@ def command(
     spec, saved = find_model(model, inputs, outputs)
     result: dict[str, Any] = {"model": spec.name, "family": spec.family}
     try:
-        made = (spec if saved is None else saved.predictor.spec).learner().model
+        made = (spec if saved is None else saved.predictor.spec).learner().given
         circuit = made.reverse() if of_reverse else made.circuit
         result |= _circuit(circuit)
     except UsageError as error:

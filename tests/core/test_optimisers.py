@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from golden_files import golden
+from running import Runner
 
 from rdahw import Circuit, Learner, Model, UsageError, make_model, reverse, trace
 from rdahw.learner import LOSSES
@@ -181,6 +183,22 @@ def test_engines_agree_on_a_state(name: str) -> None:
         outputs = [engine.train(x[start:stop], y[start:stop]) for engine in engines]
         np.testing.assert_array_equal(*outputs)
         np.testing.assert_array_equal(*[engine.parameters for engine in engines])
+
+
+def test_commands_differentiate_the_model_and_not_its_optimiser(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Through the signs of counters there is no derivative.
+    (tmp_path / "m.py").write_text(
+        "from rdahw import Bits, Switches, trace\n\n\n"
+        "def f(inputs, outputs):\n"
+        "    table = Switches(outputs << inputs, 8)\n"
+        "    return trace(lambda t, x: t.lookup(x.as_switches(8)).embed(), t=table, x=Bits(inputs))\n"
+    )
+    text = Runner(capsys, tmp_path).ok(
+        "show", f"{tmp_path / 'm.py'}:f", "--inputs", 2, "--outputs", 2, "--reverse", "--text"
+    )
+    assert "(t: Switches(8, 8), x: Bits(2), dy: Words(2, 8)) -> (dt: Words(8, 8))" in text.out
 
 
 def test_two_layers_of_switches_learn_xor_by_signs() -> None:
