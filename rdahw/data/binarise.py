@@ -65,8 +65,9 @@ class Binariser:
         if not len(array):
             raise UserError("a binariser cannot be fitted to no examples; expected one or more")
         numbers = _number_columns(array, columns)
-        if kind == "fixed" and (other := next((c.kind for c in columns if c.kind != "number"), None)):
-            raise UserError(f"the binarising rule {rule!r} takes numbers, and a column is {other}; use thermometer=K")
+        if kind == "fixed" and (other := next((c for c in columns if c.kind != "number" or c.missing), None)):
+            what = other.kind if other.kind != "number" else "number with missing cells"
+            raise UserError(f"the binarising rule {rule!r} takes numbers, and a column is {what}; use thermometer=K")
         if kind in ("threshold", "fixed"):
             table = np.array(values, dtype=np.float64)[:, None]
         elif kind == "quantile":
@@ -138,7 +139,7 @@ class Binariser:
         thresholds = self.table[plane]
         if self.is_fixed:
             limit = 1 << FIXED_BITS - 1
-            fixed = np.clip(np.trunc(numbers / self.table[0]), -limit, limit - 1).astype(np.int64)
+            fixed = np.clip(np.trunc(np.nan_to_num(numbers / self.table[0])), -limit, limit - 1).astype(np.int64)
             return np.asarray(fixed >> plane & 1 == 1)
         if numbers.dtype == np.uint8:
             # For whole v, v > t if and only if v > floor(t); comparing small integers is much faster.

@@ -74,7 +74,7 @@ FAMILY = circuit_family(
     loss=f"quadratic={FRACTION}",
     optimiser=f"descent=8,{FRACTION}",
     binarise=lambda dataset: (
-        f"fixed={FRACTION}" if all(column.kind == "number" for column in dataset.columns) else "thermometer=16"
+        f"fixed={FRACTION}" if all(c.kind == "number" and not c.missing for c in dataset.columns) else "thermometer=16"
     ),
     schedule={"epochs": 60, "shuffle": True},
     thresholds=(16, 3),

@@ -171,6 +171,8 @@ def test_numbers_are_rounded_towards_0_and_limited() -> None:
 def test_fixed_point_is_for_numbers() -> None:
     with pytest.raises(UserError, match="^the binarising rule 'fixed=3' takes numbers, and a column is category; use"):
         Binariser.fit("fixed=3", np.zeros((2, 1)), [Column("category", ("a", "b"))])
+    with pytest.raises(UserError, match="a column is number with missing cells; use thermometer=K$"):
+        Binariser.fit("fixed=3", np.zeros((2, 1)), [Column("number", missing=True)])
     for rule in ("fixed=16", "fixed=", "fixed=-1"):
         with pytest.raises(
             UsageError, match="needs a number of bits after the point, 0 to 15; write for example fixed"
