@@ -248,7 +248,7 @@ def test_learning_through_signs_is_a_declared_surrogate() -> None:
             10,
             "the learning step of 500 tables of 6 inputs would have a state of 1920000 b",
         ),
-        ("ensemble:tables=2", 257, "classes of an ensemble is 257; expected a whole number from 2 to 256"),
+        ("ensemble:tables=2", 65536, "classes of an ensemble is 65536; expected a whole number from 2 to 65535"),
         ("ensemble:inputs=9", 3, "a table of 9 inputs has only 6 bits to choose from"),
         ("ensemble:wiring=patch2", 3, "wiring 'patch2' needs images and the data are not images; use wiring=any"),
         ("ensemble:wire=any", 3, "model 'ensemble' has no option 'wire=any'; it takes tables=NUMBER, inputs=NUMBER,"),
