@@ -283,6 +283,7 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
         "the rules of their binarisers": (a.binariser.rule, b.binariser.rule),
         "the features": (a.binariser.names, b.binariser.names),
         "the kinds of the features": (_kinds(a), _kinds(b)),
+        "the rare categories": (a.binariser.rare, b.binariser.rare),
         "the codes of the labels": (a.spec.code, b.spec.code),
         "the labels": (a.schema.label_names, b.schema.label_names),
     }
@@ -300,7 +301,8 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
 
 
 def _kinds(saved: SavedModel) -> tuple[str, ...]:
-    return tuple("/".join((column.kind, *column.categories)) for column in saved.binariser.columns)
+    columns = saved.binariser.columns
+    return tuple("/".join((column.kind, *column.categories, *["missing"] * column.missing)) for column in columns)
 
 
 def _listed(value: object) -> str:

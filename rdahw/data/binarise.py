@@ -12,23 +12,26 @@ A rule converts each number column to one or more bits, the planes:
 - ``fixed=F``: 16 planes, the bits of ``v * 2^F`` as a signed number (two's complement, plane 0 the lowest bit): rounded
   towards 0 and limited to 16 bits. For columns of numbers only.
 
-With every rule a binary column is one wire, and a category column is one wire per category (one-hot). The wires of
-plane 0 come first: all columns in order. Each further plane has the number columns in order. With number columns only,
-wire = plane * features + feature.
+With every rule a binary column is one wire, and a category column is one wire per category (one-hot). A missing value,
+NaN, gives 0 on all of these wires; a column whose training data had missing values has one more wire, which is 1 there.
+Rare categories may share a wire: :mod:`rdahw.data.marks`. The wires of plane 0 come first: all columns in order. Each
+further plane has the number columns in order. With number columns only, none of them with missing values,
+wire = plane * features + feature. Thresholds are fitted to the values that are there; a column without any has 0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data._dataset import Column, Dataset, columns_from_json, columns_to_json
-from rdahw.data._json import damaged, is_list, members, number, texts
+from rdahw.data._json import damaged, is_int, is_list, members, number, texts
+from rdahw.data.marks import Marks, find_rare
 from rdahw.errors import UsageError, UserError, nearest
 
 RULES = ("midrange", "threshold=K", "thermometer=K", "quantile=K", "fixed=F")
@@ -43,13 +46,14 @@ class Binariser:
 
     ``table`` is float64: for midrange the minima and maxima of the number columns, (2, numbers); otherwise thresholds,
     (planes, numbers), or (planes, 1) for ``threshold``, where all columns share them, and for ``fixed``, where they are
-    the values of the bits.
+    the values of the bits. ``rare`` has for each column the categories that count as other, rising.
     """
 
     rule: str
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     table: NDArray[np.float64]
+    rare: tuple[tuple[int, ...], ...] = field(kw_only=True)
 
     @classmethod
     def fit(
@@ -72,10 +76,9 @@ class Binariser:
             table = np.array(values, dtype=np.float64)[:, None]
         elif kind == "quantile":
             planes = int(values[0])
-            ranks = [-(-(p + 1) * len(numbers) // (planes + 1)) - 1 for p in range(planes)]  # exact ceiling, from 0
-            table = np.sort(numbers, axis=0)[ranks].astype(np.float64)
+            table = _quantiles(numbers, planes)
         else:
-            low, high = numbers.min(axis=0).astype(np.float64), numbers.max(axis=0).astype(np.float64)
+            low, high = _extremes(numbers)
             with np.errstate(over="ignore"):
                 span = high - low
             if not np.isfinite(span).all():
@@ -87,7 +90,12 @@ class Binariser:
                 parts = np.arange(1, planes + 1)[:, None] / (planes + 1)
                 table = low + span * parts
         made_up = tuple(f"x{i}" for i in range(len(columns)))
-        return cls(rule, made_up if names is None else tuple(names), tuple(columns), table)
+        rare = tuple(find_rare(column, array[:, i]) for i, column in enumerate(columns))
+        return cls(rule, made_up if names is None else tuple(names), tuple(columns), table, rare=rare)
+
+    @property
+    def _marks(self) -> list[Marks]:
+        return [Marks(*column) for column in zip(self.columns, self.rare, strict=True)]
 
     @property
     def planes(self) -> int:
@@ -102,25 +110,29 @@ class Binariser:
     @property
     def width(self) -> int:
         """The number of wires."""
-        return sum(map(_first_plane_width, self.columns)) + (self.planes - 1) * len(_numbers(self.columns))
+        first = sum((marks.column.kind != "category") + marks.width for marks in self._marks)
+        return first + (self.planes - 1) * len(_numbers(self.columns))
 
     def transform(self, features: ArrayLike) -> NDArray[np.uint8]:
-        """The wires, 0 or 1, (N, width), of features (N, F). Raises UserError for another F and for NaN."""
+        """The wires, 0 or 1, (N, width), of features (N, F); NaN is a missing value, -1 an unknown category.
+
+        Raises UserError for another F and for infinite numbers.
+        """
         array = _checked(features, self.columns)
         bits = np.empty((len(array), self.width), dtype=np.uint8)
         numbers = _number_columns(array, self.columns)
 
         first = []  # the wire of plane 0 of each number column
         wire = 0
-        for i, column in enumerate(self.columns):
-            if column.kind == "number":
+        for i, marks in enumerate(self._marks):
+            if marks.column.kind == "number":
                 first.append(wire)
-            elif column.kind == "binary":
-                bits[:, wire] = array[:, i] != 0
-            else:
-                codes = np.arange(len(column.categories))
-                bits[:, wire : wire + len(codes)] = array[:, i, None] == codes
-            wire += _first_plane_width(column)
+            elif marks.column.kind == "binary":
+                bits[:, wire] = array[:, i] > 0
+            wire += marks.column.kind != "category"
+            if marks.width:
+                bits[:, wire : wire + marks.width] = marks.transform(array[:, i])
+                wire += marks.width
         if not first:
             return bits
         bits[:, slice(0, wire) if len(first) == wire else first] = self._plane(numbers, 0)
@@ -150,20 +162,19 @@ class Binariser:
 
     @property
     def wire_names(self) -> tuple[str, ...]:
-        """The meaning of each wire: "petal_length > 3.95", "petal_length, bit 0", "colour = red" or the name of a
-        binary column."""
+        """The meaning of each wire: "petal_length > 3.95", "petal_length, bit 0", "colour = red", "colour is other",
+        "age is missing" or the name of a binary column."""
         if self.is_fixed:
             return tuple(f"{name}, bit {plane}" for plane in range(self.planes) for name in self.names)
         names = []
         at = [j for j, column in enumerate(self.columns) if column.kind == "number"]
         first = self._thresholds(0)
-        for name, column in zip(self.names, self.columns, strict=True):
-            if column.kind == "number":
+        for name, marks in zip(self.names, self._marks, strict=True):
+            if marks.column.kind == "number":
                 names.append(f"{name} > {next(first):g}")
-            elif column.kind == "binary":
+            elif marks.column.kind == "binary":
                 names.append(name)
-            else:
-                names += [f"{name} = {category}" for category in column.categories]
+            names += marks.names(name)
         for plane in range(1, self.planes):
             names += [f"{self.names[j]} > {t:g}" for j, t in zip(at, self._thresholds(plane), strict=True)]
         return tuple(names)
@@ -179,12 +190,15 @@ class Binariser:
             "names": list(self.names),
             "columns": columns_to_json(self.columns),
             "table": self.table.tolist(),
+            **({"rare": [list(each) for each in self.rare]} if any(self.rare) else {}),
         }
 
     @classmethod
     def from_json(cls, value: object) -> Binariser:
         """Read :meth:`to_json` back. Raises UserError for a malformed value."""
-        rule, names, columns, rows = members(value, "the binariser", ("rule", "names", "columns", "table"))
+        keys = ("rule", "names", "columns", "table")
+        has_rare = isinstance(value, dict) and "rare" in value
+        rule, names, columns, rows, *rare = members(value, "the binariser", (*keys, "rare") if has_rare else keys)
         if not isinstance(rule, str):
             raise damaged("the binariser's 'rule'", "a text")
         try:
@@ -208,7 +222,9 @@ class Binariser:
             spans = table[1:] - table[:-1]
         if not ((spans >= 0) & np.isfinite(spans)).all():
             raise damaged(what, "rising from row to row")
-        return cls(rule, feature_names, kinds, table)
+        return cls(
+            rule, feature_names, kinds, table, rare=_rare_from_json(rare[0], kinds) if rare else ((),) * len(kinds)
+        )
 
 
 def fit_binariser(dataset: Dataset, rule: str | None = None) -> Binariser:
@@ -275,8 +291,29 @@ def _number_columns(array: NDArray[Any], columns: Sequence[Column]) -> NDArray[A
     return array if len(at) == len(columns) else array[:, at]
 
 
-def _first_plane_width(column: Column) -> int:
-    return len(column.categories) or 1
+def _extremes(numbers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The minimum and the maximum of each column (N, F), without NaN."""
+    low = np.fmin.reduce(numbers, axis=0).astype(np.float64)
+    high = np.fmax.reduce(numbers, axis=0).astype(np.float64)
+    return np.nan_to_num(low), np.nan_to_num(high)
+
+
+def _quantiles(numbers: NDArray[Any], planes: int) -> NDArray[np.float64]:
+    """The thresholds of ``quantile``, (planes, F), of numbers (N, F)."""
+    counts = (numbers == numbers).sum(axis=0)  # without NaN, which is sorted to the end
+    ranks = -(-np.arange(1, planes + 1)[:, None] * counts // (planes + 1)) - 1  # exact ceiling, from 0
+    return np.nan_to_num(np.take_along_axis(np.sort(numbers, axis=0), ranks, axis=0).astype(np.float64))
+
+
+def _rare_from_json(value: object, columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
+    what = "the binariser's 'rare'"
+    if not (is_list(value) and len(value) == len(columns)):
+        raise damaged(what, f"a list of {len(columns)} lists")
+    for each, column in zip(value, columns, strict=True):
+        rising = is_list(each) and all(map(is_int, each)) and each == sorted({*each})
+        if not rising or not all(0 <= c < len(column.categories) for c in each):
+            raise damaged(what, "the rising category numbers of each column")
+    return tuple(map(tuple, value))
 
 
 def _checked(features: ArrayLike, columns: Sequence[Column]) -> NDArray[Any]:
@@ -285,8 +322,7 @@ def _checked(features: ArrayLike, columns: Sequence[Column]) -> NDArray[Any]:
         raise UserError(f"features of shape {array.shape} do not fit, expected (N, {len(columns)})")
     if array.dtype != np.uint8:
         array = array.astype(np.float64, copy=False)
-        wrong = np.argwhere(~np.isfinite(array))
-        if len(wrong):
-            row, column = wrong[0]
+        if np.isinf(array).any():
+            row, column = np.argwhere(np.isinf(array))[0]
             raise UserError(f"example {row}, feature {column} is {array[row, column]}, which is not a finite number")
     return array

@@ -29,9 +29,10 @@ class Image(NamedTuple):
 def find_image(columns: Sequence[Column], image_shape: tuple[int, int] | None, input_bits: int) -> Image | None:
     """The shape of binarised examples of ``input_bits`` wires as images, or None.
 
-    They are images if all columns are pixels of one kind, so that each plane is an image.
+    They are images if all columns are pixels of one kind, none of them missing, so that each plane is an image.
     """
-    if image_shape is None or {column.kind for column in columns} not in ({"number"}, {"binary"}):
+    kinds = {(column.kind, column.missing) for column in columns}
+    if image_shape is None or kinds not in ({("number", False)}, {("binary", False)}):
         return None
     return Image(input_bits // math.prod(image_shape), *image_shape)
 

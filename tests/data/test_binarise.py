@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -141,8 +142,8 @@ def test_bad_features():
     binariser = Binariser.fit("midrange", np.array([[1.0], [2.0]]), [NUMBER])
     with pytest.raises(UserError, match=r"shape \(1, 2\) do not fit, expected \(N, 1\)"):
         binariser.transform(np.zeros((1, 2)))
-    with pytest.raises(UserError, match="example 1, feature 0 is nan, which is not a finite number"):
-        binariser.transform(np.array([[1.0], [np.nan]]))
+    with pytest.raises(UserError, match="example 1, feature 0 is -inf, which is not a finite number"):
+        binariser.transform(np.array([[np.nan], [-np.inf]]))
     with pytest.raises(UserError, match="fitted to no examples"):
         Binariser.fit("midrange", np.zeros((0, 1)), [NUMBER])
     with pytest.raises(UserError, match="spans more than the largest float64"):
@@ -184,3 +185,89 @@ def test_from_json_refuses_what_we_do_not_write(change, sentence):
 def test_from_json_refuses_what_is_no_object(value):
     with pytest.raises(UserError, match="the binariser is not an object"):
         Binariser.from_json(value)
+
+
+# -- missing values and categories -------------------------------------------------------------------------------------
+
+GAPS = np.array([[0.0, 1, 2, 7], [np.nan, 0, np.nan, 8], [4.0, np.nan, 1, np.nan], [2.0, 1, 0, 8], [9.0, 1, 0, 1]])
+GAP_COLUMNS = [replace(column, missing=True) for column in (NUMBER, BINARY, COLOUR)] + [NUMBER]
+NAMES = ["size", "sweet", "colour", "price"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_missing_value_has_a_wire_of_its_own_and_zeros_on_the_others(rule):
+    binariser = Binariser.fit(rule, GAPS, GAP_COLUMNS, NAMES)
+    bits = binariser.transform(GAPS)
+    of_columns = {name: [i for i, wire in enumerate(binariser.wire_names) if wire.split()[0] == name] for name in NAMES}
+    assert bits.shape[1] == binariser.width == len(binariser.wire_names)
+    for j, name in enumerate(NAMES):
+        missing = [i for i in of_columns[name] if binariser.wire_names[i] == f"{name} is missing"]
+        assert len(missing) == (name != "price")  # which had none, by its column
+        gaps = np.isnan(GAPS[:, j])
+        assert not bits[gaps][:, [i for i in of_columns[name] if i not in missing]].any()
+        if missing:
+            assert bits[:, missing[0]].tolist() == gaps.tolist()
+    again = Binariser.from_json(json.loads(json.dumps(binariser.to_json())))
+    assert np.array_equal(again.transform(GAPS), bits)
+    assert again.wire_names == binariser.wire_names
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_missing_values_change_no_other_wire(rule):
+    """Each number column alone, without its missing values, gets the same thresholds."""
+    whole = Binariser.fit(rule, GAPS, GAP_COLUMNS, NAMES)
+    for j, name in ((0, "size"), (3, "price")):
+        there = ~np.isnan(GAPS[:, j])
+        alone = Binariser.fit(rule, GAPS[there][:, [j]], [NUMBER], [name])
+        wires = [whole.wire_names.index(wire) for wire in alone.wire_names]
+        assert np.array_equal(whole.transform(GAPS)[there][:, wires], alone.transform(GAPS[there][:, [j]]))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_column_without_any_value_is_missing_and_nothing_else(rule):
+    nothing = np.full((4, 1), np.nan)
+    binariser = Binariser.fit(rule, nothing, [replace(NUMBER, missing=True)], ["a"])
+    bits = binariser.transform(nothing)
+    at = binariser.wire_names.index("a is missing")
+    assert bits[:, at].tolist() == [1] * 4
+    assert not np.delete(bits, at, axis=1).any()
+
+
+TOWNS = Column("category", tuple(f"town {i:02}" for i in range(14)))
+
+
+def towns(*counts):
+    return np.repeat(np.arange(len(counts)), counts).astype(np.float64)[:, None]
+
+
+def test_rare_categories_share_a_wire_with_the_unknown():
+    train = towns(30, 1, 30, *[1] * 9, 2)  # ten with one example, and one with none
+    binariser = Binariser.fit("midrange", train, [replace(TOWNS, missing=True)], ["home"])
+    names = ("home = town 00", "home = town 02", "home = town 12", "home is other", "home is missing")
+    assert binariser.wire_names == names
+    bits = binariser.transform([[0], [12], [1], [11], [13], [-1], [np.nan]])
+    assert bits.argmax(axis=1).tolist() == [0, 2, 3, 3, 3, 3, 4]
+    assert (bits.sum(axis=1) == 1).all()
+    again = Binariser.from_json(json.loads(json.dumps(binariser.to_json())))
+    assert again.to_json() == binariser.to_json()
+    assert again.wire_names == names
+
+
+def test_too_few_rare_examples_share_no_wire():
+    binariser = Binariser.fit("midrange", towns(30, 1, 30, *[1] * 8, 2), [TOWNS], ["home"])
+    assert binariser.wire_names == tuple(f"home = {name}" for name in TOWNS.categories)
+    assert "rare" not in binariser.to_json()
+    assert not binariser.transform([[-1]]).any()
+
+
+def test_of_many_examples_a_thousandth_is_rare():
+    counts = [3000, 985, 4, 3, 2, 1, 5]
+    binariser = Binariser.fit("midrange", towns(*counts), [TOWNS], ["home"])
+    assert binariser.rare == ((2, 3, 4, 5, *range(7, 14)),)
+
+
+@pytest.mark.parametrize("rare", [[], [[1, 1]], [[1, 0]], [[14]], [[-1]], [[True]], [3], [["1"]]])
+def test_rare_categories_that_we_do_not_write(rare):
+    good = Binariser.fit("midrange", towns(30, 30), [TOWNS], ["home"]).to_json()
+    with pytest.raises(UserError, match="'rare' is not .*: the file is damaged"):
+        Binariser.from_json({**good, "rare": rare})
