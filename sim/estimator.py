@@ -2,7 +2,8 @@
 
 Features are turned into bits by thresholds: wire w of the model is 1 where
 ``X[:, wire_features_[w]] > wire_thresholds_[w]``. Wires are ordered by the number of the threshold within its feature,
-then by feature, so that those of images are whole planes.
+then by feature, so that those of images are whole planes. After them come the wires of categories and missing values,
+feature by feature (:mod:`rdahw.data.marks`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rdahw.data import Column
 from rdahw.data._json import is_int
 from rdahw.data.images import Image
+from rdahw.data.marks import Marks
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import AUTO, Candidate, DataSize, Family, Option, Spec, Task
@@ -34,7 +37,14 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin  # type: ignore[import-untyped]
     from sklearn.utils import check_random_state  # type: ignore[import-untyped]
     from sklearn.utils.multiclass import check_classification_targets, unique_labels  # type: ignore[import-untyped]
-    from sklearn.utils.validation import check_is_fitted, validate_data  # type: ignore[import-untyped]
+    from sklearn.utils.validation import (  # type: ignore[import-untyped]
+        check_consistent_length,  # type: ignore[import-untyped]
+        check_is_fitted,
+        column_or_1d,
+        validate_data,
+    )
+
+    from rdahw.sim.columns import CategoryEncoder, find_categorical, find_marks
 except ImportError as error:
     raise MissingError(
         f"RDAClassifier needs scikit-learn 1.6 or newer ({error}); install it with pip install 'rdahw[sklearn]'"
@@ -54,6 +64,7 @@ _OWN: dict[str, Any] = {
     "bits": _AUTO,
     "thresholds": None,
     "image_shape": None,
+    "categorical_features": "from_dtype",
     "random_state": 0,
     "n_jobs": None,
 }
@@ -94,7 +105,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model trained by reverse derivative ascent, one example after another: an ensemble of lookup tables, or any
     other model of classes.
 
-    X is numbers (N, F), y any labels that scikit-learn accepts as classes, two or more (at most 65,535).
+    X is numbers or categories (N, F), y any labels that scikit-learn accepts as classes, two or more (at most 65,535).
     Sample weights are not supported, since an example is one update or none. The same data and ``random_state`` give
     the same bits on every machine.
 
@@ -108,8 +119,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             all pixels, evenly spaced between the smallest and the largest value.
         thresholds: instead of ``bits``, the thresholds of all features, or a sequence of them for each feature.
         image_shape: (height, width) or (channels, height, width) if each row of X is an image.
+        categorical_features: the columns of categories: "from_dtype", those columns of a data frame (pandas, polars)
+            that hold categories or texts; a mask, numbers or names of columns; or None. Each category is a wire; rare
+            ones, with those that ``fit`` did not have, may share one.
         random_state: the seed of all randomness; a RandomState or None draws one.
         n_jobs: how many threads predict and grow tables, -1 for one on each core; None is 1. The bits are the same.
+
+    NaN in X is a missing value, except in images: its wires are 0, and a feature that has NaN in ``fit`` has one more
+    wire, which is 1 there.
 
     Options of the model, which may also be given in ``model``; their default is "auto". An option
     called like a parameter above can be given in ``model`` only:
@@ -120,7 +137,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes after ``fit``:
         classes_, n_features_in_, feature_names_in_: as in all of scikit-learn.
-        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,).
+        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,); NaN for a wire without.
+        wire_names_: the meaning of each wire, such as "age > 3.5", "colour = red" or "x0 is missing".
+        is_categorical_: which features are categories, (F,) bool, or None if none is.
         spec_: the model, an :class:`rdahw.family.Spec`.
         state_: the trained state, an array for each field of the spec.
         counters_: the counters of an ensemble, int8 (tables, 2^inputs, classes).
@@ -132,6 +151,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     _engine: SoftwareEngine
     _predictor: Predictor
     _conversion: Conversion
+    _encoder: CategoryEncoder | None
+    _marks: list[Marks]
+    _is_plain: bool
     _seed: int
 
     def __init__(self, **parameters: Any) -> None:
@@ -141,8 +163,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, name, parameters.get(name, default))
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn wants to know: whether it may be given more than two classes."""
+        """What scikit-learn wants to know: whether it may be given NaN, and more than two classes."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.image_shape is None
         tags.classifier_tags.multi_class = not (isinstance(self.model, str) and _tells_two_classes(self.model))
         return tags
 
@@ -150,8 +173,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> RDAClassifier:
         """Train a new model on examples X (N, F) and their labels y (N,); raises ValueError for invalid arguments."""
-        array, labels = validate_data(self, X, y)
-        check_classification_targets(labels)
+        array, labels = self._read(X, y, first=True)
         epochs = _whole("epochs", self.epochs)
         self._begin(array, np.unique(labels), labels)
         self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
@@ -164,8 +186,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         that is small, give ``thresholds``. N calls on the same examples equal one ``fit`` of N epochs, bit for bit.
         """
         first = not hasattr(self, "_engine")
-        array, labels = validate_data(self, X, y, reset=first)
-        check_classification_targets(labels)
+        array, labels = self._read(X, y, first=first)
         if first and classes is None:
             raise ValueError("classes were not given; the first call of partial_fit needs classes=, all of the labels")
         if first:
@@ -175,6 +196,28 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._learn(array, labels, 1)
         return self
 
+    @property
+    def _finite(self) -> Any:
+        """What scikit-learn's checks are told: whether numbers must be finite."""
+        return True if self.image_shape is not None else "allow-nan"
+
+    def _read(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Examples to learn, as numbers, and their labels; the ``first`` ones say which columns are categories."""
+        if first:
+            self.is_categorical_ = find_categorical(X, self.categorical_features)
+        if self.is_categorical_ is None:
+            self._encoder = None
+            array, labels = validate_data(self, X, y, reset=first, ensure_all_finite=self._finite)
+        else:
+            _, labels = validate_data(self, X, y, reset=first, skip_check_array=True)
+            labels = column_or_1d(labels, warn=True)
+            check_consistent_length(X, labels)
+            if first:
+                self._encoder = CategoryEncoder(X, self.is_categorical_)
+            array = self._encoder.transform(X)
+        check_classification_targets(labels)
+        return array, labels
+
     def _begin(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any]) -> None:
         """Choose the wires and make an untrained model, prepared by these examples."""
         if len(classes) < 2:
@@ -182,6 +225,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         shape, features = self.image_shape, array.shape[1]
         if shape is not None and not (np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features):
             raise ValueError(f"image_shape is {shape!r}; expected two or three numbers whose product is {features}")
+        if shape is not None and self.is_categorical_ is not None:
+            raise ValueError(f"image_shape is {shape!r}, and X has columns of categories; leave one of them out")
+        self._marks = find_marks(array, self._encoder)
+        self._is_plain = not any(marks.width for marks in self._marks)
         try:
             seed = self._draw_seed()
             if _same(self.model, AUTO):
@@ -199,7 +246,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             spec = spec_of(family, candidate, task)
             self.classes_ = classes
             self.wire_features_, self.wire_thresholds_ = wire_features, wire_thresholds
-            self._conversion = Conversion(wire_features, wire_thresholds)
+            self._conversion = self._make_conversion(wire_features, wire_thresholds)
             self.passes_ = 0
             threads = self._threads()
             if spec.preparation is not None:
@@ -253,10 +300,11 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
             wires = self._wires(array, family, candidate)
-            bits = _bits(array[rows], Conversion(*wires), len(wires[0]))
+            bits = self._bits(array[rows], self._make_conversion(*wires), len(wires[0]))
             return self._task(len(wires[0]), len(classes), seed), Examples(bits, labels[rows])
 
-        rows, columns = array.shape
+        rows = len(array)
+        columns = sum((marks.column.kind == "number") + marks.width for marks in self._marks)
         size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
         return choose(size, labels, look, seed=seed, epochs=_whole("epochs", self.epochs))
 
@@ -283,6 +331,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.image_shape is not None and len({len(values) for values in levels}) != 1:
             raise UserError("the pixels have different numbers of thresholds; expected the same number for each")
         features, thresholds = _arrange(levels)
+        marked = np.repeat(np.arange(len(self._marks)), [marks.width for marks in self._marks])
+        features = np.concatenate([features, marked])
+        thresholds = np.concatenate([thresholds, np.full(len(marked), np.nan)])
         if not len(features):  # all examples are equal: one wire, which is always 0
             return np.zeros(1, np.int64), np.array([array[:, 0].max()], np.float64)
         return features, thresholds
@@ -291,14 +342,45 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The thresholds of each feature, in rising order."""
         features = array.shape[1]
         if self.thresholds is not None:
-            return _given_levels(self.thresholds, features)
+            given = _given_levels(self.thresholds, features)
+            return [levels if number else levels[:0] for levels, number in zip(given, self._is_number, strict=True)]
         pixels = self.image_shape is not None
         usual = candidate.thresholds or family.thresholds[pixels]
         most = usual if _same(self.bits, _AUTO) else _whole("bits", self.bits)
         if pixels:
             low, high = float(array.min()), float(array.max())
             return [low + (high - low) * np.arange(1, most + 1) / (most + 1)] * features
-        return [_quantile_levels(np.sort(array[:, i]).astype(np.float64), most) for i in range(features)]
+        # Sorted, NaN is last. All that is missing, and categories, have no thresholds.
+        columns = (np.sort(array[:, i]).astype(np.float64) for i in range(features))
+        there = (column[: np.searchsorted(column, np.nan)] for column in columns)
+        zipped = zip(there, self._is_number, strict=True)
+        return [_quantile_levels(values if number else values[:0], most) for values, number in zipped]
+
+    @property
+    def _is_number(self) -> list[bool]:
+        """Which features are numbers."""
+        return [marks.column.kind == "number" for marks in self._marks]
+
+    def _make_conversion(self, features: NDArray[np.int64], thresholds: NDArray[np.float64]) -> Conversion:
+        """The conversion to these wires of what :meth:`_with_marks` gives."""
+        marks = np.isnan(thresholds)
+        return Conversion(
+            np.where(marks, len(self._marks) - 1 + marks.cumsum(), features), np.where(marks, 0.5, thresholds)
+        )
+
+    def _with_marks(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Examples (N, F) with a column more for each wire that is not a threshold."""
+        if self._is_plain:
+            return array
+        return np.hstack([array, *(marks.transform(array[:, i]) for i, marks in enumerate(self._marks) if marks.width)])
+
+    def _bits(self, array: NDArray[Any], conversion: Conversion, width: int) -> NDArray[np.uint8]:
+        """The wires (N, width) of examples (N, F)."""
+        wires = np.empty((len(array), width), np.uint8)
+        for start in range(0, len(array), _ROWS):
+            words, _ = conversion.pack(self._with_marks(array[start : start + _ROWS]))
+            wires[start : start + _ROWS] = unpack_wires(words, width)
+        return wires
 
     def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
         labels = _numbers(y, self.classes_)
@@ -315,13 +397,16 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.passes_ = epochs
 
     def _examples(self, array: NDArray[Any], labels: NDArray[np.int64]) -> Examples:
-        return Examples(_bits(array, self._conversion, len(self.wire_features_)), labels)
+        return Examples(self._bits(array, self._conversion, len(self.wire_features_)), labels)
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
     def _checked(self, X: ArrayLike) -> NDArray[Any]:
         """X as an array; NaN and infinities are left to the conversion, which reads all of it anyway."""
         check_is_fitted(self)
+        if self._encoder is not None:
+            validate_data(self, X, reset=False, skip_check_array=True)
+            return self._encoder.transform(X)
         array: NDArray[Any] = validate_data(self, X, reset=False, ensure_all_finite=False)
         return array
 
@@ -331,7 +416,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """What ``compute`` makes of the scores (n, classes) of X, as ``array`` (N, F), block by block."""
 
         def block(start: int) -> tuple[NDArray[Any], bool]:
-            words, finite = self._conversion.pack(array[start : start + _ROWS])
+            words, finite = self._conversion.pack(self._with_marks(array[start : start + _ROWS]))
             return compute(self._predictor.scores(words)), finite
 
         starts, threads = range(0, len(array), _ROWS), self._threads()
@@ -341,8 +426,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             found = list(map(block, starts))
         if not all(finite for _, finite in found):
-            validate_data(self, X, reset=False)  # raises scikit-learn's own error, unless it is told to assume none
+            self._check_finite(X, array)
         return np.concatenate([result for result, _ in found])
+
+    def _check_finite(self, X: ArrayLike, array: NDArray[Any]) -> None:
+        """Raise scikit-learn's own error for infinite numbers in X, as ``array``, and for NaN in images, unless it is
+        told to assume that there are none."""
+        if self.image_shape is not None or np.isinf(array).any():
+            validate_data(self, X, reset=False, ensure_all_finite=self._finite)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """The scores of examples X (N, F), whole numbers: (N, classes), or for two classes the score of ``classes_[1]``
@@ -355,23 +446,24 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         circuit are not the code of a class."""
         array = self._checked(X)
         if len(array) == 1:  # without the others that would share its words
-            bits, finite = self._conversion.one(array[0].astype(np.float64))
-            if finite:
-                return np.asarray(self.classes_[[self._predictor.class_of(bits)]])
+            bits, finite = self._conversion.one(self._with_marks(array)[0].astype(np.float64))
+            if not finite:
+                self._check_finite(X, array)
+            return np.asarray(self.classes_[[self._predictor.class_of(bits)]])
         numbers = self._of_blocks(X, array, lambda scores: scores.argmax(axis=1))
         return np.asarray(self.classes_[numbers])
 
     def predict_one(self, x: ArrayLike) -> Any:
-        """The label of one example x (F,), numbers in a sequence or in an array of one dimension, as :meth:`predict`
-        gives it, within microseconds; an array of float64 is converted quickest.
+        """The label of one example x (F,), numbers and categories in a sequence or in an array of one dimension, as
+        :meth:`predict` gives it, within microseconds; an array of float64 is converted quickest.
 
-        Names of features are not compared. Raises ValueError if x is not F finite numbers, and scikit-learn's
-        NotFittedError before ``fit``.
+        Names of features are not compared. NaN and None are missing values. Raises ValueError if x is not F values,
+        finite where they are numbers, and scikit-learn's NotFittedError before ``fit``.
         """
         if not hasattr(self, "_predictor"):
             check_is_fitted(self)
         try:
-            array = np.asarray(x)
+            array = np.asarray(x if self._encoder is None else self._encoder.one(x))
             row = array.astype(np.float64, casting="unsafe" if array.dtype.kind == "O" else "same_kind")
         except (OverflowError, TypeError, ValueError):
             raise ValueError(f"x is {x!r:.60}; expected a row of {self.n_features_in_} numbers") from None
@@ -379,10 +471,11 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"x has the shape {row.shape}; expected a row of {self.n_features_in_} numbers; predict takes many rows"
             )
-        bits, finite = self._conversion.one(row)
+        bits, finite = self._conversion.one(self._with_marks(row[None])[0])
         if not finite:
-            place = int(np.flatnonzero(~np.isfinite(row))[0])
-            raise ValueError(f"x[{place}] is {row[place]}; expected a finite number")
+            wrong = np.isinf(row) if self.image_shape is None else ~np.isfinite(row)
+            for place in np.flatnonzero(wrong)[:1]:
+                raise ValueError(f"x[{place}] is {row[place]}; expected a finite number")
         return self.classes_[self._predictor.class_of(bits)]
 
     # -- the trained model ---------------------------------------------------------------------------------------------
@@ -396,6 +489,15 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def state_(self) -> Mapping[str, NDArray[Any]]:
         """A copy of the trained state: the array of each field of :attr:`spec_`."""
         return self._engine.state
+
+    @property
+    def wire_names_(self) -> list[str]:
+        """The meaning of each wire, with the names of the features, or x0, x1, …"""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
+        numbers = [(f, t) for f, t in zip(self.wire_features_, self.wire_thresholds_, strict=True) if t == t]
+        found = [f"{names[feature]} > {threshold:g}" for feature, threshold in numbers]
+        return found + [name for marks, column in zip(self._marks, names, strict=True) for name in marks.names(column)]
 
     @property
     def counters_(self) -> NDArray[np.int8]:
@@ -439,9 +541,12 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         super().__setstate__({**_DEFAULTS, **state})  # an earlier version may have had fewer parameters
         if learned is not None:
             family, spec, name, values = learned
+            if not hasattr(self, "_marks"):  # saved by a version without them
+                self._encoder, self.is_categorical_, self._is_plain = None, None, True
+                self._marks = [Marks(Column("number"))] * self.n_features_in_
             engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
             engine.state = values
-            self._conversion = Conversion(self.wire_features_, self.wire_thresholds_)
+            self._conversion = self._make_conversion(self.wire_features_, self.wire_thresholds_)
             self._run(engine)
 
 
@@ -470,6 +575,8 @@ def _same(a: Any, b: Any) -> bool:
 
 def _quantile_levels(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     """At most ``most`` thresholds for the sorted ``values`` (N,): quantiles, or one between any two values if few."""
+    if not len(values):
+        return values
     distinct = np.unique(values)
     below = distinct[:-1]
     if len(below) > most:
@@ -502,15 +609,6 @@ def _arrange(levels: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDAr
     feature = np.repeat(np.arange(len(levels)), [len(values) for values in levels])
     order = np.lexsort((feature, plane))
     return feature[order], np.concatenate(levels)[order]
-
-
-def _bits(array: NDArray[Any], conversion: Conversion, width: int) -> NDArray[np.uint8]:
-    """The wires (N, width) of examples (N, F)."""
-    wires = np.empty((len(array), width), np.uint8)
-    for start in range(0, len(array), _ROWS):
-        words, _ = conversion.pack(array[start : start + _ROWS])
-        wires[start : start + _ROWS] = unpack_wires(words, width)
-    return wires
 
 
 def _numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

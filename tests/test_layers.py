@@ -38,6 +38,7 @@ OWN_FILES = {
     "rdahw/__init__.py": {"rdahw.sim"},  # the table of public names, for type checkers
     "rdahw/pictures.py": {"matplotlib"},
     "rdahw/report.py": {"jinja2", "matplotlib"},
+    "sim/columns.py": {"sklearn"},
     "sim/estimator.py": {"sklearn"},
 }
 MAY_PRINT = {"cli"}

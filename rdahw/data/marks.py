@@ -53,11 +53,12 @@ class Marks:
 
     def transform(self, values: ArrayLike) -> NDArray[np.uint8]:
         """The wires, 0 or 1, (N, width), of values (N,): in a category column category numbers, -1 for an unknown one;
-        NaN where the value is missing."""
+        NaN where the value is missing, which is unknown too if training had no missing values."""
         array = np.asarray(values)
         count = len(self.column.categories)
         # The row of the table: 0 for a number or an unknown category, then the categories, then missing.
-        row = np.where(np.isnan(array), count + 1, array + 1 if count else 0).astype(np.int64)
+        gap = count + 1 if self.column.missing else 0
+        row = np.where(np.isnan(array), gap, array + 1 if count else 0).astype(np.int64)
         table = np.zeros((count + 2, self.width), np.uint8)
         own = [c for c in range(count) if c not in set(self.rare)]
         table[np.array(own, np.int64) + 1, range(len(own))] = 1

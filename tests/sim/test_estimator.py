@@ -317,9 +317,9 @@ def test_one_example_is_predicted_as_many_are(case: str) -> None:
         (np.ones(4, complex), r"^x is array\(.*\); expected a row of 4 numbers$"),
         ([1, 2, 10**400, 3], r"^x is \[1, 2, 10+; expected a row of 4 numbers$"),
         ([1, [2, 3], 4, 5], r"^x is \[1, \[2, 3\], 4, 5\]; expected a row of 4 numbers$"),
-        ([1, 2, np.nan, np.inf], r"^x\[2\] is nan; expected a finite number$"),
+        ([1, 2, np.nan, np.inf], r"^x\[3\] is inf; expected a finite number$"),
         ([-np.inf, 2, 3, 4], r"^x\[0\] is -inf; expected a finite number$"),
-        ([1, 2, None, 4], r"^x\[2\] is nan; expected a finite number$"),
+        ([1, -np.inf, None, 4], r"^x\[1\] is -inf; expected a finite number$"),
     ],
     ids=range(9),
 )
@@ -329,16 +329,16 @@ def test_one_example_that_cannot_be_predicted(x: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
 @pytest.mark.parametrize("examples", [1, 5000])
-def test_numbers_that_are_not_finite_are_refused_as_scikit_learn_does(kind: Any, value: float, examples: int) -> None:
+def test_infinite_numbers_are_refused_as_scikit_learn_does(kind: Any, value: float, examples: int) -> None:
     """Also in a feature without thresholds; and not where scikit-learn is told that there are none."""
     model = small(epochs=1, thresholds=[[1.0], [2.0], [3.0], []]).fit(IRIS_X, IRIS_Y)
     x = np.resize(IRIS_X, (examples, 4)).astype(kind)
     expected = model.predict(x)
     x[-1, 3] = value
     for method in (model.predict, model.decision_function):
-        with pytest.raises(ValueError, match=r"^Input X contains (NaN|infinity)"):
+        with pytest.raises(ValueError, match="^Input X contains infinity"):
             method(x)
     with config_context(assume_finite=True):
         assert np.array_equal(model.predict(x), expected)

@@ -1,0 +1,240 @@
+"""Missing values and categories given to RDAClassifier: data frames, parameters, wires, and every way to predict."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from rdahw import RDAClassifier
+
+RANDOM = np.random.default_rng(12)
+N = 300
+
+
+def table() -> dict[str, list[Any]]:
+    """Numbers with gaps, categories with gaps, categories without, and whole numbers."""
+    age = RANDOM.normal(size=N).round(1).tolist()
+    colour = RANDOM.choice(["red", "green", "blue"], N).tolist()
+    columns = {"age": age, "colour": colour, "town": RANDOM.choice(["b", "a"], N).tolist(), "rooms": [1, 2, 5] * 100}
+    for i in range(0, N, 7):
+        age[i] = None
+    for i in range(3, N, 5):
+        colour[i] = None
+    return columns
+
+
+TABLE = table()
+#: What cannot be learned without both the missing values and the categories.
+LABELS = np.array(
+    [
+        "old" if age is None or colour == "red" else "new"
+        for age, colour in zip(TABLE["age"], TABLE["colour"], strict=True)
+    ]
+)
+FRAME = pd.DataFrame(TABLE).astype({"colour": "category"})
+KINDS = {
+    "pandas": FRAME,
+    "pandas, texts": pd.DataFrame(TABLE),
+    "pandas, objects": pd.DataFrame(TABLE).astype({"colour": object, "town": object}),
+    "pandas, nullable": pd.DataFrame(TABLE).convert_dtypes(),
+    "polars": pl.DataFrame(TABLE, schema_overrides={"colour": pl.Categorical, "town": pl.Enum(["a", "b"])}),
+    "polars, texts": pl.DataFrame(TABLE),
+}
+
+
+def small(**options: Any) -> RDAClassifier:
+    return RDAClassifier(**{"tables": 60, **options})
+
+
+FITTED = small().fit(FRAME, LABELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_of_all_kinds_are_the_same_data(kind: str) -> None:
+    model = small().fit(KINDS[kind], LABELS)
+    assert model.score(KINDS[kind], LABELS) == 1
+    assert list(model.is_categorical_) == [False, True, True, False]
+    assert list(model.feature_names_in_) == list(TABLE)
+    assert model.wire_names_ == FITTED.wire_names_
+    assert np.array_equal(model.counters_, FITTED.counters_)
+    assert np.array_equal(model.decision_function(KINDS[kind]), FITTED.decision_function(FRAME))
+
+
+def test_the_wires_of_a_frame() -> None:
+    numbers = [name for name in FITTED.wire_names_ if ">" in name]
+    assert {name.split()[0] for name in numbers} == {"age", "rooms"}
+    assert FITTED.wire_names_[len(numbers) :] == [
+        "age is missing",
+        *("colour = blue", "colour = green", "colour = red", "colour is missing"),
+        *("town = a", "town = b"),
+    ]
+    marks = FITTED.wire_features_[len(numbers) :]
+    assert list(marks) == [0, 1, 1, 1, 1, 2, 2]
+    assert np.isnan(FITTED.wire_thresholds_[len(numbers) :]).all()
+    assert len(FITTED.wire_names_) == len(FITTED.wire_features_)
+    assert FITTED.feature_importances_[[0, 1]].min() > FITTED.feature_importances_[[2, 3]].max()
+
+
+def test_missing_numbers_are_zero_on_the_thresholds_which_are_those_of_the_others() -> None:
+    values = RANDOM.normal(size=(100, 1))
+    gaps = np.concatenate([values, np.full((20, 1), np.nan)])
+    model, whole = small().fit(gaps, np.isnan(gaps[:, 0])), small().fit(values, values[:, 0] > 0)
+    assert np.array_equal(model.wire_thresholds_[:-1], whole.wire_thresholds_)
+    assert model.wire_names_[-1] == "x0 is missing"
+    bits = model._bits(gaps, model._conversion, len(model.wire_names_))
+    assert np.array_equal(bits[:100, :-1], values > whole.wire_thresholds_)
+    assert not bits[:100, -1].any()
+    assert not bits[100:, :-1].any()
+    assert bits[100:, -1].all()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, object])
+def test_arrays_with_missing_values(kind: Any) -> None:
+    x = np.array([[1.0, np.nan, 0], [2, 5, 1], [np.nan, 7, 1], [4, np.nan, 0]] * 20)
+    y = np.isnan(x[:, 0]).astype(int) + np.isnan(x[:, 1])
+    model = small().fit(x.astype(kind), y)
+    assert model.score(x.astype(kind), y) == 1
+    assert model.is_categorical_ is None
+    assert [model.predict(row[None].astype(kind))[0] for row in x] == list(y)
+    assert [model.predict_one(row) for row in x] == list(y)
+    assert [model.predict_one([None if v != v else v for v in row]) for row in x.tolist()] == list(y)
+
+
+def test_a_row_is_predicted_as_many_are() -> None:
+    many = list(FITTED.predict(FRAME))
+    assert [FITTED.predict(FRAME[i : i + 1])[0] for i in range(40)] == many[:40]
+    rows = list(zip(*TABLE.values(), strict=True))
+    assert [FITTED.predict_one(row) for row in rows] == many
+    assert [FITTED.predict_one(FRAME.iloc[i]) for i in range(40)] == many[:40]
+    with pytest.raises(ValueError, match=r"^x has the shape \(3,\); expected a row of 4 numbers"):
+        FITTED.predict_one(rows[0][:3])
+    with pytest.raises(ValueError, match=r"^x\[0\] is inf; expected a finite number$"):
+        FITTED.predict_one([np.inf, *rows[0][1:]])
+
+
+def test_saved_it_predicts_alike() -> None:
+    again = pickle.loads(pickle.dumps(FITTED))  # noqa: S301
+    assert np.array_equal(again.decision_function(FRAME), FITTED.decision_function(FRAME))
+    assert again.predict_one(list(FRAME.iloc[1])) == FITTED.predict(FRAME)[1]
+    assert again.wire_names_ == FITTED.wire_names_
+
+
+def test_partial_fit_equals_epochs() -> None:
+    model = small()
+    for _ in range(3):
+        model.partial_fit(FRAME, LABELS, classes=["new", "old"])
+    assert np.array_equal(model.counters_, small(epochs=3).fit(FRAME, LABELS).counters_)
+    unknown = FRAME.assign(town="elsewhere")
+    model.partial_fit(unknown, LABELS)
+    assert set(model.predict(unknown)) <= {"new", "old"}
+
+
+def test_rare_and_unknown_categories_share_a_wire() -> None:
+    """As the rare ones are labelled, so are those that fit did not have."""
+    home = ["x"] * 100 + ["y"] * 100 + [f"rare {i}" for i in range(30)]
+    y = [0] * 200 + [1] * 30
+    model = small().fit(pd.DataFrame({"home": home}), y)
+    assert model.wire_names_ == ["home = x", "home = y", "home is other"]
+    assert model.predict(pd.DataFrame({"home": ["unknown", "x", "rare 3", None]})).tolist() == [1, 0, 1, 1]
+    assert [model.predict_one([value]) for value in ("unknown", "x", "rare 3", None)] == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([True, False, True], [True, False, True]),
+        ([0, 2], [True, False, True]),
+        (np.array([2]), [False, False, True]),
+        (["a", "c"], [True, False, True]),
+        ("from_dtype", None),
+        (None, None),
+        ([], None),
+        ([False] * 3, None),
+    ],
+)
+def test_the_categorical_columns_are_those_of_hist_gradient_boosting(given: Any, expected: Any) -> None:
+    x = pd.DataFrame(RANDOM.integers(0, 3, (60, 3)), columns=["a", "b", "c"])
+    y = x["a"] == 1
+    model = small(categorical_features=given).fit(x, y)
+    theirs = HistGradientBoostingClassifier(max_iter=1, categorical_features=given).fit(x, y).is_categorical_
+    for found in (model.is_categorical_, theirs):
+        assert (None if found is None or not any(found) else list(found)) == expected
+    ours = {name.split()[0] for name in model.wire_names_ if "=" in name}
+    assert ours == {name for name, chosen in zip("abc", expected or [False] * 3, strict=True) if chosen}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([3], r"categorical_features is \[3\]; X has 3 columns, numbered from 0"),
+        ([-1], r"categorical_features is \[-1\]; X has 3 columns, numbered from 0"),
+        ([True], r"categorical_features is \[True\]; X has 3 columns, numbered from 0"),
+        (["z"], "categorical_features has 'z', which is no column name of X; X needs names"),
+        ([0.5], r"categorical_features is \[0.5\]; expected 'from_dtype', a mask, column numbers or names"),
+        ("a", "categorical_features is 'a'; expected 'from_dtype', a mask, column numbers or names"),
+    ],
+)
+def test_categorical_columns_that_cannot_be(given: Any, sentence: str) -> None:
+    x = RANDOM.integers(0, 3, (60, 3))
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        small(categorical_features=given).fit(x, x[:, 0])
+
+
+def test_what_is_missing_in_prediction_alone_is_zero() -> None:
+    x = np.arange(40.0)[:, None]
+    model = small().fit(x, x[:, 0] > 20)
+    assert model.predict([[np.nan], [-5.0]]).tolist() == model.predict([[-5.0], [-5.0]]).tolist()
+
+
+def test_images_have_no_missing_values() -> None:
+    x = np.array([[0.0, 1, 2, 3]] * 8)
+    y = [0, 1] * 4
+    model = small(image_shape=(2, 2), wiring="any").fit(x, y)
+    x[3, 2] = np.nan
+    for given in (x, x[3:4]):
+        with pytest.raises(ValueError, match="^Input X contains NaN"):
+            model.predict(given)
+    with pytest.raises(ValueError, match=r"^x\[2\] is nan; expected a finite number$"):
+        model.predict_one(x[3])
+    with pytest.raises(ValueError, match="^Input X contains NaN"):
+        model.fit(x, y)
+    with pytest.raises(ValueError, match="and X has columns of categories; leave one of them out$"):
+        small(image_shape=(2, 2), categorical_features=[0]).fit(x[:3], y[:3])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_numbers_are_refused_beside_categories(value: float) -> None:
+    frame = FRAME.copy()
+    frame.loc[5, "age"] = value
+    with pytest.raises(ValueError, match="^Input X contains infinity"):
+        FITTED.predict(frame)
+    with pytest.raises(ValueError, match="^Input X contains infinity"):
+        small().fit(frame, LABELS)
+
+
+def test_columns_without_any_value_and_models_of_other_families() -> None:
+    frame = FRAME.assign(nothing=np.nan, blank=pd.Categorical([None] * N))
+    assert small().fit(frame, LABELS).score(frame, LABELS) == 1
+    lookup = RDAClassifier(model="lookup", epochs=1).fit(FRAME[["colour", "town"]], LABELS)
+    assert set(lookup.predict(FRAME[["colour", "town"]])) <= {"new", "old"}
+    grown = RDAClassifier(model="grown:tables=30,inputs=3").fit(FRAME, LABELS)
+    assert grown.score(FRAME, LABELS) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        ([["a"], ["b"], []], r"^column 1 of X has \['a'\], which is no category; expected texts or numbers$"),
+        ([(1,), 2, "b"], "^the categories in column 1 of X are of types that cannot be sorted$"),
+    ],
+)
+def test_values_that_cannot_be_categories(column: Any, sentence: str) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": pd.Series(column, dtype=object)})
+    with pytest.raises(ValueError, match=sentence):
+        small(categorical_features=["b"]).fit(frame, [0, 1, 1])
