@@ -65,6 +65,7 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
     """Try models on held-out training examples and write the best one into ``options``; gives what was tried, as
     JSON."""
     from rdahw.data import Binariser, default_rule
+    from rdahw.data.marks import Marks
     from rdahw.families import find_family
     from rdahw.family import DataSize, Task
     from rdahw.sim.automatic import choose
@@ -84,7 +85,7 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
 
     size = DataSize(
         rows=len(train),
-        columns=len(dataset.columns),
+        columns=sum((column.kind != "category") + Marks(column).width for column in dataset.columns),
         classes=len(dataset.label_names),
         images=dataset.image_shape is not None,
     )

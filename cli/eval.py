@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from rdahw.data import Column
     from rdahw.saved import SavedModel
 
+#: What further examples have and training had not.
+_NEW = {
+    "unknown_categories": "a category of column {!r} that training did not have",
+    "missing_values": "no value in column {!r}, which all had in training",
+}
+#: So many columns are named in warnings.
+_MOST_NEW = 5
+
 
 @click.command(
     "eval",
@@ -75,9 +83,10 @@ def evaluate(
     ``saved``; print the result for people and return it as JSON.
     """
     features, labels, source = load_examples(output, saved, data, reading)
+    new = count_new(output, saved, features)
     names = saved.schema.label_names
     predicted = classify(saved.binariser.transform(features))
-    result: dict[str, Any] = {"data": source, "examples": len(predicted)}
+    result: dict[str, Any] = {"data": source, "examples": len(predicted), **new}
     if labels is None or predictions:
         result["predictions"] = [names[c] if c >= 0 else None for c in predicted]
         _print_predictions(output, result["predictions"], None if labels is None else [names[c] for c in labels])
@@ -133,6 +142,26 @@ def load_examples(
     if dataset.test is None:
         raise UserError(f"{dataset.name!r} has no test part; give examples with --data FILE")
     return dataset.test.features, dataset.test.labels, f"{dataset.name} (test part)"
+
+
+def count_new(output: Output, saved: SavedModel, features: NDArray[Any]) -> dict[str, dict[str, int]]:
+    """Warn of categories that training did not have and of missing values in columns without any in training; gives
+    the number of examples by the names of the columns, as JSON."""
+    from rdahw.data.marks import count_unseen
+
+    counts, binariser = count_unseen(saved.schema.columns, features), saved.binariser
+    found = {}
+    for what, each in zip(_NEW, counts, strict=True):
+        columns = each.nonzero()[0]
+        for i in columns[:_MOST_NEW]:
+            has = _NEW[what].format(binariser.names[i])
+            way = "the bit for rare categories is 1" if binariser.rare[i] else "all bits of the column are 0"
+            output.log(f"warning: {each[i]} of {len(features)} examples have {has}; {way}")
+        if len(columns) > _MOST_NEW:
+            output.log(f"warning: the same in {len(columns) - _MOST_NEW} more columns")
+        if len(columns):
+            found[what] = {binariser.names[i]: int(each[i]) for i in columns}
+    return found
 
 
 def _kinds(columns: Sequence[Column]) -> str:

@@ -318,8 +318,8 @@ class Binarised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSize:
-    """The size of the data that ``--model auto`` chooses a model for: training examples, features, classes, and whether
-    they are images."""
+    """The size of the data that ``--model auto`` chooses a model for: training examples, columns, classes, and whether
+    they are images. A number is one column, and so is each category and what says that a value is missing."""
 
     rows: int
     columns: int

@@ -471,7 +471,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"x has the shape {row.shape}; expected a row of {self.n_features_in_} numbers; predict takes many rows"
             )
-        bits, finite = self._conversion.one(self._with_marks(row[None])[0])
+        bits, finite = self._conversion.one(row if self._is_plain else self._with_marks(row[None])[0])
         if not finite:
             wrong = np.isinf(row) if self.image_shape is None else ~np.isfinite(row)
             for place in np.flatnonzero(wrong)[:1]:

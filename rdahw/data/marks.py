@@ -9,6 +9,7 @@ fewer than 10 examples together, too few to learn from, there is no such wire, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data._dataset import Column
 
-__all__ = ["Marks", "find_rare"]
+__all__ = ["Marks", "count_unseen", "find_rare"]
 
 #: A category with at most one of so many examples is rare, and together the rare ones have at least so many examples.
 _RARE, _FEWEST = 1000, 10
@@ -30,6 +31,14 @@ def find_rare(column: Column, values: NDArray[Any]) -> tuple[int, ...]:
     counts = np.bincount(values[values >= 0].astype(np.int64), minlength=len(column.categories))
     few = counts <= max(1, len(values) // _RARE)
     return tuple(np.flatnonzero(few).tolist()) if counts[few].sum() >= _FEWEST else ()
+
+
+def count_unseen(columns: Sequence[Column], features: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many of the features (N, F) are categories that training did not have, and how many are missing in columns
+    that had no missing values; both for each column, (F,)."""
+    categories = np.array([column.kind == "category" for column in columns])
+    whole = np.array([not column.missing for column in columns])
+    return (features < 0).sum(axis=0) * categories, (features != features).sum(axis=0) * whole
 
 
 @dataclass(frozen=True, slots=True)
