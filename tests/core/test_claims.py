@@ -198,12 +198,25 @@ def test_models_with_the_same_surroundings() -> None:
             saved(columns=(Column("number"), Column("binary")), features=((0, 0), (1, 1))),
             "the kinds of the features are (number, number) and (number, binary)",
         ),
+        (
+            saved(columns=(Column("number", missing=True), Column("number"))),
+            "the kinds of the features are (number, number) and (number/missing, number)",
+        ),
         (saved(code="one-hot"), "the codes of the labels are 'binary' and 'one-hot'"),
         (saved(labels=("yes", "no")), "the labels are (no, yes) and (yes, no)"),
     ],
 )
 def test_what_differs_around_two_models_is_said(other: SavedModel, said: str) -> None:
     assert surroundings(saved(), other) == [said]
+
+
+def test_other_rare_categories_are_said() -> None:
+    homes = Column("category", tuple("abcdefghijklmnopqrstuvwxyz"))
+    columns, homed = (homes, Column("number")), [(i, 0) for i in range(26)]
+    one, other = (saved(features, columns=columns) for features in (homed, [(0, 0), *homed]))
+    assert surroundings(one, one) == []
+    (said,) = surroundings(one, other)
+    assert said.startswith("the rare categories are ((0, 1, 2, ")
 
 
 def test_thresholds_of_all_columns_are_of_none() -> None:

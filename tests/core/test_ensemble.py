@@ -169,6 +169,9 @@ def test_images_are_found() -> None:
     assert find_image(bits, (2, 3), 6) == Image(1, 2, 3)
     assert find_image(pixels, None, 18) is None
     assert find_image((*pixels[1:], Column("binary")), (2, 3), 16) is None
+    gaps = Column("number", missing=True)
+    assert find_image((*pixels[1:], gaps), (2, 3), 19) is None
+    assert find_image((gaps,) * 6, (2, 3), 24) is None
 
 
 # -- randomness --------------------------------------------------------------------------------------------------------
