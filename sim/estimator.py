@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from rdahw.data import Column
 from rdahw.data._json import is_int
 from rdahw.data.images import Image
-from rdahw.data.marks import Marks
+from rdahw.data.marks import Marks, MarkWriter
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import AUTO, Candidate, DataSize, Family, Option, Spec, Task
@@ -38,7 +38,7 @@ try:
     from sklearn.utils import check_random_state  # type: ignore[import-untyped]
     from sklearn.utils.multiclass import check_classification_targets, unique_labels  # type: ignore[import-untyped]
     from sklearn.utils.validation import (  # type: ignore[import-untyped]
-        check_consistent_length,  # type: ignore[import-untyped]
+        check_consistent_length,
         check_is_fitted,
         column_or_1d,
         validate_data,
@@ -153,7 +153,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     _conversion: Conversion
     _encoder: CategoryEncoder | None
     _marks: list[Marks]
-    _is_plain: bool
+    _writer: MarkWriter
     _seed: int
 
     def __init__(self, **parameters: Any) -> None:
@@ -204,16 +204,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _read(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         """Examples to learn, as numbers, and their labels; the ``first`` ones say which columns are categories."""
         if first:
-            self.is_categorical_ = find_categorical(X, self.categorical_features)
-        if self.is_categorical_ is None:
-            self._encoder = None
+            self.is_categorical_ = chosen = find_categorical(X, self.categorical_features)
+            self._encoder = None if chosen is None else CategoryEncoder(X, chosen)
+        if self._encoder is None:
             array, labels = validate_data(self, X, y, reset=first, ensure_all_finite=self._finite)
         else:
             _, labels = validate_data(self, X, y, reset=first, skip_check_array=True)
             labels = column_or_1d(labels, warn=True)
             check_consistent_length(X, labels)
-            if first:
-                self._encoder = CategoryEncoder(X, self.is_categorical_)
             array = self._encoder.transform(X)
         check_classification_targets(labels)
         return array, labels
@@ -228,7 +226,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if shape is not None and self.is_categorical_ is not None:
             raise ValueError(f"image_shape is {shape!r}, and X has columns of categories; leave one of them out")
         self._marks = find_marks(array, self._encoder)
-        self._is_plain = not any(marks.width for marks in self._marks)
+        self._writer = MarkWriter(self._marks)
         try:
             seed = self._draw_seed()
             if _same(self.model, AUTO):
@@ -370,9 +368,11 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _with_marks(self, array: NDArray[Any]) -> NDArray[Any]:
         """Examples (N, F) with a column more for each wire that is not a threshold."""
-        if self._is_plain:
+        if not self._writer.width:
             return array
-        return np.hstack([array, *(marks.transform(array[:, i]) for i, marks in enumerate(self._marks) if marks.width)])
+        bits = np.zeros((len(array), self._writer.width), np.uint8)
+        self._writer.write(array, bits)
+        return np.hstack([array, bits])
 
     def _bits(self, array: NDArray[Any], conversion: Conversion, width: int) -> NDArray[np.uint8]:
         """The wires (N, width) of examples (N, F)."""
@@ -471,7 +471,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"x has the shape {row.shape}; expected a row of {self.n_features_in_} numbers; predict takes many rows"
             )
-        bits, finite = self._conversion.one(row if self._is_plain else self._with_marks(row[None])[0])
+        bits, finite = self._conversion.one(self._with_marks(row[None])[0] if self._writer.width else row)
         if not finite:
             wrong = np.isinf(row) if self.image_shape is None else ~np.isfinite(row)
             for place in np.flatnonzero(wrong)[:1]:
@@ -530,7 +530,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Plain values and arrays, so that pickles do not depend on the engine."""
         state = dict(super().__getstate__())
-        engine, *_ = (state.pop(name, None) for name in ("_engine", "_predictor", "_conversion"))
+        engine, *_ = (state.pop(name, None) for name in ("_engine", "_predictor", "_conversion", "_writer"))
         if engine is not None:
             state["_learned"] = (engine.spec.family, engine.spec.to_json(), engine.name, dict(engine.state))
         return state
@@ -542,8 +542,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if learned is not None:
             family, spec, name, values = learned
             if not hasattr(self, "_marks"):  # saved by a version without them
-                self._encoder, self.is_categorical_, self._is_plain = None, None, True
+                self._encoder, self.is_categorical_ = None, None
                 self._marks = [Marks(Column("number"))] * self.n_features_in_
+            self._writer = MarkWriter(self._marks)
             engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
             engine.state = values
             self._conversion = self._make_conversion(self.wire_features_, self.wire_thresholds_)

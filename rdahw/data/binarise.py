@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data._dataset import Column, Dataset, columns_from_json, columns_to_json
 from rdahw.data._json import damaged, is_int, is_list, members, number, texts
-from rdahw.data.marks import Marks, find_rare
+from rdahw.data.marks import Marks, MarkWriter, find_rare
 from rdahw.errors import UsageError, UserError, nearest
 
 RULES = ("midrange", "threshold=K", "thermometer=K", "quantile=K", "fixed=F")
@@ -119,20 +119,19 @@ class Binariser:
         Raises UserError for another F and for infinite numbers.
         """
         array = _checked(features, self.columns)
-        bits = np.empty((len(array), self.width), dtype=np.uint8)
+        bits = np.zeros((len(array), self.width), dtype=np.uint8)
         numbers = _number_columns(array, self.columns)
 
         first = []  # the wire of plane 0 of each number column
-        wire = 0
+        firsts, wire = [], 0  # the first of the marks of each column, and the next wire
         for i, marks in enumerate(self._marks):
             if marks.column.kind == "number":
                 first.append(wire)
             elif marks.column.kind == "binary":
                 bits[:, wire] = array[:, i] > 0
-            wire += marks.column.kind != "category"
-            if marks.width:
-                bits[:, wire : wire + marks.width] = marks.transform(array[:, i])
-                wire += marks.width
+            firsts.append(wire + (marks.column.kind != "category"))
+            wire = firsts[-1] + marks.width
+        MarkWriter(self._marks, firsts).write(array, bits)
         if not first:
             return bits
         bits[:, slice(0, wire) if len(first) == wire else first] = self._plane(numbers, 0)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from rdahw.data._dataset import Column
 
-__all__ = ["Marks", "count_unseen", "find_rare"]
+__all__ = ["MarkWriter", "Marks", "count_unseen", "find_rare"]
 
 #: A category with at most one of so many examples is rare, and together the rare ones have at least so many examples.
 _RARE, _FEWEST = 1000, 10
@@ -60,19 +61,44 @@ class Marks:
         names = [f"{name} = {category}" for c, category in enumerate(self.column.categories) if c not in rare]
         return names + [f"{name} is other"] * bool(rare) + [f"{name} is missing"] * self.column.missing
 
-    def transform(self, values: ArrayLike) -> NDArray[np.uint8]:
-        """The wires, 0 or 1, (N, width), of values (N,): in a category column category numbers, -1 for an unknown one;
-        NaN where the value is missing, which is unknown too if training had no missing values."""
-        array = np.asarray(values)
-        count = len(self.column.categories)
-        # The row of the table: 0 for a number or an unknown category, then the categories, then missing.
-        gap = count + 1 if self.column.missing else 0
-        row = np.where(np.isnan(array), gap, array + 1 if count else 0).astype(np.int64)
-        table = np.zeros((count + 2, self.width), np.uint8)
-        own = [c for c in range(count) if c not in set(self.rare)]
-        table[np.array(own, np.int64) + 1, range(len(own))] = 1
+    @property
+    def wires(self) -> NDArray[np.int64]:
+        """Which wire is 1, -1 for none, (categories + 2,): of an unknown category or a number, of each category, of a
+        missing value, which is unknown too if training had none."""
+        found = np.full(len(self.column.categories) + 2, -1)
+        rare = np.zeros(len(found), np.bool_)
+        rare[[c + 1 for c in self.rare]] = True
+        own = ~rare[1:-1]
+        found[1:-1][own] = np.arange(own.sum())
         if self.rare:
-            table[[0, *(c + 1 for c in self.rare)], len(own)] = 1
-        if self.column.missing:
-            table[-1, -1] = 1
-        return table[row]
+            found[rare] = found[0] = own.sum()
+        found[-1] = self.width - 1 if self.column.missing else found[0]
+        return found
+
+
+class MarkWriter:
+    """Writes the marks of columns; those of column i begin at wire ``firsts[i]``, or follow those before.
+
+    ``width`` is the number of marks.
+    """
+
+    def __init__(self, marks: Sequence[Marks], firsts: Sequence[int] | None = None) -> None:
+        widths = [each.width for each in marks]
+        self.width = sum(widths)
+        if firsts is None:
+            firsts = [0, *accumulate(widths)]
+        self._columns = np.array([i for i, each in enumerate(marks) if each.width], np.int64)
+        tables = [np.where(marks[i].wires < 0, -1, marks[i].wires + firsts[i]) for i in self._columns]
+        self._wires = np.concatenate([np.zeros(0, np.int64), *tables])
+        ends = np.cumsum([len(table) for table in tables], dtype=np.int64)
+        self._last, self._first = ends - 1, ends - [len(table) for table in tables]
+        self._is_category = np.array([marks[i].column.kind == "category" for i in self._columns])
+
+    def write(self, features: NDArray[Any], bits: NDArray[np.uint8]) -> None:
+        """Set the wires in ``bits`` (N, wires), which are 0, that mark the features (N, F): in a category column
+        category numbers, -1 for an unknown one; NaN where a value is missing."""
+        values = features[:, self._columns]
+        places = np.where(self._is_category, values + 1, 0) + self._first
+        wires = self._wires[np.where(np.isnan(values), self._last, places).astype(np.int64)]
+        rows, columns = np.nonzero(wires >= 0)
+        bits[rows, wires[rows, columns]] = 1
