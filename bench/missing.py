@@ -96,9 +96,19 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
     yield f"| set | rows | numbers | categories | missing | {' | '.join(CLASSIFIERS)} |"
     yield "|---" * (5 + len(CLASSIFIERS)) + "|"
     for name, row in results.items():
-        found = (row.get(classifier) for classifier in CLASSIFIERS)
-        cells = ("" if f is None else f"{np.mean(f['accuracies']):.1f} ({f['seconds']:.2g})" for f in found)
+        cells = [_cell([row[classifier]] if classifier in row else []) for classifier in CLASSIFIERS]
         yield f"| {name} | {' | '.join(map(str, row['size']))} | {' | '.join(cells)} |"
+    complete = {c: [row[c] for row in results.values() if c in row] for c in CLASSIFIERS}
+    cells = [_cell(rows if len(rows) == len(results) else []) for rows in complete.values()]
+    yield f"| mean | | | | | {' | '.join(cells)} |"
+
+
+def _cell(rows: list[Any]) -> str:
+    """The mean of the measurements; empty without any."""
+    if not rows:
+        return ""
+    accuracy, seconds = (np.mean([np.mean(row[name]) for row in rows]) for name in ("accuracies", "seconds"))
+    return f"{accuracy:.1f} ({seconds:.2g})"
 
 
 def main() -> None:
