@@ -69,6 +69,11 @@ def test_the_gateware_of_an_ensemble(run: Runner, what: str) -> None:
     assert ran.error.endswith("--to verilog, without --reverse and --inference")
 
 
+def test_the_trainer_of_a_wide_mask_says_how_it_takes_the_input(run: Runner) -> None:
+    run.ok("export", "mask", "--inputs", 100, "--to", "rtlil", "--trainer", "--out", "mask.il")
+    assert "# An example is 7 beats of examples: x is 16 bits of the input" in (run.folder / "mask.il").read_text()
+
+
 def test_a_model_too_large_for_a_circuit_is_exported_as_gateware(run: Runner) -> None:
     run.ok("train", "-q", "--model", "ensemble:tables=128", "--epochs", 1)
     trained = run.ok("export", "iris-ensemble.rdahw", "--to", "rtlil", "--json")
