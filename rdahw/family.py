@@ -359,7 +359,7 @@ RESERVED = frozenset((
     "resumed_from_example", "curve", "best_update", "best_epoch", "validation_correct", "validation_examples",
     "validation_accuracy", "test_correct", "test_examples", "test_accuracy", "parameter_bits", "parameters",
     "parameters_sha256", "cycles", "cycles_per_example", "bit_exact", "cycles_without_update", "cycles_with_update",
-    "stages", "startup_cycles",
+    "stages", "startup_cycles", "event", "wrong", "error", "recent_error", "alarms", "last_alarm", "learned",
 ))  # fmt: skip
 
 
