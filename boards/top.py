@@ -30,7 +30,7 @@ class Top(Elaboratable):  # type: ignore[misc]
     """
 
     def __init__(self, board: Board, component: Any, clock: float) -> None:
-        if hasattr(component, "flash") and board.flash is None:
+        if "flash" in component.signature.members and board.flash is None:
             raise UserError(
                 f"the design reads a flash memory, and {board.title} has none for data; choose another board"
             )
@@ -49,9 +49,10 @@ class Top(Elaboratable):  # type: ignore[misc]
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
         m.d.comb += [design.rx.eq(rx.i), tx.o.eq(design.tx)]
-        if hasattr(design, "flash"):
+        members = design.signature.members
+        if "flash" in members:
             _connect_flash(m, platform, board, design.flash)
-        events = {name: getattr(design, name) for name in board.leds if hasattr(design, name)}
+        events = {name: getattr(design, name) for name in board.leds if name in members}
         tick = _tick(m, self._clock * 1e6 * _GLOW) if events else None
         requested: dict[tuple[str, int], Any] = {}
         for name, (resource, number, *signal) in board.leds.items():

@@ -79,7 +79,8 @@ _PLAIN = (str, int, float, bool, NoneType)
 
 
 def switches() -> dict[str, dict[str, Option]]:
-    """The families' options that have a switch of ``rdahw train``: by switch, then by family."""
+    """The options that have a switch of ``rdahw train``: by switch, then by built-in family. Families of other packages
+    are not loaded for it."""
     from rdahw.families import BUILT_IN, find_family
 
     found: dict[str, dict[str, Option]] = {}
@@ -183,9 +184,12 @@ def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 def switch_values(spec: Spec) -> dict[str, Any]:
     """The value of each switch that gives the options of ``spec``."""
+    from rdahw.families import find_family
+
     chosen, said = spec.options(), {}
-    for switch, rows in switches().items():
-        option = rows.get(spec.family)
+    own = {option.switch: option for option in find_family(spec.family).switches()}
+    for switch in switches():
+        option = own.get(switch)
         value = None if option is None else chosen[option.name]
         said[switch] = (f"{option.name}={value}" if value else None) if option and switch == "augment" else value
     return said

@@ -353,7 +353,11 @@ class Run:
         if before is not None and before.updates < total:
             log(f"continuing after update {before.updates} of {total}")
         elif before is not None:
-            log(f"nothing to continue: {before.updates} of {total} updates are done; ask for more with --epochs")
+            done = f"nothing to continue: {before.updates} of {total} updates are done"
+            if (most := self.schedule.updates) is not None and most <= before.updates:
+                log(f"{done}, and the training ends after --updates {most}; ask for more with --updates")
+            else:
+                log(f"{done}; ask for more with --epochs")
 
     def _save_checkpoint(self, done: Progress) -> None:
         after = f"after update {done.updates}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,21 +72,21 @@ def command(
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
     if not name[:1].isalpha():
         name = f"model_{name}"
-    about = f"{_ABOUT[what]} of the model {spec.name!r}; written by rdahw export."
+    about = f"of the model {spec.name!r}; written by rdahw export."
     if format == "dot":
         from rdahw.draw import to_dot
 
         if what == "trainer":
             raise UsageError("a trainer has state and cannot be drawn; leave --trainer out")
-        ending, text = "dot", f"// {about}\n" + to_dot(_circuit(what, spec, saved), name)
+        ending, text = "dot", f"// {_ABOUT[what]} {about}\n" + to_dot(_circuit(what, spec, saved), name)
     else:
         from rdahw.hdl.export import FORMATS, export, port_names
 
-        component = _component(what, spec, saved)
+        component, what_it_is, notes = _component(what, spec, saved)
         while name in port_names(component):  # Verilator refuses a module with the name of a port
             name = f"model_{name}"
         ending = FORMATS[format].ending
-        text = export(component, format, name=name, about=about, toolchain=toolchain)
+        text = export(component, format, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
     out = out or Path(f"{stem}{'' if what == 'circuit' else '-' + what}.{ending}")
     write_atomically(out, text.encode())
     output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
@@ -124,14 +125,17 @@ def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
     return made.circuit
 
 
-def _component(what: str, spec: Spec, saved: SavedModel | None) -> Any:
+def _component(what: str, spec: Spec, saved: SavedModel | None) -> tuple[Any, str, Sequence[str]]:
+    """The component, what it is, and notes for its file."""
     from rdahw.hdl.circuit import CircuitModule
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer, predictors
 
     if what == "trainer":
-        return make_trainer(spec)
+        trainer = make_trainer(spec)
+        return trainer, _ABOUT[what], trainer.stream_notes
     if what == "inference":
         assert saved is not None
         if not predictors(spec)[0].fits(spec):  # too large for a circuit
-            return make_predictor(spec, saved.best_state)
-    return CircuitModule(_circuit(what, spec, saved))
+            made = make_predictor(spec, saved.best_state)
+            return made, "The predictor, with its parameters as the contents of a memory,", made.stream_notes
+    return CircuitModule(_circuit(what, spec, saved)), _ABOUT[what], ()

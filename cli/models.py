@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rdahw.cli._output import Output, output_options
+from rdahw.errors import UsageError
 
 
 @click.command(
@@ -18,11 +19,17 @@ Examples:
 def command(output: Output) -> None:
     """List the families of models and their options, for --model NAME:OPTION=VALUE,…
 
-    Other packages can add families through the entry-point group rdahw.families.
+    Other packages can add families through the entry-point group rdahw.families. If one cannot be loaded, the others
+    are listed all the same, and the command fails.
     """
-    from rdahw.families import all_families
+    from rdahw.families import find_family, names
 
-    families = [family.to_json() for family in all_families()]
+    families, broken = [], []
+    for name in names():
+        try:
+            families.append(find_family(name).to_json())
+        except UsageError as error:  # of another package
+            broken.append(str(error))
     output.json({"models": families})
     for family in families:
         output.line(f"{family['name']}: {family['help']}")
@@ -32,6 +39,8 @@ def command(output: Output) -> None:
         ]
         output.table(("  option", "type", "default", "values", "what it does"), rows)
         output.line()
+    if broken:
+        raise UsageError("; ".join(broken))
 
 
 def _span(values: list[object]) -> str:

@@ -101,7 +101,15 @@ def command(
         except (TooLarge, UsageError) as error:  # UsageError: too large for a circuit, or no trainer
             unstated.append(Proof(name, "", "", "", "open", 0.0, "none", reason=str(error)))
     with output.progress("proving", "claims") as bar:
-        proofs = prove(stated, replay=run, solver=solver, timeout=timeout, toolchain=toolchain, progress=bar)
+        proofs = prove(
+            stated,
+            replay=run,
+            solver=solver,
+            timeout=timeout,
+            toolchain=toolchain,
+            progress=bar,
+            report=lambda proof: output.log(f"{proof.name} ({proof.size}): {proof.verdict}, {proof.seconds:.2f} s"),
+        )
     proofs += unstated
     output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": compared} if compared else {}))
     refuted = any((proof.name, proof.verdict) == ("difference", "refuted") for proof in proofs)

@@ -5,7 +5,7 @@ Each file says in its comments what it holds: the ports with their widths and bi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,12 +56,15 @@ def export(
     *,
     name: str,
     about: str,
+    notes: Sequence[str] = (),
     toolchain: Toolchain = "yowasp",
     progress: Progress | None = None,
 ) -> str:
     """The text of ``component``, an Amaranth component, in a format of :data:`FORMATS`, as the module ``name``.
 
-    about: a line that describes it. In AIGER a bit of a port is a symbol ``port[bit]``, and flip-flops start at 0.
+    about: a line that describes it. notes: lines behind the list of its ports. In AIGER a bit of a port is a symbol
+    ``port[bit]``, and flip-flops start at 0.
+
     Raises :class:`UsageError` for an unknown format, :class:`rdahw.MissingError` without Yosys.
     """
     if format not in FORMATS:
@@ -79,7 +82,7 @@ def export(
             yosys = find("yosys", toolchain)
             run(yosys, ["-q", "-s", "design.ys"], cwd=work, log="log", makes=[file], progress=progress)
             text = (work / file).read_text(encoding="utf-8")
-    lines = [about, *_ports(component)]
+    lines = [about, *_ports(component), *notes]
     if format == "aiger":  # comments are at the end, after a line «c»
         return text.rstrip("\n") + "\n" + ("" if "\nc\n" in text else "c\n") + "".join(f"{line}\n" for line in lines)
     return "".join(f"{row.comment} {line}\n" for line in lines) + row.preamble + text

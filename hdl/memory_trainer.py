@@ -7,7 +7,7 @@ pass writes the changed words of the tables that were not dropped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
 from operator import or_
 from typing import Any
@@ -68,9 +68,19 @@ class _State:
 
 
 class OctetTrainer(Trainer):
-    """A trainer or fixed model of an ensemble with its tables in memory and examples as bytes."""
+    """A trainer or fixed model of an ensemble with its tables in memory and examples as ``example_octets`` bytes."""
 
     spec: EnsembleSpec
+    example_octets: int
+
+    @property
+    def stream_notes(self) -> Sequence[str]:  # type: ignore[override]
+        return (
+            f"An example is {self.example_octets} bytes on examples__payload: the {self.spec.input_bits} bits of the "
+            "input, bit i in bit i mod 8 of byte i div 8,",
+            "the last byte padded with zeros; then a byte with the class in bits 0 to 6 and learn in bit 7: "
+            "see docs/ensemble.md, section In hardware.",
+        )
 
     @cached_property
     def interface(self) -> Interface:

@@ -149,6 +149,7 @@ def prove(
     cache: Path | None = None,
     toolchain: Toolchain = "yowasp",
     progress: Callable[[int, int], None] | None = None,
+    report: Callable[[Proof], None] = lambda proof: None,
 ) -> list[Proof]:
     """Prove each claim, ``jobs`` at a time (default: one per processor), and return the proofs in the claims' order.
 
@@ -157,7 +158,8 @@ def prove(
     timeout: seconds for each claim (:data:`SECONDS`); one that takes longer stays open.
     cache: the folder of earlier verdicts (default: in the user's cache), by gates, solver and solver version; open
         verdicts are not kept.
-    progress: called with the number of claims done, and of all claims.
+    progress: called with the number of claims done, and of all claims. report: called with each proof as soon as the
+        claim is decided.
 
     On any exception, Ctrl-C too, all solvers are stopped. Raises :class:`rdahw.MissingError` without the solver.
     """
@@ -174,7 +176,7 @@ def prove(
                 # Short, so that Ctrl-C is handled.
                 done, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
                 for future in done:
-                    future.result()
+                    report(future.result())
                 if progress is not None:
                     progress(len(futures) - len(waiting), len(futures))
         except BaseException:

@@ -6,6 +6,8 @@ Here one word of the input and of theta is processed in each cycle.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
@@ -64,6 +66,14 @@ class SerialMaskTrainer(Trainer):
         super().__init__(members)
         self.theta = memory.MemoryData(shape=word, depth=self.words, init=[])
         self._access = access
+
+    @property
+    def stream_notes(self) -> Sequence[str]:  # type: ignore[override]
+        return (
+            f"An example is {self.words} beats of examples: x is {self.word} bits of the input, the lowest first, the "
+            "last ones padded with zeros;",
+            "y and learn are read with the last beat, and last is ignored.",
+        )
 
     @property
     def registers(self) -> tuple[Place, ...]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
 from typing import Any
 
@@ -90,7 +90,8 @@ class Trainer(wiring.Component):  # type: ignore[misc]
 
     batch: it has an accumulator for batches. word: the bits of a word of x; 0: x is not sent in words. latency: the
     cycles from accepting an example to its update; None: until its result was taken and ``busy`` is low. delay: those
-    to its result, if neither stream waits; None: they differ.
+    to its result, if neither stream waits; None: they differ. stream_notes: sentences about the beats of an example,
+    beyond the fields of a beat.
     """
 
     spec: Spec
@@ -99,6 +100,7 @@ class Trainer(wiring.Component):  # type: ignore[misc]
     word = 0
     latency: int | None = None
     delay: int | None = None
+    stream_notes: Sequence[str] = ()
 
     @cached_property
     def interface(self) -> Interface:

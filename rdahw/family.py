@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.training import Schedule
 
-__all__ = ["AUTO", "Binarised", "Candidate", "DataSize", "Family", "Option", "Section", "Spec", "Task"]
+__all__ = ["AUTO", "RESERVED", "Binarised", "Candidate", "DataSize", "Family", "Option", "Section", "Spec", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,8 @@ class Option:
     type: ``whole``, ``fraction``, ``text`` or ``flag``. default: ``None`` if it depends on the data or other options;
     then ``usual`` describes it. range: smallest and largest value, or the permitted texts. help: a lower-case verb
     phrase. switch: the option of ``rdahw train`` (without dashes) that also sets it; ``augment`` takes ``NAME=VALUE``.
+    The built-in families decide which switches there are: a family of another package can share one of them, and its
+    other options are set by ``--model NAME:OPTION=VALUE`` alone.
     """
 
     name: str
@@ -146,10 +148,16 @@ class Option:
 
     def to_json(self) -> dict[str, Any]:
         """The option as ``rdahw models --json`` prints it."""
+        default = self.default
+        if default is None and self.usual:
+            try:
+                default = self.parse(self.usual, "")
+            except UsageError:  # a description of several values
+                default = self.usual
         return {
             "name": self.name,
             "type": self.type,
-            "default": self.usual if self.default is None and self.usual else self.default,
+            "default": default,
             "range": list(self.range),
             "help": self.help,
         }
@@ -346,15 +354,28 @@ class Candidate:
     thresholds: int | None = None
 
 
+#: Names that no option can have: ``make`` takes ``task`` beside the options, and ``rdahw train --json`` prints the
+#: others beside them.
+RESERVED = frozenset((
+    "task", "data", "binarise", "batch", "epochs", "shuffle", "stride", "seed", "seconds", "seconds_total", "out",
+    "model", "family", "engine", "classes", "train_examples", "examples", "updates", "tried", "resumed_from_update",
+    "resumed_from_example", "curve", "best_update", "best_epoch", "validation_correct", "validation_examples",
+    "validation_accuracy", "test_correct", "test_examples", "test_accuracy", "parameter_bits", "parameters",
+    "parameters_sha256", "cycles", "cycles_per_example", "bit_exact", "cycles_without_update", "cycles_with_update",
+    "stages", "startup_cycles", "event", "wrong", "error", "recent_error", "alarms", "last_alarm", "learned",
+))  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of model, as a row.
 
-    name, help: shown by ``rdahw models``. options: see :class:`Option`.
+    name, help: shown by ``rdahw models``. options: see :class:`Option`; their names are not among :data:`RESERVED`.
     make: ``make(task, **options)``, the spec; it gets every option, ``None`` for one without value or default.
     read: the spec from the result of its ``to_json``; raises :class:`rdahw.UserError` for anything else.
     rules: for ``loss`` and ``optimiser``, each supported rule with the option that takes its number, as
-        ``{"loss": {"margin": "margin"}, …}``; empty if the options ``loss`` and ``optimiser`` take any rule.
+        ``{"loss": {"margin": "margin"}, …}``; nothing for a kind of which the user chooses none; empty if the options
+        ``loss`` and ``optimiser`` take any rule.
     binarise: the default binarising rule. schedule: defaults that differ from :class:`rdahw.training.Schedule`'s.
     classifier: defaults of ``RDAClassifier`` that differ from the options'. fit_classifier: ``fit_classifier(task,
         options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
@@ -378,6 +399,13 @@ class Family:
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
     binarised: Binarised | None = None
     two_classes: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an option with a reserved name."""
+        if taken := RESERVED & {option.name for option in self.options}:
+            raise ValueError(
+                f"option {min(taken)!r} of model {self.name!r} has a name of rdahw.family.RESERVED; choose another"
+            )
 
     def option(self, name: str) -> Option | None:
         """The option of this name, if there is one."""
@@ -423,7 +451,11 @@ class Family:
         if not self.rules:
             return {kind: rule}
         name, _, number = rule.partition("=")
-        possible = self.rules[kind]
+        possible = self.rules.get(kind, {})
+        if not possible:
+            raise UsageError(
+                f"{kind} {rule!r} is not supported for model {self.name!r}, which has its own; leave it out"
+            )
         if name not in possible or not re.fullmatch(r"[0-9]{1,9}", number):
             known = " or ".join(f"{rule}=NUMBER" for rule in possible)
             raise UsageError(f"{kind} {rule!r} is not supported for model {self.name!r}; use {known}")

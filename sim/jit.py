@@ -66,9 +66,7 @@ def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
         return cast(Callable[..., Any], intrinsic(function))
 
     def refuse(*arguments: Any) -> Any:
-        raise UserError(
-            "NUMBA_DISABLE_JIT is set, and this engine needs numba's compiler; unset it, or use the reference engine"
-        )
+        raise UserError("NUMBA_DISABLE_JIT is set, and this needs numba's compiler; unset it and start again")
 
     return refuse
 

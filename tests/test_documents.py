@@ -10,6 +10,8 @@ import click
 import pytest
 
 from rdahw.cli import COMMANDS, cli
+from rdahw.families import BUILT_IN
+from rdahw.learner import LOSSES, OPTIMISERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -47,6 +49,15 @@ def test_commands_in_documents_exist(page: Path) -> None:
 def test_links_between_documents_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:, ]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("column", "names"), [("family", {*BUILT_IN} - {"file"}), ("loss", {*LOSSES}), ("optimiser", {*OPTIMISERS})]
+)
+def test_the_page_of_models_has_a_row_for_each(column: str, names: set[str]) -> None:
+    table = (ROOT / "docs" / "models.md").read_text().partition(f"\n| {column} |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`([a-z][\w-]*)", cell)} == names
 
 
 def conflict_markers(text: str) -> list[str]:

@@ -83,7 +83,7 @@ def test_no_file_of_ours_mentions_it() -> None:
 
 def test_it_is_listed(rdahw: Commands) -> None:
     models = {model["name"]: model for model in rdahw("models", "--json").json["models"]}
-    assert list(models) == [*BUILT_IN, NAME]
+    assert list(models)[: len(BUILT_IN)] == list(BUILT_IN)
     assert models[NAME]["options"][0] == {
         "name": "counter",
         "type": "whole",
@@ -212,7 +212,7 @@ def _family_imports(tree: ast.AST) -> Iterator[str]:
         else:
             continue
         for module in modules:
-            if any(module.startswith(f"rdahw.families.{name}") for name in (*BUILT_IN, "circuits", "grown")):
+            if any(f"{module}.".startswith(f"rdahw.families.{name}.") for name in (*BUILT_IN, "circuits")):
                 yield f"line {node.lineno} imports {module}"
 
 

@@ -59,7 +59,7 @@ class CircuitSpec(Spec):
             raise UserError(
                 f"model {self.name!r} has {self.made.model.output_bits} output bits; expected "
                 f"{label_width(self.classes, self.code)}, for {self.classes} classes as {self.code} labels: change the "
-                "circuit, or --labels"
+                "circuit, or the option labels"
             )
 
     @classmethod
@@ -161,7 +161,7 @@ def circuit_family(
         if (model.input_bits, model.output_bits) != (task.input_bits, task.output_bits):
             raise UserError(
                 f"{model.name} takes {model.input_bits} bits and gives {model.output_bits}; the data have "
-                f"{task.input_bits} and {task.output_bits}: change the circuit, --binarise or --labels"
+                f"{task.input_bits} and {task.output_bits}: change the circuit, the input bits or the option labels"
             )
         f = model.circuit
         loss = loss or usual_rule(LOSSES, f.output_types[0])

@@ -24,10 +24,10 @@ def load_circuit(source: str | None, inputs: int, outputs: int) -> Circuit:
     """
     match = re.fullmatch(r"(.+\.py):(\w+)", source or "")
     if match is None:
-        raise UsageError("the model 'file' is a circuit in a Python file of your own; give --model FILE.py:NAME")
+        raise UsageError("the model 'file' is a circuit in a Python file of your own; name it as FILE.py:NAME")
     path, name = Path(match[1]), match[2]
     if not os.path.isfile(path):  # not Path's, which raises for some names
-        raise UsageError(f"the model file {str(path)!r} does not exist; give --model FILE.py:NAME")
+        raise UsageError(f"the model file {str(path)!r} does not exist; name the model as FILE.py:NAME")
     try:
         members = runpy.run_path(str(path))
         if name not in members:

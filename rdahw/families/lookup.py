@@ -31,8 +31,8 @@ def lookup_model(inputs: int, outputs: int) -> Circuit:
     if inputs > MAX_LOOKUP_INPUTS:
         raise UserError(
             f"a lookup of {inputs} inputs would have {outputs} * 2^{inputs} parameters; it takes at most "
-            f"{MAX_LOOKUP_INPUTS} inputs: use --model mask (two classes), or a circuit of your own "
-            "(--model FILE.py:NAME)"
+            f"{MAX_LOOKUP_INPUTS} inputs: use the model mask (two classes), or a circuit of your own "
+            "(FILE.py:NAME)"
         )
     return trace(lambda theta, x: theta.lookup(x), theta=Bits(outputs << inputs), x=Bits(inputs))
 

@@ -76,8 +76,8 @@ def mask_model(inputs: int, k: int = 4) -> Circuit:
 def _circuit(task: Task, k: int) -> Circuit:
     if task.output_bits != 1:
         raise UserError(
-            f"the mask model has one output and the labels have {task.output_bits} bits; choose two classes with "
-            "--classes A,B and --labels binary"
+            f"the mask model has one output and the labels have {task.output_bits} bits; choose two classes "
+            "and the option labels=binary"
         )
     return mask_model(task.input_bits, k)
 

@@ -177,8 +177,8 @@ def test_model(refused, code, model, sentence):
 def test_a_lookup_of_many_inputs_is_refused_with_the_models_that_suit(refused):
     refused(
         1,
-        "a lookup of 22 inputs would have 2 * 2^22 parameters; it takes at most 20 inputs: use --model mask (two "
-        "classes), or a circuit of your own (--model FILE.py:NAME)",
+        "a lookup of 22 inputs would have 2 * 2^22 parameters; it takes at most 20 inputs: use the model mask (two "
+        "classes), or a circuit of your own (FILE.py:NAME)",
         *("train", "--model", "lookup", "--data", "many.csv", "--out", "out.rdahw"),
     )
 

@@ -109,9 +109,26 @@ def test_without_numbas_compiler(tmp_path: Path, command: tuple[str, ...], code:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
-    sentence = "NUMBA_DISABLE_JIT is set, and this engine needs numba's compiler; unset it, or use the reference engine"
+    sentence = "NUMBA_DISABLE_JIT is set, and this needs numba's compiler; unset it and start again"
     assert json.loads(done.stdout).get("error") == (sentence if code else None)
     assert "Traceback" not in done.stderr
+
+
+CLASSIFY = """
+from rdahw import RDAClassifier
+RDAClassifier(tables=4, epochs=1).fit([[0, 1], [1, 0]], [0, 1]).predict([[0, 1]])
+"""
+
+
+@pytest.mark.parametrize("words", [("-m", "rdahw.cli", "eval", "m.rdahw"), ("-c", CLASSIFY)])
+def test_what_needs_numbas_compiler_says_so(run: Runner, words: tuple[str, ...]) -> None:
+    """Neither has an option for another engine."""
+    run.ok(*ENSEMBLE)
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-P", *words]
+    done = subprocess.run(command, cwd=run.folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("NUMBA_DISABLE_JIT is set, and this needs numba's compiler; unset it and start again\n")
 
 
 def test_what_matplotlib_says_of_its_caches_is_not_shown(run: Runner, homeless: Path, tmp_path: Path) -> None:

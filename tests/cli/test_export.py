@@ -10,6 +10,7 @@ import pytest
 from running import Runner
 
 from rdahw.hdl.toolchain import find
+from rdahw.saved import load_model
 
 
 @pytest.fixture
@@ -54,9 +55,23 @@ def test_the_gateware_of_an_ensemble(run: Runner, what: str) -> None:
     names = {name for _, name, _ in re.findall(r"^#   (\w+) +(\w+) : (\d+) bits$", text, re.MULTILINE)}
     assert {"examples__payload", "results__valid", "control__parameter_read", "control__clear"} <= names
     assert ("update_count" in names) == (what == "trainer")
+    bits = load_model(run.folder / "iris-ensemble.rdahw").spec.input_bits
+    octets = -(-bits // 8) + 1
+    assert f"# An example is {octets} bytes on examples__payload: the {bits} bits of the input, bit i in bit i" in text
+    assert text.startswith(
+        {
+            "trainer": "# The trainer of the model ",
+            "inference": "# The predictor, with its parameters as the contents of a memory, of the model ",
+        }[what]
+    )
     ran = run("export", "iris-ensemble.rdahw", "--to", "rtlil", "--reverse")
     assert ran.code == 2
     assert ran.error.endswith("--to verilog, without --reverse and --inference")
+
+
+def test_the_trainer_of_a_wide_mask_says_how_it_takes_the_input(run: Runner) -> None:
+    run.ok("export", "mask", "--inputs", 100, "--to", "rtlil", "--trainer", "--out", "mask.il")
+    assert "# An example is 7 beats of examples: x is 16 bits of the input" in (run.folder / "mask.il").read_text()
 
 
 def test_a_model_too_large_for_a_circuit_is_exported_as_gateware(run: Runner) -> None:

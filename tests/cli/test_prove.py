@@ -90,6 +90,13 @@ def test_wishes_about_a_trained_model(run: Runner) -> None:
     assert robust["found"]["with flips"] != robust["found"]["without"]
 
 
+def test_each_verdict_is_logged(run: Runner) -> None:
+    ran = run.ok("prove", "lookup", "--inputs", 2, "--what", "adjoint,difference")
+    for name in ("adjoint", "difference"):
+        assert re.search(rf"^{name} \(4\+2 -> 1\): proved, \d+\.\d\d s$", ran.err, re.MULTILINE)
+    assert run.ok("prove", "lookup", "--inputs", 2, "--what", "adjoint", "-q").err == ""
+
+
 def test_two_models_are_compared(run: Runner) -> None:
     run.ok("train", "-q", "--out", "a.rdahw")
     run.ok("train", "-q", "--out", "b.rdahw", "--seed", 5, "--updates", 3)

@@ -323,6 +323,15 @@ def test_fewer_epochs_than_are_done_are_refused(run):
     assert run.ok("train", "--resume", "iris-lookup.rdahw", "--epochs", 5, "--json").json["updates"] == 375
 
 
+def test_resume_of_a_number_of_updates_says_what_stops_it(run):
+    run.ok("train", "--updates", 40)
+    ran = run.ok("train", "--resume", "iris-lookup.rdahw", "--epochs", 3)
+    sentence = "40 of 40 updates are done, and the training ends after --updates 40; ask for more with --updates"
+    assert f"nothing to continue: {sentence}" in ran.err
+    more = run.ok("train", "--resume", "iris-lookup.rdahw", "--epochs", 3, "--updates", 90, "--json").json
+    assert (more["resumed_from_update"], more["updates"]) == (40, 90)
+
+
 def test_resume_where_the_data_have_moved(run, parity, tmp_path):
     run.ok("train", "--model", "lookup", "--data", parity, "--test", parity, "--updates", 3)
     (tmp_path / "new").mkdir()

@@ -341,7 +341,7 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--labels binary", "--labels is not supported for model 'ensemble'; leave it out"),
         ("--batch 2", "batch is 2; an ensemble takes examples one at a time: use batch 1"),
         ("--augment flip", "there is no augmentation 'flip'; expected shift=NUMBER, such as shift=1"),
-        ("--augment shift=1", "the data are not images and cannot be shifted; leave --augment out"),
+        ("--augment shift=1", "the data are not images and cannot be shifted; use shift=0"),
         ("--dropout 0.3", "dropout of an ensemble is 0.3; expected a multiple of 1/16"),
         ("--stride 5", "a stride of 5 leaves out examples: it and their number 75 are both divisible by 5"),
         ("--stride 7 --shuffle", "a stride of 7 and shuffling were both asked for; choose one order"),

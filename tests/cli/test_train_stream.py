@@ -16,6 +16,7 @@ from running import finish, lower_priority, start
 from rdahw.data import load
 from rdahw.drift import DriftAlarm
 from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.family import RESERVED
 from rdahw.saved import load_model
 
 SMALL = ("--model", "ensemble:tables=20,inputs=3", "--engine", "reference")
@@ -71,6 +72,7 @@ def test_each_example_is_predicted_and_then_learned(feed, tmp_path):
         wrong.sum(),
     )
     assert result["error"] == wrong.mean() < 0.4
+    assert result.keys() - saved.spec.options().keys() - {"loss", "optimiser"} <= RESERVED
     assert (result["classes"], result["alarms"], result["last_alarm"]) == (["no", "yes"], 0, None)
     alarm = DriftAlarm()
     alarm.update_many(wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -11,8 +12,9 @@ from running import Runner
 
 from rdahw import UsageError
 from rdahw import families as registry
+from rdahw.cli._options import given_options, switches
 from rdahw.families import BUILT_IN, all_families, find_family, is_model_name, names, parse_model, spec_of_widths
-from rdahw.family import Family, Option, Task
+from rdahw.family import RESERVED, Family, Option, Task
 
 #: One option of each type.
 OPTIONS = (
@@ -124,6 +126,39 @@ def test_rules_set_the_options_that_the_family_says() -> None:
             ruled.rule_options("loss", rule)
     with pytest.raises(UsageError, match="option size=17 of model 'ruled' is invalid"):
         ruled.rule_options("loss", "margin=17")
+    for rules in ({"loss": {"margin": "size"}}, {"loss": {"margin": "size"}, "optimiser": {}}):
+        fixed = replace(ruled, rules=rules)
+        sentence = "^optimiser 'counter=3' is not supported for model 'ruled', which has its own; leave it out$"
+        with pytest.raises(UsageError, match=sentence):
+            fixed.rule_options("optimiser", "counter=3")
+
+
+@pytest.mark.parametrize("name", ["seed", "task", "test_accuracy"])
+def test_a_reserved_name_of_an_option_is_refused(name: str) -> None:
+    options = (*OPTIONS, Option(name=name, help="mean something else"))
+    with pytest.raises(ValueError, match=f"^option '{name}' of model 'toy' has a name of rdahw.family.RESERVED"):
+        replace(FAMILY, options=options)
+
+
+@pytest.mark.parametrize(
+    "options", ["", "--validation 5", "--model ensemble:tables=4 --epochs 1 --validation 5", "--hdl --updates 2"]
+)
+def test_all_other_results_of_a_training_are_reserved(run: Runner, options: str) -> None:
+    result = run.ok("train", "--json", "--out", "m.rdahw", *options.split()).json
+    own = {option.name for option in find_family(result["family"]).options}
+    assert result.keys() - own - {"loss", "optimiser"} <= RESERVED
+
+
+def test_a_switch_that_a_built_in_family_has_is_shared(installed: Any) -> None:
+    """A family of another package adds no switch to the command."""
+    installed(toy=f"{__name__}:FAMILY")
+    assert {row for rows in switches().values() for row in rows} <= set(BUILT_IN)
+    sharing = replace(FAMILY, options=(replace(OPTIONS[0], switch="margin"), replace(OPTIONS[1], switch="part")))
+    nothing = dict.fromkeys([*switches(), "loss", "optimiser"])
+    assert "part" not in nothing
+    assert given_options(sharing, {**nothing, "margin": 3}) == {"size": 3}
+    with pytest.raises(UsageError, match="^--margin is not supported for model 'toy'; leave it out$"):
+        given_options(FAMILY, {**nothing, "margin": 3})
 
 
 # -- the families there are --------------------------------------------------------------------------------------------
@@ -158,6 +193,8 @@ def test_models_are_listed_as_json(run: Runner) -> None:
     assert by_name["ensemble"]["tables"]["default"] == 256
     assert by_name["ensemble"]["tables"]["range"] == [1, 1 << 20]
     assert by_name["mask"]["k"]["default"] == 4
+    assert by_name["ensemble"]["candidates"]["default"] == 64
+    assert by_name["ensemble"]["slope"]["default"] == "60 for images, else 200"
     assert by_name["lookup"]["labels"]["range"] == ["one-hot", "binary"]
     out = run.ok("models").out
     for name, options in by_name.items():
@@ -257,6 +294,10 @@ def test_a_family_that_cannot_be_loaded_is_one_sentence(run: Runner, installed: 
         ran = run(*words)
         assert ran.code == 2
         assert ran.error.startswith(start)
+    listed = run("models", "--json").json
+    assert [model["name"] for model in listed["models"]] == list(BUILT_IN)
+    assert listed["error"].startswith(start)
+    assert f"\n{BUILT_IN[-1]}: " in run("models").out
     # It is in nobody's way.
     run.ok("train", "-q")
     run.ok("eval", "iris-lookup.rdahw")

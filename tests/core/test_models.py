@@ -133,10 +133,15 @@ def test_models_by_name(spec: str, outputs: int, circuit: Circuit) -> None:
             "file",
             1,
             UsageError,
-            "the model 'file' is a circuit in a Python file of your own; give --model FILE.py:NAME",
+            "the model 'file' is a circuit in a Python file of your own; name it as FILE.py:NAME",
         ),
-        ("file:source=x", 1, UsageError, "the model 'file' is a circuit in a Python file of your own; give --model"),
-        ("mask", 2, UserError, "the mask model has one output and the labels have 2 bits; choose two classes with"),
+        ("file:source=x", 1, UsageError, "the model 'file' is a circuit in a Python file of your own; name it as"),
+        (
+            "mask",
+            2,
+            UserError,
+            "the mask model has one output and the labels have 2 bits; choose two classes and the option",
+        ),
         ("mask:k=0", 1, UsageError, "option k=0 of model 'mask' is invalid; expected a whole number from 1 to"),
         ("lookup", 0, UserError, "a lookup of 4 inputs and 0 outputs is invalid"),
     ],
@@ -211,5 +216,5 @@ def test_a_wrong_file_is_refused(model_file, text: str, error: type[UserError], 
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^the model file '.*nowhere.py' does not exist; give --model FILE.py:NAME$"):
+    with pytest.raises(UsageError, match=r"^the model file '.*nowhere.py' does not exist; name the model as FILE"):
         make_model(f"{tmp_path}/nowhere.py:model", 4, 1)

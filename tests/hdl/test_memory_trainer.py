@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +48,22 @@ def make(case: str, count: int) -> tuple[EnsembleSpec, Examples]:
     noise = rng.random((count, spec.input_bits)) < 0.1
     labels = np.where(rng.random(count) < 0.7, chosen % spec.classes, rng.integers(0, spec.classes, count))
     return spec, Examples(kinds[chosen] ^ noise, labels)
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_an_example_is_the_bytes_that_the_document_gives() -> None:
+    spec, (x, labels) = make("signs", 10)
+    page = (Path(__file__).parents[2] / "docs" / "ensemble.md").read_text()
+    (formula,) = re.findall(r"^octets = .*$", page, re.MULTILINE)
+    names: dict[str, Any] = {"np": np, "x": x, "labels": labels}
+    exec(formula, names)
+    octets = names["octets"]
+    trainer = MemoryTrainer(spec)
+    beats = trainer.encoder(x, trainer.interface.encode(labels))
+    assert octets.shape[1] == trainer.example_octets
+    assert np.array_equal(octets, np.packbits(beats, axis=1, bitorder="little").reshape(len(x), -1))
+    del trainer
+    gc.collect()  # so that Amaranth complains within this test
 
 
 class Bench:

@@ -348,6 +348,20 @@ def test_progress_counts_to_the_end_and_an_interrupt_stops_the_solvers(
     assert threading.active_count() == 1
 
 
+def test_a_verdict_is_reported_before_the_others_are_there(cache: Path) -> None:
+    """The second claim is refuted by a replay that waits for the report of the first."""
+    reported = threading.Event()
+
+    def replay(*arguments: Any) -> Any:
+        assert reported.wait(60)
+        return run(*arguments)
+
+    proofs = prove(
+        [adjoint(SQUARE), difference(SQUARE)], replay=replay, jobs=2, cache=cache, report=lambda proof: reported.set()
+    )
+    assert [proof.verdict for proof in proofs] == ["proved", "refuted"]
+
+
 def test_a_proof_as_json(cache: Path) -> None:
     value = prove_one(difference(SQUARE), cache).to_json()
     assert json.loads(json.dumps(value)) == value

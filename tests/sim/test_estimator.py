@@ -496,6 +496,28 @@ def test_an_option_counts_as_given_also_where_it_equals_the_default_of_another_m
         RDAClassifier(model=f"{model}:tables=4", tables=1024).fit(IRIS_X, IRIS_Y)
 
 
+@pytest.mark.parametrize(
+    ("options", "classes"),
+    [
+        ({"model": "mask:labels=one-hot"}, 2),
+        ({"model": "lookup", "bits": 8}, 3),
+        ({"model": "file"}, 2),
+        ({"model": "ensemble", "shift": 1}, 3),
+        ({"model": "narrow.py:narrow"}, 3),
+    ],
+)
+def test_errors_do_not_name_options_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], classes: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    narrow = "from rdahw import Bits, trace\nnarrow = trace(lambda theta, x: theta & x, theta=Bits(2), x=Bits(2))\n"
+    (tmp_path / "narrow.py").write_text(narrow)
+    few = np.isin(IRIS_Y, range(classes))
+    with pytest.raises(ValueError, match=".") as error:
+        RDAClassifier(**options).fit(IRIS_X[few], IRIS_Y[few])
+    assert "--" not in str(error.value)
+
+
 def test_models_and_their_options_are_searched_and_checked() -> None:
     grid = [{"model": ["lookup", "ensemble:tables=40"]}, {"model": ["ensemble"], "tables": [2, 30]}]
     search = GridSearchCV(RDAClassifier(), grid, cv=3, error_score="raise").fit(IRIS_X, IRIS_Y)

@@ -187,7 +187,7 @@ class EnsembleSpec(Spec):
         if self.image is not None and (min(self.image) < 1 or self.image.bits != self.input_bits):
             raise UsageError(f"an image of {tuple(self.image)} does not have the {self.input_bits} bits of the input")
         if self.image is None and self.shift:
-            raise UsageError("the data are not images and cannot be shifted; leave --augment out, or use shift=0")
+            raise UsageError("the data are not images and cannot be shifted; use shift=0")
         if np.prod(self.counters_shape, dtype=object) > MAX_COUNTERS:
             raise UsageError(
                 f"{self.tables} tables of {self.inputs} inputs and {self.classes} classes hold more than "
