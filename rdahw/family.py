@@ -76,11 +76,10 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _sizes(value: Any) -> tuple[tuple[int, int], ...]:
-    layers = [word.strip().split("x") for word in value.split(",")]
-    if not all(len(words) == 2 and all(map(str.isdecimal, words)) for words in layers):
+def _sizes(value: object) -> str:
+    if not re.fullmatch(r"[0-9]{1,9}x[0-9]{1,9}(,[0-9]{1,9}x[0-9]{1,9})*", _text(value)):
         raise ValueError
-    return tuple((_whole(tables), _whole(inputs)) for tables, inputs in layers)
+    return _text(value)
 
 
 def _flag(value: object) -> bool:
@@ -107,7 +106,7 @@ _TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
 class Option:
     """An option of a family, stated once.
 
-    type: ``whole``, ``fraction``, ``text``, ``flag`` or ``sizes`` (``300x4,300x4``, as pairs of numbers). default:
+    type: ``whole``, ``fraction``, ``text``, ``flag`` or ``sizes`` (text such as ``300x4,300x4``). default:
     ``None`` if it depends on the data or other options; then ``usual`` describes it. range: smallest and largest value, or the permitted texts. help: a lower-case verb
     phrase. switch: the option of ``rdahw train`` (without dashes) that also sets it; ``augment`` takes ``NAME=VALUE``.
     """
@@ -133,7 +132,7 @@ class Option:
             ):
                 raise ValueError
             return found
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             raise UsageError(
                 f"option {self.name}={value} of model {model!r} is invalid; expected {self.expected}"
             ) from None

@@ -25,7 +25,15 @@ from rdahw.state import State
 from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
-__all__ = ["grown_circuit", "grown_lut_circuit", "grown_model", "most_votes", "most_votes_luts", "parameters", "trained"]
+__all__ = [
+    "grown_circuit",
+    "grown_lut_circuit",
+    "grown_model",
+    "most_votes",
+    "most_votes_luts",
+    "parameters",
+    "trained",
+]
 
 
 def trained(spec: GrownSpec, state: State) -> tuple[CircuitSpec, State]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdahw.data import Dataset, default_rule
 from rdahw.families.ensemble import default_wiring
-from rdahw.families.layers.spec import OPTIONS, LayersSpec
+from rdahw.families.layers.spec import OPTIONS, LayersSpec, read_sizes
 from rdahw.family import Family, Section, Task
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILY", "LayersSpec", "make_layers"]
 
-_USUAL = ((300, 4), (300, 4), (300, 4))
+_USUAL = "300x4,300x4,300x4"
 #: More layers than this need counters that start further from zero.
 _SHALLOW = 6
 
 
 def make_layers(task: Task, **options: Any) -> LayersSpec:
     """The network of the family's options for ``task``; raises :class:`UsageError` for an invalid value."""
-    sizes = options.pop("sizes") or _fitting(task, _USUAL)
+    sizes = read_sizes(options.pop("sizes") or _fitting(task, _USUAL))
     usual: dict[str, Any] = {
         "wiring": default_wiring(task.image),
         "counter": 6 if len(sizes) <= _SHALLOW else 7,
@@ -37,10 +37,11 @@ def make_layers(task: Task, **options: Any) -> LayersSpec:
     )
 
 
-def _fitting(task: Task, sizes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+def _fitting(task: Task, sizes: str) -> str:
     """``sizes`` with no more inputs in the first layer than there are bits."""
-    (tables, inputs), *others = sizes
-    return (tables, min(inputs, task.input_bits)), *others
+    first, comma, others = sizes.partition(",")
+    tables, _, inputs = first.partition("x")
+    return f"{tables}x{min(int(inputs), task.input_bits)}{comma}{others}"
 
 
 def _binarise(dataset: Dataset) -> str:

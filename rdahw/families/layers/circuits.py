@@ -18,7 +18,7 @@ from rdahw.learner import Learner
 from rdahw.lut_circuits import Bit, table_lut
 from rdahw.model import Model
 from rdahw.state import State
-from rdahw.tracing import Wire, trace
+from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
 __all__ = ["layers_lut_circuit", "layers_model", "trained"]
@@ -26,12 +26,14 @@ __all__ = ["layers_lut_circuit", "layers_model", "trained"]
 
 def trained(spec: LayersSpec, state: State) -> tuple[CircuitSpec, State]:
     """The circuit of :func:`layers_model`, and its state: the bits of the counters of ``state``."""
-    made = CircuitSpec.of(Learner(Model(spec.name, layers_model(spec, spec.code))), code=spec.code, classes=spec.classes)
+    made = CircuitSpec.of(
+        Learner(Model(spec.name, layers_model(spec, spec.code))), code=spec.code, classes=spec.classes
+    )
     return made, {"parameters": binarise(state["counters"])}
 
 
 def layers_model(spec: LayersSpec, code: Code = "binary") -> Circuit:
-    """``f : P × A → B``: the class from the table bits ``theta`` and the input ``x``, one lookup for each layer.
+    """``f : P × A → B``: the class from the table bits ``theta`` and the input ``x``.
 
     P: a bit for each counter, in the order of the state. Raises :class:`UsageError` for more than ``MAX_TABLE_BITS``.
     """
@@ -44,8 +46,9 @@ def layers_model(spec: LayersSpec, code: Code = "binary") -> Circuit:
     def predict(theta: Wire, x: Wire) -> Wire:
         values = x
         for layer, wires in enumerate(make_wiring(spec)):
-            tables = theta[spec.cells[layer] : spec.cells[layer + 1]]
-            values = tables.lookup(values.gather(wires.reshape(-1).tolist()))
+            first, size = spec.cells[layer], 1 << spec.sizes[layer][1]
+            tables = (theta[first + j * size : first + (j + 1) * size] for j in range(len(wires)))
+            values = cat(*(table.lookup(values.gather(its)) for table, its in zip(tables, wires.tolist(), strict=True)))
         votes = [values.gather(range(c, values.width, spec.classes)) for c in range(spec.classes)]
         return most_votes(votes, code)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rdahw.learner import Learner
     from rdahw.training import Schedule
 
-__all__ = ["COTANGENTS", "OPTIONS", "LayersSpec", "first_noise_state", "make_wiring", "take_bits"]
+__all__ = ["COTANGENTS", "OPTIONS", "LayersSpec", "first_noise_state", "make_wiring", "read_sizes", "take_bits"]
 
 #: The most counters of one model, one byte each, and the most layers, tables of a layer and inputs of a table.
 MAX_COUNTERS = 1 << 30
@@ -306,6 +306,12 @@ class LayersSpec(Spec):
             return cls(**given, sizes=tuple((tables, inputs) for tables, inputs in sizes), image=image)
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
+
+
+def read_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """The pairs (tables, inputs) of sizes such as «300x4,300x4»."""
+    pairs = (word.split("x") for word in text.split(","))
+    return tuple((int(tables), int(inputs)) for tables, inputs in pairs)
 
 
 def make_wiring(spec: LayersSpec) -> list[NDArray[np.int64]]:
