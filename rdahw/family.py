@@ -106,9 +106,10 @@ _TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
 class Option:
     """An option of a family, stated once.
 
-    type: ``whole``, ``fraction``, ``text``, ``flag`` or ``sizes`` (text such as ``300x4,300x4``). default:
-    ``None`` if it depends on the data or other options; then ``usual`` describes it. range: smallest and largest value, or the permitted texts. help: a lower-case verb
-    phrase. switch: the option of ``rdahw train`` (without dashes) that also sets it; ``augment`` takes ``NAME=VALUE``.
+    type: ``whole``, ``fraction``, ``text``, ``flag`` or ``sizes`` (text such as ``300x4,300x4``). default: ``None`` if
+    it depends on the data or other options; then ``usual`` describes it. range: smallest and largest value, or the
+    permitted texts. help: a lower-case verb phrase. switch: the option of ``rdahw train`` (without dashes) that also
+    sets it; ``augment`` takes ``NAME=VALUE``.
     """
 
     name: str

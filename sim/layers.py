@@ -1,8 +1,8 @@
-"""The engine of networks of layers: the rule of :mod:`rdahw.families.layers.rule` compiled by numba, equal to it bit for
-bit.
+"""The engine of networks of layers: the rule of :mod:`rdahw.families.layers.rule` compiled by numba, equal to it bit
+for bit.
 
-Training is sequential, an example after another. Predictions take 64 examples a word, and may take several threads, with
-the same result.
+Training is sequential, an example after another. Predictions take 64 examples a word, and may take several threads,
+with the same result.
 """
 
 from __future__ import annotations

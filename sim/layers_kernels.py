@@ -1,8 +1,8 @@
 """The compiled kernels of :mod:`rdahw.sim.layers`, equal to the rule of :mod:`rdahw.families.layers.rule`.
 
 Arrays: words (N, W) uint64, the examples packed by wires; columns (A, V) uint64, packed by examples; read (tables, most
-inputs) int32, the values that each table reads, numbered input bits first, then tables; layers (3, layers + 1) int64, of
-each layer its first table, its inputs and its first counter, then the numbers of tables and counters; counters int8,
+inputs) int32, the values that each table reads, numbered input bits first, then tables; layers (3, layers + 1) int64,
+of each layer its first table, its inputs and its first counter, then the numbers of tables and counters; counters int8,
 flat. Sizes are Python integers. Numba infers the types, so none are written here.
 """
 
@@ -30,8 +30,8 @@ def train_examples(
 ) -> Any:  # fmt: skip
     """Train on the examples ``rows`` (n,) of labels (N,); returns the state of the noise's register.
 
-    bits: of an example; cotangents: 0 for signs, 1 for sums, limited to ``limit``, 2 for XOR; low and high: the range of
-    a counter. Writes counters, predictions (n,) and updated (n,).
+    bits: of an example; cotangents: 0 for signs, 1 for sums, limited to ``limit``, 2 for XOR; low and high: the range
+    of a counter. Writes counters, predictions (n,) and updated (n,).
     """
     depth, tables = layers.shape[1] - 1, len(read)
     values, requests = np.zeros(bits + tables, np.uint8), np.zeros(bits + tables, np.int64)

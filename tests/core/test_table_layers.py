@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rdahw.data.images import Image
 from rdahw.errors import UsageError, UserError
-from rdahw.families import parse_model
+from rdahw.families import parse_model, spec_of_widths
 from rdahw.families.ensemble.spec import make_wiring as ensemble_wiring
 from rdahw.families.layers import LayersSpec
 from rdahw.families.layers.circuits import layers_lut_circuit, layers_model
@@ -133,8 +133,8 @@ def test_an_update_by_hand() -> None:
     assert plain.scores(example).tolist() == [[0, 1]]
     predictions, updated = plain.learn(example, np.array([0]), np.array([0]))
     assert (predictions.tolist(), updated.tolist()) == ([1], [1])
-    # AND at index 1 is asked for a 1, OR at index 2 for a 0. Through AND: its input 1 (the NOT) +1, as t[3] > t[1]; input 0
-    # nothing, as t[1] = t[0]. Through OR: its input 1 (the identity) -1, as t[2] > t[0]; input 0: t[3] = t[2].
+    # AND at index 1 is asked for a 1, OR at index 2 for a 0. Through AND: its input 1 (the NOT) +1, as t[3] > t[1];
+    # input 0 nothing, as t[1] = t[0]. Through OR: its input 1 (the identity) -1, as t[2] > t[0]; input 0: t[3] = t[2].
     assert plain.state["counters"].tolist() == [-1, -1, 5, -7, -1, -1, -3, 0, -1, 7, 2, 2]
     again = plain.learn(example, np.array([0]), np.array([0]))
     # The identity is 0 now at its input 1: index 0 of AND, and of OR, which is 0; a tie asks too.
@@ -223,8 +223,7 @@ def test_the_usual_first_layer_reads_what_there_is() -> None:
 )
 def test_options_that_are_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        family, given = parse_model(text)
-        family.spec(Task(input_bits=5, classes=3), **given)
+        spec_of_widths(text, 5, 3)
 
 
 def test_files_that_are_refused() -> None:

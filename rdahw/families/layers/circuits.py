@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
@@ -56,8 +55,8 @@ def layers_model(spec: LayersSpec, code: Code = "binary") -> Circuit:
 
 
 def layers_lut_circuit(spec: LayersSpec, counters: NDArray[Any], code: Code = "binary") -> Circuit:
-    """``A → B``: the network with ``counters`` (counters,), of LUTs of six inputs; see :mod:`rdahw.lut_circuits`. Tables
-    that no other reads and inputs that do not matter are left out."""
+    """``A → B``: the network with ``counters`` (counters,), of LUTs of six inputs; see :mod:`rdahw.lut_circuits`.
+    Inputs that do not matter are left out."""
     bits = binarise(counters)
 
     def predict(x: Wire) -> Wire:

@@ -51,8 +51,8 @@ def sections(saved: SavedModel) -> Iterable[Section]:
         )
     yield Section(
         title="The layers",
-        text="The first layer reads the input bits, each further one the outputs of the layer before, and the tables of "
-        "the last one vote in turn for the classes. At the start every table passes its input 0 on.",
+        text="The first layer reads the input bits, each further one the outputs of the layer before, and the tables "
+        "of the last one vote in turn for the classes. At the start every table passes its input 0 on.",
         caption="What each layer has learned",
         columns=["layer", "tables", "inputs", "pass on input 0", "constant", "bits that are 1", "counters at an end"],
         rows=rows,

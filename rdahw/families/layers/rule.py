@@ -16,16 +16,16 @@ so a request is passed on as it is, negated, or not at all, and nothing is multi
 
 1. *Noise*: with ``noise`` bits the table's bits in this example are those of its counters plus its noise, the same for
    all of its indices (:mod:`rdahw.families.layers.spec`), for outputs and for the differences above.
-2. *Loss*: the rival is the largest score of all classes but y, the lowest number on a tie. If score(y) - score(rival) is
-   at most ``margin``, also for a correct prediction, each table of y in the last layer gets the request +1 and each
+2. *Loss*: the rival is the largest score of all classes but y, the lowest number on a tie. If score(y) - score(rival)
+   is at most ``margin``, also for a correct prediction, each table of y in the last layer gets the request +1 and each
    table of the rival -1, all others 0. Else nothing changes.
 3. *Backwards*: from the last layer to the first each table takes the sum of all requests for its output, limited to 16
    bits (``sum``), or the sign of the sum (``sign``), as dy, and passes dx on to what it reads.
 4. *Update*: the counter at the addressed index goes up by one where dy > 0, down where dy < 0; it saturates.
 
-With ``xor`` requests are bits as in the rule of one layer, their sum is XOR, and a request moves the counter towards the
-other bit. It says «flip» and never «keep», so no counter gathers evidence, and nothing but a single layer learns; it is
-there to be compared with. The first ``frozen`` layers get no requests.
+With ``xor`` requests are bits, as in the rule of one layer, and their sum is XOR; a request moves the counter towards
+the other bit. It says «flip» and never «keep», so no counter gathers evidence, and nothing but a single layer learns;
+it is there to be compared with. The first ``frozen`` layers get no requests.
 
 A batch is one example: each update is applied before the next example.
 """
@@ -52,8 +52,8 @@ LIMIT = (1 << 15) - 1
 
 
 def lookup_requests(table: Sequence[int], inputs: Sequence[int], dy: int) -> tuple[list[int], list[int]]:
-    """The requests for the bits of a ``table`` (2^k,) and for its ``inputs`` (k,), by the request ``dy`` for its output:
-    the reverse derivative of the table as a polynomial over the integers."""
+    """The requests for the bits of a ``table`` (2^k,) and for its ``inputs`` (k,), by ``dy``, that for its output: the
+    reverse derivative of the table as a polynomial over the integers."""
     address = sum(bit << i for i, bit in enumerate(inputs))
     of_table = [dy * (index == address) for index in range(len(table))]
     return of_table, [dy * (table[address | 1 << i] - table[address & ~(1 << i)]) for i in range(len(inputs))]

@@ -5,7 +5,7 @@ randomness comes from the spec's seed and is portable (``stream``, ``words`` and
 :mod:`rdahw.random`):
 
 - *wiring*: see :func:`make_wiring`.
-- *noise*: a shift register of 63 bits, the one of the dropout of ensembles (:mod:`rdahw.families.ensemble.spec`): s(t) =
+- *noise*: a shift register of 63 bits, that of the dropout of ensembles (:mod:`rdahw.families.ensemble.spec`): s(t) =
   s(t-63) XOR s(t-32), its oldest bit is bit 0 of the state's number. It starts at ``stream(seed, "noise") >> 1`` (1 if
   that is 0) and is never reset. While an example is learned each table, in the order of their numbers, takes the next
   ``noise`` new bits, the first least significant; their number less 2^(noise - 1) is the noise of the table. So a
@@ -15,7 +15,6 @@ randomness comes from the spec's seed and is portable (``stream``, ``words`` and
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -58,8 +57,8 @@ OPTIONS = (
         name="wiring",
         type="text",
         usual="patch8inset2 for images, else any",
-        help="choose the inputs of the first layer as those of an ensemble: from all bits (any), a random patch of P x P "
-        "pixels (patchP), or one that keeps I pixels away from the border (patchPinsetI)",
+        help="choose the inputs of the first layer as those of an ensemble: from all bits (any), a random patch of P x "
+        "P pixels (patchP), or one that keeps I pixels away from the border (patchPinsetI)",
     ),
     Option(name="counter", usual="6; 7 above 6 layers", range=(2, 8), help="count with this many bits"),
     Option(
@@ -77,7 +76,7 @@ OPTIONS = (
         type="text",
         default="sign",
         range=COTANGENTS,
-        help="pass on the sign of the requests for a table, their sum, or (does not learn more than one layer) their XOR",
+        help="pass on the sign of the requests for a table, their sum, or their XOR, which trains one layer only",
     ),
     Option(name="frozen", default=0, range=(0, MAX_LAYERS - 1), help="leave so many of the first layers as they start"),
 )
@@ -131,7 +130,8 @@ class LayersSpec(Spec):
         for number, (tables, inputs) in enumerate(self.sizes, 1):
             if not (1 <= tables <= MAX_TABLES and 1 <= inputs <= MAX_INPUTS):
                 raise UsageError(
-                    f"layer {number} is {tables}x{inputs}; expected 1 to {MAX_TABLES} tables of 1 to {MAX_INPUTS} inputs"
+                    f"layer {number} is {tables}x{inputs}; expected 1 to {MAX_TABLES} tables of 1 to {MAX_INPUTS} "
+                    "inputs"
                 )
             if number > 1 and inputs > before:
                 raise UsageError(
@@ -201,8 +201,8 @@ class LayersSpec(Spec):
     def description(self) -> str:
         """«layers of 300x4,300x4 tables, 192 -> 10 classes, 9600 counters of 6 bits»."""
         return (
-            f"layers of {self.size_text} tables, {self.input_bits} -> {self.classes} classes, {self.cells[-1]} counters "
-            f"of {self.counter} bits"
+            f"layers of {self.size_text} tables, {self.input_bits} -> {self.classes} classes, {self.cells[-1]} "
+            f"counters of {self.counter} bits"
         )
 
     @property
@@ -252,8 +252,8 @@ class LayersSpec(Spec):
         """Raises :class:`UsageError`: its requests are signed numbers through bits, which no learner of circuits has;
         see :meth:`trained`."""
         raise UsageError(
-            f"model {self.name!r} has no learner as a circuit, as its requests are signed numbers; train it in software "
-            "(without --hdl and --device) and give its file to the other commands"
+            f"model {self.name!r} has no learner as a circuit, as its requests are signed numbers; train it in "
+            "software (without --hdl and --device) and give its file to the other commands"
         )
 
     def trained(self, state: State) -> tuple[Spec, State]:
@@ -318,10 +318,10 @@ def make_wiring(spec: LayersSpec) -> list[NDArray[np.int64]]:
     """What the tables of each layer read, (tables, inputs): bits of the input, and above the first layer tables of the
     layer before, counted from its first. Input i is bit i of a table's index.
 
-    The first layer is wired as :func:`rdahw.families.ensemble.spec.make_wiring` says. In layer l (from 0), over n tables,
-    input i of table j is ``permutation(stream(seed, "layer", l, i, j div n), n)[j mod n]``, or, while an earlier input
-    of the table reads that one, the next one (after the last the first). So each table is read about equally often, and
-    at the start, as input 0 is passed on, a layer has what the layer before has in another order.
+    The first layer is wired as :func:`rdahw.families.ensemble.spec.make_wiring` says. In layer l (from 0), over n
+    tables, input i of table j is ``permutation(stream(seed, "layer", l, i, j div n), n)[j mod n]``, or, while an
+    earlier input of the table reads that one, the next one (after the last the first). So each table is read about
+    equally often, and at the start, as input 0 is passed on, a layer has what the layer before has in another order.
     """
     wiring = [make_ensemble_wiring(spec.first_layer)]
     for layer in range(1, len(spec.sizes)):
