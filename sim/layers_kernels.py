@@ -111,7 +111,7 @@ def _decide(outputs: Any, target: Any, scores: Any) -> Any:
     for j in range(outputs.size):
         scores[c] += outputs[j]
         c = c + 1 if c + 1 < classes else 0
-    rival = np.int64(target == 0)
+    rival: Any = np.int64(target == 0)
     for c in range(rival + 1, classes):
         if c != target and scores[c] > scores[rival]:
             rival = c

@@ -24,7 +24,7 @@ def trained(run: Runner) -> dict[str, Any]:
 @pytest.mark.slow
 def test_train(run: Runner, trained: dict[str, Any]) -> None:
     assert trained["test_accuracy"] > 0.85
-    assert (trained["family"], trained["loss"], trained["optimiser"]) == ("layers", "margin=1", "counter=6")
+    assert (trained["family"], trained["loss"], trained["optimiser"]) == ("layers", "margin=1", "counter=5")
     assert (trained["batch"], trained["epochs"], trained["updates"]) == (1, 30, 30 * 75)
     assert (trained["sizes"], trained["noise"], trained["cotangents"]) == ("12x2,9x2", 3, "sign")
     plain = run.ok("train", "--model", MODEL, "--binarise", "thermometer=2", "--engine", "reference", "--json").json
@@ -33,8 +33,8 @@ def test_train(run: Runner, trained: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_options(run: Runner) -> None:
-    made = run.ok("train", "--model", "layers:20x3", "--optimiser", "counter=5", "--margin", "2", "--json").json
-    assert (made["counter"], made["margin"], made["optimiser"], made["loss"]) == (5, 2, "counter=5", "margin=2")
+    made = run.ok("train", "--model", "layers:20x3", "--optimiser", "counter=7", "--margin", "2", "--json").json
+    assert (made["counter"], made["margin"], made["optimiser"], made["loss"]) == (7, 2, "counter=7", "margin=2")
     assert made["binarise"] == "thermometer=3"
 
 

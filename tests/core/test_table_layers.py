@@ -177,9 +177,9 @@ def test_frozen_layers_stay() -> None:
 @pytest.mark.parametrize(
     ("text", "sizes", "options"),
     [
-        ("layers", ((300, 4),) * 3, {"counter": 6, "margin": 25, "noise": 3, "cotangents": "sign"}),
-        ("layers:20x2", ((20, 2),), {"margin": 1}),
-        ("layers:sizes=90x5,60x4", ((90, 5), (60, 4)), {"margin": 5}),
+        ("layers", ((300, 4),) * 3, {"counter": 5, "margin": 30, "noise": 3, "cotangents": "sign"}),
+        ("layers:20x2", ((20, 2),), {"margin": 2}),
+        ("layers:sizes=90x5,60x4", ((90, 5), (60, 4)), {"margin": 6}),
         ("layers:90x5,60x4,counter=3,noise=0", ((90, 5), (60, 4)), {"counter": 3, "noise": 0}),
         ("layers:cotangents=sum,frozen=1", ((300, 4),) * 3, {"cotangents": "sum", "frozen": 1}),
         (f"layers:{','.join(['30x2'] * 7)}", ((30, 2),) * 7, {"counter": 7}),

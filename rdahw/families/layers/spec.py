@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
     from rdahw.learner import Learner
     from rdahw.training import Schedule
 
-__all__ = ["COTANGENTS", "OPTIONS", "LayersSpec", "first_noise_state", "make_wiring", "read_sizes", "take_bits"]
+__all__ = [
+    "COTANGENTS",
+    "MAX_LAYERS",
+    "OPTIONS",
+    "LayersSpec",
+    "first_noise_state",
+    "make_wiring",
+    "read_sizes",
+    "take_bits",
+]
 
 #: The most counters of one model, one byte each, and the most layers, tables of a layer and inputs of a table.
 MAX_COUNTERS = 1 << 30
@@ -60,10 +70,10 @@ OPTIONS = (
         help="choose the inputs of the first layer as those of an ensemble: from all bits (any), a random patch of P x "
         "P pixels (patchP), or one that keeps I pixels away from the border (patchPinsetI)",
     ),
-    Option(name="counter", usual="6; 7 above 6 layers", range=(2, 8), help="count with this many bits"),
+    Option(name="counter", usual="5; 6 above 3 layers, 7 above 6", range=(2, 8), help="count with this many bits"),
     Option(
         name="margin",
-        usual="1/4 of the tables of a class in the last layer",
+        usual="3/10 of the tables of a class in the last layer",
         range=(0, 1 << 20),
         help="learn also from correct predictions whose lead is at most this",
         switch="margin",
@@ -176,12 +186,12 @@ class LayersSpec(Spec):
     @property
     def starts(self) -> list[int]:
         """The number of the first table of each layer, and after them the number of tables: (layers + 1,)."""
-        return np.cumsum([0, *(tables for tables, _ in self.sizes)]).tolist()
+        return list(accumulate((tables for tables, _ in self.sizes), initial=0))
 
     @property
     def cells(self) -> list[int]:
         """The number of the first counter of each layer, and after them the number of counters: (layers + 1,)."""
-        return np.cumsum([0, *(tables << inputs for tables, inputs in self.sizes)]).tolist()
+        return list(accumulate((tables << inputs for tables, inputs in self.sizes), initial=0))
 
     def layer_cells(self, cells: NDArray[Any], layer: int) -> NDArray[Any]:
         """What is stored for each counter, (counters,), for one layer: a view, (tables, 2^inputs)."""
