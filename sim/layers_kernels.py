@@ -51,6 +51,9 @@ def train_examples(
         requests[:] = 0
         requests[bits + last + target :: classes] = 1
         requests[bits + last + rival :: classes] = -1
+        if cotangents == 2:
+            for j in range(bits + last, bits + tables):
+                requests[j] *= (requests[j] > 0) != values[j]
         for layer in range(depth - 1, frozen - 1, -1):
             passes = layer > frozen
             inputs, size = layers[1, layer], np.int64(1) << layers[1, layer]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdahw.data import Dataset, default_rule
 from rdahw.families.ensemble import default_wiring
-from rdahw.families.layers.spec import MAX_LAYERS, OPTIONS, LayersSpec, read_sizes
+from rdahw.families.layers.spec import OPTIONS, LayersSpec, read_sizes
 from rdahw.family import Family, Section, Task
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["FAMILY", "LayersSpec", "make_layers"]
 
 _USUAL = "300x4,300x4,300x4"
-#: Up to so many layers learn with counters of so many bits: deeper ones must start further from zero.
-_COUNTERS = ((3, 5), (6, 6), (MAX_LAYERS, 7))
+#: Up to so many layers learn with counters of so many bits, more with 7: deeper ones must start further from zero.
+_COUNTERS = ((3, 5), (6, 6))
 
 
 def make_layers(task: Task, **options: Any) -> LayersSpec:
@@ -28,7 +28,7 @@ def make_layers(task: Task, **options: Any) -> LayersSpec:
     sizes = read_sizes(options.pop("sizes") or _fitting(task, _USUAL))
     usual: dict[str, Any] = {
         "wiring": default_wiring(task.image),
-        "counter": next(bits for most, bits in _COUNTERS if len(sizes) <= most),
+        "counter": next((bits for most, bits in _COUNTERS if len(sizes) <= most), 7),
         "margin": max(1, 3 * sizes[-1][0] // (10 * task.classes)),
     }
     chosen = usual | {name: value for name, value in options.items() if value is not None}

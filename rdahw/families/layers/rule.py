@@ -23,9 +23,10 @@ so a request is passed on as it is, negated, or not at all, and nothing is multi
    bits (``sum``), or the sign of the sum (``sign``), as dy, and passes dx on to what it reads.
 4. *Update*: the counter at the addressed index goes up by one where dy > 0, down where dy < 0; it saturates.
 
-With ``xor`` requests are bits, as in the rule of one layer, and their sum is XOR; a request moves the counter towards
-the other bit. It says «flip» and never «keep», so no counter gathers evidence, and nothing but a single layer learns;
-it is there to be compared with. The first ``frozen`` layers get no requests.
+With ``xor`` requests are bits, as in the rule of the paper: 1 says «flip», and nothing says «keep», so that in step 2
+only tables whose output is wrong get one; sums are XOR, and a request moves the counter towards the other bit. Then
+nothing gathers evidence, and nothing learns; it is there to be compared with. The first ``frozen`` layers get no
+requests.
 
 A batch is one example: each update is applied before the next example.
 """
@@ -150,6 +151,8 @@ class PlainLayers(LayersEngine):
             return scores, False
         wanted = {target: 1, rival: -1}
         requests = [wanted.get(j % self.spec.classes, 0) for j in range(self.spec.sizes[-1][0])]
+        if self.spec.cotangents == "xor":  # nothing can ask a bit to stay
+            requests = [dy * ((dy > 0) != bit) for dy, bit in zip(requests, values[-1], strict=True)]
         for layer in reversed(range(self.spec.frozen, len(self.spec.sizes))):
             below = [0] * len(values[layer])
             tables = self.spec.layer_cells(self._counters, layer)
