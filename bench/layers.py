@@ -1,7 +1,7 @@
 """Networks of layers on scikit-learn's digits and on MNIST: accuracy by depth, and what does not learn.
 
-    python bench/layers.py [--only digits|mnist ...] [--depths N ...] [--models NAME ...] [--seeds N] [--epochs N]
-                           [--validation] [--json FILE]
+    python bench/layers.py [--only digits|mnist ...] [--depths N ...] [--ways NAME ...] [--options OPTION=VALUE,...]
+                           [--models SIZES,... ...] [--seeds N] [--epochs N] [--validation] [--json FILE]
 
 Digits: the set as it comes, three bits a pixel (thermometer=3), 300 tables of four inputs a layer, 30 epochs. The first
 500 images in the order ``permutation(stream(0, "split"), 1797)`` of ``rdahw.random`` are the test images. With
