@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -78,6 +79,12 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+def _sizes(value: object) -> str:
+    if not re.fullmatch(r"[0-9]{1,9}x[0-9]{1,9}(,[0-9]{1,9}x[0-9]{1,9})*", _text(value)):
+        raise ValueError
+    return _text(value)
+
+
 def _flag(value: object) -> bool:
     return {"0": False, "1": True, "false": False, "true": True}[str(value).lower()]
 
@@ -94,6 +101,7 @@ _TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
     "fraction": (float, "a number", "FRACTION"),
     "text": (_text, "text", "TEXT"),
     "flag": (_flag, "0 or 1", "0|1"),
+    "sizes": (_sizes, "tables x inputs of each layer, such as 300x4,300x4", "TABLESxINPUTS"),
 }
 
 
@@ -101,15 +109,15 @@ _TYPES: Mapping[str, tuple[Callable[[Any], Any], str, str]] = {
 class Option:
     """An option of a family, stated once.
 
-    type: ``whole``, ``fraction``, ``text`` or ``flag``. default: ``None`` if it depends on the data or other options;
-    then ``usual`` describes it. range: smallest and largest value, or the permitted texts. help: a lower-case verb
-    phrase. switch: the option of ``rdahw train`` (without dashes) that also sets it; ``augment`` takes ``NAME=VALUE``.
-    The built-in families decide which switches there are: a family of another package can share one of them, and its
-    other options are set by ``--model NAME:OPTION=VALUE`` alone.
+    type: ``whole``, ``fraction``, ``text``, ``flag`` or ``sizes`` (text such as ``300x4,300x4``). default: ``None`` if
+    it depends on the data or other options; then ``usual`` describes it. range: smallest and largest value, or the
+    permitted texts. help: a lower-case verb phrase. switch: the option of ``rdahw train`` (without dashes) that also
+    sets it; ``augment`` takes ``NAME=VALUE``. The built-in families decide which switches there are: a family of
+    another package can share one of them, and its other options are set by ``--model NAME:OPTION=VALUE`` alone.
     """
 
     name: str
-    type: Literal["whole", "fraction", "text", "flag"] = "whole"
+    type: Literal["whole", "fraction", "text", "flag", "sizes"] = "whole"
     default: Any = None
     usual: str = ""
     range: tuple[Any, ...] = ()
@@ -381,7 +389,8 @@ class Family:
         options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
     candidates: ``candidates(size)``, what ``--model auto`` tries, the most usual first; by default nothing.
     sections: the report's sections about the learned state. binarised: conversion to a circuit of bits, if any.
-    two_classes: its models tell two classes apart, and no more.
+    two_classes: its models tell two classes apart, and no more. sizes: the option of type ``sizes`` whose name may be
+        left out, so that ``NAME:300x4,300x4,OPTION=VALUE`` names a model.
     """
 
     name: str
@@ -399,6 +408,7 @@ class Family:
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
     binarised: Binarised | None = None
     two_classes: bool = False
+    sizes: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option with a reserved name."""
@@ -424,9 +434,14 @@ class Family:
         return self.make(task, **{option.name: chosen.get(option.name, option.default) for option in self.options})
 
     def parse(self, text: str) -> dict[str, Any]:
-        """The options in ``OPTION=VALUE,…``; raises :class:`UsageError` for an unknown one or a wrong value."""
+        """The options in ``OPTION=VALUE,…``, or ``SIZES,OPTION=VALUE,…`` where the family has :attr:`sizes`; raises
+        :class:`UsageError` for an unknown one or a wrong value."""
         options = {}
-        for word in filter(None, text.split(",")):
+        words = list(filter(None, text.removeprefix(f"{self.sizes}=").split(",")))
+        sizes = list(takewhile(lambda word: self.sizes and word[0].isdecimal(), words))
+        if sizes:
+            options[self.sizes] = self.known(self.sizes).parse(",".join(sizes), self.name)
+        for word in words[len(sizes) :]:
             name, _, value = word.partition("=")
             if name in options:
                 raise UsageError(

@@ -17,5 +17,7 @@ ROWS = (
     EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", True, "rdahw.sim.grown:GrownPredictor"),
     EngineRow("reference", "grown", "rdahw.sim.grown:reference"),
     EngineRow("compiled", "votes", "rdahw.sim.grown:compiled_votes", is_compiled=True),
+    EngineRow("compiled", "layers", "rdahw.sim.layers:compiled", True, "rdahw.sim.layers:LayersPredictor"),
+    EngineRow("reference", "layers", "rdahw.sim.layers:reference"),
     EngineRow("reference", "votes", "rdahw.sim.grown:reference_votes"),
 )

@@ -23,6 +23,7 @@ TRAININGS = {
     "ensemble": ("--model ensemble --epochs 900 --validation 11 --seed 9", 0),
     "grown": ("--model grown:tables=9000,inputs=4 --validation 11 --seed 4", 0),
     "grown wiring": ("--model ensemble:wiring=grown,tables=2000,inputs=3 --epochs 2 --validation 11 --seed 4", 0),
+    "layers": ("--model layers:90x4,60x4 --epochs 150 --validation 11 --seed 9", 0),
     # In plain Python, which looks up after every 16 examples: within an epoch, too.
     "ensemble reference": ("--model ensemble:tables=20,inputs=3 --epochs 150 --engine reference --sign", 0),
 }
@@ -60,6 +61,7 @@ def wait_for_change(path: Path, seen: int | None) -> int:
         ("ensemble reference", 3),
         ("grown", 3),
         ("grown wiring", 2),
+        ("layers", 3),
     ],
 )
 def test_kill_and_resume(run: Runner, name: str, kills: int) -> None:

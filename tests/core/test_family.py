@@ -187,7 +187,7 @@ def test_models_are_listed_as_json(run: Runner) -> None:
         assert model["help"]
         for option in model["options"]:
             assert list(option) == ["name", "type", "default", "range", "help"]
-            assert option["type"] in ("whole", "fraction", "text", "flag")
+            assert option["type"] in ("whole", "fraction", "text", "flag", "sizes")
             assert isinstance(option["range"], list)
     by_name = {model["name"]: {o["name"]: o for o in model["options"]} for model in listed["models"]}
     assert by_name["ensemble"]["tables"]["default"] == 256
@@ -203,7 +203,7 @@ def test_models_are_listed_as_json(run: Runner) -> None:
             assert f"\n  {option} " in out
 
 
-@pytest.mark.parametrize("name", ["lookup", "mask", "ensemble:tables=5", "grown:tables=5"])
+@pytest.mark.parametrize("name", ["lookup", "mask", "ensemble:tables=5", "grown:tables=5", "layers:9x2,6x2"])
 def test_a_spec_is_read_back_and_made_again_by_its_options(name: str) -> None:
     family, outputs = parse_model(name)[0], 1 if name == "mask" else 3
     spec = spec_of_widths(name, 6, outputs, seed=3)

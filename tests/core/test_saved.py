@@ -20,6 +20,7 @@ from rdahw.errors import UsageError, UserError
 from rdahw.families.circuits import CircuitSpec
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.families.grown import GrownSpec
+from rdahw.families.layers import LayersSpec
 from rdahw.families.lookup import FAMILY
 from rdahw.saved import FORMAT, VERSION, SavedModel, load_model, save_model
 from rdahw.sim.engines import make_engine
@@ -92,11 +93,16 @@ def make_grown(grown, *, best=False):
 
 
 GROWN = make_grown(4)
+LAYERS = make(
+    LayersSpec(input_bits=5, classes=2, sizes=((7, 3), (4, 2)), counter=5, seed=(1 << 64) - 1),
+    schedule=Schedule(epochs=9, shuffle=True, scored="epoch"),
+    finished=False,
+)
 #: The ensemble as a circuit whose parameters are words of nine bits.
 VOTES = make(
     CircuitSpec("file", make_ensemble().spec.learner(), 2), schedule=Schedule(batch=2, updates=4, scored="epoch")
 )
-ALL = {"lookup": LOOKUP, "mask": MASK, "ensemble": ENSEMBLE, "grown": GROWN}
+ALL = {"lookup": LOOKUP, "mask": MASK, "ensemble": ENSEMBLE, "grown": GROWN, "layers": LAYERS}
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +145,19 @@ def loaded(path):
         VOTES,
         make_grown(7),
         make_grown(4, best=True),
+        LAYERS,
     ],
-    ids=["lookup", "mask", "ensemble", "ensemble of bytes", "ensemble of 2 bits", "votes", "grown", "half grown"],
+    ids=[
+        "lookup",
+        "mask",
+        "ensemble",
+        "ensemble of bytes",
+        "ensemble of 2 bits",
+        "votes",
+        "grown",
+        "half grown",
+        "layers",
+    ],
 )
 def test_round_trip(tmp_path, saved):
     save_model(saved, tmp_path / "x")

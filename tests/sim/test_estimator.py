@@ -57,6 +57,7 @@ CHECKS = parametrize_with_checks(
         RDAClassifier(model="grown:tables=60"),
         RDAClassifier(model="ensemble:tables=60,wiring=grown"),
         RDAClassifier(model="linear", epochs=8),
+        RDAClassifier(model="layers:60x4,60x4", epochs=10),
         RDAClassifier(model="lookup", thresholds=[-0.2], epochs=2),
         RDAClassifier(model="mask", k=2, bits=1, epochs=1, n_jobs=2),
         RDAClassifier(model="auto"),
@@ -287,6 +288,7 @@ PREDICTED = {
     "ensemble": {"tables": 40},
     "images": {"tables": 21, "image_shape": (2, 1, 2), "shift": 1, "thresholds": [1, 3], "wiring": "any"},
     "grown": {"model": "grown:tables=30,inputs=3"},
+    "layers": {"model": "layers", "sizes": "30x3,21x3", "noise": 2, "epochs": 3},
     "lookup": {"model": "lookup", "bits": 2, "epochs": 1},
     "mask": {"model": "mask", "k": 2, "epochs": 1},
 }

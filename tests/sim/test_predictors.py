@@ -11,6 +11,7 @@ from rdahw.data.images import Image
 from rdahw.families import find_family
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.families.grown import GrownSpec, VotesSpec
+from rdahw.families.layers import LayersSpec
 from rdahw.family import Spec, Task
 from rdahw.sim.engine_rows import ROWS
 from rdahw.sim.engines import find_engine, make_engine, make_predictor
@@ -31,6 +32,8 @@ CASES: dict[str, Spec] = {
     "two inputs": GrownSpec(input_bits=65, classes=3, tables=40, inputs=2),
     "many tables of a class": GrownSpec(input_bits=64, classes=2, tables=700, inputs=3),
     "votes": VotesSpec(input_bits=70, classes=3, tables=20, inputs=4),
+    "layers": LayersSpec(input_bits=130, classes=10, sizes=((40, 4), (30, 6), (123, 5))),
+    "layers of many votes": LayersSpec(input_bits=65, classes=2, sizes=((50, 8), (700, 1))),
     "many inputs": GrownSpec(input_bits=90, classes=3, tables=8, inputs=8),
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.state import State
 
-__all__ = ["FAMILY", "EnsembleSpec", "default_margin", "make_ensemble"]
+__all__ = ["FAMILY", "EnsembleSpec", "default_margin", "default_wiring", "make_ensemble"]
 
 
 #: As many counters can be one field of a state.
@@ -33,7 +33,8 @@ def default_margin(tables: int, *, sign: bool = False) -> int:
     return max(1, tables // 25 if sign else tables * 5 // 8)
 
 
-def _default_wiring(image: Image | None) -> str:
+def default_wiring(image: Image | None) -> str:
+    """The default wiring of tables that read data of this kind."""
     side = 0 if image is None else min(image.height, image.width)
     return "patch8inset2" if side >= 16 else "patch8" if side > 8 else "any"
 
@@ -43,7 +44,7 @@ def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
     tables, sign = options["tables"], options["sign"]
     usual: dict[str, Any] = {
         "inputs": min(6, task.input_bits),
-        "wiring": _default_wiring(task.image),
+        "wiring": default_wiring(task.image),
         "margin": default_margin(tables, sign=sign),
     }
     if options["wiring"] == "grown":

@@ -25,7 +25,15 @@ from rdahw.state import State
 from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
-__all__ = ["grown_circuit", "grown_lut_circuit", "grown_model", "parameters", "trained"]
+__all__ = [
+    "grown_circuit",
+    "grown_lut_circuit",
+    "grown_model",
+    "most_votes",
+    "most_votes_luts",
+    "parameters",
+    "trained",
+]
 
 
 def trained(spec: GrownSpec, state: State) -> tuple[CircuitSpec, State]:
@@ -52,7 +60,7 @@ def grown_model(spec: GrownSpec, wiring: NDArray[np.int32], code: Code = "binary
     size = 1 << spec.inputs
 
     def predict(theta: Wire, x: Wire) -> Wire:
-        return _most_votes(spec, wiring, [theta[j * size : (j + 1) * size] for j in range(len(wiring))], x, code)
+        return _vote(spec, wiring, [theta[j * size : (j + 1) * size] for j in range(len(wiring))], x, code)
 
     return trace(predict, theta=Bits(len(wiring) * size), x=Bits(spec.input_bits))
 
@@ -62,7 +70,7 @@ def grown_circuit(spec: GrownSpec, state: GrownState, code: Code = "binary") -> 
     size = 1 << spec.inputs
 
     def predict(x: Wire) -> Wire:
-        return _most_votes(spec, state.wiring[: state.grown], [x.const(n, size) for n in _numbers(state)], x, code)
+        return _vote(spec, state.wiring[: state.grown], [x.const(n, size) for n in _numbers(state)], x, code)
 
     return trace(predict, x=Bits(spec.input_bits))
 
@@ -75,11 +83,22 @@ def grown_lut_circuit(spec: GrownSpec, state: GrownState, code: Code = "binary")
         for j in range(state.grown):
             address = [x[wire] for wire in state.wiring[j].tolist()]
             votes[j % spec.classes].append(table_lut(state.tables[j].tolist(), address))
-        width = len(votes[0]).bit_length()
-        numbers = [[*count_ones(bits), *[0] * width][:width] for bits in votes]
-        return _coded(_wire(x, first_largest(numbers), spec.classes), spec.classes, code)
+        return most_votes_luts(x, votes, code)
 
     return trace(predict, x=Bits(spec.input_bits))
+
+
+def most_votes_luts(x: Wire, votes: Sequence[Sequence[Bit]], code: Code) -> Wire:
+    """:func:`most_votes` of the votes for each class, made of LUTs; ``x``: any wire of the trace."""
+    width = max(map(len, votes)).bit_length()
+    numbers = [[*count_ones(bits), *[0] * width][:width] for bits in votes]
+    return _coded(_wire(x, first_largest(numbers), len(votes)), len(votes), code)
+
+
+def most_votes(votes: Sequence[Wire], code: Code) -> Wire:
+    """The class of most votes, the lowest number on a tie; votes: for each class a wire with a bit for each vote."""
+    width = max(wire.width for wire in votes).bit_length()
+    return _coded(largest([wire.popcount().extend(width) for wire in votes]), len(votes), code)
 
 
 def _wire(x: Wire, bits: Sequence[Bit], classes: int) -> Wire:
@@ -92,14 +111,12 @@ def _numbers(state: GrownState) -> list[int]:
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
-def _most_votes(spec: GrownSpec, wiring: NDArray[np.int32], tables: Sequence[Wire], x: Wire, code: Code) -> Wire:
+def _vote(spec: GrownSpec, wiring: NDArray[np.int32], tables: Sequence[Wire], x: Wire, code: Code) -> Wire:
     """The class of most tables whose bit is 1, given the bits of each table, the lowest number on a tie."""
     votes: list[list[Wire]] = [[] for _ in range(spec.classes)]
     for j, (table, wires) in enumerate(zip(tables, wiring.tolist(), strict=True)):
         votes[j % spec.classes].append(table.lookup(x.gather(wires)))
-    width = len(votes[0]).bit_length()
-    counts = [cat(*bits).popcount().extend(width) if bits else x.zeros(width) for bits in votes]
-    return _coded(largest(counts), spec.classes, code)
+    return most_votes([cat(*bits) if bits else x.zeros(1) for bits in votes], code)
 
 
 def _coded(number: Wire, classes: int, code: Code) -> Wire:

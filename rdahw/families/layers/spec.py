@@ -1,0 +1,362 @@
+"""What a network of layers is: its sizes, its wiring, its start, and the noise that it learns with.
+
+The tables of the first layer read bits of the input, those of each further layer tables of the layer before. All
+randomness comes from the spec's seed and is portable (``stream``, ``words`` and ``permutation`` are those of
+:mod:`rdahw.random`):
+
+- *wiring*: see :func:`make_wiring`.
+- *noise*: a shift register of 63 bits, that of the dropout of ensembles (:mod:`rdahw.families.ensemble.spec`): s(t) =
+  s(t-63) XOR s(t-32), its oldest bit is bit 0 of the state's number. It starts at ``stream(seed, "noise") >> 1`` (1 if
+  that is 0) and is never reset. While an example is learned each table, in the order of their numbers, takes the next
+  ``noise`` new bits, the first least significant; their number less 2^(noise - 1) is the noise of the table. So a
+  circuit makes it at one table a cycle. Without noise, and for predictions, no bit is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.data import Code
+from rdahw.data._json import damaged, is_int, members
+from rdahw.data.images import Image
+from rdahw.errors import UsageError, UserError
+from rdahw.families.ensemble.spec import EnsembleSpec, register_bits
+from rdahw.families.ensemble.spec import make_wiring as make_ensemble_wiring
+from rdahw.family import Option, Spec
+from rdahw.random import permutation, stream
+from rdahw.state import Field, State
+from rdahw.types import Bits, Words
+
+if TYPE_CHECKING:
+    from rdahw.circuit import Circuit
+    from rdahw.learner import Learner
+    from rdahw.training import Schedule
+
+__all__ = [
+    "COTANGENTS",
+    "MAX_LAYERS",
+    "OPTIONS",
+    "LayersSpec",
+    "first_noise_state",
+    "make_wiring",
+    "read_sizes",
+    "take_bits",
+]
+
+#: The most counters of one model, one byte each, and the most layers, tables of a layer and inputs of a table.
+MAX_COUNTERS = 1 << 30
+MAX_LAYERS, MAX_TABLES, MAX_INPUTS = 64, 1 << 20, 8
+#: What a table does with the sum of the requests for its output before it passes it on.
+COTANGENTS = ("sign", "sum", "xor")
+
+#: The options of the family, each a field of :class:`LayersSpec`.
+OPTIONS = (
+    Option(
+        name="sizes",
+        type="sizes",
+        usual="300x4,300x4,300x4; fewer inputs where there are fewer bits",
+        help="use layers of so many tables of so many inputs; written without sizes=, as in layers:300x4,300x4",
+    ),
+    Option(
+        name="wiring",
+        type="text",
+        usual="patch8inset2 for images, else any",
+        help="choose the inputs of the first layer as those of an ensemble: from all bits (any), a random patch of P x "
+        "P pixels (patchP), or one that keeps I pixels away from the border (patchPinsetI)",
+    ),
+    Option(name="counter", usual="5; 6 above 3 layers, 7 above 6", range=(2, 8), help="count with this many bits"),
+    Option(
+        name="margin",
+        usual="3/10 of the tables of a class in the last layer",
+        range=(0, 1 << 20),
+        help="learn also from correct predictions whose lead is at most this",
+        switch="margin",
+    ),
+    Option(
+        name="noise", default=3, range=(0, 8), help="while learning, add a random number of this many bits to counters"
+    ),
+    Option(
+        name="cotangents",
+        type="text",
+        default="sign",
+        range=COTANGENTS,
+        help="pass on the sign of the requests for a table, their sum, or their XOR, which trains one layer only",
+    ),
+    Option(name="frozen", default=0, range=(0, MAX_LAYERS - 1), help="leave so many of the first layers as they start"),
+)
+_RANGES = {
+    "input_bits": (1, 1 << 26),
+    "classes": (2, 256),
+    "seed": (0, (1 << 64) - 1),
+    **{option.name: option.range for option in OPTIONS if option.type == "whole"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayersSpec(Spec):
+    """The hyperparameters of a network of layers.
+
+    input_bits, classes: of the data. sizes: (tables, inputs) of each layer, the first layer first. counter: the bits of
+    a counter. margin: in votes. noise: the bits of the noise while learning. cotangents: ``sign``, ``sum`` or ``xor``,
+    see :mod:`rdahw.families.layers.rule`. frozen: so many of the first layers do not learn. wiring: of the first layer,
+    as for ensembles. image: needed for patches.
+
+    Raises :class:`UsageError` for an invalid value.
+    """
+
+    family: ClassVar[str] = "layers"
+    code: ClassVar[Code] = "one-hot"
+
+    input_bits: int
+    classes: int
+    sizes: tuple[tuple[int, int], ...]
+    counter: int = 6
+    margin: int = 7
+    noise: int = 3
+    cotangents: str = "sign"
+    frozen: int = 0
+    wiring: str = "any"
+    image: Image | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not is_int(value) or not least <= value <= most:
+                raise UsageError(f"{name} of layers is {value!r}; expected a whole number from {least} to {most}")
+        if self.cotangents not in COTANGENTS:
+            raise UsageError(f"cotangents of layers are {self.cotangents!r}; expected {' or '.join(COTANGENTS)}")
+        if not 1 <= len(self.sizes) <= MAX_LAYERS:
+            raise UsageError(f"{len(self.sizes)} layers were asked for; expected 1 to {MAX_LAYERS}")
+        if self.frozen >= len(self.sizes):
+            raise UsageError(f"frozen is {self.frozen} of {len(self.sizes)} layers, and none would learn; lower frozen")
+        before = self.input_bits
+        for number, (tables, inputs) in enumerate(self.sizes, 1):
+            if not (1 <= tables <= MAX_TABLES and 1 <= inputs <= MAX_INPUTS):
+                raise UsageError(
+                    f"layer {number} is {tables}x{inputs}; expected 1 to {MAX_TABLES} tables of 1 to {MAX_INPUTS} "
+                    "inputs"
+                )
+            if number > 1 and inputs > before:
+                raise UsageError(
+                    f"a table of layer {number} has {inputs} inputs, and the layer before has only {before} tables; "
+                    "lower its inputs, or enlarge the layer before"
+                )
+            before = tables
+        if before < self.classes:
+            raise UsageError(
+                f"the last layer has {before} tables for {self.classes} classes; use at least one table a class"
+            )
+        if self.cells[-1] > MAX_COUNTERS:
+            raise UsageError(
+                f"the tables have {self.cells[-1]} counters; expected at most {MAX_COUNTERS}: lower tables or inputs"
+            )
+        if not re.fullmatch(r"any|patch\d{1,4}(inset\d{1,4})?", self.wiring):
+            raise UsageError(
+                f"the wiring of the first layer is {self.wiring!r}; expected any, patchP or patchPinsetI, such as "
+                "patch8inset2"
+            )
+        self.first_layer.patch()
+
+    @property
+    def first_layer(self) -> EnsembleSpec:
+        """The ensemble whose wiring the first layer has."""
+        tables, inputs = self.sizes[0]
+        return EnsembleSpec(
+            input_bits=self.input_bits,
+            classes=self.classes,
+            tables=tables,
+            inputs=inputs,
+            wiring=self.wiring,
+            image=self.image,
+            seed=self.seed,
+        )
+
+    @property
+    def tables(self) -> int:
+        """The number of tables of all layers."""
+        return self.starts[-1]
+
+    @property
+    def starts(self) -> list[int]:
+        """The number of the first table of each layer, and after them the number of tables: (layers + 1,)."""
+        return list(accumulate((tables for tables, _ in self.sizes), initial=0))
+
+    @property
+    def cells(self) -> list[int]:
+        """The number of the first counter of each layer, and after them the number of counters: (layers + 1,)."""
+        return list(accumulate((tables << inputs for tables, inputs in self.sizes), initial=0))
+
+    def layer_cells(self, cells: NDArray[Any], layer: int) -> NDArray[Any]:
+        """What is stored for each counter, (counters,), for one layer: a view, (tables, 2^inputs)."""
+        return cells[self.cells[layer] : self.cells[layer + 1]].reshape(-1, 1 << self.sizes[layer][1])
+
+    @property
+    def size_text(self) -> str:
+        """The sizes as the option takes them, such as «300x4,300x4»."""
+        return ",".join(f"{tables}x{inputs}" for tables, inputs in self.sizes)
+
+    @property
+    def name(self) -> str:
+        """«layers:300x4,300x4»."""
+        return f"layers:{self.size_text}"
+
+    @property
+    def description(self) -> str:
+        """«layers of 300x4,300x4 tables, 192 -> 10 classes, 9600 counters of 6 bits»."""
+        return (
+            f"layers of {self.size_text} tables, {self.input_bits} -> {self.classes} classes, {self.cells[-1]} "
+            f"counters of {self.counter} bits"
+        )
+
+    @property
+    def loss(self) -> str:
+        return f"margin={self.margin}"
+
+    @property
+    def optimiser(self) -> str:
+        return f"counter={self.counter}"
+
+    @property
+    def counter_range(self) -> tuple[int, int]:
+        """The smallest and largest value of a counter."""
+        return -(1 << self.counter - 1), (1 << self.counter - 1) - 1
+
+    def options(self) -> dict[str, Any]:
+        return {option.name: getattr(self, option.name) for option in OPTIONS} | {"sizes": self.size_text}
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """``counters``, (counters,): layer by layer, table by table, index by index; and ``noise``, the shift register,
+        its oldest bit first."""
+        return Field("counters", Words(1, self.counter), (self.cells[-1],)), Field("noise", Bits(63))
+
+    @property
+    def caution(self) -> str:
+        """Whether the first layer reads less than a quarter of the input bits."""
+        return self.first_layer.caution
+
+    def initial_state(self) -> dict[str, NDArray[Any]]:
+        """Every table passes its input 0 on: counters are 2^(counter - 2) - 1 where it is 1, else -2^(counter - 2)."""
+        high = (1 << self.counter - 2) - 1
+        counters = np.where(np.arange(self.cells[-1]) & 1, high, -high - 1).astype(np.int8)
+        return {"counters": counters, "noise": register_bits(first_noise_state(self.seed))}
+
+    def check_state(self, state: State) -> None:
+        """Raise :class:`UserError` for a shift register of zeros, which would never change."""
+        if not state["noise"].any():
+            raise damaged("the field 'noise'", "63 bits, not all zero")
+
+    def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
+        """Raise :class:`UsageError` for batches: layers take examples one at a time."""
+        if schedule.batch != 1:
+            raise UsageError(f"batch is {schedule.batch}; layers take examples one at a time: use batch 1")
+
+    def learner(self) -> Learner:
+        """Raises :class:`UsageError`: its requests are signed numbers through bits, which no learner of circuits has;
+        see :meth:`trained`."""
+        raise UsageError(
+            f"model {self.name!r} has no learner as a circuit, as its requests are signed numbers; train it in "
+            "software (without --hdl and --device) and give its file to the other commands"
+        )
+
+    def trained(self, state: State) -> tuple[Spec, State]:
+        """The Boolean circuit of the network, whose parameters are the bits of the tables."""
+        from rdahw.families.layers.circuits import trained
+
+        return trained(self, state)
+
+    def lut_circuit(self, state: State) -> Circuit:
+        """See :func:`rdahw.families.layers.circuits.layers_lut_circuit`."""
+        from rdahw.families.layers.circuits import layers_lut_circuit
+
+        return layers_lut_circuit(self, state["counters"])
+
+    def facts(self, state: State) -> dict[str, Any]:
+        """Of all tables, those that are ``constant`` and those that still ``pass_on`` input 0; ``saturated``: the
+        fraction of the counters at an end of their range."""
+        low, high = self.counter_range
+        counters = state["counters"]
+        facts = {"constant": 0, "pass_on": 0}
+        for layer in range(len(self.sizes)):
+            bits = self.layer_cells(counters >= 0, layer)
+            facts["constant"] += int((bits == bits[:, :1]).all(axis=1).sum())
+            facts["pass_on"] += int((bits == (np.arange(bits.shape[1]) & 1)).all(axis=1).sum())
+        return {**facts, "saturated": float(((counters == low) | (counters == high)).mean())}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_json` is the inverse."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        image = None if self.image is None else list(self.image)
+        return {**values, "sizes": [list(size) for size in self.sizes], "image": image}
+
+    @classmethod
+    def from_json(cls, value: object) -> LayersSpec:
+        """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
+        names = tuple(field.name for field in fields(cls))
+        given: dict[str, Any] = dict(zip(names, members(value, "the layers", names), strict=True))
+        image, sizes = given.pop("image"), given.pop("sizes")
+        if image is not None:
+            if not (isinstance(image, list) and len(image) == 3 and all(map(is_int, image))):
+                raise damaged("the 'image' of the layers", "planes, height and width, or null")
+            image = Image(*image)
+        if not isinstance(sizes, list) or not all(
+            isinstance(size, list) and len(size) == 2 and all(map(is_int, size)) for size in sizes
+        ):
+            raise damaged("the 'sizes' of the layers", "pairs of whole numbers")
+        if not all(isinstance(given[name], str) for name in ("wiring", "cotangents")):
+            raise damaged("the 'wiring' or the 'cotangents' of the layers", "text")
+        try:
+            return cls(**given, sizes=tuple((tables, inputs) for tables, inputs in sizes), image=image)
+        except UsageError as error:
+            raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
+
+
+def read_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """The pairs (tables, inputs) of sizes such as «300x4,300x4»."""
+    pairs = (word.split("x") for word in text.split(","))
+    return tuple((int(tables), int(inputs)) for tables, inputs in pairs)
+
+
+def make_wiring(spec: LayersSpec) -> list[NDArray[np.int64]]:
+    """What the tables of each layer read, (tables, inputs): bits of the input, and above the first layer tables of the
+    layer before, counted from its first. Input i is bit i of a table's index.
+
+    The first layer is wired as :func:`rdahw.families.ensemble.spec.make_wiring` says. In layer l (from 0), over n
+    tables, input i of table j is ``permutation(stream(seed, "layer", l, i, j div n), n)[j mod n]``, or, while an
+    earlier input of the table reads that one, the next one (after the last the first). So each table is read about
+    equally often, and at the start, as input 0 is passed on, a layer has what the layer before has in another order.
+    """
+    wiring = [make_ensemble_wiring(spec.first_layer)]
+    for layer in range(1, len(spec.sizes)):
+        (below, _), (tables, inputs) = spec.sizes[layer - 1 : layer + 1]
+        read = np.empty((tables, inputs), np.int64)
+        for i in range(inputs):
+            parts = [permutation(stream(spec.seed, "layer", layer, i, m), below) for m in range(-(-tables // below))]
+            read[:, i] = np.concatenate(parts)[:tables]
+            while len(taken := np.flatnonzero((read[:, :i] == read[:, i : i + 1]).any(axis=1))):
+                read[taken, i] = (read[taken, i] + 1) % below
+        wiring.append(read)
+    return wiring
+
+
+def first_noise_state(seed: int) -> int:
+    """The initial state of the noise's shift register (63 bits, never 0)."""
+    return stream(seed, "noise") >> 1 or 1
+
+
+def take_bits(register: int, count: int) -> tuple[int, int]:
+    """The number of the next ``count`` new bits of the shift register, the first least significant, and the register
+    after them."""
+    number = 0
+    for i in range(count):
+        new = (register ^ register >> 31) & 1
+        register = register >> 1 | new << 62
+        number |= new << i
+    return number, register

@@ -1,0 +1,99 @@
+"""Layers of tables go through every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Runner
+
+from rdahw.hdl import proof
+
+MODEL = "layers:12x2,9x2,margin=1"
+
+
+@pytest.fixture
+def trained(run: Runner) -> dict[str, Any]:
+    """Iris, learned from eight bits."""
+    words = ("train", "--model", MODEL, "--binarise", "thermometer=2", "--out", "iris.rdahw", "--json")
+    result: dict[str, Any] = run.ok(*words).json
+    return result
+
+
+@pytest.mark.slow
+def test_train(run: Runner, trained: dict[str, Any]) -> None:
+    assert trained["test_accuracy"] > 0.85
+    assert (trained["family"], trained["loss"], trained["optimiser"]) == ("layers", "margin=1", "counter=5")
+    assert (trained["batch"], trained["epochs"], trained["updates"]) == (1, 30, 30 * 75)
+    assert (trained["sizes"], trained["noise"], trained["cotangents"]) == ("12x2,9x2", 3, "sign")
+    plain = run.ok("train", "--model", MODEL, "--binarise", "thermometer=2", "--engine", "reference", "--json").json
+    assert (plain["parameters"], plain["test_correct"]) == (trained["parameters"], trained["test_correct"])
+
+
+@pytest.mark.slow
+def test_options(run: Runner) -> None:
+    made = run.ok("train", "--model", "layers:20x3", "--optimiser", "counter=7", "--margin", "2", "--json").json
+    assert (made["counter"], made["margin"], made["optimiser"], made["loss"]) == (7, 2, "counter=7", "margin=2")
+    assert made["binarise"] == "thermometer=3"
+
+
+@pytest.mark.slow
+def test_eval_show_and_report(run: Runner, trained: dict[str, Any]) -> None:
+    assert run.ok("eval", "iris.rdahw", "--json").json["accuracy"] == trained["test_accuracy"]
+    shown = run.ok("show", "iris.rdahw", "--json").json
+    assert (shown["family"], shown["parameters"]) == ("layers", trained["parameters"])
+    assert shown["primitives"]["lookup"] == 21
+    assert shown["facts"].keys() == {"constant", "pass_on", "saturated"}
+    assert "gather" in run.ok("show", "iris.rdahw", "--text").out
+    run.ok("show", "iris.rdahw", "--dot", "iris.dot")
+    assert (run.folder / "iris.dot").read_text().count("lookup") == 21
+    assert "has no learner as a circuit" in run.ok("show", "layers", "--json").json["no_circuit"]
+    pytest.importorskip("matplotlib")
+    run.ok("report", "iris.rdahw")
+    assert "What each layer has learned" in (run.folder / "iris.html").read_text()
+
+
+@pytest.mark.slow
+def test_export(run: Runner, trained: dict[str, Any]) -> None:
+    for what in ([], ["--reverse"], ["--inference"]):
+        run.ok("export", "iris.rdahw", "--to", "verilog", *what, "--out", "made.v")
+        assert "module iris" in (run.folder / "made.v").read_text()
+
+
+@pytest.mark.slow
+def test_prove(run: Runner, trained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "user_cache", lambda name: tmp_path / "cache" / name)
+    claims = run.ok("prove", "iris.rdahw", "--what", "gateware,one-hot", "--json").json["claims"]
+    assert {claim["verdict"] for claim in claims} == {"proved"}
+
+
+@pytest.mark.slow
+def test_synth(run: Runner, trained: dict[str, Any]) -> None:
+    report = run.ok("synth", "iris.rdahw", "--inference", "--board", "icebreaker", "--json").json
+    assert report["cycles_per_example"] == 1
+    assert 0 < report["core_logic_cells"] < report["logic_cells"] < 5280
+
+
+@pytest.mark.slow
+def test_cells(run: Runner, trained: dict[str, Any]) -> None:
+    counted = run.ok("cells", "iris.rdahw", "--json").json
+    assert counted["compared_examples"] == trained["test_examples"]
+    assert 0 < counted["luts"] < 60
+    piped = run.ok("cells", "iris.rdahw", "--inference", "--json").json
+    assert piped["compared_examples"] == trained["test_examples"]
+    assert piped["latency_cycles"] >= 1
+
+
+@pytest.mark.slow
+def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
+    for words, said in (
+        (("train", "--model", MODEL, "--batch", "3"), "layers take examples one at a time"),
+        (("train", "--model", MODEL, "--hdl"), "has no learner as a circuit"),
+        (("synth", "iris.rdahw", "--board", "icebreaker"), "has no learner as a circuit"),
+        (("train", "--model", MODEL, "--optimiser", "xor"), "use counter=NUMBER"),
+        (("train", "--model", "layers:300"), "expected tables x inputs of each layer"),
+    ):
+        failed = run(*words)
+        assert failed.code == 2
+        assert said in failed.err

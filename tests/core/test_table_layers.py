@@ -1,0 +1,290 @@
+"""The plain rule of layers of tables: wiring, noise, each step by hand, its circuits, and what cannot be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+from golden_files import golden
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rdahw.data.images import Image
+from rdahw.errors import UsageError, UserError
+from rdahw.families import parse_model, spec_of_widths
+from rdahw.families.ensemble.spec import make_wiring as ensemble_wiring
+from rdahw.families.layers import LayersSpec
+from rdahw.families.layers.circuits import layers_lut_circuit, layers_model
+from rdahw.families.layers.rule import LIMIT, PlainLayers, lookup_requests
+from rdahw.families.layers.spec import first_noise_state, make_wiring, take_bits
+from rdahw.family import Task
+from rdahw.hdl.inference import Pipeline
+from rdahw.random import permutation, stream
+from rdahw.sim.reference import Reference
+
+SMALL: dict[str, Any] = {"input_bits": 12, "classes": 3, "sizes": ((8, 2), (7, 3), (6, 4))}
+GOLDEN = json.loads(golden("signed-lookup-rule.json").read_text())
+
+
+# -- one table ---------------------------------------------------------------------------------------------------------
+
+
+def test_golden_signed_lookup_of_one_input() -> None:
+    for (*table, x), dy, (y,), (*of_table, of_x) in GOLDEN["k1"]:
+        assert table[x] == y
+        assert lookup_requests(table, [x], dy) == (of_table, [of_x])
+
+
+def test_golden_signed_lookup_of_two_inputs() -> None:
+    for table, inputs, dy, y, of_table, of_inputs in GOLDEN["k2"]:
+        assert table[inputs[0] + 2 * inputs[1]] == y
+        assert lookup_requests(table, inputs, dy) == (of_table, of_inputs)
+
+
+@given(st.data())
+def test_requests_are_the_derivative_of_the_polynomial(data: st.DataObject) -> None:
+    inputs = data.draw(st.integers(1, 4))
+    table = data.draw(st.lists(st.integers(0, 1), min_size=1 << inputs, max_size=1 << inputs))
+    x, dy = data.draw(st.lists(st.integers(0, 1), min_size=inputs, max_size=inputs)), data.draw(st.integers(-9, 9))
+
+    def polynomial(at: list[int]) -> int:
+        indices = product((0, 1), repeat=inputs)
+        return sum(
+            table[sum(bit << i for i, bit in enumerate(index))]
+            * int(np.prod([v if bit else 1 - v for v, bit in zip(at, index, strict=True)]))
+            for index in indices
+        )
+
+    # It is affine in each input, so that any step gives the derivative.
+    steps = [[v + 5 * (i == j) for j, v in enumerate(x)] for i in range(inputs)]
+    assert lookup_requests(table, x, dy)[1] == [dy * (polynomial(step) - polynomial(x)) // 5 for step in steps]
+
+
+# -- random choices ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image", [None, Image(2, 5, 6)])
+def test_the_first_layer_is_wired_as_an_ensemble(image: Image | None) -> None:
+    options = {"wiring": "any"} if image is None else {"wiring": "patch3inset1", "image": image}
+    spec = LayersSpec(input_bits=60, classes=2, sizes=((50, 3), (2, 2)), seed=9, **options)
+    np.testing.assert_array_equal(make_wiring(spec)[0], ensemble_wiring(spec.first_layer))
+    assert spec.first_layer.seed == 9
+
+
+def test_upper_layers_are_wired_as_described() -> None:
+    spec = LayersSpec(input_bits=5, classes=2, sizes=((7, 1), (17, 4), (9, 2)), seed=3)
+    _, *upper = make_wiring(spec)
+    for layer, read in enumerate(upper, 1):
+        below, inputs = spec.sizes[layer - 1][0], spec.sizes[layer][1]
+        assert all(len(set(wires)) == inputs for wires in read.tolist())
+        np.testing.assert_array_equal(read[:below, 0], permutation(stream(3, "layer", layer, 0, 0), below)[: len(read)])
+        for j, wires in enumerate(read.tolist()):
+            for i, wire in enumerate(wires):
+                expected = int(permutation(stream(3, "layer", layer, i, j // below), below)[j % below])
+                while expected in wires[:i]:
+                    expected = (expected + 1) % below
+                assert wire == expected
+
+
+def test_at_the_start_input_0_is_passed_on() -> None:
+    for counter in (2, 5, 8):
+        spec = LayersSpec(**SMALL, counter=counter)
+        plain, x = PlainLayers(spec), np.random.default_rng(0).integers(0, 2, (30, 12), np.uint8)
+        values = x
+        for wires in make_wiring(spec):
+            values = values[:, wires[:, 0]]
+        assert plain.scores(x).tolist() == [[row[c::3].sum() for c in range(3)] for row in values]
+        assert spec.facts(plain.state)["pass_on"] == 21
+        low, high = spec.counter_range
+        assert plain.state["counters"].max() == (high + 1) // 2 - 1
+
+
+def test_noise_is_the_sequence_of_the_shift_register() -> None:
+    first = first_noise_state(7)
+    bits = [first >> i & 1 for i in range(63)]
+    for _ in range(300):
+        bits.append(bits[-63] ^ bits[-32])
+    register, found = first, []
+    for count in (1, 3, 8, 2) * 21:
+        number, register = take_bits(register, count)
+        found += [number >> i & 1 for i in range(count)]
+    assert found == bits[63 : 63 + len(found)]
+
+
+# -- the rule by hand --------------------------------------------------------------------------------------------------
+
+
+def test_an_update_by_hand() -> None:
+    # Two tables of one input below two of two; class 0 and 1 have one each.
+    spec = LayersSpec(input_bits=2, classes=2, sizes=((2, 1), (2, 2)), noise=0, counter=4, margin=0, seed=1)
+    plain = PlainLayers(spec)
+    plain.wiring = [np.array([[0], [1]]), np.array([[0, 1], [1, 0]])]
+    # Below: identity and NOT; above: AND of both, and OR of both.
+    plain.state = {
+        "counters": np.array([-1, 0, 5, -8, -1, -2, -3, 0, -1, 7, 3, 2], np.int8),
+        "noise": spec.initial_state()["noise"],
+    }
+    example = np.array([[1, 1]], np.uint8)  # below 1, 0; above AND = 0, OR(0, 1) at index 2 = 1: class 1
+    assert plain.scores(example).tolist() == [[0, 1]]
+    predictions, updated = plain.learn(example, np.array([0]), np.array([0]))
+    assert (predictions.tolist(), updated.tolist()) == ([1], [1])
+    # AND at index 1 is asked for a 1, OR at index 2 for a 0. Through AND: its input 1 (the NOT) +1, as t[3] > t[1];
+    # input 0 nothing, as t[1] = t[0]. Through OR: its input 1 (the identity) -1, as t[2] > t[0]; input 0: t[3] = t[2].
+    assert plain.state["counters"].tolist() == [-1, -1, 5, -7, -1, -1, -3, 0, -1, 7, 2, 2]
+    again = plain.learn(example, np.array([0]), np.array([0]))
+    # The identity is 0 now at its input 1: index 0 of AND, and of OR, which is 0; a tie asks too.
+    assert (again[0].tolist(), again[1].tolist()) == ([0], [1])
+
+
+@pytest.mark.parametrize(
+    ("cotangents", "total", "passed"),
+    [
+        *(("sign", total, passed) for total, passed in ((7, 1), (0, 0), (-3, -1))),
+        *(("sum", total, passed) for total, passed in ((7, 7), (-3, -3), (99999, LIMIT), (-99999, -LIMIT))),
+        *(("xor", total, passed) for total, passed in ((7, 1), (-3, 1), (2, 0))),
+    ],
+)
+def test_what_a_table_passes_on(cotangents: str, total: int, passed: int) -> None:
+    assert PlainLayers(LayersSpec(**SMALL, cotangents=cotangents))._passed(total) == passed
+
+
+def test_counters_saturate_and_xor_moves_them_to_the_other_bit() -> None:
+    signed, xor = (PlainLayers(LayersSpec(**SMALL, counter=4, cotangents=way)) for way in ("sum", "xor"))
+    assert [signed._counted(c, 5) for c in (-8, 6, 7)] == [-7, 7, 7]
+    assert [signed._counted(c, -1) for c in (-8, 0, 7)] == [-8, -1, 6]
+    assert signed._counted(3, 0) == xor._counted(3, 0) == 3
+    assert [xor._counted(c, 1) for c in (-8, -1, 0, 7)] == [-7, 0, -1, 6]
+
+
+def test_frozen_layers_stay() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (40, 12), np.uint8)
+    for frozen in range(3):
+        spec = LayersSpec(**SMALL, frozen=frozen)
+        plain, before = PlainLayers(spec), spec.initial_state()["counters"]
+        plain.learn(x, x[:, 0].astype(np.int64), np.arange(40))
+        changed = plain.state["counters"] != before
+        assert [bool(spec.layer_cells(changed, layer).any()) for layer in range(3)] == [i >= frozen for i in range(3)]
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes", "options"),
+    [
+        ("layers", ((300, 4),) * 3, {"counter": 5, "margin": 30, "noise": 3, "cotangents": "sign"}),
+        ("layers:20x2", ((20, 2),), {"margin": 2}),
+        ("layers:sizes=90x5,60x4", ((90, 5), (60, 4)), {"margin": 6}),
+        ("layers:90x5,60x4,counter=3,noise=0", ((90, 5), (60, 4)), {"counter": 3, "noise": 0}),
+        ("layers:cotangents=sum,frozen=1", ((300, 4),) * 3, {"cotangents": "sum", "frozen": 1}),
+        (f"layers:{','.join(['30x2'] * 7)}", ((30, 2),) * 7, {"counter": 7}),
+    ],
+)
+def test_options(text: str, sizes: tuple[tuple[int, int], ...], options: dict[str, Any]) -> None:
+    family, given = parse_model(text)
+    spec = family.spec(Task(input_bits=12, classes=3), **given)
+    assert isinstance(spec, LayersSpec)
+    assert spec.sizes == sizes
+    found = spec.options()
+    assert {name: found[name] for name in options} == options
+    assert {option.name for option in family.options} == found.keys()
+    assert family.spec(Task(input_bits=12, classes=3), **found) == spec
+    assert LayersSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_the_usual_first_layer_reads_what_there_is() -> None:
+    family, given = parse_model("layers")
+    assert family.spec(Task(input_bits=2, classes=2), **given).options()["sizes"] == "300x2,300x4,300x4"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("layers:300", "option sizes=300 of model 'layers' is invalid; expected tables x inputs of each layer"),
+        ("layers:300x4,4x", "option sizes=300x4,4x of model"),
+        ("layers:noise=1,300x4", "has no option '300x4'; it takes sizes=TABLESxINPUTS"),
+        ("layers:300x4,sizes=2x2", "option sizes of model 'layers' is given twice"),
+        ("layers:300x9", "layer 1 is 300x9; expected 1 to"),
+        ("layers:300x4,0x4", "layer 2 is 0x4"),
+        ("layers:3x4,9x4", "a table of layer 2 has 4 inputs, and the layer before has only 3 tables"),
+        ("layers:30x4,2x4", "the last layer has 2 tables for 3 classes"),
+        ("layers:30x4,frozen=1", "frozen is 1 of 1 layers"),
+        ("layers:30x4,wiring=grown", "the wiring of the first layer is 'grown'; expected any, patchP"),
+        ("layers:30x4,wiring=patch3", "needs images"),
+        ("layers:30x8", "a table of 8 inputs has only 5 bits to choose from"),
+        (f"layers:{','.join(['5x2'] * 65)}", "65 layers were asked for"),
+        ("layers:1048576x8,1048576x8,1048576x8,1048576x8,1048576x8", "counters; expected at most"),
+    ],
+)
+def test_options_that_are_refused(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        spec_of_widths(text, 5, 3)
+
+
+def test_files_that_are_refused() -> None:
+    good = LayersSpec(**SMALL).to_json()
+    for change, said in (
+        ({"sizes": "8x2"}, "'sizes'"),
+        ({"sizes": [[8, 2, 1]]}, "'sizes'"),
+        ({"sizes": [[8, True]]}, "'sizes'"),
+        ({"image": [1, 2]}, "'image'"),
+        ({"wiring": 1}, "'wiring'"),
+        ({"cotangents": "no"}, "cotangents of layers are 'no'"),
+        ({"counter": 9}, "counter of layers is 9"),
+        ({"noise": "3"}, "noise of layers is '3'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            LayersSpec.from_json({**good, **change})
+    spec = LayersSpec(**SMALL)
+    with pytest.raises(UserError, match="'noise'"):
+        spec.check_state({**spec.initial_state(), "noise": np.zeros(63, np.uint8)})
+
+
+# -- circuits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["binary", "one-hot"])
+@pytest.mark.parametrize("sizes", [((9, 1),), ((12, 3), (7, 2)), ((20, 8), (15, 6), (13, 4))])
+def test_every_form_predicts_the_same(sizes: Any, code: Any) -> None:
+    random = np.random.default_rng(0)
+    spec = LayersSpec(input_bits=12, classes=5, sizes=sizes)
+    plain, x = PlainLayers(spec), random.integers(0, 2, (200, 12), np.uint8)
+    counters = random.integers(-32, 32, spec.cells[-1]).astype(np.int8)
+    plain.state = {**plain.state, "counters": counters}
+    expected = plain.scores(x).argmax(axis=1)
+    assert len(np.unique(expected)) > 1
+    found = [
+        Reference(layers_model(spec, code))((counters >= 0).astype(np.uint8)[None], x)[0],
+        Reference(layers_lut_circuit(spec, counters, code))(x)[0],
+    ]
+    for bits in found:
+        if code == "one-hot":
+            np.testing.assert_array_equal(bits.sum(axis=1), 1)
+            np.testing.assert_array_equal(bits.argmax(axis=1), expected)
+        else:
+            np.testing.assert_array_equal((bits.astype(np.int64) << np.arange(bits.shape[1])).sum(axis=1), expected)
+
+
+def test_the_circuit_of_a_state_has_the_signs_of_its_counters() -> None:
+    spec = LayersSpec(**SMALL)
+    made, state = spec.trained(spec.initial_state())
+    assert (made.input_bits, made.classes, made.code) == (12, 3, "one-hot")
+    assert state["parameters"].tolist() == [i & 1 for i in range(spec.cells[-1])]
+    with pytest.raises(UsageError, match="has no learner as a circuit"):
+        spec.learner()
+    large = replace(spec, sizes=((1 << 20, 5), (3, 2)))
+    with pytest.raises(UsageError, match="bits, and a circuit takes at most"):
+        layers_model(large)
+
+
+def test_the_luts_are_written_as_so_many_cells() -> None:
+    spec = LayersSpec(**SMALL)
+    counters = np.random.default_rng(1).integers(-32, 32, spec.cells[-1]).astype(np.int8)
+    circuit = layers_lut_circuit(spec, counters)
+    lookups = sum(assignment.primitive == "lookup" for assignment in circuit.assignments)
+    assert rtlil.convert(Pipeline(circuit, None, cells="xilinx"), emit_src=False).count("cell \\LUT") == lookups
