@@ -636,7 +636,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no thresholds": ({"thresholds": []}, r"^thresholds are \[\]; expected finite numbers, at least one$"),
     "infinite": ({"thresholds": [np.inf]}, r"^thresholds are \[inf\]; expected finite numbers, at least one$"),
     "wiring": ({"wiring": "patch2"}, r"^wiring 'patch2' needs images and the data are not images; use wiring=any$"),
-    "shift": ({"shift": 1}, r"^the data are not images and cannot be shifted; .* use shift=0$"),
+    "shift": ({"shift": 1}, r"^the data are not images and cannot be shifted; use shift=0$"),
     "image": ({"image_shape": (2, 3)}, r"^image_shape is \(2, 3\); expected two or three numbers whose product is 4$"),
     "no shape": ({"image_shape": 4}, r"^image_shape is 4; expected two or three numbers whose product is 4$"),
     "uneven pixels": (

@@ -78,4 +78,5 @@ def test_a_predictor_follows_its_engine() -> None:
 
 def test_each_engine_of_a_family_is_tested() -> None:
     tested = {find_engine(spec).make for spec in CASES.values()}
-    assert {row.make for row in ROWS if row.family and row.is_compiled} <= tested
+    general = {row.make for row in ROWS if not row.family}
+    assert {row.make for row in ROWS if row.family and row.is_compiled} - general <= tested
