@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,14 +25,16 @@ class Image(NamedTuple):
         return self.planes * self.height * self.width
 
 
-def find_image(columns: Sequence[Column], image_shape: tuple[int, int] | None, input_bits: int) -> Image | None:
+def find_image(columns: Sequence[Column], image_shape: tuple[int, ...] | None, input_bits: int) -> Image | None:
     """The shape of binarised examples of ``input_bits`` wires as images, or None.
 
-    They are images if all columns are pixels of one kind, so that each plane is an image.
+    They are images if all columns are pixels of one kind, so that each plane is an image. ``image_shape`` is (height,
+    width) or (channels, height, width).
     """
     if image_shape is None or {column.kind for column in columns} not in ({"number"}, {"binary"}):
         return None
-    return Image(input_bits // math.prod(image_shape), *image_shape)
+    height, width = image_shape[-2:]
+    return Image(input_bits // (height * width), height, width)
 
 
 def shift_images(x: Array, image: Image, dy: int, dx: int) -> Array:
