@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rdahw.cli._data import load_dataset, split_names, to_bits
+from rdahw.cli._data import load_dataset, split_names, to_bits, training_bits
 from rdahw.cli._engine import EngineOptions, compiling, connect_device, make_hardware
 from rdahw.cli._model import make_spec
 from rdahw.cli._options import apply_defaults, given_options, recorded
@@ -84,7 +84,7 @@ class Run:
             self.spec = make_spec(
                 options["model"], Task.of(dataset.schema, self.binariser, seed=options["seed"]), **given
             )
-            apply_defaults(options, family, self.spec, len(dataset.train))
+            apply_defaults(options, family, self.spec, len(dataset.train) << self.spec.mirror)
         else:
             if saved.provenance.get("data_sha256") != dataset.checksum:
                 raise UserError(
@@ -93,10 +93,10 @@ class Run:
                 )
             self.binariser, self.spec = saved.binariser, saved.spec
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
-        self.spec.check_schedule(self.schedule, len(dataset.train))
+        self.spec.check_schedule(self.schedule, len(dataset.train) << self.spec.mirror)
 
-        self.test, self._examples = to_bits(self.binariser, dataset.test), to_bits(self.binariser, dataset.train)
-        self._held_out = to_bits(self.binariser, request.held_out)
+        self._examples = training_bits(output, self.spec, self.binariser, dataset)
+        self.test, self._held_out = (to_bits(output, self.binariser, part) for part in (dataset.test, request.held_out))
         self.hardware: Any = None
         self._opened = ExitStack()
         self._may_compile = False
@@ -366,7 +366,7 @@ class Run:
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
     """The data set, and the examples held out of it for validation."""
-    given = {name: options[name] for name in ("data", "label", "test", "split", "seed")}
+    given = {name: options[name] for name in ("data", "label", "test", "split", "resize", "seed")}
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
 

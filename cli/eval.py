@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._data import load_dataset
+from rdahw.cli._data import load_dataset, to_wires
 from rdahw.cli._options import options_of
 from rdahw.cli._output import Output, output_options, percent
 from rdahw.cli._params import evaluation_options, model_argument
@@ -75,7 +75,7 @@ def evaluate(
     """
     features, labels, source = load_examples(output, saved, data, label)
     names = saved.schema.label_names
-    predicted = classify(saved.binariser.transform(features))
+    predicted = classify(to_wires(output, saved.binariser, features))
     result: dict[str, Any] = {"data": source, "examples": len(predicted)}
     if labels is None or predictions:
         result["predictions"] = [names[c] if c >= 0 else None for c in predicted]
@@ -105,7 +105,9 @@ def load_examples(
     from rdahw.data import NAMES, read_examples
 
     if data is not None and data not in NAMES:
-        return *read_examples(data, saved.schema, label=label), data
+        resize = (options_of(saved) or {}).get("resize") is not None
+        with output.progress("loading", "bytes") as bar:
+            return *read_examples(data, saved.schema, label=label, resize=resize, progress=bar), data
     if label is not None:
         raise UsageError(f"--label {label} needs a file of examples; give the file with --data")
     given: dict[str, Any] = {"data": data, "classes": True}
@@ -117,7 +119,7 @@ def load_examples(
         options["data"],
         # the model's classes in its order
         classes=None if options["classes"] is None else saved.schema.label_names,
-        **{name: options[name] for name in ("label", "test", "split", "seed") if name in options},
+        **{name: options[name] for name in ("label", "test", "split", "resize", "seed") if name in options},
     )
     if data is None and dataset.checksum != saved.provenance.get("data_sha256"):
         output.log(f"note: {dataset.name} has changed since the training")

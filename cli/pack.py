@@ -44,6 +44,7 @@ def command(
     classes: str | None,
     test: str | None,
     split: float | None,
+    resize: str | None,
     seed: int,
     binarise: str | None,
     part: Literal["train", "test", "both"] | None,
@@ -62,7 +63,7 @@ def command(
     out = out or Path(f"{Path(data).stem}.bin")
     check_writable(out)
     names = split_names(classes)
-    dataset = load_dataset(output, data, classes=names, label=label, test=test, split=split, seed=seed)
+    dataset = load_dataset(output, data, classes=names, label=label, test=test, split=split, resize=resize, seed=seed)
     part = part or ("train" if dataset.test is None else "both")
     image = make_image(
         dataset,

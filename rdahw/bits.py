@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PackedBits"]
+__all__ = ["BitRows", "PackedBits"]
 
 
 class PackedBits:
@@ -31,7 +31,15 @@ class PackedBits:
         octets = np.ascontiguousarray(self.words[rows].astype("<u8", copy=False)).view(np.uint8)
         return np.unpackbits(octets, axis=-1, count=self.shape[1], bitorder="little")
 
+    def take(self, rows: NDArray[Any]) -> PackedBits:
+        """These rows, packed."""
+        return PackedBits(self.words[rows], self.shape[1])
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """All bits, unpacked."""
         bits = self[:]
         return bits if dtype is None else bits.astype(dtype, copy=False)
+
+
+#: Bits of examples, (N, A): an array of 0 and 1, or the same packed.
+BitRows: TypeAlias = NDArray[np.uint8] | PackedBits

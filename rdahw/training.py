@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows, PackedBits
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
 from rdahw.family import Spec
-from rdahw.primitives import Array
 from rdahw.random import permutation, stream
 from rdahw.state import State
 
@@ -35,7 +35,7 @@ _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
 class Examples:
     """Examples as a model's input bits ``x`` (N, A), 0 and 1, and class numbers ``labels`` (N,)."""
 
-    x: Array
+    x: BitRows
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
@@ -46,6 +46,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: NDArray[Any]) -> Examples:
+        """The examples at ``rows`` (numbers, or a mask of bool), in that order."""
+        x = self.x.take(rows) if isinstance(self.x, PackedBits) else self.x[rows]
+        return Examples(x, self.labels[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -127,7 +127,7 @@ def _correct(
     epochs: int | None,
 ) -> NDArray[np.bool_]:
     """Which of the examples ``held`` (n,) a model that learned the others predicts correctly."""
-    train, test = (Examples(examples.x[rows], examples.labels[rows]) for rows in (~held, held))
+    train, test = examples.take(~held), examples.take(held)
     spec = prepare(spec_of(family, candidate, task), train, make_engine)
     given = {} if epochs is None else {"epochs": epochs}
     schedule = Schedule(**{"shuffle": True, **family.schedule, **given, **spec.schedule(len(train)), "seed": seed})

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.bits import PackedBits
-from rdahw.data import Binariser
 from rdahw.data.plane_binariser import PlaneBinariser, check_pixels
 from rdahw.data.planes import Term, channel_values
 from rdahw.primitives import Array
@@ -95,9 +94,6 @@ class PlaneConversion:
         return wires
 
 
-def to_wires(binariser: Binariser, features: NDArray[Any]) -> Any:
-    """The wires of features (N, F), as :meth:`Binariser.transform` gives them: an array of 0 and 1, (N, width), or those
-    of planes, which may be very many, as :class:`rdahw.bits.PackedBits`."""
-    if not isinstance(binariser, PlaneBinariser):
-        return binariser.transform(features)
+def to_wires(binariser: PlaneBinariser, features: NDArray[Any]) -> PackedBits:
+    """The wires of features (N, F), packed, as they may be very many; raises as :meth:`PlaneConversion.pack`."""
     return PackedBits(PlaneConversion(binariser).pack(features)[0], binariser.width)

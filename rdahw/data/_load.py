@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rdahw.data._csv import csv_examples, read_csv
 from rdahw.data._dataset import Dataset, Examples, Schema
 from rdahw.data._files import read_bytes
+from rdahw.data._image_sources import holds_images
 from rdahw.data._named import NAMES, Progress, paper_split, read_images, read_iris
 from rdahw.data._npz import npz_examples, read_npz
 from rdahw.errors import UsageError, UserError, nearest
@@ -30,17 +31,20 @@ def load(
     test: str | Path | None = None,
     split: float | None = None,
     seed: int = 0,
+    resize: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Load a data set: ``iris``, ``mnist``, ``fashion-mnist``, or the path of a CSV or NPZ file.
+    """Load a data set: the name of one (:data:`NAMES`), or the path of a CSV or NPZ file or of a folder, ZIP or TAR of
+    pictures.
 
     ``classes`` keeps only these, numbered in this order. ``label`` is the label column of a CSV, by name or number
     from 1. The test part is the file ``test``, or the fraction ``split`` of each class drawn with ``seed``, or the
-    data set's own; a CSV has none of its own. Iris has the paper's own split unless ``split`` is given.
-    ``progress`` is called with (bytes done, bytes in all) during a download.
+    data set's own; a CSV has none of its own. Iris has the paper's own split unless ``split`` is given. ``resize``,
+    (height, width), makes all pictures of this size. ``progress`` is called with (bytes done, bytes in all) during a
+    download and while pictures are read.
 
-    Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if MNIST or
-    Fashion-MNIST is not found and cannot be downloaded, UserError for malformed content.
+    Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
+    name is not found and cannot be downloaded, UserError for malformed content.
     """
     if split is not None and not 0 < split < 1:
         raise UsageError(f"a split of {split} was asked for, expected a fraction between 0 and 1, such as 0.25")
@@ -52,8 +56,15 @@ def load(
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
         dataset = read_iris() if spec == "iris" else read_images(spec, progress)
+    elif holds_images(Path(spec)):
+        dataset = _read_pictures(Path(spec), label, test, resize, progress)
     else:
         dataset = _read_files(spec, label, test)
+    if resize is not None and (spec in NAMES or not holds_images(Path(spec))):
+        raise UsageError(
+            f"a size of {resize[0]}x{resize[1]} was given, and {spec!r} is not a folder or archive of pictures; leave "
+            "out --resize"
+        )
     if classes is not None:
         dataset = dataset.with_classes(classes)
 
@@ -63,13 +74,24 @@ def load(
 
 
 def read_examples(
-    path: str | Path, schema: Schema, *, label: str | None = None
+    path: str | Path,
+    schema: Schema,
+    *,
+    label: str | None = None,
+    resize: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     """Further examples for a model: features (N, F) as in training and, if the file has labels, class numbers (N,).
 
     A CSV may lack the label column. Columns are matched by name, in any order, if both files have a header, else by
-    position. Raises UserError if columns, categories or classes are not those of ``schema``.
+    position. With ``resize`` pictures may be of any size. Raises UserError if columns, categories or classes are not
+    those of ``schema``.
     """
+    if holds_images(Path(path)):
+        from rdahw.data._image_files import image_examples
+
+        _no_label_of_pictures(path, label)
+        return image_examples(Path(path), schema, resize, progress)
     return _examples(Path(path), read_bytes(Path(path)), schema, label)
 
 
@@ -85,6 +107,29 @@ def _examples(
 def _no_label_column(path: Path, label: str | None) -> None:
     if label is not None:
         raise UsageError(f"a label column was given, and {path} is not a CSV; its labels are the array 'y'")
+
+
+def _no_label_of_pictures(path: str | Path, label: str | None) -> None:
+    if label is not None:
+        raise UsageError(f"a label column was given, and {path} holds pictures, whose classes are its folders")
+
+
+def _read_pictures(
+    path: Path,
+    label: str | None,
+    test: str | Path | None,
+    resize: tuple[int, int] | None,
+    progress: Progress | None,
+) -> Dataset:
+    from rdahw.data._image_files import image_dataset
+
+    _no_label_of_pictures(path, label)
+    if test is None:
+        return image_dataset(path, resize, progress)
+    raise UsageError(
+        f"the test file {test} was given, and {path} holds pictures; put those of the test part into a folder test "
+        "beside the folder train"
+    )
 
 
 def _read_files(spec: str, label: str | None, test: str | Path | None) -> Dataset:

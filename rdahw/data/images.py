@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rdahw.data._dataset import Column
 from rdahw.primitives import Array
 
-__all__ = ["Image", "find_image", "shift_images"]
+__all__ = ["Image", "find_image", "shift_images", "with_mirrored"]
 
 
 class Image(NamedTuple):
@@ -19,6 +20,11 @@ class Image(NamedTuple):
     planes: int
     height: int
     width: int
+
+    @property
+    def pixels(self) -> int:
+        """The bits of a plane."""
+        return self.height * self.width
 
     @property
     def bits(self) -> int:
@@ -35,6 +41,12 @@ def find_image(columns: Sequence[Column], image_shape: tuple[int, ...] | None, i
         return None
     height, width = image_shape[-2:]
     return Image(input_bits // (height * width), height, width)
+
+
+def with_mirrored(features: NDArray[Any], image_shape: tuple[int, ...]) -> NDArray[Any]:
+    """The pixels (N, F) of images, and after them those of the same images with left and right exchanged: (2 N, F)."""
+    mirrored = features.reshape(-1, image_shape[-1])[:, ::-1].reshape(features.shape)
+    return np.concatenate([features, mirrored])
 
 
 def shift_images(x: Array, image: Image, dy: int, dx: int) -> Array:

@@ -38,8 +38,8 @@ class PlaneBinariser(Binariser):
         found = parse_planes(rule)
         if image_shape is None or {column.kind for column in columns} != {"number"}:
             raise UsageError(
-                f"the binarising rule {rule!r} is for images of grey values or colours, which these data are not; use a "
-                "rule such as quantile=3"
+                f"the binarising rule {rule!r} is for images of grey values or colours, which these data are not; use "
+                "a rule such as quantile=3"
             )
         made = cls(found.text, tuple(names), tuple(columns), np.zeros((0, 0)), image_shape)
         assert made.layout

@@ -262,8 +262,8 @@ class PlaneRule:
         )
         if len(found) > MAX_PLANES:
             raise UsageError(
-                f"the binarising rule {self.text!r} has {len(found)} planes for images with {channels} channels; give at "
-                f"most {MAX_PLANES}, with fewer levels or terms"
+                f"the binarising rule {self.text!r} has {len(found)} planes for images with {channels} channels; give "
+                f"at most {MAX_PLANES}, with fewer levels or terms"
             )
         return found
 

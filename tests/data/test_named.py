@@ -155,7 +155,7 @@ def test_places_in_order(places):
 
 
 def test_catalogue(places):
-    iris, mnist, fashion = catalogue()
+    iris, mnist, fashion, kmnist, cifar = catalogue()
     assert (iris.name, iris.found, iris.train, iris.test) == ("iris", "part of rdahw", 75, 75)
     assert (mnist.name, mnist.found, mnist.classes, mnist.features) == ("mnist", None, 10, 784)
     assert "RDAHW_DATA" in mnist.get
