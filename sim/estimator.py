@@ -19,15 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rdahw.bits import PackedBits
+from rdahw.data import Column
 from rdahw.data._json import is_int
-from rdahw.data.images import Image
+from rdahw.data.images import Image, with_mirrored
+from rdahw.data.plane_binariser import PlaneBinariser
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import AUTO, Candidate, DataSize, Family, Option, Spec, Task
 from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
-from rdahw.sim.packing import unpack_wires
+from rdahw.sim.planes import PlaneConversion
 from rdahw.training import Examples, Progress, Schedule, Training, prepare
 
 try:
@@ -102,7 +105,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model: as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run), or "auto": the
             first ``fit`` or ``partial_fit`` tries several models on held-out examples and takes the best.
         epochs: the number of epochs of ``fit``; a grown model determines its own number.
-        bits: the most thresholds of a feature, or "auto": for ensembles 16, and 3 for images, for other models 1. They
+        bits: the most thresholds of a feature, or a rule of planes for images whose pixels are whole numbers from 0 to
+            255, such as "threshold=32,128+hog=4/3/20" or "colour" (docs/planes.md), or "auto": for ensembles 16
+            thresholds, and 3 for images, for other models 1. They
             are at quantiles of the training values, halfway to the next value; a feature of few values gets one between
             any two, so that binary features stay as they are, and a constant one none. Those of images are the same for
             all pixels, evenly spaced between the smallest and the largest value.
@@ -120,7 +125,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes after ``fit``:
         classes_, n_features_in_, feature_names_in_: as in all of scikit-learn.
-        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,).
+        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,); not with planes.
+        wire_names_: with planes, the meaning of each wire.
         spec_: the model, an :class:`rdahw.family.Spec`.
         state_: the trained state, an array for each field of the spec.
         counters_: the counters of an ensemble, int8 (tables, 2^inputs, classes).
@@ -131,7 +137,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     _engine: SoftwareEngine
     _predictor: Predictor
-    _conversion: Conversion
+    _conversion: Conversion | PlaneConversion
     _seed: int
 
     def __init__(self, **parameters: Any) -> None:
@@ -194,16 +200,15 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     f"Only binary classification is supported by model {self.model!r}, and y has {len(classes)} "
                     "classes; choose another model, or two of the classes"
                 )
-            wire_features, wire_thresholds = self._wires(array, family, candidate)
-            task = self._task(len(wire_features), len(classes), seed)
+            conversion, meaning = self._convert(array, family, candidate)
+            task = self._task(conversion.width, len(classes), seed)
             spec = spec_of(family, candidate, task)
-            self.classes_ = classes
-            self.wire_features_, self.wire_thresholds_ = wire_features, wire_thresholds
-            self._conversion = Conversion(wire_features, wire_thresholds)
-            self.passes_ = 0
+            self.classes_, self._conversion, self.passes_ = classes, conversion, 0
+            for name, value in meaning.items():
+                setattr(self, name, value)
             threads = self._threads()
             if spec.preparation is not None:
-                examples = self._examples(array, _numbers(y, classes))
+                examples = self._examples(array, _numbers(y, classes), spec)
                 spec = prepare(spec, examples, partial(make_engine, threads=threads))
             if spec.caution:
                 warnings.warn(spec.caution, UserWarning, stacklevel=3)
@@ -252,9 +257,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels = _numbers(y, classes)
 
         def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
-            wires = self._wires(array, family, candidate)
-            bits = _bits(array[rows], Conversion(*wires), len(wires[0]))
-            return self._task(len(wires[0]), len(classes), seed), Examples(bits, labels[rows])
+            conversion, _ = self._convert(array, family, candidate)
+            return self._task(conversion.width, len(classes), seed), Examples(
+                _bits(array[rows], conversion), labels[rows]
+            )
 
         rows, columns = array.shape
         size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
@@ -274,6 +280,31 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             height, width = self.image_shape[-2:]
             image = Image(wires // (height * width), height, width)
         return Task(input_bits=wires, classes=classes, image=image, seed=seed)
+
+    def _convert(
+        self, array: NDArray[Any], family: Family, candidate: Candidate
+    ) -> tuple[Conversion | PlaneConversion, dict[str, Any]]:
+        """What makes wires of features, and the attributes that tell what they mean."""
+        if self._has_planes:
+            binariser = self._planes(array.shape[1])
+            return PlaneConversion(binariser), {"wire_names_": binariser.wire_names}
+        features, thresholds = self._wires(array, family, candidate)
+        return Conversion(features, thresholds), {"wire_features_": features, "wire_thresholds_": thresholds}
+
+    @property
+    def _has_planes(self) -> bool:
+        return isinstance(self.bits, str) and self.bits != _AUTO
+
+    def _planes(self, features: int) -> PlaneBinariser:
+        names = [f"x{i}" for i in range(features)]
+        shape = None if self.image_shape is None else tuple(self.image_shape)
+        if shape is not None and len(shape) == 3 and shape[0] == 1:
+            shape = shape[1:]
+        if shape is not None and len(shape) == 3 and shape[0] != 3:
+            raise UserError(f"image_shape is {shape}, and planes need images with 1 or 3 channels; give thresholds")
+        if self.thresholds is not None:
+            raise UserError("bits is a rule of planes and thresholds are given, too; leave one of them out")
+        return PlaneBinariser.make(self.bits, [Column("number")] * features, names, shape)
 
     def _wires(
         self, array: NDArray[Any], family: Family, candidate: Candidate
@@ -303,19 +334,24 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
         labels = _numbers(y, self.classes_)
         # As if all epochs before had used these examples: their order depends on the place in the run.
-        done = self.passes_ * len(labels)
-        usual, epochs = self.spec_.schedule(len(labels)), self.passes_ + passes
+        count = len(labels) << self.spec_.mirror
+        done = self.passes_ * count
+        usual, epochs = self.spec_.schedule(count), self.passes_ + passes
         epochs = min(epochs, usual.get("epochs", epochs))
         if epochs == self.passes_:  # a model that has all that it will ever have
             return
         schedule = Schedule(**{"shuffle": True, **usual, "epochs": epochs, "seed": self._seed})
         progress = Progress(epoch=self.passes_, examples=done, updates=-(-done // schedule.batch))
-        for _ in Training(self._engine, schedule, self._examples(array, labels), progress=progress).run():
+        examples = self._examples(array, labels, self.spec_)
+        for _ in Training(self._engine, schedule, examples, progress=progress).run():
             pass
         self.passes_ = epochs
 
-    def _examples(self, array: NDArray[Any], labels: NDArray[np.int64]) -> Examples:
-        return Examples(_bits(array, self._conversion, len(self.wire_features_)), labels)
+    def _examples(self, array: NDArray[Any], labels: NDArray[np.int64], spec: Spec) -> Examples:
+        """The training examples of ``spec``."""
+        if spec.mirror:
+            array, labels = with_mirrored(array, tuple(self.image_shape)), np.tile(labels, 2)
+        return Examples(_bits(array, self._conversion), labels)
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
@@ -415,10 +451,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         underrated; for the loss of accuracy on given data use :func:`sklearn.inspection.permutation_importance`.
         """
         check_is_fitted(self)
-        sizes = self.spec_.importances(self.state_)
+        sizes = None if self._has_planes else self.spec_.importances(self.state_)
         if sizes is None:
             raise AttributeError(
-                f"model {self.model!r} has no importances; use sklearn.inspection.permutation_importance"
+                f"model {self.model!r} has no importances{' of planes' * self._has_planes}; use sklearn.inspection.permutation_importance"
             )
         total = np.bincount(self.wire_features_, weights=sizes, minlength=self.n_features_in_)
         return np.asarray(total / (total.sum() or 1.0))
@@ -441,7 +477,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             family, spec, name, values = learned
             engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
             engine.state = values
-            self._conversion = Conversion(self.wire_features_, self.wire_thresholds_)
+            if self._has_planes:
+                self._conversion = PlaneConversion(self._planes(self.n_features_in_))
+            else:
+                self._conversion = Conversion(self.wire_features_, self.wire_thresholds_)
             self._run(engine)
 
 
@@ -504,13 +543,9 @@ def _arrange(levels: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDAr
     return feature[order], np.concatenate(levels)[order]
 
 
-def _bits(array: NDArray[Any], conversion: Conversion, width: int) -> NDArray[np.uint8]:
+def _bits(array: NDArray[Any], conversion: Conversion | PlaneConversion) -> PackedBits:
     """The wires (N, width) of examples (N, F)."""
-    wires = np.empty((len(array), width), np.uint8)
-    for start in range(0, len(array), _ROWS):
-        words, _ = conversion.pack(array[start : start + _ROWS])
-        wires[start : start + _ROWS] = unpack_wires(words, width)
-    return wires
+    return PackedBits(conversion.pack(array)[0], conversion.width)
 
 
 def _numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

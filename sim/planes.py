@@ -53,7 +53,9 @@ class PlaneConversion:
     """Converts images as ``binariser`` does."""
 
     def __init__(self, binariser: PlaneBinariser) -> None:
-        self._shape, self._width = binariser.image_shape, binariser.width
+        #: The number of wires.
+        self.width = binariser.width
+        self._shape = binariser.image_shape
         self._steps: list[_Step] = []
         channels, first = 1 if len(self._shape) == 2 else self._shape[0], 0
         for term in binariser.parsed.terms:
@@ -74,7 +76,7 @@ class PlaneConversion:
 
         Raises :class:`rdahw.UserError` for another F, and for pixels that are not whole numbers from 0 to 255.
         """
-        words = np.empty((len(x), -(-self._width // 64)), np.uint64)
+        words = np.empty((len(x), -(-self.width // 64)), np.uint64)
         for start in range(0, len(x), _ROWS):
             words[start : start + _ROWS] = pack_wires(self._convert(x[start : start + _ROWS]))
         return words, True
@@ -85,7 +87,7 @@ class PlaneConversion:
 
     def _convert(self, x: NDArray[Any]) -> Array:
         pixels = check_pixels(x, self._shape)
-        wires = np.empty((len(x), self._width), np.uint8)
+        wires = np.empty((len(x), self.width), np.uint8)
         channels = {step.channel: None for step in self._steps}
         values = dict(zip(channels, channel_values(pixels, "".join(channels)), strict=True))
         images = {channel: value.astype(np.int16) for channel, value in values.items()}

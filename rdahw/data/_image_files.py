@@ -76,7 +76,7 @@ def image_dataset(path: Path, resize: tuple[int, int] | None = None, progress: P
         )
     shape = _shape(path, pictures, is_colour)
     digest = hashlib.sha256()
-    for picture in sorted(pictures, key=lambda picture: picture.name):
+    for picture in pictures:
         digest.update(picture.name.encode() + b"\0" + picture.sha256)
     features = int(np.prod(shape))
     return Dataset(
@@ -110,8 +110,8 @@ def image_examples(
             f"{found[0].name} in {path} is {tall} x {wide} pixels, expected {height} x {width} as in training; a model "
             f"trained with --resize {height}x{width} takes pictures of any size"
         )
-    if not any(picture.folders for picture in pictures):
-        pictures.sort(key=lambda picture: picture.name)
+    folders = {picture.folders for picture in pictures}
+    if folders == {()} or (len(folders) == 1 and not set(*folders) & {*schema.label_names, _TRAIN, *_TEST}):
         return np.stack([_flat(picture.pixels, shape) for picture in pictures]), None
     parts = _parts(path, pictures)
     part = next((parts[name] for name in (*_TEST, _TRAIN) if name in parts), [])
@@ -123,7 +123,8 @@ def image_examples(
 
 
 def _read(path: Path, resize: tuple[int, int] | None, progress: Progress | None) -> list[_Picture]:
-    """All pictures, without the folders that all of them lie in but for the last, which may be that of a class."""
+    """All pictures, by name, without the folders that all of them lie in but for the last, which may be that of a
+    class."""
     found: list[_Picture] = []
     size, report = 0, progress or (lambda done, total: None)
     try:
@@ -160,7 +161,7 @@ def _read(path: Path, resize: tuple[int, int] | None, progress: Progress | None)
         shared = shared[:-1]
     for picture in found:
         picture.folders = picture.folders[len(shared) :]
-    return found
+    return sorted(found, key=lambda picture: picture.name)
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ def _in_turn(pictures: Iterable[_Picture]) -> list[_Picture]:
     """The first picture of each class, then the second of each, and so on."""
     counts: dict[str, int] = {}
     keyed = []
-    for picture in sorted(pictures, key=lambda picture: picture.name):
+    for picture in pictures:
         label = picture.folders[0]
         counts[label] = counts.get(label, 0) + 1
         keyed.append((counts[label], label, len(keyed), picture))

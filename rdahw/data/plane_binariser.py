@@ -124,7 +124,7 @@ def check_pixels(features: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.u
     if pixels is None:
         row, column = np.argwhere(~np.isin(features, np.arange(256)))[0]
         raise UserError(
-            f"example {row}, pixel {column} is {features[row, column]}, and planes need whole numbers from 0 to 255; "
+            f"example {row}, pixel {column} is {features[row, column]:g}, and planes need whole numbers from 0 to 255; "
             "scale the pixels to these, or use thresholds alone"
         )
     return pixels

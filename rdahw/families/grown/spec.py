@@ -173,10 +173,10 @@ class GrownSpec(Spec):
                 raise UsageError(
                     f"{name} of a grown model is {value!r}; expected a whole number from {least} to {most}"
                 )
-        if self.image is None and (self.patch or self.inset or self.copies or self.mirror):
-            raise UsageError(
-                "patch, inset, copies and mirror of a grown model are for images and the data are none; use 0"
-            )
+        if self.image is None and (self.patch or self.inset or self.copies):
+            raise UsageError("patch, inset and copies of a grown model are for images and the data are none; use 0")
+        if self.image is None and self.mirror:
+            raise UsageError("the data are not images and cannot be mirrored; leave mirror out")
         if self.image is not None:
             if min(self.image) < 1 or self.image.bits != self.input_bits:
                 raise UsageError(
