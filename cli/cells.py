@@ -76,7 +76,7 @@ def command(output: Output, model: Path, inference: bool, family: str, toolchain
         )
     else:
         x = to_wires(output, saved.binariser, features)
-        found = decode(Packed(cells.circuit)(x)[0], saved.spec.classes, code)
+        found = decode(Packed(cells.circuit)(np.asarray(x))[0], saved.spec.classes, code)
         if not np.array_equal(found, classifier(output, saved)(x)):
             raise InternalError(f"the netlist of {str(model)!r} predicts something else than the model")
         result["compared_examples"] = len(x)

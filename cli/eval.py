@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rdahw.bits import BitRows
     from rdahw.data import Column
     from rdahw.saved import SavedModel
 
@@ -50,12 +51,12 @@ def command(output: Output, model: Path, data: str | None, label: str | None, pr
     output.json(result)
 
 
-def classifier(output: Output, saved: SavedModel) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
+def classifier(output: Output, saved: SavedModel) -> Callable[[BitRows], NDArray[np.int64]]:
     """A function from bits (N, A) to the model's predictions: class numbers (N,), -1 for the code of no class."""
     from rdahw.cli._engine import compiling
     from rdahw.sim.engines import predict, predicting_row
 
-    def classify(x: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def classify(x: BitRows) -> NDArray[np.int64]:
         with compiling(output, predicting_row(saved.spec, len(x)).is_compiled):
             return predict(saved.spec, saved.best_state, x)
 
@@ -65,7 +66,7 @@ def classifier(output: Output, saved: SavedModel) -> Callable[[NDArray[np.uint8]
 def evaluate(
     output: Output,
     saved: SavedModel,
-    classify: Callable[[NDArray[np.uint8]], NDArray[np.int64]],
+    classify: Callable[[BitRows], NDArray[np.int64]],
     data: str | None,
     label: str | None,
     predictions: bool,

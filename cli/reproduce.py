@@ -52,6 +52,8 @@ def paper_iris() -> Any:
 
 
 def _iris(output: Output, golden: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
     from rdahw.data import encode, fit_binariser, load
     from rdahw.families import find_family
     from rdahw.family import Task
@@ -71,7 +73,7 @@ def _iris(output: Output, golden: dict[str, Any]) -> dict[str, Any]:
     training = Training(engine, Schedule(), train)
     after_each = [engine.state["parameters"], *(engine.state["parameters"] for _ in training.run(1))]
     here = [format(int.from_bytes(pack_bits(theta), "little"), "x") for theta in after_each]
-    outputs = run(spec.learner().model.predictor, engine.state["parameters"], test.x)[0]
+    outputs = run(spec.learner().model.predictor, engine.state["parameters"], np.asarray(test.x))[0]
     numbers = [int.from_bytes(pack_bits(row), "little") for row in outputs]
     right = int((outputs == encode(test.labels, spec.classes, spec.code)).all(axis=1).sum())
     same = here == golden["parameters_after_each_update"] and numbers == golden["test_predictions"]

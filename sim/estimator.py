@@ -258,9 +258,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
             conversion, _ = self._convert(array, family, candidate)
-            return self._task(conversion.width, len(classes), seed), Examples(
-                _bits(array[rows], conversion), labels[rows]
-            )
+            task = self._task(conversion.width, len(classes), seed)
+            return task, Examples(_bits(array[rows], conversion), labels[rows])
 
         rows, columns = array.shape
         size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
@@ -453,9 +452,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         sizes = None if self._has_planes else self.spec_.importances(self.state_)
         if sizes is None:
-            raise AttributeError(
-                f"model {self.model!r} has no importances{' of planes' * self._has_planes}; use sklearn.inspection.permutation_importance"
-            )
+            what = f"model {self.model!r} has no importances{' of planes' * self._has_planes}"
+            raise AttributeError(f"{what}; use sklearn.inspection.permutation_importance")
         total = np.bincount(self.wire_features_, weights=sizes, minlength=self.n_features_in_)
         return np.asarray(total / (total.sum() or 1.0))
 

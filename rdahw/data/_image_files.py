@@ -242,7 +242,7 @@ def _parts(path: Path, pictures: Iterable[_Picture]) -> dict[str, list[_Picture]
 def _in_turn(pictures: Iterable[_Picture]) -> list[_Picture]:
     """The first picture of each class, then the second of each, and so on."""
     counts: dict[str, int] = {}
-    keyed = []
+    keyed: list[tuple[int, str, int, _Picture]] = []
     for picture in pictures:
         label = picture.folders[0]
         counts[label] = counts.get(label, 0) + 1

@@ -94,12 +94,12 @@ def _sums(a: Numbers, size: int, down: int = 0, right: int = 0) -> Numbers:
 
 def _least(a: Numbers, size: int) -> Numbers:
     """The smallest value in the cell around each pixel."""
-    return np.min([_at(a, i, j) for i in _cell(size) for j in _cell(size)], axis=0)
+    return np.asarray(np.min([_at(a, i, j) for i in _cell(size) for j in _cell(size)], axis=0))
 
 
 def _largest(a: Numbers, size: int) -> Numbers:
     """The largest value in the cell around each pixel."""
-    return np.max([_at(a, i, j) for i in _cell(size) for j in _cell(size)], axis=0)
+    return np.asarray(np.max([_at(a, i, j) for i in _cell(size) for j in _cell(size)], axis=0))
 
 
 def _orientations(x: Numbers, y: Numbers, bins: int) -> list[NDArray[np.bool_]]:

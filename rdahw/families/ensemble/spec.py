@@ -223,6 +223,9 @@ class EnsembleSpec(Spec):
         # With many planes the border matters, and random candidates suffice.
         many = self.image is not None and self.image.planes > _MANY_PLANES
         patch, inset = patch_that_fits(self.image, *((12, 0) if many else (8, 2)))
+        more: dict[str, Any] = {"sample": 12000} if self.copies or many else {}
+        more |= {"margin": 24, "scale": 24} if self.copies else {}
+        more |= {"refinements": 0} if many else {}
         return VotesSpec(
             input_bits=self.input_bits,
             classes=self.classes,
@@ -235,9 +238,7 @@ class EnsembleSpec(Spec):
             copies=self.copies,
             image=self.image,
             seed=self.seed,
-            **({"margin": 24, "scale": 24} if self.copies else {}),
-            **({"sample": 12000} if self.copies or many else {}),
-            **({"refinements": 0} if many else {}),
+            **more,
         )
 
     def grown_wiring(self) -> NDArray[np.int64]:
