@@ -19,7 +19,7 @@ MOST_BYTES = 1 << 26
 def holds_images(path: Path) -> bool:
     """Whether ``path`` is a folder, a TAR, or a ZIP that holds a picture."""
     name = path.name.lower()
-    if path.is_dir() or name.endswith(_TARS):
+    if os.path.isdir(path) or name.endswith(_TARS):  # not Path's, which raises
         return True
     if not name.endswith(".zip"):
         return False

@@ -225,6 +225,14 @@ def default_rule(dataset: Dataset) -> str:
     return "threshold=32" if pixels and dataset.columns[0].kind == "number" else "midrange"
 
 
+def image_rule(dataset: Dataset) -> str:
+    """As :func:`default_rule`, but ``colour`` for colour images, whose planes suit models that choose among many bits.
+    Images of more than 64 x 64 pixels, which would have millions of them, are excepted."""
+    rule, shape = default_rule(dataset), dataset.image_shape
+    few = shape is not None and len(shape) == 3 and shape[1] * shape[2] <= 64 * 64
+    return "colour" if few and rule != "midrange" else rule
+
+
 def check_rule(rule: str) -> None:
     """Raise UsageError unless ``rule`` is a rule with a valid K, or one of planes."""
     (parse_planes if is_plane_rule(rule) else _parse)(rule)
