@@ -93,6 +93,16 @@ def _describe_options() -> str:
     return "\n".join(lines).strip()
 
 
+class _Planes(PlaneConversion):
+    """A conversion whose errors are those of scikit-learn."""
+
+    def _convert(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+        try:
+            return super()._convert(x)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+
 class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model trained by reverse derivative ascent, one example after another: an ensemble of lookup tables, or any
     other model of classes.
@@ -286,7 +296,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """What makes wires of features, and the attributes that tell what they mean."""
         if self._has_planes:
             binariser = self._planes(array.shape[1])
-            return PlaneConversion(binariser), {"wire_names_": binariser.wire_names}
+            return _Planes(binariser), {"wire_names_": binariser.wire_names}
         features, thresholds = self._wires(array, family, candidate)
         return Conversion(features, thresholds), {"wire_features_": features, "wire_thresholds_": thresholds}
 
@@ -476,7 +486,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
             engine.state = values
             if self._has_planes:
-                self._conversion = PlaneConversion(self._planes(self.n_features_in_))
+                self._conversion = _Planes(self._planes(self.n_features_in_))
             else:
                 self._conversion = Conversion(self.wire_features_, self.wire_thresholds_)
             self._run(engine)
