@@ -178,7 +178,8 @@ def _decode(path: Path, name: str, content: bytes, resize: tuple[int, int] | Non
                         f"{name} in {path} is {picture.height} x {picture.width} pixels; expected at most "
                         f"{_MOST_PIXELS:,} in all"
                     )
-                upright = _eight_bits(ImageOps.exif_transpose(picture))
+                ImageOps.exif_transpose(picture, in_place=True)
+                upright = _eight_bits(picture)
                 if resize is not None and upright.size != resize[::-1]:
                     upright = upright.resize(resize[::-1], Image.Resampling.BILINEAR)
                 return np.array(upright, np.uint8)
