@@ -127,7 +127,7 @@ def _features(path: Path, key: str, x: NDArray[Any]) -> tuple[NDArray[Any], tupl
         x = np.moveaxis(x, -1, 1)
     if not (x.ndim in (2, 3) or (x.ndim == 4 and x.shape[1] == 3)) or x.dtype.kind not in "buif" or not len(x):
         raise UserError(
-            f"{path}: {key!r} is {x.dtype} of shape {x.shape}; expected numbers (N, F), or images (N, H, W) or "
+            f"{path}: {key!r} is {x.dtype} of shape {x.shape}; expected numbers (N, F) or images (N, H, W) or "
             "(N, H, W, 3)"
         )
     image_shape = x.shape[1:] if x.ndim > 2 else None
