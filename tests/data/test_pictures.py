@@ -258,3 +258,31 @@ def test_options_that_do_not_fit(tmp_path):
         load("iris", resize=(3, 3))
     with pytest.raises(UsageError, match="there is no file or folder .*nothing.tar"):
         load(str(tmp_path / "nothing.tar"))
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar, CONTAINERS["tar"], make_folder])
+def test_damage_anywhere_is_one_sentence(tmp_path, make):
+    rng = np.random.default_rng(5)
+    for i in range(40):
+        files = {name: content for name, content in FILES.items() if content != b"no picture"}
+        if make is make_folder:
+            name = list(files)[int(rng.integers(len(files)))]
+            files[name] = damaged(files[name], rng)
+        path = make(tmp_path / f"x{i}", files)
+        if make is not make_folder:
+            path.write_bytes(damaged(path.read_bytes(), rng))
+        try:
+            data = load(str(path))
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:
+            assert len(data.label_names) >= 2
+            assert data.train.features.shape[1:] == data.test.features.shape[1:] if data.test else True
+
+
+def damaged(content, rng):
+    """Content with some bytes changed, left out or repeated."""
+    at, size = int(rng.integers(len(content))), int(rng.integers(1, 30))
+    part = content[at : at + size]
+    other = [bytes(rng.integers(0, 256, len(part), np.uint8)), b"", part + part][int(rng.integers(3))]
+    return content[:at] + other + content[at + size :]
