@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import os
 import struct
 import tarfile
@@ -147,8 +148,8 @@ def _read(path: Path, resize: tuple[int, int] | None, progress: Progress | None)
         raise UsageError(f"there is no file or folder {str(path)!r}; give the path of pictures") from None
     except OSError as error:
         raise unreadable(path, error) from None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
-        # A RuntimeError is for a password; the other errors are for damaged archives and unknown compressions.
+    except (*_DAMAGED, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, RuntimeError) as error:
+        # A RuntimeError is for a password or an unknown compression.
         raise UserError(
             f"{path} is not a ZIP or TAR archive that can be read ({str(error) or 'cut short'}); make it again"
         ) from None

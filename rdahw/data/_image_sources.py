@@ -26,7 +26,7 @@ def holds_images(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(_is_picture(member) for member in archive.namelist())
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
 
 
