@@ -44,43 +44,16 @@ class Setting:
 
 _RGB = "threshold=32,80,128,176,224"
 _LARGE = {"counter": 8, "dropout": 0.75, "mirror": True}
+_GROWN = {"tables": 4096, "inputs": 8, "wiring": "grown", "candidates": 96, "slope": 100, "shift": 1}
 
 SETTINGS: dict[str, dict[str, Setting]] = {
     "cifar-10": {
-        "pixels": Setting(
-            _RGB + "@rgb", {"tables": 4096, "inputs": 10, "wiring": "patch12", "margin": 2458, **_LARGE}, 6
-        ),
         "small": Setting("colour", {"tables": 1024, "inputs": 8, "wiring": "patch12", "margin": 614, **_LARGE}, 4),
-        "large": Setting("colour", {"tables": 4096, "inputs": 10, "wiring": "patch12", "margin": 2458, **_LARGE}, 4),
-        "grown": Setting(
-            "colour",
-            {
-                "tables": 4096,
-                "inputs": 8,
-                "wiring": "grown",
-                "candidates": 96,
-                "slope": 100,
-                "margin": 2458,
-                "shift": 1,
-                **_LARGE,
-            },
-            6,
+        "large": Setting(
+            "colour", {"tables": 4096, "inputs": 10, "wiring": "patch12", "margin": 2458, "shift": 1, **_LARGE}, 10
         ),
-        "boolean": Setting(
-            "colour",
-            {
-                "tables": 4096,
-                "inputs": 8,
-                "wiring": "grown",
-                "candidates": 96,
-                "slope": 100,
-                "margin": 164,
-                "sign": True,
-                "shift": 1,
-                **(_LARGE | {"dropout": 0.5}),
-            },
-            6,
-        ),
+        "grown": Setting("colour", {**_GROWN, "margin": 2458, **_LARGE}, 12),
+        "boolean": Setting("colour", {**_GROWN, **_LARGE, "margin": 164, "sign": True, "dropout": 0.5}, 12),
         "one-bit": Setting(
             _RGB + "+hog=8/8/6,12,18,25,36,50,65,80@y",
             {
@@ -94,6 +67,11 @@ SETTINGS: dict[str, dict[str, Setting]] = {
                 "mirror": True,
             },
             family="grown",
+        ),
+        "pixels": Setting(
+            _RGB + "@rgb",
+            {"tables": 8192, "inputs": 12, "wiring": "patch10", "margin": 4915, "shift": 1, **_LARGE},
+            12,
         ),
     },
     "fashion-mnist": {
