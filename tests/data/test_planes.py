@@ -140,8 +140,32 @@ def some_images(shape):
     return np.concatenate([noise, noise // 64 * 64, noise[:, :, :1, :1] + 0 * noise, steps]).astype(np.uint8)
 
 
-def test_every_kind_has_an_oracle():
-    assert KINDS.keys() == ORACLES.keys() == TEXTS.keys()
+def test_every_kind_has_an_oracle_and_a_kernel():
+    from rdahw.sim.planes import ROWS
+
+    assert KINDS.keys() == ORACLES.keys() == TEXTS.keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize("term", "+".join(TEXTS.values()).split("+"))
+def test_reach_is_what_a_bit_depends_on(term):
+    rule, rng, at = parse_planes(term), np.random.default_rng(2), 20
+    (its,) = rule.terms
+    before, after = its.kind.reach(*its.settings)
+    low, high = at - before, at + after
+    images = rng.integers(0, 256, (40, 1, 41, 41)).astype(np.uint8)
+    images[20:] //= 16
+
+    def bits(changed):
+        return rule.transform(np.where(changed, 255 - images, images))[:, :, at, at]
+
+    outside, here = np.ones((41, 41), np.bool_), bits(np.False_)
+    outside[low : high + 1, low : high + 1] = False
+    assert np.array_equal(bits(outside), here)
+    for row in {low, high}:
+        edge = np.zeros((41, 41), np.bool_)
+        edge[row] = True
+        assert not np.array_equal(bits(edge), here)
+        assert not np.array_equal(bits(edge.T), here)
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((1, 5, 6), "y"), ((3, 4, 5), "rgb")])
