@@ -295,8 +295,8 @@ def channel_values(pixels: NDArray[np.uint8], channels: str) -> Iterator[NDArray
 def is_plane_rule(text: str) -> bool:
     """Whether a binarising rule is one of planes: a preset, several terms, or a kind or channels that only planes
     have. Thresholds alone are a rule of any numbers, with the same bits on grey and colour images."""
-    kind = text.partition("=")[0]
-    return text in PRESETS or "+" in text or "@" in text or (kind in KINDS and kind != "threshold")
+    kind, terms = text.partition("=")[0], re.split(r"\+(?![0-9])", text)  # threshold=1e+5 is one term
+    return text in PRESETS or len(terms) > 1 or "@" in text or (kind in KINDS and kind != "threshold")
 
 
 def parse_planes(text: str) -> PlaneRule:

@@ -227,6 +227,11 @@ def test_thresholds_are_the_planes_of_before():
         assert (made.planes, made.width) == (before.planes * (48 // made.plane_width), before.width)
 
 
+def test_a_threshold_with_an_exponent_is_no_plane():
+    x = np.array([[1e4], [1e6]])
+    assert Binariser.fit("threshold=1e+5", x, number_columns(1)).transform(x).tolist() == [[0], [1]]
+
+
 def test_order_and_names():
     made = binariser("threshold=9@yr+hog=4/3/20,60@b", (3, 2, 4))
     assert [str(plane) for plane in made.layout[:4]] == [
