@@ -223,8 +223,9 @@ def _shape(path: Path, pictures: Sequence[_Picture], is_colour: bool) -> tuple[i
 def _parts(path: Path, pictures: Iterable[_Picture]) -> dict[str, list[_Picture]]:
     """The pictures of each part, with the folders below that of the part; «train» if there are only classes."""
     pictures = list(pictures)
-    tops = {picture.folders[0].lower() if picture.folders else "" for picture in pictures}
-    has_parts = _TRAIN in tops or tops <= set(_TEST)
+    # A class may be called «train», too.
+    tops = {picture.folders[0].lower() for picture in pictures if len(picture.folders) > 1}
+    has_parts = _TRAIN in tops or (bool(tops) and tops <= set(_TEST))
     parts: dict[str, list[_Picture]] = {}
     for picture in pictures:
         name, part, folders = picture.name, _TRAIN, picture.folders

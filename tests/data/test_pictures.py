@@ -101,6 +101,12 @@ def test_classes_alone_and_a_split(tmp_path):
     assert [c.tolist() for c in (load(path).hold_out(4)[1].labels,)] == [[0, 1, 0, 1]]
 
 
+def test_a_class_may_have_the_name_of_a_part(tmp_path):
+    files = {f"{name}/1.png": picture(RED) for name in ("train", "car", "test")}
+    data = load(str(make_folder(tmp_path / "x", files)))
+    assert (data.label_names, data.test) == (("car", "test", "train"), None)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16"])
 def test_grey_pictures(tmp_path, mode):
     content = picture(GREY, mode="L" if mode == "I;16" else mode)
