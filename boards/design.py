@@ -65,6 +65,7 @@ def trainer_design(
     batch: bool = False,
     stages: int = 1,
     flash: bool = False,
+    drift: bool = False,
     quad: bool = True,
     epochs: int = 15,
     name: str | None = None,
@@ -72,18 +73,19 @@ def trainer_design(
     """The trainer of ``spec`` behind the host link. State that does not fit registers is in the large memory of
     ``board`` if it has one, else in block RAM.
 
-    batch, stages: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: train from the data in the board's flash,
-    over four lines (``quad``) or one, for ``epochs`` epochs (0: without end). name: by default that of the family if it
-    has a trainer of its own, else «trainer».
+    batch, stages, drift: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: train from the data in the board's
+    flash, over four lines (``quad``) or one, for ``epochs`` epochs (0: without end). name: by default that of the
+    family if it has a trainer of its own, else «trainer».
 
     Raises :class:`rdahw.UsageError` for options that the trainer does not have, :class:`UserError` if the board has no
     flash memory for data, and as :func:`rdahw.boards.fit.check_trainer_fits`.
     """
 
     def core() -> Any:
-        return make_trainer(spec, batch=batch, stages=stages, memory_kind="spram" if board.spram else "block")
+        kind = "spram" if board.spram else "block"
+        return make_trainer(spec, batch=batch, stages=stages, drift=drift, memory_kind=kind)
 
-    row = choose_trainer(spec, batch=batch, stages=stages, flash=flash)
+    row = choose_trainer(spec, batch=batch, stages=stages, flash=flash, drift=drift)
     place = board.flash if flash else None
     if flash and place is None:
         raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")

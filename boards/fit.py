@@ -52,7 +52,7 @@ def choose_predictor(spec: Spec, board: Board) -> Row:
         return row
     needs = [(row.name, row.needs(spec, board, False)) for row in rows]
     advice = _advice(spec, lambda smaller: fitting(smaller) is not None, predicting=True)
-    if not _short(choose_trainer(spec).needs(spec, board, False), board):
+    if not spec.software_only and not _short(choose_trainer(spec).needs(spec, board, False), board):
         advice += ", or leave --inference out, for a trainer, which predicts once its tables were written over the link"
     described = [f"{_describe(its, board)} with its tables in {name}" for name, its in needs]
     raise DesignError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._options import switches
 from rdahw.cli._output import Output, percent
 from rdahw.errors import UsageError
+from rdahw.families import all_families
 from rdahw.family import AUTO
 
 if TYPE_CHECKING:
@@ -41,8 +43,19 @@ def check_automatic(options: Mapping[str, Any], engine: EngineOptions) -> None:
         name = {"scored": "score"}.get(given[0], given[0]) if given else "hdl" if engine.where == "hdl" else "device"
         raise UsageError(
             f"--{name} is not supported for --model {AUTO}, which tries several models in software; name a model, such "
-            "as --model lookup"
+            f"as --model {_supporting(name, options.get(name))}"
         )
+
+
+def _supporting(name: str, value: Any) -> str:
+    """A family whose models take this value of this option of ``rdahw train``."""
+    if name not in ("loss", "optimiser"):
+        return next(iter(switches().get(name, ["lookup" if name == "batch" else "ensemble"])))
+    for family in sorted(all_families(skip_broken=True), key=lambda family: not family.rules):
+        with contextlib.suppress(UsageError):
+            family.rule_options(name, value)
+            return family.name
+    return "lookup"
 
 
 def _is_hardware(engine: EngineOptions) -> bool:
@@ -80,7 +93,7 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
     )
     output.log(f"{dataset.name}: trying models on held-out training examples; --model NAME skips this")
     with compiling(output, True):
-        choice = choose(size, train.labels, look, seed=options["seed"])
+        choice = choose(size, train.labels, look, seed=options["seed"], balance=options["balance"])
     for trial in choice.trials:
         count = len(trial.correct)
         output.log(f"  {percent(int(trial.correct.sum()), count) if count else 'untried':>8}  {trial.model}")

@@ -29,11 +29,11 @@ def split_names(classes: str | None) -> list[str] | None:
 def load_dataset(
     output: Output, data: str, *, classes: Sequence[str] | None = None, resize: str | None = None, **options: Any
 ) -> Dataset:
-    """:func:`rdahw.data.load` with these options; a download and the reading of pictures have a progress bar."""
-    from rdahw.data import load
+    """:func:`rdahw.data.load` with these options; reading and downloading have a progress bar."""
+    from rdahw.data import NAMES, load
 
-    with output.progress("loading", "bytes") as bar:
-        return load(data, classes=classes, resize=_size(resize), progress=bar, **options)
+    with output.progress("downloading" if data in NAMES else "reading", "bytes") as bar:
+        return load(data, classes=classes, resize=_size(resize), progress=bar, log=output.log_once, **options)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

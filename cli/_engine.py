@@ -119,9 +119,11 @@ def make_hardware(output: Output, spec: Spec, asked: EngineOptions, *, batch: bo
 
 
 def connect_device(asked: EngineOptions, spec: Spec) -> DeviceEngine | None:
-    """The board as an engine; None without --device."""
+    """The board as an engine; None without --device. Raises :class:`UsageError` for a model that no board trains."""
     if asked.device is None:
         return None
+    if spec.software_only:
+        raise UsageError(spec.software_only)
     from rdahw.boards.host import BAUD, DeviceEngine, connect
 
     return DeviceEngine(connect(asked.device, baud=asked.baud or BAUD, spec=spec), spec)

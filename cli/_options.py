@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
 
 __all__ = [
+    "READING",
     "family_options",
     "given_options",
     "options_of",
     "recorded",
     "resume",
     "rules",
+    "switch_values",
     "switches",
     "apply_defaults",
     "usual",
@@ -38,6 +40,10 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _FIXED: dict[str, tuple[type, ...]] = {
     "data": (str,),
     "label": (str, NoneType),
+    "delimiter": (str, NoneType),
+    "header": (bool, NoneType),
+    "missing": (str,),
+    "balance": (bool,),
     "classes": (str, NoneType),
     "test": (str, NoneType),
     "split": (float, NoneType),
@@ -57,8 +63,19 @@ _FIXED: dict[str, tuple[type, ...]] = {
 _FILES = ("data", "test")
 #: … and the length of the training.
 _LENGTH: dict[str, tuple[type, ...]] = {"epochs": (int,), "updates": (int, NoneType)}
+#: How files are read: options of :func:`rdahw.data.load`.
+READING = ("label", "delimiter", "header", "missing")
 #: The values of these options in models that were saved before the options existed.
-_BEFORE = {"stride": 1, "loss": None, "scored": None, "resize": None}
+_BEFORE = {
+    "stride": 1,
+    "loss": None,
+    "scored": None,
+    "resize": None,
+    "delimiter": None,
+    "header": None,
+    "missing": "bit",
+    "balance": False,
+}
 
 _PLAIN = (str, int, float, bool, NoneType)
 
@@ -179,8 +196,13 @@ def apply_defaults(options: dict[str, Any], family: Family, spec: Spec, examples
 
 def recorded(options: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     """The options as they are saved with the model, defaults filled in."""
-    chosen = spec.options()
     said = {name: options[name] for name in (*_FIXED, *_LENGTH)} | {"loss": spec.loss, "optimiser": spec.optimiser}
+    return said | switch_values(spec)
+
+
+def switch_values(spec: Spec) -> dict[str, Any]:
+    """The value of each switch that gives the options of ``spec``."""
+    chosen, said = spec.options(), {}
     for switch, rows in switches().items():
         values = {option.name: chosen[option.name] for option in rows.get(spec.family, [])}
         if switch == "augment":
@@ -197,6 +219,8 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
 
     saved = load_model(path, to_continue=True)
     before = options_of(saved)
+    if "stream" in saved.provenance:
+        raise UsageError(f"{str(path)!r} learned from a stream; continue it with rdahw train --stream --resume {path}")
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot continue; train again")
     if parse_model(before["model"])[0].name != saved.spec.family:
@@ -233,9 +257,10 @@ def _as_typed(ctx: click.Context, name: str, value: Any) -> str:
 
 def options_of(saved: SavedModel) -> dict[str, Any] | None:
     """The options that a model was trained with; None if it was not saved by ``rdahw train``, or they are malformed."""
-    options, known = {**_BEFORE, **saved.options}, {**_FIXED, **_LENGTH}
-    if not known.keys() <= options.keys():
+    known = {**_FIXED, **_LENGTH}
+    if not known.keys() <= {**_BEFORE, **saved.options}.keys():
         return None
+    options = {**_BEFORE, **switch_values(saved.spec), **saved.options}
     # type() and not isinstance: True is an int to isinstance
     well_formed = all(type(value) in known.get(name, _PLAIN) for name, value in options.items())
     options["loss"] = options["loss"] or saved.spec.loss

@@ -131,8 +131,8 @@ class Bar:
         self._task: Any = None
         self._seen = 0.0, 0
 
-    def __call__(self, done: int, total: int | None) -> None:
-        """Report that ``done`` of ``total`` (None: unknown) is done."""
+    def __call__(self, done: int, total: int | None, what: str | None = None) -> None:
+        """Report that ``done`` of ``total`` (None: unknown) is done; ``what`` replaces the text before the bar."""
         now = time.monotonic()
         if not self._shown or now < self._next:
             return
@@ -143,7 +143,7 @@ class Bar:
         assert self._bar is not None
         since, before = self._seen
         rate = f"{(done - before) / (now - since):,.0f}" if now > since else "–"
-        self._bar.update(self._task, completed=done, total=total, rate=rate)
+        self._bar.update(self._task, completed=done, total=total, rate=rate, description=what or self._what)
 
     def print_above(self, text: str) -> bool:
         """Print a line above the bar; False if no bar is shown."""

@@ -19,9 +19,13 @@ __all__ = [
     "evaluation_options",
     "file_option",
     "model_argument",
+    "reading_options",
     "size_options",
     "toolchain_option",
 ]
+
+#: What ``rdahw.data.load`` does with missing cells; stated here too, since importing it takes longer than --help may.
+MISSING_RULES = ("bit", "error", "drop")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -49,9 +53,32 @@ def data_option(*, help: str, **more: Any) -> Callable[[_Command], _Command]:
 #: The argument MODEL of commands that take a saved model only.
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 
-label_option = click.option(
-    "--label", metavar="COLUMN", help="take the labels of a CSV from this column, by name or number from 1"
+#: How to read the examples of a file: options of the same names of :func:`rdahw.data.load`.
+_READING = (
+    click.option(
+        "--label", metavar="COLUMN", help="take the labels of a table from this column, by name or number from 1"
+    ),
+    click.option("--delimiter", metavar="CHARACTER", help="take this between the cells of a CSV  [default: found]"),
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="take the first row as the names of the columns, or as an example  [default: found]",
+    ),
+    click.option(
+        "--missing",
+        type=click.Choice(MISSING_RULES),
+        default="bit",
+        show_default=True,
+        help="learn from missing cells by bits of their own, stop at them, or drop their examples",
+    ),
 )
+
+
+def reading_options(command: _Command) -> _Command:
+    """Give a command --label, --delimiter, --header and --missing."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
 
 
 def binarise_option(usual: str) -> Callable[[_Command], _Command]:
@@ -76,10 +103,10 @@ def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
             click.option("--resize", metavar="HxW", help="make all pictures H pixels high and W wide"),
             click.option("--test", type=click.Path(), metavar="FILE", help="take the test part from this file"),
             click.option("--classes", metavar="A,B,…", help=f"{verb} these classes only, in this order"),
-            label_option,
+            reading_options,
             data_option(
-                help=f"{verb} this data set (rdahw datasets lists the names), CSV or NPZ file, or folder, ZIP or TAR "
-                "of pictures (train/CLASS/…, test/CLASS/…, or CLASS/…)",
+                help=f"{verb} this data set (rdahw datasets lists the names), file (CSV, Parquet, Arrow, XLSX, ARFF, "
+                "svmlight, NPY or NPZ), or folder, ZIP or TAR of pictures (train/CLASS/…, test/CLASS/…, or CLASS/…)",
                 **more,
             ),
         ):
@@ -90,8 +117,8 @@ def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
 
 
 def evaluation_options(command: _Command) -> _Command:
-    """Give a command --data and --label, the examples that a saved model is measured on."""
-    return data_option(help="evaluate on this instead of the test part of the training data")(label_option(command))
+    """Give a command --data, the examples that a saved model is measured on, and how to read them."""
+    return data_option(help="evaluate on this instead of the test part of the training data")(reading_options(command))
 
 
 def size_options(*, outputs: int = 1) -> Callable[[_Command], _Command]:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 from rdahw.cli._data import load_dataset, split_names, to_bits, training_bits
 from rdahw.cli._engine import EngineOptions, compiling, connect_device, make_hardware
 from rdahw.cli._model import make_spec
-from rdahw.cli._options import apply_defaults, given_options, recorded
+from rdahw.cli._options import READING, apply_defaults, given_options, recorded
 from rdahw.cli._output import percent
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rdahw.cli._output import Output
     from rdahw.data import Dataset
     from rdahw.data import Examples as RawExamples
@@ -30,10 +33,12 @@ if TYPE_CHECKING:
     from rdahw.state import State
     from rdahw.training import Engine, Examples, Progress
 
-__all__ = ["Interrupted", "Request", "Run", "describe_test", "load_data"]
+__all__ = ["Interrupted", "Request", "Run", "describe_test", "keep_other_checkpoint", "load_data"]
 
 #: Every epoch is logged up to this many epochs; of more, about half as many are logged.
 _ALL_LINES = 50
+#: At most so many training examples are predicted to see whether all are predicted as one class.
+_LOOK_AT = 2000
 
 
 class Interrupted(UserError):
@@ -84,7 +89,8 @@ class Run:
             self.spec = make_spec(
                 options["model"], Task.of(dataset.schema, self.binariser, seed=options["seed"]), **given
             )
-            apply_defaults(options, family, self.spec, len(dataset.train) << self.spec.mirror)
+            self._examples = self._to_learn()
+            apply_defaults(options, family, self.spec, len(self._examples))
         else:
             if saved.provenance.get("data_sha256") != dataset.checksum:
                 raise UserError(
@@ -92,18 +98,28 @@ class Run:
                     f"{dataset.checksum[:12]}…); give that data set with --data, or leave --resume out"
                 )
             self.binariser, self.spec = saved.binariser, saved.spec
+            self._examples = self._to_learn()
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
-        self.spec.check_schedule(self.schedule, len(dataset.train) << self.spec.mirror)
+        self.spec.check_schedule(self.schedule, len(self._examples))
 
-        self._examples = training_bits(output, self.spec, self.binariser, dataset)
         self.test, self._held_out = (to_bits(output, self.binariser, part) for part in (dataset.test, request.held_out))
         self.hardware: Any = None
         self._opened = ExitStack()
         self._may_compile = False
         self._seconds_before = 0.0 if saved is None else saved.seconds
         self._begin(Progress() if saved is None else saved.progress, None if saved is None else saved.state)
+        done, total = self.training.progress.updates, self.training.total_updates
+        if done > total and self.spec.preparation is None:
+            raise UsageError(
+                f"{done} updates are done already, and {total} were asked for; ask for more with --epochs or "
+                "--updates, or leave both out"
+            )
         self.resumed_from = None if saved is None else self.training.progress
         self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
+
+    def _to_learn(self) -> Examples:
+        examples = training_bits(self.output, self.spec, self.binariser, self.dataset)
+        return examples.balanced() if self.options["balance"] else examples
 
     def _begin(self, progress: Progress, state: State | None = None) -> None:
         """Make the engine and the training of the model, or of its preparation if there is one to come."""
@@ -151,7 +167,7 @@ class Run:
 
         with _interrupt_flag() as interrupted:
             self._announce()
-            self._keep_other_checkpoint()
+            keep_other_checkpoint(self.output, self.checkpoint, self.request.resume)
             while (first := self.spec.preparation) is not None:
                 self._train(first, checkpoint_seconds, interrupted)
                 self.output.log(f"{first.description}: {self.training.seconds:.2f} s")
@@ -207,8 +223,11 @@ class Run:
         self.curve.append(row)
         self._log_epoch(row)
 
+    def _predicted(self, examples: Examples) -> NDArray[np.int64]:
+        return self.engine.predict(self.training.prepare(examples))
+
     def _count_correct(self, examples: Examples) -> int:
-        return int((self.engine.predict(self.training.prepare(examples)) == examples.labels).sum())
+        return int((self._predicted(examples) == examples.labels).sum())
 
     def _log_epoch(self, row: Mapping[str, Any]) -> None:
         epochs, epoch = self.schedule.epochs, row["epoch"]
@@ -268,9 +287,34 @@ class Run:
         if self.test is not None:
             if best is not None:  # else the engine holds them already; writing them would reset a board's counts
                 self.engine.state = {**self.engine.state, parameters.name: learned}
-            correct = self._count_correct(self.test)
+            predicted = self._predicted(self.test)
+            correct = int((predicted == self.test.labels).sum())
+            self._warn_of_one_class(predicted, self.test, "test")
+        elif self.hardware is None and self.request.engine.device is None:
+            some = self._some_examples()
+            self._warn_of_one_class(self._predicted(some), some, "training")
         result |= describe_test(correct, 0 if self.test is None else len(self.test))
         return result | describe_bits(parameters, learned) | {"curve": self.curve}
+
+    def _some_examples(self) -> Examples:
+        """Training examples, evenly spread."""
+        from rdahw.training import Examples
+
+        step = -(-len(self._examples) // _LOOK_AT)
+        return Examples(self._examples.x[::step], self._examples.labels[::step])
+
+    def _warn_of_one_class(self, predicted: NDArray[np.int64], examples: Examples, part: str) -> None:
+        """Say that examples of several classes were all predicted as one."""
+        first = int(predicted[0])
+        if first < 0 or len(predicted) < 20 or (predicted != first).any() or (examples.labels == first).all():
+            return
+        name, share = self.dataset.label_names[first], percent(int((examples.labels == first).sum()), len(predicted))
+        way = (
+            "train longer or choose another model" if self.options["balance"] else "--balance repeats the rare classes"
+        )
+        self.output.log(
+            f"warning: all {len(predicted)} {part} examples are predicted as {name!r}, which {share} of them are; {way}"
+        )
 
     def show(self, result: Mapping[str, Any]) -> None:
         """Print the result for people."""
@@ -309,14 +353,6 @@ class Run:
             log(f"continuing after update {before.updates} of {total}")
         elif before is not None:
             log(f"nothing to continue: {before.updates} of {total} updates are done; ask for more with --epochs")
-
-    def _keep_other_checkpoint(self) -> None:
-        """Rename the checkpoint of another run, which may hold hours of work."""
-        resumed = self.request.resume
-        if self.checkpoint.exists() and not (resumed is not None and self.checkpoint.samefile(resumed)):
-            kept = self.checkpoint.with_name(self.checkpoint.name + ".previous")
-            os.replace(self.checkpoint, kept)
-            self.output.log(f"kept the checkpoint of an earlier run as {kept}")
 
     def _save_checkpoint(self, done: Progress) -> None:
         after = f"after update {done.updates}"
@@ -364,9 +400,17 @@ class Run:
         save_model(saved, path)
 
 
+def keep_other_checkpoint(output: Output, checkpoint: Path, resumed: Path | None) -> None:
+    """Rename a ``checkpoint`` of another run than the one that is ``resumed``: it may hold hours of work."""
+    if checkpoint.exists() and not (resumed is not None and checkpoint.samefile(resumed)):
+        kept = checkpoint.with_name(checkpoint.name + ".previous")
+        os.replace(checkpoint, kept)
+        output.log(f"kept the checkpoint of an earlier run as {kept}")
+
+
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
     """The data set, and the examples held out of it for validation."""
-    given = {name: options[name] for name in ("data", "label", "test", "split", "resize", "seed")}
+    given = {name: options[name] for name in ("data", *READING, "test", "split", "resize", "seed")}
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
 

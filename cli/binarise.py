@@ -131,6 +131,8 @@ def _fine_tune(
     spec = rule.tuned(saved.spec, margin)
     schedule = replace(saved.schedule, epochs=epochs, updates=None)
     train, test = training_bits(output, spec, saved.binariser, dataset), to_bits(output, saved.binariser, dataset.test)
+    if options["balance"]:
+        train = train.balanced()
     with compiling(output, find_engine(spec).is_compiled):
         engine = make_engine(spec)
     training = Training(engine, schedule, train, start=saved.best_state)

@@ -68,7 +68,7 @@ def command(output: Output, model: Path, inference: bool, family: str, toolchain
         "compared_examples": 0,
     }
     try:
-        features, *_ = load_examples(output, saved, None, None)
+        features, *_ = load_examples(output, saved, None)
     except UserError:
         output.log(
             "the netlist is not compared with the model, as there are no test examples; train with --split FRACTION or "

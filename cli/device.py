@@ -41,9 +41,9 @@ def command(
     model: Path | None,
     baud: int | None,
     data: str | None,
-    label: str | None,
     predictions: bool,
     out: Path | None,
+    **reading: Any,
 ) -> None:
     """Load a trained model into the board at a port, save the board's model, measure it, or show its status.
 
@@ -59,8 +59,8 @@ def command(
     from rdahw.boards.host import BAUD, DeviceEngine, connect
     from rdahw.saved import load_model
 
-    of_predict: dict[str, Any] = {"data": data, "label": label, "predictions": predictions}
-    _check_options(action, model, of_predict, out)
+    of_predict: dict[str, Any] = {"data": data, "reading": reading, "predictions": predictions}
+    _check_options(action, model, {"data": data, "label": reading["label"], "predictions": predictions}, out)
     saved = None if model is None else load_model(model).predictor
     result: dict[str, Any] = {"port": port, "action": action}
     with connect(port, baud=baud or BAUD, spec=None if saved is None else saved.spec) as device:

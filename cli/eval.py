@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rdahw.cli._data import load_dataset, to_wires
-from rdahw.cli._options import options_of
+from rdahw.cli._options import READING, options_of
 from rdahw.cli._output import Output, output_options, percent
 from rdahw.cli._params import evaluation_options, model_argument
 from rdahw.errors import UsageError, UserError
@@ -38,7 +39,7 @@ Examples:
 @evaluation_options
 @click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
 @output_options
-def command(output: Output, model: Path, data: str | None, label: str | None, predictions: bool) -> None:
+def command(output: Output, model: Path, data: str | None, predictions: bool, **reading: Any) -> None:
     """Measure a saved model: accuracy and confusion matrix, or the predictions if the data have no labels.
 
     A prediction is right when all output bits are those of the label. An output that is the code of no class is shown
@@ -47,7 +48,7 @@ def command(output: Output, model: Path, data: str | None, label: str | None, pr
     from rdahw.saved import load_model
 
     saved = load_model(model)
-    result = {"model": str(model), **evaluate(output, saved, classifier(output, saved), data, label, predictions)}
+    result = {"model": str(model), **evaluate(output, saved, classifier(output, saved), data, reading, predictions)}
     output.json(result)
 
 
@@ -68,13 +69,13 @@ def evaluate(
     saved: SavedModel,
     classify: Callable[[BitRows], NDArray[np.int64]],
     data: str | None,
-    label: str | None,
+    reading: Mapping[str, Any],
     predictions: bool,
 ) -> dict[str, Any]:
     """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, with the binariser and the labels of
     ``saved``; print the result for people and return it as JSON.
     """
-    features, labels, source = load_examples(output, saved, data, label)
+    features, labels, source = load_examples(output, saved, data, reading)
     names = saved.schema.label_names
     predicted = classify(to_wires(output, saved.binariser, features))
     result: dict[str, Any] = {"data": source, "examples": len(predicted)}
@@ -100,17 +101,20 @@ def evaluate(
 
 
 def load_examples(
-    output: Output, saved: SavedModel, data: str | None, label: str | None
+    output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any] = MappingProxyType({})
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
-    """Features, labels (None if there are none), and the name of the data."""
+    """Features, labels (None if there are none), and the name of the data; ``reading``: how to read a file."""
     from rdahw.data import NAMES, read_examples
 
     if data is not None and data not in NAMES:
         resize = (options_of(saved) or {}).get("resize") is not None
-        with output.progress("loading", "bytes") as bar:
-            return *read_examples(data, saved.schema, label=label, resize=resize, progress=bar), data
-    if label is not None:
-        raise UsageError(f"--label {label} needs a file of examples; give the file with --data")
+        with output.progress("reading", "bytes") as bar:
+            more: dict[str, Any] = {"resize": resize, "progress": bar, "log": output.log_once}
+            return *read_examples(data, saved.schema, **more, **reading), data
+    for name in ("label", "delimiter", "header"):
+        if (value := reading.get(name)) is not None:
+            said = f"--{name} {value}" if isinstance(value, str) else "--header" if value else "--no-header"
+            raise UsageError(f"{said} needs a file of examples; give the file with --data")
     given: dict[str, Any] = {"data": data, "classes": True}
     options = options_of(saved) if data is None else given
     if options is None:
@@ -120,7 +124,7 @@ def load_examples(
         options["data"],
         # the model's classes in its order
         classes=None if options["classes"] is None else saved.schema.label_names,
-        **{name: options[name] for name in ("label", "test", "split", "resize", "seed") if name in options},
+        **{name: options[name] for name in (*READING, "test", "split", "resize", "seed") if name in options},
     )
     if data is None and dataset.checksum != saved.provenance.get("data_sha256"):
         output.log(f"note: {dataset.name} has changed since the training")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -40,7 +40,6 @@ Examples:
 def command(
     output: Output,
     data: str,
-    label: str | None,
     classes: str | None,
     test: str | None,
     split: float | None,
@@ -51,19 +50,21 @@ def command(
     examples: int | None,
     stride: int,
     out: Path | None,
+    **reading: Any,
 ) -> None:
     """Pack a data set into one file of bits with checksums, from which a board trains by itself.
 
     rdahw flash --data writes the file into the board's flash.
     """
-    from rdahw.data import fit_binariser
+    from rdahw.data import fit_binariser, stem
     from rdahw.files import check_writable, write_atomically
     from rdahw.flash_image import header_fields, make_image
 
-    out = out or Path(f"{Path(data).stem}.bin")
+    out = out or Path(f"{stem(Path(data))}.bin")
     check_writable(out)
     names = split_names(classes)
-    dataset = load_dataset(output, data, classes=names, label=label, test=test, split=split, resize=resize, seed=seed)
+    given: dict[str, Any] = {"test": test, "split": split, "resize": resize, "seed": seed}
+    dataset = load_dataset(output, data, classes=names, **given, **reading)
     part = part or ("train" if dataset.test is None else "both")
     image = make_image(
         dataset,

@@ -205,6 +205,8 @@ def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
         return False
     if claim == "synthesis" and saved is None and not netlist_forms(spec):
         return False
+    if claim == "trainer" and spec.software_only:
+        return False
     return claim != "difference" or is_safe(circuit)
 
 

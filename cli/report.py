@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,7 +41,7 @@ Examples:
 )
 @output_options
 def command(
-    output: Output, model: Path, data: str | None, label: str | None, out: Path | None, pictures: Path | None, kind: str
+    output: Output, model: Path, data: str | None, out: Path | None, pictures: Path | None, kind: str, **reading: Any
 ) -> None:
     """Show a saved model as one page of HTML: accuracy, training curve, mistakes, important features and options.
 
@@ -51,7 +52,7 @@ def command(
     out = out or model.with_suffix(".html")
     check_report(out)
     saved = load_model(model)
-    evaluation = _evaluate(output, saved, data, label)
+    evaluation = _evaluate(output, saved, data, reading)
     _write(saved, evaluation, out)
     names = {} if pictures is None else _draw(saved, evaluation, pictures, kind)
     output.json({"model": str(model), "out": str(out), "pictures": names})
@@ -78,7 +79,7 @@ def write_report(output: Output, model: Path, out: Path) -> None:
     from rdahw.saved import load_model
 
     saved = load_model(model)
-    _write(saved, _evaluate(output, saved, None, None), out)
+    _write(saved, _evaluate(output, saved, None, {}), out)
     output.log(f"page: {out}")
 
 
@@ -105,14 +106,14 @@ def _draw(saved: SavedModel, evaluation: Evaluation | None, folder: Path, kind: 
     return paths
 
 
-def _evaluate(output: Output, saved: SavedModel, data: str | None, label: str | None) -> Evaluation | None:
+def _evaluate(output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any]) -> Evaluation | None:
     """The model measured on ``data``, or on the test part of its own data; None if that is not available."""
     from rdahw.cli._data import to_wires
     from rdahw.cli.eval import classifier, count_confusions, load_examples
     from rdahw.report import Evaluation
 
     try:
-        features, labels, source = load_examples(output, saved, data, label)
+        features, labels, source = load_examples(output, saved, data, reading)
     except UserError as error:
         if data is not None:
             raise

@@ -183,6 +183,8 @@ def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
     form = f", images of {' x '.join(map(str, image))} (planes, rows, columns)" if image else ""
     options = result["provenance"].get("options")
     data = options.get("data") if isinstance(options, dict) else None
+    if "stream" in result["provenance"]:
+        data = "standard input"
     trained = "by a device or another program, without a record of the data and the updates"
     if data is not None:
         epochs = _counted(result["epochs"], "whole epoch")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: The largest N of best-of-N: more seeds hardly ever find a better result.
 _MAX_SEEDS = 64
 #: The defaults of the options of trainers.
-_OF_TRAINERS = {"batch": 1, "stages": 1, "flash": None, "epochs": None}
+_OF_TRAINERS = {"batch": 1, "stages": 1, "flash": None, "drift": False, "epochs": None}
 
 
 class _Seeds(click.ParamType):  # type: ignore[type-arg]
@@ -72,6 +72,7 @@ Examples:
     type=click.Choice(["single", "quad"]),
     help="ensemble: train from the data of rdahw pack in the board's flash, over one data line or four",
 )
+@click.option("--drift", is_flag=True, help="ensemble: with a counter of alarms for a rising error rate")
 @click.option(
     "--epochs",
     type=click.IntRange(0, 65535),
@@ -104,6 +105,7 @@ def command(
     binarise: str | None,
     seed: int | None,
     flash: str | None,
+    drift: bool,
     epochs: int | None,
     clock: float | None,
     baud: int | None,
@@ -123,7 +125,7 @@ def command(
     its = board(board_name)
     of_names: dict[str, Any] = {"data": data, "binarise": binarise, "seed": seed}
     spec, saved = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
-    options: dict[str, Any] = {"batch": batch, "stages": stages, "flash": flash, "epochs": epochs}
+    options: dict[str, Any] = {"batch": batch, "stages": stages, "flash": flash, "drift": drift, "epochs": epochs}
     if inference:
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
@@ -139,6 +141,7 @@ def command(
             batch=batch > 1,
             stages=stages,
             flash=flash is not None,
+            drift=drift,
             quad=flash != "single",
             epochs=15 if epochs is None else epochs,
         )
@@ -186,7 +189,8 @@ def _find(
 def _refuse(given: dict[str, Any], why: str) -> None:
     """Raise :class:`UsageError` for the first of the options ``given``."""
     for name, value in given.items():
-        raise UsageError(f"--{name} {value} {why}; leave --{name} out")
+        typed = f"--{name}" if value is True else f"--{name} {value}"
+        raise UsageError(f"{typed} {why}; leave --{name} out")
 
 
 def _for_people(output: Output, report: Report) -> None:

@@ -15,6 +15,7 @@ from rdahw.cli._engine import EngineOptions, engine_options
 from rdahw.cli._options import family_options, given_options, resume, rules, usual
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
+from rdahw.cli._stream import StreamOptions, train_stream
 from rdahw.cli._training import Request, Run, load_data
 from rdahw.errors import UsageError
 from rdahw.family import AUTO
@@ -38,9 +39,13 @@ Examples:
   rdahw train --data mnist --model ensemble --hdl --epochs 1
   rdahw train --data mnist --model ensemble:tables=1024,inputs=8 \\
       --optimiser counter=8 --augment shift=1 --epochs 30 --seeds 5
-  rdahw train --resume table-lookup.rdahw.checkpoint""",
+  rdahw train --resume table-lookup.rdahw.checkpoint
+  producer | rdahw train --stream --label state --out state.rdahw""",
 )
 @dataset_options("learn", default="iris", show_default=True)
+@click.option(
+    "--balance", is_flag=True, help="repeat the examples of rare classes, up to the number of the most frequent one"
+)
 @binarise_option("as the model needs it")
 @click.option(
     "--model",
@@ -87,6 +92,23 @@ Examples:
 @file_option("--report", help="save a page about the model here (rdahw report)")
 @file_option("--resume", help="continue from a checkpoint or model, to the bits of an uninterrupted run")
 @click.option(
+    "--stream",
+    is_flag=True,
+    help="learn from standard input (CSV, or NDJSON lines), each example once and after it was predicted",
+)
+@count_option(
+    "--first", default=1000, help="with --stream: choose columns, classes and thresholds by the first N examples"
+)
+@file_option("--schema", help="with --stream: take columns, classes and thresholds from this model instead")
+@count_option("--every", default=1000, help="with --stream: report the error after every N examples")
+@click.option(
+    "--skip",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="with --stream and --resume: leave out the first N examples",
+)
+@click.option(
     "--checkpoint",
     type=click.FloatRange(0),
     default=10.0,
@@ -105,6 +127,10 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     from rdahw.families import parse_model
 
     started = time.perf_counter()
+    streamed = StreamOptions.take(ctx, options)
+    if streamed.stream:
+        train_stream(output, streamed, EngineOptions.take(options), options)
+        return
     out, resumed, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
     seeds, page, saved = options.pop("seeds"), options.pop("report"), None
     engine = EngineOptions.take(options)
@@ -153,7 +179,9 @@ def _check_report(page: Path, seeds: int | None) -> None:
 
 
 def _default_name(data: str, model: str) -> str:
-    data_name = Path(data).stem if os.sep in data or "." in data else data
+    from rdahw.data import stem
+
+    data_name = stem(Path(data)) if os.sep in data or "." in data else data
     model_name = model.rpartition(":")[2] if ".py:" in model else model.partition(":")[0]
     return f"{data_name}-{model_name}.rdahw"
 

@@ -18,11 +18,13 @@ from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
+from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.hdl.beats import OctetEncoder
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
+from rdahw.hdl.drift import ALARM_BITS, DriftMonitor
 from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
 from rdahw.hdl.interface import Interface, Place
@@ -88,13 +90,15 @@ class OctetTrainer(Trainer):
 class MemoryTrainer(OctetTrainer):
     """The ensemble ``spec`` in block memory, bit for bit as :mod:`rdahw.families.ensemble.rule`.
 
-    memory_kind: the kind of the tables' :class:`rdahw.hdl.table_memory.TableMemory`.
+    memory_kind: the kind of the tables' :class:`rdahw.hdl.table_memory.TableMemory`. drift: with an alarm for a rising
+    error rate, :class:`rdahw.hdl.drift.DriftMonitor`, of the examples learned from.
 
     Members:
 
     examples : In(stream of 8 bits): an example is ``example_octets`` bytes: the input, wire 0 in bit 0 of the first
         byte, padded with zeros to whole bytes; then a byte with the class in bits 0 to 6 and ``learn`` in bit 7. If
-        bit 7 is 0 or the class does not exist, the example is only predicted. Two examples are buffered, so that one
+        bit 7 is 0 or the class does not exist, the example is only predicted; without such a class ``correct`` of the
+        result has no meaning, as only the label's low bits are kept. Two examples are buffered, so that one
         can be received while another is processed or the tables are cleared; gaps are allowed anywhere.
     results : Out(stream of :func:`ensemble_result_layout`): one for each example, in order, valid before the tables are
         updated. While one waits to be taken, the next example is neither decided nor learned.
@@ -102,6 +106,7 @@ class MemoryTrainer(OctetTrainer):
         from and of those predicted wrongly. ``ready`` between examples, while no complete one is buffered. ``clear``
         restores the state after a reset, and takes a cycle for each word of the tables.
     update_count : Out(32): how many of the examples learned from changed counters; it wraps.
+    alarm_count : Out(8), with ``drift`` only: the alarms since the last ``clear`` or reset; it wraps.
     busy : Out(1): tables are cleared, or an example is processed or buffered.
 
     The parameters in bytes: word ``j << inputs | index`` has the counters of table j at that index and begins at byte
@@ -109,7 +114,8 @@ class MemoryTrainer(OctetTrainer):
     and the bits above the last counter are 0 (a write to them changes only what is read there). From byte
     ``settings_address`` on: 8 bytes, the state of the dropout's shift register as in
     :mod:`rdahw.families.ensemble.spec`; 4 bytes, the margin, of which only ``margin_bits`` exist (all ones is as good
-    as any larger margin); 1 byte, the dropout's numerator d of ``dropout_rule``; its denominator is fixed by ``spec``.
+    as any larger margin); 1 byte, the dropout's numerator d of ``dropout_rule``; its denominator is fixed by ``spec``;
+    1 byte that can only be read, ``alarm_count`` (0 without ``drift``).
     All other bytes read as undefined values.
 
     After power-up and after a reset, even during an update, the tables are cleared first, so that old memory contents
@@ -118,11 +124,14 @@ class MemoryTrainer(OctetTrainer):
 
     Clock cycles of an example, if neither stream waits: ``cycles(updated)``.
 
-    Raises :class:`UserError` for more classes than fit the label's byte.
+    Raises :class:`UserError` for more classes than fit the label's byte, and :class:`UsageError` for a model that is
+    ``software_only``.
     """
 
-    def __init__(self, spec: EnsembleSpec, memory_kind: str = "block") -> None:
+    def __init__(self, spec: EnsembleSpec, memory_kind: str = "block", *, drift: bool = False) -> None:
         check_classes(spec)
+        if spec.software_only:
+            raise UsageError(spec.software_only)
         self.spec = spec
         words = spec.tables << spec.inputs
         #: The bytes of a word of the tables.
@@ -147,7 +156,9 @@ class MemoryTrainer(OctetTrainer):
                 "update_count": Out(COUNTER_BITS),
                 "busy": Out(1),
             }
+            | ({"alarm_count": Out(ALARM_BITS)} if drift else {})
         )
+        self._monitor = DriftMonitor() if drift else None
         bits, below = spec.dropout_rule
         #: The settings, registers at addresses after the tables.
         self.dropout_state = Signal(63, init=first_dropout_state(spec.seed))
@@ -178,7 +189,7 @@ class MemoryTrainer(OctetTrainer):
         def pack(counters: Counters) -> bytes:
             return words_of_counters(spec, spec.parameters.check(counters), inverted=True).tobytes()
 
-        counters, dropout = spec.fields
+        counters, dropout, *_ = spec.fields
         return (
             Place(counters, self.tables, (spec.tables << spec.inputs) * octets, pack, unpack),
             Place.packed(dropout, self.dropout_state),
@@ -220,6 +231,11 @@ class MemoryTrainer(OctetTrainer):
                 m.d.sync += [at.idle.eq(0), at.naming.eq(1)]
         clear = self._write(m, at, first, words)
         count(m, self.control, decided & at.learn, ~scores.correct)
+        if self._monitor is not None:
+            m.submodules.drift = monitor = self._monitor
+            m.d.comb += [monitor.clear.eq(clear), self.alarm_count.eq(monitor.alarm_count)]
+            # Registered, as they are late in the cycle.
+            m.d.sync += [monitor.learned.eq(decided & at.learn), monitor.wrong.eq(~scores.correct)]
         moved = Signal()
         m.d.sync += moved.eq(decided & updates)
         with m.If(moved):
@@ -337,8 +353,10 @@ class MemoryTrainer(OctetTrainer):
         settings = Cat(
             _padded(self.dropout_state, 8 * STATE_OCTETS),
             _padded(self.margin, 8 * MARGIN_OCTETS),
-            _padded(self.dropout_below, settings_bits - 8 * (STATE_OCTETS + MARGIN_OCTETS)),
+            _padded(self.dropout_below, 8),
+            *(() if self._monitor is None else (self._monitor.alarm_count,)),
         )
+        settings = _padded(settings, settings_bits)
         # Settings are read a cycle after their address, as words are. All but the addressed byte are 0.
         number_then, asked = Signal(4), Signal(self.word_octets)
         halves = [Signal(8, name=f"settings{half}") for half in range(2)]

@@ -91,7 +91,7 @@ def table_interface(spec: EnsembleSpec, parameter_bytes: int, *, learns: bool, *
         words = np.frombuffer(data, np.uint8).reshape(-1, stride)[:, :octets]
         return counters_of_words(spec, np.ascontiguousarray(words))
 
-    counters, dropout = spec.fields
+    counters, dropout, *_ = spec.fields
     tables = Place(counters, 0, (spec.tables << spec.inputs) * stride, pack, unpack)
     first = spec.initial_state()[dropout.name]
     register = Place(dropout, settings_address(spec), STATE_OCTETS, dropout.pack, dropout.unpack, first)

@@ -25,8 +25,10 @@ def forms(row: Row) -> Iterator[dict[str, Any]]:
 
 
 def netlist_forms(spec: Spec) -> list[dict[str, Any]]:
-    """The forms of the trainer of ``spec`` whose netlists are proved; none for a trainer in memory, as solvers do not
-    support its cells."""
+    """The forms of the trainer of ``spec`` whose netlists are proved; none without a trainer, or for one in memory, as
+    solvers do not support its cells."""
+    if spec.software_only:
+        return []
     row = choose_trainer(spec)
     return list(forms(row)) if row.name == "registers" else []
 

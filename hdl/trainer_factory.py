@@ -46,10 +46,10 @@ class Row:
     """A trainer or a fixed model.
 
     name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
-    fits: whether it suits a spec. options: those of ``batch``, ``stages`` and ``flash`` that it supports. make: for a
-    trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state, levels, cells)``
-    as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces. needs: what it needs of a board
-    with such memories, also to train from a flash, if known.
+    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash`` and ``drift`` that it supports.
+    make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state, levels,
+    cells)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces. needs: what it needs of a
+    board with such memories, also to train from a flash, if known.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Row:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _in_memory(spec: Any, access: bool, memory_kind: str) -> Trainer:
+def _in_memory(spec: Any, access: bool, memory_kind: str, **options: Any) -> Trainer:
     from rdahw.hdl.memory_trainer import MemoryTrainer
 
-    return MemoryTrainer(spec, memory_kind)
+    return MemoryTrainer(spec, memory_kind, **options)
 
 
 def _of_memory(spec: Any) -> Iterator[Interface]:
@@ -117,7 +117,7 @@ TRAINERS = (
         name="block memory",
         family="ensemble",
         fits=lambda spec: True,
-        options=("flash",),
+        options=("flash", "drift"),
         make=_in_memory,
         interfaces=_of_memory,
         needs=table_needs,
@@ -175,6 +175,8 @@ def choose_trainer(spec: Spec, **options: Any) -> Row:
 
     Raises :class:`UsageError` if the model has no trainer, or none with such an option.
     """
+    if spec.software_only:
+        raise UsageError(spec.software_only)
     given = {name: value for name, value in options.items() if value is True or value not in (None, False, 1)}
     fitting = [row for row in _rows(TRAINERS, spec) if row.fits(spec)]
     if not fitting:
@@ -194,7 +196,8 @@ def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block",
 
     access: with ``control``, and with a ``learn`` bit in the examples; a trainer in block memory always has them.
     memory_kind: of :class:`rdahw.hdl.table_memory.TableMemory`, for one in block memory. options: ``batch`` and
-    ``stages``, as in :class:`rdahw.hdl.trainer.RegisterTrainer`.
+    ``stages``, as in :class:`rdahw.hdl.trainer.RegisterTrainer`; ``drift``, as in
+    :class:`rdahw.hdl.memory_trainer.MemoryTrainer`.
     """
     row = choose_trainer(spec, **options)
     own = {name: value for name, value in options.items() if value is not None and name in row.options}
@@ -214,6 +217,6 @@ def make_predictor(spec: Spec, state: State, **options: Any) -> Trainer:
 
 def interfaces(spec: Spec) -> Iterator[Interface]:
     """The possible interfaces of a device of ``spec``, that of its usual trainer first."""
-    for row in (*_rows(TRAINERS, spec), *predictors(spec)):
+    for row in (*([] if spec.software_only else _rows(TRAINERS, spec)), *predictors(spec)):
         if row.fits(spec):
             yield from row.interfaces(spec)

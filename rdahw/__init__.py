@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.derivative import boolean_difference as boolean_difference
     from rdahw.derivative import forward_derivative as forward_derivative
     from rdahw.derivative import reverse as reverse
+    from rdahw.drift import DriftAlarm as DriftAlarm
     from rdahw.errors import InternalError as InternalError
     from rdahw.errors import MissingError as MissingError
     from rdahw.errors import UsageError as UsageError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
 _HOME = {
     "Bits": "rdahw.types",
     "Circuit": "rdahw.circuit",
+    "DriftAlarm": "rdahw.drift",
     "InternalError": "rdahw.errors",
     "Learner": "rdahw.learner",
     "MissingError": "rdahw.errors",

@@ -224,6 +224,12 @@ class Spec(ABC):
         """What a user should know before training this model, in a sentence without its full stop; usually nothing."""
         return ""
 
+    @property
+    def software_only(self) -> str:
+        """Why no hardware can train this model although its family has trainers, in a sentence with a way out but
+        without its full stop; usually nothing."""
+        return ""
+
     def initial_state(self) -> dict[str, NDArray[Any]]:
         """The state before the first example: zeros, unless the family overrides this."""
         return {field.name: field.zero() for field in self.fields}

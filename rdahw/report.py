@@ -180,7 +180,7 @@ def _provenance(saved: SavedModel) -> Section:
     return Section(
         title="Where it comes from",
         text="Everything that determines the bits of this model. The same options and data give the same model:",
-        command=_command(saved.options),
+        command=_command(saved.options) if saved.options else str(saved.provenance.get("command", "rdahw train")),
         caption="Options and provenance",
         columns=["name", "value"],
         rows=[[name, str(value)] for name, value in shown.items()],

@@ -31,6 +31,10 @@ SCORED = ("update", "epoch")
 _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
+#: How often :meth:`Examples.balanced` repeats an example at most.
+MAX_REPEATS = 1000
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
     """Examples as a model's input bits ``x`` (N, A), 0 and 1, and class numbers ``labels`` (N,)."""
@@ -51,6 +55,21 @@ class Examples:
         """The examples at ``rows`` (numbers, or a mask of bool), in that order."""
         x = self.x.take(rows) if isinstance(self.x, PackedBits) else self.x[rows]
         return Examples(x, self.labels[rows])
+
+    def balanced(self) -> Examples:
+        """The examples with those of rare classes repeated, evenly spread.
+
+        An example of class c comes R = floor(m / n + 1/2) times, at most :data:`MAX_REPEATS`, where n is the number of
+        examples of c and m that of the most frequent class. Repetition k of example i of N is in order of
+        (k * N + i) / R, of i on a tie.
+        """
+        count = len(self)
+        sizes = np.bincount(self.labels)
+        repeats = np.minimum((2 * sizes.max() + sizes) // np.maximum(2 * sizes, 1), MAX_REPEATS)[self.labels]
+        rows = np.repeat(np.arange(count), repeats)
+        number = np.arange(len(rows)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        order = rows[np.argsort((number * count + rows) / repeats[rows], kind="stable")]
+        return self.take(order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -81,20 +81,36 @@ def spec_of(family: Family, candidate: Candidate, task: Task) -> Spec:
     return family.spec(task, **family.fit_classifier(task, options))
 
 
-def choose(size: DataSize, labels: NDArray[np.int64], look: Look, *, seed: int, epochs: int | None = None) -> Choice:
+def choose(
+    size: DataSize,
+    labels: NDArray[np.int64],
+    look: Look,
+    *,
+    seed: int,
+    epochs: int | None = None,
+    balance: bool = False,
+) -> Choice:
     """Try all candidates on training examples of classes ``labels`` (N,), whose bits ``look`` gives.
 
-    epochs: of the models that do not state their own; None: those of the family. Raises :class:`UserError` if no
+    epochs: of the models that do not state their own; None: those of the family. balance: learn balanced examples, and
+    weigh the classes of held-out ones equally. Raises :class:`UserError` if no
     candidate can learn the data.
     """
     rows = np.sort(permutation(stream(seed, "auto"), len(labels))[:MOST_ROWS])
     parts = list(_parts(labels[rows], seed))
-    trials, refused = [], []
+    trials: list[Trial] = []
+    refused: list[UserError] = []
+    tried: list[tuple[Spec, Family, Candidate]] = []
     for family, candidate in all_candidates(size):
         try:
             task, examples = look(family, candidate, rows)
-            model = _text(spec_of(family, candidate, task), family, task)
-            correct = [_correct(family, candidate, task, examples, held, seed, epochs) for held in parts]
+            spec = spec_of(family, candidate, task)
+            # Without columns of numbers, candidates that differ in their thresholds alone are the same.
+            if any(spec == s and np.array_equal(examples.x, look(f, c, rows)[1].x) for s, f, c in tried):
+                continue
+            tried.append((spec, family, candidate))
+            model = _text(spec, family, task)
+            correct = [_correct(family, candidate, task, examples, held, seed, epochs, balance) for held in parts]
         except UserError as error:
             refused.append(error)
             continue
@@ -125,9 +141,11 @@ def _correct(
     held: NDArray[np.bool_],
     seed: int,
     epochs: int | None,
+    balance: bool,
 ) -> NDArray[np.bool_]:
     """Which of the examples ``held`` (n,) a model that learned the others predicts correctly."""
-    train, test = examples.take(~held), examples.take(held)
+    parts = (examples.take(rows) for rows in (~held, held))
+    train, test = (part.balanced() if balance else part for part in parts)
     spec = prepare(spec_of(family, candidate, task), train, make_engine)
     given = {} if epochs is None else {"epochs": epochs}
     schedule = Schedule(**{"shuffle": True, **family.schedule, **given, **spec.schedule(len(train)), "seed": seed})

@@ -85,6 +85,25 @@ class CompiledEnsemble(EnsembleEngine):
         self, x: Packed, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None
     ) -> Learned:
         """Train on the examples ``rows`` (n,) of ``x`` and ``labels`` (N,) in order, moved by ``shifts`` (n, 2)."""
+        forget = self.spec.forget
+        if not forget or not len(rows):
+            return self._learn(x, labels, rows, shifts)
+        parts, start = [], 0
+        while start < len(rows):
+            if self.age == forget:
+                # Half of an odd negative number rounded towards zero is the next number's.
+                self._memory += self._memory < 0
+                self._memory >>= 1
+                self.age = 0
+            part = slice(start, min(len(rows), start + forget - self.age))
+            parts.append(self._learn(x, labels, rows[part], None if shifts is None else shifts[part]))
+            self.age += part.stop - start
+            start = part.stop
+        return Learned(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    def _learn(
+        self, x: Packed, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None
+    ) -> Learned:
         (bits, below), (least, most) = self.spec.dropout_rule, self.spec.counter_range
         predictions, updated = np.empty(len(rows), np.int16), np.empty(len(rows), np.bool_)
         self.dropout_state = int(

@@ -107,7 +107,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model trained by reverse derivative ascent, one example after another: an ensemble of lookup tables, or any
     other model of classes.
 
-    X is numbers (N, F), y any labels that scikit-learn accepts as classes, two or more (an ensemble takes up to 256).
+    X is numbers (N, F), y any labels that scikit-learn accepts as classes, two or more (at most 65,535).
     Sample weights are not supported, since an example is one update or none. The same data and ``random_state`` give
     the same bits on every machine.
 

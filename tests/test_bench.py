@@ -30,6 +30,7 @@ def bench_module(name: str) -> Any:
 measure = bench_module("measure")
 report = bench_module("report")
 peers = bench_module("peers")
+drift = bench_module("drift")
 
 
 class FakeLearner:
@@ -293,3 +294,23 @@ def test_the_file_of_peers_is_read_as_arguments_of_pip() -> None:
 @pytest.mark.parametrize(("value", "text"), [(208.3, "208"), (9.71, "9.7"), (0.27, "0.27"), (0.0193, "0.019")])
 def test_seconds_have_as_many_digits_as_they_deserve(value: float, text: str) -> None:
     assert report.seconds_text(value) == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", drift.CHANGES)
+def test_a_change_of_concept_raises_the_alarm_and_the_error_recovers(change: str) -> None:
+    for seed in range(2):
+        result = drift.measure(seed, 12_000, 6_000, 0, change)
+        assert result.false == 0
+        assert result.delay is not None
+        assert result.delay < 2000
+        assert result.after > result.before + 0.08
+        assert result.end < result.before + 0.06
+
+
+def test_a_stream_of_the_bench_changes_where_it_says() -> None:
+    x, labels = drift.make_stream(3, 500, 400, "swapped classes")
+    before, after = (
+        np.linalg.lstsq(x[part], labels[part] - 0.5, rcond=None)[0] for part in (slice(500), slice(500, 900))
+    )
+    assert (x.shape, np.corrcoef(before, after)[0, 1] < -0.9) == ((900, 10), True)

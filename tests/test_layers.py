@@ -23,7 +23,7 @@ class Layer(NamedTuple):
 
 # The whole rule. A layer's name stands for the layer, without the ones below it.
 LAYERS = {
-    "rdahw": Layer("rdahw", {"numpy"}, {"pooch", "platformdirs"}),
+    "rdahw": Layer("rdahw", {"numpy"}, {"pooch", "platformdirs", "pyarrow", "openpyxl"}),
     "sim": Layer("rdahw.sim", {"rdahw", "rdahw.hdl", "numpy", "numba", "llvmlite", "amaranth"}),
     "hdl": Layer("rdahw.hdl", {"rdahw", "numpy", "amaranth"}),
     "boards": Layer("rdahw.boards", {"rdahw", "rdahw.hdl", "numpy", "amaranth", "amaranth_boards", "serial"}),

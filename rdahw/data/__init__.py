@@ -1,6 +1,7 @@
 """Data sets: loading, converting features to bits, encoding labels."""
 
 from rdahw.data._dataset import Column, Dataset, Examples, Schema
+from rdahw.data._files import stem
 from rdahw.data._load import load, read_examples
 from rdahw.data._named import NAMES, Progress, Record, catalogue
 from rdahw.data.binarise import RULES, Binariser, check_rule, default_rule, fit_binariser, image_rule
@@ -27,4 +28,5 @@ __all__ = [
     "label_width",
     "load",
     "read_examples",
+    "stem",
 ]

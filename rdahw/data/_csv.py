@@ -1,282 +1,374 @@
-"""Data sets from a text table (CSV), and further examples for a schema. The rules:
+"""Tables in text: CSV and the like. The rules:
 
-- UTF-8; cells are separated by commas; if the first line has none, by semicolons or else tabs. Blank lines are skipped
-  and white space around a cell is removed.
-- The first row is a header unless one of its cells is a number. Without a header the columns are called
+- UTF-8. What separates the cells, by which all of the first rows have equally many, two or more: the first of comma,
+  semicolon, tab, vertical bar and white space that is in the first row; but not the comma if it is inside of numbers
+  only, as in ``1,5;2,5``. A first line ``sep=;`` says it. A cell may be in double quotes. Blank lines are skipped and
+  white space around a cell is removed; last columns that are empty everywhere are left out.
+- The first row is a header unless one of its cells is a number. With numbers in it, it is a header if a cell is text
+  above numbers; if all are numbers, and one is above texts; if its texts are not below them and one of them is a usual
+  name of the label, or the numbers count on as pandas names columns: 0, 1, … Without a header the columns are called
   ``column 1``, ``column 2``, …
-- The label is the given column (a name, or a number from 1); else one called label, class, target or species
-  (upper or lower case, in this order of preference); else the last. Classes are numbered in sorted order: by value
-  when all are numbers, else by text.
-- A column is binary if its values are exactly the numbers 0 and 1, or true/false, or yes/no. It is a number column if
-  at least half of its cells that are not empty are numbers; then every cell must be a finite number. Otherwise it is
-  categorical, with the categories sorted by text. No cell may be empty.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
-import hashlib
 import io
-import math
+import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from rdahw.data._cells import MISSING, Cells, Gathered, has_comma, number
+from rdahw.data._files import HEAD, Source
+from rdahw.data._table import LABEL_COLUMNS, Reading, Table, check_size, made_up_names
+from rdahw.errors import UsageError, UserError
 
-from rdahw.data._dataset import Column, Dataset, Examples, Schema
-from rdahw.errors import UserError, nearest
+#: The rows by which the delimiter and the header are found.
+_SAMPLE = 1000
+#: The bytes that are parsed at once, if no row is longer.
+_BLOCK = 1 << 20
 
-LABEL_COLUMNS = ("label", "class", "target", "species")
-MAX_CATEGORIES = 1000  # each takes a wire; a column with more is free text or an identifier
-MAX_CLASSES = 1000  # a column with more is a quantity, or not the label
+_BLANKS = " "
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", _BLANKS: "white space"}
+#: How a delimiter can be given too.
+_NAMED = {"tab": "\t", "\\t": "\t", "space": _BLANKS, "": ""}
+_SEP_LINE = re.compile(r"sep=([^\r\n])[\r\n]+", re.IGNORECASE)
 
-_BINARY_WORDS = {"false": 0.0, "true": 1.0, "no": 0.0, "yes": 1.0}
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+#: A quoted cell, with its delimiter or start of a line and blanks before it, and blanks between other cells.
+_QUOTED = r'(^|[\r\n]|{0})[ \t]*("(?:[^"]|"")*")'
 
 
 @dataclass(frozen=True)
-class _Table:
-    """Rows of equally many stripped cells; ``lines[i]`` is the line of the file where row i ends."""
+class _Style:
+    """The form of a text: its delimiter, the number of bytes before the first row, and the first rows."""
 
-    path: Path
-    header: bool
-    names: tuple[str, ...]
+    delimiter: str
+    skipped: int
     rows: list[list[str]]
-    lines: list[int]
+    is_untidy: bool
 
-    def cells(self, column: int) -> list[str]:
-        return [row[column] for row in self.rows]
-
-    def error(self, row: int, column: int, message: str) -> UserError:
-        return UserError(f"{self.path}, line {self.lines[row]}, column {self.names[column]!r}: {message}")
+    @property
+    def width(self) -> int:
+        return len(self.rows[0])
 
 
-def read_csv(path: Path, content: bytes, label: str | None) -> Dataset:
-    """The data set in a text table, all of it as ``train``. Raises UserError for a malformed table."""
-    table = _parse(path, content)
-    at = _label_column(table, label)
-    label_names = _class_names(table, at)
-    numbers = {name: c for c, name in enumerate(label_names)}
-    labels = np.array([numbers[cell] for cell in table.cells(at)], dtype=np.int64)
+class _Untidy(Exception):
+    """Cells have blanks before their quotes, which the parser does not know."""
 
-    features = [i for i in range(len(table.names)) if i != at]
-    if not features:
-        raise UserError(f"{path} has only the label column {table.names[at]!r}; expected columns to learn from too")
-    columns = tuple(_infer(table, i) for i in features)
-    return Dataset(
-        name=path.stem,
-        train=Examples(_values(table, features, columns), labels),
-        test=None,
-        label_names=label_names,
-        feature_names=tuple(table.names[i] for i in features),
+
+def read_csv(source: Source, reading: Reading) -> Table:
+    """The table in a text. Raises UserError for a malformed table."""
+    style = _find_style(source, reading)
+    first, below = style.rows[0], style.rows[1:]
+    named = has_header(first, below) if reading.header is None else reading.header
+    try:
+        columns = _columns(source, style, named)
+    except _Untidy:
+        style = replace(style, is_untidy=True)
+        columns = _columns(source, style, named)
+    names = tuple(first) if named else made_up_names(len(first))
+    while len(columns) > 1 and not columns[-1].filled and (not named or not names[-1]) and len(columns[-1]):
+        columns, names = columns[:-1], names[:-1]
+
+    separated = _DELIMITERS.get(style.delimiter, repr(style.delimiter))
+    found = "the first row has the names of the columns" if named else "no names of columns"
+    reading.log(f"{source.name}: cells separated by {separated}, {found}")
+    if named and reading.header is None:
+        doubtful = [
+            cell for cell, column in zip(first, zip(*below, strict=False), strict=False) if cell and cell in column
+        ]
+        if doubtful:
+            reading.log(
+                f"warning: {source.name}: the first row ({', '.join(first[:6])}{', …' if len(first) > 6 else ''}) is "
+                f"taken as the names of the columns, and {doubtful[0]!r} is also a value below; if it is an example, "
+                "use --no-header"
+            )
+
+    def where(row: int) -> str:
+        lines = (line for line, _ in _rows_of_file(source, style))
+        return f"line {next(itertools.islice(lines, row + named, None), '?')}"
+
+    return Table(
+        path=source.name,
+        stem=source.stem,
+        names=names,
+        named=named,
         columns=columns,
-        checksum=hashlib.sha256(content).hexdigest(),
-        label_name=table.names[at],
-        label_index=at,
-        named=table.header,
+        where=where,
+        reading=reading,
     )
 
 
-def csv_examples(
-    path: Path, content: bytes, schema: Schema, label: str | None
-) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """The features (N, F) and, where there is a label column, the class numbers (N,) of a further table."""
-    table = _parse(path, content)
-    at = None if label is None else _label_column(table, label)
-    if table.header and schema.named:
-        features, at = _match_names(table, schema, at)
-    else:
-        features, at = _match_positions(table, schema, at)
-    values = _values(table, features, schema.columns)
-    if at is None:
-        return values, None
-    numbers = {name: c for c, name in enumerate(schema.label_names)}
-    cells = table.cells(at)
-    for row, cell in enumerate(cells):
-        if cell not in numbers:
-            raise table.error(row, at, f"there is no class {cell!r}; {nearest(cell, schema.label_names)}")
-    return values, np.array([numbers[cell] for cell in cells], dtype=np.int64)
+# -- the form of a text ------------------------------------------------------------------------------------------------
 
 
-def _parse(path: Path, content: bytes) -> _Table:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path} is not UTF-8 text (line {line}); save it as CSV in UTF-8") from None
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    known: dict[str, str] = {}  # equal cells share one object, to save memory
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    try:
-        for row in reader:
-            if not row or len(row) == 1 and not row[0].strip():
-                continue
-            if rows and len(row) != len(rows[0]):
-                expected = f"{len(rows[0])} as in line {lines[0]}"
-                raise UserError(f"{path}, line {reader.line_num} has {len(row)} cells, expected {expected}")
-            rows.append([known.setdefault(cell, cell) for cell in map(str.strip, row)])
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num} is not CSV: {error}") from None
-    if not rows:
-        raise UserError(f"{path} is empty; expected a table with a column of labels")
-
-    header = all(_number(cell) is None for cell in rows[0])
-    if not header:
-        return _Table(path, False, tuple(f"column {i + 1}" for i in range(len(rows[0]))), rows, lines)
-    names = rows[0]
-    for i, name in enumerate(names):
-        if not name:
-            raise UserError(f"{path}: column {i + 1} has no name in the header; name it, or drop it if it is an index")
-        if name in names[:i]:
-            raise UserError(
-                f"{path}: the columns {names.index(name) + 1} and {i + 1} are both called {name!r}; rename one"
-            )
-    if len(rows) == 1:
-        raise UserError(f"{path} has a header and no examples under it")
-    return _Table(path, True, tuple(names), rows[1:], lines[1:])
-
-
-def _delimiter(text: str) -> str:
+def _find_style(source: Source, reading: Reading) -> _Style:
+    text = _decoded(source, source.head)
+    skipped = len(codecs.BOM_UTF8) if source.head.startswith(codecs.BOM_UTF8) else 0
+    given = reading.delimiter
+    delimiter = None if given is None else _NAMED.get(given.lower(), given)
+    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '\r\n"'):
+        raise UsageError(f"the delimiter {given!r} is not one character, such as ';' or '|' or tab; give one")
+    if said := _SEP_LINE.match(text):
+        delimiter = delimiter or said[1]
+        skipped += len(said[0].encode())
+        text = text[said.end() :]
+    is_whole = len(source.head) < HEAD
     first = text.lstrip("\r\n ").partition("\n")[0]
-    return next((mark for mark in ",;\t" if mark in first), ",")
+    possible = [delimiter] if delimiter else [mark for mark in _DELIMITERS if mark in first]
+    if _BLANKS in possible[:-1] or possible[:-1] and possible[-1] == _BLANKS:
+        possible.remove(_BLANKS)
+    found = {mark: _sample(text, mark, is_whole) for mark in possible or [","]}
+    if not any(found.values()):
+        raise UserError(f"{source.name} is empty; expected a table with a column of labels")
+    fitting = [mark for mark, rows in found.items() if rows and len(rows[0]) > 1 and len(set(map(len, rows))) == 1]
+    if "," in fitting and any(mark != "," and _commas_are_in_numbers(found[mark]) for mark in fitting):
+        fitting.remove(",")
+    chosen = (fitting or [mark for mark in found if mark != _BLANKS or delimiter] or [","])[0]
+    rows = found.get(chosen) or _sample(text, chosen, is_whole)
+    mark = re.escape(chosen)
+    is_untidy = chosen == _BLANKS or bool(re.search(rf'(?:^|[\r\n]|{mark})[ \t]+"', text))
+    return _Style(chosen, skipped, rows, is_untidy)
 
 
-def _label_column(table: _Table, label: str | None) -> int:
-    names = table.names
-    if label is None:
-        lower = [name.lower() for name in names]
-        return next((lower.index(name) for name in LABEL_COLUMNS if name in lower), len(names) - 1)
-    if label in names:
-        return names.index(label)
-    if label.isdecimal():
-        if not 1 <= int(label) <= len(names):
-            raise UserError(f"{table.path} has no column {label}; expected a name or a number from 1 to {len(names)}")
-        return int(label) - 1
-    raise UserError(f"{table.path} has no column {label!r}; {nearest(label, names)}")
-
-
-def _class_names(table: _Table, at: int) -> tuple[str, ...]:
-    cells = table.cells(at)
-    if "" in cells:
-        raise table.error(cells.index(""), at, "the label is empty; expected a class")
-    names = sorted(set(cells))
-    numbers = {name: value for name in names if (value := _number(name)) is not None and math.isfinite(value)}
-    if len(numbers) == len(names):
-        names.sort(key=lambda name: numbers[name])
-    elif not table.header and cells[0] not in numbers and all(cell in numbers for cell in cells[1:]):
-        # A header with a number among its names looks like an example.
-        raise table.error(
-            0,
-            at,
-            f"the label {cells[0]!r} is text and all others are numbers; if this is a header, let no name be a number",
-        )
-    if len(names) < 2:
-        raise UserError(
-            f"{table.path}: every label in column {table.names[at]!r} is {names[0]!r}; expected two classes or more"
-        )
-    if len(names) > MAX_CLASSES:
-        raise UserError(
-            f"{table.path}: the label column {table.names[at]!r} has {len(names)} different values, expected at most "
-            f"{MAX_CLASSES} classes; choose another label column"
-        )
-    return tuple(names)
-
-
-def _number(cell: str) -> float | None:
-    """The number in a cell, which may be NaN or infinite; None if it is text."""
-    if "_" in cell:  # Python alone reads 1_000 as a number
-        return None
+def _sample(text: str, delimiter: str, is_whole: bool) -> list[list[str]]:
+    """The first rows of a text, not of one that is malformed in them."""
+    if delimiter == _BLANKS:
+        text = _tidied(text, delimiter)
+    rows = []
     try:
-        return float(cell)
-    except ValueError:
-        return None
+        for row in itertools.islice(_rows(io.StringIO(text, newline=""), delimiter), _SAMPLE + 1):
+            rows.append(row)
+    except csv.Error:
+        pass
+    return rows[:-1] if len(rows) > _SAMPLE or not is_whole and len(rows) > 1 else rows
 
 
-def _infer(table: _Table, at: int) -> Column:
-    cells = table.cells(at)
-    numbers = {cell: _number(cell) for cell in set(cells)}
-    if {cell.lower() for cell in numbers} <= {"false", "true"} or {cell.lower() for cell in numbers} <= {"no", "yes"}:
-        return Column("binary")
-    if set(numbers.values()) == {0.0, 1.0}:
-        return Column("binary")
-    numeric = {cell for cell, value in numbers.items() if value is not None or _DECIMAL_COMMA.fullmatch(cell)}
-    filled = sum(1 for cell in cells if cell)
-    if 2 * sum(1 for cell in cells if cell in numeric) >= filled:
-        return Column("number")
-    categories = tuple(sorted(cell for cell in numbers if cell))
-    if len(categories) > MAX_CATEGORIES:
-        raise UserError(
-            f"{table.path}: column {table.names[at]!r} has {len(categories)} different texts, at most {MAX_CATEGORIES} "
-            "categories are possible; drop the column"
-        )
-    return Column("category", categories)
+def _rows(lines: Any, delimiter: str) -> Iterator[list[str]]:
+    """The stripped cells of each row that is not blank."""
+    for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
+        if row and not (len(row) == 1 and not row[0].strip()):
+            yield [cell.strip() for cell in row]
 
 
-def _values(table: _Table, features: Sequence[int], columns: Sequence[Column]) -> NDArray[np.float64]:
-    """The given columns of the table as numbers, (rows, len(features))."""
-    result = np.empty((len(table.rows), len(features)), dtype=np.float64)
-    for j, (at, column) in enumerate(zip(features, columns, strict=True)):
-        cells = table.cells(at)
-        meaning = {cell: _meaning(cell, column) for cell in set(cells)}
-        if any(isinstance(value, str) for value in meaning.values()):
-            row = next(i for i, cell in enumerate(cells) if isinstance(meaning[cell], str))
-            raise table.error(row, at, str(meaning[cells[row]]))
-        result[:, j] = [meaning[cell] for cell in cells]
-    return result
+def _commas_are_in_numbers(rows: list[list[str]]) -> bool:
+    cells = [cell for row in rows for cell in row if "," in cell]
+    return bool(cells) and all(map(has_comma, cells))
 
 
-def _meaning(cell: str, column: Column) -> float | str:
-    """The value of a cell, or an error message."""
-    if not cell:
-        return "the cell is empty; fill it or drop the line"
-    if column.kind == "category":
-        if cell in column.categories:
-            return float(column.categories.index(cell))
-        return f"there is no category {cell!r}; {nearest(cell, column.categories)}"
-    value = _number(cell)
-    if column.kind == "binary":
-        value = _BINARY_WORDS.get(cell.lower(), value)
-        return value if value in (0.0, 1.0) else f"{cell!r} is neither 0 nor 1, and the column is binary"
-    if value is None:
-        point = " (write a decimal point)" if _DECIMAL_COMMA.fullmatch(cell) else ""
-        return f"{cell!r} is not a number{point}, and the column is one of numbers; correct it or drop the line"
-    return value if math.isfinite(value) else f"{cell!r} is not a finite number; correct it or drop the line"
+def has_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row has the names of the columns, by the rows below it (see the rules above)."""
+    numbers = [number(cell.replace(",", "") if has_comma(cell) else cell) for cell in first]
+    if all(value is None for value in numbers):
+        return True
+    if not below:
+        return False
+    columns = [[cell for cell in column if cell] for column in zip(*below, strict=False)]
+    texts = []
+    for cell, value, column in zip(first, numbers, columns, strict=False):
+        numeric = sum(number(cell) is not None for cell in column)
+        if value is None and cell not in MISSING:
+            if column and numeric == len(column):
+                return True
+            texts.append((cell, column))
+        elif None not in numbers and column and not numeric and not any(map(has_comma, column)):
+            return True
+    whole = [int(cell) for cell in first if cell.isascii() and cell.isdecimal()]
+    counts_on = whole == list(range(whole[0], whole[0] + len(numbers) - len(texts))) if whole else False
+    if any(cell in column for cell, column in texts):
+        return False
+    if any(cell.lower() in LABEL_COLUMNS for cell, _ in texts):
+        return True
+    if texts:  # texts of which none comes twice say nothing about the first
+        repeated = all(len(set(column)) < len(column) for _, column in texts)
+        return repeated and counts_on and len(whole) > (1 if whole[0] <= 1 else 2)
+    # An example 0, 1, 2, … would be the only one of its class.
+    labels = Counter(map(number, columns[-1])) if len(below) >= 10 else Counter[float | None]()
+    is_alone = bool(labels) and numbers[-1] not in labels and min(labels.values()) > 1
+    return counts_on and whole[0] == 0 and len(whole) > 2 and is_alone
 
 
-def _match_names(table: _Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
-    """The columns of the schema's features and of the label in a table with a header."""
-    names = table.names
-    if at is None and schema.label_name in names:
-        at = names.index(schema.label_name)
-    rest = [name for i, name in enumerate(names) if i != at]
-    for name in schema.feature_names:
-        if name not in rest:
-            raise UserError(f"{table.path} has no column {name!r}, which the training data had; {nearest(name, rest)}")
-    for name in rest:
-        if name not in schema.feature_names:
-            raise UserError(
-                f"{table.path} has a column {name!r}, which the training data did not have; drop it"
-                + ("" if at is not None else ", or say that it is the label")
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+class BadRow(Exception):
+    """A row has another number of cells than the others; the argument is its text."""
+
+
+def parse(
+    text: Any,
+    width: int,
+    *,
+    delimiter: str,
+    quote: str = '"',
+    escape: str | None = None,
+    named: bool = False,
+    missing: Sequence[str] = ("",),
+    longest: int = 0,
+    size: int = 0,
+    name: str = "",
+) -> tuple[list[Gathered], bool]:
+    """The columns of a text stream, without the header, and whether the last row has a line feed in a cell.
+
+    longest: about the most bytes of a row. size: about the bytes of the text. Raises pyarrow.ArrowInvalid,
+    :class:`BadRow` and UserError.
+    """
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.compute as compute  # type: ignore[import-untyped]
+    from pyarrow import csv as arrow_csv
+
+    bad: list[str] = []
+
+    def refuse(row: Any) -> str:
+        if not row.text.strip():
+            return "skip"
+        bad.append(row.text)
+        return "error"
+
+    names = list(map(str, range(width)))
+    gathered: list[Gathered] = []
+    rows, last = 0, None
+    try:
+        for batch in arrow_csv.open_csv(
+            text,
+            arrow_csv.ReadOptions(use_threads=False, block_size=max(_BLOCK, 16 * longest), column_names=names),
+            arrow_csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=quote,
+                escape_char=escape or False,
+                newlines_in_values=True,
+                invalid_row_handler=refuse,
+            ),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=len(missing) == 1,
+                null_values=list(missing),
+            ),
+        ):
+            if width == 1:  # a line of white space is no cell
+                batch = batch.filter(compute.greater(compute.utf8_length(compute.utf8_trim_whitespace(batch[0])), 0))
+            if named and batch.num_rows:
+                batch, named = batch.slice(1), False
+            if not gathered:
+                each = batch.nbytes / max(1, batch.num_rows) - 3 * width  # Arrow has four bytes a cell more, not one
+                gathered = [Gathered(int(1.05 * size / max(1, each))) for _ in names]
+            rows, last = rows + batch.num_rows, batch if batch.num_rows else last
+            check_size(name, rows, width)
+            for column, cells in zip(gathered, batch.columns, strict=True):
+                column.add(cells)
+    except pa.ArrowInvalid:
+        if bad:
+            raise BadRow(bad[0]) from None
+        raise
+    return gathered, last is not None and any("\n" in (column[-1].as_py() or "") for column in last.columns)
+
+
+def _columns(source: Source, style: _Style, named: bool) -> list[Cells]:
+    """The columns, without the header."""
+    import pyarrow as pa
+
+    longest = max(sum(map(len, row)) + style.width for row in style.rows)
+    with source.stream() as stream:
+        stream.read(style.skipped)
+        try:
+            text: Any = stream
+            if style.is_untidy:
+                text = io.BytesIO(_tidied(stream.read().decode(), style.delimiter).encode())
+            gathered, is_open = parse(
+                text,
+                style.width,
+                delimiter=style.delimiter,
+                named=named,
+                longest=longest,
+                size=source.size,
+                name=source.name,
             )
-    return [names.index(name) for name in schema.feature_names], at
+        except BadRow as row:
+            if not style.is_untidy and '"' in str(row):
+                raise _Untidy from None
+            raise _malformed(source, style, "a row has another number of cells") from None
+        except pa.ArrowInvalid as error:
+            raise _malformed(source, style, str(error)) from None
+        except UnicodeDecodeError:
+            raise _not_utf8(source) from None
+    if is_open and (refused := _strict_error(source, style)):  # a quote that is not closed took the rest of the file
+        raise refused
+    if not style.is_untidy and any(column.has_quotes for column in gathered):
+        raise _Untidy
+    return [column.cells() for column in gathered]
 
 
-def _match_positions(table: _Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
-    """The columns of the features and of the label in a table whose columns are matched by position."""
-    count, width = len(schema.feature_names), len(table.names)
-    if at is None and width == count + 1:
-        at = schema.label_index
-        if table.header and any(name.lower() in LABEL_COLUMNS for name in table.names):
-            at = _label_column(table, None)
-        if at is None:
-            raise UserError(
-                f"{table.path} has {width} columns, one more than the {count} features; say which is the label"
-            )
-    if width != count + (at is not None):
-        raise UserError(f"{table.path} has {width} columns, expected the {count} features, with or without a label")
-    return [i for i in range(width) if i != at], at
+def _tidied(text: str, delimiter: str) -> str:
+    """The text without blanks before quotes; if blanks separate its cells, with one between two."""
+    if delimiter == _BLANKS:
+        text = re.sub(r"(?m)^[ \t]+|[ \t]+$|[ \t]+(?=[\r\n])", "", text)
+        if '"' not in text:
+            return re.sub(r"[ \t]+", _BLANKS, text)
+        return re.sub(r'("(?:[^"]|"")*")|[ \t]+', lambda found: found[1] or _BLANKS, text)
+    return re.sub(_QUOTED.format(re.escape(delimiter)), r"\1\2", text)
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+def _rows_of_file(source: Source, style: _Style, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with the number of its last line."""
+    with source.stream(counted=False) as stream:
+        before = stream.read(style.skipped).count(b"\n")
+        lines = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
+        reader = csv.reader(lines, delimiter=style.delimiter, skipinitialspace=True, strict=strict)
+        try:
+            for row in reader:
+                if row and not (len(row) == 1 and not row[0].strip()):
+                    blank_end = style.delimiter == _BLANKS and len(row) > 1 and not row[-1]
+                    yield before + reader.line_num, row[:-1] if blank_end else row
+        except csv.Error as error:
+            raise UserError(f"{source.name}, line {before + reader.line_num} is not CSV: {error}") from None
+
+
+def _strict_error(source: Source, style: _Style) -> UserError | None:
+    """The error of the first row that is malformed."""
+    first = 0
+    try:
+        for line, row in _rows_of_file(source, style, strict=True):
+            first = first or line
+            if len(row) != style.width:
+                expected = f"{style.width} as in line {first}"
+                return UserError(f"{source.name}, line {line} has {len(row)} cells, expected {expected}")
+    except UserError as error:
+        return error
+    return None
+
+
+def _malformed(source: Source, style: _Style, message: str) -> UserError:
+    if "UTF8" in message:
+        return _not_utf8(source)
+    message = message.partition("\n")[0][:200]
+    return _strict_error(source, style) or UserError(f"{source.name} is not CSV: {message}")
+
+
+def _not_utf8(source: Source) -> UserError:
+    with source.stream(counted=False) as stream:
+        line = next((line for line, content in enumerate(stream, 1) if not _is_utf8(content)), 1)
+    return UserError(f"{source.name} is not UTF-8 text (line {line}); save it as CSV in UTF-8")
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _decoded(source: Source, head: bytes) -> str:
+    """The text of the first bytes of a file; the last character may be incomplete."""
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(head, len(head) < HEAD)
+    except UnicodeDecodeError:
+        raise _not_utf8(source) from None

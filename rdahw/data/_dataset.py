@@ -18,10 +18,14 @@ Kind = Literal["number", "binary", "category"]
 
 @dataclass(frozen=True)
 class Column:
-    """The kind of one feature; a category column holds the index into ``categories``, a binary column 0 or 1."""
+    """The kind of one feature; a category column holds the index into ``categories``, a binary column 0 or 1.
+
+    With ``missing`` the training data had empty cells in this column.
+    """
 
     kind: Kind
     categories: tuple[str, ...] = ()
+    missing: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or (self.kind == "category") != bool(self.categories):
@@ -32,7 +36,8 @@ class Column:
 class Examples:
     """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,), int64 class numbers.
 
-    A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column.
+    A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column, -1 for a
+    category that training did not have. A missing value is NaN, whatever the column.
     """
 
     features: NDArray[Any]
@@ -66,7 +71,7 @@ class Schema:
     image_shape: tuple[int, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; a column is "number", "binary" or the list of its categories."""
+        """Plain JSON values; for the columns see :func:`columns_to_json`."""
         return {
             "feature_names": list(self.feature_names),
             "columns": columns_to_json(self.columns),
@@ -194,8 +199,9 @@ def is_shape(shape: tuple[int, ...], features: int) -> bool:
 
 
 def columns_to_json(columns: Sequence[Column]) -> list[Any]:
-    """A list of "number", "binary" or the list of categories."""
-    return [list(column.categories) if column.kind == "category" else column.kind for column in columns]
+    """A list of "number", "binary" or the list of categories; {"missing": this} for a column with missing values."""
+    kinds = [list(column.categories) if column.kind == "category" else column.kind for column in columns]
+    return [{"missing": kind} if column.missing else kind for kind, column in zip(kinds, columns, strict=True)]
 
 
 def columns_from_json(value: object, what: str, count: int) -> tuple[Column, ...]:
@@ -204,10 +210,12 @@ def columns_from_json(value: object, what: str, count: int) -> tuple[Column, ...
         raise damaged(what, f"a list of {count} columns")
     columns = []
     for i, item in enumerate(value):
+        if missing := isinstance(item, dict):
+            (item,) = members(item, f"{what}[{i}]", ("missing",))
         if item == "number" or item == "binary":
-            columns.append(Column(item))
+            columns.append(Column(item, missing=missing))
         elif is_list(item):
-            columns.append(Column("category", texts(item, f"{what}[{i}]", least=1)))
+            columns.append(Column("category", texts(item, f"{what}[{i}]", least=1), missing))
         else:
             raise damaged(f"{what}[{i}]", '"number", "binary" or a list of categories')
     return tuple(columns)

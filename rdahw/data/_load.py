@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data._csv import csv_examples, read_csv
+from rdahw.data._arrow import frame_checksum, is_frame, read_frame
 from rdahw.data._dataset import Dataset, Examples, Schema
-from rdahw.data._files import read_bytes
+from rdahw.data._files import Progress, Source
+from rdahw.data._formats import read
 from rdahw.data._image_sources import holds_images
-from rdahw.data._named import NAMES, Progress, paper_split, read_images, read_iris
-from rdahw.data._npz import npz_examples, read_npz
+from rdahw.data._named import NAMES, paper_split, read_images, read_iris
+from rdahw.data._table import Log, Reading, silent
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.random import permutation, stream
 
 
 def load(
-    spec: str,
+    spec: Any,
     *,
     classes: Sequence[str] | None = None,
     label: str | None = None,
@@ -32,16 +33,26 @@ def load(
     split: float | None = None,
     seed: int = 0,
     resize: tuple[int, int] | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    missing: str = "bit",
+    log: Log = silent,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Load a data set: the name of one (:data:`NAMES`), or the path of a CSV or NPZ file or of a folder, ZIP or TAR of
-    pictures.
+    """Load a data set: the name of one (:data:`NAMES`), the path of a file or of a folder, ZIP or TAR of pictures, or a
+    table in memory.
 
-    ``classes`` keeps only these, numbered in this order. ``label`` is the label column of a CSV, by name or number
+    The formats of files are CSV and the like, also packed, Parquet, Arrow, XLSX, ARFF, svmlight, NPY and NPZ; a table
+    in memory is one of pandas, polars, or anything else with the Arrow C stream interface.
+
+    ``classes`` keeps only these, numbered in this order. ``label`` is the label column of a table, by name or number
     from 1. The test part is the file ``test``, or the fraction ``split`` of each class drawn with ``seed``, or the
-    data set's own; a CSV has none of its own. Iris has the paper's own split unless ``split`` is given. ``resize``,
-    (height, width), makes all pictures of this size. ``progress`` is called with (bytes done, bytes in all) during a
-    download and while pictures are read.
+    data set's own; a table has none of its own. Iris has the paper's own split unless ``split`` is given.
+    ``resize``, (height, width), makes all pictures of this size.
+    ``delimiter`` separates the cells of a text table and ``header`` says whether its first row has the names of its
+    columns; both are found if None. ``missing``: ``bit`` reads missing cells as NaN, ``drop`` leaves their examples
+    out, ``error`` raises UserError. ``log`` is called with sentences about what was found; a warning begins with
+    «warning: ». ``progress`` is called with (bytes done, bytes in all) while files are read or downloaded.
 
     Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
     name is not found and cannot be downloaded, UserError for malformed content.
@@ -51,7 +62,13 @@ def load(
     if split is not None and test is not None:
         raise UsageError("a test file and a split were both given; give one of them")
 
-    if spec in NAMES:
+    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
+    if is_frame(spec):
+        if test is not None:
+            raise UsageError("a test file was given with a table in memory; join the two, or use --split")
+        dataset = read_frame(spec, reading).dataset(lambda: "")
+        dataset = replace(dataset, checksum=frame_checksum(dataset.train.features, dataset.train.labels))
+    elif spec in NAMES:
         if label is not None or test is not None:
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
@@ -59,18 +76,18 @@ def load(
     elif holds_images(Path(spec)):
         dataset = _read_pictures(Path(spec), label, test, resize, progress)
     else:
-        dataset = _read_files(spec, label, test)
-    if resize is not None and (spec in NAMES or not holds_images(Path(spec))):
+        dataset = _read_files(spec, test, reading, progress)
+    if resize is not None and (not isinstance(spec, str | Path) or spec in NAMES or not holds_images(Path(spec))):
         raise UsageError(
-            f"a size of {resize[0]}x{resize[1]} was given, and {spec!r} is not a folder or archive of pictures; leave "
-            "out --resize"
+            f"a size of {resize[0]}x{resize[1]} was given, and {spec!r:.60} is not a folder or archive of pictures; "
+            "leave out --resize"
         )
     if classes is not None:
         dataset = dataset.with_classes(classes)
 
     if split is not None:
         return _split(dataset, split, seed)
-    return paper_split(dataset) if spec == "iris" else dataset
+    return paper_split(dataset) if isinstance(spec, str) and spec == "iris" else dataset
 
 
 def read_examples(
@@ -79,34 +96,25 @@ def read_examples(
     *,
     label: str | None = None,
     resize: bool = False,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    missing: str = "bit",
+    log: Log = silent,
     progress: Progress | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     """Further examples for a model: features (N, F) as in training and, if the file has labels, class numbers (N,).
 
-    A CSV may lack the label column. Columns are matched by name, in any order, if both files have a header, else by
-    position. With ``resize`` pictures may be of any size. Raises UserError if columns, categories or classes are not
-    those of ``schema``.
+    A table may lack the label column. Columns are matched by name, in any order, if both files have a header, else by
+    position. A missing cell is NaN and an unknown category -1. With ``resize`` pictures may be of any size. The other
+    options are those of :func:`load`. Raises UserError if columns or classes are not those of ``schema``.
     """
     if holds_images(Path(path)):
         from rdahw.data._image_files import image_examples
 
         _no_label_of_pictures(path, label)
         return image_examples(Path(path), schema, resize, progress)
-    return _examples(Path(path), read_bytes(Path(path)), schema, label)
-
-
-def _examples(
-    path: Path, content: bytes, schema: Schema, label: str | None
-) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    if path.suffix.lower() != ".npz":
-        return csv_examples(path, content, schema, label)
-    _no_label_column(path, label)
-    return npz_examples(path, content, schema)
-
-
-def _no_label_column(path: Path, label: str | None) -> None:
-    if label is not None:
-        raise UsageError(f"a label column was given, and {path} is not a CSV; its labels are the array 'y'")
+    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
+    return read(Source(Path(path), hashlib.sha256(), progress), reading).examples(schema)
 
 
 def _no_label_of_pictures(path: str | Path, label: str | None) -> None:
@@ -132,28 +140,22 @@ def _read_pictures(
     )
 
 
-def _read_files(spec: str, label: str | None, test: str | Path | None) -> Dataset:
+def _read_files(spec: str, test: str | Path | None, reading: Reading, progress: Progress | None) -> Dataset:
     path = Path(spec)
     if not path.suffix and path.name == spec and not os.path.exists(path):  # not Path's, which raises
         raise UsageError(f"there is no data set {spec!r} and no CSV or NPZ file of that name; {nearest(spec, NAMES)}")
-    content = read_bytes(path)
-    if path.suffix.lower() == ".npz":
-        _no_label_column(path, label)
-        dataset = read_npz(path, content)
-    else:
-        dataset = read_csv(path, content, label)
+    source = Source(path, hashlib.sha256(), progress)
+    dataset = read(source, reading).dataset(lambda: str(source.hash.hexdigest()))
     if test is None:
         return dataset
 
     if dataset.test is not None:
         raise UsageError(f"the test file {test} was given, and {path} has a test part of its own; leave one out")
-    test_path = Path(test)
-    test_content = read_bytes(test_path)
-    features, labels = _examples(test_path, test_content, dataset.schema, None)
+    test_source = Source(Path(test), source.hash, progress)  # so that the checksum is that of both
+    features, labels = read(test_source, replace(reading, label=None)).examples(dataset.schema)
     if labels is None:
         raise UserError(f"{test} has no labels; expected a test file with labels as in {path}")
-    checksum = hashlib.sha256(content + test_content).hexdigest()
-    return replace(dataset, test=Examples(features, labels), checksum=checksum)
+    return replace(dataset, test=Examples(features, labels), checksum=test_source.hash.hexdigest())
 
 
 def _split(dataset: Dataset, fraction: float, seed: int) -> Dataset:

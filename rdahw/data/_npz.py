@@ -1,73 +1,132 @@
-"""Data sets from a numpy archive (NPZ): ``x``, ``y`` (N,), optional ``x_test``, ``y_test``.
+"""Data sets from numpy files. An archive (NPZ) has ``x``, ``y`` (N,), and perhaps ``x_test`` and ``y_test``.
 
-``x`` is (N, F), grey images (N, H, W), or colour images (N, H, W, 3) or (N, 3, H, W); their features are red, green and
+``x`` is (N, F), grey images (N, H, W), or colour images (N, H, W, 3) or (N, 3, H, W), whose features are red, green and
 blue in turn, each row by row.
 
 Other names for x are ``X``, ``features`` and ``x_train``, and for y ``labels`` and ``y_train``. Labels are whole
 numbers or texts; classes are numbered in sorted order. Features of type uint8 and bool become uint8, other numbers
 float64. A column that holds exactly the values 0 and 1 is binary, and so are images of these values only.
+
+A single array (NPY) is a table: numbers (N, F), or records (N,) whose fields are the columns.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
-import zlib
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.data._cells import Numbers, Texts
 from rdahw.data._dataset import Column, Dataset, Examples, Schema
-from rdahw.errors import UserError, nearest
+from rdahw.data._files import MAX_UNPACKED, Source, members_of
+from rdahw.data._table import Reading, Table, made_up_names
+from rdahw.errors import UsageError, UserError, nearest
 
 _X = ("x", "X", "features", "x_train")
 _Y = ("y", "labels", "y_train")
 
 
-def read_npz(path: Path, content: bytes) -> Dataset:
-    """The data set in a numpy archive, with its test part if it has one. Raises UserError for a malformed archive."""
-    arrays = _arrays(path, content)
-    features, image_shape = _features(path, *_find(path, arrays, _X))
-    y_key, y = _find(path, arrays, _Y)
-    names = _names(path, y_key, y, len(features))
-    unique = sorted(set(names), key=int) if y.dtype.kind != "U" else sorted(set(names))
-    if len(unique) < 2:
-        raise UserError(f"{path}: every label in {y_key!r} is {unique[0]!r}; expected two classes or more")
-    if not features.shape[1]:
-        raise UserError(f"{path}: the examples have no features")
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """The arrays of a numpy archive."""
 
-    if image_shape is not None:
-        kind = Column("binary" if features.max() <= 1 and np.isin(features, (0, 1)).all() else "number")
-        columns = (kind,) * features.shape[1]
-    else:
-        columns = tuple(
-            Column("binary" if np.array_equal(np.unique(column), [0, 1]) else "number") for column in features.T
+    path: Path
+    arrays: dict[str, NDArray[Any]]
+
+    def dataset(self, checksum: Callable[[], str]) -> Dataset:
+        """The data set, with its test part if it has one. Raises UserError for arrays that do not fit."""
+        path, arrays = self.path, self.arrays
+        features, image_shape = _features(path, *_find(path, arrays, _X))
+        y_key, y = _find(path, arrays, _Y)
+        names = _names(path, y_key, y, len(features))
+        unique = sorted(set(names), key=int) if y.dtype.kind != "U" else sorted(set(names))
+        if len(unique) < 2:
+            raise UserError(f"{path}: every label in {y_key!r} is {unique[0]!r}; expected two classes or more")
+        if not features.shape[1]:
+            raise UserError(f"{path}: the examples have no features")
+
+        if image_shape is not None:
+            kind = Column("binary" if features.max() <= 1 and np.isin(features, (0, 1)).all() else "number")
+            columns = (kind,) * features.shape[1]
+        else:
+            columns = tuple(
+                Column("binary" if np.array_equal(np.unique(column), [0, 1]) else "number") for column in features.T
+            )
+        dataset = Dataset(
+            name=path.stem,
+            train=Examples(features, _numbers(path, y_key, names, tuple(unique))),
+            test=None,
+            label_names=tuple(unique),
+            feature_names=tuple(f"x{i}" for i in range(features.shape[1])),
+            columns=columns,
+            checksum=checksum(),
+            image_shape=image_shape,
         )
-    dataset = Dataset(
-        name=path.stem,
-        train=Examples(features, _numbers(path, y_key, names, tuple(unique))),
-        test=None,
-        label_names=tuple(unique),
-        feature_names=tuple(f"x{i}" for i in range(features.shape[1])),
-        columns=columns,
-        checksum=hashlib.sha256(content).hexdigest(),
-        image_shape=image_shape,
+        if "x_test" not in arrays and "y_test" not in arrays:
+            return dataset
+        test_features, test_labels = _examples(path, arrays, dataset.schema, ("x_test",), ("y_test",))
+        if test_labels is None:
+            raise UserError(f"{path} has 'x_test' and no 'y_test'; give both or neither")
+        return replace(dataset, test=Examples(test_features, test_labels))
+
+    def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """The features (N, F) and, where there are labels, the class numbers (N,)."""
+        return _examples(self.path, self.arrays, schema, _X, _Y)
+
+
+def is_npz(source: Source) -> bool:
+    """Whether the file is a zip archive of arrays."""
+    if not source.head.startswith(b"PK"):
+        return source.suffix == ".npz"
+    with source.stream(counted=False) as stream:
+        return any(name.endswith(".npy") for name in members_of(io.BytesIO(stream.read())))
+
+
+def read_npz(source: Source, reading: Reading) -> Archive:
+    """The arrays in a numpy archive. Raises UserError for a malformed one."""
+    if reading.label is not None:
+        raise UsageError(f"a label column was given, and {source.name} is not a CSV; its labels are the array 'y'")
+    return Archive(source.path, _arrays(source.path, source.content()))
+
+
+def read_npy(source: Source, reading: Reading) -> Table:
+    """The table in a numpy array. Raises UserError for a malformed one."""
+    try:
+        array = np.load(io.BytesIO(source.content()), allow_pickle=False)
+    except Exception:  # numpy's reading of a damaged header has errors of many types
+        raise UserError(
+            f"{source.name} is not a plain numpy array, or is damaged; write it with numpy.save, without objects"
+        ) from None
+    columns: dict[str, NDArray[Any]]
+    if array.dtype.names is not None and array.ndim == 1:
+        columns = {name: array[name] for name in array.dtype.names}
+    elif array.ndim == 2:
+        columns = dict(zip(made_up_names(array.shape[1]), array.T, strict=True))
+    else:
+        columns = {}
+    if not columns or not all(column.ndim == 1 and column.dtype.kind in "buifU" for column in columns.values()):
+        raise UserError(
+            f"{source.name} is {array.dtype} of shape {array.shape}; expected numbers (N, F) of which a column is the "
+            "label, or records (N,) with plain fields"
+        )
+    return Table(
+        path=source.name,
+        stem=source.stem,
+        names=tuple(columns),
+        named=array.dtype.names is not None,
+        columns=[
+            Texts.of(column.tolist()) if column.dtype.kind == "U" else Numbers(column.astype(np.float64))
+            for column in columns.values()
+        ],
+        where=lambda row: f"example {row}",
+        reading=reading,
     )
-    if "x_test" not in arrays and "y_test" not in arrays:
-        return dataset
-    test_features, test_labels = _examples(path, arrays, dataset.schema, ("x_test",), ("y_test",))
-    if test_labels is None:
-        raise UserError(f"{path} has 'x_test' and no 'y_test'; give both or neither")
-    return replace(dataset, test=Examples(test_features, test_labels))
-
-
-def npz_examples(path: Path, content: bytes, schema: Schema) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    """The features (N, F) and, where there are labels, the class numbers (N,) of a further archive."""
-    return _examples(path, _arrays(path, content), schema, _X, _Y)
 
 
 def _examples(
@@ -97,13 +156,21 @@ def _examples(
 def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
     wanted = {*_X, *_Y, "x_test", "y_test"}
     try:
+        size = (
+            sum(info.file_size for info in zipfile.ZipFile(io.BytesIO(content)).infolist())
+            if content[:2] == b"PK"
+            else 0
+        )
+        if size > MAX_UNPACKED:
+            raise UserError(f"{path} unpacks to {size} bytes, more than are read; use a part of it")
         archive = np.load(io.BytesIO(content), allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise UserError(f"{path} is not an NPZ archive; write it with numpy.savez")
         with archive:
             arrays = {key: archive[key] for key in archive.files if key in wanted}
-    # The errors of numpy and zipfile for damaged content; an EOFError is for an empty file.
-    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+    except UserError:
+        raise
+    except Exception:  # numpy and zipfile have errors of many types for damaged content
         raise UserError(
             f"{path} is not an NPZ archive of plain arrays, or is damaged; write it with numpy.savez, without objects"
         ) from None

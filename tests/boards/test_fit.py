@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from amaranth.hdl import Fragment
 
+from rdahw import UsageError
 from rdahw.boards import board
+from rdahw.boards.design import trainer_design
 from rdahw.boards.fit import check_trainer_fits, choose_predictor
 from rdahw.boards.rates import rates_of
 from rdahw.boards.report import DesignError
@@ -31,6 +33,23 @@ def spec(**given: Any) -> EnsembleSpec:
     """The ensemble of 256 x 6 tables for MNIST, but for what is given."""
     image = given.pop("image", MNIST)
     return EnsembleSpec(**{"input_bits": image.bits, "classes": 10, "image": image, "wiring": "patch8", **given})
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_trainer_may_count_alarms() -> None:
+    for drift in (False, True):
+        core = trainer_design(spec(), board("icebreaker"), drift=drift).core()
+        assert ("alarm_count" in core.signature.members) == drift
+    with pytest.raises(UsageError, match="--drift is not supported for model 'lookup'; leave it out"):
+        trainer_design(spec_of_widths("lookup", 4, 3), board("icebreaker"), drift=True)
+
+
+def test_no_board_trains_a_model_that_forgets() -> None:
+    with pytest.raises(UsageError, match="forget is 5, and no trainer on an FPGA forgets; train in software, or leave"):
+        trainer_design(spec(forget=5), board("icebreaker"))
+    assert choose_predictor(spec(forget=5, tables=16), board("ulx3s")).name == BLOCK_RAM
+    with pytest.raises(DesignError, match="does not fit"):
+        choose_predictor(spec(forget=5), board("ulx3s"))
 
 
 def check_fits(its: Spec, of: str) -> None:

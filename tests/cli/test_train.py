@@ -310,6 +310,19 @@ def test_resume_of_what_is_finished_changes_nothing(run):
     assert "nothing to continue: 75 of 75 updates are done; ask for more with --epochs" in ran.err
 
 
+def test_fewer_epochs_than_are_done_are_refused(run):
+    """The model would be saved as one of fewer epochs, and it is not."""
+    run.ok("train", "--epochs", 4)
+    before = (run.folder / "iris-lookup.rdahw").read_bytes()
+    for length in (("--epochs", 2), ("--updates", 299)):
+        ran = run("train", "--resume", "iris-lookup.rdahw", *length)
+        assert ran.code == 2
+        assert ran.error.startswith("300 updates are done already, and ")
+        assert ran.error.endswith("ask for more with --epochs or --updates, or leave both out")
+    assert (run.folder / "iris-lookup.rdahw").read_bytes() == before
+    assert run.ok("train", "--resume", "iris-lookup.rdahw", "--epochs", 5, "--json").json["updates"] == 375
+
+
 def test_resume_where_the_data_have_moved(run, parity, tmp_path):
     run.ok("train", "--model", "lookup", "--data", parity, "--test", parity, "--updates", 3)
     (tmp_path / "new").mkdir()

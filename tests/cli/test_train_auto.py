@@ -98,8 +98,17 @@ def test_options_of_one_model_need_its_name(run, table, options):
     assert ran.code == 2
     assert ran.err.endswith(
         f"Error: {name} is not supported for --model auto, which tries several models in software; name a model, such "
-        "as --model lookup\n"
+        f"as --model {'lookup' if name in ('--batch', '--labels', '--loss') else 'ensemble'}\n"
     )
+
+
+@pytest.mark.parametrize(
+    "options", ["--margin 3", "--dropout 0.5", "--labels binary", "--epochs 2", "--batch 2", "--loss xor"]
+)
+def test_the_model_that_is_proposed_takes_the_option(run, table, options):
+    ran = run("train", "--data", table, *options.split())
+    words = ran.error.rpartition("such as ")[2].split()
+    run.ok("train", "--data", table, *words, *options.split(), "--split", 0.5)
 
 
 def test_a_warning_if_the_tables_read_a_small_part_of_the_bits(run, tmp_path):

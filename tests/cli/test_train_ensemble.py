@@ -177,10 +177,8 @@ def test_show(run, images):
     out = run.ok("show", "bars-ensemble.rdahw").out
     assert "model     ensemble of 20 x 3 tables, 81 -> 2 classes, 320 counters of 6 bits\n" in out
     assert "81 bits by threshold=32, images of 1 x 9 x 9 (planes, rows, columns)" in out
-    assert (
-        "tables 20, inputs 3, wiring patch8, counter 6, margin 12, dropout 0.5, shift 0, mirror False, sign False"
-        in out
-    )
+    settings = "counter 6, margin 12, dropout 0.5, shift 0, mirror False, forget 0, sign False"
+    assert f"tables 20, inputs 3, wiring patch8, {settings}" in out
     assert "300 updates on bars.npz, 3 whole epochs, seed 0\n" in out
     result = run.ok("show", "bars-ensemble.rdahw", "--json").json
     assert (result["tables"], result["epochs"], result["finished"], result["image"]) == (20, 3, True, [1, 9, 9])

@@ -41,7 +41,13 @@ def spec(**changes: Any) -> EnsembleSpec:
 
 
 @pytest.mark.parametrize(
-    "made", [spec(), spec(image=Image(2, 2, 3), wiring="patch2", shift=1, sign=True, dropout=0.0), spec(dropout=0.9375)]
+    "made",
+    [
+        spec(),
+        spec(image=Image(2, 2, 3), wiring="patch2", shift=1, sign=True, dropout=0.0),
+        spec(dropout=0.9375),
+        spec(forget=9),
+    ],
 )
 def test_a_spec_survives_json(made: EnsembleSpec) -> None:
     assert EnsembleSpec.from_json(json.loads(json.dumps(made.to_json()))) == made
@@ -292,6 +298,37 @@ def test_counters_saturate_and_signs_count_zero_as_one() -> None:
     assert signs.scores(np.array([[0, 0], [1, 0]], np.uint8)).tolist() == [[1, 0], [1, 1]]
 
 
+def test_forgetting_halves_all_counters_towards_zero() -> None:
+    """After every N examples, counted over all calls, and before the next prediction."""
+    made = spec(forget=4, dropout=0.0, counter=8, margin=0)
+    engine = PlainEnsemble(made)
+    counters = np.arange(-30, 30).reshape(5, 4, 3).astype(np.int8)
+    engine.state = {**made.initial_state(), "counters": counters, "age": np.array([3])}
+    x, labels = np.zeros((9, 12), np.uint8), np.full(9, 2)  # always right by far: no example is learned
+    assert not engine.learn(x, labels, np.arange(1)).updated.any()
+    assert (engine.counters == counters).all()
+    assert engine.state["age"] == [4]
+    assert not engine.learn(x, labels, np.arange(1)).updated.any()
+    halves = np.sign(counters) * (np.abs(counters) // 2)
+    assert (engine.counters == halves).all()
+    assert engine.state["age"] == [1]
+    engine.learn(x, labels, np.arange(8))
+    assert (engine.counters == np.sign(halves) * (np.abs(halves) // 4)).all()
+    assert engine.state["age"] == [1]
+
+
+def test_forgetting_is_saved_and_the_form_without_it_stays() -> None:
+    made = spec(forget=4)
+    assert [field.name for field in made.fields] == ["counters", "dropout", "age"]
+    assert "forget" not in spec().to_json()
+    assert [field.name for field in spec().fields] == ["counters", "dropout"]
+    state = {**made.initial_state(), "age": np.array([5])}
+    with pytest.raises(UserError, match="the field 'age' is not a number from 0 to 4"):
+        made.check_state(state)
+    with pytest.raises(UserError, match="the ensemble is not an object"):
+        EnsembleSpec.from_json({**spec().to_json(), "forget": 0})
+
+
 def test_counters_that_do_not_fit_are_refused() -> None:
     engine = PlainEnsemble(spec())
     with pytest.raises(UserError, match=r"counters of shape \(2,\) were given; the model has \(5, 4, 3\)"):
@@ -318,23 +355,25 @@ def training(made: EnsembleSpec, schedule: Schedule, n: int = 60, start: Any = N
     return Training(engine, schedule, Examples(*examples(n)), None, start[1])
 
 
-def test_training_goes_on_from_any_point_and_chunks_change_nothing() -> None:
+@pytest.mark.parametrize("forget", [0, 13])
+def test_training_goes_on_from_any_point_and_chunks_change_nothing(forget: int) -> None:
     schedule = Schedule(epochs=3, shuffle=True, seed=7, updates=150)
-    whole = training(spec(), schedule)
+    whole = training(spec(forget=forget), schedule)
     ends = list(whole.run(1000))
     assert [(p.epoch, p.position, p.examples) for p in ends] == [(0, 60, 60), (1, 60, 120), (2, 30, 150)]
     assert min(*(p.changed or 0 for p in ends), *(p.wrong for p in ends)) > 0
     assert whole.progress.position == 30
-    parts = training(spec(), schedule)
+    parts = training(spec(forget=forget), schedule)
     chunk, stops = 7, 0
     while parts.progress.examples < parts.total_updates:
         next(parts.run(chunk))
-        parts = training(spec(), schedule, start=(parts.engine.state, parts.progress))
+        parts = training(spec(forget=forget), schedule, start=(parts.engine.state, parts.progress))
         chunk, stops = 11, stops + 1
     assert stops > 10
     end, other = whole.engine.state, parts.engine.state
     assert (end["counters"] == other["counters"]).all()
     assert (end["dropout"] == other["dropout"]).all()
+    assert ("age" in end, end.get("age"), other.get("age")) == ((False, None, None) if not forget else (True, [7], [7]))
     for name in ("epoch", "position", "examples", "wrong", "updates", "changed"):
         assert getattr(whole.progress, name) == getattr(parts.progress, name)
 

@@ -198,7 +198,8 @@ def test_the_column_that_matters_is_found(spec: Any, model: Any) -> None:
         ({"image": Image(1, 5, 6), "patch": 6}, "a patch of 6 pixels with an inset of 0 does not fit images of 5 x 6"),
         ({"image": Image(1, 5, 6), "inset": 3}, "does not fit images of 5 x 6 pixels; lower the patch or the inset"),
         ({"candidates": 1}, "a table of 2 inputs has only 1 bits to choose from; lower inputs, or enlarge candidates"),
-        ({"image": Image(1, 5, 6), "patch": 1}, "a table of 2 inputs has only 1 bits to choose from"),
+        ({"image": Image(1, 5, 6), "patch": 1}, "has only 1 bits to choose from; lower inputs, or enlarge the patch"),
+        ({"inputs": 8, "input_bits": 4}, "has only 4 bits to choose from; lower inputs, or use more thresholds"),
     ],
 )
 def test_a_spec_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
@@ -273,3 +274,10 @@ def test_the_bits_stay_from_version_to_version(spec: Any, model: Any, digest: st
     list(grown.run(grown.prepare(x, labels)))
     found = hashlib.sha256(grown.state.wiring.astype("<i4").tobytes() + grown.state.tables.tobytes()).hexdigest()
     assert found == digest
+
+
+@pytest.mark.parametrize(
+    ("tables", "inputs", "said"), [(1, 1, "1 grown table of 1 input,"), (2, 3, "2 grown tables of 3 inputs,")]
+)
+def test_its_description_counts(tables: int, inputs: int, said: str) -> None:
+    assert GrownSpec(input_bits=30, classes=3, tables=tables, inputs=inputs).description.startswith(said)

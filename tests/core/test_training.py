@@ -505,3 +505,17 @@ def test_progress_is_a_value():
     best = Best(3, 2, 1, np.zeros(4, np.uint8))
     progress = replace(Progress(), best=best, updates=9)
     assert (progress.best, progress.updates, progress.epoch, Progress().best) == (best, 9, 0, None)
+
+
+def test_balanced_examples():
+    labels = np.array([0, 1, 0, 0, 0, 2, 0, 0])  # 6, 1 and 1 examples
+    x = np.arange(8, dtype=np.uint8)[:, None]
+    balanced = Examples(x, labels).balanced()
+    assert np.bincount(balanced.labels).tolist() == [6, 6, 6]
+    assert np.array_equal(labels[balanced.x[:, 0]], balanced.labels)
+    assert np.bincount(balanced.x[:, 0]).tolist() == [1, 6, 1, 1, 1, 6, 1, 1]
+    for third in np.split(balanced.labels, 3):  # spread over the whole order
+        assert set(third.tolist()) == {0, 1, 2}
+    assert np.array_equal(Examples(x[:2], labels[:2]).balanced().x, x[:2])
+    many = Examples(np.zeros((5001, 1), np.uint8), np.array([0] * 5000 + [1])).balanced()
+    assert np.bincount(many.labels).tolist() == [5000, 1000]

@@ -132,3 +132,11 @@ def test_all_candidates_can_be_made(images: bool, classes: int) -> None:
         spec = spec_of(family, candidate, task)
         assert spec.classes == classes
         assert spec.fields  # raises if the state is too large
+
+
+def test_candidates_that_come_to_the_same_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may differ in thresholds alone, which data without numbers do not have."""
+    options = {"tables": 4, "inputs": 3}
+    found = [(find_family("ensemble"), Candidate(options=options, thresholds=count)) for count in (16, 48)]
+    monkeypatch.setattr(automatic, "all_candidates", lambda size: found)
+    assert len(chosen(*needle(40))[0].trials) == 1

@@ -31,6 +31,8 @@ CASES: dict[str, dict[str, Any]] = {
     "moved far": dict(classes=2, tables=33, inputs=8, shift=3, wiring="patch7"),
     "nine inputs": dict(classes=10, tables=20, inputs=9, shift=1, counter=8, margin=100),
     "sixteen inputs": dict(classes=3, tables=2, inputs=16),
+    "forgetting": dict(classes=4, tables=20, inputs=4, forget=7),
+    "forgetting often": dict(classes=10, tables=9, inputs=3, forget=1, shift=1, counter=8, sign=True),
     "more classes than lanes": dict(classes=37, tables=20, inputs=6, shift=1),
     "more tables than are added at once": dict(classes=10, tables=300, inputs=2, counter=8, margin=5000, dropout=0.0),
 }
@@ -59,6 +61,7 @@ def test_the_engine_equals_the_plain_rule(name: str) -> None:
         assert plain.updated.any()
         assert (engines[0].counters == engines[1].counters).all()
         assert engines[0].dropout_state == engines[1].dropout_state
+        assert engines[0].age == engines[1].age
     plain_scores, scores = (e.scores(e.pack(x)) for e in engines)
     assert (plain_scores == scores).all()
     assert (engines[0].classify(x) == engines[1].classify(engines[1].pack(x))).all()

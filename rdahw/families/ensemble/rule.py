@@ -18,6 +18,9 @@ and the update of the counters is a *surrogate*, not a derivative.
 **Dropout**: in training, tables are dropped at random for each example. A dropped table is left out of the example's
 scores and of its update. Predictions use all tables.
 
+**Forgetting**: with ``forget`` N all counters are halved, rounded towards zero, after every N examples (before the
+prediction of the next one), so that old examples lose their weight when the concept changes.
+
 A batch is one example: each update is applied before the next example.
 """
 
@@ -70,6 +73,8 @@ class EnsembleEngine(ABC):
     spec: EnsembleSpec
     #: The shift register of the dropout, 63 bits.
     dropout_state: int
+    #: With ``forget``, the examples since the counters were last halved.
+    age: int = 0
 
     @property
     @abstractmethod
@@ -103,12 +108,14 @@ class EnsembleEngine(ABC):
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
-        return {"counters": self.counters, "dropout": register_bits(self.dropout_state)}
+        age = {"age": np.array([self.age])} if self.spec.forget else {}
+        return {"counters": self.counters, "dropout": register_bits(self.dropout_state), **age}
 
     @state.setter
     def state(self, value: State) -> None:
         self.counters = value["counters"]
         self.dropout_state = register_number(value["dropout"])
+        self.age = int(value["age"][0]) if self.spec.forget else 0
 
     def prepare(self, examples: Examples) -> _Prepared:
         return _Prepared(self.pack(examples.x), examples.labels)
@@ -162,6 +169,11 @@ class PlainEnsemble(EnsembleEngine):
             if shifts is not None:
                 assert self.spec.image is not None
                 example = shift_images(example, self.spec.image, *map(int, shifts[i]))
+            if self.spec.forget:
+                if self.age == self.spec.forget:
+                    halved = [int(counter / 2) for counter in self._counters.flat]
+                    self._counters, self.age = np.array(halved, np.int8).reshape(self._counters.shape), 0
+                self.age += 1
             kept = [j for j in range(self.spec.tables) if not self._dropped()]
             addressed = [(j, self._index(j, example)) for j in kept]
             scores = [sum(self._value(j, index, c) for j, index in addressed) for c in range(self.spec.classes)]

@@ -115,6 +115,13 @@ OPTIONS = (
         switch="augment",
     ),
     Option(
+        name="forget",
+        default=0,
+        range=(0, (1 << 31) - 1),
+        help="halve all counters after every N examples, so that they follow a stream that changes; 0: never",
+        switch="forget",
+    ),
+    Option(
         name="sign",
         type="flag",
         default=False,
@@ -128,10 +135,12 @@ _MANY_PLANES = 8
 #: The wiring that the training examples choose, and the fields of a spec that only it has, with their defaults.
 _GROWN = "grown"
 _OF_GROWTH: dict[str, Any] = {"copies": 0, "candidates": 64, "slope": 60, "wires": ""}
+#: Fields of a spec that its JSON has only where they are not 0, so that fingerprints of before they existed stay.
+_ADDED = ("mirror", "forget")
 #: The smallest and largest value of each whole number in a spec.
 _RANGES = {
     "input_bits": (1, 1 << 26),
-    "classes": (2, 256),
+    "classes": (2, 65_535),
     "seed": (0, (1 << 64) - 1),
     **{option.name: option.range for option in OPTIONS if option.type == "whole"},
 }
@@ -147,7 +156,8 @@ class EnsembleSpec(Spec):
     away from the border), or ``grown``: chosen by the training examples, see :attr:`preparation`, with the settings
     copies, candidates and slope; then wires is the chosen wiring, as base64 text of its packed numbers, or "" before it
     is chosen. image: needed for patches and shifts. shift: of the augmentation, in pixels. mirror: each image is
-    learned mirrored, too. sign: score by the counters' signs.
+    learned mirrored, too. sign: score by the counters' signs. forget: the counters are halved after every so many
+    examples; 0: never.
 
     Raises :class:`UsageError` for an invalid value.
     """
@@ -171,6 +181,7 @@ class EnsembleSpec(Spec):
     image: Image | None = None
     shift: int = _DEFAULTS["shift"]
     mirror: bool = _DEFAULTS["mirror"]
+    forget: int = _DEFAULTS["forget"]
     sign: bool = _DEFAULTS["sign"]
     seed: int = 0
 
@@ -282,18 +293,28 @@ class EnsembleSpec(Spec):
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """``counters`` (tables, 2^inputs, classes), and ``dropout``, the shift register, its oldest bit first."""
-        return Field("counters", Words(1, self.counter), self.counters_shape), Field("dropout", Bits(63))
+        """``counters`` (tables, 2^inputs, classes); ``dropout``, the shift register, its oldest bit first; and with
+        ``forget`` a number, ``age``, the examples since the counters were last halved."""
+        counters = Field("counters", Words(1, self.counter), self.counters_shape)
+        age = (Field("age", Words(1, 32)),) if self.forget else ()
+        return counters, Field("dropout", Bits(63)), *age
+
+    @property
+    def software_only(self) -> str:
+        """The reason, for a model that forgets."""
+        if not self.forget:
+            return ""
+        return f"forget is {self.forget}, and no trainer on an FPGA forgets; train in software, or leave forget out"
 
     @property
     def caution(self) -> str:
-        """Whether tables wired at random read less than a quarter of the input bits, or of the pixels."""
+        """Whether tables wired at random read less than half of the input bits, or of the pixels."""
         if self.wiring == _GROWN:
             return ""
         # The planes of an image tell much the same of a pixel.
         what, bits = ("input bits", self.input_bits) if self.image is None else ("pixels", self.image.pixels)
         read = len(np.unique(make_wiring(self) % bits))
-        if 4 * read >= bits:
+        if 2 * read >= bits:
             return ""
         return (
             f"the tables read {read} of {bits} {what}, and the others cannot matter; use more tables, "
@@ -305,7 +326,7 @@ class EnsembleSpec(Spec):
         return {**super(EnsembleSpec, self).initial_state(), "dropout": register_bits(register)}
 
     def learner(self) -> Learner:
-        """The learner of :func:`rdahw.families.ensemble.circuits.ensemble_learner`, without dropout."""
+        """The learner of :func:`rdahw.families.ensemble.circuits.ensemble_learner`, without dropout and forgetting."""
         from rdahw.families.ensemble.circuits import ensemble_learner
 
         return ensemble_learner(self)
@@ -328,9 +349,12 @@ class EnsembleSpec(Spec):
         return moved
 
     def check_state(self, state: State) -> None:
-        """Raise :class:`UserError` for a shift register of zeros, which would never change."""
+        """Raise :class:`UserError` for a shift register of zeros, which would never change, and for an age that is not
+        from 0 to ``forget``."""
         if not state["dropout"].any():
             raise damaged("the field 'dropout'", "63 bits, not all zero")
+        if self.forget and not 0 <= state["age"][0] <= self.forget:
+            raise damaged("the field 'age'", f"a number from 0 to {self.forget}")
 
     def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
         """Raise :class:`UsageError` for batches: an ensemble takes examples one at a time."""
@@ -422,14 +446,17 @@ class EnsembleSpec(Spec):
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_json` is the inverse."""
         values = {**asdict(self), "image": None if self.image is None else list(self.image)}
-        names = _saved(self.wiring == _GROWN, self.mirror)
-        return {name: value for name, value in values.items() if name in names}
+        # Random wiring has its form of before there was any other, so that its fingerprints stay.
+        left_out = {name for name in _ADDED if not values[name]} | (set() if self.wiring == _GROWN else {*_OF_GROWTH})
+        return {name: value for name, value in values.items() if name not in left_out}
 
     @classmethod
     def from_json(cls, value: object) -> EnsembleSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
-        its = value if isinstance(value, dict) else {}
-        names = _saved(its.get("wiring") == _GROWN, "mirror" in its)
+        is_grown = isinstance(value, dict) and value.get("wiring") == _GROWN
+        left_out = {name for name in _ADDED if not (isinstance(value, dict) and value.get(name))}
+        left_out |= set() if is_grown else {*_OF_GROWTH}
+        names = tuple(field.name for field in fields(cls) if field.name not in left_out)
         given = dict(zip(names, members(value, "the ensemble", names), strict=True))
         image = given.pop("image")
         if image is not None:
@@ -443,12 +470,6 @@ class EnsembleSpec(Spec):
             return cls(**given, image=image)
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
-
-
-def _saved(is_grown: bool, mirror: bool) -> tuple[str, ...]:
-    """The fields of a spec that are saved: without those of before, whose fingerprints stay, that it does not use."""
-    unused = (() if is_grown else tuple(_OF_GROWTH)) + (() if mirror else ("mirror",))
-    return tuple(field.name for field in fields(EnsembleSpec) if field.name not in unused)
 
 
 def _fewer_planes(image: Image) -> tuple[str, dict[str, Any]]:

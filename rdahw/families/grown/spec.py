@@ -56,7 +56,7 @@ __all__ = [
 #: The least and the most of each whole number of a spec.
 RANGES = {
     "input_bits": (1, 1 << 26),
-    "classes": (2, 256),
+    "classes": (2, 32_768),
     "tables": (1, 1 << 15),
     "inputs": (1, 8),
     "candidates": (1, 4096),
@@ -188,9 +188,12 @@ class GrownSpec(Spec):
                     f"{self.image.height} x {self.image.width} pixels; lower the patch or the inset"
                 )
         if self.inputs > min(self.candidates, self.choice):
+            more = (
+                "candidates" if self.candidates < self.choice else "the patch" if self.choice < self.input_bits else ""
+            )
             raise UsageError(
                 f"a table of {self.inputs} inputs has only {min(self.candidates, self.choice)} bits to choose from; "
-                "lower inputs, or enlarge candidates or the patch"
+                f"lower inputs, or {f'enlarge {more}' if more else 'use more thresholds (--binarise)'}"
             )
 
     @property
@@ -201,7 +204,8 @@ class GrownSpec(Spec):
     @property
     def description(self) -> str:
         """«1000 grown tables of 6 inputs, 784 -> 10 classes»."""
-        return f"{self.tables} grown tables of {self.inputs} inputs, {self.input_bits} -> {self.classes} classes"
+        tables, inputs = _plural(self.tables, "grown table"), _plural(self.inputs, "input")
+        return f"{tables} of {inputs}, {self.input_bits} -> {self.classes} classes"
 
     @property
     def loss(self) -> str:
@@ -414,6 +418,10 @@ class VotesSpec(GrownSpec):
         return self.margin + table * self.slope // 100
 
 
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("s" if count != 1 else "")
+
+
 def patch_that_fits(image: Image | None, patch: int, inset: int) -> tuple[int, int]:
     """(patch, inset) for ``image``: those given where they fit, else without the inset, else (0, 0), the whole."""
     side = 0 if image is None else min(image.height, image.width)
@@ -479,6 +487,8 @@ def copy_shifts(spec: GrownSpec, copy: int, examples: int) -> NDArray[np.int64]:
 
 def with_copies(spec: GrownSpec, x: Array) -> Array:
     """The examples x (N, A), and after them each of the shifted copies: ((1 + copies) * N, A)."""
+    if not spec.copies:
+        return x
     return np.concatenate([x, *(shifted(spec, x, copy_shifts(spec, copy, len(x))) for copy in range(spec.copies))])
 
 

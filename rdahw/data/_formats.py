@@ -1,0 +1,86 @@
+"""The formats of files, each a row, and finding that of a file by its content."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from rdahw.data._arrow import read_arrow, read_parquet
+from rdahw.data._csv import read_csv
+from rdahw.data._dataset import Dataset, Schema
+from rdahw.data._files import Source, members_of
+from rdahw.data._npz import is_npz, read_npy, read_npz
+from rdahw.data._sparse import is_arff, is_svmlight, read_arff, read_svmlight
+from rdahw.data._table import Reading
+from rdahw.data._xlsx import read_xlsx
+from rdahw.errors import UserError
+
+
+class Content(Protocol):
+    """The content of a file: a table or arrays."""
+
+    def dataset(self, checksum: Callable[[], str]) -> Dataset: ...
+    def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[Any] | None]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """is_it: whether a file has the format. read: reads it."""
+
+    is_it: Callable[[Source], bool]
+    read: Callable[[Source, Reading], Content]
+
+
+def _begins(*starts: bytes) -> Callable[[Source], bool]:
+    return lambda source: source.head.startswith(starts)
+
+
+def _is_xlsx(source: Source) -> bool:
+    if not source.head.startswith(b"PK"):
+        return False
+    with source.stream(counted=False) as stream:
+        return any(name.startswith("xl/") for name in members_of(io.BytesIO(stream.read())))
+
+
+def _is_binary(source: Source) -> bool:
+    """Whether the first bytes are of no text."""
+    return bool(re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", source.head[:512]))
+
+
+def _unknown(name: str, way: str) -> Callable[[Source, Reading], Content]:
+    def refuse(source: Source, reading: Reading) -> Content:
+        raise UserError(f"{source.name} is {name}, which is not read; {way}")
+
+    return refuse
+
+
+#: By magic bytes where a format has them; the last two are those of text and take all that is left.
+FORMATS = (
+    Format(is_it=_begins(b"PAR1"), read=read_parquet),
+    Format(is_it=_begins(b"ARROW1"), read=read_arrow),
+    Format(is_it=_begins(b"\x93NUMPY"), read=read_npy),
+    Format(is_it=is_npz, read=read_npz),
+    Format(is_it=_is_xlsx, read=read_xlsx),
+    Format(is_it=_begins(b"FEA1"), read=_unknown("a Feather file of version 1", "write it as version 2 or Parquet")),
+    Format(is_it=_begins(b"\xd0\xcf\x11\xe0"), read=_unknown("an old Excel file", "save it as XLSX or CSV")),
+    Format(is_it=_begins(b"\x89HDF"), read=_unknown("an HDF5 file", "write its table as Parquet or CSV")),
+    Format(is_it=_begins(b"PK"), read=_unknown("a zip archive of another format", "save its table as CSV or Parquet")),
+    Format(is_it=_begins(b"SQLite format 3"), read=_unknown("a SQLite database", "write its table as CSV")),
+    Format(is_it=_begins(b"%PDF"), read=_unknown("a PDF document", "save its table as CSV")),
+    Format(is_it=_begins(b"\xff\xfe", b"\xfe\xff"), read=_unknown("text in UTF-16", "save it as CSV in UTF-8")),
+    Format(is_it=_begins(b"\x80"), read=_unknown("a Python pickle", "write its table as Parquet or CSV")),
+    Format(is_it=_is_binary, read=_unknown("neither text nor a known format", "give a table as CSV or Parquet")),
+    Format(is_it=is_arff, read=read_arff),
+    Format(is_it=is_svmlight, read=read_svmlight),
+    Format(is_it=lambda source: True, read=read_csv),
+)
+
+
+def read(source: Source, reading: Reading) -> Content:
+    """The content of the file. Raises UserError for a malformed one."""
+    return next(row for row in FORMATS if row.is_it(source)).read(source, reading)

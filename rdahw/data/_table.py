@@ -1,0 +1,314 @@
+"""Tables of columns, as every format is read, and the data sets in them. The rules:
+
+- The label is the given column (a name, or a number from 1); else one called label, class, target or species (upper or
+  lower case, in this order of preference); else the last. Classes are numbered in sorted order: by value when all are
+  numbers, else by text. Labels that are the same number are one class.
+- The kinds of the other columns are those of :mod:`rdahw.data._cells`.
+- Further tables are matched by name, in any order, if both have a header, else by position.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.data._cells import MAX_CLASSES, MISSING, Cells, Numbers, Refuse, number
+from rdahw.data._dataset import Column, Dataset, Examples, Schema
+from rdahw.errors import UsageError, UserError, nearest
+
+LABEL_COLUMNS = ("label", "class", "target", "species")
+
+#: The most cells of a table: 4 GiB of numbers.
+MAX_CELLS = 1 << 29
+
+MISSING_RULES = ("bit", "error", "drop")
+
+Log = Callable[[str], object]
+"""Called with a sentence about what was found in a file; a warning begins with «warning: »."""
+
+
+def silent(message: str) -> None:
+    """Log nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How to read tables, as a user asks for it.
+
+    label: the label column, by name or number from 1. delimiter: what separates cells of text; None: it is found.
+    header: whether the first row of text is the names; None: it is found. missing: ``bit`` (missing cells are NaN),
+    ``error``, or ``drop`` (examples with missing cells are left out). Raises UsageError for another ``missing``.
+    """
+
+    label: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    missing: str = "bit"
+    log: Log = silent
+
+    def __post_init__(self) -> None:
+        if self.missing not in MISSING_RULES:
+            raise UsageError(
+                f"missing cells were to be treated as {self.missing!r}; expected {', '.join(MISSING_RULES)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """Columns of equally many cells.
+
+    path: the file, as messages name it. stem: the name of the data set. named: the names come from the file. where:
+    how messages call a row, «line 3» of row 1. padded: missing last columns are zero, as in sparse formats.
+    """
+
+    path: str
+    stem: str
+    names: tuple[str, ...]
+    named: bool
+    columns: list[Cells]
+    where: Callable[[int], str]
+    reading: Reading
+    padded: bool = False
+
+    def __post_init__(self) -> None:
+        check_names(self.path, self.names)
+        if not len(self):
+            raise UserError(f"{self.path} has a header and no examples under it")
+
+    def __len__(self) -> int:
+        return max(map(len, self.columns))  # a column that was taken is empty
+
+    def refuse(self, column: int) -> Refuse:
+        """Makes errors of a column; row -1 is the whole column."""
+
+        def error(row: int, message: str) -> UserError:
+            if row < 0:
+                return UserError(f"{self.path}: column {self.names[column]!r} {message}")
+            return UserError(f"{self.path}, {self.where(row)}, column {self.names[column]!r}: {message}")
+
+        return error
+
+    def dataset(self, checksum: Callable[[], str]) -> Dataset:
+        """The data set, all of it as ``train``. Raises UserError for a table without labels or features."""
+        at = _label_column(self, self.reading.label)
+        labels, label_names = _classes(self, at)
+        features = [i for i in range(len(self.names)) if i != at]
+        if not features:
+            raise UserError(
+                f"{self.path} has only the label column {self.names[at]!r}; expected columns to learn from too (if its "
+                "lines have more cells, say what separates them with --delimiter)"
+            )
+        columns = tuple(self.columns[i].infer(self.refuse(i)) for i in features)
+        values, kept = self._values(features, columns)
+        columns = tuple(
+            replace(column, missing=True) if np.isnan(values[:, j]).any() else column
+            for j, column in enumerate(columns)
+        )
+        dataset = Dataset(
+            name=self.stem,
+            train=Examples(values, labels if kept is None else labels[kept]),
+            test=None,
+            label_names=label_names,
+            feature_names=tuple(self.names[i] for i in features),
+            columns=columns,
+            checksum=checksum(),
+            label_name=self.names[at],
+            label_index=at,
+            named=self.named,
+        )
+        for message in _suspicions(dataset):
+            self.reading.log(f"warning: {self.path}: {message}")
+        return dataset
+
+    def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """The features (N, F) and, where there is a label column, the class numbers (N,) of a further table."""
+        label = self.reading.label
+        at = None if label is None else _label_column(self, label)
+        match = _match_names if self.named and schema.named else _match_positions
+        features, at = match(self, schema, at)
+        values, kept = self._values(features, schema.columns)
+        if at is None:
+            return values, None
+        labels = self.columns[at].texts()
+        known = [_class_number(text, schema.label_names) for text in labels.known]
+        numbers = np.array([-1 if c is None else c for c in known])[labels.codes]
+        if (wrong := numbers < 0).any():
+            row = int(wrong.argmax())
+            cell = labels.known[labels.codes[row]]
+            raise self.refuse(at)(row, f"there is no class {cell!r}; {nearest(cell, schema.label_names)}")
+        return values, (numbers if kept is None else numbers[kept]).astype(np.int64)
+
+    def _values(
+        self, features: Sequence[int], columns: Sequence[Column]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+        """The given columns as numbers, (rows, len(features)), and with ``missing="drop"`` the rows that are kept."""
+        values = np.zeros((len(columns), len(self))).T  # each column is contiguous; absent ones are zero
+        for j, (at, column) in enumerate(zip(features, columns, strict=False)):
+            values[:, j] = self.columns[at].values(column, self.refuse(at))
+            self.columns[at] = Numbers(np.empty(0))  # so that a large table is not twice in memory
+        rule = self.reading.missing
+        if rule == "bit":
+            return values, None
+        missing = np.isnan(values)
+        kept = np.asarray(~missing.any(axis=1), np.bool_)
+        if kept.all():
+            return values, None
+        if rule == "error":
+            row = int(kept.argmin())
+            at = features[int(missing[row].argmax())]
+            raise self.refuse(at)(row, "the cell is empty; fill it or drop the line, or use --missing bit or drop")
+        if not kept.any():
+            raise UserError(f"{self.path}: every example has a missing cell; leave --missing drop out")
+        self.reading.log(
+            f"{self.path}: {len(kept) - int(kept.sum())} of {len(kept)} examples with missing cells dropped"
+        )
+        return values[kept], kept
+
+
+def check_names(path: str, names: Sequence[str]) -> None:
+    """Raise UserError for a column without a name and for two of one name."""
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if not name:
+            raise UserError(f"{path}: column {i + 1} has no name in the header; name it, or drop it if it is an index")
+        if name in seen:
+            raise UserError(f"{path}: the columns {seen[name] + 1} and {i + 1} are both called {name!r}; rename one")
+        seen[name] = i
+
+
+def check_size(path: str, rows: int, columns: int) -> None:
+    """Raise UserError for a table of more cells than are read."""
+    if rows * columns > MAX_CELLS:
+        raise UserError(
+            f"{path} has {rows} rows of {columns} columns or more, and at most {MAX_CELLS} cells are read; use fewer"
+        )
+
+
+def made_up_names(count: int) -> tuple[str, ...]:
+    """«column 1», «column 2», …"""
+    return tuple(f"column {i + 1}" for i in range(count))
+
+
+def quantity_hint() -> str:
+    """What to do with a label column that is a quantity."""
+    return "choose another label column with --label, or replace the numbers by a few classes"
+
+
+def _label_column(table: Table, label: str | None) -> int:
+    names = table.names
+    if label is None:
+        lower = [name.lower() for name in names]
+        return next((lower.index(name) for name in LABEL_COLUMNS if name in lower), len(names) - 1)
+    if label in names:
+        return names.index(label)
+    if label.isdecimal():
+        if not 1 <= int(label) <= len(names):
+            raise UserError(f"{table.path} has no column {label}; expected a name or a number from 1 to {len(names)}")
+        return int(label) - 1
+    raise UserError(f"{table.path} has no column {label!r}; {nearest(label, names)}")
+
+
+def _classes(table: Table, at: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The class number of each row, (N,), and the names of the classes."""
+    cells, refuse, what = table.columns[at].texts(), table.refuse(at), f"{table.path}: the label column"
+    names, column = list(cells.counts), repr(table.names[at])
+    if "" in names:
+        row = int((cells.codes == cells.known.index("")).argmax())
+        raise refuse(row, "the label is empty; expected a class")
+    numbers = {name: value for name in names if (value := number(name)) is not None and math.isfinite(value)}
+    same: Mapping[str, Any] = numbers if len(numbers) == len(names) else {name: name for name in names}
+    chosen: dict[Any, str] = {}
+    for name in sorted(names, key=lambda name: (len(name), name)):
+        chosen.setdefault(same[name], name)
+    classes = {value: c for c, value in enumerate(sorted(chosen))}
+    label_names = tuple(chosen[value] for value in classes)
+    if len(chosen) < len(names):
+        other = next(name for name in sorted(names) if chosen[same[name]] != name)
+        table.reading.log(
+            f"{table.path}: the labels {chosen[same[other]]!r} and {other!r} are the same number, one class"
+        )
+    if len(classes) < 2:
+        raise UserError(f"{table.path}: every label in column {column} is {names[0]!r}; expected two classes or more")
+    if len(classes) > MAX_CLASSES:
+        raise UserError(
+            f"{what} {column} has {len(classes)} different values, expected at most {MAX_CLASSES} classes; "
+            f"{quantity_hint()}"
+        )
+    for name in MISSING.intersection(names):
+        table.reading.log(f"warning: {what} {column} has a class {name!r}, which may stand for a missing label")
+    rows = len(cells)
+    if len(numbers) == len(names) and len(classes) > 20:
+        whole = all(value == math.floor(value) for value in numbers.values())
+        if not whole or rows < 5 * len(classes):
+            table.reading.log(
+                f"warning: {what} {column} has {len(classes)} different numbers in {rows} examples and looks like a "
+                f"quantity, not like classes; {quantity_hint()}"
+            )
+    of_code = np.array([classes.get(same.get(name), 0) for name in cells.known], np.int64)
+    return of_code[cells.codes], label_names
+
+
+def _class_number(text: str, label_names: Sequence[str]) -> int | None:
+    if text in label_names:
+        return label_names.index(text)
+    value = number(text)
+    return next((c for c, name in enumerate(label_names) if value is not None and number(name) == value), None)
+
+
+def _suspicions(dataset: Dataset) -> Iterator[str]:
+    """What looks wrong in a data set and can be right."""
+    labels, classes = dataset.train.labels, len(dataset.label_names)
+    if len(labels) < 10 * classes:
+        return
+    for j, (name, column) in enumerate(zip(dataset.feature_names, dataset.columns, strict=True)):
+        values = dataset.train.features[:, j]
+        if column.missing or column.kind == "category" and len(column.categories) != classes:
+            continue
+        first = np.full(classes, np.nan)
+        first[labels[::-1]] = values[::-1]
+        if len(np.unique(first)) == classes and np.array_equal(first[labels], values):
+            yield (
+                f"column {name!r} has one value for each class, as if it were the label {dataset.label_name!r} once "
+                "more; drop it if it is not known when the model is used"
+            )
+
+
+def _match_names(table: Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
+    """The columns of the schema's features and of the label in a table with a header."""
+    names = table.names
+    if at is None and schema.label_name in names:
+        at = names.index(schema.label_name)
+    rest = [name for i, name in enumerate(names) if i != at]
+    for name in schema.feature_names:
+        if name not in rest:
+            raise UserError(f"{table.path} has no column {name!r}, which the training data had; {nearest(name, rest)}")
+    for name in rest:
+        if name not in schema.feature_names:
+            raise UserError(
+                f"{table.path} has a column {name!r}, which the training data did not have; drop it"
+                + ("" if at is not None else ", or say that it is the label")
+            )
+    return [names.index(name) for name in schema.feature_names], at
+
+
+def _match_positions(table: Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
+    """The columns of the features and of the label in a table whose columns are matched by position."""
+    count, width = len(schema.feature_names), len(table.names)
+    if table.padded and width <= count + 1:  # the label is the first column of each sparse format
+        return list(range(1, width)), 0
+    if at is None and width == count + 1:
+        at = schema.label_index
+        if table.named and any(name.lower() in LABEL_COLUMNS for name in table.names):
+            at = _label_column(table, None)
+        if at is None:
+            raise UserError(
+                f"{table.path} has {width} columns, one more than the {count} features; say which is the label"
+            )
+    if width != count + (at is not None):
+        raise UserError(f"{table.path} has {width} columns, expected the {count} features, with or without a label")
+    return [i for i in range(width) if i != at], at
