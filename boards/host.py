@@ -25,6 +25,7 @@ from typing import Any, NoReturn, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.errors import MissingError, UserError
 from rdahw.family import Spec
 from rdahw.fields import join, size, split
@@ -577,6 +578,6 @@ class DeviceEngine:
         """The classes (N,) at the present parameters, -1 for none."""
         return self.classify(prepared.x)
 
-    def classify(self, x: Array, progress: Progress | None = None) -> NDArray[np.int64]:
+    def classify(self, x: BitRows, progress: Progress | None = None) -> NDArray[np.int64]:
         """The classes (N,) of examples x (N, A)."""
-        return self._interface.decode(self.device.predict(x, progress))
+        return self._interface.decode(self.device.predict(np.asarray(x), progress))

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rdahw.cli._data import to_wires
 from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._options import switches
 from rdahw.cli._output import Output, percent
@@ -79,9 +80,11 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
 
     def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
         features = train.features[rows]
-        binariser = Binariser.fit(rule(family, candidate), features, dataset.columns, dataset.feature_names)
+        binariser = Binariser.fit(
+            rule(family, candidate), features, dataset.columns, dataset.feature_names, dataset.image_shape
+        )
         task = Task.of(dataset.schema, binariser, seed=options["seed"])
-        return task, Examples(binariser.transform(features), train.labels[rows])
+        return task, Examples(to_wires(output, binariser, features), train.labels[rows])
 
     size = DataSize(
         rows=len(train),

@@ -47,6 +47,7 @@ _FIXED: dict[str, tuple[type, ...]] = {
     "classes": (str, NoneType),
     "test": (str, NoneType),
     "split": (float, NoneType),
+    "resize": (str, NoneType),
     "binarise": (str,),
     "model": (str,),
     "loss": (str, NoneType),
@@ -69,6 +70,7 @@ _BEFORE = {
     "stride": 1,
     "loss": None,
     "scored": None,
+    "resize": None,
     "delimiter": None,
     "header": None,
     "missing": "bit",
@@ -78,27 +80,29 @@ _BEFORE = {
 _PLAIN = (str, int, float, bool, NoneType)
 
 
-def switches() -> dict[str, dict[str, Option]]:
-    """The options that have a switch of ``rdahw train``: by switch, then by built-in family. Families of other packages
-    are not loaded for it."""
+def switches() -> dict[str, dict[str, list[Option]]]:
+    """The families' options that have a switch of ``rdahw train``: by switch, then by built-in family. Families of
+    other packages are not loaded for it."""
     from rdahw.families import BUILT_IN, find_family
 
-    found: dict[str, dict[str, Option]] = {}
+    found: dict[str, dict[str, list[Option]]] = {}
     for name in BUILT_IN:
         for option in find_family(name).switches():
-            found.setdefault(option.switch, {})[name] = option
+            found.setdefault(option.switch, {}).setdefault(name, []).append(option)
     return found
 
 
 def family_options(command: _Command) -> _Command:
     """Give ``rdahw train`` a switch for each option of a family that has one."""
     for switch, rows in reversed(switches().items()):
-        option = next(iter(rows.values()))
+        option = next(iter(rows.values()))[0]
         usual = option.usual or (option.default if option.type != "flag" else "")
         default = f"  [default: {usual}]" if usual not in ("", 0) else ""
-        form = _FORMS.get(switch) or _FORMS[option.type]
+        form = _FORMS[option.type](option)
         text = f"{', '.join(rows)}: {option.help}{default}"
-        command = click.option(f"--{switch}", default=None, help=text, **form(option))(command)
+        if switch == "augment":
+            form, text = _augment_form(rows)
+        command = click.option(f"--{switch}", default=None, help=text, **form)(command)
     return command
 
 
@@ -123,9 +127,24 @@ def rules(kind: Literal["loss", "optimiser"]) -> str:
     return "(" + ", ".join(row.spelt(name) for name, row in rows.items()) + ")  [default: by the model]"
 
 
-#: The settings of a switch for click, by the switch or by the type of its option.
+def _augment_form(rows: Mapping[str, list[Option]]) -> tuple[dict[str, Any], str]:
+    """The settings for click and the help of --augment, which takes several options: «shift=1,mirror»."""
+    by_name: dict[str, tuple[Option, list[str]]] = {}
+    for family, options in rows.items():
+        for option in options:
+            by_name.setdefault(option.name, (option, []))[1].append(family)
+    words = [_augmentation(option) for option, _ in by_name.values()]
+    helps = [f"{_augmentation(option)}: {option.help} ({', '.join(its)})" for option, its in by_name.values()]
+    return {"metavar": ",".join(words)}, "; ".join(helps)
+
+
+def _augmentation(option: Option) -> str:
+    """How --augment takes the option: «shift=N», «mirror»."""
+    return option.name if option.type == "flag" else f"{option.name}=N"
+
+
+#: The settings of a switch for click, by the type of its option.
 _FORMS: Mapping[str, Callable[[Option], dict[str, Any]]] = {
-    "augment": lambda option: {"metavar": f"{option.name}=N"},
     "text": lambda option: {"type": click.Choice(list(option.range))},
     "whole": lambda option: {"type": click.IntRange(option.range[0]), "metavar": "N"},
     "fraction": lambda option: {"type": float, "metavar": "FRACTION"},
@@ -153,11 +172,12 @@ def given_options(family: Family, options: Mapping[str, Any]) -> dict[str, Any]:
             given[next(iter(own))] = value
             continue
         for word in value.split(","):
-            name, _, number = word.partition("=")
+            name, equals, number = word.partition("=")
             if name not in own:
-                known = " or ".join(option.usage for option in own.values())
-                raise UsageError(f"there is no augmentation {word!r}; expected {known}, such as {next(iter(own))}=1")
-            given[name] = own[name].parse(number, family.name)
+                known = " or ".join(map(_augmentation, own.values()))
+                raise UsageError(f"there is no augmentation {word!r}; expected {known}")
+            is_flag = own[name].type == "flag" and not equals
+            given[name] = own[name].parse("1" if is_flag else number, family.name)
     for kind in ("loss", "optimiser"):
         if (rule := options[kind]) is not None:
             for name, value in family.rule_options(kind, rule).items():
@@ -187,11 +207,15 @@ def switch_values(spec: Spec) -> dict[str, Any]:
     from rdahw.families import find_family
 
     chosen, said = spec.options(), {}
-    own = {option.switch: option for option in find_family(spec.family).switches()}
+    own: dict[str, dict[str, Any]] = {}
+    for option in find_family(spec.family).switches():
+        own.setdefault(option.switch, {})[option.name] = chosen[option.name]
     for switch in switches():
-        option = own.get(switch)
-        value = None if option is None else chosen[option.name]
-        said[switch] = (f"{option.name}={value}" if value else None) if option and switch == "augment" else value
+        values = own.get(switch, {})
+        if switch == "augment":
+            said[switch] = ",".join(f"{name}={int(value)}" for name, value in values.items() if value) or None
+        else:
+            said[switch] = next(iter(values.values()), None)
     return said
 
 

@@ -46,7 +46,7 @@ def count_option(
 def data_option(*, help: str, **more: Any) -> Callable[[_Command], _Command]:
     """The option --data, which takes the name of a data set or a file."""
     return click.option(
-        "--data", metavar="NAME|FILE", shell_complete=complete("rdahw.data", "NAMES"), help=help, **more
+        "--data", metavar="NAME|FILE|FOLDER", shell_complete=complete("rdahw.data", "NAMES"), help=help, **more
     )
 
 
@@ -86,7 +86,8 @@ def binarise_option(usual: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--binarise",
         metavar="RULE",
-        help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K, quantile=K or fixed=F"
+        help="turn numbers into bits by midrange, threshold=K[,K…], thermometer=K, quantile=K or fixed=F, "
+        "images also by planes such as hog=4/3/20,60, joined by +, or the presets fashion and colour"
         f"  [default: threshold=32 for images, else {usual}]",
     )
 
@@ -99,12 +100,13 @@ def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
             click.option(
                 "--split", type=float, metavar="FRACTION", help="make a test part of this fraction of each class"
             ),
+            click.option("--resize", metavar="HxW", help="make all pictures H pixels high and W wide"),
             click.option("--test", type=click.Path(), metavar="FILE", help="take the test part from this file"),
             click.option("--classes", metavar="A,B,…", help=f"{verb} these classes only, in this order"),
             reading_options,
             data_option(
-                help=f"{verb} this data set (rdahw datasets lists the names), or file: CSV, Parquet, Arrow, XLSX, "
-                "ARFF, svmlight, NPY or NPZ",
+                help=f"{verb} this data set (rdahw datasets lists the names), file (CSV, Parquet, Arrow, XLSX, ARFF, "
+                "svmlight, NPY or NPZ), or folder, ZIP or TAR of pictures (train/CLASS/…, test/CLASS/…, or CLASS/…)",
                 **more,
             ),
         ):

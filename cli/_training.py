@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rdahw.cli._data import load_dataset, split_names, to_bits
+from rdahw.cli._data import load_dataset, split_names, to_bits, training_bits
 from rdahw.cli._engine import EngineOptions, compiling, connect_device, make_hardware
 from rdahw.cli._model import make_spec
 from rdahw.cli._options import READING, apply_defaults, given_options, recorded
@@ -86,10 +86,10 @@ class Run:
             given = given_options(family, options)
             options["binarise"] = options["binarise"] or family.binarise(dataset)
             self.binariser = fit_binariser(dataset, options["binarise"])
-            self._examples = self._to_learn()
             self.spec = make_spec(
                 options["model"], Task.of(dataset.schema, self.binariser, seed=options["seed"]), **given
             )
+            self._examples = self._to_learn()
             apply_defaults(options, family, self.spec, len(self._examples))
         else:
             if saved.provenance.get("data_sha256") != dataset.checksum:
@@ -102,8 +102,7 @@ class Run:
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
         self.spec.check_schedule(self.schedule, len(self._examples))
 
-        self.test = to_bits(self.binariser, dataset.test)
-        self._held_out = to_bits(self.binariser, request.held_out)
+        self.test, self._held_out = (to_bits(output, self.binariser, part) for part in (dataset.test, request.held_out))
         self.hardware: Any = None
         self._opened = ExitStack()
         self._may_compile = False
@@ -119,7 +118,7 @@ class Run:
         self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
 
     def _to_learn(self) -> Examples:
-        examples = to_bits(self.binariser, self.dataset.train)
+        examples = training_bits(self.output, self.spec, self.binariser, self.dataset)
         return examples.balanced() if self.options["balance"] else examples
 
     def _begin(self, progress: Progress, state: State | None = None) -> None:
@@ -415,7 +414,7 @@ def keep_other_checkpoint(output: Output, checkpoint: Path, resumed: Path | None
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
     """The data set, and the examples held out of it for validation."""
-    given = {name: options[name] for name in ("data", *READING, "test", "split", "seed")}
+    given = {name: options[name] for name in ("data", *READING, "test", "split", "resize", "seed")}
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
 

@@ -113,7 +113,7 @@ def _fine_tune(
     output: Output, saved: SavedModel, rule: Binarised, epochs: int, margin: int | None
 ) -> tuple[SavedModel, dict[str, Any]]:
     """The model after ``epochs`` epochs of training with the circuit's predictions, and the results as JSON."""
-    from rdahw.cli._data import to_bits
+    from rdahw.cli._data import to_bits, training_bits
     from rdahw.cli._engine import compiling
     from rdahw.cli._options import options_of
     from rdahw.cli._training import describe_test, load_data
@@ -130,7 +130,7 @@ def _fine_tune(
         )
     spec = rule.tuned(saved.spec, margin)
     schedule = replace(saved.schedule, epochs=epochs, updates=None)
-    train, test = to_bits(saved.binariser, dataset.train), to_bits(saved.binariser, dataset.test)
+    train, test = training_bits(output, spec, saved.binariser, dataset), to_bits(output, saved.binariser, dataset.test)
     if options["balance"]:
         train = train.balanced()
     with compiling(output, find_engine(spec).is_compiled):

@@ -38,6 +38,7 @@ def command(output: Output, model: Path, inference: bool, family: str, toolchain
     """
     import numpy as np
 
+    from rdahw.cli._data import to_wires
     from rdahw.cli._model import predictor
     from rdahw.cli.eval import classifier, load_examples
     from rdahw.data import decode
@@ -74,8 +75,8 @@ def command(output: Output, model: Path, inference: bool, family: str, toolchain
             "--test FILE"
         )
     else:
-        x = saved.binariser.transform(features)
-        found = decode(Packed(cells.circuit)(x)[0], saved.spec.classes, code)
+        x = to_wires(output, saved.binariser, features)
+        found = decode(Packed(cells.circuit)(np.asarray(x))[0], saved.spec.classes, code)
         if not np.array_equal(found, classifier(output, saved)(x)):
             raise InternalError(f"the netlist of {str(model)!r} predicts something else than the model")
         result["compared_examples"] = len(x)

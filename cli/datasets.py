@@ -25,3 +25,4 @@ def command(output: Output) -> None:
         if record.found is None:
             output.line(f"{record.name}: {record.get}")
     output.line("CSV and NPZ files can be used too: rdahw train --data FILE --label COLUMN")
+    output.line("and folders, ZIP and TAR archives of pictures: rdahw train --data FOLDER")

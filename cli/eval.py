@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._data import load_dataset
+from rdahw.cli._data import load_dataset, to_wires
 from rdahw.cli._options import READING, options_of
 from rdahw.cli._output import Output, output_options, percent
 from rdahw.cli._params import evaluation_options, model_argument
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rdahw.bits import BitRows
     from rdahw.data import Column
     from rdahw.saved import SavedModel
 
@@ -59,12 +60,12 @@ def command(output: Output, model: Path, data: str | None, predictions: bool, **
     output.json(result)
 
 
-def classifier(output: Output, saved: SavedModel) -> Callable[[NDArray[np.uint8]], NDArray[np.int64]]:
+def classifier(output: Output, saved: SavedModel) -> Callable[[BitRows], NDArray[np.int64]]:
     """A function from bits (N, A) to the model's predictions: class numbers (N,), -1 for the code of no class."""
     from rdahw.cli._engine import compiling
     from rdahw.sim.engines import predict, predicting_row
 
-    def classify(x: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def classify(x: BitRows) -> NDArray[np.int64]:
         with compiling(output, predicting_row(saved.spec, len(x)).is_compiled):
             return predict(saved.spec, saved.best_state, x)
 
@@ -74,7 +75,7 @@ def classifier(output: Output, saved: SavedModel) -> Callable[[NDArray[np.uint8]
 def evaluate(
     output: Output,
     saved: SavedModel,
-    classify: Callable[[NDArray[np.uint8]], NDArray[np.int64]],
+    classify: Callable[[BitRows], NDArray[np.int64]],
     data: str | None,
     reading: Mapping[str, Any],
     predictions: bool,
@@ -85,7 +86,7 @@ def evaluate(
     features, labels, source = load_examples(output, saved, data, reading)
     new = count_new(output, saved, features)
     names = saved.schema.label_names
-    predicted = classify(saved.binariser.transform(features))
+    predicted = classify(to_wires(output, saved.binariser, features))
     result: dict[str, Any] = {"data": source, "examples": len(predicted), **new}
     if labels is None or predictions:
         result["predictions"] = [names[c] if c >= 0 else None for c in predicted]
@@ -115,8 +116,10 @@ def load_examples(
     from rdahw.data import NAMES, read_examples
 
     if data is not None and data not in NAMES:
+        resize = (options_of(saved) or {}).get("resize") is not None
         with output.progress("reading", "bytes") as bar:
-            return *read_examples(data, saved.schema, progress=bar, log=output.log_once, **reading), data
+            more: dict[str, Any] = {"resize": resize, "progress": bar, "log": output.log_once}
+            return *read_examples(data, saved.schema, **more, **reading), data
     for name in ("label", "delimiter", "header"):
         if (value := reading.get(name)) is not None:
             said = f"--{name} {value}" if isinstance(value, str) else "--header" if value else "--no-header"
@@ -130,7 +133,7 @@ def load_examples(
         options["data"],
         # the model's classes in its order
         classes=None if options["classes"] is None else saved.schema.label_names,
-        **{name: options[name] for name in (*READING, "test", "split", "seed") if name in options},
+        **{name: options[name] for name in (*READING, "test", "split", "resize", "seed") if name in options},
     )
     if data is None and dataset.checksum != saved.provenance.get("data_sha256"):
         output.log(f"note: {dataset.name} has changed since the training")

@@ -43,6 +43,7 @@ def command(
     classes: str | None,
     test: str | None,
     split: float | None,
+    resize: str | None,
     seed: int,
     binarise: str | None,
     part: Literal["train", "test", "both"] | None,
@@ -62,7 +63,8 @@ def command(
     out = out or Path(f"{stem(Path(data))}.bin")
     check_writable(out)
     names = split_names(classes)
-    dataset = load_dataset(output, data, classes=names, test=test, split=split, seed=seed, **reading)
+    given: dict[str, Any] = {"test": test, "split": split, "resize": resize, "seed": seed}
+    dataset = load_dataset(output, data, classes=names, **given, **reading)
     part = part or ("train" if dataset.test is None else "both")
     image = make_image(
         dataset,

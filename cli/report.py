@@ -108,6 +108,7 @@ def _draw(saved: SavedModel, evaluation: Evaluation | None, folder: Path, kind: 
 
 def _evaluate(output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any]) -> Evaluation | None:
     """The model measured on ``data``, or on the test part of its own data; None if that is not available."""
+    from rdahw.cli._data import to_wires
     from rdahw.cli.eval import classifier, count_confusions, count_new, load_examples
     from rdahw.report import Evaluation
 
@@ -121,5 +122,5 @@ def _evaluate(output: Output, saved: SavedModel, data: str | None, reading: Mapp
     if labels is None:
         raise UserError(f"{source} has no labels to compare the predictions with; give data with labels")
     count_new(output, saved, features)
-    predicted = classifier(output, saved)(saved.binariser.transform(features))
+    predicted = classifier(output, saved)(to_wires(output, saved.binariser, features))
     return Evaluation(source, count_confusions(predicted, labels, len(saved.schema.label_names)))

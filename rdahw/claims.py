@@ -282,6 +282,7 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
     what: dict[str, tuple[object, object]] = {
         "the rules of their binarisers": (a.binariser.rule, b.binariser.rule),
         "the features": (a.binariser.names, b.binariser.names),
+        "the shapes of the images": (a.schema.image_shape, b.schema.image_shape),
         "the kinds of the features": (_kinds(a), _kinds(b)),
         "the rare categories": (a.binariser.rare, b.binariser.rare),
         "the codes of the labels": (a.spec.code, b.spec.code),

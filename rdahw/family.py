@@ -197,6 +197,8 @@ class Spec(ABC):
 
     #: The shape of the inputs if they are images.
     image: Image | None = None
+    #: Whether each training image is learned twice, as it is and mirrored.
+    mirror: bool = False
     #: The name of its updates in the progress of a training.
     update_unit: str = "updates"
 

@@ -281,7 +281,7 @@ def read_flash_image(path: Path) -> FlashImage:
 
 def _check_size(binariser: Binariser, counts: Sequence[int]) -> int:
     """The bytes of a record; raises :class:`UserError`, with a size that would fit, if the records are too large."""
-    each, number = record_bytes(binariser.width), sum(column.kind == "number" for column in binariser.columns)
+    each, number = record_bytes(binariser.width), binariser.plane_width
     total = sum(counts)
     if each < 1 << 16 and total * each <= MAX_RECORDS:
         return each

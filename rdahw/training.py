@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows, PackedBits
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
 from rdahw.family import Spec
-from rdahw.primitives import Array
 from rdahw.random import permutation, stream
 from rdahw.state import State
 
@@ -39,7 +39,7 @@ MAX_REPEATS = 1000
 class Examples:
     """Examples as a model's input bits ``x`` (N, A), 0 and 1, and class numbers ``labels`` (N,)."""
 
-    x: Array
+    x: BitRows
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
@@ -50,6 +50,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: NDArray[Any]) -> Examples:
+        """The examples at ``rows`` (numbers, or a mask of bool), in that order."""
+        x = self.x.take(rows) if isinstance(self.x, PackedBits) else self.x[rows]
+        return Examples(x, self.labels[rows])
 
     def balanced(self) -> Examples:
         """The examples with those of rare classes repeated, evenly spread.
@@ -64,7 +69,7 @@ class Examples:
         rows = np.repeat(np.arange(count), repeats)
         number = np.arange(len(rows)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         order = rows[np.argsort((number * count + rows) / repeats[rows], kind="stable")]
-        return Examples(self.x[order], self.labels[order])
+        return self.take(order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -144,7 +144,7 @@ def _correct(
     balance: bool,
 ) -> NDArray[np.bool_]:
     """Which of the examples ``held`` (n,) a model that learned the others predicts correctly."""
-    parts = (Examples(examples.x[rows], examples.labels[rows]) for rows in (~held, held))
+    parts = (examples.take(rows) for rows in (~held, held))
     train, test = (part.balanced() if balance else part for part in parts)
     spec = prepare(spec_of(family, candidate, task), train, make_engine)
     given = {} if epochs is None else {"epochs": epochs}

@@ -38,7 +38,8 @@ class Conversion:
         self._convert_row, self._convert_rows = convert_row, convert_rows
         self._features = np.array(features, np.int64)
         self._thresholds = np.array(thresholds, np.float64)
-        wires = len(self._features)
+        #: The number of wires.
+        self.width = wires = len(self._features)
         padded = np.full(64 * words_for(wires), -1)
         padded[:wires] = self._features
         groups = padded.reshape(-1, 64)

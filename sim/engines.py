@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.data import decode, encode
 from rdahw.errors import UsageError
 from rdahw.family import Spec
@@ -122,7 +123,7 @@ class CircuitEngine:
 
     def prepare(self, examples: Examples) -> Any:
         """The examples as the runner takes them, labels as bits."""
-        return self.runner.prepare(examples.x, encode(examples.labels, self.spec.classes, self.spec.code))
+        return self.runner.prepare(np.asarray(examples.x), encode(examples.labels, self.spec.classes, self.spec.code))
 
     def train(self, prepared: Any, batches: Batches) -> Outcome:
         """Apply update after update."""
@@ -279,7 +280,7 @@ def predicting_row(spec: Spec, examples: int) -> EngineRow:
     return next((row for row in rows if many and row.is_compiled), rows[0])
 
 
-def predict(spec: Spec, state: State, x: Array) -> NDArray[np.int64]:
+def predict(spec: Spec, state: State, x: BitRows) -> NDArray[np.int64]:
     """The classes (N,) of the examples x (N, A) with ``state``, -1 for outputs that are not the code of a class; uses
     all cores."""
     engine = make_engine(spec, predicting_row(spec, len(x)).name, threads=os.cpu_count() or 1)

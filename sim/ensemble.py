@@ -13,13 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.ensemble.rule import Counters, EnsembleEngine, Learned, PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.primitives import Array
 from rdahw.sim.ensemble_kernels import classify_row, score_examples, train_examples
 from rdahw.sim.ensemble_vectors import BLOCK, LANES
-from rdahw.sim.packing import Words
+from rdahw.sim.packing import Words, pack_wires
+from rdahw.sim.packing_kernels import spread_lines
 
 __all__ = ["CompiledEnsemble", "EnsemblePredictor", "warm_up"]
 
@@ -53,9 +55,10 @@ class CompiledEnsemble(EnsembleEngine):
         planes, height, width = spec.image or (1, 1, spec.input_bits)
         self._form = planes, height + spec.shift, width + spec.shift
         self._reach = -(-(spec.shift * self._form[2] + spec.shift) // 64)
-        place = np.arange(np.prod(self._form)).reshape(self._form)[:, :height, :width].reshape(-1)
+        place = np.arange(np.prod(self._form)).reshape(self._form)[:, :height, :width]
+        self._lines = place[:, :, 0].reshape(-1)
         # Last input first, for the kernels.
-        self._read = np.ascontiguousarray(place[self.wiring][:, ::-1])
+        self._read = np.ascontiguousarray(place.reshape(-1)[self.wiring][:, ::-1])
 
     @property
     def counters(self) -> Counters:
@@ -66,22 +69,17 @@ class CompiledEnsemble(EnsembleEngine):
     def counters(self, value: Counters) -> None:
         self._counters[...] = self.spec.parameters.check(value)
 
-    def pack(self, x: Array) -> Packed:
+    def pack(self, x: BitRows) -> Packed:
         """Pack examples x (N, A) of 0 and 1 into the frame."""
-        x = np.asarray(x, np.uint8)
-        if x.ndim != 2 or x.shape[1] != self.spec.input_bits:
+        if len(x.shape) != 2 or x.shape[1] != self.spec.input_bits:
             raise UserError(f"inputs of shape {x.shape} were given; expected (N, {self.spec.input_bits})")
-        planes, height, width = self.spec.image or (1, 1, self.spec.input_bits)
-        bits = int(np.prod(self._form))
-        packed = np.zeros((len(x), 2 * self._reach + -(-bits // 64)), "<u8")
-        inside = packed.view(np.uint8)[:, 8 * self._reach :][:, : -(-bits // 8)]
-        for start in range(0, len(x), 4096):  # in parts, as an unpacked frame takes eight times as much memory
-            frame = part = x[start : start + 4096]
-            if self.spec.shift:
-                frame = np.zeros((len(part), *self._form), np.uint8)
-                frame[..., :height, :width] = part.reshape(-1, planes, height, width)
-            inside[start : start + 4096] = np.packbits(frame.reshape(len(part), -1), axis=1, bitorder="little")
-        return packed.astype(np.uint64, copy=False)
+        words = pack_wires(x)
+        if not self.spec.shift:
+            return words
+        assert self.spec.image is not None
+        packed = np.zeros((len(words), 2 * self._reach + -(-int(np.prod(self._form)) // 64)), np.uint64)
+        spread_lines(words, self._lines + 64 * self._reach, self.spec.image.width, packed)
+        return packed
 
     def learn(
         self, x: Packed, labels: NDArray[np.int64], rows: NDArray[np.int64], shifts: NDArray[np.int64] | None = None

@@ -20,17 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rdahw.bits import PackedBits
 from rdahw.data import Column
 from rdahw.data._json import is_int
-from rdahw.data.images import Image
+from rdahw.data.images import Image, with_mirrored
 from rdahw.data.marks import Marks, MarkWriter
+from rdahw.data.plane_binariser import PlaneBinariser
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
 from rdahw.family import AUTO, Candidate, DataSize, Family, Option, Spec, Task
 from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
-from rdahw.sim.packing import unpack_wires
+from rdahw.sim.planes import PlaneConversion
 from rdahw.training import Examples, Progress, Schedule, Training, prepare
 
 try:
@@ -101,6 +103,16 @@ def _describe_options() -> str:
     return "\n".join(lines).strip()
 
 
+class _Planes(PlaneConversion):
+    """A conversion whose errors are those of scikit-learn."""
+
+    def _convert(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+        try:
+            return super()._convert(x)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+
+
 class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model trained by reverse derivative ascent, one example after another: an ensemble of lookup tables, or any
     other model of classes.
@@ -113,7 +125,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model: as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run), or "auto": the
             first ``fit`` or ``partial_fit`` tries several models on held-out examples and takes the best.
         epochs: the number of epochs of ``fit``; a grown model determines its own number.
-        bits: the most thresholds of a feature, or "auto": for ensembles 16, and 3 for images, for other models 1. They
+        bits: the most thresholds of a feature, or a rule of planes for images whose pixels are whole numbers from 0 to
+            255, such as "threshold=32,128+hog=4/3/20" or "colour" (docs/planes.md), or "auto": for ensembles 16
+            thresholds, and 3 for images, for other models 1. They
             are at quantiles of the training values, halfway to the next value; a feature of few values gets one between
             any two, so that binary features stay as they are, and a constant one none. Those of images are the same for
             all pixels, evenly spaced between the smallest and the largest value.
@@ -137,7 +151,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes after ``fit``:
         classes_, n_features_in_, feature_names_in_: as in all of scikit-learn.
-        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,); NaN for a wire without.
+        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,); NaN for a wire without;
+            not with planes.
         wire_names_: the meaning of each wire, such as "age > 3.5", "colour = red" or "x0 is missing".
         is_categorical_: which features are categories, (F,) bool, or None if none is.
         spec_: the model, an :class:`rdahw.family.Spec`.
@@ -150,7 +165,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     _engine: SoftwareEngine
     _predictor: Predictor
-    _conversion: Conversion
+    _conversion: Conversion | PlaneConversion
     _encoder: CategoryEncoder | None
     _marks: list[Marks]
     _writer: MarkWriter
@@ -239,16 +254,15 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     f"Only binary classification is supported by model {self.model!r}, and y has {len(classes)} "
                     "classes; choose another model, or two of the classes"
                 )
-            wire_features, wire_thresholds = self._wires(array, family, candidate)
-            task = self._task(len(wire_features), len(classes), seed)
+            conversion, meaning = self._convert(array, family, candidate)
+            task = self._task(conversion.width, len(classes), seed)
             spec = spec_of(family, candidate, task)
-            self.classes_ = classes
-            self.wire_features_, self.wire_thresholds_ = wire_features, wire_thresholds
-            self._conversion = self._make_conversion(wire_features, wire_thresholds)
-            self.passes_ = 0
+            self.classes_, self._conversion, self.passes_ = classes, conversion, 0
+            for name, value in meaning.items():
+                setattr(self, name, value)
             threads = self._threads()
             if spec.preparation is not None:
-                examples = self._examples(array, _numbers(y, classes))
+                examples = self._examples(array, _numbers(y, classes), spec)
                 spec = prepare(spec, examples, partial(make_engine, threads=threads))
             if spec.caution:
                 warnings.warn(spec.caution, UserWarning, stacklevel=3)
@@ -297,9 +311,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels = _numbers(y, classes)
 
         def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
-            wires = self._wires(array, family, candidate)
-            bits = self._bits(array[rows], self._make_conversion(*wires), len(wires[0]))
-            return self._task(len(wires[0]), len(classes), seed), Examples(bits, labels[rows])
+            conversion, _ = self._convert(array, family, candidate)
+            bits = self._bits(array[rows], conversion)
+            return self._task(conversion.width, len(classes), seed), Examples(bits, labels[rows])
 
         rows = len(array)
         columns = sum((marks.column.kind == "number") + marks.width for marks in self._marks)
@@ -320,6 +334,31 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             height, width = self.image_shape[-2:]
             image = Image(wires // (height * width), height, width)
         return Task(input_bits=wires, classes=classes, image=image, seed=seed)
+
+    def _convert(
+        self, array: NDArray[Any], family: Family, candidate: Candidate
+    ) -> tuple[Conversion | PlaneConversion, dict[str, Any]]:
+        """What makes wires of features, and the attributes that tell what they mean."""
+        if self._has_planes:
+            binariser = self._planes(array.shape[1])
+            return _Planes(binariser), {}
+        features, thresholds = self._wires(array, family, candidate)
+        return self._make_conversion(features, thresholds), {"wire_features_": features, "wire_thresholds_": thresholds}
+
+    @property
+    def _has_planes(self) -> bool:
+        return isinstance(self.bits, str) and self.bits != _AUTO
+
+    def _planes(self, features: int) -> PlaneBinariser:
+        names = [f"x{i}" for i in range(features)]
+        shape = None if self.image_shape is None else tuple(self.image_shape)
+        if shape is not None and len(shape) == 3 and shape[0] == 1:
+            shape = shape[1:]
+        if shape is not None and len(shape) == 3 and shape[0] != 3:
+            raise UserError(f"image_shape is {shape}, and planes need images with 1 or 3 channels; give thresholds")
+        if self.thresholds is not None:
+            raise UserError("bits is a rule of planes and thresholds are given, too; leave one of them out")
+        return PlaneBinariser.make(self.bits, [Column("number")] * features, names, shape)
 
     def _wires(
         self, array: NDArray[Any], family: Family, candidate: Candidate
@@ -374,30 +413,33 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._writer.write(array, bits)
         return np.hstack([array, bits])
 
-    def _bits(self, array: NDArray[Any], conversion: Conversion, width: int) -> NDArray[np.uint8]:
+    def _bits(self, array: NDArray[Any], conversion: Conversion | PlaneConversion) -> PackedBits:
         """The wires (N, width) of examples (N, F)."""
-        wires = np.empty((len(array), width), np.uint8)
-        for start in range(0, len(array), _ROWS):
-            words, _ = conversion.pack(self._with_marks(array[start : start + _ROWS]))
-            wires[start : start + _ROWS] = unpack_wires(words, width)
-        return wires
+        starts = range(0, len(array), _ROWS)
+        words = [conversion.pack(self._with_marks(array[start : start + _ROWS]))[0] for start in starts]
+        return PackedBits(np.concatenate(words), conversion.width)
 
     def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
         labels = _numbers(y, self.classes_)
         # As if all epochs before had used these examples: their order depends on the place in the run.
-        done = self.passes_ * len(labels)
-        usual, epochs = self.spec_.schedule(len(labels)), self.passes_ + passes
+        count = len(labels) << self.spec_.mirror
+        done = self.passes_ * count
+        usual, epochs = self.spec_.schedule(count), self.passes_ + passes
         epochs = min(epochs, usual.get("epochs", epochs))
         if epochs == self.passes_:  # a model that has all that it will ever have
             return
         schedule = Schedule(**{"shuffle": True, **usual, "epochs": epochs, "seed": self._seed})
         progress = Progress(epoch=self.passes_, examples=done, updates=-(-done // schedule.batch))
-        for _ in Training(self._engine, schedule, self._examples(array, labels), progress=progress).run():
+        examples = self._examples(array, labels, self.spec_)
+        for _ in Training(self._engine, schedule, examples, progress=progress).run():
             pass
         self.passes_ = epochs
 
-    def _examples(self, array: NDArray[Any], labels: NDArray[np.int64]) -> Examples:
-        return Examples(self._bits(array, self._conversion, len(self.wire_features_)), labels)
+    def _examples(self, array: NDArray[Any], labels: NDArray[np.int64], spec: Spec) -> Examples:
+        """The training examples of ``spec``."""
+        if spec.mirror:
+            array, labels = with_mirrored(array, tuple(self.image_shape)), np.tile(labels, 2)
+        return Examples(self._bits(array, self._conversion), labels)
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 
@@ -495,6 +537,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The meaning of each wire, with the names of the features, or x0, x1, …"""
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
+        if self._has_planes:
+            return list(self._planes(self.n_features_in_).wire_names)
         numbers = [(f, t) for f, t in zip(self.wire_features_, self.wire_thresholds_, strict=True) if t == t]
         found = [f"{names[feature]} > {threshold:g}" for feature, threshold in numbers]
         return found + [name for marks, column in zip(self._marks, names, strict=True) for name in marks.names(column)]
@@ -517,11 +561,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         underrated; for the loss of accuracy on given data use :func:`sklearn.inspection.permutation_importance`.
         """
         check_is_fitted(self)
-        sizes = self.spec_.importances(self.state_)
+        sizes = None if self._has_planes else self.spec_.importances(self.state_)
         if sizes is None:
-            raise AttributeError(
-                f"model {self.model!r} has no importances; use sklearn.inspection.permutation_importance"
-            )
+            what = f"model {self.model!r} has no importances{' of planes' * self._has_planes}"
+            raise AttributeError(f"{what}; use sklearn.inspection.permutation_importance")
         total = np.bincount(self.wire_features_, weights=sizes, minlength=self.n_features_in_)
         return np.asarray(total / (total.sum() or 1.0))
 
@@ -547,7 +590,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._writer = MarkWriter(self._marks)
             engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
             engine.state = values
-            self._conversion = self._make_conversion(self.wire_features_, self.wire_thresholds_)
+            if self._has_planes:
+                self._conversion = _Planes(self._planes(self.n_features_in_))
+            else:
+                self._conversion = self._make_conversion(self.wire_features_, self.wire_thresholds_)
             self._run(engine)
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.grown.rule import GrownState, Growth, PlainGrown
-from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, sample, with_copies
+from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, copy_shifts, sample, shifted
 from rdahw.families.grown.votes import PlainVotes
 from rdahw.primitives import Array
 from rdahw.sim.grown_kernels import (
@@ -49,6 +50,8 @@ __all__ = [
 
 #: So many candidates are masked and added together.
 _LANES = 32
+#: So many examples are shifted at once.
+_COPIED = 4096
 #: No difference of scores is larger, so a larger threshold changes nothing: that of 16 bits has room for it.
 _MOST_APART = 1 << 14
 #: The spec of a model to compile the kernels with.
@@ -74,11 +77,17 @@ class Tally:
     state: GrownState
 
 
-def _pack(spec: GrownSpec, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
-    x, labels = np.asarray(x, np.uint8), np.asarray(labels, np.int64)
+def _rows(spec: GrownSpec, x: BitRows, labels: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
+    """Examples x (N, A) and their labels (N,), with the shifted copies, packed by wires."""
+    labels = np.asarray(labels, np.int64)
     check_data(spec, x, labels)
-    x = with_copies(spec, x)
-    return PackedExamples(pack_wires(x), pack_examples(x), np.tile(labels, 1 + spec.copies))
+    rows = [pack_wires(x)]
+    for copy in range(spec.copies):
+        shifts = copy_shifts(spec, copy, len(x))
+        # In parts, as bits that are not packed take eight times the memory.
+        parts = [slice(start, start + _COPIED) for start in range(0, len(x), _COPIED)]
+        rows += [pack_wires(shifted(spec, np.asarray(x[part], np.uint8), shifts[part])) for part in parts]
+    return np.concatenate(rows) if spec.copies else rows[0], np.tile(labels, 1 + spec.copies)
 
 
 def _lanes(examples: int, wires: int) -> NDArray[np.int8]:
@@ -98,12 +107,13 @@ class CompiledGrown(Growth):
         super().__init__(spec)
         self.threads = threads
 
-    def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
+    def prepare(self, x: BitRows, labels: NDArray[np.int64]) -> PackedExamples:
         """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`.
 
         Raises :class:`UserError` for data that do not fit the spec.
         """
-        return _pack(self.spec, x, labels)
+        rows, labels = _rows(self.spec, x, labels)
+        return PackedExamples(rows, turn_words(rows, self.spec.input_bits), labels)
 
     def run(self, examples: PackedExamples, tables: int | None = None) -> Iterator[int]:
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
@@ -159,9 +169,9 @@ class CompiledGrown(Growth):
             self._add(columns, range(before, number), scores)
             yield scores
 
-    def prepare_scores(self, x: Array) -> Tally:
+    def prepare_scores(self, x: BitRows) -> Tally:
         """See :meth:`Growth.prepare_scores`."""
-        columns = pack_examples(np.asarray(x, np.uint8))
+        columns = pack_examples(x)
         return Tally(
             len(x), columns, np.zeros((self.spec.classes, 64 * columns.shape[1]), np.int16), GrownState.empty(self.spec)
         )
@@ -179,14 +189,14 @@ class CompiledGrown(Growth):
         prepared.state = self.state
         return prepared.scores[:, : prepared.examples].T
 
-    def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
+    def scores(self, x: BitRows, tables: int | None = None) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are
         grown."""
-        columns = pack_examples(np.asarray(x, np.uint8))
+        columns = pack_examples(x)
         number = self._state.grown if tables is None else tables
         return next(self._scores(columns, [number]))[:, : len(x)].T.astype(np.int64)
 
-    def curve(self, x: Array, labels: NDArray[np.int64], numbers: Sequence[int]) -> NDArray[np.int64]:
+    def curve(self, x: BitRows, labels: NDArray[np.int64], numbers: Sequence[int]) -> NDArray[np.int64]:
         """How many of the examples x (N, A) of classes ``labels`` (N,) the first n tables predict rightly, for each n
         of ``numbers``, which rise: (numbers,).
 
@@ -197,7 +207,7 @@ class CompiledGrown(Growth):
                 f"the numbers of tables {list(numbers)} were given; expected rising numbers from 0 to "
                 f"{self._state.grown}, the tables that are grown"
             )
-        columns = pack_examples(np.asarray(x, np.uint8))
+        columns = pack_examples(x)
         right = [int((s[:, : len(x)].argmax(axis=0) == labels).sum()) for s in self._scores(columns, numbers)]
         return np.array(right, np.int64)
 
@@ -216,14 +226,18 @@ class CompiledVotes(Growth):
     name = "compiled"
     spec: VotesSpec
 
-    def prepare(self, x: Array, labels: NDArray[np.int64]) -> PackedExamples:
-        """See :meth:`CompiledGrown.prepare`."""
-        return _pack(self.spec, x, labels)
+    def prepare(self, x: BitRows, labels: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
+        """See :meth:`CompiledGrown.prepare`; the examples are packed by wires alone."""
+        return _rows(self.spec, x, labels)
 
-    def run(self, examples: PackedExamples, tables: int | None = None) -> Iterator[int]:
+    def prepare_scores(self, x: BitRows) -> BitRows:
+        """See :meth:`Growth.prepare_scores`."""
+        return x
+
+    def run(self, examples: tuple[Words, NDArray[np.int64]], tables: int | None = None) -> Iterator[int]:
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
-        spec, labels = self.spec, examples.labels
-        scores = self._scores(examples.rows)
+        spec, (rows, labels) = self.spec, examples
+        scores = self._scores(rows)
         asking, counts = np.empty(len(labels), np.int64), np.empty(3, np.int64)
         for j in range(self._state.grown, spec.tables if tables is None else tables):
             list_rivalled(scores, labels, spec.threshold(j), len(labels) // (1 + spec.copies), asking, counts)
@@ -231,7 +245,7 @@ class CompiledVotes(Growth):
             chosen, wires = asking[sample(spec, j, int(counts[0]))], candidates(spec, j)
             taken, votes = np.empty(spec.inputs, np.int64), np.empty(spec.tables_shape[1:], np.int8)
             choose_votes(
-                examples.rows,
+                rows,
                 chosen,
                 scores,
                 labels,
@@ -244,7 +258,7 @@ class CompiledVotes(Growth):
                 taken,
                 votes,
             )
-            add_votes(examples.rows, wires[taken], votes, scores)
+            add_votes(rows, wires[taken], votes, scores)
             yield self._keep(wires[taken], votes)
 
     def _scores(self, rows: Words) -> NDArray[np.int32]:
@@ -253,9 +267,9 @@ class CompiledVotes(Growth):
             add_votes(rows, self._state.wiring[j].astype(np.int64), self._state.tables[j], scores)
         return scores
 
-    def scores(self, x: Array) -> NDArray[np.int64]:
+    def scores(self, x: BitRows) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A) by the tables grown so far."""
-        return self._scores(pack_wires(np.asarray(x, np.uint8))).astype(np.int64)
+        return self._scores(pack_wires(x)).astype(np.int64)
 
 
 @dataclass(slots=True, eq=False)

@@ -269,7 +269,7 @@ class HardwareEngine:
             self._copy = self._make()
         made = self._copy
         made.write(self.state)
-        beats = made.encode(prepared.examples.x, prepared.y, learn=False)
+        beats = made.encode(np.asarray(prepared.examples.x), prepared.y, learn=False)
         transfers = made.simulator.exchange(Exchange("examples", "results", beats, len(beats), count))
         made.settle()
         found = self.trainer.interface.decode(made.encode.prediction(transfers.results))

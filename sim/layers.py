@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.layers.rule import LIMIT, LayersEngine, PlainLayers
 from rdahw.families.layers.spec import COTANGENTS, LayersSpec
@@ -40,9 +41,8 @@ class CompiledLayers(LayersEngine):
             below = 0 if layer == 0 else spec.input_bits + spec.starts[layer - 1]
             self._read[spec.starts[layer] : spec.starts[layer + 1], : wires.shape[1]] = wires + below
 
-    def pack(self, x: Array) -> Words:
+    def pack(self, x: BitRows) -> Words:
         """Examples x (N, A) of 0 and 1, packed by wires."""
-        x = np.asarray(x, np.uint8)
         if x.ndim != 2 or x.shape[1] != self.spec.input_bits:
             raise UserError(f"inputs of shape {x.shape} were given; expected (N, {self.spec.input_bits})")
         return pack_wires(x)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows, PackedBits
 from rdahw.primitives import Array
 
 __all__ = ["Words", "pack_examples", "pack_wires", "turn_words", "unpack_examples", "unpack_wires", "words_for"]
@@ -26,8 +27,10 @@ def words_for(bits: int) -> int:
     return -(-bits // 64)
 
 
-def pack_examples(bits: Array) -> Words:
+def pack_examples(bits: BitRows) -> Words:
     """(examples, wires) of 0 and 1 as (wires, words), packed by examples; padded with zeros."""
+    if isinstance(bits, PackedBits):
+        return turn_words(bits.words, bits.shape[1])
     from rdahw.sim.packing_kernels import pack
 
     bits = np.ascontiguousarray(bits, np.uint8)
@@ -54,8 +57,10 @@ def turn_words(words: Words, wires: int) -> Words:
     return columns
 
 
-def pack_wires(bits: Array) -> Words:
-    """(…, wires) of 0 and 1 as (…, words), packed by wires."""
+def pack_wires(bits: BitRows) -> Words:
+    """(…, wires) of 0 and 1 as (…, words), packed by wires; the words of bits that are packed already."""
+    if isinstance(bits, PackedBits):
+        return bits.words
     *shape, width = bits.shape
     packed = np.zeros((*shape, words_for(width) * 8), np.uint8)
     packed[..., : -(-width // 8)] = np.packbits(np.asarray(bits, np.uint8), axis=-1, bitorder="little")

@@ -12,7 +12,7 @@ import numpy as np
 
 from rdahw.sim.jit import compiled, inner
 
-__all__ = ["pack", "transpose", "turn", "unpack"]
+__all__ = ["pack", "spread_lines", "transpose", "turn", "unpack"]
 
 #: The bits that are swapped in each round of the transposition of 64 words.
 _SWAPS = (
@@ -84,3 +84,23 @@ def turn(rows: Any, columns: Any) -> None:
             transpose(block)
             for i in range(min(64, wires - 64 * w)):
                 columns[64 * w + i, v] = block[i]
+
+
+@compiled(_READ_WORDS, nb.types.Array(nb.int64, 1, "C", readonly=True), nb.int64, nb.uint64[:, ::1])
+def spread_lines(words: Any, starts: Any, width: Any, out: Any) -> None:
+    """Write each line of examples packed by wires, words (N, W), to another place: line i, ``width`` bits from bit
+    i * width on, to bit starts[i] of ``out`` (N, V) on, where zeros are."""
+    for e in range(words.shape[0]):
+        row, moved = words[e], out[e]
+        for i in range(starts.size):
+            for j in range(0, width, 64):
+                bits, at, to = min(64, width - j), i * width + j, starts[i] + j
+                low, place = at & 63, to & 63
+                value = row[at >> 6] >> np.uint64(low)
+                if low + bits > 64:
+                    value |= row[(at >> 6) + 1] << np.uint64(64 - low)
+                if bits < 64:
+                    value &= (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
+                moved[to >> 6] |= value << np.uint64(place)
+                if place + bits > 64:
+                    moved[(to >> 6) + 1] |= value >> np.uint64(64 - place)

@@ -37,12 +37,13 @@ LAYERS = {
 OWN_FILES = {
     "rdahw/__init__.py": {"rdahw.sim"},  # the table of public names, for type checkers
     "rdahw/pictures.py": {"matplotlib"},
+    "rdahw/data/_image_files.py": {"PIL"},
     "rdahw/report.py": {"jinja2", "matplotlib"},
     "sim/columns.py": {"sklearn"},
     "sim/estimator.py": {"sklearn"},
 }
 MAY_PRINT = {"cli"}
-SLOW_TO_LOAD = {"numpy", "rich", "amaranth", "numba", "sklearn", "matplotlib", "jinja2"}
+SLOW_TO_LOAD = {"numpy", "PIL", "rich", "amaranth", "numba", "sklearn", "matplotlib", "jinja2"}
 
 PACKAGES = {layer.package for layer in LAYERS.values()}
 FILES = [str(path.relative_to(ROOT)) for folder in LAYERS for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -56,7 +57,9 @@ class Schema:
 
     ``label_name`` and ``label_index`` (from 0) are the label column of the training file, or None if it had none. With
     ``named`` the feature names come from the file: then a file with a header must have columns of these names, in any
-    order. Otherwise the names are made from positions, and columns are matched by position.
+    order. Otherwise the names are made from positions, and columns are matched by position. ``image_shape`` is (height,
+    width) of grey images, whose features are the pixels row by row, or (3, height, width) of colour images, whose
+    features are red, green and blue in turn, each row by row.
     """
 
     feature_names: tuple[str, ...]
@@ -65,7 +68,7 @@ class Schema:
     label_name: str | None = None
     label_index: int | None = None
     named: bool = False
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; for the columns see :func:`columns_to_json`."""
@@ -92,12 +95,11 @@ class Schema:
         if not isinstance(named, bool):
             raise damaged("the schema's 'named'", "true or false")
         if shape is not None and not (
-            is_list(shape)
-            and len(shape) == 2
-            and all(is_int(side) and 0 < side <= len(feature_names) for side in shape)
-            and shape[0] * shape[1] == len(feature_names)
+            is_list(shape) and all(map(is_int, shape)) and is_shape(tuple(shape), len(feature_names))
         ):
-            raise damaged("the schema's 'image_shape'", "the height and width of the image or null")
+            raise damaged(
+                "the schema's 'image_shape'", "the height and width of the image, after its 3 colours, or null"
+            )
         return cls(
             feature_names,
             columns_from_json(columns, "the schema's 'columns'", len(feature_names)),
@@ -105,7 +107,7 @@ class Schema:
             label_name,
             label_index,
             named,
-            None if shape is None else (shape[0], shape[1]),
+            None if shape is None else tuple(shape),
         )
 
 
@@ -128,7 +130,7 @@ class Dataset:
     feature_names: tuple[str, ...]
     columns: tuple[Column, ...]
     checksum: str
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, ...] | None = None
     whole_range: bool = False
     label_name: str | None = field(default=None, kw_only=True)
     label_index: int | None = field(default=None, kw_only=True)
@@ -188,6 +190,12 @@ def _renumbered(examples: Examples, number: NDArray[np.int64]) -> Examples:
     labels = number[examples.labels]
     kept = labels >= 0
     return Examples(examples.features[kept], labels[kept])
+
+
+def is_shape(shape: tuple[int, ...], features: int) -> bool:
+    """Whether images of this shape, (height, width) or (3, height, width), have so many features."""
+    sides = len(shape) == 2 or (len(shape) == 3 and shape[0] == 3)
+    return sides and all(0 < side <= features for side in shape) and math.prod(shape) == features
 
 
 def columns_to_json(columns: Sequence[Column]) -> list[Any]:

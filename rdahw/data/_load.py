@@ -17,6 +17,7 @@ from rdahw.data._arrow import frame_checksum, is_frame, read_frame
 from rdahw.data._dataset import Dataset, Examples, Schema
 from rdahw.data._files import Progress, Source
 from rdahw.data._formats import read
+from rdahw.data._image_sources import holds_images
 from rdahw.data._named import NAMES, paper_split, read_images, read_iris
 from rdahw.data._table import Log, Reading, silent
 from rdahw.errors import UsageError, UserError, nearest
@@ -31,13 +32,15 @@ def load(
     test: str | Path | None = None,
     split: float | None = None,
     seed: int = 0,
+    resize: tuple[int, int] | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
     missing: str = "bit",
     log: Log = silent,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Load a data set: ``iris``, ``mnist``, ``fashion-mnist``, the path of a file, or a table in memory.
+    """Load a data set: the name of one (:data:`NAMES`), the path of a file or of a folder, ZIP or TAR of pictures, or a
+    table in memory.
 
     The formats of files are CSV and the like, also packed, Parquet, Arrow, XLSX, ARFF, svmlight, NPY and NPZ; a table
     in memory is one of pandas, polars, or anything else with the Arrow C stream interface.
@@ -45,13 +48,14 @@ def load(
     ``classes`` keeps only these, numbered in this order. ``label`` is the label column of a table, by name or number
     from 1. The test part is the file ``test``, or the fraction ``split`` of each class drawn with ``seed``, or the
     data set's own; a table has none of its own. Iris has the paper's own split unless ``split`` is given.
+    ``resize``, (height, width), makes all pictures of this size.
     ``delimiter`` separates the cells of a text table and ``header`` says whether its first row has the names of its
     columns; both are found if None. ``missing``: ``bit`` reads missing cells as NaN, ``drop`` leaves their examples
     out, ``error`` raises UserError. ``log`` is called with sentences about what was found; a warning begins with
     «warning: ». ``progress`` is called with (bytes done, bytes in all) while files are read or downloaded.
 
-    Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if MNIST or
-    Fashion-MNIST is not found and cannot be downloaded, UserError for malformed content.
+    Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
+    name is not found and cannot be downloaded, UserError for malformed content.
     """
     if split is not None and not 0 < split < 1:
         raise UsageError(f"a split of {split} was asked for, expected a fraction between 0 and 1, such as 0.25")
@@ -69,8 +73,15 @@ def load(
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
         dataset = read_iris() if spec == "iris" else read_images(spec, progress)
+    elif holds_images(Path(spec)):
+        dataset = _read_pictures(Path(spec), label, test, resize, progress)
     else:
         dataset = _read_files(spec, test, reading, progress)
+    if resize is not None and (not isinstance(spec, str | Path) or spec in NAMES or not holds_images(Path(spec))):
+        raise UsageError(
+            f"a size of {resize[0]}x{resize[1]} was given, and {spec!r:.60} is not a folder or archive of pictures; "
+            "leave out --resize"
+        )
     if classes is not None:
         dataset = dataset.with_classes(classes)
 
@@ -84,6 +95,7 @@ def read_examples(
     schema: Schema,
     *,
     label: str | None = None,
+    resize: bool = False,
     delimiter: str | None = None,
     header: bool | None = None,
     missing: str = "bit",
@@ -93,11 +105,39 @@ def read_examples(
     """Further examples for a model: features (N, F) as in training and, if the file has labels, class numbers (N,).
 
     A table may lack the label column. Columns are matched by name, in any order, if both files have a header, else by
-    position. A missing cell is NaN and an unknown category -1. The options are those of :func:`load`. Raises UserError
-    if columns or classes are not those of ``schema``.
+    position. A missing cell is NaN and an unknown category -1. With ``resize`` pictures may be of any size. The other
+    options are those of :func:`load`. Raises UserError if columns or classes are not those of ``schema``.
     """
+    if holds_images(Path(path)):
+        from rdahw.data._image_files import image_examples
+
+        _no_label_of_pictures(path, label)
+        return image_examples(Path(path), schema, resize, progress)
     reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
     return read(Source(Path(path), hashlib.sha256(), progress), reading).examples(schema)
+
+
+def _no_label_of_pictures(path: str | Path, label: str | None) -> None:
+    if label is not None:
+        raise UsageError(f"a label column was given, and {path} holds pictures, whose classes are its folders")
+
+
+def _read_pictures(
+    path: Path,
+    label: str | None,
+    test: str | Path | None,
+    resize: tuple[int, int] | None,
+    progress: Progress | None,
+) -> Dataset:
+    from rdahw.data._image_files import image_dataset
+
+    _no_label_of_pictures(path, label)
+    if test is None:
+        return image_dataset(path, resize, progress)
+    raise UsageError(
+        f"the test file {test} was given, and {path} holds pictures; put those of the test part into a folder test "
+        "beside the folder train"
+    )
 
 
 def _read_files(spec: str, test: str | Path | None, reading: Reading, progress: Progress | None) -> Dataset:

@@ -1,18 +1,22 @@
-"""The data sets known by name: Iris, MNIST, Fashion-MNIST; finding and downloading their files."""
+"""The data sets known by name: Iris, and those of images; finding and downloading their files."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.resources
 import logging
 import os
+import tarfile
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from rdahw.data._dataset import Column, Dataset, Examples
+from rdahw.data._files import unreadable
 from rdahw.data._idx import read_idx
 from rdahw.errors import MissingError, UserError
 
@@ -37,19 +41,147 @@ class Record:
     get: str = "nothing to do, it is part of rdahw"
 
 
+# Also the order of the files in the checksum.
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A form in which a data set is found: its files, relative to the folder of the data set, each of which may be
+    packed by gzip as well; and ``read(name, images, files, progress)``."""
+
+    files: tuple[str, ...]
+    read: Callable[[str, _Images, list[Path], Progress | None], Dataset]
+
+
 @dataclass(frozen=True)
 class _Images:
-    """A data set of IDX files: the published size and SHA-256 of each packed file, and the sites that publish them."""
+    """A data set of images: the published size and SHA-256 of each file, which has the name with ``suffix``, the sites
+    that publish them, and the forms in which it is found, the first of which is the published one."""
 
     record: Record
     label_names: tuple[str, ...]
     files: dict[str, tuple[int, str]]
     urls: tuple[str, ...]
     folders: tuple[Path, ...] = ()
+    suffix: str = ".gz"
+    forms: tuple[_Form, ...] = field(default_factory=lambda: (_Form(FILES, _read_idx_files),))
 
 
-# Also the order of the files in the checksum.
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+def _read_idx_files(name: str, images: _Images, files: list[Path], progress: Progress | None) -> Dataset:
+    checksum = hashlib.sha256()
+    arrays = []
+    for i, file in enumerate(files):
+        array, content = read_idx(file, 3 if i % 2 == 0 else 1)
+        checksum.update(content)
+        arrays.append(array)
+    parts = []
+    for (pixels, labels), (pixels_file, labels_file) in zip(
+        (arrays[:2], arrays[2:]), (files[:2], files[2:]), strict=True
+    ):
+        if pixels.shape[1:] != arrays[0].shape[1:]:
+            raise UserError(
+                f"{pixels_file} has images of {pixels.shape[1:]}, expected {arrays[0].shape[1:]} as in {files[0]}"
+            )
+        if len(pixels) != len(labels):
+            raise UserError(
+                f"{pixels_file} has {len(pixels)} images and {labels_file} {len(labels)} labels; get both again"
+            )
+        if labels.max() >= len(images.label_names):
+            raise UserError(f"{labels_file} has a label {labels.max()}, expected 0 to 9; get the file again")
+        parts.append(Examples(pixels.reshape(len(pixels), -1), labels.astype(np.int64)))
+    height, width = arrays[0].shape[1:]
+    return Dataset(
+        name=name,
+        train=parts[0],
+        test=parts[1],
+        label_names=images.label_names,
+        feature_names=tuple(f"pixel{i}" for i in range(height * width)),
+        columns=(Column("number"),) * (height * width),
+        checksum=checksum.hexdigest(),
+        image_shape=(height, width),
+    )
+
+
+#: The files of the binary form of CIFAR-10, those of the test part last. A record is the class number, and the pixels:
+#: red, green and blue in turn, each row by row.
+_BATCHES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+_RECORD = 1 + 3 * 32 * 32
+#: The most bytes of a batch file that are read.
+_MOST_BATCH = 1 << 28
+
+
+def _read_batches(name: str, images: _Images, contents: list[tuple[str, bytes]]) -> Dataset:
+    """CIFAR-10 from the contents of its binary files, each with what to call it."""
+    arrays, checksum = [], hashlib.sha256()
+    for what, content in contents:
+        records = np.frombuffer(content, np.uint8)
+        if not len(records) or len(records) % _RECORD:
+            raise UserError(f"{what} has {len(content)} bytes, expected records of {_RECORD}; get the file again")
+        records = records.reshape(-1, _RECORD)
+        if (largest := int(records[:, 0].max())) >= len(images.label_names):
+            raise UserError(f"{what} has a label {largest}, expected 0 to 9; get the file again")
+        arrays.append(records)
+        checksum.update(content)
+    train, test = (
+        Examples(np.ascontiguousarray(part[:, 1:]), part[:, 0].astype(np.int64))
+        for part in (np.concatenate(arrays[:-1]), arrays[-1])
+    )
+    return Dataset(
+        name=name,
+        train=train,
+        test=test,
+        label_names=images.label_names,
+        feature_names=tuple(f"pixel{i}" for i in range(_RECORD - 1)),
+        columns=(Column("number"),) * (_RECORD - 1),
+        checksum=checksum.hexdigest(),
+        image_shape=(3, 32, 32),
+    )
+
+
+def _read_batches_of_files(name: str, images: _Images, files: list[Path], progress: Progress | None) -> Dataset:
+    contents = []
+    for file in files:
+        try:
+            with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+                contents.append((str(file), opened.read(_MOST_BATCH)))
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise UserError(f"{file} is cut short or damaged; get the file again") from None
+        except OSError as error:
+            raise unreadable(file, error) from None
+    return _read_batches(name, images, contents)
+
+
+def _read_batches_of_archive(name: str, images: _Images, files: list[Path], progress: Progress | None) -> Dataset:
+    (path,), found = files, {}
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
+            for member in archive:
+                batch = PurePosixPath(member.name).name
+                if member.isreg() and batch in _BATCHES:
+                    opened = archive.extractfile(member)
+                    assert opened is not None
+                    found[batch] = opened.read(_MOST_BATCH)
+                if progress is not None:
+                    progress(file.tell(), path.stat().st_size)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile):
+        raise UserError(f"{path} is cut short or damaged; get the file again") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if missing := [batch for batch in _BATCHES if batch not in found]:
+        raise UserError(f"{path} has no file {missing[0]}; get it again")
+    return _read_batches(name, images, [(f"{batch} in {path}", found[batch]) for batch in _BATCHES])
+
+
+def _read_pictures(name: str, images: _Images, files: list[Path], progress: Progress | None) -> Dataset:
+    from rdahw.data._image_files import image_dataset
+
+    return replace(image_dataset(files[0], None, progress), name=name)
+
+
+def _read_pictures_of_folder(name: str, images: _Images, files: list[Path], progress: Progress | None) -> Dataset:
+    return _read_pictures(name, images, [files[0].parent], progress)
+
 
 IRIS = Record(
     name="iris",
@@ -116,6 +248,55 @@ IMAGES = {
     ),
 }
 
+IMAGES["kmnist"] = _Images(
+    Record(
+        name="kmnist",
+        title="Kuzushiji-MNIST handwritten Japanese characters",
+        classes=10,
+        features=784,
+        train=60_000,
+        test=10_000,
+        source="https://github.com/rois-codh/kmnist",
+        licence="CC BY-SA 4.0",
+        citation="T. Clanuwat, M. Bober-Irizar, A. Kitamoto, A. Lamb, K. Yamamoto, D. Ha, Deep learning for classical "
+        "Japanese literature, arXiv 1812.01718 (2018)",
+    ),
+    ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    {
+        FILES[0]: (18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+        FILES[1]: (29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
+        FILES[2]: (3_041_136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
+        FILES[3]: (5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
+    },
+    ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
+)
+IMAGES["cifar-10"] = _Images(
+    Record(
+        name="cifar-10",
+        title="CIFAR-10 small photographs",
+        classes=10,
+        features=3072,
+        train=50_000,
+        test=10_000,
+        source="https://www.cs.toronto.edu/~kriz/cifar.html",
+        licence="none stated; its authors ask to be cited",
+        citation="A. Krizhevsky, Learning multiple layers of features from tiny images, technical report, University "
+        "of Toronto (2009)",
+    ),
+    ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    {"cifar-10-binary.tar.gz": (170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")},
+    ("https://www.cs.toronto.edu/~kriz/",),
+    suffix="",
+    forms=(
+        _Form(("cifar-10-binary.tar.gz",), _read_batches_of_archive),
+        _Form(("../cifar-10-binary.tar.gz",), _read_batches_of_archive),
+        _Form(_BATCHES, _read_batches_of_files),
+        _Form(tuple(f"cifar-10-batches-bin/{file}" for file in _BATCHES), _read_batches_of_files),
+        _Form(("train", "test"), _read_pictures_of_folder),
+        _Form(("../cifar-10.tar.xz",), _read_pictures),
+    ),
+)
+
 NAMES = ("iris", *IMAGES)
 
 
@@ -123,8 +304,8 @@ def catalogue() -> list[Record]:
     """All data sets known by name, and where their files are. Downloads nothing."""
     records = [replace(IRIS, found="part of rdahw")]
     for name, images in IMAGES.items():
-        files = _found(name)
-        found = None if files is None else str(files[0].parent)
+        place = _found(name)
+        found = None if place is None else str(place[1][0] if len(place[1]) == 1 else place[1][0].parent)
         records.append(replace(images.record, found=found, get=_how_to_get(name)))
     return records
 
@@ -159,41 +340,11 @@ def paper_split(iris: Dataset) -> Dataset:
 
 
 def read_images(name: str, progress: Progress | None) -> Dataset:
-    """MNIST or Fashion-MNIST; features are the pixels, row by row. Downloads the files if they are not found."""
-    files = _found(name) or _download(name, progress)
-    images = IMAGES[name]
-    checksum = hashlib.sha256()
-    arrays = []
-    for i, file in enumerate(files):
-        array, content = read_idx(file, 3 if i % 2 == 0 else 1)
-        checksum.update(content)
-        arrays.append(array)
-    parts = []
-    for (pixels, labels), (pixels_file, labels_file) in zip(
-        (arrays[:2], arrays[2:]), (files[:2], files[2:]), strict=True
-    ):
-        if pixels.shape[1:] != arrays[0].shape[1:]:
-            raise UserError(
-                f"{pixels_file} has images of {pixels.shape[1:]}, expected {arrays[0].shape[1:]} as in {files[0]}"
-            )
-        if len(pixels) != len(labels):
-            raise UserError(
-                f"{pixels_file} has {len(pixels)} images and {labels_file} {len(labels)} labels; get both again"
-            )
-        if labels.max() >= len(images.label_names):
-            raise UserError(f"{labels_file} has a label {labels.max()}, expected 0 to 9; get the file again")
-        parts.append(Examples(pixels.reshape(len(pixels), -1), labels.astype(np.int64)))
-    height, width = arrays[0].shape[1:]
-    return Dataset(
-        name=name,
-        train=parts[0],
-        test=parts[1],
-        label_names=images.label_names,
-        feature_names=tuple(f"pixel{i}" for i in range(height * width)),
-        columns=(Column("number"),) * (height * width),
-        checksum=checksum.hexdigest(),
-        image_shape=(height, width),
-    )
+    """A data set of images; features are the pixels, row by row, of colour images red, green and blue in turn.
+
+    Downloads the files if they are not found."""
+    form, files = _found(name) or _download(name, progress)
+    return form.read(name, IMAGES[name], files, progress)
 
 
 def _cache(name: str) -> Path:
@@ -202,24 +353,26 @@ def _cache(name: str) -> Path:
     return platformdirs.user_cache_path("rdahw") / name
 
 
-def _found(name: str) -> list[Path] | None:
-    """The four files, from the first folder that has all of them."""
+def _found(name: str) -> tuple[_Form, list[Path]] | None:
+    """The form in which the data set is found, and its files, from the first folder that has all of them."""
     places = [_cache(name), *IMAGES[name].folders]
     if own := os.environ.get("RDAHW_DATA"):
         places.insert(0, Path(own) / name)
     for place in places:
-        # Plain before gzip: it reads faster.
-        files = [next((f for f in (place / file, place / f"{file}.gz") if f.is_file()), None) for file in FILES]
-        if None not in files:
-            return [file for file in files if file is not None]
+        for form in IMAGES[name].forms:
+            paths = [Path(os.path.normpath(place / file)) for file in form.files]
+            # Plain before gzip: it reads faster.
+            files = [next((f for f in (path, path.with_name(f"{path.name}.gz")) if f.exists()), None) for path in paths]
+            if None not in files:
+                return form, [file for file in files if file is not None]
     return None
 
 
 def _how_to_get(name: str) -> str:
     debian = ", or install Debian's package dataset-fashion-mnist" if IMAGES[name].folders else ""
     return (
-        f"put its files ({', '.join(FILES)}; plain or .gz) into {_cache(name)}, or set RDAHW_DATA to a folder that has "
-        f"them in its subfolder {name}{debian}"
+        f"put its files ({', '.join(IMAGES[name].files)}; plain or .gz) into {_cache(name)}, or set RDAHW_DATA to a "
+        f"folder that has them in its subfolder {name}{debian}"
     )
 
 
@@ -247,8 +400,8 @@ class _Bar:
         pass
 
 
-def _download(name: str, progress: Progress | None) -> list[Path]:
-    """Download the four files to the user's cache; each is checked before it is renamed. Raises MissingError."""
+def _download(name: str, progress: Progress | None) -> tuple[_Form, list[Path]]:
+    """Download the files to the user's cache; each is checked before it is renamed. Raises MissingError."""
     import pooch  # type: ignore[import-untyped]
 
     pooch.get_logger().setLevel(logging.WARNING)  # else it logs each file to stderr
@@ -263,7 +416,8 @@ def _download(name: str, progress: Progress | None) -> list[Path]:
                 if bar is not None:
                     bar.start(before, size)
                 downloader = pooch.HTTPDownloader(progressbar=bar or False, chunk_size=1 << 16)
-                pooch.retrieve(f"{url}{file}.gz", f"sha256:{sha256}", f"{file}.gz", _cache(name), downloader=downloader)
+                published = file + images.suffix
+                pooch.retrieve(url + published, f"sha256:{sha256}", published, _cache(name), downloader=downloader)
                 before += size
                 if progress is not None:
                     progress(before, whole)

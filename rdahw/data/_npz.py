@@ -1,5 +1,7 @@
-"""Data sets from numpy files. An archive (NPZ) has ``x`` (N, F) or images (N, H, W), ``y`` (N,), and perhaps
-``x_test`` and ``y_test``.
+"""Data sets from numpy files. An archive (NPZ) has ``x``, ``y`` (N,), and perhaps ``x_test`` and ``y_test``.
+
+``x`` is (N, F), grey images (N, H, W), or colour images (N, H, W, 3) or (N, 3, H, W), whose features are red, green and
+blue in turn, each row by row.
 
 Other names for x are ``X``, ``features`` and ``x_train``, and for y ``labels`` and ``y_train``. Labels are whole
 numbers or texts; classes are numbered in sorted order. Features of type uint8 and bool become uint8, other numbers
@@ -187,10 +189,15 @@ def _find(path: Path, arrays: dict[str, NDArray[Any]], keys: tuple[str, ...]) ->
     )
 
 
-def _features(path: Path, key: str, x: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int] | None]:
-    if x.ndim not in (2, 3) or x.dtype.kind not in "buif" or not len(x):
-        raise UserError(f"{path}: {key!r} is {x.dtype} of shape {x.shape}; expected numbers (N, F) or images (N, H, W)")
-    image_shape = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
+def _features(path: Path, key: str, x: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...] | None]:
+    if x.ndim == 4 and x.shape[-1] == 3:
+        x = np.moveaxis(x, -1, 1)
+    if not (x.ndim in (2, 3) or (x.ndim == 4 and x.shape[1] == 3)) or x.dtype.kind not in "buif" or not len(x):
+        raise UserError(
+            f"{path}: {key!r} is {x.dtype} of shape {x.shape}; expected numbers (N, F) or images (N, H, W) or "
+            "(N, H, W, 3)"
+        )
+    image_shape = x.shape[1:] if x.ndim > 2 else None
     flat = x.reshape(len(x), -1) if x.size else x.reshape(len(x), 0)
     if flat.dtype == np.bool_ or flat.dtype == np.uint8:
         return flat.astype(np.uint8), image_shape

@@ -12,6 +12,8 @@ A rule converts each number column to one or more bits, the planes:
 - ``fixed=F``: 16 planes, the bits of ``v * 2^F`` as a signed number (two's complement, plane 0 the lowest bit): rounded
   towards 0 and limited to 16 bits. For columns of numbers only.
 
+Images have rules of planes besides, such as ``threshold=32,128+hog=4/3/20``: see :mod:`rdahw.data.planes`.
+
 With every rule a binary column is one wire, and a category column is one wire per category (one-hot). A missing value,
 NaN, gives 0 on all of these wires; a column whose training data had missing values has one more wire, which is 1 there.
 Rare categories may share a wire: :mod:`rdahw.data.marks`. The wires of plane 0 come first: all columns in order. Each
@@ -32,12 +34,13 @@ from numpy.typing import ArrayLike, NDArray
 from rdahw.data._dataset import Column, Dataset, columns_from_json, columns_to_json
 from rdahw.data._json import damaged, is_int, is_list, members, number, texts
 from rdahw.data.marks import Marks, MarkWriter, find_rare
+from rdahw.data.planes import KINDS, MAX_PLANES, PRESETS, is_plane_rule, parse_planes
 from rdahw.errors import UsageError, UserError, nearest
 
 RULES = ("midrange", "threshold=K", "thermometer=K", "quantile=K", "fixed=F")
 #: The bits of a number in fixed point.
 FIXED_BITS = 16
-MAX_PLANES = 256
+_OF_IMAGES = (*(kind.usage for kind in KINDS.values() if kind.name != "threshold"), *PRESETS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +60,23 @@ class Binariser:
 
     @classmethod
     def fit(
-        cls, rule: str, features: ArrayLike, columns: Sequence[Column], names: Sequence[str] | None = None
+        cls,
+        rule: str,
+        features: ArrayLike,
+        columns: Sequence[Column],
+        names: Sequence[str] | None = None,
+        image_shape: tuple[int, ...] | None = None,
     ) -> Binariser:
         """Fit ``rule`` to training features (N, F) whose columns are of the given kinds, N >= 1.
 
-        ``names`` are the names of the features (default x0, x1, …), for :attr:`wire_names`. Raises UsageError for an
-        unknown rule, UserError for features that do not fit.
+        ``names`` are the names of the features (default x0, x1, …), for :attr:`wire_names`; ``image_shape`` is needed
+        by rules of planes. Raises UsageError for an unknown rule, UserError for features that do not fit.
         """
+        made_up = tuple(f"x{i}" for i in range(len(columns))) if names is None else tuple(names)
+        if is_plane_rule(rule):
+            from rdahw.data.plane_binariser import PlaneBinariser
+
+            return PlaneBinariser.make(rule, columns, made_up, image_shape)
         kind, values = _parse(rule)
         array = _checked(features, columns)
         if not len(array):
@@ -89,9 +102,8 @@ class Binariser:
                 planes = int(values[0])
                 parts = np.arange(1, planes + 1)[:, None] / (planes + 1)
                 table = low + span * parts
-        made_up = tuple(f"x{i}" for i in range(len(columns)))
         rare = tuple(find_rare(column, array[:, i]) for i, column in enumerate(columns))
-        return cls(rule, made_up if names is None else tuple(names), tuple(columns), table, rare=rare)
+        return cls(rule, made_up, tuple(columns), table, rare=rare)
 
     @property
     def _marks(self) -> list[Marks]:
@@ -106,6 +118,11 @@ class Binariser:
     def is_fixed(self) -> bool:
         """Whether the planes are the bits of numbers in fixed point."""
         return self.rule.startswith("fixed=")
+
+    @property
+    def plane_width(self) -> int:
+        """The number of wires of each plane but the first."""
+        return len(_numbers(self.columns))
 
     @property
     def width(self) -> int:
@@ -195,6 +212,10 @@ class Binariser:
     @classmethod
     def from_json(cls, value: object) -> Binariser:
         """Read :meth:`to_json` back. Raises UserError for a malformed value."""
+        if isinstance(value, dict) and isinstance(value.get("rule"), str) and is_plane_rule(value["rule"]):
+            from rdahw.data.plane_binariser import PlaneBinariser
+
+            return PlaneBinariser.from_json(value)
         keys = ("rule", "names", "columns", "table")
         has_rare = isinstance(value, dict) and "rare" in value
         rule, names, columns, rows, *rare = members(value, "the binariser", (*keys, "rare") if has_rare else keys)
@@ -230,7 +251,7 @@ def fit_binariser(dataset: Dataset, rule: str | None = None) -> Binariser:
     """Fit ``rule`` (default: :func:`default_rule`) to the training part of the data set, or to its whole range where
     ``whole_range`` is set. Raises as :meth:`Binariser.fit`."""
     chosen = default_rule(dataset) if rule is None else rule
-    return Binariser.fit(chosen, dataset.fit_features, dataset.columns, dataset.feature_names)
+    return Binariser.fit(chosen, dataset.fit_features, dataset.columns, dataset.feature_names, dataset.image_shape)
 
 
 def default_rule(dataset: Dataset) -> str:
@@ -239,9 +260,17 @@ def default_rule(dataset: Dataset) -> str:
     return "threshold=32" if pixels and dataset.columns[0].kind == "number" else "midrange"
 
 
+def image_rule(dataset: Dataset) -> str:
+    """As :func:`default_rule`, but ``colour`` for colour images, whose planes suit models that choose among many bits.
+    Images of more than 64 x 64 pixels, which would have millions of them, are excepted."""
+    rule, shape = default_rule(dataset), dataset.image_shape
+    few = shape is not None and len(shape) == 3 and shape[1] * shape[2] <= 64 * 64
+    return "colour" if few and rule != "midrange" else rule
+
+
 def check_rule(rule: str) -> None:
-    """Raise UsageError unless ``rule`` is a rule with a valid K."""
-    _parse(rule)
+    """Raise UsageError unless ``rule`` is a rule with a valid K, or one of planes."""
+    (parse_planes if is_plane_rule(rule) else _parse)(rule)
 
 
 def _parse(rule: str) -> tuple[str, list[float]]:
@@ -249,7 +278,10 @@ def _parse(rule: str) -> tuple[str, list[float]]:
     kind, equals, text = rule.partition("=")
     known = [name.partition("=")[0] for name in RULES]
     if kind not in known:
-        raise UsageError(f"there is no binarising rule {rule!r} among {', '.join(RULES)}; {nearest(kind, known)}")
+        raise UsageError(
+            f"there is no binarising rule {rule!r} among {', '.join(RULES)} or, for images, {', '.join(_OF_IMAGES)}; "
+            f"{nearest(kind, [*known, *KINDS, *PRESETS])}"
+        )
     if kind == "midrange":
         if equals:
             raise UsageError(f"the binarising rule {rule!r} has a value; write midrange alone")

@@ -93,7 +93,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (1, "no-rows.csv", "no-rows.csv has a header and no examples under it"),
         (1, "empty.csv", "empty.csv is empty; expected a table with a column of labels"),
         (1, "binary.csv", "binary.csv is neither text nor a known format, which is not read; give a table as CSV"),
-        (1, "folder", "folder cannot be read: is a directory"),
+        (1, "folder", "folder holds no picture; expected files such as train/CLASS/1.png"),
         (2, "irs", "there is no data set 'irs' and no CSV or NPZ file of that name; did you mean 'iris'?"),
         (2, "fashion-mnits", "did you mean 'fashion-mnist'?"),
         (2, "x" * 300, "there is no data set 'xxx"),

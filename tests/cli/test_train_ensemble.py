@@ -177,7 +177,8 @@ def test_show(run, images):
     out = run.ok("show", "bars-ensemble.rdahw").out
     assert "model     ensemble of 20 x 3 tables, 81 -> 2 classes, 320 counters of 6 bits\n" in out
     assert "81 bits by threshold=32, images of 1 x 9 x 9 (planes, rows, columns)" in out
-    assert "tables 20, inputs 3, wiring patch8, counter 6, margin 12, dropout 0.5, shift 0, forget 0, sign False" in out
+    settings = "counter 6, margin 12, dropout 0.5, shift 0, mirror False, forget 0, sign False"
+    assert f"tables 20, inputs 3, wiring patch8, {settings}" in out
     assert "300 updates on bars.npz, 3 whole epochs, seed 0\n" in out
     result = run.ok("show", "bars-ensemble.rdahw", "--json").json
     assert (result["tables"], result["epochs"], result["finished"], result["image"]) == (20, 3, True, [1, 9, 9])
@@ -340,7 +341,7 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ),
         ("--labels binary", "--labels is not supported for model 'ensemble'; leave it out"),
         ("--batch 2", "batch is 2; an ensemble takes examples one at a time: use batch 1"),
-        ("--augment flip", "there is no augmentation 'flip'; expected shift=NUMBER, such as shift=1"),
+        ("--augment flip", "there is no augmentation 'flip'; expected shift=N or mirror"),
         ("--augment shift=1", "the data are not images and cannot be shifted; use shift=0"),
         ("--dropout 0.3", "dropout of an ensemble is 0.3; expected a multiple of 1/16"),
         ("--stride 5", "a stride of 5 leaves out examples: it and their number 75 are both divisible by 5"),

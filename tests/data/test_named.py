@@ -4,13 +4,16 @@ import functools
 import gzip
 import hashlib
 import http.server
+import io
 import os
+import tarfile
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rdahw.data import _idx, _named, catalogue, default_rule, fit_binariser, load
 from rdahw.errors import MissingError, UsageError, UserError
@@ -24,6 +27,10 @@ needs_mnist = pytest.mark.skipif(
 needs_fashion = pytest.mark.skipif(
     not any((place / "fashion-mnist").is_dir() for place in (FOLDER, DEBIAN)),
     reason="Fashion-MNIST is neither in RDAHW_DATA nor installed as Debian's package dataset-fashion-mnist",
+)
+
+needs_cifar = pytest.mark.skipif(
+    not (FOLDER / "cifar-10.tar.xz").is_file(), reason="RDAHW_DATA names no folder with cifar-10.tar.xz"
 )
 
 TWO_BY_THREE = np.arange(30, dtype=np.uint8).reshape(5, 2, 3)
@@ -155,7 +162,9 @@ def test_places_in_order(places):
 
 
 def test_catalogue(places):
-    iris, mnist, fashion = catalogue()
+    iris, mnist, fashion, kmnist, cifar = catalogue()
+    assert (kmnist.name, cifar.name, cifar.features) == ("kmnist", "cifar-10", 3072)
+    assert "cifar-10-binary.tar.gz" in cifar.get
     assert (iris.name, iris.found, iris.train, iris.test) == ("iris", "part of rdahw", 75, 75)
     assert (mnist.name, mnist.found, mnist.classes, mnist.features) == ("mnist", None, 10, 784)
     assert "RDAHW_DATA" in mnist.get
@@ -265,7 +274,98 @@ def test_a_header_does_not_make_us_allocate(tmp_path, monkeypatch):
         _idx.read_idx(path, 1)
 
 
+# CIFAR-10
+
+RECORDS = np.random.default_rng(0).integers(0, 256, (6, 4, 3073), dtype=np.uint8)
+RECORDS[:, :, 0] %= 10
+BATCHES = {name: records.tobytes() for name, records in zip(_named._BATCHES, RECORDS, strict=True)}
+
+
+def put_batches(folder, form, content=BATCHES):
+    """CIFAR-10 in ``folder``, the data folder, in one of the forms in which it is published or unpacked."""
+    place = {"files": "cifar-10", "packed": "cifar-10", "unpacked": "cifar-10/cifar-10-batches-bin"}.get(form)
+    if place is not None:
+        (folder / place).mkdir(parents=True)
+        for name, data in content.items():
+            path = folder / place / (f"{name}.gz" if form == "packed" else name)
+            path.write_bytes(gzip.compress(data) if form == "packed" else data)
+        return
+    path = folder / {"archive": "cifar-10/cifar-10-binary.tar.gz", "beside": "cifar-10-binary.tar.gz"}[form]
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in content.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("form", ["files", "packed", "unpacked", "archive", "beside"])
+def test_binary_cifar(places, form):
+    put_batches(places / "data", form)
+    data = load("cifar-10")
+    assert (len(data.train), len(data.test), data.image_shape) == (20, 4, (3, 32, 32))
+    assert data.label_names[3] == "cat"
+    assert np.array_equal(data.train.features, RECORDS[:5].reshape(20, 3073)[:, 1:])
+    assert np.array_equal(data.test.labels, RECORDS[5, :, 0])
+    assert data.checksum == hashlib.sha256(RECORDS.tobytes()).hexdigest()
+    found = {record.name: record.found for record in catalogue()}["cifar-10"]
+    assert found.startswith(str(places / "data"))
+
+
+@pytest.mark.parametrize("form", ["files", "packed", "archive"])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (BATCHES | {"data_batch_2.bin": b""}, "data_batch_2.bin.* has 0 bytes, expected records of 3073"),
+        (BATCHES | {"test_batch.bin": bytes(3074)}, "test_batch.bin.* has 3074 bytes, expected records of 3073"),
+        (BATCHES | {"data_batch_1.bin": b"\x0a" * 3073}, "data_batch_1.bin.* has a label 10, expected 0 to 9"),
+    ],
+)
+def test_damaged_cifar(places, form, content, sentence):
+    put_batches(places / "data", form, content)
+    with pytest.raises(UserError, match=sentence):
+        load("cifar-10")
+
+
+def test_incomplete_cifar(places):
+    put_batches(places / "data", "archive", dict(list(BATCHES.items())[1:]))
+    path = places / "data" / "cifar-10" / "cifar-10-binary.tar.gz"
+    with pytest.raises(UserError, match="has no file data_batch_1.bin; get it again"):
+        load("cifar-10")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match="is cut short or damaged; get the file again"):
+        load("cifar-10")
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_cifar_as_pictures(places, is_folder):
+    folder = places / "data" / "cifar-10" if is_folder else places / "pictures"
+    for part in ("train", "test"):
+        for c, name in enumerate(_named.IMAGES["cifar-10"].label_names):
+            (folder / part / name).mkdir(parents=True)
+            Image.new("RGB", (32, 32), (c, 20, 30)).save(folder / part / name / "0.png")
+    if not is_folder:
+        (places / "data").mkdir()
+        with tarfile.open(places / "data" / "cifar-10.tar.xz", "w:xz") as archive:
+            for part in ("train", "test"):
+                archive.add(folder / part, part)
+    data = load("cifar-10")
+    assert (data.name, data.image_shape, data.train.labels.tolist()) == ("cifar-10", (3, 32, 32), list(range(10)))
+    assert data.label_names == _named.IMAGES["cifar-10"].label_names
+    assert data.test.features[7, [0, 1024, 2048]].tolist() == [7, 20, 30]
+
+
 # The true files
+
+
+@needs_cifar
+@pytest.mark.slow
+def test_the_copy_of_cifar_as_pictures():
+    data = load("cifar-10")
+    assert (len(data.train), len(data.test), data.image_shape) == (50_000, 10_000, (3, 32, 32))
+    assert np.bincount(data.train.labels).tolist() == [5000] * 10
+    assert data.train.labels[:12].tolist() == [*range(10), 0, 1]
+    assert data.label_names == _named.IMAGES["cifar-10"].label_names
 
 
 @needs_mnist

@@ -105,3 +105,12 @@ def test_damaged_files(tmp_path, save):
 def test_label_option_is_for_csv(save):
     with pytest.raises(UsageError, match="is not a CSV; its labels are the array 'y'"):
         load(save(x=X, y=Y), label="y")
+
+
+def test_colour_images(save):
+    pixels = np.arange(5 * 2 * 3 * 3, dtype=np.uint8).reshape(5, 2, 3, 3)
+    data = load(save(x=pixels, y=[0, 1, 0, 1, 0]))
+    assert data.image_shape == (3, 2, 3)
+    assert np.array_equal(data.train.features.reshape(5, 3, 2, 3), pixels.transpose(0, 3, 1, 2))
+    first = load(save(x=np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))[:, :, :, :2], y=[0, 1, 0, 1, 0]))
+    assert first.image_shape == (3, 2, 2)

@@ -87,7 +87,7 @@ def test_missing_numbers_are_zero_on_the_thresholds_which_are_those_of_the_other
     model, whole = small().fit(gaps, np.isnan(gaps[:, 0])), small().fit(values, values[:, 0] > 0)
     assert np.array_equal(model.wire_thresholds_[:-1], whole.wire_thresholds_)
     assert model.wire_names_[-1] == "x0 is missing"
-    bits = model._bits(gaps, model._conversion, len(model.wire_names_))
+    bits = model._bits(gaps, model._conversion)[:]
     assert np.array_equal(bits[:100, :-1], values > whole.wire_thresholds_)
     assert not bits[:100, -1].any()
     assert not bits[100:, :-1].any()

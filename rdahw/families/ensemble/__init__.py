@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rdahw.data import Code, Dataset, default_rule
+from rdahw.data import Code, Dataset, image_rule
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import OPTIONS, EnsembleSpec
 from rdahw.family import Binarised, Candidate, DataSize, Family, Section, Spec, Task
@@ -55,7 +55,7 @@ def make_ensemble(task: Task, **options: Any) -> EnsembleSpec:
 
 def _binarise(dataset: Dataset) -> str:
     # With one bit per column, tables have few different bits to choose from.
-    rule = default_rule(dataset)
+    rule = image_rule(dataset)
     return "quantile=15" if rule == "midrange" else rule
 
 

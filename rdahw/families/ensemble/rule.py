@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.data.images import shift_images
 from rdahw.families.ensemble.spec import (
     EnsembleSpec,
@@ -85,7 +86,7 @@ class EnsembleEngine(ABC):
     def counters(self, value: Counters) -> None: ...
 
     @abstractmethod
-    def pack(self, x: Array) -> Any:
+    def pack(self, x: BitRows) -> Any:
         """Examples x (N, A) of 0 and 1 in this engine's own representation."""
 
     @abstractmethod
@@ -155,7 +156,7 @@ class PlainEnsemble(EnsembleEngine):
     def counters(self, value: Counters) -> None:
         self._counters = self.spec.parameters.check(value).copy()
 
-    def pack(self, x: Array) -> Array:
+    def pack(self, x: BitRows) -> Array:
         return np.asarray(x, np.uint8)
 
     def learn(

@@ -108,6 +108,13 @@ OPTIONS = (
         switch="augment",
     ),
     Option(
+        name="mirror",
+        type="flag",
+        default=False,
+        help="learn each image also mirrored, left and right exchanged",
+        switch="augment",
+    ),
+    Option(
         name="forget",
         default=0,
         range=(0, (1 << 31) - 1),
@@ -123,11 +130,13 @@ OPTIONS = (
     ),
 )
 _DEFAULTS: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+#: Grown wiring takes part of its settings by whether an image has more planes than this.
+_MANY_PLANES = 8
 #: The wiring that the training examples choose, and the fields of a spec that only it has, with their defaults.
 _GROWN = "grown"
 _OF_GROWTH: dict[str, Any] = {"copies": 0, "candidates": 64, "slope": 60, "wires": ""}
 #: Fields of a spec that its JSON has only where they are not 0, so that fingerprints of before they existed stay.
-_ADDED = ("forget",)
+_ADDED = ("mirror", "forget")
 #: The smallest and largest value of each whole number in a spec.
 _RANGES = {
     "input_bits": (1, 1 << 26),
@@ -146,8 +155,9 @@ class EnsembleSpec(Spec):
     bits), ``patchP`` (from a random patch of P x P pixels, all planes) or ``patchPinsetI`` (a patch that keeps I pixels
     away from the border), or ``grown``: chosen by the training examples, see :attr:`preparation`, with the settings
     copies, candidates and slope; then wires is the chosen wiring, as base64 text of its packed numbers, or "" before it
-    is chosen. image: needed for patches and shifts. shift: of the augmentation, in pixels. sign: score by the counters'
-    signs. forget: the counters are halved after every so many examples; 0: never.
+    is chosen. image: needed for patches and shifts. shift: of the augmentation, in pixels. mirror: each image is
+    learned mirrored, too. sign: score by the counters' signs. forget: the counters are halved after every so many
+    examples; 0: never.
 
     Raises :class:`UsageError` for an invalid value.
     """
@@ -170,6 +180,7 @@ class EnsembleSpec(Spec):
     wires: str = ""
     image: Image | None = None
     shift: int = _DEFAULTS["shift"]
+    mirror: bool = _DEFAULTS["mirror"]
     forget: int = _DEFAULTS["forget"]
     sign: bool = _DEFAULTS["sign"]
     seed: int = 0
@@ -186,8 +197,9 @@ class EnsembleSpec(Spec):
             )
         if self.image is not None and (min(self.image) < 1 or self.image.bits != self.input_bits):
             raise UsageError(f"an image of {tuple(self.image)} does not have the {self.input_bits} bits of the input")
-        if self.image is None and self.shift:
-            raise UsageError("the data are not images and cannot be shifted; use shift=0")
+        if self.image is None and (self.shift or self.mirror):
+            way = "shifted; use shift=0" if self.shift else "mirrored; use mirror=0"
+            raise UsageError(f"the data are not images and cannot be {way}")
         if np.prod(self.counters_shape, dtype=object) > MAX_COUNTERS:
             raise UsageError(
                 f"{self.tables} tables of {self.inputs} inputs and {self.classes} classes hold more than "
@@ -219,7 +231,12 @@ class EnsembleSpec(Spec):
         """What grows the wiring: tables of votes, whose votes are not kept."""
         from rdahw.families.grown.spec import VotesSpec, patch_that_fits
 
-        patch, inset = patch_that_fits(self.image, 8, 2)
+        # With many planes the border matters, and random candidates suffice.
+        many = self.image is not None and self.image.planes > _MANY_PLANES
+        patch, inset = patch_that_fits(self.image, *((12, 0) if many else (8, 2)))
+        more: dict[str, Any] = {"sample": 12000} if self.copies or many else {}
+        more |= {"margin": 24, "scale": 24} if self.copies else {}
+        more |= {"refinements": 0} if many else {}
         return VotesSpec(
             input_bits=self.input_bits,
             classes=self.classes,
@@ -232,7 +249,7 @@ class EnsembleSpec(Spec):
             copies=self.copies,
             image=self.image,
             seed=self.seed,
-            **({"margin": 24, "scale": 24, "sample": 12000} if self.copies else {}),
+            **more,
         )
 
     def grown_wiring(self) -> NDArray[np.int64]:
@@ -291,14 +308,16 @@ class EnsembleSpec(Spec):
 
     @property
     def caution(self) -> str:
-        """Whether tables wired at random read less than half of the input bits."""
+        """Whether tables wired at random read less than half of the input bits, or of the pixels."""
         if self.wiring == _GROWN:
             return ""
-        read = len(np.unique(make_wiring(self)))
-        if 2 * read >= self.input_bits:
+        # The planes of an image tell much the same of a pixel.
+        what, bits = ("input bits", self.input_bits) if self.image is None else ("pixels", self.image.pixels)
+        read = len(np.unique(make_wiring(self) % bits))
+        if 2 * read >= bits:
             return ""
         return (
-            f"the tables read {read} of {self.input_bits} input bits, and the others cannot matter; use more tables, "
+            f"the tables read {read} of {bits} {what}, and the others cannot matter; use more tables, "
             "fewer thresholds, or the model auto"
         )
 
@@ -444,8 +463,8 @@ class EnsembleSpec(Spec):
             if not (isinstance(image, list) and len(image) == 3 and all(map(is_int, image))):
                 raise damaged("the ensemble's 'image'", "planes, height and width, or null")
             image = Image(*image)
-        for name, kind in (("dropout", float), ("wiring", str), ("wires", str), ("sign", bool)):
-            if not isinstance(given.get(name, ""), kind):
+        for name, kind in (("dropout", float), ("wiring", str), ("wires", str), ("sign", bool), ("mirror", bool)):
+            if name in given and not isinstance(given[name], kind):
                 raise damaged(f"the ensemble's {name!r}", f"a {kind.__name__}")
         try:
             return cls(**given, image=image)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rdahw.data import Dataset, default_rule
+from rdahw.data import Dataset, image_rule
 from rdahw.families.grown.rule import GrownState, PlainGrown
 from rdahw.families.grown.spec import OPTIONS, RANGES, GrownSpec, VotesSpec, patch_that_fits
 from rdahw.families.grown.votes import PlainVotes
@@ -38,7 +38,7 @@ def make_grown(task: Task, **options: Any) -> GrownSpec:
 
 def _binarise(dataset: Dataset) -> str:
     """A table wants more to choose from than one bit of each column."""
-    rule = default_rule(dataset)
+    rule = image_rule(dataset)
     return "quantile=31" if rule == "midrange" else rule
 
 

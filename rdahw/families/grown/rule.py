@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.grown.spec import GrownSpec, candidates, check_data, sample, with_copies
 from rdahw.primitives import Array
@@ -111,7 +112,7 @@ class Growth(ABC):
         self._state = replace(self._state, grown=j + 1)
         return j + 1
 
-    def prepare_scores(self, x: Array) -> Any:
+    def prepare_scores(self, x: BitRows) -> Any:
         """Examples x (N, A), 0 and 1, in the form that :meth:`scores_of` takes."""
         return np.asarray(x, np.uint8)
 
@@ -120,7 +121,7 @@ class Growth(ABC):
         return self.scores(prepared)
 
     @abstractmethod
-    def prepare(self, x: Array, labels: NDArray[np.int64]) -> Any:
+    def prepare(self, x: BitRows, labels: NDArray[np.int64]) -> Any:
         """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`."""
 
     @abstractmethod
@@ -128,10 +129,10 @@ class Growth(ABC):
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
 
     @abstractmethod
-    def scores(self, x: Array) -> NDArray[np.int64]:
+    def scores(self, x: BitRows) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A), 0 and 1, by the tables grown so far."""
 
-    def predict(self, x: Array) -> NDArray[np.int16]:
+    def predict(self, x: BitRows) -> NDArray[np.int16]:
         """The classes (N,) of examples x (N, A), 0 and 1: the largest score, the lowest class on a tie."""
         return np.asarray(self.scores(x).argmax(axis=1), np.int16)
 
@@ -193,7 +194,7 @@ class PlainGrown(Growth):
 
     name = "reference"
 
-    def prepare(self, x: Array, labels: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    def prepare(self, x: BitRows, labels: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
         """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`.
 
         Raises :class:`UserError` for data that do not fit the spec.
@@ -223,7 +224,7 @@ class PlainGrown(Growth):
         asks = len(rows) > 0
         return wires, (asks & (cell_sums(x[rows], wires, asked[rows]) >= 0)).astype(np.int8)
 
-    def scores(self, x: Array, tables: int | None = None) -> NDArray[np.int64]:
+    def scores(self, x: BitRows, tables: int | None = None) -> NDArray[np.int64]:
         """The scores (N, classes) of examples x (N, A), by the first ``tables`` tables, by default all that are
         grown."""
         x, scores = np.asarray(x, np.uint8), np.zeros((len(x), self.spec.classes), np.int64)

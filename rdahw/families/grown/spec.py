@@ -16,13 +16,14 @@ Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` giv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.data import Code
 from rdahw.data._json import damaged, is_int, members
 from rdahw.data.images import Image, shift_images
@@ -48,6 +49,7 @@ __all__ = [
     "copy_shifts",
     "patch_that_fits",
     "sample",
+    "shifted",
     "with_copies",
 ]
 
@@ -120,6 +122,13 @@ OPTIONS = (
     ),
     Option(name="refinements", default=12, range=RANGES["refinements"], help="look at so many inputs again"),
     Option(name="copies", default=0, range=RANGES["copies"], help="add this many shifted copies of each image"),
+    Option(
+        name="mirror",
+        type="flag",
+        default=False,
+        help="learn each image also mirrored, left and right exchanged",
+        switch="augment",
+    ),
 )
 
 
@@ -132,6 +141,7 @@ class GrownSpec(Spec):
     pixels away from the border; 0 is the whole image. sample: the most examples that choose the inputs of a table.
     margin, slope: in round m an example asks while a rival is not more than margin + (m * slope) div 100 behind.
     refinements: how many inputs are looked at again. copies: shifted copies of each image that are added to the data.
+    mirror: each image is learned mirrored, too.
 
     Raises :class:`UsageError` for a value that cannot be.
     """
@@ -152,6 +162,7 @@ class GrownSpec(Spec):
     slope: int = 17
     refinements: int = 12
     copies: int = 0
+    mirror: bool = False
     image: Image | None = None
     seed: int = 0
 
@@ -164,6 +175,8 @@ class GrownSpec(Spec):
                 )
         if self.image is None and (self.patch or self.inset or self.copies):
             raise UsageError("patch, inset and copies of a grown model are for images and the data are none; use 0")
+        if self.image is None and self.mirror:
+            raise UsageError("the data are not images and cannot be mirrored; use mirror=0")
         if self.image is not None:
             if min(self.image) < 1 or self.image.bits != self.input_bits:
                 raise UsageError(
@@ -334,19 +347,22 @@ class GrownSpec(Spec):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mirror" or self.mirror}
         return {**values, "image": None if self.image is None else list(self.image)}
 
     @classmethod
     def from_json(cls, value: object) -> GrownSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
-        names = tuple(field.name for field in fields(cls))
+        is_new = isinstance(value, dict) and "mirror" in value  # which models of before do not have
+        names = tuple(field.name for field in fields(cls) if field.name != "mirror" or is_new)
         given = dict(zip(names, members(value, "the grown model", names), strict=True))
         image = given.pop("image")
         if image is not None:
             if not (isinstance(image, list) and len(image) == 3 and all(map(is_int, image))):
                 raise damaged("the 'image' of the grown model", "three whole numbers")
             image = Image(*image)
+        if not isinstance(given.get("mirror", False), bool):
+            raise damaged("the 'mirror' of the grown model", "true or false")
         try:
             return cls(**given, image=image)
         except UsageError as error:
@@ -471,23 +487,25 @@ def copy_shifts(spec: GrownSpec, copy: int, examples: int) -> NDArray[np.int64]:
 
 def with_copies(spec: GrownSpec, x: Array) -> Array:
     """The examples x (N, A), and after them each of the shifted copies: ((1 + copies) * N, A)."""
-    return np.concatenate([x, *_copies(spec, x)]) if spec.copies else x
+    if not spec.copies:
+        return x
+    return np.concatenate([x, *(shifted(spec, x, copy_shifts(spec, copy, len(x))) for copy in range(spec.copies))])
 
 
-def _copies(spec: GrownSpec, x: Array) -> Iterator[Array]:
-    for copy in range(spec.copies):
-        assert spec.image is not None
-        shifts, moved = copy_shifts(spec, copy, len(x)), np.empty_like(x)
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                rows = np.flatnonzero((shifts == (dy, dx)).all(axis=1))
-                moved[rows] = shift_images(x[rows], spec.image, dy, dx)
-        yield moved
+def shifted(spec: GrownSpec, x: Array, shifts: NDArray[np.int64]) -> Array:
+    """The examples x (N, A), each moved by a row of ``shifts`` (N, 2) of :func:`copy_shifts`."""
+    assert spec.image is not None
+    moved = np.empty_like(x)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            rows = np.flatnonzero((shifts == (dy, dx)).all(axis=1))
+            moved[rows] = shift_images(x[rows], spec.image, dy, dx)
+    return moved
 
 
-def check_data(spec: GrownSpec, x: Array, labels: NDArray[np.int64]) -> None:
+def check_data(spec: GrownSpec, x: BitRows, labels: NDArray[np.int64]) -> None:
     """Raise :class:`UserError` where examples x (N, A) and ``labels`` (N,) do not fit ``spec``."""
-    if x.ndim != 2 or x.shape[1] != spec.input_bits:
+    if len(x.shape) != 2 or x.shape[1] != spec.input_bits:
         raise UserError(f"inputs of shape {x.shape} were given; expected (N, {spec.input_bits})")
     if len(x) != len(labels) or not len(x):
         raise UserError(f"{len(x)} inputs were given with {len(labels)} labels; expected as many, at least one")

@@ -40,6 +40,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.families.ensemble.spec import register_bits, register_number
 from rdahw.families.layers.spec import LayersSpec, make_wiring, take_bits
 from rdahw.primitives import Array
@@ -89,7 +90,7 @@ class LayersEngine(ABC):
         self._register = register_number(value["noise"])
 
     @abstractmethod
-    def pack(self, x: Array) -> Any:
+    def pack(self, x: BitRows) -> Any:
         """Examples x (N, A) of 0 and 1 in this engine's own representation."""
 
     @abstractmethod
@@ -128,7 +129,7 @@ class PlainLayers(LayersEngine):
     name = "reference"
     chunk = 16
 
-    def pack(self, x: Array) -> Array:
+    def pack(self, x: BitRows) -> Array:
         return np.asarray(x, np.uint8)
 
     def learn(
