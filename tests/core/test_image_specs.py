@@ -36,7 +36,7 @@ def test_mirror_is_saved_only_where_it_is_used(spec):
 @pytest.mark.parametrize("spec", [ENSEMBLE, GROWN])
 def test_only_images_are_mirrored(spec):
     wiring = {"wiring": "any"} if spec is ENSEMBLE else {}
-    with pytest.raises(UsageError, match="the data are not images and cannot be mirrored; leave mirror out"):
+    with pytest.raises(UsageError, match="the data are not images and cannot be mirrored; use mirror=0"):
         replace(spec, image=None, mirror=True, **wiring)
 
 
