@@ -135,6 +135,27 @@ def test_show_and_report(run: Runner, trained: dict[str, Any]) -> None:
     assert "What each table reads and holds" in page
 
 
+def test_numbers_given_as_classes_are_said_to_be_numbers(run: Runner, table: Path) -> None:
+    said = run("train", "--data", "house.csv", "--label", "price", "--model", "lookup:labels=binary").err
+    assert "looks like a quantity, not like classes; predict numbers with --task regression" in said
+
+
+def test_other_files(run: Runner, trained: dict[str, Any], table: Path) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv(table), run.folder / "house.parquet")
+    words = [{"house.csv": "house.parquet"}.get(str(word), word) for word in COMMAND]
+    made = run.ok(*words, *MODEL, "--out", "other.rdahw", "--json").json
+    assert made["parameters_sha256"] == trained["parameters_sha256"]
+    lines = table.read_text().splitlines()
+    lines[3] = lines[3].replace(lines[3].split(",")[0], "", 1)
+    table.write_text("\n".join(lines))
+    failed = run(*COMMAND)
+    assert failed.code == 1
+    assert "house.csv, line 4, column 'price': the label is empty; expected a number" in failed.err
+
+
 def test_arrays(run: Runner) -> None:
     random = np.random.default_rng(1)
     x = random.normal(size=(120, 3))
@@ -167,6 +188,7 @@ def test_arrays(run: Runner) -> None:
             ("--data", "house.csv", "--task", "regression", "--label", "town"),
             "house.csv, line 2, column 'town': 'B' is not a number, and the column is one of numbers",
         ),
+        ((*COMMAND[1:], "--balance"), "--balance repeats rare classes, and the labels are numbers to predict"),
         ((*COMMAND[1:], "--hdl"), "has no circuit before it is trained, as its tables choose their inputs by the data"),
     ],
 )
