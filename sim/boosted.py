@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.boosted import BoostedSpec, Boosting
 from rdahw.families.boosted.rule import Scored, predictions
@@ -26,9 +27,9 @@ class CompiledBoosting(Boosting):
 
     name = "compiled"
 
-    def pack(self, x: Array) -> Words:
+    def pack(self, x: BitRows) -> Words:
         """Examples x (N, A), 0 and 1, packed by wires."""
-        return pack_wires(np.asarray(x, np.uint8))
+        return pack_wires(x)
 
     def cells(self, packed: Words, wires: NDArray[np.int64]) -> NDArray[np.int64]:
         """See :meth:`Boosting.cells`."""

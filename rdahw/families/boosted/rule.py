@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.families.boosted.spec import BoostedSpec, candidates, sample
 from rdahw.primitives import Array
 from rdahw.state import State
@@ -78,7 +79,7 @@ class Boosting:
         """How many tables there are."""
         return int(self._state["grown"][0])
 
-    def pack(self, x: Array) -> Any:
+    def pack(self, x: BitRows) -> Any:
         """Examples x (N, A), 0 and 1, as :meth:`cells` and :meth:`choose` read them."""
         return np.asarray(x, np.uint8)
 
@@ -104,7 +105,7 @@ class Boosting:
         np.add.at(sums, cells, asked)
         return int((sums * sums // np.maximum(counts + self.spec.shrink, 1)).sum())
 
-    def prepare(self, x: Array) -> Scored:
+    def prepare(self, x: BitRows) -> Scored:
         """Examples x (N, A), 0 and 1, for the methods below."""
         return Scored(self.pack(x), np.zeros(len(x), np.int64))
 
