@@ -12,7 +12,7 @@ from rdahw.cli._options import switches
 from rdahw.cli._output import Output, percent
 from rdahw.errors import UsageError
 from rdahw.families import all_families
-from rdahw.family import AUTO
+from rdahw.family import AUTO, USUAL_TASK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,17 +28,23 @@ __all__ = ["check_automatic", "choose_model", "default_model"]
 _OF_ONE_MODEL = ("loss", "optimiser", "batch", "epochs", "updates", "shuffle", "scored")
 
 
-def default_model(data: str, engine: EngineOptions) -> str:
-    """``lookup`` for data sets with a name and for hardware, else ``auto``."""
+def default_model(data: str, engine: EngineOptions, task: str) -> str:
+    """The first model of ``task``, for classes only for data sets with a name and for hardware, and else ``auto``."""
     from rdahw.data import NAMES
 
+    if task != USUAL_TASK:
+        return next(family.name for family in all_families(skip_broken=True) if task in family.tasks)
     return "lookup" if data in NAMES or _is_hardware(engine) else AUTO
 
 
 def check_automatic(options: Mapping[str, Any], engine: EngineOptions) -> None:
     """Raise :class:`UsageError` for options that a model must be named for."""
     given = [name for name in (*switches(), *_OF_ONE_MODEL) if options[name] is not None]
-    given += ["stride"] * (options["stride"] != 1) + ["engine"] * (engine.engine is not None)
+    given += (
+        ["task"] * (options["task"] != USUAL_TASK)
+        + ["stride"] * (options["stride"] != 1)
+        + ["engine"] * (engine.engine is not None)
+    )
     if given or _is_hardware(engine):
         name = {"scored": "score"}.get(given[0], given[0]) if given else "hdl" if engine.where == "hdl" else "device"
         raise UsageError(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rdahw.bits import BitRows
     from rdahw.cli._output import Output
-    from rdahw.data import Binariser, Dataset
+    from rdahw.data import Binariser, Dataset, Schema
     from rdahw.data import Examples as RawExamples
     from rdahw.family import Spec
     from rdahw.training import Examples
@@ -47,16 +47,18 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 @overload
-def to_bits(output: Output, binariser: Binariser, examples: RawExamples) -> Examples: ...
+def to_bits(output: Output, binariser: Binariser, examples: RawExamples, schema: Schema) -> Examples: ...
 @overload
-def to_bits(output: Output, binariser: Binariser, examples: None) -> None: ...
+def to_bits(output: Output, binariser: Binariser, examples: None, schema: Schema) -> None: ...
 @overload
-def to_bits(output: Output, binariser: Binariser, examples: RawExamples | None) -> Examples | None: ...
-def to_bits(output: Output, binariser: Binariser, examples: RawExamples | None) -> Examples | None:
-    """The examples on the wires of a model; None if there are none."""
+def to_bits(output: Output, binariser: Binariser, examples: RawExamples | None, schema: Schema) -> Examples | None: ...
+def to_bits(output: Output, binariser: Binariser, examples: RawExamples | None, schema: Schema) -> Examples | None:
+    """The examples on the wires of a model, with its labels of them; None if there are none."""
     from rdahw.training import Examples
 
-    return None if examples is None else Examples(to_wires(output, binariser, examples.features), examples.labels)
+    if examples is None:
+        return None
+    return Examples(to_wires(output, binariser, examples.features), schema.numbers(examples.labels))
 
 
 def training_bits(output: Output, spec: Spec, binariser: Binariser, dataset: Dataset) -> Examples:
@@ -66,7 +68,7 @@ def training_bits(output: Output, spec: Spec, binariser: Binariser, dataset: Dat
     from rdahw.data.images import with_mirrored
     from rdahw.training import Examples
 
-    features, labels = dataset.train.features, dataset.train.labels
+    features, labels = dataset.train.features, dataset.schema.numbers(dataset.train.labels)
     if spec.mirror:
         assert dataset.image_shape is not None
         features, labels = with_mirrored(features, dataset.image_shape), np.tile(labels, 2)

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from rdahw.errors import UsageError, UserError
+from rdahw.family import USUAL_TASK
 
 if TYPE_CHECKING:
     from rdahw.family import Family, Option, Spec
@@ -31,6 +32,8 @@ __all__ = [
     "switch_values",
     "switches",
     "apply_defaults",
+    "target_of",
+    "tasks",
     "usual",
 ]
 
@@ -48,6 +51,9 @@ _FIXED: dict[str, tuple[type, ...]] = {
     "test": (str, NoneType),
     "split": (float, NoneType),
     "resize": (str, NoneType),
+    "task": (str,),
+    "range": (str, NoneType),
+    "step": (float, NoneType),
     "binarise": (str,),
     "model": (str,),
     "loss": (str, NoneType),
@@ -75,6 +81,9 @@ _BEFORE = {
     "header": None,
     "missing": "bit",
     "balance": False,
+    "task": USUAL_TASK,
+    "range": None,
+    "step": None,
 }
 
 _PLAIN = (str, int, float, bool, NoneType)
@@ -112,6 +121,32 @@ def usual(name: str, default: Any) -> str:
 
     own = ((family, find_family(family).schedule.get(name, default)) for family in BUILT_IN)
     return "[default: " + "; ".join([_said(default), *(f"{f}: {_said(v)}" for f, v in own if v != default)]) + "]"
+
+
+def tasks() -> list[str]:
+    """The values of --task: what any family learns."""
+    from rdahw.families import BUILT_IN, find_family
+
+    return list(dict.fromkeys(task for name in BUILT_IN for task in find_family(name).tasks))
+
+
+def target_of(options: Mapping[str, Any]) -> dict[str, float | None]:
+    """The range and the step of numbers to predict, from --range and --step.
+
+    Raises :class:`UsageError` for a range that is not two numbers, and where the labels are classes.
+    """
+    low = high = None
+    for name in ("range", "step"):
+        if options[name] is not None and options["task"] == USUAL_TASK:
+            raise UsageError(f"--{name} is for numbers to predict; add --task regression, or leave it out")
+    if options["balance"] and options["task"] != USUAL_TASK:
+        raise UsageError("--balance repeats rare classes, and the labels are numbers to predict; leave it out")
+    if (text := options["range"]) is not None:
+        try:
+            low, high = map(float, text.split(","))
+        except ValueError:
+            raise UsageError(f"the range is {text!r}; expected two numbers, such as --range 0,100") from None
+    return {"low": low, "high": high, "step": options["step"]}
 
 
 def _said(value: Any) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rdahw.wording import percent
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.progress import Progress
@@ -32,11 +34,6 @@ _CONTROL = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(
 def plain(text: str) -> str:
     """``text`` with control characters escaped: names come from files, and a terminal would interpret them."""
     return text.translate(_CONTROL)
-
-
-def percent(correct: int, count: int) -> str:
-    """«97.3 %»; with two decimals for 10,000 examples or more."""
-    return f"{100 * correct / count:.{2 if count >= 10_000 else 1}f} %"
 
 
 class Output:

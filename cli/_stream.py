@@ -190,7 +190,7 @@ class _StreamRun:
                     raise UsageError(
                         f"{self.spec.name} with these options is prepared by the first examples; leave --schema out"
                     )
-                self.spec = prepare(self.spec, to_bits(self.output, self.binariser, first), make)
+                self.spec = prepare(self.spec, to_bits(self.output, self.binariser, first, self.schema), make)
             self.engine = make(self.spec)
         self.engine.state = self.spec.initial_state() if self.saved is None else self.saved.best_state
         if self.spec.caution and self.saved is None:
@@ -257,7 +257,7 @@ class _StreamRun:
         from rdahw.training import Batches
 
         started = time.perf_counter()
-        prepared, start = self.engine.prepare(to_bits(self.output, self.binariser, raw)), 0
+        prepared, start = self.engine.prepare(to_bits(self.output, self.binariser, raw, self.schema)), 0
         while start < len(raw):
             stop = min(len(raw), start + self.asked.every - self.examples % self.asked.every)
             wrong = self.engine.train(prepared, Batches.single(np.arange(start, stop))).wrong

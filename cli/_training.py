@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.cli._data import load_dataset, split_names, to_bits, training_bits
 from rdahw.cli._engine import EngineOptions, compiling, connect_device, make_hardware
 from rdahw.cli._model import make_spec
-from rdahw.cli._options import READING, apply_defaults, given_options, recorded
+from rdahw.cli._options import READING, apply_defaults, given_options, recorded, target_of
 from rdahw.cli._output import percent
 from rdahw.errors import UsageError, UserError
 
@@ -73,10 +73,12 @@ class Run:
         from rdahw.data import fit_binariser
         from rdahw.families import parse_model
         from rdahw.family import Task
+        from rdahw.tasks import TASKS
         from rdahw.training import Progress, Schedule
 
         self.output, self.request, self.out = output, request, request.out
         self.options, self.dataset = request.options, request.dataset
+        self.task = TASKS[request.dataset.schema.task]
         options, dataset, saved = self.options, self.dataset, request.saved
         self.checkpoint = self.out.with_name(self.out.name + ".checkpoint")
         #: From the start of the command to the saved model.
@@ -102,7 +104,8 @@ class Run:
         self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
         self.spec.check_schedule(self.schedule, len(self._examples))
 
-        self.test, self._held_out = (to_bits(output, self.binariser, part) for part in (dataset.test, request.held_out))
+        self.test = to_bits(output, self.binariser, dataset.test, dataset.schema)
+        self._held_out = to_bits(output, self.binariser, request.held_out, dataset.schema)
         self.hardware: Any = None
         self._opened = ExitStack()
         self._may_compile = False
@@ -210,32 +213,44 @@ class Run:
             or not (whole or done.updates == self.training.total_updates)
         ):
             return
-        row: dict[str, Any] = {"epoch": done.epoch + 1, "examples": done.position, "wrong": done.wrong}
+        row: dict[str, Any] = {"epoch": done.epoch + 1, "examples": done.position}
+        if self.task.counts_wrong:
+            row["wrong"] = done.wrong
         if done.changed is not None:
             row["updates"] = done.changed
         row["seconds"] = round(self.seconds, 6)
         if (held_out := self.training.validation) is not None:
-            row["validation_correct"] = correct = self.training.validation_correct
-            row["validation_accuracy"] = correct / len(held_out)
+            row |= self._measure("validation", held_out, self.training.validation_correct)
         if self.test is not None:
-            row["test_correct"] = correct = self._count_correct(self.test)
-            row["test_accuracy"] = correct / len(self.test)
+            row |= self._measure("test", self.test)
         self.curve.append(row)
         self._log_epoch(row)
 
     def _predicted(self, examples: Examples) -> NDArray[np.int64]:
         return self.engine.predict(self.training.prepare(examples))
 
-    def _count_correct(self, examples: Examples) -> int:
-        return int((self._predicted(examples) == examples.labels).sum())
+    def _measure(
+        self, part: str, examples: Examples, score: int | None = None, predicted: NDArray[np.int64] | None = None
+    ) -> dict[str, Any]:
+        """The figures of a part of the data with the engine's parameters, whose ``score`` on it, or what is
+        ``predicted``, may be known."""
+        if score is not None and self.task.from_score is not None:
+            return self.task.described(part, self.task.from_score(score, len(examples)))
+        raw = self.dataset.test if part == "test" else self.request.held_out
+        assert raw is not None
+        found = self._predicted(examples) if predicted is None else predicted
+        measured = self.task.evaluate(part, found, raw.labels, self.dataset.schema)
+        return self.task.described(part, measured.to_json())
 
     def _log_epoch(self, row: Mapping[str, Any]) -> None:
-        epochs, epoch = self.schedule.epochs, row["epoch"]
-        parts = [f"{percent(row['wrong'], row['examples'])} wrong"]
+        epochs, epoch, metric = self.schedule.epochs, row["epoch"], self.task.metric
+        parts = []
+        if "wrong" in row:
+            parts.append(f"{percent(row['wrong'], row['examples'])} wrong")
         if "updates" in row:
             parts[0] += f" and {percent(row['updates'], row['examples'])} updated"
-        names = [name for name in ("validation", "test") if f"{name}_accuracy" in row]
-        parts += [f"{name} {100 * row[f'{name}_accuracy']:.2f} %" for name in names]
+        names = [name for name in ("validation", "test") if f"{name}_{metric.name}" in row]
+        parts += [f"{name} {metric.said(row[f'{name}_{metric.name}'])}" for name in names]
         parts.append(f"{row['seconds']:.2f} s")
         every = 1 if epochs <= _ALL_LINES else epochs // (_ALL_LINES // 2)
         is_shown = (epoch % every == 0 or epoch == epochs) and not self.request.is_one_of_several
@@ -260,13 +275,14 @@ class Run:
             "seconds": round(self.seconds, 6),
             "seconds_total": round(self.seconds_total, 6),
             "out": str(self.out),
+            "task": self.task.name,
             "model": self.options["model"],
             "family": self.spec.family,
             **self.spec.options(),
             "loss": self.spec.loss,
             "optimiser": self.spec.optimiser,
             "engine": self.engine.name,
-            "classes": list(self.dataset.label_names),
+            **self.dataset.schema.labels_to_json(),
             "train_examples": len(training.train),
             "examples": progress.examples,
             "updates": progress.updates,
@@ -279,21 +295,24 @@ class Run:
         if self.hardware is not None:
             result |= self.hardware.figures()
         if (best := progress.best) is not None and training.validation is not None:
-            count = len(training.validation)
-            result |= {"best_update": best.update, "best_epoch": best.epoch, "validation_correct": best.correct}
-            result |= {"validation_examples": count, "validation_accuracy": best.correct / count}
+            result |= {"best_update": best.update, "best_epoch": best.epoch}
+            result["validation_examples"] = len(training.validation)
         learned = training.parameters
-        correct = None
+        if best is not None and (self.test is not None or self.task.from_score is None):
+            # Otherwise the engine holds them already; writing them would reset a board's counts.
+            self.engine.state = {**self.engine.state, parameters.name: learned}
+        if best is not None and training.validation is not None:
+            result |= self._measure("validation", training.validation, best.correct)
+        result["test_examples"] = 0 if self.test is None else len(self.test)
         if self.test is not None:
-            if best is not None:  # else the engine holds them already; writing them would reset a board's counts
-                self.engine.state = {**self.engine.state, parameters.name: learned}
             predicted = self._predicted(self.test)
-            correct = int((predicted == self.test.labels).sum())
+            result |= self._measure("test", self.test, predicted=predicted)
             self._warn_of_one_class(predicted, self.test, "test")
-        elif self.hardware is None and self.request.engine.device is None:
-            some = self._some_examples()
-            self._warn_of_one_class(self._predicted(some), some, "training")
-        result |= describe_test(correct, 0 if self.test is None else len(self.test))
+        else:
+            result |= self.task.described("test", {})
+            if self.hardware is None and self.request.engine.device is None:
+                some = self._some_examples()
+                self._warn_of_one_class(self._predicted(some), some, "training")
         return result | describe_bits(parameters, learned) | {"curve": self.curve}
 
     def _some_examples(self) -> Examples:
@@ -306,7 +325,13 @@ class Run:
     def _warn_of_one_class(self, predicted: NDArray[np.int64], examples: Examples, part: str) -> None:
         """Say that examples of several classes were all predicted as one."""
         first = int(predicted[0])
-        if first < 0 or len(predicted) < 20 or (predicted != first).any() or (examples.labels == first).all():
+        if (
+            not self.task.counts_wrong
+            or first < 0
+            or len(predicted) < 20
+            or (predicted != first).any()
+            or (examples.labels == first).all()
+        ):
             return
         name, share = self.dataset.label_names[first], percent(int((examples.labels == first).sum()), len(predicted))
         way = (
@@ -325,13 +350,11 @@ class Run:
         if self.hardware is not None:
             line(f"hardware  {self.hardware.summary}; all bits equal to software ({result['engine']})")
         if "best_update" in result:
-            correct, count = result["validation_correct"], result["validation_examples"]
             when = f"epoch {result['best_epoch']}" if self.schedule.scored == "epoch" else None
             when = when or f"after update {result['best_update']}"
-            line(f"best      {when}: {percent(correct, count)} of {count} validation examples right")
+            line(f"best      {when}: validation {self.task.line('validation', result)}")
         if result["test_examples"]:
-            correct, count = result["test_correct"], result["test_examples"]
-            line(f"test      {percent(correct, count)} right ({correct} of {count})")
+            line(f"test      {self.task.line('test', result)}")
         else:
             line("test      none: give --test FILE or --split FRACTION to measure the model")
         if "parameters" in result:
@@ -347,8 +370,8 @@ class Run:
         options = ", ".join(f"{name} {value}" for name, value in self.spec.options().items())
         self.output.detail(f"bits by {self.binariser.rule}, {options}, {self.schedule}")
         log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.spec.description}")
-        if self.spec.caution:
-            log(f"warning: {self.spec.caution}")
+        for caution in filter(None, (self.spec.caution, self.dataset.caution)):
+            log(f"warning: {caution}")
         if before is not None and before.updates < total:
             log(f"continuing after update {before.updates} of {total}")
         elif before is not None:
@@ -414,7 +437,8 @@ def keep_other_checkpoint(output: Output, checkpoint: Path, resumed: Path | None
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
     """The data set, and the examples held out of it for validation."""
-    given = {name: options[name] for name in ("data", *READING, "test", "split", "resize", "seed")}
+    given = {name: options[name] for name in ("data", *READING, "test", "split", "resize", "seed", "task")}
+    given["target"] = target_of(options)
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
 

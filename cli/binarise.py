@@ -130,7 +130,8 @@ def _fine_tune(
         )
     spec = rule.tuned(saved.spec, margin)
     schedule = replace(saved.schedule, epochs=epochs, updates=None)
-    train, test = training_bits(output, spec, saved.binariser, dataset), to_bits(output, saved.binariser, dataset.test)
+    train = training_bits(output, spec, saved.binariser, dataset)
+    test = to_bits(output, saved.binariser, dataset.test, dataset.schema)
     if options["balance"]:
         train = train.balanced()
     with compiling(output, find_engine(spec).is_compiled):

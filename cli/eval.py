@@ -14,7 +14,7 @@ import click
 
 from rdahw.cli._data import load_dataset, to_wires
 from rdahw.cli._options import READING, options_of
-from rdahw.cli._output import Output, output_options, percent
+from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import evaluation_options, model_argument
 from rdahw.errors import UsageError, UserError
 
@@ -48,7 +48,8 @@ Examples:
 @click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
 @output_options
 def command(output: Output, model: Path, data: str | None, predictions: bool, **reading: Any) -> None:
-    """Measure a saved model: accuracy and confusion matrix, or the predictions if the data have no labels.
+    """Measure a saved model: accuracy and confusion matrix, or R2, RMSE and MAE of numbers, or the predictions if the
+    data have no labels.
 
     A prediction is right when all output bits are those of the label. An output that is the code of no class is shown
     as «–».
@@ -61,7 +62,8 @@ def command(output: Output, model: Path, data: str | None, predictions: bool, **
 
 
 def classifier(output: Output, saved: SavedModel) -> Callable[[BitRows], NDArray[np.int64]]:
-    """A function from bits (N, A) to the model's predictions: class numbers (N,), -1 for the code of no class."""
+    """A function from bits (N, A) to the model's predictions (N,): class numbers, -1 for the code of no class, or steps
+    of the target."""
     from rdahw.cli._engine import compiling
     from rdahw.sim.engines import predict, predicting_row
 
@@ -80,38 +82,34 @@ def evaluate(
     reading: Mapping[str, Any],
     predictions: bool,
 ) -> dict[str, Any]:
-    """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, with the binariser and the labels of
-    ``saved``; print the result for people and return it as JSON.
+    """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, or to steps of the target, with the
+    binariser and the labels of ``saved``; print the result for people and return it as JSON.
     """
+    from rdahw.tasks import TASKS
+
     features, labels, source = load_examples(output, saved, data, reading)
     new = count_new(output, saved, features)
-    names = saved.schema.label_names
+    schema = saved.schema
+    task = TASKS[schema.task]
     predicted = classify(to_wires(output, saved.binariser, features))
     result: dict[str, Any] = {"data": source, "examples": len(predicted), **new}
     if labels is None or predictions:
-        result["predictions"] = [names[c] if c >= 0 else None for c in predicted]
-        _print_predictions(output, result["predictions"], None if labels is None else [names[c] for c in labels])
+        result["predictions"] = task.said(predicted, schema)
+        _print_predictions(output, result["predictions"], None if labels is None else task.names(labels, schema))
     if labels is not None:
-        correct = int((predicted == labels).sum())
-        confusion = count_confusions(predicted, labels, len(names))
-        result |= {
-            "accuracy": correct / len(labels),
-            "correct": correct,
-            "classes": list(names),
-            "confusion": confusion.tolist(),
-        }
+        measured = task.evaluate(source, predicted, labels, schema)
+        result |= measured.to_json()
         if not predictions:
-            output.line(f"{source}: {percent(correct, len(labels))} right ({correct} of {len(labels)})")
-            # The column for no class is shown only if it is not empty.
-            columns = (*names, "–") if confusion[:, -1].any() else names
-            rows = [(name, *map(int, row[: len(columns)])) for name, row in zip(names, confusion, strict=True)]
-            output.table(("label \\ predicted", *columns), rows)
+            output.line(f"{source}: {measured.line()}")
+            columns, rows = measured.table()
+            if columns:
+                output.table(columns, rows)
     return result
 
 
 def load_examples(
     output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any] = MappingProxyType({})
-) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
+) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
     """Features, labels (None if there are none), and the name of the data; ``reading``: how to read a file."""
     from rdahw.data import NAMES, read_examples
 
@@ -133,7 +131,7 @@ def load_examples(
         options["data"],
         # the model's classes in its order
         classes=None if options["classes"] is None else saved.schema.label_names,
-        **{name: options[name] for name in (*READING, "test", "split", "resize", "seed") if name in options},
+        **{name: options[name] for name in (*READING, "test", "split", "resize", "seed", "task") if name in options},
     )
     if data is None and dataset.checksum != saved.provenance.get("data_sha256"):
         output.log(f"note: {dataset.name} has changed since the training")
@@ -173,16 +171,7 @@ def _kinds(columns: Sequence[Column]) -> str:
     return " and ".join(f"{count} {kind}" for kind, count in kinds.items()) + " features"
 
 
-def count_confusions(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """How often label r was predicted as c, (classes, classes + 1); the last column counts predictions of no class."""
-    import numpy as np
-
-    counts = np.zeros((classes, classes + 1), np.int64)
-    np.add.at(counts, (labels, predicted), 1)  # -1, no class, indexes the last column
-    return counts
-
-
-def _print_predictions(output: Output, predicted: list[str | None], labels: list[str] | None) -> None:
+def _print_predictions(output: Output, predicted: list[Any], labels: list[Any] | None) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["prediction"] if labels is None else ["prediction", "label"])

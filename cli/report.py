@@ -13,8 +13,8 @@ from rdahw.cli._params import evaluation_options, file_option, model_argument
 from rdahw.errors import MissingError, UserError
 
 if TYPE_CHECKING:
-    from rdahw.report import Evaluation
     from rdahw.saved import SavedModel
+    from rdahw.tasks import Evaluation
 
 __all__ = ["check_report", "command", "write_report"]
 
@@ -109,8 +109,8 @@ def _draw(saved: SavedModel, evaluation: Evaluation | None, folder: Path, kind: 
 def _evaluate(output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any]) -> Evaluation | None:
     """The model measured on ``data``, or on the test part of its own data; None if that is not available."""
     from rdahw.cli._data import to_wires
-    from rdahw.cli.eval import classifier, count_confusions, count_new, load_examples
-    from rdahw.report import Evaluation
+    from rdahw.cli.eval import classifier, count_new, load_examples
+    from rdahw.tasks import TASKS
 
     try:
         features, labels, source = load_examples(output, saved, data, reading)
@@ -123,4 +123,4 @@ def _evaluate(output: Output, saved: SavedModel, data: str | None, reading: Mapp
         raise UserError(f"{source} has no labels to compare the predictions with; give data with labels")
     count_new(output, saved, features)
     predicted = classifier(output, saved)(to_wires(output, saved.binariser, features))
-    return Evaluation(source, count_confusions(predicted, labels, len(saved.schema.label_names)))
+    return TASKS[saved.schema.task].evaluate(source, predicted, labels, saved.schema)

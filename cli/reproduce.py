@@ -67,7 +67,7 @@ def _iris(output: Output, golden: dict[str, Any]) -> dict[str, Any]:
     dataset = load("iris", classes=names)
     binariser = fit_binariser(dataset)
     assert dataset.test is not None, "the paper's split has a test part"
-    train, test = to_bits(output, binariser, dataset.train), to_bits(output, binariser, dataset.test)
+    train, test = (to_bits(output, binariser, part, dataset.schema) for part in (dataset.train, dataset.test))
     spec = find_family("lookup").spec(Task.of(dataset.schema, binariser), labels=code)
     engine = make_engine(spec, "reference")
     training = Training(engine, Schedule(), train)
@@ -96,7 +96,8 @@ def _mnist(output: Output) -> dict[str, Any]:
     dataset, held_out = load_dataset(output, "mnist", classes=("0", "1")).hold_out(1265)
     binariser = fit_binariser(dataset, "threshold=32")
     assert dataset.test is not None, "MNIST has a test part"
-    train, validation, test = (to_bits(output, binariser, part) for part in (dataset.train, held_out, dataset.test))
+    parts = dataset.train, held_out, dataset.test
+    train, validation, test = (to_bits(output, binariser, part, dataset.schema) for part in parts)
     spec = find_family("mask").spec(Task.of(dataset.schema, binariser), k=4, labels="binary")
     training = Training(make_engine(spec, "reference"), Schedule(updates=999), train, validation)
     with output.progress("learning", "updates") as bar:

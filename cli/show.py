@@ -121,7 +121,8 @@ def _saved(saved: SavedModel) -> dict[str, Any]:
 
     progress = saved.progress
     result: dict[str, Any] = {
-        "classes": list(saved.schema.label_names),
+        "task": saved.schema.task,
+        **saved.schema.labels_to_json(),
         **describe_bits(saved.spec.parameters, saved.parameters),
         **saved.spec.facts(saved.best_state),
         "facts": saved.spec.facts(saved.best_state),
@@ -153,7 +154,7 @@ def _svg(dot: str) -> bytes:
 def _for_people(output: Output, spec: Spec, result: dict[str, Any]) -> None:
     lines = {"model": spec.description, **_circuit_for_people(result)}
     lines["options"] = _listed(result["options"])
-    if "classes" in result:
+    if "task" in result:
         lines |= _saved_for_people(result)
     for name, value in lines.items():
         output.line(f"{name:9} {value}")
@@ -179,6 +180,8 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
+    from rdahw.tasks import TASKS
+
     image, wires = result["image"], [f"{i}: {name}" for i, name in enumerate(result["wires"])]
     form = f", images of {' x '.join(map(str, image))} (planes, rows, columns)" if image else ""
     options = result["provenance"].get("options")
@@ -190,7 +193,8 @@ def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
         epochs = _counted(result["epochs"], "whole epoch")
         trained = f"{_counted(result['updates'], 'update')} on {data}, {epochs}, seed {result['seed']}"
     lines = {
-        "classes": ", ".join(_few(result["classes"])),
+        "classes": ", ".join(_few(result.get("classes", []))),
+        "target": _listed(result.get("target", {})),
         "data": f"{result['input_bits']} bits by {result['binarise']}{form}",
         "x": f"\n{'':10}".join(_few(wires)),
         "theta": f"0x{result['parameters']}" if "parameters" in result else f"{result['parameter_bits']} bits",
@@ -204,10 +208,11 @@ def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
     last: dict[str, Any] = next(
         (row for row in reversed(result["curve"]) if epoch is None or row["epoch"] == epoch), {}
     )
+    metric = TASKS[result["task"]].metric
     lines["measured"] = ", ".join(
-        f"{100 * last[key]:.2f} % right on {name}"
-        for key, name in (("validation_accuracy", "validation"), ("test_accuracy", "test"))
-        if isinstance(last.get(key), float)
+        f"{metric.said(last[key])}{metric.of} on {part}"
+        for part in ("validation", "test")
+        if isinstance(last.get(key := f"{part}_{metric.name}"), float)
     )
     return {name: value for name, value in lines.items() if value}
 

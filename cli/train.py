@@ -12,13 +12,13 @@ import click
 
 from rdahw.cli._automatic import check_automatic, choose_model, default_model
 from rdahw.cli._engine import EngineOptions, engine_options
-from rdahw.cli._options import family_options, given_options, resume, rules, usual
+from rdahw.cli._options import family_options, given_options, resume, rules, tasks, usual
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
 from rdahw.cli._stream import StreamOptions, train_stream
 from rdahw.cli._training import Request, Run, load_data
 from rdahw.errors import UsageError
-from rdahw.family import AUTO
+from rdahw.family import AUTO, USUAL_TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ Examples:
   rdahw train --data table.csv --label species --split 0.25 \\
       --model lookup --binarise quantile=3 --epochs 20 --shuffle
   rdahw train --data table.csv --split 0.25
+  rdahw train --data houses.csv --task regression --label price --split 0.25
   rdahw train --data mnist --model ensemble
   rdahw train --data mnist --model ensemble --hdl --epochs 1
   rdahw train --data mnist --model ensemble:tables=1024,inputs=8 \\
@@ -48,12 +49,27 @@ Examples:
 )
 @binarise_option("as the model needs it")
 @click.option(
+    "--task",
+    type=click.Choice(tasks()),
+    default=USUAL_TASK,
+    show_default=True,
+    help="learn classes, or numbers of which the label column has one for each example",
+)
+@click.option(
+    "--range",
+    metavar="LOW,HIGH",
+    help="regression: predict numbers in this range  [default: that of the training labels]",
+)
+@click.option(
+    "--step", type=float, metavar="SIZE", help="regression: predict numbers this far apart  [default: range / 4095]"
+)
+@click.option(
     "--model",
     metavar="NAME|FILE.py:NAME|auto",
     shell_complete=complete("rdahw.families", "names"),
     help="learn this model, NAME[:OPTION=VALUE,…] such as ensemble:tables=256,inputs=6 (rdahw models lists names and "
     "options), a circuit from a Python file, which is run, or the best of several (auto)  [default: auto for your own "
-    "data, lookup for data sets by name and with --hdl or --device]",
+    "data, lookup for data sets by name and with --hdl or --device, the first model of numbers for regression]",
 )
 @click.option("--loss", metavar="RULE", help=f"learn by this loss  {rules('loss')}")
 @click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")
@@ -140,11 +156,13 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     else:
-        options["model"] = options["model"] or default_model(options["data"], engine)
+        options["model"] = options["model"] or default_model(options["data"], engine, options["task"])
         if options["model"] == AUTO:
             check_automatic(options, engine)
         else:
-            given_options(parse_model(options["model"])[0], options)  # raises before any data are read
+            family = parse_model(options["model"])[0]
+            family.check_task(options["task"])
+            given_options(family, options)  # raises before any data are read
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
@@ -211,11 +229,14 @@ def _requests(
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
     """The results of several seeds, with mean, minimum, maximum and standard deviation (of a sample: divided by n − 1)
-    of the accuracies and seconds."""
+    of the accuracies (of numbers: R2) and seconds."""
     import statistics
 
+    from rdahw.tasks import TASKS
+
     summary: dict[str, Any] = {"seeds": [result["seed"] for result in results], "runs": results}
-    for name in ("test_accuracy", "validation_accuracy", "seconds"):
+    metric = TASKS[results[0]["task"]].metric.name
+    for name in (f"test_{metric}", f"validation_{metric}", "seconds"):
         values = [result[name] for result in results if result.get(name) is not None]
         if len(values) == len(results):
             mean, deviation = statistics.mean(values), statistics.stdev(values)
@@ -224,11 +245,15 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _show_seeds(output: Output, summary: dict[str, Any]) -> None:
-    names = {"validation_accuracy": "validation %", "test_accuracy": "test %", "seconds": "seconds"}
+    from rdahw.tasks import TASKS
+
+    metric = TASKS[summary["runs"][0]["task"]].metric
+    names = {f"{part}_{metric.name}": f"{part} {metric.title}" for part in ("validation", "test")}
+    names["seconds"] = "seconds"
     shown = [name for name in names if name in summary]
 
     def cell(name: str, value: float) -> float:
-        return round(value, 3) if name == "seconds" else round(100 * value, 2)
+        return round(value, 3) if name == "seconds" else metric.shown(value)
 
     rows = [(run["seed"], *(cell(name, run[name]) for name in shown), run["out"]) for run in summary["runs"]]
     output.table(("seed", *(names[name] for name in shown), "saved"), rows)

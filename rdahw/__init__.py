@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.model import Model as Model
     from rdahw.safety import is_safe as is_safe
     from rdahw.sim.estimator import RDAClassifier as RDAClassifier
+    from rdahw.sim.regressor import RDARegressor as RDARegressor
     from rdahw.tracing import Wire as Wire
     from rdahw.tracing import cat as cat
     from rdahw.tracing import equal as equal
@@ -48,6 +49,7 @@ _HOME = {
     "MissingError": "rdahw.errors",
     "Model": "rdahw.model",
     "RDAClassifier": "rdahw.sim.estimator",
+    "RDARegressor": "rdahw.sim.regressor",
     "Scalars": "rdahw.types",
     "Switches": "rdahw.types",
     "UsageError": "rdahw.errors",
@@ -69,7 +71,7 @@ _HOME = {
     "trace": "rdahw.tracing",
 }  # public name: the module that defines it
 
-_NEEDS_EXTRA = {"RDAClassifier"}  # not in `from rdahw import *`, as loading it may fail
+_NEEDS_EXTRA = {"RDAClassifier", "RDARegressor"}  # not in `from rdahw import *`, as loading it may fail
 
 __all__ = ["__version__", *(name for name in _HOME if name not in _NEEDS_EXTRA)]
 

@@ -31,16 +31,29 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.training import Schedule
 
-__all__ = ["AUTO", "RESERVED", "Binarised", "Candidate", "DataSize", "Family", "Option", "Section", "Spec", "Task"]
+__all__ = [
+    "AUTO",
+    "RESERVED",
+    "USUAL_TASK",
+    "Binarised",
+    "Candidate",
+    "DataSize",
+    "Family",
+    "Option",
+    "Section",
+    "Spec",
+    "Task",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A classification task: the model's input is bits, its output is a class.
+    """What a model learns: its input is bits, its output is a class, or one of the steps of a number.
 
-    input_bits: bits of an example. classes: number of classes. code: how a circuit with output bits encodes a class.
-    image: the shape of the inputs if they are images. word: the bits of a number, where the input bits are numbers in
-    fixed point: bit b of number i of n is input bit ``b * n + i``; else 1. seed: seeds all randomness.
+    input_bits: bits of an example. classes: number of classes, or of steps. code: how a circuit with output bits
+    encodes a class. image: the shape of the inputs if they are images. word: the bits of a number, where the input bits
+    are numbers in fixed point: bit b of number i of n is input bit ``b * n + i``; else 1. seed: seeds all randomness.
+    kind: the name of a row of :data:`rdahw.tasks.TASKS`.
     """
 
     input_bits: int
@@ -49,6 +62,7 @@ class Task:
     image: Image | None = None
     word: int = 1
     seed: int = 0
+    kind: str = "classification"
 
     @property
     def output_bits(self) -> int:
@@ -57,11 +71,12 @@ class Task:
 
     @classmethod
     def of(cls, schema: Schema, binariser: Binariser, *, seed: int = 0) -> Task:
-        """The task of classifying examples of ``schema`` that ``binariser`` has converted to bits."""
+        """The task of predicting labels of ``schema`` from examples that ``binariser`` has converted to bits."""
         width = binariser.width
         image = find_image(schema.columns, schema.image_shape, width)
         word = binariser.planes if binariser.is_fixed else 1
-        return cls(input_bits=width, classes=len(schema.label_names), image=image, word=word, seed=seed)
+        classes = schema.label_count
+        return cls(input_bits=width, classes=classes, image=image, word=word, seed=seed, kind=schema.task)
 
     @classmethod
     def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0) -> Task:
@@ -271,6 +286,10 @@ class Spec(ABC):
         None if the number is not known."""
         return
 
+    def score(self, predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> int:
+        """How good predictions (N,) of ``labels`` (N,) are, at least 0; by default how many are right."""
+        return int((predicted == labels).sum())
+
     def trained(self, state: State) -> tuple[Spec, State]:
         """A model with the predictions of this one at ``state``, and the state of that model: the model itself, unless
         its predicting circuit depends on more of the trained state than the parameters."""
@@ -349,6 +368,9 @@ class DataSize:
         return min(most, max(8, (1 << 14) // self.columns))
 
 
+#: The usual kind of :class:`Task`.
+USUAL_TASK = "classification"
+
 #: The name of the choice among the candidates of all families, where a model is named.
 AUTO = "auto"
 
@@ -383,9 +405,10 @@ class Family:
     name, help: shown by ``rdahw models``. options: see :class:`Option`; their names are not among :data:`RESERVED`.
     make: ``make(task, **options)``, the spec; it gets every option, ``None`` for one without value or default.
     read: the spec from the result of its ``to_json``; raises :class:`rdahw.UserError` for anything else.
+    tasks: the kinds of :class:`Task` that its models learn.
     rules: for ``loss`` and ``optimiser``, each supported rule with the option that takes its number, as
-        ``{"loss": {"margin": "margin"}, …}``; nothing for a kind of which the user chooses none; empty if the options
-        ``loss`` and ``optimiser`` take any rule.
+        ``{"loss": {"margin": "margin"}, …}``, and with «» if it has none; nothing for a kind of which the user chooses
+        none; empty if the options ``loss`` and ``optimiser`` take any rule.
     binarise: the default binarising rule. schedule: defaults that differ from :class:`rdahw.training.Schedule`'s.
     classifier: defaults of ``RDAClassifier`` that differ from the options'. fit_classifier: ``fit_classifier(task,
         options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
@@ -400,6 +423,7 @@ class Family:
     options: tuple[Option, ...]
     make: Callable[..., Spec]
     read: Callable[[object], Spec]
+    tasks: tuple[str, ...] = ("classification",)
     rules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     binarise: Callable[[Dataset], str] = default_rule
     schedule: Mapping[str, Any] = field(default_factory=dict)
@@ -426,14 +450,23 @@ class Family:
     def spec(self, task: Task, **given: Any) -> Spec:
         """The model with these options for ``task``; an option that is None or missing has its default.
 
-        Raises :class:`UsageError` for an unknown option or a value out of range.
+        Raises :class:`UsageError` for an unknown option, a value out of range, or a task that it does not learn.
         """
+        self.check_task(task.kind)
         chosen = {}
         for name, value in given.items():
             option = self.known(name)
             if value is not None:
                 chosen[name] = option.parse(value, self.name)
         return self.make(task, **{option.name: chosen.get(option.name, option.default) for option in self.options})
+
+    def check_task(self, kind: str) -> None:
+        """Raise :class:`UsageError` if its models do not learn this kind of task."""
+        if kind not in self.tasks:
+            raise UsageError(
+                f"model {self.name!r} is for {' and '.join(self.tasks)}, and the task is {kind}; choose another model, "
+                f"or --task {self.tasks[0]}"
+            )
 
     def parse(self, text: str) -> dict[str, Any]:
         """The options in ``OPTION=VALUE,…``, or ``SIZES,OPTION=VALUE,…`` where the family has :attr:`sizes`; raises
@@ -473,14 +506,17 @@ class Family:
             raise UsageError(
                 f"{kind} {rule!r} is not supported for model {self.name!r}, which has its own; leave it out"
             )
-        if name not in possible or not re.fullmatch(r"[0-9]{1,9}", number):
-            known = " or ".join(f"{rule}=NUMBER" for rule in possible)
+        if rule in possible and not possible[rule]:
+            return {}
+        if not possible.get(name) or not re.fullmatch(r"[0-9]{1,9}", number):
+            known = " or ".join(f"{rule}=NUMBER" if option else rule for rule, option in possible.items())
             raise UsageError(f"{kind} {rule!r} is not supported for model {self.name!r}; use {known}")
         return {possible[name]: self.known(possible[name]).parse(number, self.name)}
 
     def to_json(self) -> dict[str, Any]:
         """The family as ``rdahw models --json`` prints it."""
-        return {"name": self.name, "help": self.help, "options": [option.to_json() for option in self.options]}
+        options = [option.to_json() for option in self.options]
+        return {"name": self.name, "help": self.help, "tasks": list(self.tasks), "options": options}
 
     def switches(self) -> Iterator[Option]:
         """The options that ``rdahw train`` also has a switch for."""

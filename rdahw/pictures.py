@@ -29,6 +29,7 @@ __all__ = [
     "draw_curve",
     "draw_evidence",
     "draw_mask",
+    "draw_predictions",
     "draw_truth_table",
     "draw_wiring",
     "save_picture",
@@ -102,6 +103,20 @@ def draw_curve(points: Sequence[Mapping[str, Any]], unit: str = "epoch") -> Figu
     axes.set_ylabel("wrong predictions, %")
     axes.grid(True, which="both", color="#dddddd", linewidth=0.6)
     axes.legend(frameon=False)
+    return figure
+
+
+def draw_predictions(predicted: NDArray[np.float64], labels: NDArray[np.float64]) -> Figure:
+    """Predictions (N,) against labels (N,): how many there are in each place, on a logarithmic scale, and the line of
+    no error."""
+    figure = _figure(5.2, 4.4)
+    axes = figure.add_subplot()
+    low, high = float(min(predicted.min(), labels.min())), float(max(predicted.max(), labels.max()))
+    shown = axes.hexbin(labels, predicted, gridsize=40, bins="log", cmap="Blues", mincnt=1, linewidths=0.1)
+    axes.plot([low, high], [low, high], "--", color=_ORANGE, linewidth=1)
+    figure.colorbar(shown, ax=axes, label="examples")
+    axes.set_xlabel("label")
+    axes.set_ylabel("prediction")
     return figure
 
 

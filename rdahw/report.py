@@ -9,12 +9,11 @@ import base64
 import importlib.resources
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import jinja2
-import numpy as np
 from matplotlib.figure import Figure
 
 import rdahw
@@ -22,33 +21,9 @@ from rdahw import pictures
 from rdahw.families import find_family
 from rdahw.family import Section
 from rdahw.saved import SavedModel
+from rdahw.tasks import TASKS, Evaluation
 
-__all__ = ["Evaluation", "draw_pictures", "make_report"]
-
-#: The number of confusions listed in the text.
-_MOST_MISTAKES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The predictions of a model on labelled examples.
-
-    source: name of the examples. counts: (classes, classes + 1), row: the label, column: the prediction, the last one
-    «none».
-    """
-
-    source: str
-    counts: np.ndarray[Any, np.dtype[np.int64]]
-
-    @property
-    def examples(self) -> int:
-        """The number of examples."""
-        return int(self.counts.sum())
-
-    @property
-    def correct(self) -> int:
-        """The number of correct predictions."""
-        return int(np.trace(self.counts))
+__all__ = ["draw_pictures", "make_report"]
 
 
 def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
@@ -59,7 +34,7 @@ def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
         version=rdahw.__version__,
         title=f"{saved.options.get('model', saved.spec.name)} on {saved.options.get('data', 'data')}",
         lead=(
-            f"A model that learned to tell {saved.spec.classes} classes apart by reverse derivative ascent: "
+            f"A model that learned to {TASKS[saved.schema.task].purpose(saved.spec)} by reverse derivative ascent: "
             f"{saved.spec.description}."
             + ("" if saved.is_finished else " Its training is not finished: this is a checkpoint.")
         ),
@@ -87,7 +62,7 @@ def _anchor(section: Section) -> str:
 def _sections(saved: SavedModel, evaluation: Evaluation | None) -> list[Section]:
     return [
         *_curve(saved),
-        *_confusion(evaluation, saved.schema.label_names),
+        *(evaluation.sections() if evaluation is not None and evaluation.examples else ()),
         *find_family(saved.spec.family).sections(saved),
         _provenance(saved),
     ]
@@ -95,9 +70,7 @@ def _sections(saved: SavedModel, evaluation: Evaluation | None) -> list[Section]
 
 def _tiles(saved: SavedModel, evaluation: Evaluation | None) -> Iterable[tuple[str, str]]:
     if evaluation is not None and evaluation.examples:
-        part = 100 * evaluation.correct / evaluation.examples
-        yield "right on the test examples", f"{part:.2f} %"
-        yield "test examples", f"{evaluation.examples:,}"
+        yield from evaluation.tiles()
     yield "parameter bits", f"{saved.spec.parameters.bits:,}"
     yield "updates", f"{saved.progress.updates:,}"
     yield "input bits", f"{saved.spec.input_bits:,}"
@@ -145,29 +118,6 @@ def curve_points(curve: object) -> list[dict[str, Any]]:
         if isinstance(point["at"], int) and len(point) > 1:
             points.append(point)
     return points
-
-
-def _confusion(evaluation: Evaluation | None, names: Sequence[str]) -> Iterable[Section]:
-    if evaluation is None or not evaluation.examples:
-        return
-    wrong = evaluation.counts.copy()
-    np.fill_diagonal(wrong, 0)
-    worst = sorted(np.ndindex(*wrong.shape), key=lambda at: -wrong[at])[:_MOST_MISTAKES]
-    columns = [*names, "none"]
-    said = "; ".join(f"{names[i]} taken for {columns[j]} ({wrong[i, j]})" for i, j in worst if wrong[i, j])
-    text = (
-        f"{evaluation.correct:,} of {evaluation.examples:,} examples of {evaluation.source} are predicted right. "
-        + (f"The most frequent mistakes: {said}." if said else "There is no mistake.")
-    )
-    yield Section(
-        title="Mistakes",
-        text=text,
-        figure=pictures.draw_confusion(evaluation.counts, names) if len(names) <= 100 else None,
-        alt=f"Confusion matrix, labels in rows and predictions in columns. {text}",
-        caption="Predictions by label",
-        columns=["label", *columns],
-        rows=[[name, *map(int, row)] for name, row in zip(names, evaluation.counts, strict=True)],
-    )
 
 
 def _provenance(saved: SavedModel) -> Section:

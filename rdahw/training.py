@@ -205,8 +205,8 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Best:
-    """The best parameters so far: the validation examples that they predict correctly, the updates and whole epochs
-    before them, and the value of the state's parameter field."""
+    """The best parameters so far: their score on the validation examples (:meth:`rdahw.family.Spec.score`), the updates
+    and whole epochs before them, and the value of the state's parameter field."""
 
     correct: int
     update: int
@@ -389,12 +389,12 @@ class Training:
         return self._count(self.engine.state[self.engine.spec.parameters.name])
 
     def _count(self, parameters: NDArray[Any]) -> int:
-        """The validation examples that ``parameters``, which the engine has, predict correctly; counted once."""
+        """The score of ``parameters``, which the engine has, on the validation examples; counted once."""
         assert self.validation is not None
         key = parameters.tobytes()
         if self._scored is None or self._scored[0] != key:
             predicted = self.engine.predict(self.prepare(self.validation))
-            self._scored = key, int((predicted == self.validation.labels).sum())
+            self._scored = key, self.engine.spec.score(predicted, self.validation.labels)
         return self._scored[1]
 
     @staticmethod

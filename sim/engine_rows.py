@@ -20,4 +20,6 @@ ROWS = (
     EngineRow("compiled", "layers", "rdahw.sim.layers:compiled", True, "rdahw.sim.layers:LayersPredictor"),
     EngineRow("reference", "layers", "rdahw.sim.layers:reference"),
     EngineRow("reference", "votes", "rdahw.sim.grown:reference_votes"),
+    EngineRow("compiled", "boosted", "rdahw.sim.boosted:compiled", True, "rdahw.sim.boosted:BoostedPredictor"),
+    EngineRow("reference", "boosted", "rdahw.sim.boosted:reference"),
 )

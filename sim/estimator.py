@@ -28,7 +28,7 @@ from rdahw.data.marks import Marks, MarkWriter
 from rdahw.data.plane_binariser import PlaneBinariser
 from rdahw.errors import MissingError, UserError
 from rdahw.families import all_families, find_family, parse_model
-from rdahw.family import AUTO, Candidate, DataSize, Family, Option, Spec, Task
+from rdahw.family import AUTO, USUAL_TASK, Candidate, DataSize, Family, Option, Spec, Task
 from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
@@ -72,30 +72,32 @@ _OWN: dict[str, Any] = {
 }
 
 
-def _options() -> dict[str, list[tuple[Option, Any, str]]]:
-    """The options of all families, the default family's first: for each name the option, its default and the family of
-    each that has it. Options called like a parameter of all models can only be given in ``model``."""
+def _options(task: str, own: Mapping[str, Any]) -> dict[str, list[tuple[Option, Any, str]]]:
+    """The options of all families that learn ``task``, the default family's first: for each name the option, its
+    default and the family of each that has it. Options called like one of ``own``, the parameters of all models, can
+    only be given in ``model``."""
     found: dict[str, list[tuple[Option, Any, str]]] = {}
-    for family in sorted(all_families(skip_broken=True), key=lambda family: family.name != _MODEL):
+    known = [family for family in all_families(skip_broken=True) if task in family.tasks]
+    for family in sorted(known, key=lambda family: family.name != own["model"]):
         usual = {option.name: option.default for option in family.options} | dict(family.classifier)
         for option in family.options:
-            if option.name not in _OWN:
+            if option.name not in own:
                 found.setdefault(option.name, []).append((option, usual[option.name], family.name))
     return found
 
 
-_OPTIONS = _options()
+_OPTIONS = _options(USUAL_TASK, _OWN)
 #: An option that is "auto" has the default of the model's family.
 _DEFAULTS = _OWN | dict.fromkeys(_OPTIONS, _AUTO)
 
 
-def _describe_options() -> str:
-    """The options of the families, for the docstring."""
+def _describe_options(options: Mapping[str, list[tuple[Option, Any, str]]], model: str) -> str:
+    """The options of the families, for the docstring; ``model``: the default family."""
     lines = []
-    for name, rows in _OPTIONS.items():
+    for name, rows in options.items():
         option, default, family = rows[0]
         families = [name for _, _, name in rows]
-        whose = "" if families == [_MODEL] else f" ({', '.join(families)})"
+        whose = "" if families == [model] else f" ({', '.join(families)})"
         usual = option.usual if default is None else str(default)
         by = f" for {family}" if len(families) > 1 else ""
         text = f"{name}: {option.help}{whose}; {option.expected}" + (f'; "auto"{by}: {usual}.' if usual else ".")
@@ -604,7 +606,7 @@ RDAClassifier.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-d
     ]
 )
 if RDAClassifier.__doc__ is not None:
-    RDAClassifier.__doc__ = RDAClassifier.__doc__.replace("{options}", _describe_options())
+    RDAClassifier.__doc__ = RDAClassifier.__doc__.replace("{options}", _describe_options(_OPTIONS, _MODEL))
 
 
 @cache

@@ -4,6 +4,7 @@ from rdahw.data._dataset import Column, Dataset, Examples, Schema
 from rdahw.data._files import stem
 from rdahw.data._load import load, read_examples
 from rdahw.data._named import NAMES, Progress, Record, catalogue
+from rdahw.data._target import Target
 from rdahw.data.binarise import RULES, Binariser, check_rule, default_rule, fit_binariser, image_rule
 from rdahw.data.labels import Code, decode, encode, label_width
 
@@ -18,6 +19,7 @@ __all__ = [
     "Progress",
     "Record",
     "Schema",
+    "Target",
     "catalogue",
     "check_rule",
     "decode",

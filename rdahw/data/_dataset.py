@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data._json import damaged, is_int, is_list, members, texts
+from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
 
 Kind = Literal["number", "binary", "category"]
@@ -34,14 +35,15 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,), int64 class numbers.
+    """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,), int64 class numbers, or float64
+    where the target is a number.
 
     A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column, -1 for a
     category that training did not have. A missing value is NaN, whatever the column.
     """
 
     features: NDArray[Any]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,7 +61,8 @@ class Schema:
     ``named`` the feature names come from the file: then a file with a header must have columns of these names, in any
     order. Otherwise the names are made from positions, and columns are matched by position. ``image_shape`` is (height,
     width) of grey images, whose features are the pixels row by row, or (3, height, width) of colour images, whose
-    features are red, green and blue in turn, each row by row.
+    features are red, green and blue in turn, each row by row. ``target``: of labels that are numbers; then there are no
+    ``label_names``.
     """
 
     feature_names: tuple[str, ...]
@@ -69,9 +72,29 @@ class Schema:
     label_index: int | None = None
     named: bool = False
     image_shape: tuple[int, ...] | None = None
+    target: Target | None = None
+
+    @property
+    def task(self) -> str:
+        """The kind of its labels, the name of a row of :data:`rdahw.tasks.TASKS`."""
+        return "classification" if self.target is None else "regression"
+
+    @property
+    def label_count(self) -> int:
+        """How many labels a model tells apart: the classes, or the steps of the target."""
+        return len(self.label_names) if self.target is None else self.target.steps
+
+    def numbers(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Labels (N,) of :class:`Examples` as those of a model: class numbers, or steps of the target."""
+        return labels if self.target is None else self.target.numbers(labels)
+
+    def labels_to_json(self) -> dict[str, Any]:
+        """The labels as results show them: ``classes``, the names, or ``target``."""
+        return {"classes": list(self.label_names)} if self.target is None else {"target": self.target.to_json()}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; for the columns see :func:`columns_to_json`."""
+        """Plain JSON values; for the columns see :func:`columns_to_json`. ``target`` is left out where the labels are
+        classes."""
         return {
             "feature_names": list(self.feature_names),
             "columns": columns_to_json(self.columns),
@@ -80,12 +103,17 @@ class Schema:
             "label_index": self.label_index,
             "named": self.named,
             "image_shape": None if self.image_shape is None else list(self.image_shape),
+            **({} if self.target is None else {"target": self.target.to_json()}),
         }
 
     @classmethod
     def from_json(cls, value: object) -> Schema:
         """Read :meth:`to_json` back. Raises UserError for a malformed value."""
         keys = ("feature_names", "columns", "label_names", "label_name", "label_index", "named", "image_shape")
+        target = None
+        if isinstance(value, dict) and "target" in value:
+            target = Target.from_json(value["target"])
+            value = {key: item for key, item in value.items() if key != "target"}
         names, columns, labels, label_name, label_index, named, shape = members(value, "the schema", keys)
         feature_names = texts(names, "the schema's 'feature_names'", least=1)
         if not (label_name is None or isinstance(label_name, str)):
@@ -103,17 +131,19 @@ class Schema:
         return cls(
             feature_names,
             columns_from_json(columns, "the schema's 'columns'", len(feature_names)),
-            texts(labels, "the schema's 'label_names'", least=2),
+            texts(labels, "the schema's 'label_names'", least=2) if target is None else (),
             label_name,
             label_index,
             named,
             None if shape is None else tuple(shape),
+            target,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set; class number c is named ``label_names[c]``, feature f ``feature_names[f]``.
+    """A data set; class number c is named ``label_names[c]``, feature f ``feature_names[f]``. With a ``target`` the
+    labels are numbers, and there are no classes.
 
     ``checksum`` is the SHA-256 (hexadecimal) of the concatenated files (train, then test; images before labels), each
     unpacked if it is a gzip file.
@@ -135,6 +165,7 @@ class Dataset:
     label_name: str | None = field(default=None, kw_only=True)
     label_index: int | None = field(default=None, kw_only=True)
     named: bool = field(default=False, kw_only=True)
+    target: Target | None = field(default=None, kw_only=True)
 
     @property
     def schema(self) -> Schema:
@@ -148,12 +179,25 @@ class Dataset:
             return np.concatenate([self.train.features, self.test.features])
         return self.train.features
 
+    @property
+    def caution(self) -> str:
+        """What a user should know about the training labels, in a sentence without its full stop; usually nothing."""
+        target = self.target
+        if target is None or not (outside := target.outside(self.train.labels)):
+            return ""
+        return (
+            f"{outside} of {len(self.train)} training labels are outside of {target.low:g} to {target.high:g} and "
+            "count as the nearest of these; --range sets them"
+        )
+
     def with_classes(self, names: Sequence[str]) -> Dataset:
         """Only the examples of the named classes, in their order; a class's number is its position in ``names``.
 
         Raises UserError for an unknown class or a class without training examples, UsageError for fewer than two
-        classes or a class named twice.
+        classes, a class named twice, or labels that are numbers.
         """
+        if self.target is not None:
+            raise UsageError("classes were asked for, and the labels are numbers to predict; leave --classes out")
         for name in names:
             if name not in self.label_names:
                 raise UserError(f"the data set {self.name!r} has no class {name!r}; {nearest(name, self.label_names)}")

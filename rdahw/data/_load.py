@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rdahw.data._formats import read
 from rdahw.data._image_sources import holds_images
 from rdahw.data._named import NAMES, paper_split, read_images, read_iris
 from rdahw.data._table import Log, Reading, silent
+from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.random import permutation, stream
 
@@ -38,6 +39,8 @@ def load(
     missing: str = "bit",
     log: Log = silent,
     progress: Progress | None = None,
+    task: str = "classification",
+    target: Mapping[str, float | None] | None = None,
 ) -> Dataset:
     """Load a data set: the name of one (:data:`NAMES`), the path of a file or of a folder, ZIP or TAR of pictures, or a
     table in memory.
@@ -53,6 +56,9 @@ def load(
     columns; both are found if None. ``missing``: ``bit`` reads missing cells as NaN, ``drop`` leaves their examples
     out, ``error`` raises UserError. ``log`` is called with sentences about what was found; a warning begins with
     «warning: ». ``progress`` is called with (bytes done, bytes in all) while files are read or downloaded.
+    ``task``: «classification», or «regression» for labels that are numbers; ``target``: then ``low``, ``high`` and
+    ``step`` of :meth:`Target.fit`, which by default are those of the training part. The test part of numbers is drawn
+    from all of them.
 
     Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
     name is not found and cannot be downloaded, UserError for malformed content.
@@ -62,13 +68,15 @@ def load(
     if split is not None and test is not None:
         raise UsageError("a test file and a split were both given; give one of them")
 
-    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
+    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log, task=task)
     if is_frame(spec):
         if test is not None:
             raise UsageError("a test file was given with a table in memory; join the two, or use --split")
         dataset = read_frame(spec, reading).dataset(lambda: "")
         dataset = replace(dataset, checksum=frame_checksum(dataset.train.features, dataset.train.labels))
     elif spec in NAMES:
+        if task != "classification":
+            raise UsageError(f"the labels of the data set {spec!r} are classes; leave --task {task} out")
         if label is not None or test is not None:
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
@@ -86,8 +94,12 @@ def load(
         dataset = dataset.with_classes(classes)
 
     if split is not None:
-        return _split(dataset, split, seed)
-    return paper_split(dataset) if isinstance(spec, str) and spec == "iris" else dataset
+        dataset = _split(dataset, split, seed)
+    elif isinstance(spec, str) and spec == "iris":
+        dataset = paper_split(dataset)
+    if dataset.target is not None:
+        dataset = replace(dataset, target=Target.fit(dataset.train.labels, **(target or {})))
+    return dataset
 
 
 def read_examples(
@@ -101,8 +113,9 @@ def read_examples(
     missing: str = "bit",
     log: Log = silent,
     progress: Progress | None = None,
-) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    """Further examples for a model: features (N, F) as in training and, if the file has labels, class numbers (N,).
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Further examples for a model: features (N, F) as in training and, if the file has labels, these (N,): class
+    numbers, or numbers.
 
     A table may lack the label column. Columns are matched by name, in any order, if both files have a header, else by
     position. A missing cell is NaN and an unknown category -1. With ``resize`` pictures may be of any size. The other
@@ -162,13 +175,14 @@ def _split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """The data set with this fraction of each class as test part, both parts in file order.
 
     Of n examples of class c, floor(fraction * n + 1/2) go to the test part, but at most n - 1: the first ones of
-    ``permutation(stream(seed, "split", c), n)``.
+    ``permutation(stream(seed, "split", c), n)``. Numbers are all of class 0.
     """
     if dataset.test is not None:
         raise UsageError(f"a split was asked for, and the data set {dataset.name!r} has a test part of its own")
     chosen = np.zeros(len(dataset.train), dtype=np.bool_)
-    for c in range(len(dataset.label_names)):
-        rows = np.flatnonzero(dataset.train.labels == c)
+    classes = dataset.train.labels if dataset.target is None else np.zeros(len(dataset.train), np.int64)
+    for c in range(len(dataset.label_names) or 1):
+        rows = np.flatnonzero(classes == c)
         count = min(math.floor(fraction * len(rows) + 0.5), len(rows) - 1)
         chosen[rows[permutation(stream(seed, "split", c), len(rows))[:count]]] = True
     if not chosen.any():

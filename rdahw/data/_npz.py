@@ -4,8 +4,9 @@
 blue in turn, each row by row.
 
 Other names for x are ``X``, ``features`` and ``x_train``, and for y ``labels`` and ``y_train``. Labels are whole
-numbers or texts; classes are numbered in sorted order. Features of type uint8 and bool become uint8, other numbers
-float64. A column that holds exactly the values 0 and 1 is binary, and so are images of these values only.
+numbers or texts; classes are numbered in sorted order. For the task ``regression`` labels are finite numbers. Features
+of type uint8 and bool become uint8, other numbers float64. A column that holds exactly the values 0 and 1 is binary,
+and so are images of these values only.
 
 A single array (NPY) is a table: numbers (N, F), or records (N,) whose fields are the columns.
 """
@@ -26,6 +27,7 @@ from rdahw.data._cells import Numbers, Texts
 from rdahw.data._dataset import Column, Dataset, Examples, Schema
 from rdahw.data._files import MAX_UNPACKED, Source, members_of
 from rdahw.data._table import Reading, Table, made_up_names
+from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
 
 _X = ("x", "X", "features", "x_train")
@@ -34,20 +36,24 @@ _Y = ("y", "labels", "y_train")
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """The arrays of a numpy archive."""
+    """The arrays of a numpy archive; task: as in :class:`Reading`."""
 
     path: Path
     arrays: dict[str, NDArray[Any]]
+    task: str
 
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """The data set, with its test part if it has one. Raises UserError for arrays that do not fit."""
         path, arrays = self.path, self.arrays
         features, image_shape = _features(path, *_find(path, arrays, _X))
         y_key, y = _find(path, arrays, _Y)
-        names = _names(path, y_key, y, len(features))
-        unique = sorted(set(names), key=int) if y.dtype.kind != "U" else sorted(set(names))
-        if len(unique) < 2:
-            raise UserError(f"{path}: every label in {y_key!r} is {unique[0]!r}; expected two classes or more")
+        target: Target | None = None
+        label_names: tuple[str, ...] = ()
+        if self.task == "regression":
+            labels: NDArray[Any] = _targets(path, y_key, y, len(features))
+            target = Target.fit(labels)
+        else:
+            label_names, labels = _classes(path, y_key, y, len(features))
         if not features.shape[1]:
             raise UserError(f"{path}: the examples have no features")
 
@@ -60,13 +66,14 @@ class Archive:
             )
         dataset = Dataset(
             name=path.stem,
-            train=Examples(features, _numbers(path, y_key, names, tuple(unique))),
+            train=Examples(features, labels),
             test=None,
-            label_names=tuple(unique),
+            label_names=label_names,
             feature_names=tuple(f"x{i}" for i in range(features.shape[1])),
             columns=columns,
             checksum=checksum(),
             image_shape=image_shape,
+            target=target,
         )
         if "x_test" not in arrays and "y_test" not in arrays:
             return dataset
@@ -75,8 +82,8 @@ class Archive:
             raise UserError(f"{path} has 'x_test' and no 'y_test'; give both or neither")
         return replace(dataset, test=Examples(test_features, test_labels))
 
-    def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """The features (N, F) and, where there are labels, the class numbers (N,)."""
+    def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The features (N, F) and, where there are labels, these (N,)."""
         return _examples(self.path, self.arrays, schema, _X, _Y)
 
 
@@ -92,7 +99,7 @@ def read_npz(source: Source, reading: Reading) -> Archive:
     """The arrays in a numpy archive. Raises UserError for a malformed one."""
     if reading.label is not None:
         raise UsageError(f"a label column was given, and {source.name} is not a CSV; its labels are the array 'y'")
-    return Archive(source.path, _arrays(source.path, source.content()))
+    return Archive(source.path, _arrays(source.path, source.content()), reading.task)
 
 
 def read_npy(source: Source, reading: Reading) -> Table:
@@ -131,7 +138,7 @@ def read_npy(source: Source, reading: Reading) -> Table:
 
 def _examples(
     path: Path, arrays: dict[str, NDArray[Any]], schema: Schema, x_keys: tuple[str, ...], y_keys: tuple[str, ...]
-) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
     x_key, x = _find(path, arrays, x_keys)
     features, image_shape = _features(path, x_key, x)
     if features.shape[1] != len(schema.feature_names):
@@ -150,6 +157,8 @@ def _examples(
     if not any(key in arrays for key in y_keys):
         return features, None
     y_key, y = _find(path, arrays, y_keys)
+    if schema.target is not None:
+        return features, _targets(path, y_key, y, len(features))
     return features, _numbers(path, y_key, _names(path, y_key, y, len(features)), schema.label_names)
 
 
@@ -221,6 +230,21 @@ def _names(path: Path, key: str, y: NDArray[Any], count: int) -> list[str]:
     if y.dtype.kind in "bui" or y.dtype.kind == "f" and np.isfinite(y).all() and np.array_equal(y, np.floor(y)):
         return [str(int(value)) for value in y]
     raise UserError(f"{path}: {key!r} is {y.dtype}; expected whole numbers or texts as labels")
+
+
+def _classes(path: Path, key: str, y: NDArray[Any], count: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The names of the classes, and the class number of each example."""
+    names = _names(path, key, y, count)
+    unique = tuple(sorted(set(names), key=int) if y.dtype.kind != "U" else sorted(set(names)))
+    if len(unique) < 2:
+        raise UserError(f"{path}: every label in {key!r} is {unique[0]!r}; expected two classes or more")
+    return unique, _numbers(path, key, names, unique)
+
+
+def _targets(path: Path, key: str, y: NDArray[Any], count: int) -> NDArray[np.float64]:
+    if y.shape != (count,) or y.dtype.kind not in "buif" or not np.isfinite(y).all():
+        raise UserError(f"{path}: {key!r} is {y.dtype} of shape {y.shape}; expected ({count},) finite numbers")
+    return y.astype(np.float64)
 
 
 def _numbers(path: Path, key: str, names: list[str], label_names: tuple[str, ...]) -> NDArray[np.int64]:

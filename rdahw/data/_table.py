@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rdahw.data._cells import MAX_CLASSES, MISSING, Cells, Numbers, Refuse, number
 from rdahw.data._dataset import Column, Dataset, Examples, Schema
+from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
 
 LABEL_COLUMNS = ("label", "class", "target", "species")
@@ -42,7 +43,8 @@ class Reading:
 
     label: the label column, by name or number from 1. delimiter: what separates cells of text; None: it is found.
     header: whether the first row of text is the names; None: it is found. missing: ``bit`` (missing cells are NaN),
-    ``error``, or ``drop`` (examples with missing cells are left out). Raises UsageError for another ``missing``.
+    ``error``, or ``drop`` (examples with missing cells are left out). task: ``classification``, or ``regression`` for
+    labels that are numbers. Raises UsageError for another ``missing``.
     """
 
     label: str | None = None
@@ -50,6 +52,7 @@ class Reading:
     header: bool | None = None
     missing: str = "bit"
     log: Log = silent
+    task: str = "classification"
 
     def __post_init__(self) -> None:
         if self.missing not in MISSING_RULES:
@@ -96,7 +99,8 @@ class Table:
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """The data set, all of it as ``train``. Raises UserError for a table without labels or features."""
         at = _label_column(self, self.reading.label)
-        labels, label_names = _classes(self, at)
+        is_number = self.reading.task == "regression"
+        labels, label_names = (_numbers(self, at), ()) if is_number else _classes(self, at)
         features = [i for i in range(len(self.names)) if i != at]
         if not features:
             raise UserError(
@@ -121,12 +125,14 @@ class Table:
             label_index=at,
             named=self.named,
         )
+        if is_number:
+            return replace(dataset, target=Target.fit(dataset.train.labels))
         for message in _suspicions(dataset):
             self.reading.log(f"warning: {self.path}: {message}")
         return dataset
 
-    def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """The features (N, F) and, where there is a label column, the class numbers (N,) of a further table."""
+    def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """The features (N, F) and, where there is a label column, the labels (N,) of a further table."""
         label = self.reading.label
         at = None if label is None else _label_column(self, label)
         match = _match_names if self.named and schema.named else _match_positions
@@ -134,6 +140,9 @@ class Table:
         values, kept = self._values(features, schema.columns)
         if at is None:
             return values, None
+        if schema.target is not None:
+            targets = _numbers(self, at)
+            return values, targets if kept is None else targets[kept]
         labels = self.columns[at].texts()
         known = [_class_number(text, schema.label_names) for text in labels.known]
         numbers = np.array([-1 if c is None else c for c in known])[labels.codes]
@@ -196,7 +205,7 @@ def made_up_names(count: int) -> tuple[str, ...]:
 
 def quantity_hint() -> str:
     """What to do with a label column that is a quantity."""
-    return "choose another label column with --label, or replace the numbers by a few classes"
+    return "predict numbers with --task regression, or choose another label column with --label"
 
 
 def _label_column(table: Table, label: str | None) -> int:
@@ -251,6 +260,14 @@ def _classes(table: Table, at: int) -> tuple[NDArray[np.int64], tuple[str, ...]]
             )
     of_code = np.array([classes.get(same.get(name), 0) for name in cells.known], np.int64)
     return of_code[cells.codes], label_names
+
+
+def _numbers(table: Table, at: int) -> NDArray[np.float64]:
+    """The label of each row, (N,), where labels are numbers."""
+    labels = table.columns[at].values(Column("number"), table.refuse(at))
+    if (missing := np.isnan(labels)).any():
+        raise table.refuse(at)(int(missing.argmax()), "the label is empty; expected a number")
+    return labels
 
 
 def _class_number(text: str, label_names: Sequence[str]) -> int | None:

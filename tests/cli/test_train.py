@@ -201,8 +201,11 @@ def test_validation_keeps_the_best(run):
     assert (result["train_examples"], result["validation_examples"]) == (65, 10)
     assert 0 <= result["validation_correct"] <= 10
     assert result["best_epoch"] == result["best_update"] // 65
-    percent = f"{10 * result['validation_correct']:.1f} % of 10 validation examples right"
-    assert f"after update {result['best_update']}: {percent}\n" in run.ok("train", "--shuffle", "--validation", 10).out
+    percent = f"{10 * (right := result['validation_correct']):.1f} % right ({right} of 10)"
+    assert (
+        f"after update {result['best_update']}: validation {percent}\n"
+        in run.ok("train", "--shuffle", "--validation", 10).out
+    )
 
 
 def test_validation_after_every_epoch(run):
@@ -213,7 +216,9 @@ def test_validation_after_every_epoch(run):
     assert (result["best_epoch"], result["best_update"]) == (best + 1, 65 * (best + 1))
     assert result["validation_correct"] == correct[best]
     ran = run.ok(*command)
-    assert f"best      epoch {best + 1}: {10 * correct[best]:.1f} % of 10 validation examples right\n" in ran.out
+    assert (
+        f"best      epoch {best + 1}: validation {10 * correct[best]:.1f} % right ({correct[best]} of 10)\n" in ran.out
+    )
     assert [line.split()[1] for line in ran.err.splitlines() if line.startswith("epoch")] == ["1", "2", "3", "4"]
     assert "updates" not in result["curve"][0]  # circuits do not count how many examples asked for a change
 

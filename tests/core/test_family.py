@@ -175,7 +175,7 @@ def test_every_option_of_every_family_is_stated_whole() -> None:
             if option.default is not None:
                 assert option.parse(str(option.default), family.name) == option.default
         for options in family.rules.values():
-            assert all(family.option(name) for name in options.values())
+            assert all(family.option(name) for name in options.values() if name)
 
 
 def test_models_are_listed_as_json(run: Runner) -> None:
@@ -183,7 +183,7 @@ def test_models_are_listed_as_json(run: Runner) -> None:
     assert list(listed) == ["models"]
     assert [model["name"] for model in listed["models"]][: len(BUILT_IN)] == list(BUILT_IN)
     for model in listed["models"]:
-        assert list(model) == ["name", "help", "options"]
+        assert list(model) == ["name", "help", "tasks", "options"]
         assert model["help"]
         for option in model["options"]:
             assert list(option) == ["name", "type", "default", "range", "help"]

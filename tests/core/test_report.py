@@ -17,10 +17,12 @@ from rdahw.families import find_family
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.family import Task
 from rdahw.saved import SavedModel
+from rdahw.tasks import ClassEvaluation
 from rdahw.training import Progress, Schedule
 
 report = pytest.importorskip("rdahw.report", reason="needs the extra plot")
 
+ANIMALS = ("ant", "bee", "cat")
 CURVE = [
     {"epoch": 1, "examples": 200, "wrong": 50, "updates": 90, "validation_accuracy": 0.5, "test_accuracy": 0.75},
     {"epoch": 2, "examples": 200, "wrong": 10, "updates": 20, "validation_accuracy": 0.75, "test_accuracy": 0.875},
@@ -32,7 +34,7 @@ def schema(features: int, names: tuple[str, ...], image: tuple[int, int] | None 
     return Schema(tuple(f"f{i}" for i in range(features)), columns, names, image_shape=image)
 
 
-def make_ensemble(names=("ant", "bee", "cat"), image=(4, 4), **provenance) -> SavedModel:
+def make_ensemble(names=ANIMALS, image=(4, 4), **provenance) -> SavedModel:
     its = schema(16, names, image)
     spec = EnsembleSpec(
         input_bits=16, classes=len(names), tables=4, inputs=2, image=image and Image(1, *image), counter=4
@@ -69,9 +71,9 @@ LOOKUP = make_circuit("lookup", 2, ("no", "yes"), [1, 0, 0, 1, 0, 1, 1, 0])
 MASK = make_circuit("mask", 16, ("zero", "one"), [0, 1] * 8, "binary", (4, 4))
 COUNTS = np.array([[10, 2, 0, 0], [0, 9, 0, 1], [3, 0, 8, 0]])
 PAGES = {
-    "ensemble": report.make_report(make_ensemble(), report.Evaluation("animals (test part)", COUNTS)),
-    "table": report.make_report(make_ensemble(image=None), report.Evaluation("animals", COUNTS)),
-    "lookup": report.make_report(LOOKUP, report.Evaluation("pairs", np.array([[5, 0, 0], [0, 5, 0]]))),
+    "ensemble": report.make_report(make_ensemble(), ClassEvaluation("animals (test part)", COUNTS, ANIMALS)),
+    "table": report.make_report(make_ensemble(image=None), ClassEvaluation("animals", COUNTS, ANIMALS)),
+    "lookup": report.make_report(LOOKUP, ClassEvaluation("pairs", np.array([[5, 0, 0], [0, 5, 0]]), ("no", "yes"))),
     "mask": report.make_report(MASK),
 }
 
@@ -236,7 +238,7 @@ def test_names_from_a_strangers_file_stay_text():
     saved = make_ensemble(
         ("<script>alert(1)</script>", '" onload="x', "c"), options={"data": "<b>", "model": "&amp;"}, curve="nonsense"
     )
-    page = report.make_report(saved, report.Evaluation("<i>", COUNTS))
+    page = report.make_report(saved, ClassEvaluation("<i>", COUNTS, saved.schema.label_names))
     read = Page(page)
     assert "script" not in read.said
     assert not {"b", "i"} & read.said.keys()

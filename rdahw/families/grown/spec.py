@@ -47,6 +47,7 @@ __all__ = [
     "candidates",
     "check_data",
     "copy_shifts",
+    "draw",
     "patch_that_fits",
     "sample",
     "shifted",
@@ -430,6 +431,20 @@ def patch_that_fits(image: Image | None, patch: int, inset: int) -> tuple[int, i
     return (patch, 0) if patch <= side else (0, 0)
 
 
+def draw(key: int, choice: int, most: int) -> NDArray[np.int64]:
+    """The first ``most`` different ones of the numbers w[2] mod n, w[3] mod n, …, in rising order, with n = ``choice``
+    and the words w of the stream ``key``; all n numbers where they are no more."""
+    if choice <= most:
+        return np.arange(choice)
+    count = 2 * most
+    while True:
+        drawn = (words(key, 2 + count)[2:] % np.uint64(choice)).astype(np.int64)
+        places, first = np.unique(drawn, return_index=True)
+        if len(places) >= most:
+            return np.sort(places[np.argsort(first)[:most]])
+        count *= 2
+
+
 def candidates(spec: GrownSpec, table: int) -> NDArray[np.int64]:
     """The input bits, in rising order, that table number ``table`` may read.
 
@@ -439,18 +454,8 @@ def candidates(spec: GrownSpec, table: int) -> NDArray[np.int64]:
     ``spec.candidates``, all of them are candidates. Else they are the first so many different ones of the numbers
     w[2] mod n, w[3] mod n, … of the n bits in the choice.
     """
-    key, choice = stream(spec.seed, "candidates", table), spec.choice
-    if choice <= spec.candidates:
-        places = np.arange(choice)
-    else:
-        count = 2 * spec.candidates
-        while True:
-            drawn = (words(key, 2 + count)[2:] % np.uint64(choice)).astype(np.int64)
-            places, first = np.unique(drawn, return_index=True)
-            if len(places) >= spec.candidates:
-                break
-            count *= 2
-        places = np.sort(places[np.argsort(first)[: spec.candidates]])
+    key = stream(spec.seed, "candidates", table)
+    places = draw(key, spec.choice, spec.candidates)
     if spec.image is None:
         return places
     planes, height, width = spec.image

@@ -1,0 +1,304 @@
+"""The kinds of task, one row each: what a label is, how good predictions are, and how both are said.
+
+A model gives whole numbers: class numbers, -1 for none, or steps of a target (:class:`rdahw.data.Target`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.family import Section
+from rdahw.wording import percent
+
+if TYPE_CHECKING:
+    from rdahw.data import Schema
+    from rdahw.family import Spec
+
+__all__ = ["TASKS", "ClassEvaluation", "Evaluation", "Metric", "NumberEvaluation", "TaskKind"]
+
+#: The number of confusions listed in the text.
+_MOST_MISTAKES = 3
+#: The parts of examples that are compared in the report of a model of numbers, by their labels.
+_PARTS = 10
+
+Numbers = NDArray[np.int64]
+
+
+class Evaluation(ABC):
+    """The predictions of a model on labelled examples, from ``source``."""
+
+    source: str
+
+    @property
+    @abstractmethod
+    def examples(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The figures as ``rdahw eval --json`` prints them."""
+
+    @abstractmethod
+    def line(self) -> str:
+        """The figures in a line."""
+
+    def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+        """Column titles and rows of a table for people; none by default."""
+        return (), ()
+
+    @abstractmethod
+    def tiles(self) -> Iterable[tuple[str, str]]:
+        """The figures as a report shows them first: name and value."""
+
+    @abstractmethod
+    def sections(self) -> Iterable[Section]:
+        """The sections of a report about the mistakes. Needs ``pip install 'rdahw[plot]'``."""
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClassEvaluation(Evaluation):
+    """Predicted classes. counts: (classes, classes + 1), row: the label, column: the prediction, the last one «none».
+    names: of the classes."""
+
+    source: str
+    counts: Numbers
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: str, predicted: Numbers, labels: NDArray[Any], schema: Schema) -> ClassEvaluation:
+        """Count how often each class is predicted for each."""
+        classes = len(schema.label_names)
+        counts = np.zeros((classes, classes + 1), np.int64)
+        np.add.at(counts, (labels, predicted), 1)  # -1, no class, indexes the last column
+        return cls(source, counts, schema.label_names)
+
+    @property
+    def examples(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def correct(self) -> int:
+        """The number of correct predictions."""
+        return int(np.trace(self.counts))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "accuracy": self.correct / self.examples,
+            "correct": self.correct,
+            "classes": list(self.names),
+            "confusion": self.counts.tolist(),
+        }
+
+    def line(self) -> str:
+        return _say_classes("eval", {"eval_correct": self.correct, "eval_examples": self.examples})
+
+    def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+        # The column for no class is shown only if it is not empty.
+        columns = (*self.names, "–") if self.counts[:, -1].any() else self.names
+        rows = [(name, *map(int, row[: len(columns)])) for name, row in zip(self.names, self.counts, strict=True)]
+        return ("label \\ predicted", *columns), rows
+
+    def tiles(self) -> Iterable[tuple[str, str]]:
+        yield "right on the test examples", f"{100 * self.correct / self.examples:.2f} %"
+        yield "test examples", f"{self.examples:,}"
+
+    def sections(self) -> Iterable[Section]:
+        from rdahw import pictures
+
+        names = self.names
+        wrong = self.counts.copy()
+        np.fill_diagonal(wrong, 0)
+        worst = sorted(np.ndindex(*wrong.shape), key=lambda at: -wrong[at])[:_MOST_MISTAKES]
+        columns = [*names, "none"]
+        said = "; ".join(f"{names[i]} taken for {columns[j]} ({wrong[i, j]})" for i, j in worst if wrong[i, j])
+        text = f"{self.correct:,} of {self.examples:,} examples of {self.source} are predicted right. " + (
+            f"The most frequent mistakes: {said}." if said else "There is no mistake."
+        )
+        yield Section(
+            title="Mistakes",
+            text=text,
+            figure=pictures.draw_confusion(self.counts, names) if len(names) <= 100 else None,
+            alt=f"Confusion matrix, labels in rows and predictions in columns. {text}",
+            caption="Predictions by label",
+            columns=["label", *columns],
+            rows=[[name, *map(int, row)] for name, row in zip(names, self.counts, strict=True)],
+        )
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NumberEvaluation(Evaluation):
+    """Predicted numbers (N,) and the labels (N,) that they should be."""
+
+    source: str
+    predicted: NDArray[np.float64]
+    labels: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, source: str, predicted: Numbers, labels: NDArray[Any], schema: Schema) -> NumberEvaluation:
+        """Steps (N,) of the target as predictions; -1, which is none, counts as the first step."""
+        assert schema.target is not None
+        return cls(source, schema.target.values(predicted.clip(0)), np.asarray(labels, np.float64))
+
+    @property
+    def examples(self) -> int:
+        return len(self.labels)
+
+    @property
+    def rmse(self) -> float:
+        """The root of the mean square of the errors."""
+        return float(np.sqrt(((self.predicted - self.labels) ** 2).mean()))
+
+    @property
+    def mae(self) -> float:
+        """The mean absolute error."""
+        return float(np.abs(self.predicted - self.labels).mean())
+
+    @property
+    def r2(self) -> float:
+        """The part of the labels' variance that the predictions explain, at most 1; 0 for equal labels."""
+        variance = float(self.labels.var())
+        return 1 - self.rmse**2 / variance if variance else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"r2": self.r2, "rmse": self.rmse, "mae": self.mae}
+
+    def line(self) -> str:
+        return _say_numbers("eval", {f"eval_{k}": v for k, v in {**self.to_json(), "examples": self.examples}.items()})
+
+    def tiles(self) -> Iterable[tuple[str, str]]:
+        yield "R2 on the test examples", f"{self.r2:.4f}"
+        yield "RMSE", f"{self.rmse:.4g}"
+        yield "MAE", f"{self.mae:.4g}"
+        yield "test examples", f"{self.examples:,}"
+
+    def sections(self) -> Iterable[Section]:
+        from rdahw import pictures
+
+        parts = [part for part in np.array_split(np.argsort(self.labels, kind="stable"), _PARTS) if len(part)]
+        rows = []
+        for part in parts:
+            labels, apart = self.labels[part], self.predicted[part] - self.labels[part]
+            ends = f"{labels.min():.4g} to {labels.max():.4g}"
+            rows.append([ends, len(part), f"{apart.mean():.4g}", f"{np.abs(apart).mean():.4g}"])
+        text = f"On {self.examples:,} examples of {self.source} the predictions are {self.mae:.4g} away in the mean."
+        yield Section(
+            title="Errors",
+            text=text,
+            figure=pictures.draw_predictions(self.predicted, self.labels),
+            alt=f"Predictions against labels. {text}",
+            caption="Errors by label",
+            columns=["labels", "examples", "mean of prediction - label", "mean absolute error"],
+            rows=rows,
+        )
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The figure of an evaluation that is summed up over several trainings: its name in JSON and for people, the factor
+    and the decimals that it is shown with, its form in a line, and what follows it before «on test»."""
+
+    name: str
+    title: str
+    factor: int
+    decimals: int
+    form: str
+    of: str = ""
+
+    def shown(self, value: float) -> float:
+        """The value as people read it in a table."""
+        return round(self.factor * value, self.decimals)
+
+    def said(self, value: float) -> str:
+        """The value as people read it in a line."""
+        return self.form.format(f"{self.factor * value:.{self.decimals}f}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskKind:
+    """A kind of task.
+
+    name, help: of the task. evaluate: from source, predictions (N,), labels (N,) and schema. figures: the names of the
+    figures in the result of a training, in their order. metric: the one that is summed up over several trainings.
+    line: the figures of a part in a result of a training, for people. said: predictions (N,) as users read them, None
+    for none; names: the same of labels (N,). purpose: what a model does. counts_wrong: a prediction that is not equal
+    to the label is wrong, and worth counting. from_score: the figures on ``examples`` with a score of
+    :meth:`rdahw.family.Spec.score`, if that alone decides them.
+    """
+
+    name: str
+    help: str
+    evaluate: Callable[[str, Numbers, NDArray[Any], Schema], Evaluation]
+    figures: tuple[str, ...]
+    metric: Metric
+    line: Callable[[str, Mapping[str, Any]], str]
+    said: Callable[[Numbers, Schema], list[Any]]
+    names: Callable[[NDArray[Any], Schema], list[Any]]
+    purpose: Callable[[Spec], str]
+    counts_wrong: bool = True
+    from_score: Callable[[int, int], dict[str, Any]] | None = None
+
+    def described(self, part: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """The figures of a result of :meth:`Evaluation.to_json` as those of a part of the data: «test_accuracy»."""
+        return {f"{part}_{name}": figures.get(name) for name in self.figures}
+
+
+def _steps_said(predicted: Numbers, schema: Schema) -> list[Any]:
+    assert schema.target is not None
+    return [float(value) for value in schema.target.values(predicted)]
+
+
+def _say_classes(part: str, result: Mapping[str, Any]) -> str:
+    correct, count = result[f"{part}_correct"], result[f"{part}_examples"]
+    return f"{percent(correct, count)} right ({correct} of {count})"
+
+
+def _say_numbers(part: str, result: Mapping[str, Any]) -> str:
+    r2, rmse, mae, count = (result[f"{part}_{name}"] for name in ("r2", "rmse", "mae", "examples"))
+    return f"R2 {r2:.4f}, RMSE {rmse:.4g}, MAE {mae:.4g} ({count} examples)"
+
+
+#: The rows by name.
+TASKS: Mapping[str, TaskKind] = {
+    row.name: row
+    for row in (
+        TaskKind(
+            name="classification",
+            help="labels are classes",
+            evaluate=ClassEvaluation.of,
+            figures=("correct", "accuracy"),
+            metric=Metric("accuracy", "%", 100, 2, "{} %", " right"),
+            line=_say_classes,
+            said=lambda predicted, schema: [schema.label_names[c] if c >= 0 else None for c in predicted],
+            names=lambda labels, schema: [schema.label_names[c] for c in labels],
+            purpose=lambda spec: f"tell {spec.classes} classes apart",
+            from_score=lambda score, examples: {"correct": score, "accuracy": score / examples},
+        ),
+        TaskKind(
+            name="regression",
+            help="labels are numbers",
+            evaluate=NumberEvaluation.of,
+            figures=("r2", "rmse", "mae"),
+            metric=Metric("r2", "R2", 1, 4, "R2 {}"),
+            line=_say_numbers,
+            said=_steps_said,
+            names=lambda labels, schema: labels.tolist(),
+            purpose=lambda spec: "predict a number",
+            counts_wrong=False,
+        ),
+    )
+}
