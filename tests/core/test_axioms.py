@@ -44,7 +44,8 @@ def _of_ring(element: Type) -> World:
 
 
 BITS = World("core", Bits(1), partial(circuits, POLYNOMIAL))
-RINGS = [_of_ring(Words(1, 3)), *(_of_ring(Scalars(1, name)) for name in ("Z3", "Sat3", "Or"))]
+SEMIRINGS = [_of_ring(Scalars(1, name)) for name in ("Z3", "Sat3", "Or")]
+RINGS = [_of_ring(Words(1, 3)), *(pytest.param(world, marks=pytest.mark.slow) for world in SEMIRINGS)]
 FIRST_ORDER = pytest.mark.parametrize(
     "world", [BITS, World("all", Bits(1), partial(circuits, ALL)), *RINGS], ids=lambda world: world.name
 )
