@@ -1,11 +1,11 @@
 """Planes in gateware: cells by synthesis alone, and equality with the software on real images.
 
     python bench/pixels.py [--rule RULE …] [--shape HxW] [--family FAMILY …]
-    python bench/pixels.py --images N [--netlist FAMILY] [--rule RULE …]
+    python bench/pixels.py --images N [--data NAME] [--netlist FAMILY] [--rule RULE …]
 
 Prints a JSON line for each rule and family: the cells that Yosys makes of the planes, by name, and the cycles of an
-image. With --images the first N test images of MNIST run through the simulated gateware, or with --netlist through
-the netlist after synthesis; the bits are compared with those of the compiled rule.
+image. With --images the first N test images of a data set of 28 x 28 grey values run through the simulated gateware, or
+with --netlist through the netlist after synthesis; the bits are compared with those of the compiled rule.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def cells(design: PixelPlanes, family: str) -> dict[str, int]:
     return dict(sorted(Counter(cell["type"] for cell in netlist["cells"].values()).items()))
 
 
-def different_bits(rule: str, images: int, netlist: str | None) -> dict[str, Any]:
-    """How many bits of the first test images of MNIST differ from the compiled rule."""
-    data = load("mnist")
+def different_bits(rule: str, name: str, images: int, netlist: str | None) -> dict[str, Any]:
+    """How many bits of the first test images differ from the compiled rule."""
+    data = load(name)
     features = np.asarray(data.test.features[:images]).astype(np.uint8)
     binariser = Binariser.fit(rule, features, data.columns, None, (28, 28))
     simulator = make_simulator(PixelPlanes(parse_planes(rule), (28, 28)), "cxxrtl", netlist=netlist)
@@ -55,7 +55,7 @@ def different_bits(rule: str, images: int, netlist: str | None) -> dict[str, Any
         wanted = np.asarray(to_wires(binariser, part)).reshape(len(part), -1, 784).transpose(0, 2, 1)
         different += int((found != wanted.reshape(found.shape)).sum())
         bits += found.size
-    return {"images": len(features), "bits": bits, "different": different, "cycles": simulator.cycles}
+    return {"data": name, "images": len(features), "bits": bits, "different": different, "cycles": simulator.cycles}
 
 
 def main() -> None:
@@ -65,12 +65,15 @@ def main() -> None:
     parser.add_argument("--shape", default="28x28")
     parser.add_argument("--family", nargs="+", default=["ice40", "ecp5"], choices=FAMILIES)
     parser.add_argument("--images", type=int, metavar="N")
+    parser.add_argument("--data", default="fashion-mnist", metavar="NAME")
     parser.add_argument("--netlist", metavar="FAMILY")
     given = parser.parse_args()
     shape = tuple(map(int, given.shape.split("x")))
     for rule in given.rule:
         if given.images:
-            print(json.dumps({"rule": rule, **different_bits(rule, given.images, given.netlist)}), flush=True)
+            print(
+                json.dumps({"rule": rule, **different_bits(rule, given.data, given.images, given.netlist)}), flush=True
+            )
             continue
         for family in given.family:
             design = PixelPlanes(parse_planes(rule), shape)
