@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from rdahw.data.planes import AROUND, PlaneRule, Term, cell
 from rdahw.hdl.block_memory import block_memory
 
-__all__ = ["ROWS", "PixelPlanes"]
+__all__ = ["ROWS", "PixelExamples", "PixelPlanes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -342,4 +344,59 @@ class PixelPlanes(wiring.Component):  # type: ignore[misc]
                 write.data.eq(Cat(inputs)),
                 write.en.eq(step),
             ]
+        return m
+
+
+class PixelExamples(wiring.Component):  # type: ignore[misc]
+    """The planes of a stream of images as the bytes of examples, in front of a memory trainer or predictor.
+
+    pixels: see :class:`PixelPlanes`. labels: one for each image, taken after its last pixel: the class in bits 0 to 6,
+        and bit 7 if the example is learned from; a predictor's may be 0.
+    examples: ``octets`` bytes for each pixel, the planes from bit 0 of the first byte on, then the label: pixel by
+        pixel, so that no image needs to be stored. ``places`` are those of the wires (plane * height + row) * width +
+        column among the bits of these bytes, (wires,), for the argument of that name of
+        :class:`rdahw.hdl.memory_trainer.MemoryTrainer` and :class:`rdahw.hdl.memory_inference.MemoryInference`.
+
+    A byte is given in every cycle, outside of the padding. Raises as :class:`PixelPlanes`.
+    """
+
+    def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
+        self._planes = PixelPlanes(rule, image_shape)
+        count, self._pixels = len(self._planes.planes.payload), image_shape[-2] * image_shape[-1]
+        self.octets = -(-count // 8)
+        plane, pixel = np.divmod(np.arange(count * self._pixels), self._pixels)
+        self.places: NDArray[np.int64] = pixel * 8 * self.octets + plane
+        super().__init__(
+            {
+                "pixels": self._planes.signature.members["pixels"],
+                "labels": In(stream.Signature(8)),
+                "examples": Out(stream.Signature(8)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.planes = inner = self._planes
+        wiring.connect(m, wiring.flipped(self.pixels), inner.pixels)
+        octet, pixel, labelled = Signal(range(self.octets)), Signal(range(self._pixels)), Signal()
+        at_end = octet == self.octets - 1
+        with m.If(labelled):
+            m.d.comb += [
+                self.examples.valid.eq(self.labels.valid),
+                self.examples.payload.eq(self.labels.payload),
+                self.labels.ready.eq(self.examples.ready),
+            ]
+            with m.If(self.examples.valid & self.examples.ready):
+                m.d.sync += labelled.eq(0)
+        with m.Else():
+            m.d.comb += [
+                self.examples.valid.eq(inner.planes.valid),
+                self.examples.payload.eq(inner.planes.payload.word_select(octet, 8)),
+                inner.planes.ready.eq(self.examples.ready & at_end),
+            ]
+            with m.If(self.examples.valid & self.examples.ready):
+                m.d.sync += octet.eq(Mux(at_end, 0, octet + 1))
+                with m.If(at_end):
+                    last = pixel == self._pixels - 1
+                    m.d.sync += [pixel.eq(Mux(last, 0, pixel + 1)), labelled.eq(last)]
         return m

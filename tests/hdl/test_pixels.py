@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from rdahw.data import Binariser, Column, load
 from rdahw.data.planes import KINDS, PRESETS, parse_planes
 from rdahw.errors import UsageError
-from rdahw.hdl.pixels import ROWS, PixelPlanes
+from rdahw.families.ensemble.rule import PlainEnsemble
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.hdl.memory_inference import MemoryInference
+from rdahw.hdl.memory_trainer import MemoryTrainer, OctetTrainer
+from rdahw.hdl.pixels import ROWS, PixelExamples, PixelPlanes
+from rdahw.hdl.table_words import counters_of_words
 from rdahw.sim.planes import to_wires
 from rdahw.sim.simulator import Exchange, Simulator, make_simulator
 
@@ -145,6 +150,59 @@ def test_nothing_remains_after_a_reset(text: str) -> None:
         simulator.set("restart", 1)
         simulator.tick()
         simulator.set("restart", 0)
+
+
+class Behind(wiring.Component):  # type: ignore[misc]
+    """A trainer or predictor behind the planes."""
+
+    def __init__(self, front: PixelExamples, core: OctetTrainer) -> None:
+        self.front, self.core = front, core
+        members = {name: front.signature.members[name] for name in ("pixels", "labels")}
+        super().__init__({**members, "results": Out(core.results.signature), "busy": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.front, m.submodules.core = front, core = self.front, self.core
+        wiring.connect(m, front.examples, core.examples)
+        wiring.connect(m, wiring.flipped(self.pixels), front.pixels)
+        wiring.connect(m, wiring.flipped(self.labels), front.labels)
+        wiring.connect(m, core.results, wiring.flipped(self.results))
+        if core.learns:
+            m.d.comb += self.busy.eq(core.busy)
+        return m
+
+
+# One plane, a byte of planes for each pixel, and more.
+@pytest.mark.parametrize("text", ["threshold=90", "threshold=90+hog=4/2/9,30", "hog=4/3/5,20+threshold=40,90"])
+@pytest.mark.parametrize("learns", [True, False])
+def test_ensembles_behind_pixels(text: str, learns: bool) -> None:
+    rule, images, rng = parse_planes(text), some_images((4, 3), 12), np.random.default_rng(5)
+    front = PixelExamples(rule, (4, 3))
+    spec = EnsembleSpec(input_bits=len(front.places), tables=6, inputs=3, classes=3, counter=4, margin=4, seed=2)
+    software, labels = PlainEnsemble(spec), rng.integers(0, 3, 12)
+    x = rule.transform(images).reshape(12, -1)
+    if learns:
+        core: Any = MemoryTrainer(spec, places=front.places)
+        expected = software.learn(x, labels, np.arange(12)).predictions
+        registers = {"tables": core.tables}
+    else:
+        low, high = spec.counter_range
+        software.counters = rng.integers(low, high + 1, spec.counters_shape).astype(np.int8)
+        core, expected, registers = MemoryInference(spec, software.counters, front.places), software.classify(x), {}
+    simulator = make_simulator(Behind(front, core), "amaranth", registers=registers)
+    field = core.results.payload.shape()["prediction"]
+    simulator.set("labels__valid", 1)
+    for image, label, prediction in zip(images, labels, expected, strict=True):
+        simulator.set("labels__payload", int(label) | 1 << 7)
+        beats = beats_of(image[None])
+        result = simulator.exchange(Exchange("pixels", "results", beats, len(beats), 1, patience=5000)).results[0]
+        assert np.packbits(result[field.offset : field.offset + field.width], bitorder="little")[0] == prediction
+    while simulator.get("busy"):
+        simulator.tick()
+    if learns:
+        count, width = spec.tables << spec.inputs, core.table_octets
+        raw = np.frombuffer(simulator.peek("tables").to_bytes(count * width, "little"), np.uint8)
+        assert np.array_equal(counters_of_words(spec, raw.reshape(count, width), inverted=True), software.counters)
 
 
 @pytest.mark.slow
