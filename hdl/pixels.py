@@ -352,10 +352,11 @@ class PixelExamples(wiring.Component):  # type: ignore[misc]
 
     pixels: see :class:`PixelPlanes`. labels: one for each image, taken after its last pixel: the class in bits 0 to 6,
         and bit 7 if the example is learned from; a predictor's may be 0.
-    examples: ``octets`` bytes for each pixel, the planes from bit 0 of the first byte on, then the label: pixel by
-        pixel, so that no image needs to be stored. ``places`` are those of the wires (plane * height + row) * width +
-        column among the bits of these bytes, (wires,), for the argument of that name of
-        :class:`rdahw.hdl.memory_trainer.MemoryTrainer` and :class:`rdahw.hdl.memory_inference.MemoryInference`.
+    examples: pixel by pixel, so that no image needs to be stored, then the label. A byte has ``together`` pixels, one
+        above the other, if they have at most 4 planes; else a pixel has ``octets`` bytes, plane 0 in bit 0 of the
+        first. ``places`` are those of the wires (plane * height + row) * width + column among the bits of these bytes,
+        (wires,), for the argument of that name of :class:`rdahw.hdl.memory_trainer.MemoryTrainer` and
+        :class:`rdahw.hdl.memory_inference.MemoryInference`; the other bits are undefined.
 
     A byte is given in every cycle, outside of the padding. Raises as :class:`PixelPlanes`.
     """
@@ -363,9 +364,10 @@ class PixelExamples(wiring.Component):  # type: ignore[misc]
     def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
         self._planes = PixelPlanes(rule, image_shape)
         count, self._pixels = len(self._planes.planes.payload), image_shape[-2] * image_shape[-1]
-        self.octets = -(-count // 8)
+        self.octets, self.together = -(-count // 8), max(1, 8 // count)
         plane, pixel = np.divmod(np.arange(count * self._pixels), self._pixels)
-        self.places: NDArray[np.int64] = pixel * 8 * self.octets + plane
+        group, slot = np.divmod(pixel, self.together)
+        self.places: NDArray[np.int64] = group * 8 * self.octets + slot * count + plane
         super().__init__(
             {
                 "pixels": self._planes.signature.members["pixels"],
@@ -378,25 +380,29 @@ class PixelExamples(wiring.Component):  # type: ignore[misc]
         m = Module()
         m.submodules.planes = inner = self._planes
         wiring.connect(m, wiring.flipped(self.pixels), inner.pixels)
-        octet, pixel, labelled = Signal(range(self.octets)), Signal(range(self._pixels)), Signal()
-        at_end = octet == self.octets - 1
+        bits, labelled = inner.planes.payload, Signal()
+        octet, slot, pixel = (Signal(range(count)) for count in (self.octets, self.together, self._pixels))
+        kept = [Signal(len(bits), reset_less=True, name=f"kept{i}") for i in range(self.together - 1)]
+        at_end, last = octet == self.octets - 1, pixel == self._pixels - 1
+        complete = (slot == self.together - 1) | last
+        group = Cat(*(Mux(slot == i, bits, before) for i, before in enumerate(kept)), bits)
         with m.If(labelled):
             m.d.comb += [
                 self.examples.valid.eq(self.labels.valid),
                 self.examples.payload.eq(self.labels.payload),
                 self.labels.ready.eq(self.examples.ready),
             ]
-            with m.If(self.examples.valid & self.examples.ready):
+            with m.If(self.labels.valid & self.labels.ready):
                 m.d.sync += labelled.eq(0)
         with m.Else():
             m.d.comb += [
-                self.examples.valid.eq(inner.planes.valid),
-                self.examples.payload.eq(inner.planes.payload.word_select(octet, 8)),
-                inner.planes.ready.eq(self.examples.ready & at_end),
+                self.examples.valid.eq(inner.planes.valid & complete),
+                self.examples.payload.eq(group.word_select(octet, 8)),
+                inner.planes.ready.eq(~complete | (self.examples.ready & at_end)),
             ]
             with m.If(self.examples.valid & self.examples.ready):
                 m.d.sync += octet.eq(Mux(at_end, 0, octet + 1))
-                with m.If(at_end):
-                    last = pixel == self._pixels - 1
-                    m.d.sync += [pixel.eq(Mux(last, 0, pixel + 1)), labelled.eq(last)]
+            with m.If(inner.planes.valid & inner.planes.ready):
+                m.d.sync += [slot.eq(Mux(complete, 0, slot + 1)), pixel.eq(Mux(last, 0, pixel + 1)), labelled.eq(last)]
+                m.d.sync += [before.eq(Mux(slot == i, bits, before)) for i, before in enumerate(kept)]
         return m

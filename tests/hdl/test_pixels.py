@@ -172,12 +172,14 @@ class Behind(wiring.Component):  # type: ignore[misc]
         return m
 
 
-# One plane, a byte of planes for each pixel, and more.
-@pytest.mark.parametrize("text", ["threshold=90", "threshold=90+hog=4/2/9,30", "hog=4/3/5,20+threshold=40,90"])
+# Eight, two and one pixel in a byte, and two bytes for each; the last byte of an image is not full.
+@pytest.mark.parametrize(
+    "text", ["threshold=90", "threshold=40,90,150", "threshold=90+hog=4/2/9,30", "hog=4/3/5,20+threshold=40,90"]
+)
 @pytest.mark.parametrize("learns", [True, False])
 def test_ensembles_behind_pixels(text: str, learns: bool) -> None:
-    rule, images, rng = parse_planes(text), some_images((4, 3), 12), np.random.default_rng(5)
-    front = PixelExamples(rule, (4, 3))
+    rule, images, rng = parse_planes(text), some_images((3, 5), 12), np.random.default_rng(5)
+    front = PixelExamples(rule, (3, 5))
     spec = EnsembleSpec(input_bits=len(front.places), tables=6, inputs=3, classes=3, counter=4, margin=4, seed=2)
     software, labels = PlainEnsemble(spec), rng.integers(0, 3, 12)
     x = rule.transform(images).reshape(12, -1)
