@@ -1,11 +1,12 @@
 """Planes in gateware: cells by synthesis alone, and equality with the software on real images.
 
-    python bench/pixels.py [--rule RULE …] [--shape HxW] [--family FAMILY …]
+    python bench/pixels.py [--rule RULE …] [--shape HxW] [--family FAMILY …] [--trainer TABLESxINPUTS]
     python bench/pixels.py --images N [--data NAME] [--netlist FAMILY] [--rule RULE …]
 
 Prints a JSON line for each rule and family: the cells that Yosys makes of the planes, by name, and the cycles of an
-image. With --images the first N test images of a data set of 28 x 28 grey values run through the simulated gateware, or
-with --netlist through the netlist after synthesis; the bits are compared with those of the compiled rule.
+image; with --trainer those of the planes and the trainer of an ensemble of ten classes behind them. With --images the
+first N test images of a data set of 28 x 28 grey values run through the simulated gateware, or with --netlist through
+the netlist after synthesis; the bits are compared with those of the compiled rule.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from typing import Any
 
 import numpy as np
 from amaranth.back import rtlil
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 from rdahw.data import Binariser, load
+from rdahw.data.images import Image
 from rdahw.data.planes import parse_planes
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.block_memory import FORGET_FIRST_READ
 from rdahw.hdl.lut_cells import FAMILIES
-from rdahw.hdl.pixels import PixelPlanes
+from rdahw.hdl.memory_trainer import MemoryTrainer
+from rdahw.hdl.pixels import PixelExamples, PixelPlanes
 from rdahw.hdl.toolchain import find, run, scratch
 from rdahw.sim.planes import to_wires
 from rdahw.sim.simulator import Exchange, make_simulator
@@ -30,7 +37,31 @@ from rdahw.sim.simulator import Exchange, make_simulator
 RULES = ["threshold=32", "hog=4/3/20", "threshold=32,128+hog=4/3/20,60", "hog=8/8/12,25,50,80", "fashion"]
 
 
-def cells(design: PixelPlanes, family: str) -> dict[str, int]:
+class Behind(wiring.Component):
+    """A trainer behind the planes."""
+
+    def __init__(self, rule: str, shape: tuple[int, ...], trainer: str, memory_kind: str) -> None:
+        self.front = PixelExamples(parse_planes(rule), shape)
+        tables, inputs = map(int, trainer.split("x"))
+        image = Image(len(self.front.places) // (shape[0] * shape[1]), *shape)
+        size = {"input_bits": image.bits, "classes": 10, "tables": tables, "inputs": inputs, "counter": 6}
+        self.trainer = MemoryTrainer(
+            EnsembleSpec(**size, image=image, wiring="patch8"), memory_kind, places=self.front.places
+        )
+        members = {name: self.front.signature.members[name] for name in ("pixels", "labels")}
+        super().__init__({**members, "results": Out(self.trainer.results.signature)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.front, m.submodules.trainer = front, trainer = self.front, self.trainer
+        wiring.connect(m, front.examples, trainer.examples)
+        wiring.connect(m, wiring.flipped(self.pixels), front.pixels)
+        wiring.connect(m, wiring.flipped(self.labels), front.labels)
+        wiring.connect(m, trainer.results, wiring.flipped(self.results))
+        return m
+
+
+def cells(design: Any, family: str) -> dict[str, int]:
     """The cells that Yosys makes of it, by name."""
     script = f"read_rtlil design.il\n{FORGET_FIRST_READ}\n{FAMILIES[family].synth} -top top\ndelete t:$scopeinfo\n"
     with scratch() as work:
@@ -64,6 +95,7 @@ def main() -> None:
     parser.add_argument("--rule", nargs="+", default=RULES)
     parser.add_argument("--shape", default="28x28")
     parser.add_argument("--family", nargs="+", default=["ice40", "ecp5"], choices=FAMILIES)
+    parser.add_argument("--trainer", metavar="TABLESxINPUTS")
     parser.add_argument("--images", type=int, metavar="N")
     parser.add_argument("--data", default="fashion-mnist", metavar="NAME")
     parser.add_argument("--netlist", metavar="FAMILY")
@@ -79,7 +111,14 @@ def main() -> None:
             design = PixelPlanes(parse_planes(rule), shape)
             result = {"rule": rule, "shape": given.shape, "family": family, "planes": len(design.planes.payload)}
             result |= {"line_bits": design.line_bits, "cycles_per_image": design.cycles_per_image}
-            print(json.dumps(result | {"cells": cells(design, family)}), flush=True)
+            if given.trainer:
+                kind = "spram" if family == "ice40" else "block"
+                whole: Any = Behind(rule, shape, given.trainer, kind)
+                result |= {"trainer": given.trainer, "example_bytes": whole.trainer.example_octets}
+                result["trainer_cycles"] = round(whole.trainer.usual_cycles["training_examples"])
+            else:
+                whole = design
+            print(json.dumps(result | {"cells": cells(whole, family)}), flush=True)
 
 
 if __name__ == "__main__":
