@@ -108,16 +108,16 @@ def main() -> None:
             )
             continue
         for family in given.family:
-            design = PixelPlanes(parse_planes(rule), shape)
+            whole: Any
+            if given.trainer:
+                whole = Behind(rule, shape, given.trainer, "spram" if family == "ice40" else "block")
+                design = whole.front.inner
+            else:
+                whole = design = PixelPlanes(parse_planes(rule), shape)
             result = {"rule": rule, "shape": given.shape, "family": family, "planes": len(design.planes.payload)}
             result |= {"line_bits": design.line_bits, "cycles_per_image": design.cycles_per_image}
             if given.trainer:
-                kind = "spram" if family == "ice40" else "block"
-                whole: Any = Behind(rule, shape, given.trainer, kind)
                 result |= {"trainer": given.trainer, "example_bytes": whole.trainer.example_octets}
-                result["trainer_cycles"] = round(whole.trainer.usual_cycles["training_examples"])
-            else:
-                whole = design
             print(json.dumps(result | {"cells": cells(whole, family)}), flush=True)
 
 

@@ -358,19 +358,20 @@ class PixelExamples(wiring.Component):  # type: ignore[misc]
         (wires,), for the argument of that name of :class:`rdahw.hdl.memory_trainer.MemoryTrainer` and
         :class:`rdahw.hdl.memory_inference.MemoryInference`; the other bits are undefined.
 
-    A byte is given in every cycle, outside of the padding. Raises as :class:`PixelPlanes`.
+    A byte is given or a pixel kept in every cycle, outside of the padding. Raises as :class:`PixelPlanes`.
     """
 
     def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
-        self._planes = PixelPlanes(rule, image_shape)
-        count, self._pixels = len(self._planes.planes.payload), image_shape[-2] * image_shape[-1]
+        #: The planes alone.
+        self.inner = PixelPlanes(rule, image_shape)
+        count, self._pixels = len(self.inner.planes.payload), image_shape[-2] * image_shape[-1]
         self.octets, self.together = -(-count // 8), max(1, 8 // count)
         plane, pixel = np.divmod(np.arange(count * self._pixels), self._pixels)
         group, slot = np.divmod(pixel, self.together)
         self.places: NDArray[np.int64] = group * 8 * self.octets + slot * count + plane
         super().__init__(
             {
-                "pixels": self._planes.signature.members["pixels"],
+                "pixels": self.inner.signature.members["pixels"],
                 "labels": In(stream.Signature(8)),
                 "examples": Out(stream.Signature(8)),
             }
@@ -378,7 +379,7 @@ class PixelExamples(wiring.Component):  # type: ignore[misc]
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.planes = inner = self._planes
+        m.submodules.planes = inner = self.inner
         wiring.connect(m, wiring.flipped(self.pixels), inner.pixels)
         bits, labelled = inner.planes.payload, Signal()
         octet, slot, pixel = (Signal(range(count)) for count in (self.octets, self.together, self._pixels))
