@@ -118,6 +118,7 @@ def main() -> None:
             result |= {"line_bits": design.line_bits, "cycles_per_image": design.cycles_per_image}
             if given.trainer:
                 result |= {"trainer": given.trainer, "example_bytes": whole.trainer.example_octets}
+                result["cycles_per_image"] = whole.front.cycles_per_image
             print(json.dumps(result | {"cells": cells(whole, family)}), flush=True)
 
 

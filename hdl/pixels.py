@@ -358,7 +358,9 @@ class PixelExamples(wiring.Component):  # type: ignore[misc]
         (wires,), for the argument of that name of :class:`rdahw.hdl.memory_trainer.MemoryTrainer` and
         :class:`rdahw.hdl.memory_inference.MemoryInference`; the other bits are undefined.
 
-    A byte is given or a pixel kept in every cycle, outside of the padding. Raises as :class:`PixelPlanes`.
+    If no stream waits, a pixel takes a cycle for each of its ``octets``, and an image ``cycles_per_image``.
+
+    Raises as :class:`PixelPlanes`.
     """
 
     def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
@@ -367,6 +369,7 @@ class PixelExamples(wiring.Component):  # type: ignore[misc]
         count, self._pixels = len(self.inner.planes.payload), image_shape[-2] * image_shape[-1]
         self.octets, self.together = -(-count // 8), max(1, 8 // count)
         plane, pixel = np.divmod(np.arange(count * self._pixels), self._pixels)
+        self.cycles_per_image = self.inner.cycles_per_image + (self.octets - 1) * self._pixels
         group, slot = np.divmod(pixel, self.together)
         self.places: NDArray[np.int64] = group * 8 * self.octets + slot * count + plane
         super().__init__(

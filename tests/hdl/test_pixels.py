@@ -207,6 +207,16 @@ def test_ensembles_behind_pixels(text: str, learns: bool) -> None:
         assert np.array_equal(counters_of_words(spec, raw.reshape(count, width), inverted=True), software.counters)
 
 
+@pytest.mark.parametrize("text", ["hog=4/3/20", "threshold=32,128+hog=4/3/20,60", "fashion"])
+def test_cycles_of_an_example(text: str) -> None:
+    front = PixelExamples(parse_planes(text), (6, 7))
+    simulator = make_simulator(front, "amaranth")
+    simulator.set("labels__valid", 1)
+    beats, octets = beats_of(some_images((6, 7), 3)), -(-42 * front.octets // front.together) + 1
+    given = simulator.exchange(Exchange("pixels", "examples", beats, len(beats), 3 * octets)).given
+    assert (np.diff(given[octets - 1 :: octets]) == front.cycles_per_image).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", ["hog=8/8/12,50+threshold=32@rgb+range=5/30@g", "+".join(RULES[:4] + RULES[5:8])])
 def test_larger_images(text: str) -> None:
