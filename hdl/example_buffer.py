@@ -11,11 +11,11 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
 from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.table_words import LABEL_BITS
 
-__all__ = ["ExampleBuffer", "check_classes"]
+__all__ = ["ExampleBuffer", "check_classes", "placed_wiring"]
 
 
 def check_classes(spec: EnsembleSpec) -> None:
@@ -25,6 +25,15 @@ def check_classes(spec: EnsembleSpec) -> None:
             f"an ensemble of {spec.classes} classes was given; the gateware takes at most {1 << LABEL_BITS}, as the "
             "label of an example is a byte"
         )
+
+
+def placed_wiring(spec: EnsembleSpec, places: NDArray[np.int64] | None) -> tuple[int, NDArray[np.int64]]:
+    """The input bits of an example, and which of them each table reads, (tables, inputs), if wire i is the bit
+    ``places[i]`` of its bytes; ``None``: bit i."""
+    table_wiring = make_wiring(spec)
+    if places is None:
+        return spec.input_bits, table_wiring
+    return int(places.max()) + 1, places[table_wiring]
 
 
 class ExampleBuffer(wiring.Component):  # type: ignore[misc]

@@ -8,13 +8,14 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from rdahw.families.ensemble.circuits import binarise
 from rdahw.families.ensemble.rule import Counters
-from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
-from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
+from rdahw.hdl.example_buffer import ExampleBuffer, check_classes, placed_wiring
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
 from rdahw.hdl.memory_trainer import OctetTrainer, ensemble_result_layout
 from rdahw.hdl.table_words import sign_bits, word_stride, words_of_counters
@@ -33,13 +34,14 @@ class MemoryInference(OctetTrainer):
     other as 0, which gives the same predictions.
 
     Clock cycles of an example, if neither stream waits: ``cycles()``. The attribute ``tables``: the memory's contents.
+    places: as of the trainer.
 
     Raises :class:`UserError` for more classes than fit the label's byte.
     """
 
     learns = False
 
-    def __init__(self, spec: EnsembleSpec, counters: Counters) -> None:
+    def __init__(self, spec: EnsembleSpec, counters: Counters, places: NDArray[np.int64] | None = None) -> None:
         check_classes(spec)
         self.spec = spec
         counters = spec.parameters.check(counters)
@@ -51,7 +53,7 @@ class MemoryInference(OctetTrainer):
         self._bits = bits = 1 if spec.sign else spec.counter
         words = [int.from_bytes(word.tobytes(), "little") for word in octets]
         self.tables = memory.MemoryData(shape=spec.classes * bits, depth=len(words), init=words)
-        self._buffer = ExampleBuffer(spec.input_bits, make_wiring(spec), spec.classes)
+        self._buffer = ExampleBuffer(*placed_wiring(spec, places), spec.classes)
         self._scores = ClassScores(spec.classes, bits, spec.tables)
         #: The bytes of an example, label included.
         self.example_octets = self._buffer.octets + 1

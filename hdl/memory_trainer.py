@@ -17,15 +17,16 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import Counters
-from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
 from rdahw.hdl.beats import OctetEncoder
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.drift import ALARM_BITS, DriftMonitor
-from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
+from rdahw.hdl.example_buffer import ExampleBuffer, check_classes, placed_wiring
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
 from rdahw.hdl.interface import Interface, Place
 from rdahw.hdl.octet_link import LinkedOctets
@@ -101,7 +102,8 @@ class MemoryTrainer(OctetTrainer):
     """The ensemble ``spec`` in block memory, bit for bit as :mod:`rdahw.families.ensemble.rule`.
 
     memory_kind: the kind of the tables' :class:`rdahw.hdl.table_memory.TableMemory`. drift: with an alarm for a rising
-    error rate, :class:`rdahw.hdl.drift.DriftMonitor`, of the examples learned from.
+    error rate, :class:`rdahw.hdl.drift.DriftMonitor`, of the examples learned from. places: the place of each wire
+    among the bits of an example's bytes, if they have another order; see :class:`rdahw.hdl.pixels.PixelExamples`.
 
     Members:
 
@@ -138,7 +140,14 @@ class MemoryTrainer(OctetTrainer):
     ``software_only``.
     """
 
-    def __init__(self, spec: EnsembleSpec, memory_kind: str = "block", *, drift: bool = False) -> None:
+    def __init__(
+        self,
+        spec: EnsembleSpec,
+        memory_kind: str = "block",
+        *,
+        drift: bool = False,
+        places: NDArray[np.int64] | None = None,
+    ) -> None:
         check_classes(spec)
         if spec.software_only:
             raise UsageError(spec.software_only)
@@ -147,7 +156,7 @@ class MemoryTrainer(OctetTrainer):
         #: The bytes of a word of the tables.
         self.table_octets = octets = word_octets(spec)
         self._tables = TableMemory(words, octets, memory_kind)
-        self._buffer = ExampleBuffer(spec.input_bits, make_wiring(spec), spec.classes)
+        self._buffer = ExampleBuffer(*placed_wiring(spec, places), spec.classes)
         self._scores = ClassScores(spec.classes, spec.counter, spec.tables, sign=spec.sign)
         #: Bytes from one word of the parameters to the next.
         self.word_octets = word_stride(spec)

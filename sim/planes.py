@@ -21,21 +21,14 @@ __all__ = ["ROWS", "PlaneConversion", "to_wires"]
 _ROWS = 32
 
 
-class Row(NamedTuple):
-    """How a kind of planes is computed: its kernel, and ``limit(level, *settings)``, which its numbers must exceed."""
-
-    kernel: Callable[..., None]
-    limit: Callable[..., int] = lambda level, *settings: level
-
-
-#: The kinds of planes, by name.
-ROWS: dict[str, Row] = {
-    "threshold": Row(kernels.threshold),
-    "hog": Row(kernels.hog, lambda level, bins, size: level * size * size // 4),
-    "range": Row(kernels.range_),
-    "mid": Row(kernels.mid),
-    "haar": Row(kernels.haar, lambda level, size: level * size * size),
-    "nb8": Row(kernels.nb8),
+#: The kernel of each kind of planes, by name.
+ROWS: dict[str, Callable[..., None]] = {
+    "threshold": kernels.threshold,
+    "hog": kernels.hog,
+    "range": kernels.range_,
+    "mid": kernels.mid,
+    "haar": kernels.haar,
+    "nb8": kernels.nb8,
 }
 
 
@@ -63,12 +56,12 @@ class PlaneConversion:
 
     def _add(self, term: Term, channels: str, first: int, pixels: int) -> int:
         """Add the steps of a term whose first wire is ``first``; gives the wire after its last."""
-        row, wires = ROWS[term.kind.name], len(term.parts) * pixels
-        limits = np.array([row.limit(level, *term.settings) for level in term.levels], np.int16)
+        kind, wires = term.kind, len(term.parts) * pixels
+        limits = np.array([kind.limit(level, *term.settings) for level in term.levels], np.int16)
         levels = np.arange(len(limits)) * len(channels)
         for i, channel in enumerate(channels):
             settings = np.array(term.settings, np.int64)
-            self._steps.append(_Step(row.kernel, channel, settings, limits, first + (levels + i) * wires))
+            self._steps.append(_Step(ROWS[kind.name], channel, settings, limits, first + (levels + i) * wires))
         return first + len(limits) * len(channels) * wires
 
     def pack(self, x: NDArray[Any]) -> tuple[Words, bool]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rdahw.errors import UsageError, nearest
 
 __all__ = [
+    "AROUND",
     "KINDS",
     "MAX_PLANES",
     "PRESETS",
@@ -32,6 +33,7 @@ __all__ = [
     "PlaneRule",
     "Term",
     "as_pixels",
+    "cell",
     "channel_values",
     "is_plane_rule",
     "parse_planes",
@@ -58,7 +60,8 @@ class Kind:
     usage: its form. settings: the permitted values of each number before the levels. least, most: of a level.
     parts: ``parts(*settings)``, the name of each of its planes at one level and channel.
     measure: ``measure(a, *settings)``, from pixels a (N, height, width) to numbers (M, N, height, width).
-    above: ``above(numbers, level, *settings)``, the bits (parts, N, height, width) of these numbers at a level.
+    limit: ``limit(level, *settings)``, the limit of a level. above: ``above(numbers, limit)``, the bits (parts, N,
+        height, width) of these numbers at a limit.
     reach: ``reach(*settings)``, so many rows (and columns) before a pixel, and so many after it, a bit depends on.
     """
 
@@ -69,7 +72,8 @@ class Kind:
     most: int = 254
     parts: Callable[..., tuple[str, ...]] = lambda *settings: ("",)
     measure: Callable[..., Numbers]
-    above: Callable[..., NDArray[np.bool_]] = lambda numbers, level, *settings: numbers > level
+    limit: Callable[..., int] = lambda level, *settings: level
+    above: Callable[[Numbers, int], NDArray[np.bool_]] = lambda numbers, limit: numbers > limit
     reach: Callable[..., tuple[int, int]]
 
 
@@ -81,25 +85,25 @@ def _at(a: Numbers, down: int, right: int) -> Numbers:
     return padded[..., side + down : side + down + height, side + right : side + right + width]
 
 
-def _cell(size: int) -> range:
+def cell(size: int) -> range:
     """The offsets of a cell of this size around a pixel; one more before than after if it is even."""
     return range(-(size // 2), size - size // 2)
 
 
 def _sums(a: Numbers, size: int, down: int = 0, right: int = 0) -> Numbers:
     """The sum over the cell of ``size`` x ``size`` around the pixel ``down`` rows below and ``right`` columns right."""
-    rows = sum((_at(a, i + down, 0) for i in _cell(size)), np.zeros_like(a))
-    return sum((_at(rows, 0, j + right) for j in _cell(size)), np.zeros_like(a))
+    rows = sum((_at(a, i + down, 0) for i in cell(size)), np.zeros_like(a))
+    return sum((_at(rows, 0, j + right) for j in cell(size)), np.zeros_like(a))
 
 
 def _least(a: Numbers, size: int) -> Numbers:
     """The smallest value in the cell around each pixel."""
-    return np.asarray(np.min([_at(a, i, j) for i in _cell(size) for j in _cell(size)], axis=0))
+    return np.asarray(np.min([_at(a, i, j) for i in cell(size) for j in cell(size)], axis=0))
 
 
 def _largest(a: Numbers, size: int) -> Numbers:
     """The largest value in the cell around each pixel."""
-    return np.asarray(np.max([_at(a, i, j) for i in _cell(size) for j in _cell(size)], axis=0))
+    return np.asarray(np.max([_at(a, i, j) for i in cell(size) for j in cell(size)], axis=0))
 
 
 def _orientations(x: Numbers, y: Numbers, bins: int) -> list[NDArray[np.bool_]]:
@@ -135,7 +139,8 @@ def _mid(a: Numbers, size: int) -> Numbers:
 
 
 _BINS = {4: ("h", "v", "d+", "d-"), 8: ("h+", "h-", "v+", "v-", "d++", "d--", "d+-", "d-+")}
-_AROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+#: The places around a pixel, (down, right), in the order of the parts of ``nb8``.
+AROUND = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 _ODD = (3, 5, 7)
 
 #: The kinds of planes, by name.
@@ -156,7 +161,7 @@ KINDS: dict[str, Kind] = {
             most=2040,
             parts=lambda bins, size: _BINS[bins],
             measure=_hog,
-            above=lambda sums, level, bins, size: sums > level * size * size // 4,
+            limit=lambda level, bins, size: level * size * size // 4,
             reach=lambda bins, size: (size // 2 + 1, (size - 1) // 2 + 1),
         ),
         # The largest minus the smallest value of the S x S cell is above the level.
@@ -175,7 +180,7 @@ KINDS: dict[str, Kind] = {
             settings=(_ODD,),
             most=3,
             measure=_mid,
-            above=lambda numbers, level, size: ((numbers[0] > level * numbers[1]) & (numbers[1] > 8))[None],
+            above=lambda numbers, limit: ((numbers[0] > limit * numbers[1]) & (numbers[1] > 8))[None],
             reach=lambda size: (size // 2, size // 2),
         ),
         # The sum of the S x S cell around the place S/2 to the right is larger than that of the one S/2 to the left by
@@ -186,7 +191,7 @@ KINDS: dict[str, Kind] = {
             settings=((2, 4, 6, 8),),
             parts=lambda size: ("right", "left", "down", "up"),
             measure=_haar,
-            above=lambda sums, level, size: sums > level * size * size,
+            limit=lambda level, size: level * size * size,
             reach=lambda size: (size, size - 1),
         ),
         # The pixel is above its neighbour at distance D, in each of eight directions, by more than the level.
@@ -196,7 +201,7 @@ KINDS: dict[str, Kind] = {
             settings=(tuple(range(1, 9)),),
             least=-255,
             parts=lambda distance: ("nw", "n", "ne", "w", "e", "sw", "s", "se"),
-            measure=lambda a, distance: np.stack([a - _at(a, distance * i, distance * j) for i, j in _AROUND]),
+            measure=lambda a, distance: np.stack([a - _at(a, distance * i, distance * j) for i, j in AROUND]),
             reach=lambda distance: (distance, distance),
         ),
     )
@@ -276,7 +281,8 @@ class PlaneRule:
                 term.kind.measure(grey.astype(np.int32), *term.settings)
                 for grey in channel_values(pixels, term.read(channels))
             ]
-            found += [term.kind.above(numbers, level, *term.settings) for level in term.levels for numbers in measured]
+            limits = [term.kind.limit(level, *term.settings) for level in term.levels]
+            found += [term.kind.above(numbers, limit) for limit in limits for numbers in measured]
         return np.concatenate(found).transpose(1, 0, 2, 3).astype(np.uint8)
 
 

@@ -184,7 +184,7 @@ def rules(draw):
     kind = draw(st.sampled_from(list(KINDS.values())))
     numbers = [draw(st.sampled_from(values)) for values in kind.settings]
     most = min(kind.most, 300)
-    levels = sorted(draw(st.sets(st.integers(kind.least, most), min_size=1, max_size=4)))
+    levels = sorted(draw(st.sets(st.integers(kind.least, most), min_size=1, max_size=3)))  # at most 219 planes
     return f"{kind.name}={'/'.join(map(str, [*numbers, ','.join(map(str, levels))]))}"
 
 
