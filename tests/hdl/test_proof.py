@@ -196,6 +196,12 @@ def test_all_inputs_are_tried_in_more_than_one_chunk(cache: Path, monkeypatch: p
     assert proof.counterexample == {"x": "1011011010"}
 
 
+def test_sides_of_the_same_gates_are_proved_at_once(cache: Path) -> None:
+    f, g = trace(lambda x: x ^ x, x=Bits(48)), trace(lambda x: x & ~x, x=Bits(48))
+    (proof,) = prove([equal(f, g)], cache=cache, replay=run, timeout=5)
+    assert proof.verdict == "proved"
+
+
 def test_wishes_about_a_function(cache: Path) -> None:
     decoder = trace(lambda x: x.decode(), x=Bits(3))
     claims = [one_hot(decoder), robust(decoder, 1), robust(trace(lambda x: x[:1] & 0, x=Bits(3)), 3)]
