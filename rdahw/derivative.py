@@ -133,7 +133,6 @@ def _reverse_of_expansion(primitive: str, types: tuple[Type, ...], attributes: t
     return reverse(trace(lambda *wires: expansion(*wires, *attributes), **inputs))
 
 
-@lru_cache(maxsize=256)
 def _transpose(
     primitive: str, types: tuple[Type, ...], attributes: tuple[object, ...], moving: tuple[bool, ...]
 ) -> Circuit:
@@ -187,7 +186,15 @@ def _push_forward(
 ) -> Wire:
     """The change of ``result`` from those of the operands; None: the operand does not change."""
     row, builder = PRIMITIVES[primitive], result.builder
-    if primitive == "custom" or any(wire.type != wire.type.tangent for wire in (result, *operands)):
+    changes = [
+        t if t is not None else constant(builder, 0, w.type.tangent) for t, w in zip(moving, operands, strict=True)
+    ]
+    if primitive == "custom":
+        # The declared r(x, dy) is linear in dy, so its reverse derivative by dy is its transpose, at any dy.
+        r = attributes[0].reverse  # type: ignore[attr-defined]
+        dy = r.inputs[-1]
+        return builder.inline(reverse(r, wrt=[dy.name]), [*operands, constant(builder, 0, dy.type), *changes])[0]
+    if any(wire.type != wire.type.tangent for wire in (result, *operands)):
         which = tuple(change is not None for change in moving)
         transpose = _transpose(primitive, tuple(wire.type for wire in operands), tuple(attributes), which)
         given = [change for change in moving if change is not None]
@@ -200,7 +207,6 @@ def _push_forward(
             if change is not None
         ]
         return reduce(ring_sum, terms)
-    changes = [t if t is not None else constant(builder, 0, w.type) for t, w in zip(moving, operands, strict=True)]
     if row.linear:
         return builder.apply(primitive, *changes, attributes=attributes)
     raise AssertionError(f"{primitive} is neither linear nor a product, so it must have an expansion")

@@ -41,6 +41,7 @@ OWN_FILES = {
     "rdahw/report.py": {"jinja2", "matplotlib"},
     "sim/columns.py": {"sklearn"},
     "sim/estimator.py": {"sklearn"},
+    "sim/regressor.py": {"sklearn"},
 }
 MAY_PRINT = {"cli"}
 SLOW_TO_LOAD = {"numpy", "PIL", "rich", "amaranth", "numba", "sklearn", "matplotlib", "jinja2"}

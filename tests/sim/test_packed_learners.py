@@ -330,7 +330,7 @@ def test_compiling_is_told_once_and_cached(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     run = [sys.executable, "-P", "-c", COMPILE]
     told = [subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert told == ["pack\nunpack\n", ""]
+    assert told == ["pack\nunpack\nspread_lines\n", ""]
 
 
 def test_the_registry_loads_no_compiler() -> None:
