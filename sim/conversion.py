@@ -47,6 +47,10 @@ class Conversion:
         self._firsts = np.where(adjacent, groups[:, 0], -1)
         self._kinds: dict[Any, _Limits] = {}
 
+    def check(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Examples x (N, F) as they are: all numbers can be converted."""
+        return x
+
     def pack(self, x: NDArray[Any]) -> tuple[Words, bool]:
         """The wires of examples x (N, F), packed by wires, and whether x has no NaN and no infinity."""
         kind = np.dtype(x.dtype if x.dtype in (np.uint8, np.float32) else np.float64)

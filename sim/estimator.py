@@ -12,7 +12,7 @@ import inspect
 import os
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
@@ -108,9 +108,9 @@ def _describe_options(options: Mapping[str, list[tuple[Option, Any, str]]], mode
 class _Planes(PlaneConversion):
     """A conversion whose errors are those of scikit-learn."""
 
-    def _convert(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+    def check(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         try:
-            return super()._convert(x)
+            return super().check(x)
         except UserError as error:
             raise ValueError(str(error)) from None
 
@@ -238,19 +238,23 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(classes) < 2:
             raise ValueError(f"y has {len(classes)} class; expected 2 or more")
         shape, features = self.image_shape, array.shape[1]
-        if shape is not None and not (np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features):
+        if shape is not None and not (
+            np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features and min(shape) > 0
+        ):
             raise ValueError(f"image_shape is {shape!r}; expected two or three numbers whose product is {features}")
         if shape is not None and self.is_categorical_ is not None:
             raise ValueError(f"image_shape is {shape!r}, and X has columns of categories; leave one of them out")
         self._marks = find_marks(array, self._encoder)
         self._writer = MarkWriter(self._marks)
         try:
-            seed = self._draw_seed()
+            seed = _draw_seed(self.random_state)
             if _same(self.model, AUTO):
                 self.choice_ = self._choose(array, classes, y, seed)
                 family, candidate = find_family(self.choice_.trial.family), self.choice_.trial.candidate
             else:
-                family, candidate = self._chosen()
+                vars(self).pop("choice_", None)  # not that of an earlier fit
+                family, given = _chosen(self, USUAL_TASK, _OPTIONS, _MODEL)
+                candidate = Candidate(options=given)
             if family.two_classes and len(classes) > 2:
                 raise UserError(
                     f"Only binary classification is supported by model {self.model!r}, and y has {len(classes)} "
@@ -260,8 +264,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             task = self._task(conversion.width, len(classes), seed)
             spec = spec_of(family, candidate, task)
             self.classes_, self._conversion, self.passes_ = classes, conversion, 0
-            for name, value in meaning.items():
-                setattr(self, name, value)
+            for name in ("wire_features_", "wire_thresholds_"):  # not those of an earlier fit
+                vars(self).pop(name, None)
+            vars(self).update(meaning)
             threads = self._threads()
             if spec.preparation is not None:
                 examples = self._examples(array, _numbers(y, classes), spec)
@@ -284,26 +289,6 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return os.cpu_count() or 1
         return _whole("n_jobs", self.n_jobs, ", or -1 for all cores")
 
-    def _chosen(self) -> tuple[Family, Candidate]:
-        """The model that the parameters name."""
-        if not isinstance(self.model, str):
-            raise UserError(f"model is {self.model!r}; expected text such as {_MODEL!r}")
-        family, given = parse_model(self.model)
-        for name in _OPTIONS:
-            value = getattr(self, name)
-            if not _same(value, _AUTO) and value is not None:
-                if name in ("loss", "optimiser"):
-                    chosen = family.rule_options(name, str(value))
-                else:
-                    chosen = {name: family.known(name).parse(value, family.name)}
-                for option, said in chosen.items():
-                    if given.setdefault(option, said) != said:
-                        raise UserError(
-                            f"{option} is both {given[option]} and {said}, by model {self.model!r} and by parameters; "
-                            "leave one of them out"
-                        )
-        return family, Candidate(options=given)
-
     def _choose(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], seed: int) -> Choice:
         """The best of the models that suit data of this size."""
         for name in _OPTIONS:
@@ -322,18 +307,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
         return choose(size, labels, look, seed=seed, epochs=_whole("epochs", self.epochs))
 
-    def _draw_seed(self) -> int:
-        seed = int(self.random_state) if isinstance(self.random_state, np.integer) else self.random_state
-        if not is_int(seed):
-            seed = int(check_random_state(seed).randint(1 << 31))
-        if not 0 <= seed < 1 << 64:
-            raise UserError(f"random_state is {seed}; expected a whole number from 0 to {(1 << 64) - 1}")
-        return seed
-
     def _task(self, wires: int, classes: int, seed: int) -> Task:
         image = None
         if self.image_shape is not None:
-            height, width = self.image_shape[-2:]
+            height, width = map(int, self.image_shape[-2:])
             image = Image(wires // (height * width), height, width)
         return Task(input_bits=wires, classes=classes, image=image, seed=seed)
 
@@ -341,19 +318,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, array: NDArray[Any], family: Family, candidate: Candidate
     ) -> tuple[Conversion | PlaneConversion, dict[str, Any]]:
         """What makes wires of features, and the attributes that tell what they mean."""
-        if self._has_planes:
-            binariser = self._planes(array.shape[1])
-            return _Planes(binariser), {}
+        if isinstance(self.bits, str) and self.bits != _AUTO:
+            return _Planes(self._planes(array.shape[1])), {}
         features, thresholds = self._wires(array, family, candidate)
         return self._make_conversion(features, thresholds), {"wire_features_": features, "wire_thresholds_": thresholds}
 
-    @property
-    def _has_planes(self) -> bool:
-        return isinstance(self.bits, str) and self.bits != _AUTO
-
     def _planes(self, features: int) -> PlaneBinariser:
         names = [f"x{i}" for i in range(features)]
-        shape = None if self.image_shape is None else tuple(self.image_shape)
+        shape = None if self.image_shape is None else tuple(map(int, self.image_shape))
         if shape is not None and len(shape) == 3 and shape[0] == 1:
             shape = shape[1:]
         if shape is not None and len(shape) == 3 and shape[0] != 3:
@@ -417,7 +389,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _bits(self, array: NDArray[Any], conversion: Conversion | PlaneConversion) -> PackedBits:
         """The wires (N, width) of examples (N, F)."""
-        starts = range(0, len(array), _ROWS)
+        array, starts = conversion.check(array), range(0, len(array), _ROWS)
         words = [conversion.pack(self._with_marks(array[start : start + _ROWS]))[0] for start in starts]
         return PackedBits(np.concatenate(words), conversion.width)
 
@@ -463,6 +435,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             words, finite = self._conversion.pack(self._with_marks(array[start : start + _ROWS]))
             return compute(self._predictor.scores(words)), finite
 
+        array = self._conversion.check(array)
         starts, threads = range(0, len(array), _ROWS), self._threads()
         if threads > 1 and len(starts) > 1:
             with ThreadPoolExecutor(threads) as pool:
@@ -538,9 +511,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def wire_names_(self) -> list[str]:
         """The meaning of each wire, with the names of the features, or x0, x1, …"""
         check_is_fitted(self)
+        if isinstance(self._conversion, PlaneConversion):
+            return list(self._conversion.binariser.wire_names)
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
-        if self._has_planes:
-            return list(self._planes(self.n_features_in_).wire_names)
         numbers = [(f, t) for f, t in zip(self.wire_features_, self.wire_thresholds_, strict=True) if t == t]
         found = [f"{names[feature]} > {threshold:g}" for feature, threshold in numbers]
         return found + [name for marks, column in zip(self._marks, names, strict=True) for name in marks.names(column)]
@@ -563,9 +536,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         underrated; for the loss of accuracy on given data use :func:`sklearn.inspection.permutation_importance`.
         """
         check_is_fitted(self)
-        sizes = None if self._has_planes else self.spec_.importances(self.state_)
+        planes = isinstance(self._conversion, PlaneConversion)
+        sizes = None if planes else self.spec_.importances(self.state_)
         if sizes is None:
-            what = f"model {self.model!r} has no importances{' of planes' * self._has_planes}"
+            what = f"model {self.model!r} has no importances{' of planes' * planes}"
             raise AttributeError(f"{what}; use sklearn.inspection.permutation_importance")
         total = np.bincount(self.wire_features_, weights=sizes, minlength=self.n_features_in_)
         return np.asarray(total / (total.sum() or 1.0))
@@ -575,14 +549,16 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Plain values and arrays, so that pickles do not depend on the engine."""
         state = dict(super().__getstate__())
-        engine, *_ = (state.pop(name, None) for name in ("_engine", "_predictor", "_conversion", "_writer"))
+        names = ("_engine", "_conversion", "_predictor", "_writer")
+        engine, conversion, *_ = (state.pop(name, None) for name in names)
         if engine is not None:
+            state["_binariser"] = getattr(conversion, "binariser", None)
             state["_learned"] = (engine.spec.family, engine.spec.to_json(), engine.name, dict(engine.state))
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        learned = state.pop("_learned", None)
+        learned, binariser = (state.pop(name, None) for name in ("_learned", "_binariser"))
         super().__setstate__({**_DEFAULTS, **state})  # an earlier version may have had fewer parameters
         if learned is not None:
             family, spec, name, values = learned
@@ -592,10 +568,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._writer = MarkWriter(self._marks)
             engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
             engine.state = values
-            if self._has_planes:
-                self._conversion = _Planes(self._planes(self.n_features_in_))
-            else:
+            if binariser is None:
                 self._conversion = self._make_conversion(self.wire_features_, self.wire_thresholds_)
+            else:
+                self._conversion = _Planes(binariser)
             self._run(engine)
 
 
@@ -615,6 +591,45 @@ def _tells_two_classes(model: str) -> bool:
         return parse_model(model)[0].two_classes
     except UserError:  # which ``fit`` raises
         return False
+
+
+def _chosen(estimator: Any, task: str, names: Iterable[str], usual: str) -> tuple[Family, dict[str, Any]]:
+    """The family and the options that the parameters ``model`` and ``names`` of an estimator for ``task`` give.
+
+    ``usual``: a model that errors name. Raises UserError for a model of other tasks, an option that it does not have,
+    and one that is given twice.
+    """
+    if not isinstance(estimator.model, str):
+        raise UserError(f"model is {estimator.model!r}; expected text such as {usual!r}")
+    family, given = parse_model(estimator.model)
+    if task not in family.tasks:
+        raise UserError(
+            f"model {estimator.model!r} is for {' and '.join(family.tasks)}, and {type(estimator).__name__} is for "
+            f"{task}; choose a model such as {usual!r}"
+        )
+    for name in names:
+        value = getattr(estimator, name)
+        if not _same(value, _AUTO) and value is not None:
+            if name in ("loss", "optimiser"):
+                chosen = family.rule_options(name, str(value))
+            else:
+                chosen = {name: family.known(name).parse(value, family.name)}
+            for option, said in chosen.items():
+                if given.setdefault(option, said) != said:
+                    raise UserError(
+                        f"{option} is both {given[option]} and {said}, by model {estimator.model!r} and by "
+                        "parameters; leave one of them out"
+                    )
+    return family, given
+
+
+def _draw_seed(random_state: Any) -> int:
+    seed = int(random_state) if isinstance(random_state, np.integer) else random_state
+    if not is_int(seed):
+        seed = int(check_random_state(seed).randint(1 << 31))
+    if not 0 <= seed < 1 << 64:
+        raise UserError(f"random_state is {seed}; expected a whole number from 0 to {(1 << 64) - 1}")
+    return seed
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -46,6 +46,8 @@ class PlaneConversion:
     """Converts images as ``binariser`` does."""
 
     def __init__(self, binariser: PlaneBinariser) -> None:
+        #: What it converts by.
+        self.binariser = binariser
         #: The number of wires.
         self.width = binariser.width
         self._shape = binariser.image_shape
@@ -64,26 +66,31 @@ class PlaneConversion:
             self._steps.append(_Step(ROWS[kind.name], channel, settings, limits, first + (levels + i) * wires))
         return first + len(limits) * len(channels) * wires
 
+    def check(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+        """The pixels (N, F) of images x (N, F); raises as :meth:`pack`."""
+        return check_pixels(x, self._shape).reshape(len(x), -1)
+
     def pack(self, x: NDArray[Any]) -> tuple[Words, bool]:
         """The wires of images x (N, F), packed by wires, and True: all their numbers are finite.
 
         Raises :class:`rdahw.UserError` for another F, and for pixels that are not whole numbers from 0 to 255.
         """
+        pixels = self.check(x)
         words = np.empty((len(x), -(-self.width // 64)), np.uint64)
         for start in range(0, len(x), _ROWS):
-            words[start : start + _ROWS] = pack_wires(self._convert(x[start : start + _ROWS]))
+            words[start : start + _ROWS] = pack_wires(self._convert(pixels[start : start + _ROWS]))
         return words, True
 
     def one(self, row: NDArray[Any]) -> tuple[Array, bool]:
         """The wires (A,), 0 or 1, of one image (F,), and True; raises as :meth:`pack`."""
-        return self._convert(row[None])[0], True
+        return self._convert(self.check(row[None]))[0], True
 
-    def _convert(self, x: NDArray[Any]) -> Array:
-        pixels = check_pixels(x, self._shape)
+    def _convert(self, x: NDArray[np.uint8]) -> Array:
+        pixels = x.reshape(len(x), -1, *self._shape[-2:])
         wires = np.empty((len(x), self.width), np.uint8)
         channels = {step.channel: None for step in self._steps}
         values = dict(zip(channels, channel_values(pixels, "".join(channels)), strict=True))
-        images = {channel: value.astype(np.int16) for channel, value in values.items()}
+        images = {channel: value.astype(np.int16, "C") for channel, value in values.items()}
         for step in self._steps:
             step.kernel(images[step.channel], step.settings, step.limits, step.firsts, wires)
         return wires

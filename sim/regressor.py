@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data import Target
 from rdahw.errors import MissingError, UserError
-from rdahw.families import find_family, parse_model
-from rdahw.family import AUTO, Spec, Task
+from rdahw.families import find_family
+from rdahw.family import AUTO, Candidate, Family, Spec, Task
+from rdahw.sim.automatic import spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import SoftwareEngine, make_engine, make_predictor, predicting_row
 from rdahw.sim.estimator import (
     _arrange,
+    _chosen,
     _describe_options,
+    _draw_seed,
     _given_levels,
     _options,
     _quantile_levels,
@@ -29,8 +33,9 @@ from rdahw.training import Examples, Schedule, Training
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin  # type: ignore[import-untyped]
-    from sklearn.utils import check_random_state  # type: ignore[import-untyped]
     from sklearn.utils.validation import check_is_fitted, validate_data  # type: ignore[import-untyped]
+
+    from rdahw.sim.columns import find_categorical
 except ImportError as error:
     raise MissingError(
         f"RDARegressor needs scikit-learn 1.6 or newer ({error}); install it with pip install 'rdahw[sklearn]'"
@@ -102,15 +107,28 @@ class RDARegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> RDARegressor:
         """Train a new model on examples X (N, F) and their numbers y (N,); raises ValueError for invalid arguments."""
+        chosen = find_categorical(X, "from_dtype")
+        if chosen is not None:
+            raise ValueError(
+                f"column {chosen.argmax()} of X holds categories, and RDARegressor takes numbers; encode it, for "
+                "example by sklearn.preprocessing.OneHotEncoder"
+            )
+        for name in ("low", "high", "step"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Real) and np.isfinite(value)):
+                raise ValueError(f"{name} is {value!r}; expected a finite number or None")
         array, labels = validate_data(self, X, y, y_numeric=True)
         try:
+            family, given = _chosen(self, _TASK, _OPTIONS, _OWN["model"])
             target = Target.fit(labels, low=self.low, high=self.high, step=self.step)
-            self.wire_features_, self.wire_thresholds_ = self._wires(array)
-            spec = self._spec(len(self.wire_features_), target.steps)
+            features, thresholds = self._wires(array, family)
+            task = Task(input_bits=len(features), classes=target.steps, seed=_draw_seed(self.random_state), kind=_TASK)
+            spec = spec_of(family, Candidate(options=given), task)
             engine = make_engine(spec, predicting_row(spec, len(array)).name)
         except UserError as error:
             raise ValueError(str(error)) from None
-        self.target_, self._conversion = target, Conversion(self.wire_features_, self.wire_thresholds_)
+        self.wire_features_, self.wire_thresholds_, self.target_ = features, thresholds, target
+        self._conversion = Conversion(features, thresholds)
         wires = unpack_wires(self._conversion.pack(array)[0], spec.input_bits)
         examples = Examples(wires, target.numbers(labels))
         for _ in Training(engine, Schedule(**spec.schedule(len(labels))), examples).run():
@@ -121,34 +139,15 @@ class RDARegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _run(self, engine: SoftwareEngine) -> None:
         self._engine, self._predictor = engine, make_predictor(engine)
 
-    def _wires(self, array: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def _wires(self, array: NDArray[Any], family: Family) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The feature and the threshold of each wire."""
         if self.thresholds is not None:
             return _arrange(_given_levels(self.thresholds, array.shape[1]))
-        most = parse_model(self.model)[0].thresholds[0] if _same(self.bits, _AUTO) else _whole("bits", self.bits)
+        most = family.thresholds[0] if _same(self.bits, _AUTO) else _whole("bits", self.bits)
         levels = [_quantile_levels(np.sort(column).astype(np.float64), most) for column in array.T]
         if not any(map(len, levels)):  # all examples are equal: one wire, which is always 0
             return np.zeros(1, np.int64), np.array([array[:, 0].max()], np.float64)
         return _arrange(levels)
-
-    def _spec(self, wires: int, steps: int) -> Spec:
-        """The model that the parameters name."""
-        family, given = parse_model(self.model)
-        for name in _OPTIONS:
-            value = getattr(self, name)
-            if not _same(value, _AUTO) and value is not None:
-                said = family.known(name).parse(value, family.name)
-                if given.setdefault(name, said) != said:
-                    raise UserError(
-                        f"{name} is both {given[name]} and {said}, by model {self.model!r} and by parameters; leave "
-                        "one of them out"
-                    )
-        seed = self.random_state
-        if not isinstance(seed, int | np.integer):
-            seed = int(check_random_state(seed).randint(1 << 31))
-        task = Task(input_bits=wires, classes=steps, seed=int(seed), kind=_TASK)
-        options = {option.name: option.default for option in family.options}
-        return family.spec(task, **family.fit_classifier(task, {**options, **given}))
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """The numbers (N,) of examples X (N, F)."""

@@ -55,8 +55,8 @@ class Target:
         steps = max(2, 1 + math.ceil(span / step - 1e-9)) if span / step < MAX_STEPS else MAX_STEPS + 1
         if steps > MAX_STEPS:
             raise UsageError(
-                f"steps of {step:g} from {low:g} to {high:g} are more than {MAX_STEPS:,}; give a larger --step or a "
-                "smaller --range"
+                f"steps of {step:g} from {low:g} to {high:g} are more than {MAX_STEPS:,}; give a larger step or a "
+                "smaller range"
             )
         return cls(low, step, steps)
 

@@ -243,7 +243,7 @@ def test_a_target_of_one_number() -> None:
     [
         ({"low": 9, "high": 2}, "the range of the labels is 9 to 2; give the smaller number first"),
         ({"step": 0}, "the step of the labels is 0; expected a number above 0"),
-        ({"low": 0, "high": 1e6, "step": 1}, "are more than 65,536; give a larger --step or a smaller --range"),
+        ({"low": 0, "high": 1e6, "step": 1}, "are more than 65,536; give a larger step or a smaller range"),
     ],
 )
 def test_targets_that_cannot_be(given: dict[str, Any], sentence: str) -> None:

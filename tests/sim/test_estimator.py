@@ -507,6 +507,7 @@ def test_an_option_counts_as_given_also_where_it_equals_the_default_of_another_m
         ({"model": "file"}, 2),
         ({"model": "ensemble", "shift": 1}, 3),
         ({"model": "narrow.py:narrow"}, 3),
+        ({"model": "boosted"}, 3),
     ],
 )
 def test_errors_do_not_name_options_of_the_command_line(

@@ -95,3 +95,42 @@ def test_colours():
 def test_wrong_arguments(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         small(**options).fit(X[:50], Y[:50])
+
+
+def test_images_in_a_data_frame_are_those_in_an_array() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X[:200].astype(np.int64), columns=[f"p{i}" for i in range(64)])
+    its = small(mirror=True).fit(frame, Y[:200])
+    assert np.array_equal(its.counters_, small(mirror=True).fit(X[:200], Y[:200]).counters_)
+    assert np.array_equal(its.predict(frame), small(mirror=True).fit(X[:200], Y[:200]).predict(X[:200]))
+
+
+@pytest.mark.parametrize("wrong", [300, -1, 0.5])
+def test_the_wrong_pixel_is_named_by_its_place_among_all_examples(wrong: float) -> None:
+    pixels = np.tile(X[:900].astype(np.float64), (3, 1))
+    labels = np.tile(Y, 3)
+    its = small(epochs=1).fit(pixels, labels)
+    pixels[2300, 5] = wrong
+    for use in (its.predict, its.decision_function, lambda x: small().fit(x, labels)):
+        with pytest.raises(ValueError, match="example 2300, pixel 5 is"):
+            use(pixels)
+
+
+def test_a_trained_model_does_not_depend_on_its_parameters() -> None:
+    its = small(epochs=1).fit(X[:200], Y[:200])
+    names, predicted = its.wire_names_, its.predict(X)
+    its.set_params(bits=3)
+    assert its.wire_names_ == names
+    assert np.array_equal(pickle.loads(pickle.dumps(its)).predict(X), predicted)  # noqa: S301
+    its.fit(X[:200], Y[:200])
+    assert len(its.wire_names_) == len(its.wire_features_) == its.spec_.input_bits
+    its.set_params(bits=RULE).fit(X[:200], Y[:200])
+    assert its.wire_names_ == names
+    assert not hasattr(its, "wire_features_")
+
+
+def test_the_shape_of_images_as_an_array() -> None:
+    arrays = small(epochs=1, image_shape=np.array([8, 8])).fit(X[:200], Y[:200])
+    assert arrays.spec_ == small(epochs=1).fit(X[:200], Y[:200]).spec_
+    with pytest.raises(ValueError, match="image_shape is"):
+        small(image_shape=(-8, -8)).fit(X, Y)

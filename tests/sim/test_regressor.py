@@ -111,7 +111,13 @@ def test_every_option_of_the_family_is_a_parameter() -> None:
     [
         ({"tables": 0}, "option tables=0 of model 'boosted' is invalid; expected a whole number from 1 to 32768"),
         ({"model": "boosted:shift=2", "shift": 3}, "shift is both 2 and 3, by model 'boosted:shift=2' and by param"),
-        ({"model": "lookup"}, "model 'lookup' is for classification, and the task is regression"),
+        ({"model": "lookup"}, "model 'lookup' is for classification, and RDARegressor is for regression; choose a"),
+        ({"model": "ensemble"}, "model 'ensemble' is for classification, and RDARegressor is for regression; choose a"),
+        ({"model": None}, "model is None; expected text such as 'boosted'"),
+        ({"low": "a"}, "low is 'a'; expected a finite number or None"),
+        ({"high": np.nan}, "high is nan; expected a finite number or None"),
+        ({"step": 1e-9}, "steps of 1e-09 from 25 to 346 are more than 65,536; give a larger step or a smaller range"),
+        ({"random_state": -1}, "random_state is -1; expected a whole number from 0 to"),
         ({"step": -1}, "the step of the labels is -1; expected a number above 0"),
         ({"bits": 0}, "bits is 0; expected a whole number of at least 1"),
     ],
@@ -119,6 +125,13 @@ def test_every_option_of_the_family_is_a_parameter() -> None:
 def test_errors(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         RDARegressor(**options).fit(*load_diabetes(return_X_y=True))
+
+
+def test_categories_are_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"size": X[:, 0], "colour": np.where(X[:, 1] > 0.5, "red", "green")})
+    with pytest.raises(ValueError, match="column 1 of X holds categories, and RDARegressor takes numbers; encode it"):
+        RDARegressor().fit(frame, Y)
 
 
 def test_misuse() -> None:
