@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_array  # type: ignore[import-untyped]
 from rdahw.data import Column
 from rdahw.data.marks import Marks, find_rare
 
-__all__ = ["CategoryEncoder", "find_categorical", "find_marks"]
+__all__ = ["CategoryEncoder", "find_categorical", "find_marks", "is_missing"]
 
 #: How pandas and polars call the types of columns that hold categories.
 _CATEGORIES = {"category", "categorical", "enum", "str", "string"}
@@ -70,7 +70,7 @@ class CategoryEncoder:
         self._numbers = np.flatnonzero(~categorical).tolist()
         self._codes: dict[int, dict[Any, float]] = {}
         for i in np.flatnonzero(categorical).tolist():
-            values = {value for value in _values(_table(X), i) if not _is_missing(value)}
+            values = {value for value in _values(_table(X), i) if not is_missing(value)}
             try:
                 ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
             except TypeError:
@@ -93,7 +93,7 @@ class CategoryEncoder:
             )
         for i, codes in self._codes.items():
             values = _values(table, i)
-            found = {value: np.nan if _is_missing(value) else codes.get(value, -1.0) for value in set(values)}
+            found = {value: np.nan if is_missing(value) else codes.get(value, -1.0) for value in set(values)}
             array[:, i] = [found[value] for value in values]
         return array
 
@@ -102,7 +102,7 @@ class CategoryEncoder:
         row = list(x)
         for i, codes in self._codes.items():
             if i < len(row):
-                row[i] = np.nan if _is_missing(row[i]) else codes.get(row[i], -1.0)
+                row[i] = np.nan if is_missing(row[i]) else codes.get(row[i], -1.0)
         return row
 
 
@@ -120,7 +120,8 @@ def _values(table: Any, i: int) -> list[Any]:
     return values
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a value is NaN, None, or what else a data frame calls missing."""
     try:
         return value is None or bool(value != value)
     except TypeError:  # what pandas calls NA is not even true or false

@@ -46,7 +46,7 @@ try:
         validate_data,
     )
 
-    from rdahw.sim.columns import CategoryEncoder, find_categorical, find_marks
+    from rdahw.sim.columns import CategoryEncoder, find_categorical, find_marks, is_missing
 except ImportError as error:
     raise MissingError(
         f"RDAClassifier needs scikit-learn 1.6 or newer ({error}); install it with pip install 'rdahw[sklearn]'"
@@ -225,6 +225,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._encoder = None if chosen is None else CategoryEncoder(X, chosen)
         if self._encoder is None:
             array, labels = validate_data(self, X, y, reset=first, ensure_all_finite=self._finite)
+            array = _as_numbers(array)
         else:
             _, labels = validate_data(self, X, y, reset=first, skip_check_array=True)
             labels = column_or_1d(labels, warn=True)
@@ -423,8 +424,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self._encoder is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return self._encoder.transform(X)
-        array: NDArray[Any] = validate_data(self, X, reset=False, ensure_all_finite=False)
-        return array
+        return _as_numbers(validate_data(self, X, reset=False, ensure_all_finite=False))
 
     def _of_blocks(
         self, X: ArrayLike, array: NDArray[Any], compute: Callable[[NDArray[Any]], NDArray[Any]]
@@ -474,14 +474,16 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The label of one example x (F,), numbers and categories in a sequence or in an array of one dimension, as
         :meth:`predict` gives it, within microseconds; an array of float64 is converted quickest.
 
-        Names of features are not compared. NaN and None are missing values. Raises ValueError if x is not F values,
-        finite where they are numbers, and scikit-learn's NotFittedError before ``fit``.
+        Names of features are not compared. NaN, None and the NA of pandas are missing values. Raises ValueError if x is
+        not F values, finite where they are numbers, and scikit-learn's NotFittedError before ``fit``.
         """
         if not hasattr(self, "_predictor"):
             check_is_fitted(self)
         try:
             array = np.asarray(x if self._encoder is None else self._encoder.one(x))
-            row = array.astype(np.float64, casting="unsafe" if array.dtype.kind == "O" else "same_kind")
+            if array.dtype.kind == "O":  # what else is missing than NaN
+                array = np.array([np.nan if is_missing(value) else float(value) for value in array])
+            row = array.astype(np.float64, casting="same_kind")
         except (OverflowError, TypeError, ValueError):
             raise ValueError(f"x is {x!r:.60}; expected a row of {self.n_features_in_} numbers") from None
         if row.shape != (self.n_features_in_,):
@@ -673,6 +675,14 @@ def _arrange(levels: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDAr
     feature = np.repeat(np.arange(len(levels)), [len(values) for values in levels])
     order = np.lexsort((feature, plane))
     return feature[order], np.concatenate(levels)[order]
+
+
+def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
+    """X (N, F) as scikit-learn's checks give it, which leave the categories of a data frame as objects."""
+    try:
+        return array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"X has columns that are not numbers ({error}); name them in categorical_features") from None
 
 
 def _numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

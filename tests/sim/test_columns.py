@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from rdahw import RDAClassifier
@@ -238,3 +239,23 @@ def test_values_that_cannot_be_categories(column: Any, sentence: str) -> None:
     frame = pd.DataFrame({"a": [1, 2, 3], "b": pd.Series(column, dtype=object)})
     with pytest.raises(ValueError, match=sentence):
         small(categorical_features=["b"]).fit(frame, [0, 1, 1])
+
+
+def test_categories_that_are_to_be_numbers() -> None:
+    colours = pd.Categorical(["red", None, "blue"] * 20)
+    frame = pd.DataFrame({"size": np.arange(60.0), "colour": colours})
+    model = RDAClassifier(tables=8, categorical_features=None)
+    with pytest.raises(ValueError, match="X has columns that are not numbers .*red.*; name them in categorical_feat"):
+        model.fit(frame, np.arange(60) > 30)
+    frame["colour"] = pd.Categorical([3, None, 1] * 20)
+    array = frame.to_numpy(np.float64)
+    model.fit(frame, np.arange(60) > 30)
+    assert np.array_equal(
+        model.decision_function(frame), clone(model).fit(array, np.arange(60) > 30).decision_function(array)
+    )
+
+
+def test_one_example_with_the_missing_value_of_pandas() -> None:
+    frame = pd.DataFrame({"a": pd.array([1, None, 2] * 20, "Int64"), "b": np.arange(60) % 7})
+    model = RDAClassifier(tables=8).fit(frame, frame["a"].isna())
+    assert [model.predict_one(row) for row in frame.astype(object).to_numpy()] == list(model.predict(frame))
