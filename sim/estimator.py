@@ -253,7 +253,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self.choice_ = self._choose(array, classes, y, seed)
                 family, candidate = find_family(self.choice_.trial.family), self.choice_.trial.candidate
             else:
-                vars(self).pop("choice_", None)  # not that of an earlier fit
+                self.__dict__.pop("choice_", None)  # not that of an earlier fit
                 family, given = _chosen(self, USUAL_TASK, _OPTIONS, _MODEL)
                 candidate = Candidate(options=given)
             if family.two_classes and len(classes) > 2:
@@ -266,8 +266,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             spec = spec_of(family, candidate, task)
             self.classes_, self._conversion, self.passes_ = classes, conversion, 0
             for name in ("wire_features_", "wire_thresholds_"):  # not those of an earlier fit
-                vars(self).pop(name, None)
-            vars(self).update(meaning)
+                self.__dict__.pop(name, None)
+            self.__dict__.update(meaning)
             threads = self._threads()
             if spec.preparation is not None:
                 examples = self._examples(array, _numbers(y, classes), spec)

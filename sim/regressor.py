@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -115,7 +116,7 @@ class RDARegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         for name in ("low", "high", "step"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, Real) and np.isfinite(value)):
+            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
                 raise ValueError(f"{name} is {value!r}; expected a finite number or None")
         array, labels = validate_data(self, X, y, y_numeric=True)
         try:
