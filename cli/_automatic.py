@@ -33,7 +33,7 @@ def default_model(data: str, engine: EngineOptions, task: str) -> str:
     from rdahw.data import NAMES
 
     if task != USUAL_TASK:
-        return next(family.name for family in all_families(skip_broken=True) if task in family.tasks)
+        return _supporting("task", task)
     return "lookup" if data in NAMES or _is_hardware(engine) else AUTO
 
 
@@ -55,6 +55,8 @@ def check_automatic(options: Mapping[str, Any], engine: EngineOptions) -> None:
 
 def _supporting(name: str, value: Any) -> str:
     """A family whose models take this value of this option of ``rdahw train``."""
+    if name == "task":
+        return next(family.name for family in all_families(skip_broken=True) if value in family.tasks)
     if name not in ("loss", "optimiser"):
         return next(iter(switches().get(name, ["lookup" if name == "batch" else "ensemble"])))
     for family in sorted(all_families(skip_broken=True), key=lambda family: not family.rules):

@@ -25,7 +25,7 @@ from rdahw.cli._options import READING, given_options, switch_values, switches
 from rdahw.cli._output import percent
 from rdahw.cli._training import Interrupted, keep_other_checkpoint
 from rdahw.errors import UsageError, UserError
-from rdahw.family import AUTO
+from rdahw.family import AUTO, USUAL_TASK
 
 if TYPE_CHECKING:
     from rdahw.cli._output import Bar, Output
@@ -162,6 +162,15 @@ class _StreamRun:
             self._continue(self.saved)
         text = options["model"] or "ensemble"
         family = parse_model(text)[0]
+        if USUAL_TASK not in family.tasks:
+            raise UsageError(
+                f"a stream learns classes, and model {family.name!r} is for {' and '.join(family.tasks)}; use another, "
+                "such as --model ensemble"
+            )
+        if known is not None and known.schema.task != USUAL_TASK:
+            raise UsageError(
+                f"a stream learns classes, and the model given is for {known.schema.task}; give a model of classes"
+            )
         own = given_options(family, options)
         if known is not None:
             if self.saved is None and (options["binarise"] or options["classes"]):
@@ -200,8 +209,11 @@ class _StreamRun:
 
     def _warn(self, message: str) -> None:
         """Log a warning about the first examples; what else is said of them is about their form here."""
+        from rdahw.data._table import quantity_hint
+
         if message.startswith("warning: "):
-            self.output.log(message)
+            way_out = "a stream learns classes only, so choose another label column with --label"
+            self.output.log(message.replace(quantity_hint(), way_out))
 
     def _continue(self, saved: SavedModel) -> None:
         """Take up the counts of ``saved``, if it learned from a stream."""

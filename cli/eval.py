@@ -15,8 +15,9 @@ import click
 from rdahw.cli._data import load_dataset, to_wires
 from rdahw.cli._options import READING, options_of
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._params import evaluation_options, model_argument
+from rdahw.cli._params import MISSING_RULES, evaluation_options, model_argument
 from rdahw.errors import UsageError, UserError
+from rdahw.family import USUAL_TASK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +123,13 @@ def load_examples(
         if (value := reading.get(name)) is not None:
             said = f"--{name} {value}" if isinstance(value, str) else "--header" if value else "--no-header"
             raise UsageError(f"{said} needs a file of examples; give the file with --data")
+    if (missing := reading.get("missing", MISSING_RULES[0])) != MISSING_RULES[0]:
+        raise UsageError(f"--missing {missing} needs a file of examples; give the file with --data")
     given: dict[str, Any] = {"data": data, "classes": True}
+    if data is not None and saved.schema.task != USUAL_TASK:
+        raise UsageError(
+            f"the labels of the data set {data!r} are classes, and the model predicts numbers; give a file with --data"
+        )
     options = options_of(saved) if data is None else given
     if options is None:
         raise UserError("the model does not name its training data; give data with --data")

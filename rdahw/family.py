@@ -465,7 +465,7 @@ class Family:
         if kind not in self.tasks:
             raise UsageError(
                 f"model {self.name!r} is for {' and '.join(self.tasks)}, and the task is {kind}; choose another model, "
-                f"or --task {self.tasks[0]}"
+                f"or train with --task {self.tasks[0]}"
             )
 
     def parse(self, text: str) -> dict[str, Any]:

@@ -126,8 +126,11 @@ class PackedEngine:
         self.threads = thread_count(threads)
         self._kernels = _kernels(learner)
         self._theta: Words = np.zeros(words_for(learner.model.parameter_bits), np.uint64)
-        bits = sum(t.width for circuit in (learner.request, learner.update) for t in circuit.types)
-        self._may_pack = self._kernels.general and bits <= _MOST_BITS
+        circuits = (learner.request, learner.update)
+        bits = sum(t.width for circuit in circuits for t in circuit.types)
+        # As gates, products of words take far longer to make than they save.
+        multiplies = any(a.primitive == "multiply_words" for circuit in circuits for a in circuit.assignments)
+        self._may_pack = self._kernels.general and bits <= _MOST_BITS and not multiplies
 
     @property
     def parameters(self) -> Array:

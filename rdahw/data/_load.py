@@ -76,12 +76,14 @@ def load(
         dataset = replace(dataset, checksum=frame_checksum(dataset.train.features, dataset.train.labels))
     elif spec in NAMES:
         if task != "classification":
-            raise UsageError(f"the labels of the data set {spec!r} are classes; leave --task {task} out")
+            raise UsageError(_labels_are_classes(f"data set {spec!r}", task))
         if label is not None or test is not None:
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
         dataset = read_iris() if spec == "iris" else read_images(spec, progress)
     elif holds_images(Path(spec)):
+        if task != "classification":
+            raise UsageError(_labels_are_classes(f"pictures {str(spec)!r}", task))
         dataset = _read_pictures(Path(spec), label, test, resize, progress)
     else:
         dataset = _read_files(spec, test, reading, progress)
@@ -128,6 +130,10 @@ def read_examples(
         return image_examples(Path(path), schema, resize, progress)
     reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
     return read(Source(Path(path), hashlib.sha256(), progress), reading).examples(schema)
+
+
+def _labels_are_classes(what: str, task: str) -> str:
+    return f"the labels of the {what} are classes; leave --task {task} out"
 
 
 def _no_label_of_pictures(path: str | Path, label: str | None) -> None:

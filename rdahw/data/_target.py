@@ -43,6 +43,8 @@ class Target:
         array = np.asarray(values, np.float64)
         low = float(array.min()) if low is None else low
         high = float(array.max()) if high is None else high
+        if math.isnan(low) or math.isnan(high):
+            raise UsageError(f"the range of the labels is {low:g} to {high:g}; expected two numbers")
         span = high - low
         if not math.isfinite(span):
             raise UserError(f"the labels span {low:g} to {high:g}, more than a float64 holds; scale them")

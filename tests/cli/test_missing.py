@@ -64,6 +64,12 @@ def test_examples_with_missing_values_are_left_out_or_refused(trained: Any) -> N
     assert run("train", "--data", "t.csv", "--missing", "zero").code == 2
 
 
+def test_missing_cells_of_the_test_part_are_as_in_training(trained: Any) -> None:
+    ran = trained("eval", "m.rdahw", "--missing", "drop")
+    assert (ran.code, ran.error) == (2, "--missing drop needs a file of examples; give the file with --data")
+    trained.ok("eval", "m.rdahw", "--missing", "drop", "--data", "t.csv")
+
+
 def test_what_training_did_not_have_is_counted_and_said(trained: Any) -> None:
     run = trained
     (run.folder / "more.csv").write_text(HEAD + "1,blue,even\n2,pink,even\n3,red,even\n,,odd\n")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from running import Runner
 
 from rdahw.data import load
@@ -171,7 +172,7 @@ def test_arrays(run: Runner) -> None:
         (("--data", "iris", "--task", "regression"), "the labels of the data set 'iris' are classes; leave --task"),
         (
             ("--data", "house.csv", "--task", "regression", "--model", "lookup"),
-            "model 'lookup' is for classification, and the task is regression; choose another model, or --task class",
+            "model 'lookup' is for classification, and the task is regression; choose another model, or train with",
         ),
         (("--data", "house.csv", "--model", "boosted"), "model 'boosted' is for regression, and the task is classif"),
         (
@@ -231,3 +232,28 @@ def test_export_and_prove(run: Runner, small: None) -> None:
 def test_synth(run: Runner, small: None) -> None:
     report = run.ok("synth", "sums.rdahw", "--inference", "--board", "icebreaker", "--json").json
     assert report["cycles_per_example"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("train", "--data", "pictures", "--task", "regression", "--split", 0.5), "the labels of the pictures 'pictur"),
+        ((*COMMAND, "--model", "auto"), "name a model, such as --model boosted"),
+        ((*COMMAND, "--range", "nan,1"), "the range of the labels is nan to 1; expected two numbers"),
+        (("show", "boosted"), "the task is classification; choose another model, or train with --task regression"),
+    ],
+    ids=["pictures", "auto", "range", "show"],
+)
+def test_a_way_out_is_one_that_works(run: Runner, table: Path, words: tuple[Any, ...], sentence: str) -> None:
+    for name in ("cat", "dog"):
+        folder = run.folder / "pictures" / name
+        folder.mkdir(parents=True)
+        for i in range(2):
+            Image.new("L", (4, 4), 50 * i).save(folder / f"{i}.png")
+    ran = run(*words)
+    assert (ran.code, sentence in ran.error) == (2, True), ran.err
+
+
+def test_a_model_of_numbers_is_not_measured_on_a_data_set_of_classes(run: Runner, trained: dict[str, Any]) -> None:
+    ran = run("eval", "house.rdahw", "--data", "iris")
+    assert (ran.code, "'iris' are classes, and the model predicts numbers" in ran.error) == (2, True), ran.err

@@ -97,3 +97,8 @@ def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
         failed = run(*words)
         assert failed.code == 2
         assert said in failed.err
+
+
+def test_synth_of_a_file_that_has_no_trainer_names_inference(run: Runner, trained: dict[str, Any]) -> None:
+    ran = run("synth", "iris.rdahw")
+    assert (ran.code, ran.error.endswith("to rdahw synth with --inference")) == (2, True), ran.err

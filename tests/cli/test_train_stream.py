@@ -166,6 +166,7 @@ def test_a_malformed_line_keeps_what_was_learned(feed, run):
         (("--seeds", 3), "--seeds is not supported with --stream"),
         (("--skip", 3), "--skip leaves out what a model to --resume has learned"),
         (("--model", "grown"), "model 'grown' does not learn from one example after the other"),
+        (("--model", "boosted"), "a stream learns classes, and model 'boosted' is for regression; use another"),
         (("--model", "auto"), "--model auto tries several models on all examples"),
         (("--resume", "m.rdahw", "--margin", 3), "--margin was given with --resume, whose model states it"),
         (("--resume", "m.rdahw"), "there is no model file 'm.rdahw'"),
@@ -174,6 +175,18 @@ def test_a_malformed_line_keeps_what_was_learned(feed, run):
 def test_refused(feed, arguments, message):
     ran = feed(HEADER + "".join(make_rows(50)), *arguments)
     assert (ran.code, message in ran.error) == (2, True), ran.err
+
+
+def test_regression_is_not_offered(feed, run):
+    prices = "a,price\n" + "".join(f"{i % 7},{i}.5\n" for i in range(60))
+    ran = feed(prices, *SMALL)
+    assert ran.code == 0
+    assert "looks like a quantity, not like classes; a stream learns classes only, so choose another label" in ran.err
+    (run.folder / "prices.csv").write_text(prices)
+    given = ("--data", "prices.csv", "--label", "price", "--model", "boosted:tables=3,inputs=1", "--out", "p.rdahw")
+    run.ok("train", "--task", "regression", *given)
+    ran = feed(prices, "--schema", "p.rdahw")
+    assert (ran.code, "a stream learns classes, and the model given is for regress" in ran.error) == (2, True), ran.err
 
 
 def test_options_of_streams_alone_are_refused(run):

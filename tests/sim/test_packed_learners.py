@@ -20,8 +20,10 @@ from strategies import circuits
 
 from rdahw import Bits, Learner, Model, lookup_model, make_model, mask_model, trace
 from rdahw.errors import UsageError, UserError
+from rdahw.families import find_family
 from rdahw.families.circuits import CircuitSpec
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.family import Task
 from rdahw.sim import packed_engine
 from rdahw.sim.engine_rows import ROWS
 from rdahw.sim.engines import CircuitEngine, ReferenceEngine, find_engine, make_engine, predict, predicting_row
@@ -336,3 +338,10 @@ def test_compiling_is_told_once_and_cached(tmp_path: Path) -> None:
 def test_the_registry_loads_no_compiler() -> None:
     program = "import sys, rdahw.sim.engines, rdahw.sim.packed_engine; print('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_products_of_words_are_not_made_gates() -> None:
+    spec = find_family("linear").spec(Task(input_bits=100, classes=2))
+    engine = PackedEngine(spec.learner())
+    engine.predict(np.zeros((100, 100), np.uint8))
+    assert "_model" not in vars(engine)

@@ -280,7 +280,8 @@ class GrownSpec(Spec):
         """Raises :class:`UsageError`: there is no circuit before the inputs are chosen; see :meth:`trained`."""
         raise UsageError(
             f"model {self.name!r} has no circuit before it is trained, as its tables choose their inputs by the data; "
-            "train it in software (without --hdl and --device) and give its file to the other commands"
+            "train it in software (without --hdl and --device) and give its file to the other commands, "
+            "to rdahw synth with --inference"
         )
 
     def trained(self, state: State) -> tuple[Spec, State]:

@@ -263,7 +263,8 @@ class LayersSpec(Spec):
         see :meth:`trained`."""
         raise UsageError(
             f"model {self.name!r} has no learner as a circuit, as its requests are signed numbers; train it in "
-            "software (without --hdl and --device) and give its file to the other commands"
+            "software (without --hdl and --device) and give its file to the other commands, "
+            "to rdahw synth with --inference"
         )
 
     def trained(self, state: State) -> tuple[Spec, State]:
