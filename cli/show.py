@@ -175,12 +175,9 @@ def _circuit_for_people(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
     from rdahw.tasks import TASKS
+    from rdahw.wording import plural
 
     image, wires = result["image"], [f"{i}: {name}" for i, name in enumerate(result["wires"])]
     form = f", images of {' x '.join(map(str, image))} (planes, rows, columns)" if image else ""
@@ -190,8 +187,8 @@ def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
         data = "standard input"
     trained = "by a device or another program, without a record of the data and the updates"
     if data is not None:
-        epochs = _counted(result["epochs"], "whole epoch")
-        trained = f"{_counted(result['updates'], 'update')} on {data}, {epochs}, seed {result['seed']}"
+        epochs = plural(result["epochs"], "whole epoch")
+        trained = f"{plural(result['updates'], 'update')} on {data}, {epochs}, seed {result['seed']}"
     lines = {
         "classes": ", ".join(_few(result.get("classes", []))),
         "target": _listed(result.get("target", {})),

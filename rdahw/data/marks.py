@@ -1,4 +1,4 @@
-"""Wires for what is no number: categories, and values that are missing.
+"""Wires for values that are not numbers: categories and missing values.
 
 A category column has a wire for each category; a column of any kind whose training data had missing values has a wire
 that is 1 where the value is missing, and then its other wires are 0. Categories that are rare in training have one wire

@@ -33,6 +33,7 @@ from rdahw.primitives import Array
 from rdahw.random import stream, words
 from rdahw.state import Field, State
 from rdahw.types import Bits, Type, Words
+from rdahw.wording import plural
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
@@ -205,7 +206,7 @@ class GrownSpec(Spec):
     @property
     def description(self) -> str:
         """«1000 grown tables of 6 inputs, 784 -> 10 classes»."""
-        tables, inputs = _plural(self.tables, "grown table"), _plural(self.inputs, "input")
+        tables, inputs = plural(self.tables, "grown table"), plural(self.inputs, "input")
         return f"{tables} of {inputs}, {self.input_bits} -> {self.classes} classes"
 
     @property
@@ -418,10 +419,6 @@ class VotesSpec(GrownSpec):
     def threshold(self, table: int) -> int:
         """How far ahead of a rival an example must be at most, to ask when table number ``table`` is grown."""
         return self.margin + table * self.slope // 100
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("s" if count != 1 else "")
 
 
 def patch_that_fits(image: Image | None, patch: int, inset: int) -> tuple[int, int]:
