@@ -113,13 +113,15 @@ def _is_circuit(spec: Spec) -> bool:
 
 
 def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
+    from rdahw.folding import simplify
+
     try:
         made = spec.learner().given
     except UsageError as error:
         gateware = "export its gateware with --to verilog, without --reverse and --inference"
         raise UsageError(f"{error}; or {gateware}") from None
     if what == "reverse":
-        return made.reverse()
+        return simplify(made.reverse())
     if what == "inference":
         return predictor(spec, saved)
     return made.circuit

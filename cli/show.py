@@ -34,7 +34,7 @@ Examples:
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.families", "names"))
 @size_options()
-@click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead")
+@click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead, constant parts folded")
 @click.option("--text", is_flag=True, help="print the circuit")
 @file_option("--dot", help="draw the circuit as Graphviz dot text")
 @file_option("--svg", help="draw the circuit as SVG (needs Graphviz)")
@@ -56,12 +56,19 @@ def command(
     """
     from rdahw.draw import to_dot
     from rdahw.files import write_atomically
+    from rdahw.folding import count_operations, simplify
+    from rdahw.transform import expand
 
     spec, saved = find_model(model, inputs, outputs)
     result: dict[str, Any] = {"model": spec.name, "family": spec.family}
     try:
         made = (spec if saved is None else saved.predictor.spec).learner().given
-        circuit = made.reverse() if of_reverse else made.circuit
+        circuit = made.circuit
+        if of_reverse:
+            whole = made.reverse()
+            circuit = simplify(whole)
+            sizes = {"model": made.circuit, "reverse": whole, "folded": simplify(expand(whole))}
+            result["operations_of"] = {name: count_operations(expand(each)) for name, each in sizes.items()}
         result |= _circuit(circuit)
     except UsageError as error:
         if of_reverse or text or dot or svg:
@@ -85,6 +92,7 @@ def command(
 
 def _circuit(circuit: Circuit) -> dict[str, Any]:
     """The ports and gates of a circuit as JSON: gates by primitive, blocks expanded, most frequent first."""
+    from rdahw.folding import count_operations
     from rdahw.primitives import CORE, PRIMITIVES
     from rdahw.safety import is_safe
     from rdahw.transform import expand
@@ -99,6 +107,7 @@ def _circuit(circuit: Circuit) -> dict[str, Any]:
         "ports": ports,
         "assignments": len(circuit.assignments),
         "primitives": dict(Counter(a.primitive for a in opened.assignments).most_common()),
+        "operations": count_operations(opened),
         "safe": is_safe(circuit),
     }
 
@@ -166,11 +175,18 @@ def _circuit_for_people(result: dict[str, Any]) -> dict[str, str]:
 
     if "no_circuit" in result:
         return {"circuit": f"not shown: {result['no_circuit']}"}
+    size = f"{result['operations']:,} sums and products of single elements (for bits XOR and AND)"
+    if each := result.get("operations_of"):
+        size = (
+            f"{each['folded']:,} sums and products of single elements (for bits XOR and AND), "
+            f"{each['reverse']:,} before folding, {each['model']:,} in the model itself"
+        )
     safe = "yes: the reverse derivative is the Boolean difference" if result["safe"] else "not shown: they may differ"
     return {
         "inputs": ports(result["ports"]["inputs"]),
         "outputs": ports(result["ports"]["outputs"]),
         "gates": ", ".join(f"{count} {name}" for name, count in result["primitives"].items()) or "none",
+        "size": size,
         "safe": safe,
     }
 

@@ -246,22 +246,38 @@ def _mux_reverse(dy: Wire, select: Wire, a: Wire, b: Wire) -> list[Wire]:
     return [((a ^ b) & dy).sum(dy.width), chosen & dy, ~chosen & dy]
 
 
-def _flips(address: Wire) -> list[Wire]:
-    """The addresses with bit 0 flipped, with bit 1 flipped, and so on."""
-    return [address ^ address.const(1 << i, address.width) for i in range(address.width)]
+def _changes(table: Wire, address: Wire) -> list[Wire]:
+    """For each bit of the address, which outputs of the lookup change with it.
+
+    The tables are halved by one bit after the other, from the top, so that all changes together take fewer gates than
+    two lookups (a lookup for each bit would take as many times more as there are bits).
+    """
+    outputs, changes = table.width >> address.width, []
+    for i in reversed(range(address.width)):
+        low, high = _halves(table, outputs)
+        change = high ^ low
+        changes.append(change.lookup(address[:i]) if i else change)
+        table = table.builder.apply("mux", address[i], high, low)
+    return changes[::-1]
+
+
+def _halves(table: Any, outputs: int) -> tuple[Any, Any]:
+    """The rows of the tables whose top address bit is 0, and the others; the tables lie one after the other."""
+    rows = len(table) // outputs
+    if outputs == 1:
+        return table[: rows // 2], table[rows // 2 :]
+    low = [j * rows + row for j in range(outputs) for row in range(rows // 2)]
+    return table.gather(low), table.gather([at + rows // 2 for at in low])
 
 
 def _decode_reverse(dy: Wire, address: Wire) -> list[Wire]:
-    here = dy.lookup(address)
-    return [dy.concat(*(here ^ dy.lookup(near) for near in _flips(address)))]
+    return [dy.concat(*_changes(dy, address))]
 
 
 def _lookup_reverse(dy: Wire, table: Wire, address: Wire) -> list[Wire]:
     at = address.decode()
     into_table = dy.concat(*(at & dy[j].repeat(at.width) for j in range(dy.width)))
-    here = table.lookup(address)
-    changes = (((here ^ table.lookup(near)) & dy).sum(dy.width) for near in _flips(address))
-    return [into_table, dy.concat(*changes)]
+    return [into_table, dy.concat(*((change & dy).sum(dy.width) for change in _changes(table, address)))]
 
 
 def _popcount_reverse(dy: Wire, a: Wire) -> list[Wire]:
@@ -288,9 +304,13 @@ def _mux_signed(dy: WordWire, select: SwitchWire, a: SwitchWire, b: SwitchWire) 
 
 
 def _decode_signed(dy: WordWire, address: SwitchWire) -> list[Wire]:
-    at = address.as_bits()
-    here = dy.lookup(at)
-    return [dy.concat(*((dy.lookup(near) - here).negate(at[i]) for i, near in enumerate(_flips(at))))]
+    at, changes = address.as_bits(), []
+    for i in reversed(range(at.width)):
+        low, high = _halves(dy, 1)
+        change = high - low
+        changes.append(change.lookup(at[:i]) if i else change)
+        dy = low + change.mask(at[i].repeat(len(low)))
+    return [dy.concat(*changes[::-1])]
 
 
 def _lookup_signed(dy: WordWire, table: SwitchWire, address: SwitchWire) -> list[Wire]:
@@ -298,22 +318,30 @@ def _lookup_signed(dy: WordWire, table: SwitchWire, address: SwitchWire) -> list
     outputs, rows = len(dy), 1 << at.width
     into_table = dy.gather([j for j in range(outputs) for _ in range(rows)]).mask(at.decode().repeat(outputs))
     here, changes = content.lookup(at), []
-    for i, near in enumerate(_flips(at)):
+    for i, changed in enumerate(_changes(content, at)):
         # Where the output changes, it falls with the switch if it is 1 now and the switch off, or 0 and the switch on.
-        changed, falls = here ^ content.lookup(near), here ^ at[i].repeat(outputs)
+        falls = here ^ at[i].repeat(outputs)
         changes.append(dy.mask(changed).negate(falls).sum(outputs))
     return [into_table, dy.concat(*changes)]
 
 
+def _others(values: Wire, places: Sequence[int]) -> Wire:
+    """For each bit the sum of the others that are sent to its place: of two the other one, else all without itself."""
+    sent: dict[int, list[int]] = {}
+    for i, place in enumerate(places):
+        sent.setdefault(place, []).append(i)
+    rest = values.scatter(places, max(places) + 1).gather(places) ^ values
+    chosen = [values.width + sum(sent[p]) - i if len(sent[p]) == 2 else i for i, p in enumerate(places)]
+    return values.concat(rest, values).gather(chosen)
+
+
 def _sum_signed(dy: WordWire, a: SwitchWire, times: int) -> list[Wire]:
     # The output falls with a switch if the others have an odd sum.
-    values = a.as_bits()
-    return [dy.repeat(times).negate(values.sum(times).repeat(times) ^ values)]
+    return [dy.repeat(times).negate(_others(a.as_bits(), list(range(len(dy))) * times))]
 
 
 def _scatter_signed(dy: WordWire, a: SwitchWire, indices: Sequence[int], width: int) -> list[Wire]:
-    values = a.as_bits()
-    return [dy.gather(indices).negate(values.scatter(indices, width).gather(indices) ^ values)]
+    return [dy.gather(indices).negate(_others(a.as_bits(), indices))]
 
 
 # -- expansions into the polynomial core -------------------------------------------------------------------------------
