@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "show a saved model as a page with pictures",
     "show": "describe a model",
     "models": "list the families of models and their options",
+    "dream": "learn an input that a trained model takes for a class",
     "binarise": "turn a trained ensemble into a Boolean circuit",
     "prove": "prove claims about a model",
     "export": "write a circuit for other tools",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rdahw.learner import Learner
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
+    from rdahw.table_scores import TableLayer
     from rdahw.training import Schedule
 
 __all__ = [
@@ -310,6 +311,11 @@ class Spec(ABC):
         """The circuit x ↦ class number at ``state``, made of the LUTs of :mod:`rdahw.lut_circuits`; None if the family
         has no such form."""
         return None
+
+    def table_layers(self, state: State) -> Sequence[TableLayer]:
+        """The tables whose sums are the class scores, layer by layer, at ``state``; nothing if the scores are those of
+        the circuit of :meth:`learner`."""
+        return ()
 
     def facts(self, state: State) -> dict[str, Any]:
         """Further facts about the learned state, as JSON values."""

@@ -27,6 +27,7 @@ from rdahw.primitives import Array
 __all__ = [
     "draw_confusion",
     "draw_curve",
+    "draw_dream",
     "draw_evidence",
     "draw_mask",
     "draw_predictions",
@@ -204,6 +205,30 @@ def draw_evidence(evidence: NDArray[np.float64], image: Image, names: Sequence[s
     assert drawn is not None
     figure.colorbar(drawn, ax=list(all_axes), shrink=0.7, label="for the class when set")
     return figure
+
+
+def draw_dream(before: NDArray[np.float64], after: NDArray[np.float64], name: str) -> Figure:
+    """An image before and after it was learned to be of the class ``name``, and what changed; values from 0 to 1.
+
+    (height, width) or (planes, height, width): three planes are red, green and blue, of others the mean is drawn.
+    """
+    figure = _figure(7.8, 2.9)
+    axes = figure.subplots(1, 3)
+    flat = [_flat(each) for each in (before, after)]
+    for its, picture, title in zip(axes, flat, ("start", f"dream of {name}"), strict=False):
+        its.imshow(picture, cmap="Greys", vmin=0, vmax=1)
+        its.set(xticks=[], yticks=[], title=title)
+    change = flat[1] - flat[0]
+    drawn = axes[2].imshow(change if change.ndim == 2 else change.mean(axis=2), cmap="PuOr", vmin=-1, vmax=1)
+    axes[2].set(xticks=[], yticks=[], title="change")
+    figure.colorbar(drawn, ax=axes[2], shrink=0.8)
+    return figure
+
+
+def _flat(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    if picture.ndim == 2:
+        return picture
+    return picture.transpose(1, 2, 0) if len(picture) == 3 else picture.mean(axis=0)
 
 
 def _blank(axes: Axes, height: int, width: int, title: str) -> None:

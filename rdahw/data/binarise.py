@@ -120,6 +120,28 @@ class Binariser:
         return self.rule.startswith("fixed=")
 
     @property
+    def has_thresholds(self) -> bool:
+        """Whether each wire of a number says that it is above a threshold."""
+        return not self.is_fixed
+
+    def intervals(self, column: int) -> tuple[list[float], list[float]]:
+        """The intervals of a number column that its wires tell apart: the largest value of each, infinity for the last,
+        and a value in each."""
+        at = _numbers(self.columns).index(column)
+        table = self.table[:, at if self.table.shape[1] > 1 else 0]
+        if self.rule == "midrange":
+            low, high = table.tolist()
+            return ([low / 2 + high / 2, math.inf], [low, high]) if low < high else ([math.inf], [low])
+        bounds = np.unique(table).tolist()
+        return [*bounds, math.inf], [*bounds, float(np.nextafter(bounds[-1], np.inf))]
+
+    @property
+    def wire_columns(self) -> NDArray[np.int64]:
+        """The column of each wire, (width,)."""
+        own = [(marks.column.kind != "category") + marks.width for marks in self._marks]
+        return np.concatenate([np.repeat(np.arange(len(own)), own), *[_numbers(self.columns)] * (self.planes - 1)])
+
+    @property
     def plane_width(self) -> int:
         """The number of wires of each plane but the first."""
         return len(_numbers(self.columns))

@@ -62,6 +62,11 @@ class PlaneBinariser(Binariser):
         return len(self.layout)
 
     @property
+    def has_thresholds(self) -> bool:
+        """No: a wire says something of several pixels."""
+        return False
+
+    @property
     def plane_width(self) -> int:
         """The number of wires of a plane."""
         return math.prod(self.image_shape[-2:])

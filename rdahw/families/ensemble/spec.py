@@ -34,6 +34,7 @@ from rdahw.family import Option, Spec
 from rdahw.primitives import Array
 from rdahw.random import stream, words
 from rdahw.state import Field, State, state_from_json, state_to_json
+from rdahw.table_scores import TableLayer
 from rdahw.types import Bits, Words
 
 if TYPE_CHECKING:
@@ -381,6 +382,11 @@ class EnsembleSpec(Spec):
     def options(self) -> dict[str, Any]:
         names = [option.name for option in OPTIONS if self.wiring == _GROWN or option.name not in _OF_GROWTH]
         return {name: getattr(self, name) for name in names}
+
+    def table_layers(self, state: State) -> Sequence[TableLayer]:
+        """The counters of all classes, with ``sign`` a bit for each."""
+        counters = state["counters"]
+        return (TableLayer(make_wiring(self), counters >= 0 if self.sign else counters),)
 
     def facts(self, state: State) -> dict[str, Any]:
         """The fractions of the counters that are ``saturated`` (at an end of their range) and ``zero``."""

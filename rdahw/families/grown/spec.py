@@ -16,7 +16,7 @@ Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` giv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +32,7 @@ from rdahw.family import Option, Spec
 from rdahw.primitives import Array
 from rdahw.random import stream, words
 from rdahw.state import Field, State
+from rdahw.table_scores import TableLayer, votes_in_turn
 from rdahw.types import Bits, Type, Words
 from rdahw.wording import plural
 
@@ -298,6 +299,10 @@ class GrownSpec(Spec):
 
         tables, grown = state["tables"].astype(np.int8), int(state["grown"][0])
         return grown_lut_circuit(self, GrownState(state["wiring"].astype(np.int32), tables, grown))
+
+    def table_layers(self, state: State) -> Sequence[TableLayer]:
+        """The bits of the tables, which vote for the classes in turn."""
+        return (TableLayer(state["wiring"].astype(np.int64), votes_in_turn(state["tables"], self.classes)),)
 
     def facts(self, state: State) -> dict[str, Any]:
         """``voting_tables``, how many tables ever vote, and ``read_bits``, how many input bits they read."""

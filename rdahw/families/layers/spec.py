@@ -15,6 +15,7 @@ randomness comes from the spec's seed and is portable (``stream``, ``words`` and
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +32,7 @@ from rdahw.families.ensemble.spec import make_wiring as make_ensemble_wiring
 from rdahw.family import Option, Spec
 from rdahw.random import permutation, stream
 from rdahw.state import Field, State
+from rdahw.table_scores import TableLayer, votes_in_turn
 from rdahw.types import Bits, Words
 
 if TYPE_CHECKING:
@@ -278,6 +280,12 @@ class LayersSpec(Spec):
         from rdahw.families.layers.circuits import layers_lut_circuit
 
         return layers_lut_circuit(self, state["counters"])
+
+    def table_layers(self, state: State) -> Sequence[TableLayer]:
+        """The signs of the counters; the tables of the last layer vote for the classes in turn."""
+        bits = [self.layer_cells(state["counters"] >= 0, layer) for layer in range(len(self.sizes))]
+        values = [*(each[..., None] for each in bits[:-1]), votes_in_turn(bits[-1], self.classes)]
+        return [TableLayer(*layer) for layer in zip(make_wiring(self), values, strict=True)]
 
     def facts(self, state: State) -> dict[str, Any]:
         """Of all tables, those that are ``constant`` and those that still ``pass_on`` input 0; ``saturated``: the
