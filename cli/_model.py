@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rdahw.family import Spec, Task
     from rdahw.saved import SavedModel
 
-__all__ = ["find_model", "find_predictor", "make_spec", "predictor"]
+__all__ = ["as_predictor", "find_model", "find_predictor", "make_spec", "predictor"]
 
 
 def make_spec(text: str, task: Task, **given: Any) -> Spec:
@@ -39,7 +39,11 @@ def make_spec(text: str, task: Task, **given: Any) -> Spec:
 
 def find_predictor(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel | None]:
     """As :func:`find_model`, but a saved one as :attr:`SavedModel.predictor`."""
-    spec, saved = find_model(text, inputs, outputs)
+    return as_predictor(*find_model(text, inputs, outputs))
+
+
+def as_predictor(spec: Spec, saved: SavedModel | None) -> tuple[Spec, SavedModel | None]:
+    """A saved model as :attr:`SavedModel.predictor`; one that is not saved as it is."""
     if saved is None:
         return spec, None
     saved = saved.predictor

@@ -75,11 +75,10 @@ def command(
     if number is not None:
         first = _example(output, saved, number, data, reading)
     scores = make_scores(saved.spec, saved.best_state)
-    found = None
     with output.progress("dreaming", "steps") as bar:
-        for step, found in enumerate(dream(scores, options, first, target, steps=steps, seed=seed or 0)):
+        for step, each in enumerate(dream(scores, options, first, target, steps=steps, seed=seed or 0)):
+            found = each
             bar(step, steps)
-    assert found is not None
     _tell(output, saved, options, first, target, found)
     if out is not None:
         _draw(saved, options, first, found.x, wanted, out)
@@ -101,7 +100,9 @@ def _check_picture(saved: SavedModel, out: Path) -> None:
     from rdahw.cli.report import check_report
 
     if saved.spec.image is None and saved.schema.image_shape is None:
-        raise UsageError("--out draws a picture, and the data of this model are not images; leave it out, or use --json")
+        raise UsageError(
+            "--out draws a picture, and the data of this model are not images; leave it out, or use --json"
+        )
     if out.suffix.lower() not in (".svg", ".png"):
         raise UsageError(f"a picture was to be saved as {str(out)!r}; expected a name that ends in .svg or .png")
     check_report(out)
@@ -118,9 +119,7 @@ def _example(output: Output, saved: SavedModel, number: int, data: str | None, r
     return bits
 
 
-def _tell(
-    output: Output, saved: SavedModel, options: Sequence[Choice], first: Array, target: int, found: Any
-) -> None:
+def _tell(output: Output, saved: SavedModel, options: Sequence[Choice], first: Array, target: int, found: Any) -> None:
     """Predict the dream as any example, and print it."""
     from rdahw.data.inputs import describe
     from rdahw.sim.engines import predict
@@ -130,17 +129,19 @@ def _tell(
     said = [names[c] if c >= 0 else None for c in (before, after)]
     start_columns, columns = (describe(saved.binariser, options, x) for x in states)
     changed = int((first != found.x).sum())
-    output.json({
-        "class": names[target],
-        "reached": after == target,
-        "predicted": said[1],
-        "predicted_before": said[0],
-        "margin": found.margin,
-        "steps": found.changes,
-        "changed_bits": changed,
-        "bits": "".join(map(str, found.x.tolist())),
-        "columns": columns,
-    })
+    output.json(
+        {
+            "class": names[target],
+            "reached": after == target,
+            "predicted": said[1],
+            "predicted_before": said[0],
+            "margin": found.margin,
+            "steps": found.changes,
+            "changed_bits": changed,
+            "bits": "".join(map(str, found.x.tolist())),
+            "columns": columns,
+        }
+    )
     reached = "reached" if after == target else f"not reached: the model predicts {said[1] or 'no class'}"
     output.line(f"class     {names[target]}, {reached}")
     output.line(f"margin    {found.margin}: its score less the largest other one")
@@ -173,4 +174,4 @@ def _draw(saved: SavedModel, options: Sequence[Choice], first: Array, x: Array, 
     else:
         assert saved.spec.image is not None
         pictures = [bits.reshape(saved.spec.image).astype(float) for bits in (first, x)]
-    save_picture(draw_dream(*pictures, wanted), out)
+    save_picture(draw_dream(pictures[0], pictures[1], wanted), out)

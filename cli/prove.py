@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rdahw.cli._model import find_predictor, predictor
+from rdahw.cli._model import as_predictor, find_model, predictor
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import size_options, toolchain_option
 from rdahw.errors import UsageError, UserError, nearest
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.family import Spec
     from rdahw.hdl.proof import AnyClaim, Proof, Solver, Verdict
+    from rdahw.primitives import Array
     from rdahw.saved import SavedModel
 
 #: What rdahw claims about every model, in the order of the table.
@@ -62,7 +63,7 @@ Examples:
 @click.option("--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs")
 @size_options()
 @click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
-              help="auto: try all inputs if they are few, else boolector for trainers, yosys for the rest")  # fmt: skip
+              help="auto: search, or try all of few inputs; boolector for trainers, yosys for the rest")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S",
               help="seconds for each claim, which then stays open  [default: 60]")  # fmt: skip
 @toolchain_option
@@ -83,7 +84,8 @@ def command(
     adjoint: the reverse derivative obeys its law; difference: it is the Boolean difference (by default only for a safe
     circuit); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit; trainer: the
     trainer that synth builds learns as in software, for any number of cycles; synthesis: so does its netlist of iCE40
-    or ECP5 cells. Properties of a trained model: one-hot, robust:K (flipping K input bits changes no output).
+    or ECP5 cells. Properties of a trained model: one-hot, robust:K (flipping K input bits changes no output; a
+    counterexample is first searched for by dreaming of another class, as rdahw dream does).
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
     """
@@ -92,10 +94,11 @@ def command(
     from rdahw.sim.reference import run
 
     named = _named(model, what, equal)
-    found = [find_predictor(name, inputs, outputs) for name in named]
+    given = [find_model(name, inputs, outputs) for name in named]
+    found = [as_predictor(*one) for one in given]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []
-    for name, make in _statements(found, what, equal is not None).items():
+    for name, make in _statements(found, what, equal is not None, partial(_search, *given[0])).items():
         try:
             stated += make()
         except (TooLarge, UsageError) as error:  # UsageError: too large for a circuit, or no trainer
@@ -148,7 +151,10 @@ def _named(
 
 
 def _statements(
-    found: list[_Found], what: tuple[tuple[str, int], ...] | None, equal: bool
+    found: list[_Found],
+    what: tuple[tuple[str, int], ...] | None,
+    equal: bool,
+    search: Callable[[Circuit], tuple[Array, int] | None],
 ) -> Mapping[str, Callable[[], Iterable[AnyClaim]]]:
     """Functions that state the claims, by name; one raises :class:`TooLarge` for a model that is too large."""
     from rdahw import claims
@@ -169,9 +175,16 @@ def _statements(
         "trainer": lambda _: trainer_claims(spec),
         "synthesis": lambda _: _netlists(spec, saved),
         "one-hot": lambda _: [claims.one_hot(predictor(spec, saved))],
-        "robust": lambda flips: [claims.robust(predictor(spec, saved), flips)],
+        "robust": lambda flips: [claims.robust(predictor(spec, saved), flips, search)],
     }
     return {f"{name} {flips}" if flips else name: partial(rows[name], flips) for name, flips in chosen}
+
+
+def _search(spec: Spec, saved: SavedModel | None, circuit: Circuit) -> tuple[Array, int] | None:
+    """An input of the trained model and a bit of it that changes the prediction, if dreaming of a class finds one."""
+    from rdahw.sim.dream import find_flip, make_scores
+
+    return None if saved is None else find_flip(make_scores(spec, saved.best_state), circuit)
 
 
 #: What is compared if one of two models is not saved.

@@ -34,7 +34,12 @@ Examples:
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.families", "names"))
 @size_options()
-@click.option("--reverse", "of_reverse", is_flag=True, help="show the reverse derivative of the circuit instead, constant parts folded")
+@click.option(
+    "--reverse",
+    "of_reverse",
+    is_flag=True,
+    help="show the reverse derivative of the circuit instead, constant parts folded",
+)
 @click.option("--text", is_flag=True, help="print the circuit")
 @file_option("--dot", help="draw the circuit as Graphviz dot text")
 @file_option("--svg", help="draw the circuit as SVG (needs Graphviz)")

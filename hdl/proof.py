@@ -39,8 +39,8 @@ from rdahw.hdl.trainer_proof import Replay, TrainerClaim, check_counterexample, 
 
 __all__ = ["AnyClaim", "Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
 
-#: ``auto`` tries all inputs if that takes seconds; else it uses Boolector for trainers, if it is installed, and Yosys
-#: for all other claims. The others always use that solver.
+#: ``auto`` searches by the claim's own ``guess``, if it has one, and tries all inputs if that takes seconds; else it
+#: uses Boolector for trainers, if it is installed, and Yosys for all other claims. The others always use that solver.
 Solver = Literal["auto", "yosys", "boolector", "z3"]
 
 #: The default time limit of a claim, in seconds.
@@ -276,6 +276,13 @@ class _Decider:
         return self._solver()
 
     def _circuit(self, claim: Claim | Gateware) -> Proof:
+        if self.solver == "auto" and isinstance(claim, Claim) and claim.guess is not None:
+            started = time.monotonic()
+            if (inputs := claim.guess()) is not None:
+                left, right = (list(map(to_text, self.replay(side, *inputs))) for side in (claim.left, claim.right))
+                seconds = time.monotonic() - started
+                if left != right:
+                    return _shown(Proof(*_about(claim), "refuted", seconds, _ASCENT), claim, inputs, left, right)
         size = count_gates(claim.circuit if isinstance(claim, Gateware) else claim.miter)
         if size > MAX_GATES:
             reason = f"{size:,} gates are more than the {MAX_GATES:,} tried"
@@ -344,18 +351,14 @@ class _Decider:
         """The refuted proof with its counterexample, after the interpreter has confirmed it."""
         circuit = claim.circuit if isinstance(claim, Gateware) else claim.left
         inputs = [to_bits(values[port.name]) for port in problem.inputs]
+        left = [to_text(result) for result in self.replay(circuit, *inputs)]
+        gold = left
         if isinstance(claim, Gateware):
-            sides = ("circuit", "gateware")
-            left = [to_text(result) for result in self.replay(circuit, *inputs)]
             gold, right = ([values[f"{side}_{name}"] for name in claim.results] for side in ("gold", "gate"))
         else:
-            sides = claim.sides
-            left, right = ([to_text(r) for r in self.replay(side, *inputs)] for side in (claim.left, claim.right))
-            gold = left
+            right = [to_text(result) for result in self.replay(claim.right, *inputs)]
         check_counterexample(claim, [left == gold and left != right])
-        named = dict(zip(circuit.input_names, map(to_text, inputs), strict=True))
-        shown = [dict(zip(circuit.output_names, side, strict=True)) for side in (left, right)]
-        return replace(proof, counterexample=named, found=dict(zip(sides, shown, strict=True)))
+        return _shown(proof, claim, inputs, left, right)
 
     def _try_all(self, problem: _Problem) -> Answer:
         """Try all inputs, 64 per word: bits 0 to 5 within a word, the next ones along the words, the rest in a loop."""
@@ -390,6 +393,23 @@ class _Decider:
                 point = first | word << 6 | number << (6 + along)
                 return Answer("refuted", [_at(problem, point)], seconds=time.monotonic() - started)
         return Answer("proved", seconds=time.monotonic() - started)
+
+
+def _shown(
+    proof: Proof, claim: Claim | Gateware, inputs: Sequence[Any], left: Sequence[str], right: Sequence[str]
+) -> Proof:
+    """The proof with its counterexample and the outputs of both sides."""
+    if isinstance(claim, Gateware):
+        circuit, sides = claim.circuit, ("circuit", "gateware")
+    else:
+        circuit, sides = claim.left, claim.sides
+    named = dict(zip(circuit.input_names, map(to_text, inputs), strict=True))
+    shown = [dict(zip(circuit.output_names, side, strict=True)) for side in (left, right)]
+    return replace(proof, counterexample=named, found=dict(zip(sides, shown, strict=True)))
+
+
+#: In place of a solver's name: the counterexample was found by a claim's own search.
+_ASCENT = "reverse derivative ascent"
 
 
 def _about(claim: AnyClaim) -> tuple[str, str, str, str]:

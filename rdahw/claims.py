@@ -10,8 +10,8 @@ difference 1 -> 1 ('differ',)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from rdahw.transform import expand
 from rdahw.types import Bits, Scalars, Type
 
 if TYPE_CHECKING:
+    from rdahw.primitives import Array
     from rdahw.saved import SavedModel
 
 __all__ = [
@@ -62,6 +63,7 @@ class Claim:
     name: the kind of claim. size: the widths of the circuit in bits, such as ``48+4 -> 3``.
     words, symbols: the statement. sides: names of the two circuits, shown with a counterexample.
     left, right: circuits with the same inputs and outputs.
+    guess: finds, without a solver, bits of each input for which the two may differ; None if it finds none.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Claim:
     sides: tuple[str, str]
     left: Circuit
     right: Circuit
+    guess: Callable[[], Sequence[Array] | None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def miter(self) -> Circuit:
@@ -336,8 +339,11 @@ def _lowest(wire: Wire) -> Wire:
     return wire.concat(*bits)
 
 
-def robust(f: Circuit, flips: int) -> Claim:
-    """Flipping up to ``flips`` bits of the only input of ``f`` never changes the output. True for some circuits."""
+def robust(f: Circuit, flips: int, search: Callable[[Circuit], tuple[Array, int] | None] = lambda f: None) -> Claim:
+    """Flipping up to ``flips`` bits of the only input of ``f`` never changes the output. True for some circuits.
+
+    search: finds for ``f`` an input and the number of a bit that changes the output, or None.
+    """
     if len(f.inputs) != 1:
         raise UserError(
             f"the claim 'robust' is about one input, and the circuit has {len(f.inputs)}; bind the parameters"
@@ -356,6 +362,10 @@ def robust(f: Circuit, flips: int) -> Claim:
         results = builder.inline(f, [x ^ (change & few) if with_flips else x])
         return builder.finish(dict(zip(f.output_names, results, strict=True)))
 
+    def guess() -> Sequence[Array] | None:
+        found = search(f)
+        return None if found is None else (found[0], np.eye(type_.width, dtype=np.uint8)[found[1]])
+
     return Claim(
         f"robust {flips}",
         shape(f),
@@ -364,6 +374,7 @@ def robust(f: Circuit, flips: int) -> Claim:
         ("with flips", "without"),
         side(with_flips=True),
         side(with_flips=False),
+        guess,
     )
 
 

@@ -56,11 +56,13 @@ class TableScores:
 
     def scores(self, x: Array) -> NDArray[np.int64]:
         """The scores (N, classes) for examples x (N, input_bits)."""
-        return self._forward(x)[-1].sum(axis=1, dtype=np.int64)
+        total: NDArray[np.int64] = self._forward(x)[-1].sum(axis=1, dtype=np.int64)
+        return total
 
     def classify(self, scores: NDArray[np.int64]) -> NDArray[np.int64]:
         """The class (N,) of the largest score, the lowest on a tie."""
-        return scores.argmax(axis=1)
+        found: NDArray[np.int64] = scores.argmax(axis=1)
+        return found
 
     def request(self, x: Array, dy: NDArray[np.int64]) -> NDArray[np.int64]:
         """The reverse derivative of the scores by the bits x (input_bits,), for cotangents dy (classes,) of the scores:

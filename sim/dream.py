@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
 from rdahw.data import Code, encode
-from rdahw.data.inputs import Choice
+from rdahw.data.inputs import Choice, free_bits
 from rdahw.derivative import reverse
 from rdahw.family import Spec
 from rdahw.folding import simplify
@@ -33,7 +33,7 @@ from rdahw.table_scores import TableScores
 from rdahw.transform import bind
 from rdahw.types import Words
 
-__all__ = ["CircuitScores", "Dream", "Scores", "dream", "flip_between", "make_scores", "start"]
+__all__ = ["CircuitScores", "Dream", "Scores", "dream", "find_flip", "make_scores", "start"]
 
 #: So many changes are tried in a step, those with the largest requests.
 _TRIED = 16
@@ -68,7 +68,8 @@ class CircuitScores:
         type_ = self.circuit.output_types[0]
         if isinstance(type_, Words):
             return type_.to_integers(y)
-        return -(y[:, None] ^ self._codes).sum(axis=2, dtype=np.int64)
+        differ: NDArray[np.int64] = (y[:, None] ^ self._codes).sum(axis=2, dtype=np.int64)
+        return -differ
 
     def classify(self, scores: NDArray[np.int64]) -> NDArray[np.int64]:
         """See :class:`Scores`."""
@@ -162,44 +163,48 @@ def dream(
     """
     moves = _Moves.of(options)
     rng = words(stream(seed, "dream"), steps)
-    here, best = _judged(model, x[None], wanted), None
-    for step in range(steps + 1):
-        (worth,), (margin,), (predicted,) = here
-        is_better = best is None or worth > best[0]
-        if is_better:
-            best = worth, Dream(x, int(predicted), int(margin), step)
-        assert best is not None
-        yield best[1]
-        if step == steps:
-            return
+    (here,) = _judged(model, x[None], wanted)
+    best = here, Dream(x, here.predicted, here.margin, 0)
+    yield best[1]
+    for step in range(1, steps + 1):
         gains = moves.gains(x, model.request(x, _cotangent(model.scores(x[None])[0], wanted)))
         order = np.argsort(-gains, kind="stable")[:_TRIED]
         tried = [moves.apply(x, int(move)) for move in order if gains[move] > 0]
-        judged = _judged(model, np.array(tried), wanted) if tried else None
-        if judged is not None and judged[0].max() > worth:
-            at = int(judged[0].argmax())
-            x, here = tried[at], tuple(each[at : at + 1] for each in judged)
+        judged = _judged(model, np.array(tried), wanted) if tried else []
+        top = max(judged, default=here)
+        if top > here:
+            x, here = tried[judged.index(top)], top
         elif best[1].predicted == wanted:
             return
         else:
-            x = moves.apply(x, int(rng[step] % np.uint64(len(gains))))
-            here = _judged(model, x[None], wanted)
+            x = moves.apply(x, int(rng[step - 1] % np.uint64(len(gains))))
+            (here,) = _judged(model, x[None], wanted)
+        if here > best[0]:
+            best = here, Dream(x, here.predicted, here.margin, step)
+        yield best[1]
 
 
-def _judged(model: Scores, x: Array, wanted: int) -> tuple[NDArray[np.int64], ...]:
-    """For examples x (N, A): their worth, first the margin, then all scores; the margin; the predicted class."""
+class _Worth(NamedTuple):
+    """How good an input is: first the margin, then all scores."""
+
+    margin: int
+    spread: int
+    predicted: int
+
+
+def _judged(model: Scores, x: Array, wanted: int) -> list[_Worth]:
+    """The worth of examples x (N, A)."""
     scores = model.scores(x)
     others = np.delete(scores, wanted, axis=1)
     margin = scores[:, wanted] - others.max(axis=1)
-    classes = scores.shape[1]
-    spread = (classes - 1) * scores[:, wanted] - others.sum(axis=1)
-    return margin * (1 << 32) + spread, margin, model.classify(scores)
+    spread = others.shape[1] * scores[:, wanted] - others.sum(axis=1)
+    return [_Worth(*row) for row in zip(margin.tolist(), spread.tolist(), model.classify(scores).tolist(), strict=True)]
 
 
 def _cotangent(scores: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
     """-1 for each of the largest other scores, and for the wanted class their number."""
     others = np.where(np.arange(len(scores)) == wanted, np.iinfo(np.int64).min, scores)
-    dy = -(others == others.max()).astype(np.int64)
+    dy: NDArray[np.int64] = -(others == others.max()).astype(np.int64)
     dy[wanted] = -dy.sum()
     return dy
 
@@ -213,8 +218,28 @@ def start(options: Sequence[Choice], width: int, seed: int | None = None) -> Arr
     return x
 
 
-def flip_between(run: Reference, a: Array, b: Array) -> tuple[Array, int]:
-    """Of two inputs (A,) on which a circuit differs: an input, and the bit of it that changes the output."""
+def find_flip(model: Scores, circuit: Circuit, *, steps: int = 200) -> tuple[Array, int] | None:
+    """An input (A,) of ``circuit``, the predictor of ``model``, and the bit of it that changes the output; None if the
+    search finds none.
+
+    From the input of zeros another class is dreamt of, each bit for itself; half the bits between two inputs that
+    differ in their outputs are changed until one bit is left.
+    """
+    width = circuit.input_types[0].width
+    run, zeros = Reference(circuit), np.zeros(width, np.uint8)
+    output, scores = run(zeros)[0], model.scores(zeros[None])
+    here = int(model.classify(scores)[0])
+    for wanted in np.argsort(-scores[0], kind="stable").tolist():
+        if wanted == here:
+            continue
+        for found in dream(model, free_bits(width), zeros, wanted, steps=steps):
+            if (run(found.x)[0] != output).any():
+                return _boundary(run, zeros, found.x)
+    return None
+
+
+def _boundary(run: Reference, a: Array, b: Array) -> tuple[Array, int]:
+    """An input between two (A,) whose outputs differ, and the bit of it that changes the output."""
     here = run(a)[0]
     while (apart := np.flatnonzero(a != b)).size > 1:
         middle = a.copy()

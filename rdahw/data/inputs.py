@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rdahw.data.binarise import Binariser
 
-__all__ = ["Choice", "choices", "describe", "pixels"]
+__all__ = ["Choice", "choices", "describe", "free_bits", "pixels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +38,7 @@ def choices(binariser: Binariser) -> list[Choice]:
     """The choice of each column. Where columns have no such few values, in planes of images and numbers in fixed point,
     each wire is a choice of its own, with the number of the wire in place of a column."""
     if not binariser.has_thresholds:
-        pair, values = np.array([[0], [1]], np.uint8), np.arange(2.0)
-        return [Choice(wire, np.array([wire]), pair, values) for wire in range(binariser.width)]
+        return free_bits(binariser.width)
     found = [_values(binariser, i) for i in range(len(binariser.columns))]
     rows = max(len(values) for values, _ in found)
     bits = binariser.transform(np.stack([np.resize(samples, rows) for _, samples in found], axis=1))
@@ -48,6 +47,12 @@ def choices(binariser: Binariser) -> list[Choice]:
         wires = np.flatnonzero(owner == i)
         columns.append(Choice(i, wires, bits[: len(samples)][:, wires], np.array(values)))
     return columns
+
+
+def free_bits(width: int) -> list[Choice]:
+    """A choice for each wire."""
+    pair, values = np.array([[0], [1]], np.uint8), np.arange(2.0)
+    return [Choice(wire, np.array([wire]), pair, values) for wire in range(width)]
 
 
 def _values(binariser: Binariser, i: int) -> tuple[list[float], list[float]]:

@@ -211,6 +211,32 @@ def test_wishes_about_a_function(cache: Path) -> None:
     assert second.counterexample["flips"].count("1") == 1
 
 
+def test_a_search_refutes_without_a_solver(cache: Path) -> None:
+    parity = trace(lambda x: x.parity(), x=Bits(40))
+    x = np.arange(40).astype(np.uint8) & 1
+    proof = prove_one(robust(parity, 2, lambda f: (x, 7)), cache)
+    assert (proof.verdict, proof.solver) == ("refuted", "reverse derivative ascent")
+    assert proof.counterexample == {"x": "10" * 20, "flips": format(1 << 7, "040b")}
+    assert proof.found is not None
+    assert {side: outputs["y"] for side, outputs in proof.found.items()} == {"with flips": "1", "without": "0"}
+
+
+@pytest.mark.parametrize("search", [lambda f: None, lambda f: (np.zeros(3, np.uint8), 0)], ids=["nothing", "wrong"])
+def test_where_a_search_finds_nothing_a_solver_decides(search: Any, cache: Path) -> None:
+    claims = [
+        robust(trace(lambda x: x[1:], x=Bits(3)), 1, search),
+        robust(trace(lambda x: x & 0, x=Bits(3)), 1, search),
+    ]
+    found = prove(claims, replay=run, cache=cache)
+    assert [proof.verdict for proof in found] == ["refuted", "proved"]
+    assert {proof.solver for proof in found} == {"all 2^6 inputs"}
+
+
+def test_a_solver_that_is_named_decides_without_a_search(cache: Path) -> None:
+    claim = robust(trace(lambda x: x, x=Bits(3)), 1, lambda f: (np.zeros(3, np.uint8), 0))
+    assert "yosys" in prove_one(claim, cache, solver="yosys").solver
+
+
 # -- hardware ----------------------------------------------------------------------------------------------------------
 
 
