@@ -232,6 +232,7 @@ def test_where_a_search_finds_nothing_a_solver_decides(search: Any, cache: Path)
     assert {proof.solver for proof in found} == {"all 2^6 inputs"}
 
 
+@pytest.mark.slow
 def test_a_solver_that_is_named_decides_without_a_search(cache: Path) -> None:
     claim = robust(trace(lambda x: x, x=Bits(3)), 1, lambda f: (np.zeros(3, np.uint8), 0))
     assert "yosys" in prove_one(claim, cache, solver="yosys").solver
