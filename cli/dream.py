@@ -15,9 +15,25 @@ from rdahw.family import USUAL_TASK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
     from rdahw.data.inputs import Choice
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
+
+
+def _classes(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+    """Shell completion: the classes of the model that is named before."""
+    from click.shell_completion import CompletionItem
+
+    from rdahw.errors import UserError
+    from rdahw.saved import load_model
+
+    try:
+        names = load_model(Path(ctx.params["model"])).schema.label_names
+    except (KeyError, TypeError, UserError):  # no model yet, or none that can be read
+        names = ()
+    return [CompletionItem(name) for name in names if name.startswith(word)]
 
 
 @click.command(
@@ -30,7 +46,8 @@ Examples:
   rdahw dream table.rdahw --class yes --from 2 --data more.csv --json""",
 )
 @model_argument
-@click.option("--class", "wanted", required=True, metavar="C", help="learn an input of this class")
+@click.option("--class", "wanted", required=True, metavar="C", shell_complete=_classes,
+              help="learn an input of this class")  # fmt: skip
 @click.option("--from", "number", type=click.IntRange(0), metavar="EXAMPLE",
               help="start from this example of the test part, or of --data, counted from 0  [default: an input whose "
               "columns have their first values]")  # fmt: skip
