@@ -29,9 +29,11 @@ def _classes(ctx: click.Context, parameter: click.Parameter, word: str) -> list[
     from rdahw.errors import UserError
     from rdahw.saved import load_model
 
+    # Click leaves the model among the other words, as the option before the cursor has no value yet.
+    given = [name for name in (ctx.params.get("model"), *ctx.args) if name is not None]
     try:
-        names = load_model(Path(ctx.params["model"])).schema.label_names
-    except (KeyError, TypeError, UserError):  # no model yet, or none that can be read
+        names = load_model(Path(given[0])).schema.label_names if given else ()
+    except UserError:
         names = ()
     return [CompletionItem(name) for name in names if name.startswith(word)]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
+from click.shell_completion import ShellComplete
 from oracles import every
 from running import Runner
 
-from rdahw.cli.dream import command
+from rdahw.cli import cli
 from rdahw.saved import load_model
 from rdahw.sim.engines import predict
 
@@ -123,12 +123,10 @@ def test_what_cannot_be_dreamt_of(run: Runner, options: tuple[str, ...], message
 
 def test_the_shell_completes_the_classes_of_the_model(run: Runner) -> None:
     run.ok("train", "-q")
-    (option,) = (each for each in command.params if each.name == "wanted")
 
-    def offered(model: object, word: str) -> list[str]:
-        context = click.Context(command)
-        context.params = {"model": model}
-        return [item.value for item in option.shell_complete(context, word)]
+    def offered(*words: str) -> list[str]:
+        complete = ShellComplete(cli, {}, "rdahw", "_RDAHW_COMPLETE")
+        return [item.value for item in complete.get_completions(["dream", *words[:-1]], words[-1])]
 
-    assert offered("iris-lookup.rdahw", "Iris-v") == ["Iris-versicolor", "Iris-virginica"]
-    assert offered(Path("missing.rdahw"), "") == offered(None, "") == []
+    assert offered("iris-lookup.rdahw", "--class", "Iris-v") == ["Iris-versicolor", "Iris-virginica"]
+    assert offered("missing.rdahw", "--class", "") == offered("--class", "") == []
