@@ -50,21 +50,26 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
     names = _tangent_names(f.output_names, f.input_names)
     seeds = [builder.input(name, type_.tangent) for name, type_ in zip(names, f.output_types, strict=True)]
-    wires, cotangents = builder.replay(f, inputs), dict[int, Wire]()
+    wires, cotangents = builder.replay(f, inputs), _Cotangents(f)
     for (_, wire), seed in zip(f.outputs, seeds, strict=True):
-        _accumulate(cotangents, wire, seed)
+        cotangents.add(wire, seed)
     moving = _depends(f, wanted)
     for number, (primitive, operands, attributes) in reversed(list(f.wires())):
-        if (dy := cotangents.pop(number, None)) is not None:
-            _check_selects(number, primitive, [moving[i] for i in operands])
-            contributions = _pull_back(primitive, dy, wires[number].type, [wires[i] for i in operands], attributes)
-            for operand, contribution in zip(operands, contributions, strict=True):
-                if contribution is not None:
-                    _accumulate(cotangents, operand, contribution)
+        if (dy := cotangents.total(number)) is None:
+            continue
+        _check_selects(number, primitive, [moving[i] for i in operands])
+        if primitive == "slice":
+            cotangents.add_part(operands[0], attributes[0], dy)
+            continue
+        contributions = _pull_back(primitive, dy, wires[number].type, [wires[i] for i in operands], attributes)
+        for operand, contribution in zip(operands, contributions, strict=True):
+            if contribution is not None:
+                cotangents.add(operand, contribution)
     outputs = {}
     for i, (name, out) in enumerate(zip(f.input_names, _tangent_names(f.input_names, ()), strict=True)):
         if name in wanted:
-            outputs[out] = cotangents[i] if i in cotangents else constant(builder, 0, f.types[i].tangent)
+            total = cotangents.total(i)
+            outputs[out] = constant(builder, 0, f.types[i].tangent) if total is None else total
     return builder.finish(outputs)
 
 
@@ -106,11 +111,45 @@ def _tangent_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
     return result
 
 
-def _accumulate(cotangents: dict[int, Wire], wire: int, contribution: Wire) -> None:
-    """Fan-out: the cotangents of a wire's uses are added."""
-    if wire in cotangents:
-        contribution = ring_sum(cotangents[wire], contribution)
-    cotangents[wire] = contribution
+class _Cotangents:
+    """What flows back to the wires of ``f``: at each wire, the sum of what its uses pass on.
+
+    Slices of a wire that do not overlap are laid side by side instead of each being padded with zeros, which would take
+    a sum over the whole wire for each: a model has hundreds of tables in one wire of parameters.
+    """
+
+    def __init__(self, f: Circuit) -> None:
+        self._types = f.types
+        self._wholes: dict[int, Wire] = {}
+        self._parts: dict[int, list[tuple[int, Wire]]] = {}
+
+    def add(self, wire: int, contribution: Wire) -> None:
+        """A cotangent of the whole wire."""
+        if wire in self._wholes:
+            contribution = ring_sum(self._wholes[wire], contribution)
+        self._wholes[wire] = contribution
+
+    def add_part(self, wire: int, start: int, contribution: Wire) -> None:
+        """A cotangent of the elements from ``start`` on."""
+        self._parts.setdefault(wire, []).append((start, contribution))
+
+    def total(self, wire: int) -> Wire | None:
+        """The cotangent of the wire; None if nothing flows back."""
+        rows: list[list[tuple[int, Wire]]] = []
+        for start, part in sorted(self._parts.pop(wire, []), key=lambda each: each[0]):
+            row = next((row for row in rows if row[-1][0] + len(row[-1][1]) <= start), None)
+            if row is None:
+                rows.append(row := [])
+            row.append((start, part))
+        for row in rows:
+            pieces, end = list[Wire](), 0
+            for start, part in row:
+                pieces += [part.zeros(start - end), part] if start > end else [part]
+                end = start + len(part)
+            if end < (count := self._types[wire].count):
+                pieces.append(pieces[0].zeros(count - end))
+            self.add(wire, pieces[0].concat(*pieces))
+        return self._wholes.pop(wire, None)
 
 
 def _pull_back(

@@ -267,8 +267,10 @@ def _lanes(
 
 def _decide(*cases: tuple[NDArray[np.bool_], _Codes | int]) -> _Codes:
     """For each element the result of the first case that holds."""
-    found: _Codes = np.select([case for case, _ in cases], [result for _, result in cases], _OPEN)
-    return found
+    found: Any = _OPEN
+    for case, result in reversed(cases):
+        found = np.where(case, result, found)
+    return np.asarray(found, np.int64)
 
 
 def _add(a: _Codes, b: _Codes) -> _Codes:

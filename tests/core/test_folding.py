@@ -78,6 +78,22 @@ def test_the_factor_of_a_lookup_does_not_grow(inputs: int, outputs: int, form: C
     assert gradient_operations(f) <= 3.2 * count_operations(f)
 
 
+def test_tables_side_by_side_in_one_wire_do_not_add_up_the_whole_wire() -> None:
+    f = trace(
+        lambda theta, x: theta.concat(*(theta[16 * i : 16 * i + 16].lookup(x) for i in range(60))).parity(),
+        theta=Bits(1000),
+        x=Bits(4),
+    )
+    assert count_operations(reverse(f, ["theta"])) <= count_operations(f)
+
+
+def test_slices_that_overlap_are_added() -> None:
+    f = trace(
+        lambda a, b: a.concat(a[1:5] & b, a[3:] & b, a[:4] & b, a[5:] & b[:2], a[:1] & b[:1]), a=Bits(7), b=Bits(4)
+    )
+    assert_same_function(reverse(f), boolean_difference(f))
+
+
 @pytest.mark.parametrize("inputs", range(1, 9))
 def test_the_factor_of_a_decoder_does_not_grow(inputs: int) -> None:
     f = trace(lambda x: x.decode(), x=Bits(inputs))
