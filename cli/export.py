@@ -96,6 +96,9 @@ def command(
 #: A circuit with more parameter bits as ports is not written unless it is asked for by name.
 _MOST_PORTS = 1 << 14
 
+#: The largest reverse derivative that is written.
+_MOST_ASSIGNMENTS = 1 << 15
+
 _ABOUT = {
     "circuit": "The circuit",
     "reverse": "The reverse derivative",
@@ -121,7 +124,14 @@ def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
         gateware = "export its gateware with --to verilog, without --reverse and --inference"
         raise UsageError(f"{error}; or {gateware}") from None
     if what == "reverse":
-        return simplify(made.reverse())
+        found = made.reverse()
+        if len(found.assignments) > _MOST_ASSIGNMENTS:
+            raise UsageError(
+                f"the reverse derivative has {len(found.assignments):,} assignments, and at most {_MOST_ASSIGNMENTS:,} "
+                "are exported, as tools take many minutes for more; train with fewer tables or inputs, or leave "
+                "--reverse out"
+            )
+        return simplify(found)
     if what == "inference":
         return predictor(spec, saved)
     return made.circuit

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
 
+#: A circuit of more assignments is not folded, which would take a minute.
+_MOST_FOLDED = 1 << 15
 #: Up to this many names are all listed for people.
 _MOST_NAMES = 32
 
@@ -71,8 +73,9 @@ def command(
         circuit = made.circuit
         if of_reverse:
             whole = made.reverse()
-            circuit = simplify(whole)
-            sizes = {"model": made.circuit, "reverse": whole, "folded": simplify(expand(whole))}
+            few = len(whole.assignments) <= _MOST_FOLDED
+            circuit = simplify(whole) if few else whole
+            sizes = {"model": made.circuit, "reverse": whole, **({"folded": simplify(expand(whole))} if few else {})}
             result["operations_of"] = {name: count_operations(expand(each)) for name, each in sizes.items()}
         result |= _circuit(circuit)
     except UsageError as error:
@@ -182,9 +185,10 @@ def _circuit_for_people(result: dict[str, Any]) -> dict[str, str]:
         return {"circuit": f"not shown: {result['no_circuit']}"}
     size = f"{result['operations']:,} sums and products of single elements (for bits XOR and AND)"
     if each := result.get("operations_of"):
+        before = f"{each['reverse']:,} before folding" if "folded" in each else "too large to fold"
         size = (
-            f"{each['folded']:,} sums and products of single elements (for bits XOR and AND), "
-            f"{each['reverse']:,} before folding, {each['model']:,} in the model itself"
+            f"{each.get('folded', each['reverse']):,} sums and products of single elements (for bits XOR and AND), "
+            f"{before}, {each['model']:,} in the model itself"
         )
     safe = "yes: the reverse derivative is the Boolean difference" if result["safe"] else "not shown: they may differ"
     return {

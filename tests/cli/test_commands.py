@@ -238,6 +238,10 @@ def test_show_by_name(run):
     reverse = run.ok("show", "lookup", "--inputs", 2, "--reverse", "--json").json
     assert reverse["inputs"] == [["theta", 4], ["x", 2], ["dy", 1]]
     assert reverse["outputs"] == [["dtheta", 4], ["dx", 2]]
+    assert reverse["operations_of"] == {"model": 16, "reverse": 25, "folded": 23}
+    assert "23 sums and products of single elements (for bits XOR and AND), 25 before folding, 16 in the model" in (
+        run.ok("show", "lookup", "--inputs", 2, "--reverse").out
+    )
 
 
 def test_show_of_a_model_that_is_a_circuit_and_one_too_large_for_that(run):
@@ -512,3 +516,12 @@ def test_completion_for_the_shell_in_use(run, monkeypatch):
 def test_the_runner_would_see_a_second_object():
     with pytest.raises(json.JSONDecodeError, match="Extra data"):
         Ran(0, "{}\n{}\n", "").json  # noqa: B018
+
+
+def test_a_reverse_derivative_that_is_too_large_is_not_folded(run, monkeypatch):
+    monkeypatch.setattr("rdahw.cli.show._MOST_FOLDED", 10)
+    shown = run.ok("show", "lookup", "--inputs", 2, "--reverse", "--json").json
+    assert shown["operations_of"] == {"model": 16, "reverse": 25}
+    assert "25 sums and products of single elements (for bits XOR and AND), too large to fold, 16 in the model" in (
+        run.ok("show", "lookup", "--inputs", 2, "--reverse").out
+    )

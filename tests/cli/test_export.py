@@ -104,3 +104,11 @@ def test_what_cannot_be(run: Runner) -> None:
     ran = run("export", "lookup", "--to", "verilog", "--inference")
     assert (ran.code, ran.error) == (2, "--inference needs a trained model; give a file of rdahw train")
     assert not list(run.folder.iterdir())
+
+
+def test_a_reverse_derivative_that_is_too_large_is_said(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rdahw.cli.export._MOST_ASSIGNMENTS", 16)
+    run.ok("export", "lookup", "--inputs", "2", "--to", "dot", "--reverse", "--out", "small.dot")
+    ran = run("export", "lookup", "--inputs", "3", "--to", "dot", "--reverse")
+    assert ran.code == 2
+    assert "assignments, and at most 16 are exported" in ran.error
