@@ -20,6 +20,7 @@ from functools import lru_cache, reduce
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
+from rdahw.primitive import Part
 from rdahw.primitives import PRIMITIVES
 from rdahw.tracing import Builder, Wire, constant, ring_sum, trace
 from rdahw.transform import expand
@@ -58,9 +59,6 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
         if (dy := cotangents.total(number)) is None:
             continue
         _check_selects(number, primitive, [moving[i] for i in operands])
-        if primitive == "slice":
-            cotangents.add_part(operands[0], attributes[0], dy)
-            continue
         contributions = _pull_back(primitive, dy, wires[number].type, [wires[i] for i in operands], attributes)
         for operand, contribution in zip(operands, contributions, strict=True):
             if contribution is not None:
@@ -121,31 +119,30 @@ class _Cotangents:
     def __init__(self, f: Circuit) -> None:
         self._types = f.types
         self._wholes: dict[int, Wire] = {}
-        self._parts: dict[int, list[tuple[int, Wire]]] = {}
+        self._parts: dict[int, list[Part]] = {}
 
-    def add(self, wire: int, contribution: Wire) -> None:
-        """A cotangent of the whole wire."""
-        if wire in self._wholes:
-            contribution = ring_sum(self._wholes[wire], contribution)
-        self._wholes[wire] = contribution
-
-    def add_part(self, wire: int, start: int, contribution: Wire) -> None:
-        """A cotangent of the elements from ``start`` on."""
-        self._parts.setdefault(wire, []).append((start, contribution))
+    def add(self, wire: int, contribution: Wire | Part) -> None:
+        """A further cotangent of the wire."""
+        if isinstance(contribution, Part):
+            self._parts.setdefault(wire, []).append(contribution)
+        elif wire in self._wholes:
+            self._wholes[wire] = ring_sum(self._wholes[wire], contribution)
+        else:
+            self._wholes[wire] = contribution
 
     def total(self, wire: int) -> Wire | None:
         """The cotangent of the wire; None if nothing flows back."""
-        rows: list[list[tuple[int, Wire]]] = []
-        for start, part in sorted(self._parts.pop(wire, []), key=lambda each: each[0]):
-            row = next((row for row in rows if row[-1][0] + len(row[-1][1]) <= start), None)
+        rows: list[list[Part]] = []
+        for part in sorted(self._parts.pop(wire, []), key=lambda each: each.start):
+            row = next((row for row in rows if row[-1].start + len(row[-1].wire) <= part.start), None)
             if row is None:
                 rows.append(row := [])
-            row.append((start, part))
+            row.append(part)
         for row in rows:
             pieces, end = list[Wire](), 0
-            for start, part in row:
-                pieces += [part.zeros(start - end), part] if start > end else [part]
-                end = start + len(part)
+            for start, piece in row:
+                pieces += [piece.zeros(start - end), piece] if start > end else [piece]
+                end = start + len(piece)
             if end < (count := self._types[wire].count):
                 pieces.append(pieces[0].zeros(count - end))
             self.add(wire, pieces[0].concat(*pieces))
@@ -154,11 +151,11 @@ class _Cotangents:
 
 def _pull_back(
     primitive: str, dy: Wire, result: Type, operands: list[Wire], attributes: Sequence[object]
-) -> Sequence[Wire | None]:
+) -> Sequence[Wire | Part | None]:
     row = PRIMITIVES[primitive]
     rule = getattr(row, result.reverse_rule) or row.reverse
     if rule is not None:
-        cotangents: Sequence[Wire | None] = rule(dy, *operands, *attributes)
+        cotangents: Sequence[Wire | Part | None] = rule(dy, *operands, *attributes)
         return cotangents
     types = tuple(wire.type for wire in operands)
     return dy.builder.inline(_reverse_of_expansion(primitive, types, tuple(attributes)), [*operands, dy])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,16 @@ from rdahw.types import Bits, Type
 if TYPE_CHECKING:
     from rdahw.tracing import Wire
 
-__all__ = ["Array", "Primitive", "bits_only", "check_range", "listed", "one_of_bits"]
+__all__ = ["Array", "Part", "Primitive", "bits_only", "check_range", "listed", "one_of_bits"]
 
 Array = NDArray[np.uint8]
+
+
+class Part(NamedTuple):
+    """A cotangent that is ``wire`` from element ``start`` on, and zero elsewhere."""
+
+    start: int
+    wire: Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +35,8 @@ class Primitive:
     attributes: names of the static arguments, in order.
     type_rule: ``type_rule(*types, *attributes) -> type`` of the result; raises :class:`UserError` for invalid ones.
     evaluate: ``evaluate(*arrays, *attributes) -> array``.
-    reverse: ``reverse(dy, *operands, *attributes) -> cotangent of each operand`` (``None``: zero). A row without one is
-        differentiated through its expansion.
+    reverse: ``reverse(dy, *operands, *attributes) -> cotangent of each operand`` (``None``: zero; or a :class:`Part`).
+        A row without one is differentiated through its expansion.
     signed: the reverse rule on switches (:class:`rdahw.types.Switches`), with ``dy`` and the cotangents as words. A row
         without one does not take switches.
     expansion: ``expansion(*operands, *attributes) -> wire`` in the core only; ``None`` in the core itself.
@@ -48,8 +55,8 @@ class Primitive:
     attributes: tuple[str, ...] = ()
     type_rule: Callable[..., Type]
     evaluate: Callable[..., Array] | None
-    reverse: Callable[..., Sequence[Wire | None]] | None = None
-    signed: Callable[..., Sequence[Wire | None]] | None = None
+    reverse: Callable[..., Sequence[Wire | Part | None]] | None = None
+    signed: Callable[..., Sequence[Wire | Part | None]] | None = None
     expansion: Callable[..., Wire] | None = None
     lowering: Callable[..., Wire] | None = None
     linear: bool = False

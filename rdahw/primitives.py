@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.primitive import Array, Primitive, bits_only, check_range, listed
+from rdahw.primitive import Array, Part, Primitive, bits_only, check_range, listed
 from rdahw.primitive import one_of_bits as _one
 from rdahw.scalar_primitives import SCALAR_ROWS
 from rdahw.types import Bits, Type, shown
@@ -236,9 +236,8 @@ def _concat_reverse(dy: Wire, *parts: Wire) -> list[Wire]:
     return cotangents
 
 
-def _slice_reverse(dy: Wire, a: Wire, start: int, stop: int) -> list[Wire]:
-    below, above = ([dy.zeros(width)] if width else [] for width in (start, a.width - stop))
-    return [dy.concat(*below, dy, *above)]
+def _slice_reverse(dy: Wire, a: Wire, start: int, stop: int) -> list[Part]:
+    return [Part(start, dy)]
 
 
 def _mux_reverse(dy: Wire, select: Wire, a: Wire, b: Wire) -> list[Wire]:
