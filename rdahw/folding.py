@@ -1,6 +1,6 @@
 """Circuits with their dead and constant parts removed, element by element, and the size of a circuit in operations.
 
-A reverse derivative has many: cotangents that are padded with zeros (the reverse of a slice), and sums of them.
+A reverse derivative has many: cotangents that are padded with zeros (the reverse of a choice of bits), and their sums.
 """
 
 from __future__ import annotations
