@@ -85,7 +85,7 @@ def command(
     circuit); custom: so is the reverse of each block; gateware: the emitted hardware computes the circuit; trainer: the
     trainer that synth builds learns as in software, for any number of cycles; synthesis: so does its netlist of iCE40
     or ECP5 cells. Properties of a trained model: one-hot, robust:K (flipping K input bits changes no output; a
-    counterexample is first searched for by dreaming of another class, as rdahw dream does).
+    counterexample is first searched for by random inputs, and by dreaming of another class as rdahw dream does).
 
     Exit code 0 only if all are proved; 1 if one is refuted or stays open.
     """
@@ -181,10 +181,10 @@ def _statements(
 
 
 def _search(spec: Spec, saved: SavedModel | None, circuit: Circuit) -> tuple[Array, int] | None:
-    """An input of the trained model and a bit of it that changes the prediction, if dreaming of a class finds one."""
+    """An input of the trained model and a bit of it that changes the prediction, if a search finds them."""
     from rdahw.sim.dream import find_flip, make_scores
 
-    return None if saved is None else find_flip(make_scores(spec, saved.best_state), circuit)
+    return None if saved is None else find_flip(partial(make_scores, spec, saved.best_state), circuit)
 
 
 #: What is compared if one of two models is not saved.

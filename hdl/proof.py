@@ -282,7 +282,7 @@ class _Decider:
                 left, right = (list(map(to_text, self.replay(side, *inputs))) for side in (claim.left, claim.right))
                 seconds = time.monotonic() - started
                 if left != right:
-                    return _shown(Proof(*_about(claim), "refuted", seconds, _ASCENT), claim, inputs, left, right)
+                    return _shown(Proof(*_about(claim), "refuted", seconds, _SEARCH), claim, inputs, left, right)
         size = count_gates(claim.circuit if isinstance(claim, Gateware) else claim.miter)
         if size > MAX_GATES:
             reason = f"{size:,} gates are more than the {MAX_GATES:,} tried"
@@ -409,7 +409,7 @@ def _shown(
 
 
 #: In place of a solver's name: the counterexample was found by a claim's own search.
-_ASCENT = "reverse derivative ascent"
+_SEARCH = "search"
 
 
 def _about(claim: AnyClaim) -> tuple[str, str, str, str]:

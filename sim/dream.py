@@ -11,7 +11,7 @@ change is taken whose request is largest, among those for which the model itself
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -37,6 +37,9 @@ __all__ = ["CircuitScores", "Dream", "Scores", "dream", "find_flip", "make_score
 
 #: So many changes are tried in a step, those with the largest requests.
 _TRIED = 16
+
+#: A search for a flip tries so many random inputs, then dreams of so many classes in so many steps each.
+_RANDOM, _CLASSES, _STEPS = 64, 8, 50
 
 
 class Scores(Protocol):
@@ -218,22 +221,27 @@ def start(options: Sequence[Choice], width: int, seed: int | None = None) -> Arr
     return x
 
 
-def find_flip(model: Scores, circuit: Circuit, *, steps: int = 200) -> tuple[Array, int] | None:
-    """An input (A,) of ``circuit``, the predictor of ``model``, and the bit of it that changes the output; None if the
-    search finds none.
+def find_flip(make: Callable[[], Scores], circuit: Circuit) -> tuple[Array, int] | None:
+    """An input (A,) of ``circuit``, the predictor of the model that ``make`` makes, and the bit of it that changes the
+    output; None if the search finds none.
 
-    From the input of zeros another class is dreamt of, each bit for itself; half the bits between two inputs that
-    differ in their outputs are changed until one bit is left.
+    Half the bits between two inputs that differ in their outputs are changed until one bit is left. One is all zeros;
+    the other is random, or, if none of those differs, dreamt of as another class, each bit by itself.
     """
     width = circuit.input_types[0].width
     run, zeros = Reference(circuit), np.zeros(width, np.uint8)
-    output, scores = run(zeros)[0], model.scores(zeros[None])
-    here = int(model.classify(scores)[0])
-    for wanted in np.argsort(-scores[0], kind="stable").tolist():
-        if wanted == here:
-            continue
-        for found in dream(model, free_bits(width), zeros, wanted, steps=steps):
-            if (run(found.x)[0] != output).any():
+    here = run(zeros)[0]
+    number = words(stream(0, "dream flip"), _RANDOM * width) >> np.uint64(63)
+    random = number.astype(np.uint8).reshape(_RANDOM, width)
+    differ = np.broadcast_to((run(random)[0] != here).any(axis=-1), _RANDOM)
+    if differ.any():
+        return _boundary(run, zeros, random[differ.argmax()])
+    model = make()
+    scores = model.scores(zeros[None])
+    order = [c for c in np.argsort(-scores[0], kind="stable").tolist() if c != model.classify(scores)[0]]
+    for wanted in order[:_CLASSES]:
+        for found in dream(model, free_bits(width), zeros, wanted, steps=_STEPS):
+            if (run(found.x)[0] != here).any():
                 return _boundary(run, zeros, found.x)
     return None
 

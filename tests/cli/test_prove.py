@@ -88,7 +88,7 @@ def test_wishes_about_a_trained_model(run: Runner) -> None:
     assert (one_hot["name"], robust["name"], robust["verdict"]) == ("one-hot", "robust 4", "refuted")
     assert robust["counterexample"].keys() == {"x", "flips"}
     assert robust["found"]["with flips"] != robust["found"]["without"]
-    assert robust["solver"] == "reverse derivative ascent"
+    assert robust["solver"] == "search"
     assert robust["counterexample"]["flips"].count("1") == 1
 
 

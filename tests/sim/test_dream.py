@@ -130,7 +130,7 @@ def test_a_flip_that_changes_the_output_is_found(seed: int) -> None:
     random = np.random.default_rng(seed)
     labels = (np.arange(16) == random.integers(1, 16)).astype(int)
     circuit = lookup(encode(labels, 2, "one-hot").T, 2)
-    found = find_flip(CircuitScores(circuit, 2, "one-hot"), circuit)
+    found = find_flip(lambda: CircuitScores(circuit, 2, "one-hot"), circuit)
     assert found is not None
     x, bit = found
     assert (evaluate(circuit, x[None]) != evaluate(circuit, (x ^ np.eye(4, dtype=np.uint8)[bit])[None])).any()
@@ -138,4 +138,14 @@ def test_a_flip_that_changes_the_output_is_found(seed: int) -> None:
 
 def test_there_is_no_flip_in_a_constant_function() -> None:
     circuit = lookup(np.tile([[1], [0], [0]], 16))
-    assert find_flip(CircuitScores(circuit, 3, "one-hot"), circuit) is None
+    assert find_flip(lambda: CircuitScores(circuit, 3, "one-hot"), circuit) is None
+
+
+def test_where_random_inputs_do_not_differ_another_class_is_dreamt_of() -> None:
+    # Of 40 bits all but a few have to be set for class 1.
+    circuit = trace(lambda x: x.const(36, 6) <= x.popcount(), x=Bits(40))
+    votes = TableScores([TableLayer(np.arange(40)[:, None], np.tile([[[4, 0], [0, 1]]], (40, 1, 1)))], 40)
+    found = find_flip(lambda: votes, circuit)
+    assert found is not None
+    x, bit = found
+    assert (evaluate(circuit, x[None]) != evaluate(circuit, (x ^ np.eye(40, dtype=np.uint8)[bit])[None])).any()
