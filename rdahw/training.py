@@ -342,9 +342,10 @@ class Training:
         return self._prepared[id(examples)]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """The order of an epoch, made once: the end of the previous epoch uses it too."""
-        if self._ordered is None or self._ordered[0] != epoch:
-            self._ordered = epoch, self.schedule.order(epoch, len(self.train))
+        """The order of an epoch, made once: the end of the previous epoch uses it too, and without shuffling all do."""
+        key = epoch if self.schedule.shuffle else 0
+        if self._ordered is None or self._ordered[0] != key:
+            self._ordered = key, self.schedule.order(epoch, len(self.train))
         return self._ordered[1]
 
     def _following(self, rest: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:

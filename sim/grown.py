@@ -29,11 +29,10 @@ from rdahw.sim.grown_kernels import (
     choose_bits,
     choose_votes,
     classify_row,
-    count_wrong,
-    list_asking,
+    find_asking,
     list_rivalled,
 )
-from rdahw.sim.packing import Words, pack_examples, pack_wires, turn_words
+from rdahw.sim.packing import Words, pack_examples, pack_wires, turn_words, words_for
 from rdahw.state import State
 from rdahw.training import Batches, Examples, Outcome
 
@@ -121,16 +120,16 @@ class CompiledGrown(Growth):
         last = spec.tables if tables is None else tables
         whole = self._state.grown // classes * classes
         scores = next(self._scores(examples.columns, [whole]))
-        rivals, wrong, alone = np.empty((classes, count), np.bool_), np.empty(1, np.int64), count // (1 + spec.copies)
-        own, weights = np.empty(count, np.int16), np.empty(count, np.int16)
+        asking, wrong = np.zeros((classes, 64 * words_for(count)), np.uint8), np.empty(1, np.int64)
+        labels, weights = examples.labels.astype(np.int16), np.empty(count, np.int16)
+        alone = count // (1 + spec.copies)
         with ThreadPoolExecutor(self.threads) as pool:
             while self._state.grown < last:
                 threshold = min(spec.threshold(self._state.grown), _MOST_APART)
-                ask(scores, examples.labels, threshold, own, rivals, weights)
-                count_wrong(scores, examples.labels[:alone], wrong)
-                self.counts = int(wrong[0]), int((weights[:alone] > 0).sum())
+                ask(scores, labels, threshold, asking, weights, alone, wrong)
+                self.counts = int(wrong[0]), int(np.count_nonzero(weights[:alone]))
                 numbers = range(self._state.grown, min(whole + classes, last))
-                grown = pool.map(lambda j: self._grow(examples, j, rivals, weights), numbers)
+                grown = pool.map(lambda j: self._grow(examples, j, asking[j % classes], weights), numbers)
                 for wires, table in grown:
                     yield self._keep(wires, table)
                 if self._state.grown == whole + classes:
@@ -138,18 +137,18 @@ class CompiledGrown(Growth):
                     whole += classes
 
     def _grow(
-        self, examples: PackedExamples, j: int, rivals: NDArray[np.bool_], weights: NDArray[np.int16]
+        self, examples: PackedExamples, j: int, asking: NDArray[np.uint8], weights: NDArray[np.int16]
     ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        spec, label = self.spec, j % self.spec.classes
-        asking, requests = np.empty(len(weights) + 1, np.int64), np.empty(len(weights) + 1, np.int16)
-        count = np.empty(1, np.int64)
-        list_asking(label, rivals[label], examples.labels, weights, asking, requests, count)
-        chosen, wires = sample(spec, j, int(count[0])), candidates(spec, j)
+        spec = self.spec
+        places, wires = sample(spec, j, int(np.count_nonzero(asking))), candidates(spec, j)
+        chosen = np.empty(len(places), np.int64)
+        find_asking(asking, places, chosen)
+        requests = np.where(examples.labels[chosen] == j % spec.classes, weights[chosen], np.int16(-1))
         taken, table = np.empty(spec.inputs, np.int64), np.empty(1 << spec.inputs, np.int8)
         choose_bits(
             examples.rows,
-            asking[chosen],
-            requests[chosen],
+            chosen,
+            requests,
             wires,
             spec.refinements,
             32767 // (spec.classes - 1),
@@ -278,6 +277,7 @@ class _Prepared:
 
     examples: Examples
     scored: Any
+    order: NDArray[np.int64]
     growing: Any = None
 
 
@@ -310,7 +310,7 @@ class GrownEngine:
 
     def prepare(self, examples: Examples) -> _Prepared:
         """The examples packed."""
-        return _Prepared(examples, self.growth.prepare_scores(examples.x))
+        return _Prepared(examples, self.growth.prepare_scores(examples.x), np.arange(len(examples)))
 
     def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
         """Grow a round of tables for each update.
@@ -323,7 +323,7 @@ class GrownEngine:
         if self._running is None or self._running[0] is not prepared:
             self._running = prepared, self.growth.run(prepared.growing)
         for end in batches.ends.tolist():
-            if not np.array_equal(batches.rows[start:end], np.arange(len(examples))):
+            if not np.array_equal(batches.rows[start:end], prepared.order):
                 raise UserError(
                     f"an update by {end - start} examples was asked for; a grown model learns from all "
                     f"{len(examples)} at once, in their order"

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from rdahw.families.grown.votes import GAIN_BITS
-from rdahw.sim.jit import compiled, inner
-from rdahw.sim.word_vectors import LANES, half_add, select_words
+from rdahw.sim.jit import compiled, inner, popcount
+from rdahw.sim.word_vectors import LANES, above, half_add, select_words, spread_word
 
 __all__ = [
     "add_tables",
@@ -26,60 +26,76 @@ __all__ = [
     "choose_bits",
     "choose_votes",
     "classify_row",
-    "count_wrong",
-    "list_asking",
+    "find_asking",
     "list_rivalled",
 ]
 
+#: So many examples ask at once.
+_BLOCK = 4096
+#: Up to so many input bits for each candidate all of them are spread.
+_SPREAD = 8
 #: The bits of the numbers in which the tables of a class are counted.
 _LEVELS = 7
 
 
 @compiled()
-def ask(scores: Any, labels: Any, threshold: Any, own: Any, rivals: Any, weights: Any) -> None:
-    """Write to rivals (classes, N) bool which classes are rivals of an example, and to weights (N,) int16 how many.
+def ask(scores: Any, labels: Any, threshold: Any, asking: Any, weights: Any, alone: Any, wrong: Any) -> None:
+    """Write to weights (N,) int16 how many rivals an example has, and to asking (classes, N or more) uint8 which
+    examples have a request for a class: their own if they have a rival, and those of the rivals.
 
-    scores: (classes, N or more) int16. own: (N,) int16, working memory.
+    To ``wrong[0]``: how many of the first ``alone`` examples have another class of the largest score, the lowest on a
+    tie, than their label. scores: (classes, N or more) int16; labels: (N,) int16.
     """
-    classes, examples = rivals.shape
-    for e in range(examples):
-        own[e] = scores[labels[e], e] - threshold
-        weights[e] = -1  # since its own class is counted below
-    for c in range(classes):
-        row, out = scores[c], rivals[c]
-        for e in range(examples):
-            near = own[e] <= row[e]
-            out[e] = near
-            weights[e] += near
-
-
-@compiled()
-def count_wrong(scores: Any, labels: Any, wrong: Any) -> None:
-    """Write to ``wrong[0]`` how many examples have another class of the largest score, the lowest on a tie, than their
-    label (N,); scores: (classes, N or more)."""
-    n = 0
-    for e in range(labels.size):
-        label, right = labels[e], True
-        for c in range(scores.shape[0]):
-            if c < label:
-                right &= scores[c, e] < scores[label, e]
-            else:
-                right &= scores[c, e] <= scores[label, e]
-        n += not right
+    classes, examples = asking.shape[0], labels.size
+    own, least = np.empty(_BLOCK, np.int16), np.empty(_BLOCK, np.int16)
+    label, near, behind = np.empty(_BLOCK, np.int16), np.empty(_BLOCK, np.int16), np.empty(_BLOCK, np.uint8)
+    n, ahead = 0, np.int16(threshold)
+    # Loops without branches over 16 bits, which LLVM vectorises, on blocks that stay in the cache.
+    for start in range(0, examples, _BLOCK):
+        count = min(_BLOCK, examples - start)
+        for i in range(count):
+            label[i], near[i], behind[i] = labels[start + i], -1, 0  # since its own class is counted below
+        for c in range(classes):
+            row, this = scores[c, start : start + count], np.int16(c)
+            for i in range(count):
+                score, before = row[i], own[i]
+                own[i] = score if label[i] == this else before
+        for i in range(count):
+            least[i] = own[i] - ahead
+        for c in range(classes):
+            row, out, this = scores[c, start : start + count], asking[c, start : start + count], np.int16(c)
+            for i in range(count):
+                out[i] = least[i] <= row[i]
+                near[i] += least[i] <= row[i]
+                behind[i] |= (row[i] > own[i]) | ((row[i] == own[i]) & (this < label[i]))
+        for c in range(classes):
+            out, this = asking[c, start : start + count], np.int16(c)
+            for i in range(count):
+                out[i] &= (label[i] != this) | (near[i] > 0)
+        for i in range(count):
+            weights[start + i] = near[i]
+        for i in range(min(count, alone - start)):
+            n += behind[i]
     wrong[0] = n
 
 
 @compiled()
-def list_asking(label: Any, rivals: Any, labels: Any, weights: Any, asking: Any, requests: Any, count: Any) -> None:
-    """Write the examples with a request for class ``label`` to asking (N + 1,), the requests to requests (N + 1,)
-    int16, and how many they are to ``count[0]``; rivals: (N,), of this class."""
-    n = 0
-    for e in range(labels.size):
-        own = labels[e] == label
-        asking[n] = e
-        requests[n] = weights[e] if own else -1
-        n += (weights[e] > 0) if own else rivals[e]
-    count[0] = n
+def find_asking(asking: Any, places: Any, found: Any) -> None:
+    """Write to found (n,) which examples are number ``places`` (n,), which rise, among those that ask.
+
+    asking: (N,) uint8, 0 or 1, for a multiple of 64 examples.
+    """
+    i, before, zeros = 0, 0, np.zeros(64, np.uint8)
+    for start in range(0, asking.size, 64):
+        word = above(asking, start, zeros, 0)
+        after = before + np.int64(popcount(word))
+        while i < places.size and places[i] < after:
+            for _ in range(places[i] - before):  # take its lowest one away
+                word &= word - np.uint64(1)
+            found[i] = start + np.int64(popcount(~word & (word - np.uint64(1))))
+            before = places[i]
+            i += 1
+        before = after
 
 
 @inner
@@ -94,13 +110,26 @@ def _cell(row: Any, wires: Any) -> Any:
 @inner
 def _pick_bits(rows: Any, chosen: Any, candidates: Any, bits: Any) -> None:
     """Write the candidates' bits of the examples ``chosen``, and 0 for the lanes after them."""
+    words = rows.shape[1]
+    is_spread, are_all = 64 * words <= _SPREAD * candidates.size, candidates[-1] == candidates.size - 1
+    spread = np.empty(64 * words, np.int8)
     for i in range(chosen.size):
-        row = rows[chosen[i]]
-        for k in range(candidates.size):
-            wire = candidates[k]
-            bits[i, k] = -np.int8((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
+        row, out = rows[chosen[i]], bits[i]
+        if is_spread:
+            for w in range(words):
+                spread_word(row[w], spread, 64 * w)
+            if are_all:
+                for k in range(candidates.size):
+                    out[k] = spread[k]
+            else:
+                for k in range(candidates.size):
+                    out[k] = spread[np.uint64(candidates[k])]
+        else:
+            for k in range(candidates.size):
+                wire = candidates[k]
+                out[k] = -np.int8((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
         for k in range(candidates.size, bits.shape[1]):
-            bits[i, k] = 0
+            out[k] = 0
 
 
 @inner

@@ -1,4 +1,4 @@
-"""Comparisons of 64 numbers, and logic of eight words at a time, in LLVM's vector types.
+"""Comparisons of 64 numbers, the bits of a word as bytes, and logic of eight words at a time, in LLVM's vector types.
 
 Arrays are given with the place of the first element, counted through all of their memory. For little-endian machines.
 """
@@ -13,7 +13,7 @@ from numba import types
 
 from rdahw.sim.jit import instruction
 
-__all__ = ["LANES", "above", "half_add", "not_finite", "select_words"]
+__all__ = ["LANES", "above", "half_add", "not_finite", "select_words", "spread_word"]
 
 #: How many words :func:`select_words` and :func:`half_add` work on.
 LANES = 8
@@ -64,6 +64,20 @@ def not_finite(typing: Any, numbers: Any, at: Any) -> Any:
         return builder.bitcast(builder.fcmp_unordered("uno", difference, difference), _I64)
 
     return types.uint64(numbers, types.int64), code
+
+
+@_instruction
+def spread_word(typing: Any, word: Any, out: Any, at: Any) -> Any:
+    """Bit i of ``word`` becomes ``out[at + i]``, int8: 0 or -1."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        octets = ir.VectorType(ir.IntType(8), 64)
+        place = _place(context, builder, signature, arguments, 1, octets)
+        bits = builder.bitcast(arguments[0], ir.VectorType(ir.IntType(1), 64))
+        builder.store(builder.sext(bits, octets), place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, out, types.int64), code
 
 
 @_instruction
