@@ -77,7 +77,7 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
     from rdahw.data.marks import Marks
     from rdahw.families import find_family
     from rdahw.family import DataSize, Task
-    from rdahw.sim.automatic import choose
+    from rdahw.sim.automatic import choose, epochs_for
     from rdahw.training import Examples
 
     train = dataset.train
@@ -109,4 +109,5 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
     output.log(f"chose {choice.trial.model}: {choice.reason}")
     family = find_family(choice.trial.family)
     options |= {"model": choice.trial.model, "binarise": rule(family, choice.trial.candidate)}
+    options["epochs"] = epochs_for(family, len(train))
     return [{**trial.to_json(), "chosen": trial is choice.trial} for trial in choice.trials]

@@ -11,7 +11,7 @@ from rdahw.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rdahw.bits import BitRows
+    from rdahw.bits import PackedBits
     from rdahw.cli._output import Output
     from rdahw.data import Binariser, Dataset, Schema
     from rdahw.data import Examples as RawExamples
@@ -75,12 +75,13 @@ def training_bits(output: Output, spec: Spec, binariser: Binariser, dataset: Dat
     return Examples(to_wires(output, binariser, features), labels)
 
 
-def to_wires(output: Output, binariser: Binariser, features: NDArray[Any]) -> BitRows:
+def to_wires(output: Output, binariser: Binariser, features: NDArray[Any]) -> PackedBits:
     """The features (N, F) on the wires of a model, (N, A)."""
     from rdahw.data.plane_binariser import PlaneBinariser
 
     if not isinstance(binariser, PlaneBinariser):
-        return binariser.transform(features)
+        with output.progress("converting", "examples") as bar:
+            return binariser.pack(features, bar)
     from rdahw.cli._engine import compiling
 
     with compiling(output):

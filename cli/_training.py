@@ -106,6 +106,7 @@ class Run:
 
         self.test = to_bits(output, self.binariser, dataset.test, dataset.schema)
         self._held_out = to_bits(output, self.binariser, request.held_out, dataset.schema)
+        self.dataset = request.dataset = dataset.without_features()  # they may be large, and are not read again
         self.hardware: Any = None
         self._opened = ExitStack()
         self._may_compile = False

@@ -23,6 +23,9 @@ from rdahw.family import AUTO, USUAL_TASK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rdahw.data import Dataset
+    from rdahw.data import Examples as RawExamples
+
 
 @click.command(
     "train",
@@ -210,7 +213,8 @@ def _requests(
     """The request of the run, or one for each seed; each run is the same as with its ``--seed`` alone."""
     from rdahw.files import check_writable
 
-    first, data = options["seed"], None
+    first = options["seed"]
+    loaded: list[tuple[Dataset, RawExamples | None]] = []
     outs = [out] if seeds is None else [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
     for path in outs:
         check_writable(path)
@@ -218,13 +222,19 @@ def _requests(
         own = {**options, "seed": first + i}
         if i:
             given["started"] = time.perf_counter()
-        if data is None or options["split"] is not None:  # the split depends on the seed
-            data = load_data(output, own)
+        if not loaded or options["split"] is not None:  # the split depends on the seed
+            loaded[:] = [load_data(output, own)]
         if seeds is not None:
             output.log(f"seed {own['seed']}, {i + 1} of {seeds}")
-        tried = choose_model(output, own, data[0]) if own["model"] == AUTO else []
+        tried = choose_model(output, own, loaded[0][0]) if own["model"] == AUTO else []
         more = {**given, "is_one_of_several": seeds is not None, "tried": tried}
-        yield Request(options=own, dataset=data[0], held_out=data[1], out=path, **more)
+        yield _request(loaded, path is outs[-1], options=own, out=path, **more)
+
+
+def _request(loaded: list[tuple[Dataset, RawExamples | None]], is_last: bool, **given: Any) -> Request:
+    """A request with the data; the last one alone holds them, so that a run can free their memory."""
+    dataset, held_out = loaded.pop() if is_last else loaded[0]
+    return Request(dataset=dataset, held_out=held_out, **given)
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:

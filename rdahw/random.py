@@ -42,16 +42,20 @@ def stream(seed: int, purpose: str, *indices: int) -> int:
 
 def words(key: int, n: int) -> NDArray[np.uint64]:
     """The first ``n`` words of the stream ``key``, shape (n,)."""
-    counter = np.arange(1, n + 1, dtype=np.uint64)
-    z = np.uint64(key & _MASK) + counter * np.uint64(_GAMMA)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    z = np.arange(1, n + 1, dtype=np.uint64)  # changed in place, as n may be large
+    z *= np.uint64(_GAMMA)
+    z += np.uint64(key & _MASK)
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def permutation(key: int, n: int) -> NDArray[np.int64]:
     """A permutation of 0 .. n-1, shape (n,): the positions of the first ``n`` words in rising order, ties in order."""
-    return np.argsort(words(key, n), kind="stable").astype(np.int64)
+    return np.argsort(words(key, n), kind="stable").astype(np.int64, copy=False)
 
 
 def _first_word(state: int) -> int:

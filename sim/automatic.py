@@ -4,6 +4,8 @@ Each family states the models to try (:attr:`rdahw.family.Family.candidates`). A
 examples, drawn by the seed, are cut into parts that hold each class evenly: 5 up to 300 examples, 3 up to 4,000, and of
 more the first of 4. Each candidate learns the rest and predicts the part; the one with the most correct predictions is
 chosen, the first on a tie. Nothing depends on the speed of the machine.
+
+The chosen model learns all training examples. Of very many it needs fewer epochs: see :func:`epochs_for`.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from rdahw.random import permutation, stream
 from rdahw.sim.engines import make_engine
 from rdahw.training import Examples, Schedule, Training, prepare
 
-__all__ = ["MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "spec_of"]
+__all__ = ["MOST_LEARNED", "MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "epochs_for", "spec_of"]
 
 #: The most examples that the choice is made by.
 MOST_ROWS = 20_000
+#: Epochs are fewer than usual where they would have more examples than this together.
+MOST_LEARNED = 2_000_000
 #: Fewer examples say nothing, so the first candidate is taken.
 _FEWEST_ROWS = 30
 #: So many examples, at least, have this number of parts, and this number of them is held out, one after the other.
@@ -79,6 +83,13 @@ def spec_of(family: Family, candidate: Candidate, task: Task) -> Spec:
     options = {option.name: option.default for option in family.options}
     options |= dict(family.classifier) | dict(candidate.options)
     return family.spec(task, **family.fit_classifier(task, options))
+
+
+def epochs_for(family: Family, examples: int) -> int | None:
+    """The epochs of a model of ``family`` on so many examples: as many as usual, but no more than come to
+    :data:`MOST_LEARNED` examples, at least one. None for a family whose models have their own number."""
+    usual = family.schedule.get("epochs")
+    return None if usual is None else min(usual, max(1, MOST_LEARNED // examples))
 
 
 def choose(

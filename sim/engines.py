@@ -90,7 +90,7 @@ class Runner(Protocol):
     @parameters.setter
     def parameters(self, value: Array) -> None: ...
 
-    def prepare(self, x: Array, y: Array) -> Any:
+    def prepare(self, x: BitRows, y: Array) -> Any:
         """Inputs (N, A) and labels (N, B) in the form that the two methods below take."""
 
     def train_many(
@@ -123,7 +123,7 @@ class CircuitEngine:
 
     def prepare(self, examples: Examples) -> Any:
         """The examples as the runner takes them, labels as bits."""
-        return self.runner.prepare(np.asarray(examples.x), encode(examples.labels, self.spec.classes, self.spec.code))
+        return self.runner.prepare(examples.x, encode(examples.labels, self.spec.classes, self.spec.code))
 
     def train(self, prepared: Any, batches: Batches) -> Outcome:
         """Apply update after update."""
@@ -197,9 +197,9 @@ class ReferenceEngine:
         """The predictions (N, B) with the current parameters."""
         return _for_each(self._model(self._parameters, x)[0], x)
 
-    def prepare(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """The examples as they are."""
-        return x, y
+    def prepare(self, x: BitRows, y: Array) -> tuple[Array, Array]:
+        """The examples, unpacked."""
+        return np.asarray(x), y
 
     def train_many(
         self,

@@ -273,12 +273,13 @@ class CompiledVotes(Growth):
 
 @dataclass(slots=True, eq=False)
 class _Prepared:
-    """Examples, to predict and, from the first time that it is asked for, in the form that grows."""
+    """Examples and, from the first time that they are asked for, the forms that grow and that are scored, and the
+    order of all."""
 
     examples: Examples
-    scored: Any
-    order: NDArray[np.int64]
     growing: Any = None
+    scored: Any = None
+    order: Any = None
 
 
 class GrownEngine:
@@ -309,8 +310,8 @@ class GrownEngine:
         self.growth.state = GrownState(wiring.astype(np.int32), tables.astype(np.int8), int(grown[0]))
 
     def prepare(self, examples: Examples) -> _Prepared:
-        """The examples packed."""
-        return _Prepared(examples, self.growth.prepare_scores(examples.x), np.arange(len(examples)))
+        """The examples, to be packed on use."""
+        return _Prepared(examples)
 
     def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
         """Grow a round of tables for each update.
@@ -320,6 +321,7 @@ class GrownEngine:
         examples, wrong, changed, start = prepared.examples, [], [], 0
         if prepared.growing is None:
             prepared.growing = self.growth.prepare(examples.x, examples.labels)
+            prepared.order = np.arange(len(examples))
         if self._running is None or self._running[0] is not prepared:
             self._running = prepared, self.growth.run(prepared.growing)
         for end in batches.ends.tolist():
@@ -338,6 +340,8 @@ class GrownEngine:
 
     def class_scores(self, prepared: _Prepared) -> NDArray[Any]:
         """How many tables vote for each class, (N, classes)."""
+        if prepared.scored is None:
+            prepared.scored = self.growth.prepare_scores(prepared.examples.x)
         return self.growth.scores_of(prepared.scored)
 
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:

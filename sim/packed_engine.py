@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.lookup import MAX_LOOKUP_INPUTS, lookup_model
 from rdahw.families.mask import mask_model
@@ -37,9 +38,9 @@ _MOST_BITS = 1 << 19
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedExamples:
-    """Examples from :meth:`PackedEngine.prepare`: unpacked, and packed by wires."""
+    """Examples from :meth:`PackedEngine.prepare`: as they were given, and packed by wires."""
 
-    x_bits: Array
+    x_bits: BitRows
     y_bits: Array
     x: Words
     y: Words
@@ -151,7 +152,7 @@ class PackedEngine:
         self.train_many(self.prepare(x, y), np.arange(len(x), dtype=np.int64), n)
         return outputs
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: BitRows) -> Array:
         """The outputs (N, B) with the current parameters."""
         _check("inputs", x, self.learner.model.input_bits)
         if self._packs(len(x)):
@@ -161,7 +162,7 @@ class PackedEngine:
 
     # -- many updates at once: rdahw.sim.engines.Runner ----------------------------------------------------------------
 
-    def prepare(self, x: Array, y: Array) -> PackedExamples:
+    def prepare(self, x: BitRows, y: Array) -> PackedExamples:
         """Inputs (N, A) and labels (N, B) in the form that :meth:`train_many` and :meth:`outputs` take."""
         _check("inputs", x, self.learner.model.input_bits)
         _check("labels", y, self.learner.model.output_bits)
@@ -238,6 +239,6 @@ class PackedEngine:
         return int(np.unpackbits(wrong.view(np.uint8)).sum())
 
 
-def _check(what: str, array: Array, width: int) -> None:
-    if array.ndim != 2 or array.shape[1] != width:
+def _check(what: str, array: BitRows, width: int) -> None:
+    if len(array.shape) != 2 or array.shape[1] != width:
         raise UserError(f"{what} of shape {array.shape} were given; expected (examples, {width})")

@@ -88,6 +88,7 @@ def _table(path: str, stem: str, schema: Any, batches: Iterable[Any], reading: R
             except pa.ArrowException as error:  # a whole number that is no float64
                 message = str(error).partition("\n")[0][:100]
                 raise UserError(f"{path}: column {names[i]!r} cannot be read as numbers or texts: {message}") from None
+    pa.default_memory_pool().release_unused()
     if len(chosen) < len(names):
         reading.log(f"{path}: the index ({', '.join(sorted(index))}) is left out")
     return Table(

@@ -296,6 +296,7 @@ def _columns(source: Source, style: _Style, named: bool) -> list[Cells]:
             raise _malformed(source, style, str(error)) from None
         except UnicodeDecodeError:
             raise _not_utf8(source) from None
+    pa.default_memory_pool().release_unused()
     if is_open and (refused := _strict_error(source, style)):  # a quote that is not closed took the rest of the file
         raise refused
     if not style.is_untidy and any(column.has_quotes for column in gathered):

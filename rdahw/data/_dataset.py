@@ -216,6 +216,11 @@ class Dataset:
             raise UserError(f"the data set {self.name!r} has no test example of the classes {', '.join(names)}")
         return replace(self, train=train, test=test, label_names=tuple(names))
 
+    def without_features(self) -> Dataset:
+        """The data set with the labels alone: features (N, 0)."""
+        train, test = (part and Examples(np.empty((len(part), 0)), part.labels) for part in (self.train, self.test))
+        return replace(self, train=train, test=test)
+
     def hold_out(self, n: int) -> tuple[Dataset, Examples]:
         """The data set without its last ``n`` training examples, and these, for validation.
 

@@ -24,13 +24,14 @@ wire = plane * features + feature. Thresholds are fitted to the values that are 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rdahw.bits import PackedBits
 from rdahw.data._dataset import Column, Dataset, columns_from_json, columns_to_json
 from rdahw.data._json import damaged, is_int, is_list, members, number, texts
 from rdahw.data.marks import Marks, MarkWriter, find_rare
@@ -38,6 +39,8 @@ from rdahw.data.planes import KINDS, MAX_PLANES, PRESETS, is_plane_rule, parse_p
 from rdahw.errors import UsageError, UserError, nearest
 
 RULES = ("midrange", "threshold=K", "thermometer=K", "quantile=K", "fixed=F")
+#: So many examples are packed at once.
+_ROWS = 1 << 12
 #: The bits of a number in fixed point.
 FIXED_BITS = 16
 _OF_IMAGES = (*(kind.usage for kind in KINDS.values() if kind.name != "threshold"), *PRESETS)
@@ -159,6 +162,31 @@ class Binariser:
         """
         array = _checked(features, self.columns)
         bits = np.zeros((len(array), self.width), dtype=np.uint8)
+        self._write(array, bits)
+        return bits
+
+    def pack(self, features: ArrayLike, progress: Callable[[int, int], object] | None = None) -> PackedBits:
+        """As :meth:`transform`, packed and in little more memory than that takes, for very many examples.
+
+        ``progress`` is called with (examples done, examples in all).
+        """
+        array = _checked(features, self.columns)
+        words = np.zeros((len(array), -(-self.width // 64)), np.uint64)
+        for start in range(0, len(array), _ROWS):
+            rows = array[start : start + _ROWS]
+            # Wire by wire, as comparing and packing adjacent examples is many times as fast.
+            wires = np.zeros((64 * words.shape[1], len(rows)), np.uint8)
+            self._write(rows, wires[: self.width].T)
+            octets = wires[::8]
+            for bit in range(1, 8):
+                octets |= wires[bit::8] << np.uint8(bit)
+            words[start : start + _ROWS] = np.ascontiguousarray(octets.T).view("<u8")
+            if progress is not None:
+                progress(start + len(rows), len(array))
+        return PackedBits(words, self.width)
+
+    def _write(self, array: NDArray[Any], bits: NDArray[np.uint8]) -> None:
+        """Set the wires (N, width), which are 0, of features (N, F)."""
         numbers = _number_columns(array, self.columns)
 
         first = []  # the wire of plane 0 of each number column
@@ -172,12 +200,11 @@ class Binariser:
             wire = firsts[-1] + marks.width
         MarkWriter(self._marks, firsts).write(array, bits)
         if not first:
-            return bits
+            return
         bits[:, slice(0, wire) if len(first) == wire else first] = self._plane(numbers, 0)
         for plane in range(1, self.planes):
             bits[:, wire : wire + len(first)] = self._plane(numbers, plane)
             wire += len(first)
-        return bits
 
     def _plane(self, numbers: NDArray[Any], plane: int) -> NDArray[np.bool_]:
         if self.rule == "midrange":
@@ -353,9 +380,12 @@ def _extremes(numbers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 def _quantiles(numbers: NDArray[Any], planes: int) -> NDArray[np.float64]:
     """The thresholds of ``quantile``, (planes, F), of numbers (N, F)."""
-    counts = (numbers == numbers).sum(axis=0)  # without NaN, which is sorted to the end
-    ranks = -(-np.arange(1, planes + 1)[:, None] * counts // (planes + 1)) - 1  # exact ceiling, from 0
-    return np.nan_to_num(np.take_along_axis(np.sort(numbers, axis=0), ranks, axis=0).astype(np.float64))
+    table = np.empty((planes, numbers.shape[1]))
+    for j in range(numbers.shape[1]):  # column by column, as a sorted copy of all may be large
+        values = np.sort(numbers[:, j])
+        count = np.count_nonzero(values == values)  # without NaN, which is sorted to the end
+        table[:, j] = values[-(-np.arange(1, planes + 1) * count // (planes + 1)) - 1]  # exact ceiling, from 0
+    return np.nan_to_num(table)
 
 
 def _rare_from_json(value: object, columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
