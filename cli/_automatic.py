@@ -101,8 +101,8 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
         images=dataset.image_shape is not None,
     )
     output.log(f"{dataset.name}: trying models on held-out training examples; --model NAME skips this")
-    with compiling(output, True):
-        choice = choose(size, train.labels, look, seed=options["seed"], balance=options["balance"])
+    with output.progress("trying", "models") as bar, compiling(output, True):
+        choice = choose(size, train.labels, look, seed=options["seed"], balance=options["balance"], progress=bar)
     for trial in choice.trials:
         count = len(trial.correct)
         output.log(f"  {percent(int(trial.correct.sum()), count) if count else 'untried':>8}  {trial.model}")

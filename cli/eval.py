@@ -69,8 +69,11 @@ def classifier(output: Output, saved: SavedModel) -> Callable[[BitRows], NDArray
     from rdahw.sim.engines import predict, predicting_row
 
     def classify(x: BitRows) -> NDArray[np.int64]:
-        with compiling(output, predicting_row(saved.spec, len(x)).is_compiled):
-            return predict(saved.spec, saved.best_state, x)
+        with (
+            output.progress("predicting", "examples") as bar,
+            compiling(output, predicting_row(saved.spec, len(x)).is_compiled),
+        ):
+            return predict(saved.spec, saved.best_state, x, bar)
 
     return classify
 
@@ -92,7 +95,9 @@ def evaluate(
     new = count_new(output, saved, features)
     schema = saved.schema
     task = TASKS[schema.task]
-    predicted = classify(to_wires(output, saved.binariser, features))
+    x = to_wires(output, saved.binariser, features)
+    del features  # they may be large, and are not read again
+    predicted = classify(x)
     result: dict[str, Any] = {"data": source, "examples": len(predicted), **new}
     if labels is None or predictions:
         result["predictions"] = task.said(predicted, schema)

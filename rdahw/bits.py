@@ -31,7 +31,7 @@ class PackedBits:
         octets = np.ascontiguousarray(self.words[rows].astype("<u8", copy=False)).view(np.uint8)
         return np.unpackbits(octets, axis=-1, count=self.shape[1], bitorder="little")
 
-    def take(self, rows: NDArray[Any]) -> PackedBits:
+    def take(self, rows: NDArray[Any] | slice) -> PackedBits:
         """These rows, packed."""
         return PackedBits(self.words[rows], self.shape[1])
 

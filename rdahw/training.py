@@ -51,8 +51,8 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: NDArray[Any]) -> Examples:
-        """The examples at ``rows`` (numbers, or a mask of bool), in that order."""
+    def take(self, rows: NDArray[Any] | slice) -> Examples:
+        """The examples at ``rows`` (numbers, a mask of bool, or a slice), in that order."""
         x = self.x.take(rows) if isinstance(self.x, PackedBits) else self.x[rows]
         return Examples(x, self.labels[rows])
 

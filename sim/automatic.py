@@ -100,19 +100,23 @@ def choose(
     seed: int,
     epochs: int | None = None,
     balance: bool = False,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Choice:
     """Try all candidates on training examples of classes ``labels`` (N,), whose bits ``look`` gives.
 
     epochs: of the models that do not state their own; None: those of the family. balance: learn balanced examples, and
-    weigh the classes of held-out ones equally. Raises :class:`UserError` if no
-    candidate can learn the data.
+    weigh the classes of held-out ones equally. progress: called with (models tried, models in all). Raises
+    :class:`UserError` if no candidate can learn the data.
     """
     rows = np.sort(permutation(stream(seed, "auto"), len(labels))[:MOST_ROWS])
     parts = list(_parts(labels[rows], seed))
     trials: list[Trial] = []
     refused: list[UserError] = []
     tried: list[tuple[Spec, Family, Candidate]] = []
-    for family, candidate in all_candidates(size):
+    candidates = all_candidates(size)
+    for done, (family, candidate) in enumerate(candidates):
+        if progress is not None:
+            progress(done, len(candidates))
         try:
             task, examples = look(family, candidate, rows)
             spec = spec_of(family, candidate, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
@@ -41,6 +41,8 @@ __all__ = [
 
 #: The most bits of requests in memory at once; larger batches are summed part by part.
 _PART = 1 << 24
+#: So many examples are predicted at once.
+_PREDICTED = 1 << 16
 #: Up to this product of examples and parameter bits, predictions are made without a compiled engine.
 _MOST_BY_REFERENCE = 1 << 28
 
@@ -280,9 +282,17 @@ def predicting_row(spec: Spec, examples: int) -> EngineRow:
     return next((row for row in rows if many and row.is_compiled), rows[0])
 
 
-def predict(spec: Spec, state: State, x: BitRows) -> NDArray[np.int64]:
+def predict(
+    spec: Spec, state: State, x: BitRows, progress: Callable[[int, int], object] | None = None
+) -> NDArray[np.int64]:
     """The classes (N,) of the examples x (N, A) with ``state``, -1 for outputs that are not the code of a class; uses
-    all cores."""
+    all cores. ``progress`` is called with (examples done, examples in all)."""
     engine = make_engine(spec, predicting_row(spec, len(x)).name, threads=os.cpu_count() or 1)
     engine.state = state
-    return engine.predict(engine.prepare(Examples(x, np.zeros(len(x), np.int64))))
+    classes, examples = np.empty(len(x), np.int64), Examples(x, np.zeros(len(x), np.int64))
+    for start in range(0, len(x), _PREDICTED):  # in parts, as the scores of all classes may be large
+        part = examples.take(slice(start, start + _PREDICTED))
+        classes[start : start + len(part)] = engine.predict(engine.prepare(part))
+        if progress is not None:
+            progress(start + len(part), len(x))
+    return classes

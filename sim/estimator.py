@@ -299,7 +299,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels = _numbers(y, classes)
 
         def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
-            conversion, _ = self._convert(array, family, candidate)
+            conversion, _ = self._convert(array[rows], family, candidate)
             bits = self._bits(array[rows], conversion)
             return self._task(conversion.width, len(classes), seed), Examples(bits, labels[rows])
 
