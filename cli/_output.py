@@ -106,7 +106,8 @@ class Output:
     @contextlib.contextmanager
     def progress(self, what: str, unit: str = "", *, rate: bool = False) -> Iterator[Bar]:
         """A bar on stderr for long work, with ``rate`` also the work per second; see :class:`Bar`."""
-        bar = Bar(what, unit, shown=self.verbosity >= 0 and sys.stderr.isatty(), rate=rate)
+        shown = self.verbosity >= 0 and sys.stderr.isatty() and not self._bars  # one at a time
+        bar = Bar(what, unit, shown=shown, rate=rate)
         self._bars.append(bar)
         try:
             yield bar

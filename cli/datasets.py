@@ -24,5 +24,7 @@ def command(output: Output) -> None:
     for record in records:
         if record.found is None:
             output.line(f"{record.name}: {record.get}")
-    output.line("CSV and NPZ files can be used too: rdahw train --data FILE --label COLUMN")
+    output.line(
+        "your own files (CSV, Parquet, pictures and others) can be used too: rdahw train --data FILE --label COLUMN"
+    )
     output.line("and folders, ZIP and TAR archives of pictures: rdahw train --data FOLDER")

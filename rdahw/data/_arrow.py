@@ -36,6 +36,16 @@ class _Numbers:
         return Numbers(self._cells[: self._count])
 
 
+class _Days(_Numbers):
+    """Collects a column of dates or times as days since 1970-01-01 (UTC where they have a time zone)."""
+
+    def add(self, cells: Any) -> None:
+        import pyarrow.compute as compute  # type: ignore[import-untyped]
+
+        microseconds = cells.cast("timestamp[us]", safe=False).cast("int64")
+        super().add(compute.divide(microseconds.cast("float64", safe=False), 86_400e6))
+
+
 class _AsTexts:
     """Collects a column that is not of numbers."""
 
@@ -61,6 +71,8 @@ def _collector(path: str, name: str, kind: Any) -> _Collects:
     inner = kind.value_type if types.is_dictionary(kind) else kind
     if types.is_integer(inner) or types.is_floating(inner) or types.is_decimal(inner):
         return _Numbers() if inner is kind else _AsTexts(nominal=True)
+    if types.is_date(kind) or types.is_timestamp(kind):
+        return _Days()
     text = types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner)
     if text or types.is_boolean(inner) or types.is_null(inner):
         return _AsTexts(nominal=inner is not kind)
@@ -89,6 +101,9 @@ def _table(path: str, stem: str, schema: Any, batches: Iterable[Any], reading: R
                 message = str(error).partition("\n")[0][:100]
                 raise UserError(f"{path}: column {names[i]!r} cannot be read as numbers or texts: {message}") from None
     pa.default_memory_pool().release_unused()
+    for i, collector in zip(chosen, collectors, strict=True):
+        if isinstance(collector, _Days):
+            reading.log(f"{path}: the dates of column {names[i]!r} are read as numbers, days since 1970-01-01")
     if len(chosen) < len(names):
         reading.log(f"{path}: the index ({', '.join(sorted(index))}) is left out")
     return Table(
@@ -134,10 +149,16 @@ def read_arrow(source: Source, reading: Reading) -> Table:
 
     def read(file: Any) -> Table:
         opened = pa.ipc.open_file(file)
-        batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
+        batches = (_valid(opened.get_batch(i)) for i in range(opened.num_record_batches))
         return _table(source.name, source.stem, opened.schema, batches, reading)
 
     return _guarded(source, "Arrow", read)
+
+
+def _valid(batch: Any) -> Any:
+    """The batch, whose file may be damaged: Arrow itself does not check that its texts are within its memory."""
+    batch.validate(full=True)
+    return batch
 
 
 def _guarded(source: Source, what: str, read: Callable[[Any], Table]) -> Table:

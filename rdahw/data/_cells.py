@@ -37,6 +37,10 @@ _BINARY_WORDS = {"false": 0.0, "true": 1.0, "no": 0.0, "yes": 1.0}
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
+#: The beginning of a date: 2024-01-31, 31.01.2024, 1/31/24 and the like.
+_DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))(?!\d)")
+DATES_AS_NUMBERS = "write dates as numbers, such as days since a certain one"
+
 Refuse = Callable[[int, str], UserError]
 """Makes the error of a cell from its row number and a message."""
 
@@ -54,6 +58,11 @@ def number(cell: str) -> float | None:
 def has_comma(cell: str) -> bool:
     """Whether the cell is a number with a decimal comma or with commas between thousands."""
     return bool(_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell))
+
+
+def are_dates(texts: Sequence[str]) -> bool:
+    """Whether at least half of the texts begin as dates do."""
+    return 2 * sum(_DATE.match(text) is not None for text in texts) >= max(1, len(texts))
 
 
 def _numeric(cell: str) -> bool:
@@ -165,9 +174,11 @@ class Texts:
     def _categories(self, refuse: Refuse) -> tuple[str, ...]:
         texts = tuple(sorted(text for text in self.counts if text))
         if len(texts) > MAX_CATEGORIES:
+            what, way = ("dates", f"{DATES_AS_NUMBERS}, or ") if are_dates(texts) else ("texts", "")
             raise refuse(
                 -1,
-                f"has {len(texts)} different texts, at most {MAX_CATEGORIES} categories are possible; drop the column",
+                f"has {len(texts)} different {what}, at most {MAX_CATEGORIES} categories are possible; {way}drop the "
+                "column",
             )
         return texts
 

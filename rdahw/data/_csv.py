@@ -39,7 +39,7 @@ _NAMED = {"tab": "\t", "\\t": "\t", "space": _BLANKS, "": ""}
 _SEP_LINE = re.compile(r"sep=([^\r\n])[\r\n]+", re.IGNORECASE)
 
 #: A quoted cell, with its delimiter or start of a line and blanks before it, and blanks between other cells.
-_QUOTED = r'(^|[\r\n]|{0})[ \t]*("(?:[^"]|"")*")'
+_QUOTED = r'(^|[\r\n]|{0}){1}("(?:[^"]|"")*")'
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def _find_style(source: Source, reading: Reading) -> _Style:
         fitting.remove(",")
     chosen = (fitting or [mark for mark in found if mark != _BLANKS or delimiter] or [","])[0]
     rows = found.get(chosen) or _sample(text, chosen, is_whole)
-    mark = re.escape(chosen)
-    is_untidy = chosen == _BLANKS or bool(re.search(rf'(?:^|[\r\n]|{mark})[ \t]+"', text))
+    mark, blanks = re.escape(chosen), _blanks(chosen)
+    is_untidy = chosen == _BLANKS or bool(re.search(rf'(?:^|[\r\n]|{mark}){blanks}+"', text))
     return _Style(chosen, skipped, rows, is_untidy)
 
 
@@ -311,7 +311,12 @@ def _tidied(text: str, delimiter: str) -> str:
         if '"' not in text:
             return re.sub(r"[ \t]+", _BLANKS, text)
         return re.sub(r'("(?:[^"]|"")*")|[ \t]+', lambda found: found[1] or _BLANKS, text)
-    return re.sub(_QUOTED.format(re.escape(delimiter)), r"\1\2", text)
+    return re.sub(_QUOTED.format(re.escape(delimiter), _blanks(delimiter) + "*"), r"\1\2", text)
+
+
+def _blanks(delimiter: str) -> str:
+    """What blanks within cells are made of, as a regular expression of one."""
+    return "[ ]" if delimiter == "\t" else "[ \t]"
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------

@@ -263,10 +263,10 @@ def _without_packing(name: str) -> str:
 
 def _not_opened(path: Path, error: OSError | ValueError) -> UserError | UsageError:
     if isinstance(error, FileNotFoundError):
-        return UsageError(f"there is no file {str(path)!r}; give the path of a CSV or NPZ file")
+        return UsageError(f"there is no file {str(path)!r}; give the path of a table, such as CSV or Parquet")
     if isinstance(error, OSError):
         return unreadable(path, error)
-    return UsageError(f"{str(path)!r} is not a valid path; give the path of a CSV or NPZ file")
+    return UsageError(f"{str(path)!r} is not a valid path; give the path of a table, such as CSV or Parquet")
 
 
 def unreadable(path: Path, error: OSError) -> UserError:

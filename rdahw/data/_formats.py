@@ -30,10 +30,13 @@ class Content(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """is_it: whether a file has the format. read: reads it."""
+    """is_it: whether a file has the format. read: reads it. name, endings: what such files are called, and how their
+    names end."""
 
     is_it: Callable[[Source], bool]
     read: Callable[[Source, Reading], Content]
+    name: str = ""
+    endings: tuple[str, ...] = ()
 
 
 def _begins(*starts: bytes) -> Callable[[Source], bool]:
@@ -61,11 +64,11 @@ def _unknown(name: str, way: str) -> Callable[[Source, Reading], Content]:
 
 #: By magic bytes where a format has them; the last two are those of text and take all that is left.
 FORMATS = (
-    Format(is_it=_begins(b"PAR1"), read=read_parquet),
-    Format(is_it=_begins(b"ARROW1"), read=read_arrow),
-    Format(is_it=_begins(b"\x93NUMPY"), read=read_npy),
-    Format(is_it=is_npz, read=read_npz),
-    Format(is_it=_is_xlsx, read=read_xlsx),
+    Format(is_it=_begins(b"PAR1"), read=read_parquet, name="Parquet", endings=(".parquet", ".pq")),
+    Format(is_it=_begins(b"ARROW1"), read=read_arrow, name="Arrow", endings=(".feather", ".arrow")),
+    Format(is_it=_begins(b"\x93NUMPY"), read=read_npy, name="NPY", endings=(".npy",)),
+    Format(is_it=is_npz, read=read_npz, name="NPZ", endings=(".npz",)),
+    Format(is_it=_is_xlsx, read=read_xlsx, name="XLSX", endings=(".xlsx",)),
     Format(is_it=_begins(b"FEA1"), read=_unknown("a Feather file of version 1", "write it as version 2 or Parquet")),
     Format(is_it=_begins(b"\xd0\xcf\x11\xe0"), read=_unknown("an old Excel file", "save it as XLSX or CSV")),
     Format(is_it=_begins(b"\x89HDF"), read=_unknown("an HDF5 file", "write its table as Parquet or CSV")),
@@ -75,12 +78,19 @@ FORMATS = (
     Format(is_it=_begins(b"\xff\xfe", b"\xfe\xff"), read=_unknown("text in UTF-16", "save it as CSV in UTF-8")),
     Format(is_it=_begins(b"\x80"), read=_unknown("a Python pickle", "write its table as Parquet or CSV")),
     Format(is_it=_is_binary, read=_unknown("neither text nor a known format", "give a table as CSV or Parquet")),
-    Format(is_it=is_arff, read=read_arff),
-    Format(is_it=is_svmlight, read=read_svmlight),
-    Format(is_it=lambda source: True, read=read_csv),
+    Format(is_it=is_arff, read=read_arff, name="ARFF", endings=(".arff",)),
+    Format(is_it=is_svmlight, read=read_svmlight, name="svmlight", endings=(".svmlight", ".libsvm", ".svm")),
+    Format(is_it=lambda source: True, read=read_csv, name="CSV", endings=(".csv", ".tsv")),
 )
 
 
 def read(source: Source, reading: Reading) -> Content:
     """The content of the file. Raises UserError for a malformed one."""
-    return next(row for row in FORMATS if row.is_it(source)).read(source, reading)
+    found = next(row for row in FORMATS if row.is_it(source))
+    named = next((row for row in FORMATS if source.suffix in row.endings), found)
+    if found.name and named is not found:
+        reading.log(
+            f"warning: {source.name} has the name of a file in {named.name} and the content of one in {found.name}, as "
+            "which it is read"
+        )
+    return found.read(source, reading)

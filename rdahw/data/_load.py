@@ -162,7 +162,7 @@ def _read_pictures(
 def _read_files(spec: str, test: str | Path | None, reading: Reading, progress: Progress | None) -> Dataset:
     path = Path(spec)
     if not path.suffix and path.name == spec and not os.path.exists(path):  # not Path's, which raises
-        raise UsageError(f"there is no data set {spec!r} and no CSV or NPZ file of that name; {nearest(spec, NAMES)}")
+        raise UsageError(f"there is no data set {spec!r} and no file of that name; {nearest(spec, NAMES)}")
     source = Source(path, hashlib.sha256(), progress)
     dataset = read(source, reading).dataset(lambda: str(source.hash.hexdigest()))
     if test is None:

@@ -36,7 +36,7 @@ def read_arff(source: Source, reading: Reading) -> Table:
         text = source.content().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{source.name} is not UTF-8 text (byte {error.start}); save it in UTF-8") from None
-    found = re.search(r"(?im)^\s*@data[^\r\n]*$", text)
+    found = re.search(r"(?im)^\s*@data[^\r\n]*", text)
     if found is None:
         raise UserError(f"{source.name} is an ARFF file without @data; get or write it again")
     names, kinds = [], []

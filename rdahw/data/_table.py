@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data._cells import MAX_CLASSES, MISSING, Cells, Numbers, Refuse, number
+from rdahw.data._cells import DATES_AS_NUMBERS, MAX_CLASSES, MISSING, Cells, Numbers, Refuse, are_dates, number
 from rdahw.data._dataset import Column, Dataset, Examples, Schema
 from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
@@ -153,11 +153,13 @@ class Table:
         return values, (numbers if kept is None else numbers[kept]).astype(np.int64)
 
     def _values(
-        self, features: Sequence[int], columns: Sequence[Column]
+        self, features: Sequence[int | None], columns: Sequence[Column]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-        """The given columns as numbers, (rows, len(features)), and with ``missing="drop"`` the rows that are kept."""
+        """The columns as numbers, 0 for None, (rows, len(features)); with ``missing="drop"`` which rows are kept."""
         values = np.zeros((len(columns), len(self))).T  # each column is contiguous; absent ones are zero
-        for j, (at, column) in enumerate(zip(features, columns, strict=False)):
+        for j, (at, column) in enumerate(zip(features, columns, strict=True)):
+            if at is None:
+                continue
             values[:, j] = self.columns[at].values(column, self.refuse(at))
             self.columns[at] = Numbers(np.empty(0))  # so that a large table is not twice in memory
         rule = self.reading.missing
@@ -170,6 +172,7 @@ class Table:
         if rule == "error":
             row = int(kept.argmin())
             at = features[int(missing[row].argmax())]
+            assert at is not None
             raise self.refuse(at)(row, "the cell is empty; fill it or drop the line, or use --missing bit or drop")
         if not kept.any():
             raise UserError(f"{self.path}: every example has a missing cell; leave --missing drop out")
@@ -280,6 +283,12 @@ def _class_number(text: str, label_names: Sequence[str]) -> int | None:
 def _suspicions(dataset: Dataset) -> Iterator[str]:
     """What looks wrong in a data set and can be right."""
     labels, classes = dataset.train.labels, len(dataset.label_names)
+    for name, column in zip(dataset.feature_names, dataset.columns, strict=True):
+        if are_dates(column.categories):
+            yield (
+                f"column {name!r} has {len(column.categories)} different dates, each a category of its own; to learn "
+                f"from their order, {DATES_AS_NUMBERS}"
+            )
     if len(labels) < 10 * classes:
         return
     for j, (name, column) in enumerate(zip(dataset.feature_names, dataset.columns, strict=True)):
@@ -313,11 +322,28 @@ def _match_names(table: Table, schema: Schema, at: int | None) -> tuple[list[int
     return [names.index(name) for name in schema.feature_names], at
 
 
-def _match_positions(table: Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
+def _match_padded(table: Table, schema: Schema) -> list[int | None]:
+    """The columns of the features in a sparse table, whose first is the label and whose names have numbers: those of
+    the model's if it learned from a sparse table, else from 1. None for a feature that the table never has."""
+    names = list(schema.feature_names)
+    if not set(names[:1]) <= {"feature 0", "feature 1"}:
+        names = [f"feature {i + 1}" for i in range(len(names))]
+    if unknown := [name for name in table.names[1:] if name not in names]:
+        raise UserError(
+            f"{table.path} has a {unknown[-1]!r}, and the model has {len(names)} features, {names[0]!r} to "
+            f"{names[-1]!r}; give data with the training data's features"
+        )
+    absent = len(names) - len(table.names) + 1
+    if absent:
+        table.reading.log(f"{table.path}: {absent} of the model's {len(names)} features do not occur and are 0")
+    return [table.names.index(name) if name in table.names else None for name in names]
+
+
+def _match_positions(table: Table, schema: Schema, at: int | None) -> tuple[Sequence[int | None], int | None]:
     """The columns of the features and of the label in a table whose columns are matched by position."""
     count, width = len(schema.feature_names), len(table.names)
-    if table.padded and width <= count + 1:  # the label is the first column of each sparse format
-        return list(range(1, width)), 0
+    if table.padded:
+        return _match_padded(table, schema), 0
     if at is None and width == count + 1:
         at = schema.label_index
         if table.named and any(name.lower() in LABEL_COLUMNS for name in table.names):

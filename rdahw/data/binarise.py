@@ -85,9 +85,13 @@ class Binariser:
         if not len(array):
             raise UserError("a binariser cannot be fitted to no examples; expected one or more")
         numbers = _number_columns(array, columns)
-        if kind == "fixed" and (other := next((c for c in columns if c.kind != "number" or c.missing), None)):
-            what = other.kind if other.kind != "number" else "number with missing cells"
-            raise UserError(f"the binarising rule {rule!r} takes numbers, and a column is {what}; use thermometer=K")
+        other = next((i for i, c in enumerate(columns) if c.kind != "number" or c.missing), None)
+        if kind == "fixed" and other is not None:
+            what = {"category": "has categories", "binary": "is binary", "number": "has missing values"}
+            raise UserError(
+                f"the binarising rule {rule!r} takes numbers, and column {made_up[other]!r} "
+                f"{what[columns[other].kind]}; use thermometer=K"
+            )
         if kind in ("threshold", "fixed"):
             table = np.array(values, dtype=np.float64)[:, None]
         elif kind == "quantile":

@@ -85,7 +85,11 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 @pytest.mark.parametrize(
     ("code", "data", "sentence"),
     [
-        (2, "missing.csv", "there is no file 'missing.csv'; give the path of a CSV or NPZ file"),
+        (
+            2,
+            "missing.csv",
+            "there is no file 'missing.csv'; give the path of a table, such as CSV or Parquet",
+        ),
         (1, "text.csv", "text.csv, line 6, column 'b': 'many' is not a number, and the column is one of numbers"),
         (1, "inf.csv", "inf.csv, line 6, column 'b': '-inf' is not a finite number"),
         (1, "ragged.csv", "ragged.csv, line 6 has 2 cells, expected 3 as in line 1"),
@@ -94,7 +98,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (1, "empty.csv", "empty.csv is empty; expected a table with a column of labels"),
         (1, "binary.csv", "binary.csv is neither text nor a known format, which is not read; give a table as CSV"),
         (1, "folder", "folder holds no picture; expected files such as train/CLASS/1.png"),
-        (2, "irs", "there is no data set 'irs' and no CSV or NPZ file of that name; did you mean 'iris'?"),
+        (2, "irs", "there is no data set 'irs' and no file of that name; did you mean 'iris'?"),
         (2, "fashion-mnits", "did you mean 'fashion-mnist'?"),
         (2, "x" * 300, "there is no data set 'xxx"),
         (1, "x" * 300 + ".csv", "cannot be read: file name too long"),

@@ -194,7 +194,10 @@ def test_split_and_test_file(write):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(UsageError, match="there is no file '.*absent.csv'; give the path of a CSV or NPZ file"):
+    with pytest.raises(
+        UsageError,
+        match="there is no file '.*absent.csv'; give the path of a table, such as CSV or Parquet",
+    ):
         load(str(tmp_path / "absent.csv"))
     with pytest.raises(UserError, match="holds no picture; expected files such as train/CLASS/1.png"):
         load(str(tmp_path))

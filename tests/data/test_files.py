@@ -99,6 +99,14 @@ def test_svmlight(write):
     features, labels = read_examples(write("1 1:5\n"), sparse.schema)  # absent last features are zero
     assert features.tolist() == [[5, 0, 0]]
     assert labels.tolist() == [1]
+    log = []
+    read_examples(write("1 1:5 2:1\n"), sparse.schema, log=log.append)
+    assert log[-1].endswith(": 1 of the model's 3 features do not occur and are 0")
+    with pytest.raises(UserError, match="has a 'feature 4', and the model has 3 features, 'feature 1' to 'feature 3'"):
+        read_examples(write("1 1:5 4:1\n"), sparse.schema)
+    zero = load(str(write("1 0:2.5 1:1\n-1 1:3\n")))
+    features, _ = read_examples(write("1 1:5\n"), zero.schema)  # its numbers are from 0 too
+    assert features.tolist() == [[0, 5]]
     with pytest.raises(UserError, match="line 2 is not «LABEL NUMBER:VALUE …»"):
         load(str(write("1 1:2\n0 x\n1 1:2\n")))
 
@@ -184,12 +192,82 @@ def test_frames_and_their_files(tmp_path):
     for name in ("a.parquet", "a.feather"):
         check_frame(load(str(tmp_path / name)))
     assert load(FRAME).checksum != load(FRAME.iloc[:2]).checksum
-    with pytest.raises(UserError, match="column 'when' is of type timestamp.*; turn it into numbers or texts, or drop"):
-        load(FRAME.assign(when=pandas.Timestamp(0)))
+    with pytest.raises(UserError, match="column 'when' is of type duration.*; turn it into numbers or texts, or drop"):
+        load(FRAME.assign(when=pandas.Timedelta(0)))
     with pytest.raises(UserError, match="column 'big' cannot be read as numbers"):
         load(FRAME.assign(big=2**60 + 1))
     with pytest.raises(UsageError, match="a test file was given with a table in memory"):
         load(FRAME, test="x.csv")
+
+
+def test_dates(tmp_path):
+    when = pandas.to_datetime(["1970-01-03 00:00", None, "1970-01-01 12:00"])
+    for name, column in (("when", when), ("day", when.date), ("zone", when.tz_localize("Europe/Paris"))):
+        table = pyarrow.Table.from_pandas(pandas.DataFrame({name: column, "label": ["a", "b", "a"]}))
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+        data, log = said(tmp_path / "a.parquet")
+        assert data.columns == (Column("number", missing=True),)
+        expected = np.array([2, np.nan, 0 if name == "day" else 0.5]) - (name == "zone") / 24
+        np.testing.assert_allclose(data.train.features[:, 0], expected)
+        assert log[0].endswith(f": the dates of column {name!r} are read as numbers, days since 1970-01-01")
+
+
+def test_dates_in_text(write):
+    rows = [f"2024-01-{1 + i % 28:02},{i},{i % 2}\n" for i in range(60)]
+    data, log = said(write("when,a,label\n" + "".join(rows)))
+    assert data.columns[0].kind == "category"
+    assert log[-1].endswith(
+        "column 'when' has 28 different dates, each a category of its own; to learn from their order, write dates as "
+        "numbers, such as days since a certain one"
+    )
+    rows = [f"{1 + i % 28}.{1 + i // 28 % 12}.{1900 + i // 336},{i % 2}\n" for i in range(1500)]
+    with pytest.raises(
+        UserError,
+        match="column 'when' has 1500 different dates, at most 1000 categories are possible; write dates as numbers, "
+        "such as days since a certain one, or drop the column$",
+    ):
+        load(str(write("when,label\n" + "".join(rows))))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("a.xlsx", "has the name of a file in XLSX and the content of one in CSV, as which it is read"),
+        ("a.parquet.gz", "has the name of a file in Parquet and the content of one in CSV, as which it is read"),
+        ("a.tsv", ""),
+        ("a.dat", ""),
+    ],
+)
+def test_a_name_of_another_format(tmp_path, name, sentence):
+    content = (TABLES / "plain.csv").read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    data, log = said(tmp_path / name)
+    assert same(data)
+    assert [line.partition("a.")[2].partition(" ")[2] for line in log if "the name of" in line] == [sentence] * bool(
+        sentence
+    )
+
+
+def test_lines_of_carriage_return_and_line_feed_in_arff(write):
+    assert same(load(str(write((TABLES / "plain.arff").read_bytes().replace(b"\n", b"\r\n")))))
+
+
+def test_a_quote_after_an_empty_cell_between_tabs(write):
+    rows = [["a", "b", "label"], *([str(i), "", f"c {i % 2}"] for i in range(9)), ["1", "2", "c 0"]]
+    data = load(str(write("\n".join("\t".join([a, b, f'"{c}"']) for a, b, c in rows) + '\n "3"\t\t"c 1"\n')))
+    assert data.label_names == ("c 0", "c 1")
+    assert np.isnan(data.train.features[:, 1]).sum() == 10
+
+
+def test_texts_outside_of_a_damaged_arrow_file(write):
+    table = pyarrow.table({"a": ["x", "y"] * 20, "label": ["u", "v"] * 20})
+    file = io.BytesIO()
+    pyarrow.feather.write_feather(table, file, compression="uncompressed")
+    offsets = np.arange(41, dtype="<i4").tobytes()  # where each text begins
+    assert offsets in file.getvalue()
+    beyond = (np.arange(41, dtype="<i4") + (np.arange(41) == 7) * (1 << 30)).tobytes()
+    with pytest.raises(UserError, match="is a damaged Arrow file"):
+        load(str(write(file.getvalue().replace(offsets, beyond), "a.feather")))
 
 
 def test_excel(tmp_path):
