@@ -53,6 +53,14 @@ def test_it_trains_what_it_chose_on_all_rows(run, table):
     assert auto["binarise"] == "quantile=5"
 
 
+@pytest.mark.parametrize(("most", "epochs"), [(2_000_000, 15), (200, 3), (20, 1)])
+def test_many_examples_are_learned_in_fewer_epochs(run, table, monkeypatch, most, epochs):
+    monkeypatch.setattr("rdahw.sim.automatic.all_candidates", lambda size: [(find_family("ensemble"), Candidate())])
+    monkeypatch.setattr("rdahw.sim.automatic.MOST_LEARNED", most)
+    ran = run.ok("train", "--data", table, "--json").json
+    assert (ran["epochs"], ran["examples"]) == (epochs, 60 * epochs)
+
+
 def test_the_chosen_model_is_resumed_without_another_choice(run, table):
     auto = run.ok("train", "--data", table, "--json").json
     rest = run.ok("train", "--resume", auto["out"], "--json")

@@ -88,6 +88,25 @@ def test_binary_and_category_columns_are_wires_as_they_are(rule):
     assert binariser.wire_names[0].startswith("size > ")
 
 
+@pytest.mark.parametrize("rule", ["midrange", "threshold=0,1", "thermometer=3", "quantile=31", "fixed=4"])
+@pytest.mark.parametrize("rows", [1, 8, 13])
+def test_packed_bits_are_the_same(rule, rows, monkeypatch):
+    monkeypatch.setattr("rdahw.data.binarise._ROWS", 8)
+    random = np.random.default_rng(rows)
+    columns = (NUMBER, NUMBER) if rule.startswith("fixed") else (NUMBER, BINARY, COLOUR, Column("number", missing=True))
+    features = random.integers(0, 2, (rows, len(columns))).astype(float)
+    features[:, 0] = random.normal(size=rows)
+    if len(columns) > 2:
+        features[::2, 3] = np.nan
+    binariser, said = Binariser.fit(rule, features, columns), []
+    packed = binariser.pack(features, lambda *counts: said.append(counts))
+    assert packed.shape == (rows, binariser.width)
+    assert np.array_equal(packed, binariser.transform(features))
+    assert said == [(min(start + 8, rows), rows) for start in range(0, rows, 8)]
+    ones = np.unpackbits(packed.words.view(np.uint8), axis=1, bitorder="little")
+    assert not ones[:, binariser.width :].any()
+
+
 def test_no_number_column_at_all():
     features = np.array([[1.0, 2], [0, 0]])
     for rule in RULES:

@@ -13,7 +13,7 @@ from rdahw.errors import UsageError
 from rdahw.families import find_family, parse_model
 from rdahw.family import Candidate, DataSize, Family, Task
 from rdahw.sim import automatic
-from rdahw.sim.automatic import Choice, all_candidates, choose, spec_of
+from rdahw.sim.automatic import Choice, all_candidates, choose, epochs_for, spec_of
 from rdahw.training import Examples
 
 Rows = NDArray[np.int64]
@@ -98,6 +98,14 @@ def test_many_examples_are_not_all_looked_at(monkeypatch: pytest.MonkeyPatch) ->
     choice, looked = chosen(*needle(400))
     assert [len(np.unique(rows)) for rows in looked] == [100]
     assert len(choice.trial.correct) == 100
+
+
+@pytest.mark.parametrize(
+    ("examples", "epochs"), [(10, 15), (133_333, 15), (133_334, 14), (10**6, 2), (10**6 + 1, 1), (10**8, 1)]
+)
+def test_very_many_examples_need_fewer_epochs(examples: int, epochs: int) -> None:
+    assert epochs_for(find_family("ensemble"), examples) == epochs
+    assert epochs_for(find_family("grown"), examples) is None  # an epoch of it is a round of tables
 
 
 def test_a_model_that_cannot_be_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

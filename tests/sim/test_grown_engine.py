@@ -16,6 +16,7 @@ from rdahw.families.grown.spec import OPTIONS
 from rdahw.family import Task
 from rdahw.sim.engines import make_engine, predict
 from rdahw.sim.grown import CompiledGrown
+from rdahw.sim.grown_kernels import ask, find_asking
 from rdahw.training import Batches, Examples, Progress, Schedule, Training
 
 RANDOM = np.random.default_rng(5)
@@ -197,3 +198,24 @@ def test_defaults(text: str, image: Image | None, expected: dict[str, int]) -> N
     assert {name: found[name] for name in expected} == expected
     assert {option.name for option in OPTIONS} == found.keys()
     assert family.spec(Task(input_bits=4, classes=2)).options()["inputs"] == 4
+
+
+def test_who_asks_among_many_examples() -> None:
+    """Requests as :func:`rdahw.families.grown.rule.requests` has them, on more examples than are looked at at once."""
+    spec = GrownSpec(input_bits=8, classes=3, tables=300, inputs=2, candidates=8, slope=0, margin=4)
+    random = np.random.default_rng(1)
+    count, alone = 9001, 9000
+    scores = np.zeros((3, 9024), np.int16)
+    scores[:, :count] = random.integers(0, 12, (3, count))
+    labels = random.integers(0, 3, count)
+    expected = requests(spec, scores[:, :count].T.astype(np.int64), labels, 0)
+    asking, weights, wrong = np.zeros((3, 9024), np.uint8), np.empty(count, np.int16), np.empty(1, np.int64)
+    ask(scores, labels.astype(np.int16), spec.threshold(0), asking, weights, alone, wrong)
+    assert wrong[0] == (scores[:, :alone].argmax(axis=0) != labels[:alone]).sum()
+    for c in range(3):
+        assert np.array_equal(np.flatnonzero(asking[c]), np.flatnonzero(expected[:, c]))
+        places = np.arange(0, np.count_nonzero(asking[c]), 7)
+        found = np.empty(len(places), np.int64)
+        find_asking(asking[c], places, found)
+        assert np.array_equal(found, np.flatnonzero(asking[c])[places])
+    assert np.array_equal(weights, expected[np.arange(count), labels])

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from strategies import circuits
 
 from rdahw import Bits, Learner, Model, lookup_model, make_model, mask_model, trace
+from rdahw.bits import PackedBits
 from rdahw.errors import UsageError, UserError
 from rdahw.families import find_family
 from rdahw.families.circuits import CircuitSpec
@@ -28,6 +29,7 @@ from rdahw.sim import packed_engine
 from rdahw.sim.engine_rows import ROWS
 from rdahw.sim.engines import CircuitEngine, ReferenceEngine, find_engine, make_engine, predict, predicting_row
 from rdahw.sim.packed_engine import PackedEngine
+from rdahw.sim.packing import pack_wires
 from rdahw.training import Examples, Progress, Schedule, Training
 
 
@@ -318,6 +320,12 @@ def test_predictions_are_by_the_engine_that_suits_and_the_same(spec: Any, monkey
     assert predicting_row(spec, 4).is_compiled
     assert predict(spec, state, x).tolist() == few.tolist()
     assert len(set(few.tolist())) == 2
+    monkeypatch.setattr("rdahw.sim.engines._PREDICTED", 3)
+    said: list[tuple[int, int]] = []
+    assert predict(spec, state, x, lambda *counts: said.append(counts)).tolist() == few.tolist()
+    packed = PackedBits(pack_wires(x), 2)
+    assert predict(spec, state, packed).tolist() == few.tolist()
+    assert said == [(3, 4), (4, 4)]
 
 
 COMPILE = """
