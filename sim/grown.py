@@ -120,14 +120,14 @@ class CompiledGrown(Growth):
         last = spec.tables if tables is None else tables
         whole = self._state.grown // classes * classes
         scores = next(self._scores(examples.columns, [whole]))
-        asking, wrong = np.zeros((classes, 64 * words_for(count)), np.uint8), np.empty(1, np.int64)
+        asking, counts = np.zeros((classes, 64 * words_for(count)), np.uint8), np.empty(2, np.int64)
         labels, weights = examples.labels.astype(np.int16), np.empty(count, np.int16)
         alone = count // (1 + spec.copies)
         with ThreadPoolExecutor(self.threads) as pool:
             while self._state.grown < last:
                 threshold = min(spec.threshold(self._state.grown), _MOST_APART)
-                ask(scores, labels, threshold, asking, weights, alone, wrong)
-                self.counts = int(wrong[0]), int(np.count_nonzero(weights[:alone]))
+                ask(scores, labels, threshold, asking, weights, alone, counts)
+                self.counts = int(counts[0]), int(counts[1])
                 numbers = range(self._state.grown, min(whole + classes, last))
                 grown = pool.map(lambda j: self._grow(examples, j, asking[j % classes], weights), numbers)
                 for wires, table in grown:
@@ -140,7 +140,7 @@ class CompiledGrown(Growth):
         self, examples: PackedExamples, j: int, asking: NDArray[np.uint8], weights: NDArray[np.int16]
     ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         spec = self.spec
-        places, wires = sample(spec, j, int(np.count_nonzero(asking))), candidates(spec, j)
+        places, wires = sample(spec, j, int(np.count_nonzero(asking.view(np.bool_)))), candidates(spec, j)
         chosen = np.empty(len(places), np.int64)
         find_asking(asking, places, chosen)
         requests = np.where(examples.labels[chosen] == j % spec.classes, weights[chosen], np.int16(-1))
@@ -273,8 +273,8 @@ class CompiledVotes(Growth):
 
 @dataclass(slots=True, eq=False)
 class _Prepared:
-    """Examples and, from the first time that they are asked for, the forms that grow and that are scored, and the
-    order of all."""
+    """Examples and, from the first time that they are asked for, the forms that grow and that are scored; ``order``:
+    the array of the order in which they learned last."""
 
     examples: Examples
     growing: Any = None
@@ -321,16 +321,18 @@ class GrownEngine:
         examples, wrong, changed, start = prepared.examples, [], [], 0
         if prepared.growing is None:
             prepared.growing = self.growth.prepare(examples.x, examples.labels)
-            prepared.order = np.arange(len(examples))
         if self._running is None or self._running[0] is not prepared:
             self._running = prepared, self.growth.run(prepared.growing)
         for end in batches.ends.tolist():
-            if not np.array_equal(batches.rows[start:end], prepared.order):
+            rows: Any = batches.rows[start:end]
+            # All rounds have the same array, which is compared once.
+            is_known = rows.base is prepared.order and len(rows) == len(examples)
+            if not is_known and not np.array_equal(rows, np.arange(len(examples))):
                 raise UserError(
                     f"an update by {end - start} examples was asked for; a grown model learns from all "
                     f"{len(examples)} at once, in their order"
                 )
-            start = end
+            start, prepared.order = end, rows.base if np.shape(rows.base) == rows.shape else None
             for grown in self._running[1]:
                 if grown % self.spec.round_tables == 0:
                     break

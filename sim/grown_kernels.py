@@ -39,17 +39,17 @@ _LEVELS = 7
 
 
 @compiled()
-def ask(scores: Any, labels: Any, threshold: Any, asking: Any, weights: Any, alone: Any, wrong: Any) -> None:
+def ask(scores: Any, labels: Any, threshold: Any, asking: Any, weights: Any, alone: Any, counts: Any) -> None:
     """Write to weights (N,) int16 how many rivals an example has, and to asking (classes, N or more) uint8 which
     examples have a request for a class: their own if they have a rival, and those of the rivals.
 
-    To ``wrong[0]``: how many of the first ``alone`` examples have another class of the largest score, the lowest on a
-    tie, than their label. scores: (classes, N or more) int16; labels: (N,) int16.
+    To counts (2,): how many of the first ``alone`` examples have another class of the largest score, the lowest on a
+    tie, than their label, and how many of them have a rival. scores: (classes, N or more) int16; labels: (N,) int16.
     """
     classes, examples = asking.shape[0], labels.size
     own, least = np.empty(_BLOCK, np.int16), np.empty(_BLOCK, np.int16)
     label, near, behind = np.empty(_BLOCK, np.int16), np.empty(_BLOCK, np.int16), np.empty(_BLOCK, np.uint8)
-    n, ahead = 0, np.int16(threshold)
+    wrong, rivalled, ahead = 0, 0, np.int16(threshold)
     # Loops without branches over 16 bits, which LLVM vectorises, on blocks that stay in the cache.
     for start in range(0, examples, _BLOCK):
         count = min(_BLOCK, examples - start)
@@ -75,8 +75,9 @@ def ask(scores: Any, labels: Any, threshold: Any, asking: Any, weights: Any, alo
         for i in range(count):
             weights[start + i] = near[i]
         for i in range(min(count, alone - start)):
-            n += behind[i]
-    wrong[0] = n
+            wrong += behind[i]
+            rivalled += near[i] > 0
+    counts[0], counts[1] = wrong, rivalled
 
 
 @compiled()
@@ -85,7 +86,8 @@ def find_asking(asking: Any, places: Any, found: Any) -> None:
 
     asking: (N,) uint8, 0 or 1, for a multiple of 64 examples.
     """
-    i, before, zeros = 0, 0, np.zeros(64, np.uint8)
+    i, zeros = 0, np.zeros(64, np.uint8)
+    before: Any = 0
     for start in range(0, asking.size, 64):
         word = above(asking, start, zeros, 0)
         after = before + np.int64(popcount(word))

@@ -53,7 +53,7 @@ class _AsTexts:
         self._gathered, self._nominal = Gathered(), nominal
 
     def add(self, cells: Any) -> None:
-        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow as pa
 
         if isinstance(cells, pa.DictionaryArray):
             cells = pa.DictionaryArray.from_arrays(cells.indices, cells.dictionary.cast("string")).dictionary_decode()

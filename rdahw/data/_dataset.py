@@ -218,7 +218,11 @@ class Dataset:
 
     def without_features(self) -> Dataset:
         """The data set with the labels alone: features (N, 0)."""
-        train, test = (part and Examples(np.empty((len(part), 0)), part.labels) for part in (self.train, self.test))
+        train, test = (
+            None if part is None else Examples(np.empty((len(part), 0)), part.labels)
+            for part in (self.train, self.test)
+        )
+        assert train is not None
         return replace(self, train=train, test=test)
 
     def hold_out(self, n: int) -> tuple[Dataset, Examples]:

@@ -209,9 +209,10 @@ def test_who_asks_among_many_examples() -> None:
     scores[:, :count] = random.integers(0, 12, (3, count))
     labels = random.integers(0, 3, count)
     expected = requests(spec, scores[:, :count].T.astype(np.int64), labels, 0)
-    asking, weights, wrong = np.zeros((3, 9024), np.uint8), np.empty(count, np.int16), np.empty(1, np.int64)
-    ask(scores, labels.astype(np.int16), spec.threshold(0), asking, weights, alone, wrong)
-    assert wrong[0] == (scores[:, :alone].argmax(axis=0) != labels[:alone]).sum()
+    asking, weights, counts = np.zeros((3, 9024), np.uint8), np.empty(count, np.int16), np.empty(2, np.int64)
+    ask(scores, labels.astype(np.int16), spec.threshold(0), asking, weights, alone, counts)
+    wrong = (scores[:, :alone].argmax(axis=0) != labels[:alone]).sum()
+    assert counts.tolist() == [wrong, (expected[:alone] != 0).any(axis=1).sum()]
     for c in range(3):
         assert np.array_equal(np.flatnonzero(asking[c]), np.flatnonzero(expected[:, c]))
         places = np.arange(0, np.count_nonzero(asking[c]), 7)
