@@ -39,7 +39,14 @@ from rdahw.training import Schedule, Training  # noqa: E402
 
 TEST_IMAGES, FOLDS = 500, 5
 #: What is compared on digits, beside the signed requests.
-WAYS = {"signed": "", "sums": "cotangents=sum", "XOR": "cotangents=xor", "last layer": "frozen={}"}
+WAYS = {
+    "signed": "",
+    "sums": "cotangents=sum",
+    "XOR": "cotangents=xor",
+    "last layer": "frozen={}",
+    "forward 1": "forward=1",
+    "forward 16": "forward=16",
+}
 MNIST = {
     1000: ("1000x6", "600x6,400x6", "400x6,300x6,300x6"),
     4000: ("4000x6", "2400x6,1600x6", "1600x6,1200x6,1200x6"),
