@@ -91,18 +91,19 @@ def _forward_requests(
     requests: Any, read: Any, layers: Any, counters: Any, bits: Any, forward: Any, frozen: Any, limit: Any,
     register: Any, shifts: Any, places: Any,
 ) -> Any:  # fmt: skip
-    """Replace the requests for the last layer by those of forward gradients for all tables; returns the state of the
-    noise's register."""
+    """Write the requests of forward gradients for the tables below the last layer, from those for the last one; returns
+    the state of the noise's register."""
     depth, tables = layers.shape[1] - 1, len(read)
     last, learning = layers[0, depth - 1], layers[0, frozen]
-    signs, totals, tangents = np.zeros(tables, np.int64), np.zeros(tables, np.int64), np.zeros(bits + tables, np.int64)
+    signs, totals, tangents = np.zeros(tables, np.int64), np.zeros(last, np.int64), np.zeros(bits + tables, np.int64)
     for _ in range(forward):
+        for j in range(last):
+            new = (register ^ (register >> np.uint64(31))) & np.uint64(1)
+            register = (register >> np.uint64(1)) | (new << np.uint64(62))
+            signs[j] = 2 * np.int64(new) - 1 if j >= learning else 0
         for layer in range(depth):
             inputs, size = layers[1, layer], np.int64(1) << layers[1, layer]
             for j in range(layers[0, layer], layers[0, layer + 1]):
-                new = (register ^ (register >> np.uint64(31))) & np.uint64(1)
-                register = (register >> np.uint64(1)) | (new << np.uint64(62))
-                signs[j] = 2 * np.int64(new) - 1 if j >= learning else 0
                 index = (places[j] - layers[2, layer]) & (size - 1)
                 first, tangent = places[j] - index, signs[j]
                 if layer:
@@ -114,9 +115,9 @@ def _forward_requests(
         along = np.int64(0)
         for j in range(last, tables):
             along += requests[bits + j] * tangents[bits + j]
-        for j in range(tables):
+        for j in range(last):
             totals[j] += along * signs[j]
-    requests[bits:] = totals
+    requests[bits : bits + last] = totals
     return register
 
 

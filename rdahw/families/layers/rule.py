@@ -23,13 +23,14 @@ so a request is passed on as it is, negated, or not at all, and nothing is multi
    bits (``sum``), or the sign of the sum (``sign``), as dy, and passes dx on to what it reads.
 4. *Update*: the counter at the addressed index goes up by one where dy > 0, down where dy < 0; it saturates.
 
-With ``forward=N`` step 3 is a forward gradient instead: requests come from N random directions, and nothing runs
-backwards. A direction has +1 or -1 for each table, v_j for the bit at its addressed index; its effect is followed
-upwards by t_j = v_j + sum over inputs i of (t[a with bit i set] - t[a with bit i clear]) * t of what input i reads, 0
-for bits of the input, limited to 16 bits. The sum s of dy * t over the last layer says how far the direction is what is
-asked for, and each table gets the request s * v_j, summed over the directions. Its mean over all directions is the sum
-that step 3 gives with ``sum``. Frozen tables have v = 0. The signs are those of the next bits of the noise's register,
-direction by direction, table by table, 1 for +1; only an example that asks takes any.
+With ``forward=N`` step 3 is a forward gradient instead: nothing runs backwards. The tables of the last layer have the
+requests of step 2. All others get theirs from N random directions. A direction has v_j = +1 or -1 for each of them, for
+the bit at its addressed index; its effect is followed upwards by t_j = v_j + sum over inputs i of (t[a with bit i set]
+- t[a with bit i clear]) * t of what input i reads, 0 for bits of the input and v = 0 in the last layer, limited to 16
+bits. The sum s of dy * t over the last layer says how far the direction is what is asked for, and each table gets the
+request s * v_j, summed over the directions: its mean over all directions is the sum that step 3 gives with ``sum``.
+Frozen tables have v = 0. The signs are the next bits of the noise's register, direction by direction, for each table
+below the last layer in order, 1 for +1; only an example that asks takes any.
 
 With ``xor`` requests are bits, as in the rule of the paper: 1 says «flip», and nothing says «keep», so that in step 2
 only tables whose output is wrong get one; sums are XOR, and a request moves the counter towards the other bit. Then
@@ -184,23 +185,23 @@ class PlainLayers(LayersEngine):
 
     def _forward_requests(self, values: list[list[int]], noise: list[int], wanted: list[int]) -> list[int]:
         """The request for each table (tables,), from random directions; ``wanted``: those for the last layer."""
-        found = [0] * self.spec.tables
+        below, found = self.spec.starts[-2], [0] * self.spec.starts[-2]
         for _ in range(self.spec.forward):
-            signs, tangents = [], [0] * self.spec.input_bits
+            signs, tangents = [0] * self.spec.tables, [0] * self.spec.input_bits
+            for j in range(below):
+                bit, self._register = take_bits(self._register, 1)
+                signs[j] = (2 * bit - 1) * (j >= self.spec.starts[self.spec.frozen])
             for layer, wiring in enumerate(self.wiring):
-                tables, outputs = self.spec.layer_cells(self._counters, layer), []
+                tables, start, outputs = self.spec.layer_cells(self._counters, layer), self.spec.starts[layer], []
                 for j, wires in enumerate(wiring.tolist()):
-                    bit, self._register = take_bits(self._register, 1)
-                    signs.append((2 * bit - 1) * (layer >= self.spec.frozen))
-                    shift = noise[self.spec.starts[layer] + j]
-                    bits = [int(counter + shift >= 0) for counter in tables[j].tolist()]
+                    bits = [int(counter + noise[start + j] >= 0) for counter in tables[j].tolist()]
                     _, changes = lookup_requests(bits, [values[layer][wire] for wire in wires], 1)
-                    tangent = signs[-1] + sum(c * tangents[wire] for c, wire in zip(changes, wires, strict=True))
+                    tangent = signs[start + j] + sum(c * tangents[wire] for c, wire in zip(changes, wires, strict=True))
                     outputs.append(max(-LIMIT, min(LIMIT, tangent)))
                 tangents = outputs
             along = sum(dy * tangent for dy, tangent in zip(wanted, tangents, strict=True))
-            found = [total + along * sign for total, sign in zip(found, signs, strict=True)]
-        return found
+            found = [total + along * sign for total, sign in zip(found, signs, strict=False)]
+        return found + wanted
 
     def _noise(self) -> int:
         """The noise of the next table."""

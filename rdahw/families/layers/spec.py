@@ -31,6 +31,7 @@ from rdahw.errors import UsageError, UserError
 from rdahw.families.ensemble.spec import EnsembleSpec, register_bits
 from rdahw.families.ensemble.spec import make_wiring as make_ensemble_wiring
 from rdahw.family import Option, Spec
+from rdahw.primitives import Array
 from rdahw.random import permutation, stream
 from rdahw.state import Field, State
 from rdahw.table_scores import TableLayer, votes_in_turn
@@ -113,8 +114,8 @@ class LayersSpec(Spec):
 
     input_bits, classes: of the data. sizes: (tables, inputs) of each layer, the first layer first. counter: the bits of
     a counter. margin: in votes. noise: the bits of the noise while learning. cotangents: ``sign``, ``sum`` or ``xor``,
-    see :mod:`rdahw.families.layers.rule`. forward: random directions in place of going backwards. frozen: so many of the first layers do not learn. wiring: of the first layer,
-    as for ensembles. image: needed for patches.
+    see :mod:`rdahw.families.layers.rule`. forward: directions of forward gradients. frozen: so many of the first layers
+    do not learn. wiring: of the first layer, as for ensembles. image: needed for patches.
 
     Raises :class:`UsageError` for an invalid value.
     """
@@ -143,9 +144,7 @@ class LayersSpec(Spec):
         if self.cotangents not in COTANGENTS:
             raise UsageError(f"cotangents of layers are {self.cotangents!r}; expected {' or '.join(COTANGENTS)}")
         if self.forward and self.cotangents == "xor":
-            raise UsageError(
-                f"forward is {self.forward}, which gives signed requests; leave it out, or cotangents=xor"
-            )
+            raise UsageError(f"forward is {self.forward}, which gives signed requests; leave it out, or cotangents=xor")
         if not 1 <= len(self.sizes) <= MAX_LAYERS:
             raise UsageError(f"{len(self.sizes)} layers were asked for; expected 1 to {MAX_LAYERS}")
         if self.frozen >= len(self.sizes):
@@ -273,13 +272,16 @@ class LayersSpec(Spec):
             raise UsageError(f"batch is {schedule.batch}; layers take examples one at a time: use batch 1")
 
     def learner(self) -> Learner:
-        """Raises :class:`UsageError`: its requests are signed numbers through bits, which no learner of circuits has;
-        see :meth:`trained`."""
-        raise UsageError(
-            f"model {self.name!r} has no learner as a circuit, as its requests are signed numbers; train it in "
-            "software (without --hdl and --device) and give its file to the other commands, "
-            "to rdahw synth with --inference"
-        )
+        """The learner of :func:`rdahw.families.layers.circuits.layers_learner`, without noise."""
+        from rdahw.families.layers.circuits import layers_learner
+
+        return layers_learner(self)
+
+    def theta(self, state: State) -> Array:
+        from rdahw.families.layers.circuits import cotangent_bits
+
+        counters = state["counters"].reshape(-1)
+        return Words(counters.size, cotangent_bits(self)).to_bits(counters)
 
     def trained(self, state: State) -> tuple[Spec, State]:
         """The Boolean circuit of the network, whose parameters are the bits of the tables."""
