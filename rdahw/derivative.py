@@ -240,9 +240,10 @@ def forward_request(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     forward, builder = forward_derivative(f, wrt), Builder()
     x = [builder.input(name, type_) for name, type_ in f.inputs]
     names = _tangent_names([name for name, _ in moving], f.input_names, "v")
-    down = [~builder.input(name, Bits(type_.count)) for name, (_, type_) in zip(names, moving, strict=True)]
+    signs = [builder.input(name, Bits(type_.count)) for name, (_, type_) in zip(names, moving, strict=True)]
     names = _tangent_names(f.output_names, (*f.input_names, *names))
     seeds = [cast(WordWire, builder.input(name, type_)) for name, type_ in zip(names, outer, strict=True)]
+    down = [~sign for sign in signs]
     v = [_ones(builder, type_).negate(chosen) for chosen, (_, type_) in zip(down, moving, strict=True)]
     changes = cast(list[WordWire], builder.inline(forward, [*x, *v]))
     products = ((dy * change).sum(len(dy)) for dy, change in zip(seeds, changes, strict=True))

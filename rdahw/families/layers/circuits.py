@@ -1,5 +1,5 @@
-"""Networks of layers as circuits: of switches, as they learn; of bits, to prove and export trained ones; and of LUTs, in
-the form that takes the fewest FPGA cells."""
+"""Networks of layers as circuits: of switches, as they learn; of bits, to prove and export trained ones; and of LUTs,
+to take the fewest FPGA cells."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ from rdahw.types import Bits, Switches
 from rdahw.word_primitives import from_planes, planes
 
 __all__ = [
+    "PASSED",
     "cotangent_bits",
     "layers_learner",
     "layers_lut_circuit",
     "layers_model",
     "layers_of_switches",
+    "passing",
     "trained",
 ]
 
@@ -86,28 +88,33 @@ def layers_of_switches(spec: LayersSpec) -> Circuit:
             first, size = spec.cells[layer], 1 << spec.sizes[layer][1]
             tables = (theta[first + j * size : first + (j + 1) * size] for j in range(len(wires)))
             values = cat(*(table.lookup(values.gather(its)) for table, its in zip(tables, wires.tolist(), strict=True)))
-            if layer + 1 < len(spec.sizes) and (layer < spec.frozen or spec.cotangents == "sign"):
-                values = _passing(Switches(len(values), k), nothing=layer < spec.frozen)(values)
+            if layer < spec.frozen:
+                values = passing("no requests", Switches(len(values), k))(values)
+            elif layer + 1 < len(spec.sizes) and spec.cotangents == "sign":
+                values = passing("signs of requests", Switches(len(values), k))(values)
         votes = [values.gather(range(c, len(values), spec.classes)).embed() for c in range(spec.classes)]
         return cat(*(vote.sum(len(vote)) for vote in votes))
 
     return trace(scores, theta=Switches(spec.cells[-1], k), x=Bits(spec.input_bits))
 
 
-def _passing(type_: Switches, *, nothing: bool) -> Callable[..., Wire]:
-    """A block that gives its switches and passes back the signs of the requests for them, or ``nothing``."""
+def _signs(v: Wire, dy: WordWire) -> Wire:
+    each = planes(dy.as_bits(), dy.type.bits)
+    asked = reduce(operator.or_, each)
+    return from_planes([asked, *[each[-1]] * (len(each) - 1)]).as_words(len(each))
 
-    def sign(v: Wire, dy: WordWire) -> Wire:
-        each = planes(dy.as_bits(), type_.bits)
-        asked = reduce(operator.or_, each)
-        return from_planes([asked, *[each[-1]] * (type_.bits - 1)]).as_words(type_.bits)
 
-    def none(v: Wire, dy: WordWire) -> Wire:
-        return dy.zeros(len(dy))
+#: What blocks of switches v pass back for the requests dy for them, by the name of the block.
+PASSED: dict[str, Callable[..., Wire]] = {
+    "signs of requests": _signs,
+    "no requests": lambda v, dy: dy.zeros(len(dy)),
+}
 
-    name, back = ("no requests", none) if nothing else ("signs of requests", sign)
-    same = trace(lambda v: v, v=type_)
-    return custom_reverse(same, trace(back, v=type_, dy=type_.tangent), name=name, exact=False)
+
+def passing(name: str, type_: Switches) -> Callable[..., Wire]:
+    """The block of this ``name`` in :data:`PASSED`, whose value is its switches."""
+    back = trace(PASSED[name], v=type_, dy=type_.tangent)
+    return custom_reverse(trace(lambda v: v, v=type_), back, name=name, exact=False)
 
 
 def layers_learner(spec: LayersSpec) -> Learner:
