@@ -13,7 +13,7 @@ from amaranth.back import rtlil
 from golden_files import golden
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import every
+from oracles import evaluate, every
 
 from rdahw import reverse, trace
 from rdahw.claims import adjoint, bent
@@ -297,11 +297,11 @@ def test_the_reverse_derivative_of_the_learner_is_adjoint() -> None:
 def test_what_a_block_passes_back(name: str) -> None:
     type_, plain = Switches(2, 3), PlainLayers(LayersSpec(**SMALL, cotangents="sign"))
     f = trace(passing(name, type_), v=type_)
-    v, dy = every(8)[:, :2], every(8)[:, 2:]
-    np.testing.assert_array_equal(run(f, v)[0], v)
-    requests = Words(2, 3).to_integers(dy).tolist()
+    inputs = every(8)
+    np.testing.assert_array_equal(evaluate(f, inputs[:, :2]), inputs[:, :2])
+    requests = Words(2, 3).to_integers(inputs[:, 2:]).tolist()
     expected = [[plain._passed(request) if name == "signs of requests" else 0 for request in row] for row in requests]
-    assert Words(2, 3).to_integers(run(reverse(f), v, dy)[0]).tolist() == expected
+    assert Words(2, 3).to_integers(evaluate(reverse(f), inputs)).tolist() == expected
 
 
 def test_requests_of_the_learner_never_wrap() -> None:
