@@ -78,6 +78,19 @@ def test_requests_are_the_derivative_of_the_polynomial(data: st.DataObject) -> N
     assert lookup_requests(table, x, dy)[1] == [dy * (polynomial(step) - polynomial(x)) // 5 for step in steps]
 
 
+def test_straight_through_and_reinmax_are_exact_at_one_table() -> None:
+    """A request for an input is the difference that it makes and does not depend on its value, so that the derivative
+    at the value (straight through) and the mean of those at both of its values (ReinMax) are that difference."""
+    for table in every(8).tolist():
+        for inputs in every(3).tolist():
+            at_value = lookup_requests(table, inputs, 1)[1]
+            for i in range(3):
+                off, on = ([*inputs[:i], value, *inputs[i + 1 :]] for value in (0, 1))
+                values = [table[sum(bit << n for n, bit in enumerate(x))] for x in (off, on)]
+                at_both = [lookup_requests(table, x, 1)[1][i] for x in (off, on)]
+                assert at_value[i] == values[1] - values[0] == sum(at_both) / 2
+
+
 # -- random choices ----------------------------------------------------------------------------------------------------
 
 
