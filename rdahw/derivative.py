@@ -15,6 +15,7 @@ gives 0, the Boolean difference gives dy.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, reduce
 from typing import cast
@@ -244,10 +245,10 @@ def forward_request(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     names = _tangent_names(f.output_names, (*f.input_names, *names))
     seeds = [cast(WordWire, builder.input(name, type_)) for name, type_ in zip(names, outer, strict=True)]
     down = [~sign for sign in signs]
-    v = [_ones(builder, type_).negate(chosen) for chosen, (_, type_) in zip(down, moving, strict=True)]
+    v = [_ones(builder, cast(Words, type_)).negate(chosen) for chosen, (_, type_) in zip(down, moving, strict=True)]
     changes = cast(list[WordWire], builder.inline(forward, [*x, *v]))
     products = ((dy * change).sum(len(dy)) for dy, change in zip(seeds, changes, strict=True))
-    along = cast(WordWire, reduce(ring_sum, products))
+    along = reduce(operator.add, products)
     found = [along.repeat(chosen.width).negate(chosen) for chosen in down]
     return builder.finish(dict(zip(_tangent_names([name for name, _ in moving], ()), found, strict=True)))
 

@@ -46,7 +46,8 @@ def _gather(a: _Ranges, indices: Sequence[int], bits: int) -> _Ranges:
 
 def _scatter(a: _Ranges, indices: Sequence[int], count: int, bits: int) -> _Ranges:
     found = np.zeros((2, count))
-    np.add.at(found, (slice(None), list(indices)), a)
+    for ends, total in zip(a, found, strict=True):
+        np.add.at(total, np.array(indices), ends)
     return found
 
 

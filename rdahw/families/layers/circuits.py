@@ -6,7 +6,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from rdahw.learner import Learner
 from rdahw.lut_circuits import Bit, table_lut
 from rdahw.model import Model
 from rdahw.state import State
-from rdahw.tracing import Wire, WordWire, cat, trace
+from rdahw.tracing import SwitchWire, Wire, WordWire, cat, trace
 from rdahw.types import Bits, Switches
 from rdahw.word_primitives import from_planes, planes
 
@@ -83,7 +83,7 @@ def layers_of_switches(spec: LayersSpec) -> Circuit:
         )
 
     def scores(theta: Wire, x: Wire) -> Wire:
-        values = x.as_switches(k)
+        values: Wire = x.as_switches(k)
         for layer, wires in enumerate(make_wiring(spec)):
             first, size = spec.cells[layer], 1 << spec.sizes[layer][1]
             tables = (theta[first + j * size : first + (j + 1) * size] for j in range(len(wires)))
@@ -92,8 +92,8 @@ def layers_of_switches(spec: LayersSpec) -> Circuit:
                 values = passing("no requests", Switches(len(values), k))(values)
             elif layer + 1 < len(spec.sizes) and spec.cotangents == "sign":
                 values = passing("signs of requests", Switches(len(values), k))(values)
-        votes = [values.gather(range(c, len(values), spec.classes)).embed() for c in range(spec.classes)]
-        return cat(*(vote.sum(len(vote)) for vote in votes))
+        votes = cast(SwitchWire, values).embed()
+        return votes.scatter((j % spec.classes for j in range(len(votes))), spec.classes)
 
     return trace(scores, theta=Switches(spec.cells[-1], k), x=Bits(spec.input_bits))
 
