@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=["digits", "mnist"], default=["digits", "mnist"])
     parser.add_argument("--depths", nargs="+", type=int, default=range(1, 11))
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[way for way in WAYS if "forward" not in way])
     parser.add_argument("--models", nargs="+", help="of MNIST, such as 6000x6,4000x6,margin=50")
     parser.add_argument("--options", default="", help="of digits, such as noise=4")
     parser.add_argument("--seeds", type=int, default=5)

@@ -16,7 +16,7 @@ from rdahw.custom import custom_reverse
 from rdahw.data.labels import Code
 from rdahw.errors import UsageError
 from rdahw.families.circuits import CircuitSpec
-from rdahw.families.ensemble.circuits import MAX_TABLE_BITS, binarise
+from rdahw.families.ensemble.circuits import MAX_STEP_BITS, MAX_TABLE_BITS, binarise
 from rdahw.families.grown.circuits import most_votes, most_votes_luts
 from rdahw.families.layers.rule import LIMIT
 from rdahw.families.layers.spec import LayersSpec, make_wiring
@@ -38,10 +38,6 @@ __all__ = [
     "passing",
     "trained",
 ]
-
-#: The most state bits of a learner as a circuit: each table adds a vector of the size of the state to its reverse
-#: derivative.
-MAX_LEARNER_BITS = 1 << 14
 
 
 def cotangent_bits(spec: LayersSpec) -> int:
@@ -73,13 +69,13 @@ def layers_of_switches(spec: LayersSpec) -> Circuit:
 
     Its reverse derivative gives the requests of :mod:`rdahw.families.layers.rule`, for bits with the noise or without.
     With ``sign`` a block after each layer but the last passes on the sign of the requests, and frozen layers get none.
-    Raises as :func:`cotangent_bits`, and :class:`UsageError` for parameters of more than ``MAX_LEARNER_BITS`` bits.
+    Raises as :func:`cotangent_bits`, and :class:`UsageError` for parameters of more than ``MAX_STEP_BITS`` bits.
     """
     k = cotangent_bits(spec)
-    if (bits := spec.cells[-1] * k) > MAX_LEARNER_BITS:
+    if (bits := spec.cells[-1] * k) > MAX_STEP_BITS:
         raise UsageError(
             f"the learning step of layers of {spec.size_text} tables would have a state of {bits} bits; a circuit of "
-            f"layers takes at most {MAX_LEARNER_BITS}: lower tables or inputs, or train in software and give the file"
+            f"layers takes at most {MAX_STEP_BITS}: lower tables or inputs, or train in software and give the file"
         )
 
     def scores(theta: Wire, x: Wire) -> Wire:
