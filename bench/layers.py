@@ -39,7 +39,14 @@ from rdahw.training import Schedule, Training  # noqa: E402
 
 TEST_IMAGES, FOLDS = 500, 5
 #: What is compared on digits, beside the signed requests.
-WAYS = {"signed": "", "sums": "cotangents=sum", "XOR": "cotangents=xor", "last layer": "frozen={}"}
+WAYS = {
+    "signed": "",
+    "sums": "cotangents=sum",
+    "XOR": "cotangents=xor",
+    "last layer": "frozen={}",
+    "forward 1": "forward=1",
+    "forward 16": "forward=16",
+}
 MNIST = {
     1000: ("1000x6", "600x6,400x6", "400x6,300x6,300x6"),
     4000: ("4000x6", "2400x6,1600x6", "1600x6,1200x6,1200x6"),
@@ -112,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=["digits", "mnist"], default=["digits", "mnist"])
     parser.add_argument("--depths", nargs="+", type=int, default=range(1, 11))
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[way for way in WAYS if "forward" not in way])
     parser.add_argument("--models", nargs="+", help="of MNIST, such as 6000x6,4000x6,margin=50")
     parser.add_argument("--options", default="", help="of digits, such as noise=4")
     parser.add_argument("--seeds", type=int, default=5)

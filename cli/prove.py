@@ -214,6 +214,7 @@ def _circuit(spec: Spec) -> Circuit:
 def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
     """Whether a claim is made about this model by default. A model too large for a circuit has all claims, which stay
     open."""
+    from rdahw.claims import bent
     from rdahw.hdl.trainer_claims import netlist_forms
     from rdahw.safety import is_safe
     from rdahw.types import Bits
@@ -223,6 +224,8 @@ def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
     except UsageError:
         return True
     if claim in _OF_BITS and not all(isinstance(type_, Bits) for type_ in circuit.types):
+        return False
+    if claim == "adjoint" and bent(circuit):
         return False
     if claim == "synthesis" and saved is None and not netlist_forms(spec):
         return False

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rdahw.claims import TooLarge
+from rdahw.errors import UsageError
 from rdahw.family import Spec
 from rdahw.hdl.trainer_factory import Row, choose_trainer, make_trainer
 
@@ -27,9 +28,10 @@ def forms(row: Row) -> Iterator[dict[str, Any]]:
 def netlist_forms(spec: Spec) -> list[dict[str, Any]]:
     """The forms of the trainer of ``spec`` whose netlists are proved; none without a trainer, or for one in memory, as
     solvers do not support its cells."""
-    if spec.software_only:
+    try:
+        row = choose_trainer(spec)
+    except UsageError:
         return []
-    row = choose_trainer(spec)
     return list(forms(row)) if row.name == "registers" else []
 
 

@@ -182,7 +182,8 @@ def choose_trainer(spec: Spec, **options: Any) -> Row:
     if not fitting:
         raise UsageError(
             f"model {spec.name!r} has no trainer: its state is not only the parameters of its circuit, or they are "
-            f"more than {MOST_REGISTER_BITS:,} bits; train it in software"
+            f"more than {MOST_REGISTER_BITS:,} bits; train it in software, and give its file to rdahw "
+            "synth with --inference"
         )
     for row in fitting:
         if given.keys() <= set(row.options):

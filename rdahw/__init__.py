@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.custom import custom_reverse as custom_reverse
     from rdahw.derivative import boolean_difference as boolean_difference
     from rdahw.derivative import forward_derivative as forward_derivative
+    from rdahw.derivative import forward_request as forward_request
     from rdahw.derivative import reverse as reverse
     from rdahw.drift import DriftAlarm as DriftAlarm
     from rdahw.errors import InternalError as InternalError
@@ -62,6 +63,7 @@ _HOME = {
     "equal": "rdahw.tracing",
     "expand": "rdahw.transform",
     "forward_derivative": "rdahw.derivative",
+    "forward_request": "rdahw.derivative",
     "is_safe": "rdahw.safety",
     "lookup_model": "rdahw.families.lookup",
     "make_model": "rdahw.families",

@@ -37,6 +37,7 @@ __all__ = [
     "Claim",
     "TooLarge",
     "adjoint",
+    "bent",
     "count_gates",
     "custom",
     "difference",
@@ -112,8 +113,13 @@ def adjoint(f: Circuit) -> Claim:
     inputs of such words, for all values of the others, which are held. A unit vector has a 1 in one of its words.
 
     Cockett et al., *Reverse derivative categories*, arXiv 1910.07065. Raises :class:`TooLarge`, and :class:`UserError`
-    for a circuit without an input in the ring of its outputs.
+    for a circuit without an input in the ring of its outputs, and for one with blocks that :func:`bent` names.
     """
+    if names := bent(f):
+        raise UserError(
+            f"the claim 'adjoint' needs cotangents that are passed on linearly, and block {names[0]!r} does not; leave "
+            "the claim out, or use a model without the block (for layers: cotangents=sum)"
+        )
     rings = {other.tangent.ring for other in f.output_types}
     moving = [(name, type_.tangent) for name, type_ in f.inputs if {type_.tangent.ring} == rings]
     if not moving:
@@ -245,6 +251,14 @@ def surrogates(f: Circuit) -> list[str]:
     """The names of the blocks in ``f`` whose reverse is declared a surrogate, each once."""
     blocks = (attributes[0] for primitive, _, attributes in f.assignments if primitive == "custom")
     return list(dict.fromkeys(block.name for block in blocks if not block.exact))
+
+
+def bent(f: Circuit) -> list[str]:
+    """The names of the blocks in ``f`` whose declared reverse is not provably linear in the cotangent, each once: they
+    have no forward derivative."""
+    blocks = [attributes[0] for primitive, _, attributes in f.assignments if primitive == "custom"]
+    found = dict.fromkeys(b.name for b in blocks if not _is_linear(b.reverse, b.reverse.input_names[-1:]))
+    return list(found)
 
 
 def _singles(f: Circuit) -> dict[tuple[str, tuple[Type, ...], tuple[Any, ...]], Circuit]:

@@ -14,8 +14,8 @@ def custom_reverse(f: Circuit, r: Circuit, *, name: str, exact: bool) -> Callabl
     """``f : A1 × … × An → B`` as a block for traces whose reverse derivative is ``r : A1 × … × An × B → A1 × … × An``.
 
     Like JAX's ``custom_vjp``. ``exact`` declares that ``r`` is the Boolean difference of ``f``, for instance if the
-    formal derivative is costly or differs; otherwise ``r`` is a *surrogate*. ``r`` must be linear in its last input.
-    Raises :class:`UserError` if the types do not fit.
+    formal derivative is costly or differs; otherwise ``r`` is a *surrogate*. Unless ``r`` is linear in its last input,
+    a circuit with the block has no forward derivative. Raises :class:`UserError` if the types do not fit.
 
     The sign of a signed number, with a cotangent that goes to all of its bits:
 

@@ -15,18 +15,20 @@ gives 0, the Boolean difference gives dy.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, reduce
+from typing import cast
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
-from rdahw.primitive import Part
+from rdahw.primitive import Part, listed
 from rdahw.primitives import PRIMITIVES
-from rdahw.tracing import Builder, Wire, constant, ring_sum, trace
+from rdahw.tracing import Builder, Wire, WordWire, constant, ring_sum, trace
 from rdahw.transform import expand
-from rdahw.types import Bits, Type
+from rdahw.types import Bits, Type, Words
 
-__all__ = ["boolean_difference", "forward_derivative", "reverse"]
+__all__ = ["boolean_difference", "forward_derivative", "forward_request", "reverse"]
 
 
 def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
@@ -98,11 +100,11 @@ def _wanted(f: Circuit, wrt: Iterable[str] | None) -> tuple[str, ...]:
     return wanted
 
 
-def _tangent_names(names: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Each name with a d in front, and with _ behind if that is taken."""
+def _tangent_names(names: Sequence[str], taken: Sequence[str], letter: str = "d") -> list[str]:
+    """Each name with the letter in front, and with _ behind if that is taken."""
     result: list[str] = []
     for name in names:
-        new = "d" + name
+        new = letter + name
         while new in taken or new in result:
             new += "_"
         result.append(new)
@@ -215,6 +217,45 @@ def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
         tangent = tangents[wire]
         outputs[name] = tangent if tangent is not None else constant(builder, 0, f.types[wire].tangent)
     return builder.finish(outputs)
+
+
+def forward_request(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
+    """The request for the inputs of ``f : A → B`` along one direction v in {-1, 1}^n: ⟨dy, D[f](x, v)⟩ · v.
+
+    Its mean over all directions is ``R[f](x, dy)``, by :func:`reverse`, whose ports it has, and before ``dy`` the signs
+    of v, named with a v in front: a bit for each word or switch, 1 for +1. ``wrt``: as of :func:`reverse`.
+
+    Raises :class:`UserError` as :func:`reverse` does, and unless all of these inputs and the outputs have cotangents in
+    words of the same size; over bits, where -1 is 1, a request along one direction says nothing.
+    """
+    wanted = _wanted(f, wrt)
+    moving = [(name, type_.tangent) for name, type_ in f.inputs if name in wanted]
+    outer = [type_.tangent for type_ in f.output_types]
+    rings = {type_.ring for type_ in (*(type_ for _, type_ in moving), *outer)}
+    if len(rings) != 1 or not all(isinstance(type_, Words) for type_ in outer):
+        raise UserError(
+            f"a forward request is over words of one size, and the cotangents here are {listed(outer)}, those of the "
+            f"inputs {listed([type_ for _, type_ in moving])}; name the inputs in wrt whose cotangents are as wide as "
+            "those of the outputs"
+        )
+    forward, builder = forward_derivative(f, wrt), Builder()
+    x = [builder.input(name, type_) for name, type_ in f.inputs]
+    names = _tangent_names([name for name, _ in moving], f.input_names, "v")
+    signs = [builder.input(name, Bits(type_.count)) for name, (_, type_) in zip(names, moving, strict=True)]
+    names = _tangent_names(f.output_names, (*f.input_names, *names))
+    seeds = [cast(WordWire, builder.input(name, type_)) for name, type_ in zip(names, outer, strict=True)]
+    down = [~sign for sign in signs]
+    v = [_ones(builder, cast(Words, type_)).negate(chosen) for chosen, (_, type_) in zip(down, moving, strict=True)]
+    changes = cast(list[WordWire], builder.inline(forward, [*x, *v]))
+    products = ((dy * change).sum(len(dy)) for dy, change in zip(seeds, changes, strict=True))
+    along = reduce(operator.add, products)
+    found = [along.repeat(chosen.width).negate(chosen) for chosen in down]
+    return builder.finish(dict(zip(_tangent_names([name for name, _ in moving], ()), found, strict=True)))
+
+
+def _ones(builder: Builder, type_: Words) -> WordWire:
+    """The constant 1 in each word."""
+    return cast(WordWire, constant(builder, sum(1 << i * type_.bits for i in range(type_.count)), type_))
 
 
 def _push_forward(

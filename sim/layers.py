@@ -66,6 +66,7 @@ class CompiledLayers(LayersEngine):
                 spec.margin,
                 spec.noise,
                 COTANGENTS.index(spec.cotangents),
+                spec.forward,
                 spec.frozen,
                 LIMIT,
                 low,

@@ -25,13 +25,13 @@ _DIGITS = 21
 @compiled()
 def train_examples(
     words: Any, rows: Any, labels: Any, read: Any, layers: Any, counters: Any, bits: Any, classes: Any, margin: Any,
-    noise: Any, cotangents: Any, frozen: Any, limit: Any, low: Any, high: Any, register: Any, predictions: Any,
-    updated: Any,
+    noise: Any, cotangents: Any, forward: Any, frozen: Any, limit: Any, low: Any, high: Any, register: Any,
+    predictions: Any, updated: Any,
 ) -> Any:  # fmt: skip
     """Train on the examples ``rows`` (n,) of labels (N,); returns the state of the noise's register.
 
-    bits: of an example; cotangents: 0 for signs, 1 for sums, limited to ``limit``, 2 for XOR; low and high: the range
-    of a counter. Writes counters, predictions (n,) and updated (n,).
+    bits: of an example; cotangents: 0 for signs, 1 for sums, limited to ``limit``, 2 for XOR; forward: how many
+    directions; low and high: the range of a counter. Writes counters, predictions (n,) and updated (n,).
     """
     depth, tables = layers.shape[1] - 1, len(read)
     values, requests = np.zeros(bits + tables, np.uint8), np.zeros(bits + tables, np.int64)
@@ -54,8 +54,12 @@ def train_examples(
         if cotangents == 2:
             for j in range(bits + last, bits + tables):
                 requests[j] *= (requests[j] > 0) != values[j]
+        if forward:
+            register = _forward_requests(
+                requests, read, layers, counters, bits, forward, frozen, limit, register, shifts, places
+            )
         for layer in range(depth - 1, frozen - 1, -1):
-            passes = layer > frozen
+            passes = layer > frozen and not forward
             inputs, size = layers[1, layer], np.int64(1) << layers[1, layer]
             for j in range(layers[0, layer], layers[0, layer + 1]):
                 dy = requests[bits + j]
@@ -79,6 +83,41 @@ def train_examples(
                 if cotangents == 2 and counter >= 0:
                     dy = -dy
                 counters[place] = min(high, max(low, counter + np.int64(dy > 0) - np.int64(dy < 0)))
+    return register
+
+
+@inner
+def _forward_requests(
+    requests: Any, read: Any, layers: Any, counters: Any, bits: Any, forward: Any, frozen: Any, limit: Any,
+    register: Any, shifts: Any, places: Any,
+) -> Any:  # fmt: skip
+    """Write the requests of forward gradients for the tables below the last layer, from those for the last one; returns
+    the state of the noise's register."""
+    depth, tables = layers.shape[1] - 1, len(read)
+    last, learning = layers[0, depth - 1], layers[0, frozen]
+    signs, totals, tangents = np.zeros(tables, np.int64), np.zeros(last, np.int64), np.zeros(bits + tables, np.int64)
+    for _ in range(forward):
+        for j in range(last):
+            new = (register ^ (register >> np.uint64(31))) & np.uint64(1)
+            register = (register >> np.uint64(1)) | (new << np.uint64(62))
+            signs[j] = 2 * np.int64(new) - 1 if j >= learning else 0
+        for layer in range(depth):
+            inputs, size = layers[1, layer], np.int64(1) << layers[1, layer]
+            for j in range(layers[0, layer], layers[0, layer + 1]):
+                index = (places[j] - layers[2, layer]) & (size - 1)
+                first, tangent = places[j] - index, signs[j]
+                if layer:
+                    for i in range(inputs):
+                        one = counters[first + (index | (1 << i))] + shifts[j] >= 0
+                        zero = counters[first + (index & ~(1 << i))] + shifts[j] >= 0
+                        tangent += (np.int64(one) - np.int64(zero)) * tangents[read[j, i]]
+                tangents[bits + j] = min(limit, max(-limit, tangent))
+        along = np.int64(0)
+        for j in range(last, tables):
+            along += requests[bits + j] * tangents[bits + j]
+        for j in range(last):
+            totals[j] += along * signs[j]
+    requests[bits : bits + last] = totals
     return register
 
 

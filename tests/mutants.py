@@ -32,8 +32,9 @@ from faults import KINDS, NoPlace, fault, sites
 from mutations import mutated_circuits, mutated_rows
 from scenarios import Design, Scenario, designs
 
-from rdahw import Circuit, Learner, Model, lookup_model, reverse
+from rdahw import Circuit, Learner, Model, Switches, lookup_model, reverse, trace
 from rdahw.claims import adjoint, equal
+from rdahw.families.layers.circuits import PASSED
 from rdahw.hdl import circuit as hdl_circuit
 from rdahw.hdl import trainer as trainer_interface
 from rdahw.hdl.proof import gateware, prove
@@ -331,6 +332,24 @@ def reverse_mutants(name: str, section: str = "reverse rules") -> Iterator[Mutan
     yield Mutant(section, name, "a cotangent more than operands", force(one_more), [refused(lambda: rule(circuit))])
 
 
+LAYERS = "core/test_table_layers.py"
+
+
+def block_mutants(name: str) -> Iterator[Mutant]:
+    """What a block of this name in layers of tables passes back, as the circuit that it makes, with one thing in that
+    circuit changed."""
+    type_ = Switches(2, 3)
+
+    def back() -> Circuit:
+        return trace(PASSED[name], v=type_, dy=type_.tangent)
+
+    killers = [tested(LAYERS, "test_what_a_block_passes_back", name), same(back)]
+    for change, changed in mutated_circuits(back()):
+        inlined = lambda v, dy, changed=changed: dy.builder.inline(changed, [v, dy])[0]  # noqa: E731
+        force = lambda inlined=inlined: patched(PASSED, name, inlined)  # noqa: E731
+        yield Mutant("blocks of layers", name, change, force, killers)
+
+
 def hardware_mutants(name: str) -> Iterator[Mutant]:
     """The row of a primitive in the hardware table with its result, an operand or an attribute changed."""
     circuit, _ = gate(name)
@@ -464,6 +483,7 @@ def mutants() -> tuple[Mutant, ...]:
     rules = chain(
         chain.from_iterable(map(reverse_mutants, PRIMITIVES)),
         chain.from_iterable(reverse_mutants(name, "signed rules") for name in signed),
+        chain.from_iterable(map(block_mutants, PASSED)),
     )
     rows = chain.from_iterable(map(hardware_mutants, hdl_circuit.ROWS))
     modules = chain.from_iterable(design_mutants(design) for design in designs())

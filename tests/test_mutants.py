@@ -10,11 +10,17 @@ from faults import sites
 from mutants import LIST, PAGE, Mutant, Trainer, gate, mutants, named, page, read_list, trainers, write_list
 from scenarios import designs
 
+from rdahw.families.layers.circuits import PASSED
 from rdahw.hdl.circuit import ROWS
 from rdahw.primitives import PRIMITIVES
 
 SIGNED = {name: row for name, row in PRIMITIVES.items() if row.signed is not None}
-ROW_SECTIONS = {"reverse rules": PRIMITIVES, "signed rules": SIGNED, "hardware rows": ROWS}
+ROW_SECTIONS = {
+    "reverse rules": PRIMITIVES,
+    "signed rules": SIGNED,
+    "hardware rows": ROWS,
+    "blocks of layers": PASSED,
+}
 TRAINERS = list(trainers())
 DESIGNS = {design.name: design for design in designs()}
 SECTIONS = [*ROW_SECTIONS, *(trainer.name for trainer in TRAINERS)]

@@ -48,7 +48,7 @@ def test_eval_show_and_report(run: Runner, trained: dict[str, Any]) -> None:
     assert "gather" in run.ok("show", "iris.rdahw", "--text").out
     run.ok("show", "iris.rdahw", "--dot", "iris.dot")
     assert (run.folder / "iris.dot").read_text().count("lookup") == 21
-    assert "has no learner as a circuit" in run.ok("show", "layers", "--json").json["no_circuit"]
+    assert "would have a state of" in run.ok("show", "layers", "--json").json["no_circuit"]
     pytest.importorskip("matplotlib")
     run.ok("report", "iris.rdahw")
     assert "What each layer has learned" in (run.folder / "iris.html").read_text()
@@ -66,6 +66,28 @@ def test_prove(run: Runner, trained: dict[str, Any], tmp_path: Path, monkeypatch
     monkeypatch.setattr(proof, "user_cache", lambda name: tmp_path / "cache" / name)
     claims = run.ok("prove", "iris.rdahw", "--what", "gateware,one-hot", "--json").json["claims"]
     assert {claim["verdict"] for claim in claims} == {"proved"}
+
+
+#: Small enough for its learner to be a circuit.
+TINY = ("layers:3x1,2x2,noise=0,margin=0,cotangents=sum", "--inputs", "3", "--outputs", "2")
+
+
+@pytest.mark.slow
+def test_the_reverse_derivative_of_a_small_model_is_shown_and_exported(run: Runner) -> None:
+    shown = run.ok("show", *TINY, "--reverse", "--text", "--json").json
+    assert shown["outputs"] == [["dtheta", 14 * 5]]
+    assert shown["primitives"]["mask_words"] > 0
+    run.ok("export", *TINY, "--reverse", "--to", "verilog", "--out", "made.v")
+    assert "dtheta" in (run.folder / "made.v").read_text()
+
+
+@pytest.mark.slow
+def test_claims_about_a_small_model(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "user_cache", lambda name: tmp_path / "cache" / name)
+    claims = run.ok("prove", *TINY, "--what", "adjoint,gateware", "--json").json["claims"]
+    assert {claim["verdict"] for claim in claims} == {"proved"}
+    failed = run("prove", *TINY[1:], TINY[0].replace("sum", "sign"), "--what", "adjoint")
+    assert (failed.code, "block 'signs of requests' does not" in failed.err) == (1, True)
 
 
 @pytest.mark.slow
@@ -89,8 +111,8 @@ def test_cells(run: Runner, trained: dict[str, Any]) -> None:
 def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
     for words, said in (
         (("train", "--model", MODEL, "--batch", "3"), "layers take examples one at a time"),
-        (("train", "--model", MODEL, "--hdl"), "has no learner as a circuit"),
-        (("synth", "iris.rdahw", "--board", "icebreaker"), "has no learner as a circuit"),
+        (("train", "--model", MODEL, "--hdl"), "has no trainer"),
+        (("synth", "iris.rdahw", "--board", "icebreaker"), "has no trainer"),
         (("train", "--model", MODEL, "--optimiser", "xor"), "use counter=NUMBER"),
         (("train", "--model", "layers:300"), "expected tables x inputs of each layer"),
     ):
@@ -101,4 +123,4 @@ def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
 
 def test_synth_of_a_file_that_has_no_trainer_names_inference(run: Runner, trained: dict[str, Any]) -> None:
     ran = run("synth", "iris.rdahw")
-    assert (ran.code, ran.error.endswith("to rdahw synth with --inference")) == (2, True), ran.err
+    assert (ran.code, ran.error.endswith("rdahw synth with --inference")) == (2, True), ran.err

@@ -26,6 +26,7 @@ from rdahw import (
     custom_reverse,
     expand,
     forward_derivative,
+    forward_request,
     mux,
     reverse,
     trace,
@@ -218,6 +219,80 @@ def test_fan_out_adds_cotangents_as_numbers() -> None:
     f = trace(lambda a: a.repeat(3), a=Switches(1, K))
     assert reverse(f).output_types == (Words(1, K),)
     np.testing.assert_array_equal(pulled_back(f, every(1), np.array([[1, 1, 1], [5, -2, -4]])), words([[3], [-1]]))
+
+
+def along(x: np.ndarray, signs: np.ndarray, dy: np.ndarray, f: Circuit) -> np.ndarray:
+    """The requests (N, D, A) of a circuit of switches along directions ``signs`` (D, A), as whole numbers."""
+    rows, count = len(x), len(signs)
+    given = [np.repeat(x, count, axis=0), np.tile(signs, (rows, 1)), np.repeat(words(dy), count, axis=0)]
+    found = evaluate(forward_request(f), np.concatenate(given, axis=1))
+    return Words(x.shape[1], K).to_integers(found).reshape(rows, count, -1)
+
+
+@settings(max_examples=15)
+@given(circuits([*SIGNED, "const"], inputs=[2, 1, 1], gates=5))
+def test_forward_requests_are_unbiased_over_all_directions(f: Circuit) -> None:
+    g, x, signs = on_switches(f), every(4), every(4)
+    outputs = sum(t.width for t in f.output_types)
+    if not outputs:
+        return
+    dy = np.random.default_rng(0).integers(-2, 3, (len(x), outputs))
+    total = along(x, signs, dy, g).sum(axis=1)
+    expected = Words(4, K).to_integers(pulled_back(g, x, dy))
+    np.testing.assert_array_equal((total - 16 * expected) % (1 << K), 0)
+
+
+def test_one_forward_request_is_the_projection_on_its_direction() -> None:
+    f = trace(lambda t, x: t.lookup(x), t=Switches(4, K), x=Switches(2, K))
+    x, signs = every(6), every(6)
+    dy = np.full((len(x), 1), 3)
+    gradient, v = Words(6, K).to_integers(pulled_back(f, x, dy)), 2 * signs.astype(int) - 1
+    expected = (gradient @ v.T)[:, :, None] * v
+    np.testing.assert_array_equal(along(x, signs, dy, f), expected)
+    # Here the mean is exact, and not modulo a power of two only.
+    np.testing.assert_array_equal(expected.mean(axis=1), gradient)
+
+
+def test_forward_requests_of_words() -> None:
+    f = trace(lambda a, b, c: (a * b + b).mask(c), a=Words(2, 8), b=Words(2, 8), c=Bits(2))
+    request = forward_request(f, wrt=["a", "b"])
+    assert request.input_names == ("a", "b", "c", "va", "vb", "dy")
+    random, w = np.random.default_rng(0), Words(2, 8)
+    a, b, dy = (w.to_bits(random.integers(-3, 4, (50, 2))) for _ in range(3))
+    c, total = random.integers(0, 2, (50, 2), np.uint8), np.zeros((2, 50, 2), int)
+    for signs in every(4):
+        found = run(request, a, b, c, np.tile(signs[:2], (50, 1)), np.tile(signs[2:], (50, 1)), dy)
+        total += [w.to_integers(part) for part in found]
+    expected = [w.to_integers(part) for part in run(reverse(f, wrt=["a", "b"]), a, b, c, dy)]
+    np.testing.assert_array_equal((total - 16 * np.array(expected)) % 256, 0)
+
+
+@pytest.mark.parametrize(
+    ("f", "wrt"),
+    [
+        (trace(lambda a: a & a, a=Bits(2)), None),
+        (trace(lambda a: a.embed(), a=Switches(2, 3)) @ trace(lambda a: a.embed(), a=Switches(2, 4)), None),
+        (trace(lambda a, c: a.mask(c), a=Words(2, 3), c=Bits(2)), ["a", "c"]),
+    ],
+)
+def test_forward_requests_need_words_of_one_size(f: Circuit, wrt: Any) -> None:
+    with pytest.raises(UserError, match="a forward request is over words of one size, and the cotangents here are"):
+        forward_request(f, wrt)
+
+
+def test_over_bits_a_direction_says_nothing_about_a_parameter() -> None:
+    """Of the directions v with <g, v> = 1, half have v_i = 1, for every i, once g has two ones; and so of those with 0.
+    With one 1 in g, at j, v_j says all, and the others nothing."""
+    for n in range(2, 7):
+        v = every(n)
+        for g in v[1:]:
+            answered = v[(v @ g) % 2 == 1]
+            assert len(answered) == 1 << n - 1
+            counts = answered.sum(axis=0)
+            expected = np.full(n, 1 << n - 2)
+            if g.sum() == 1:
+                expected[g.argmax()] = 1 << n - 1
+            np.testing.assert_array_equal(counts, expected)
 
 
 def test_a_request_can_say_keep_where_a_difference_says_only_flip() -> None:

@@ -13,19 +13,32 @@ from amaranth.back import rtlil
 from golden_files import golden
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import evaluate, every
 
+from rdahw import reverse, trace
+from rdahw.claims import adjoint, bent
 from rdahw.data.images import Image
 from rdahw.errors import UsageError, UserError
 from rdahw.families import parse_model, spec_of_widths
 from rdahw.families.ensemble.spec import make_wiring as ensemble_wiring
-from rdahw.families.layers import LayersSpec
-from rdahw.families.layers.circuits import layers_lut_circuit, layers_model
+from rdahw.families.layers import LayersSpec, rule
+from rdahw.families.layers.circuits import (
+    PASSED,
+    cotangent_bits,
+    layers_lut_circuit,
+    layers_model,
+    layers_of_switches,
+    passing,
+)
 from rdahw.families.layers.rule import LIMIT, PlainLayers, lookup_requests
 from rdahw.families.layers.spec import first_noise_state, make_wiring, take_bits
 from rdahw.family import Task
 from rdahw.hdl.inference import Pipeline
+from rdahw.hdl.proof import prove
 from rdahw.random import permutation, stream
-from rdahw.sim.reference import Reference
+from rdahw.ranges import word_range
+from rdahw.sim.reference import Reference, run
+from rdahw.types import Switches, Words
 
 SMALL: dict[str, Any] = {"input_bits": 12, "classes": 3, "sizes": ((8, 2), (7, 3), (6, 4))}
 GOLDEN = json.loads(golden("signed-lookup-rule.json").read_text())
@@ -63,6 +76,19 @@ def test_requests_are_the_derivative_of_the_polynomial(data: st.DataObject) -> N
     # It is affine in each input, so that any step gives the derivative.
     steps = [[v + 5 * (i == j) for j, v in enumerate(x)] for i in range(inputs)]
     assert lookup_requests(table, x, dy)[1] == [dy * (polynomial(step) - polynomial(x)) // 5 for step in steps]
+
+
+def test_straight_through_and_reinmax_are_exact_at_one_table() -> None:
+    """A request for an input is the difference that it makes and does not depend on its value, so that the derivative
+    at the value (straight through) and the mean of those at both of its values (ReinMax) are that difference."""
+    for table in every(8).tolist():
+        for inputs in every(3).tolist():
+            at_value = lookup_requests(table, inputs, 1)[1]
+            for i in range(3):
+                off, on = ([*inputs[:i], value, *inputs[i + 1 :]] for value in (0, 1))
+                values = [table[sum(bit << n for n, bit in enumerate(x))] for x in (off, on)]
+                at_both = [lookup_requests(table, x, 1)[1][i] for x in (off, on)]
+                assert at_value[i] == values[1] - values[0] == sum(at_both) / 2
 
 
 # -- random choices ----------------------------------------------------------------------------------------------------
@@ -171,6 +197,151 @@ def test_frozen_layers_stay() -> None:
         assert [bool(spec.layer_cells(changed, layer).any()) for layer in range(3)] == [i >= frozen for i in range(3)]
 
 
+# -- forward gradients -------------------------------------------------------------------------------------------------
+
+
+def test_the_mean_of_forward_requests_over_all_directions_is_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = LayersSpec(input_bits=6, classes=2, sizes=((3, 2), (4, 2), (4, 3)), cotangents="sum", noise=2, forward=1)
+    random = np.random.default_rng(3)
+    plain, below, met = PlainLayers(spec), spec.starts[-2], 0
+    for _ in range(8):
+        plain.state = {**plain.state, "counters": random.integers(-4, 4, spec.cells[-1]).astype(np.int8)}
+        noise, wanted = random.integers(-2, 2, spec.tables).tolist(), random.integers(-1, 2, 4).tolist()
+        values = plain._values(random.integers(0, 2, 6, np.uint8), noise)
+        total = np.zeros(spec.tables, int)
+        for direction in range(1 << below):
+            signs = iter(direction >> j & 1 for j in range(below))
+            monkeypatch.setattr(rule, "take_bits", lambda register, count, signs=signs: (next(signs), register))
+            total += plain._forward_requests(values, noise, wanted)
+        counters = plain.state["counters"].astype(int)
+        shifts = np.repeat(noise, [1 << k for count, k in spec.sizes for _ in range(count)])
+        expected = summed(spec, (counters + shifts >= 0).astype(int).tolist(), values, wanted)
+        assert total.tolist() == [request << below for request in expected[:-4]] + [
+            request << below for request in wanted
+        ]
+        met += any(expected[:-4])
+    assert met > 4
+
+
+def summed(spec: LayersSpec, bits: list[int], values: list[list[int]], wanted: list[int]) -> list[int]:
+    """The sums of requests for all tables (tables,) by ``wanted``, those for the last layer."""
+    found, requests = list[int](), wanted
+    for layer in reversed(range(len(spec.sizes))):
+        found, below = requests + found, [0] * len(values[layer])
+        tables = spec.layer_cells(np.array(bits), layer).tolist()
+        for table, wires, dy in zip(tables, make_wiring(spec)[layer].tolist(), requests, strict=True):
+            _, of_inputs = lookup_requests(table, [values[layer][wire] for wire in wires], dy)
+            for wire, request in zip(wires, of_inputs, strict=True):
+                below[wire] += request
+        requests = below
+    return found
+
+
+def test_forward_requests_of_frozen_layers_are_none() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (40, 12), np.uint8)
+    for frozen in range(3):
+        spec = LayersSpec(**SMALL, frozen=frozen, forward=2)
+        plain, before = PlainLayers(spec), spec.initial_state()["counters"]
+        plain.learn(x, x[:, 0].astype(np.int64), np.arange(40))
+        changed = plain.state["counters"] != before
+        assert [bool(spec.layer_cells(changed, layer).any()) for layer in range(3)] == [i >= frozen for i in range(3)]
+
+
+# -- the learner as a circuit ------------------------------------------------------------------------------------------
+
+#: Of tables of one and two inputs, so that tables are read once, twice and not at all.
+TINY = {"input_bits": 5, "classes": 2, "sizes": ((6, 1), (5, 2), (4, 2)), "margin": 2, "counter": 4, "noise": 0}
+
+
+@pytest.mark.parametrize(("cotangents", "frozen"), [("sum", 0), ("sum", 2), ("sign", 0), ("sign", 1)])
+def test_the_step_of_the_learner_is_an_update_of_the_rule(cotangents: str, frozen: int) -> None:
+    spec = LayersSpec(**TINY, cotangents=cotangents, frozen=frozen)
+    plain, step = PlainLayers(spec), Reference(spec.learner().step)
+    random = np.random.default_rng(1)
+    plain.state = {**plain.state, "counters": random.integers(-4, 4, spec.cells[-1]).astype(np.int8)}
+    x = random.integers(0, 2, (16, 5), np.uint8)
+    theta, labels, seen = spec.theta(plain.state), (x[:, 0] ^ x[:, 1]).astype(np.int64), set()
+    for row in range(len(x)):
+        (theta,) = step(theta[None], x[row][None], np.eye(2, dtype=np.uint8)[labels[row]][None])
+        theta = theta[0]
+        before = plain.state["counters"]
+        plain.learn(x, labels, np.array([row]))
+        assert theta.tolist() == spec.theta(plain.state).tolist()
+        seen |= {layer for layer in range(3) if spec.layer_cells(plain.state["counters"] != before, layer).any()}
+    assert seen == set(range(frozen, 3))
+
+
+def test_the_reverse_derivative_of_the_learner_has_the_sums_of_requests() -> None:
+    spec = LayersSpec(**TINY, cotangents="sum")
+    made, random = spec.learner().given.circuit, np.random.default_rng(2)
+    pull_back = Reference(reverse(made, wrt=["theta"]))
+    for _ in range(12):
+        bits, x = random.integers(0, 2, spec.cells[-1], np.uint8), random.integers(0, 2, 5, np.uint8)
+        dy, plain = random.integers(-1, 2, 2), PlainLayers(spec)
+        plain.state = {**plain.state, "counters": (bits - 1).astype(np.int8)}
+        values = plain._values(x)
+        assert Reference(made)(bits[None], x[None])[0].tolist() == [
+            made.output_types[0].to_bits(plain.scores(x[None])[0]).tolist()
+        ]
+        (found,) = pull_back(bits[None], x[None], made.output_types[0].to_bits(dy)[None])
+        requests = summed(spec, bits.tolist(), values, [int(dy[j % 2]) for j in range(4)])
+        expected = []
+        for layer, wiring in enumerate(plain.wiring):
+            for j, wires in enumerate(wiring.tolist()):
+                address = sum(values[layer][wire] << i for i, wire in enumerate(wires))
+                request = requests[spec.starts[layer] + j]
+                expected += [request * (index == address) for index in range(1 << len(wires))]
+        k = made.output_types[0].bits
+        assert Words(len(expected), k).to_integers(found)[0].tolist() == expected
+
+
+@pytest.mark.slow
+def test_the_reverse_derivative_of_the_learner_is_adjoint() -> None:
+    spec = LayersSpec(input_bits=3, classes=2, sizes=((3, 1), (2, 2)), cotangents="sum", noise=0, margin=0)
+    (proof,) = prove([adjoint(spec.learner().given.circuit)], replay=run, jobs=1)
+    assert proof.verdict == "proved"
+    signs = LayersSpec(input_bits=3, classes=2, sizes=((3, 1), (2, 2)))
+    assert bent(signs.learner().given.circuit) == ["signs of requests"]
+    with pytest.raises(UserError, match="block 'signs of requests' does not; leave the claim out"):
+        adjoint(signs.learner().given.circuit)
+
+
+@pytest.mark.parametrize("name", PASSED)
+def test_what_a_block_passes_back(name: str) -> None:
+    type_, plain = Switches(2, 3), PlainLayers(LayersSpec(**SMALL, cotangents="sign"))
+    f = trace(passing(name, type_), v=type_)
+    inputs = every(8)
+    np.testing.assert_array_equal(evaluate(f, inputs[:, :2]), inputs[:, :2])
+    requests = Words(2, 3).to_integers(inputs[:, 2:]).tolist()
+    expected = [[plain._passed(request) if name == "signs of requests" else 0 for request in row] for row in requests]
+    assert Words(2, 3).to_integers(evaluate(reverse(f), inputs)).tolist() == expected
+
+
+def test_requests_of_the_learner_never_wrap() -> None:
+    # Every table is read by all of the next layer, and all readers may ask for the same.
+    for cotangents, bits in (("sum", 8), ("sign", 5)):
+        spec = LayersSpec(input_bits=8, classes=2, sizes=((8, 8),) * 3, cotangents=cotangents, counter=3)
+        assert cotangent_bits(spec) == bits
+    spec = LayersSpec(**TINY, cotangents="sum")
+    f = layers_of_switches(spec)
+    low, high = word_range(reverse(f, wrt=["theta"]), "dy", (-1, 1)) or (0, 0)
+    assert -(1 << f.output_types[0].bits - 1) <= low <= high < 1 << f.output_types[0].bits - 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cotangents": "xor"}, "has no learner as a circuit with cotangents=xor; leave that out"),
+        ({"forward": 2}, "has no learner as a circuit with forward=2; leave that out"),
+        ({"sizes": ((8, 8),) * 7, "cotangents": "sum"}, "as sums of requests could be 262144"),
+        ({"sizes": ((300, 4),) * 2}, "would have a state of 76800 bits; a circuit of layers takes at most"),
+    ],
+)
+def test_learners_that_are_no_circuits(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        LayersSpec(**{**SMALL, **options}).learner()
+
+
 # -- options -----------------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +385,7 @@ def test_the_usual_first_layer_reads_what_there_is() -> None:
         ("layers:3x4,9x4", "a table of layer 2 has 4 inputs, and the layer before has only 3 tables"),
         ("layers:30x4,2x4", "the last layer has 2 tables for 3 classes"),
         ("layers:30x4,frozen=1", "frozen is 1 of 1 layers"),
+        ("layers:30x4,forward=3,cotangents=xor", "forward is 3, which gives signed requests; leave it out"),
         ("layers:30x4,wiring=grown", "the wiring of the first layer is 'grown'; expected any, patchP"),
         ("layers:30x4,wiring=patch3", "needs images"),
         ("layers:30x8", "a table of 8 inputs has only 5 bits to choose from"),
@@ -237,9 +409,12 @@ def test_files_that_are_refused() -> None:
         ({"cotangents": "no"}, "cotangents of layers are 'no'"),
         ({"counter": 9}, "counter of layers is 9"),
         ({"noise": "3"}, "noise of layers is '3'"),
+        ({"forward": -1}, "forward of layers is -1"),
     ):
         with pytest.raises(UserError, match=said):
             LayersSpec.from_json({**good, **change})
+    before = {name: value for name, value in good.items() if name != "forward"}
+    assert LayersSpec.from_json(before) == LayersSpec(**SMALL)
     spec = LayersSpec(**SMALL)
     with pytest.raises(UserError, match="'noise'"):
         spec.check_state({**spec.initial_state(), "noise": np.zeros(63, np.uint8)})
@@ -275,8 +450,6 @@ def test_the_circuit_of_a_state_has_the_signs_of_its_counters() -> None:
     made, state = spec.trained(spec.initial_state())
     assert (made.input_bits, made.classes, made.code) == (12, 3, "one-hot")
     assert state["parameters"].tolist() == [i & 1 for i in range(spec.cells[-1])]
-    with pytest.raises(UsageError, match="has no learner as a circuit"):
-        spec.learner()
     large = replace(spec, sizes=((1 << 20, 5), (3, 2)))
     with pytest.raises(UsageError, match="bits, and a circuit takes at most"):
         layers_model(large)

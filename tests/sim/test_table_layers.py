@@ -26,6 +26,10 @@ CASES = {
     "frozen": LayersSpec(input_bits=70, classes=3, sizes=((20, 3), (16, 2), (10, 4)), frozen=1, noise=8, seed=4),
     "no noise": LayersSpec(input_bits=70, classes=3, sizes=((7, 8), (6, 6), (5, 5)), noise=0, margin=1 << 20),
     "one layer": LayersSpec(input_bits=70, classes=3, sizes=((3, 1),), margin=0),
+    "forward": LayersSpec(input_bits=70, classes=3, sizes=((20, 3), (16, 2), (10, 4)), margin=2, counter=4, forward=3),
+    "forward, frozen": LayersSpec(
+        input_bits=70, classes=3, sizes=((20, 2), (6, 6), (30, 3)), cotangents="sum", noise=1, frozen=1, forward=2
+    ),
     "images": LayersSpec(
         input_bits=70, classes=3, sizes=((20, 3), (10, 4)), image=Image(1, 7, 10), wiring="patch4inset1"
     ),

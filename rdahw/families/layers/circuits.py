@@ -1,26 +1,122 @@
-"""Networks of layers as Boolean circuits: to prove and export, and in the form that takes the fewest cells of FPGAs."""
+"""Networks of layers as circuits: of switches, as they learn; of bits, to prove and export trained ones; and of LUTs,
+to take the fewest FPGA cells."""
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
+from rdahw.custom import custom_reverse
 from rdahw.data.labels import Code
 from rdahw.errors import UsageError
 from rdahw.families.circuits import CircuitSpec
-from rdahw.families.ensemble.circuits import MAX_TABLE_BITS, binarise
+from rdahw.families.ensemble.circuits import MAX_STEP_BITS, MAX_TABLE_BITS, binarise
 from rdahw.families.grown.circuits import most_votes, most_votes_luts
+from rdahw.families.layers.rule import LIMIT
 from rdahw.families.layers.spec import LayersSpec, make_wiring
 from rdahw.learner import Learner
 from rdahw.lut_circuits import Bit, table_lut
 from rdahw.model import Model
 from rdahw.state import State
-from rdahw.tracing import Wire, cat, trace
-from rdahw.types import Bits
+from rdahw.tracing import SwitchWire, Wire, WordWire, cat, trace
+from rdahw.types import Bits, Switches
+from rdahw.word_primitives import from_planes, planes
 
-__all__ = ["layers_lut_circuit", "layers_model", "trained"]
+__all__ = [
+    "PASSED",
+    "cotangent_bits",
+    "layers_learner",
+    "layers_lut_circuit",
+    "layers_model",
+    "layers_of_switches",
+    "passing",
+    "trained",
+]
+
+
+def cotangent_bits(spec: LayersSpec) -> int:
+    """The smallest width of words that hold every counter, every score and every sum of requests without wrapping.
+
+    Raises :class:`UsageError` for requests that are passed on as XOR or by forward gradients, and for sums so large
+    that they could be limited.
+    """
+    if spec.cotangents == "xor" or spec.forward:
+        way = "cotangents=xor" if spec.cotangents == "xor" else f"forward={spec.forward}"
+        raise UsageError(
+            f"model {spec.name!r} has no learner as a circuit with {way}; leave that out, or train it in software and "
+            "give its file"
+        )
+    largest, each = 1, 1
+    for (below, _), wires in zip(spec.sizes[-2::-1], make_wiring(spec)[:0:-1], strict=True):
+        each *= int(np.bincount(wires.reshape(-1), minlength=below).max())
+        largest, each = max(largest, each), 1 if spec.cotangents == "sign" else each
+    if largest > LIMIT:
+        raise UsageError(
+            f"model {spec.name!r} has no learner as a circuit, as sums of requests could be {largest}, and the family "
+            f"limits them to {LIMIT}; use cotangents=sign, or fewer layers"
+        )
+    return max(spec.counter, max(largest, -(-spec.sizes[-1][0] // spec.classes)).bit_length() + 1)
+
+
+def layers_of_switches(spec: LayersSpec) -> Circuit:
+    """``f : P × A → B``: the class scores from the table bits ``theta``, which are switches, and the input ``x``.
+
+    Its reverse derivative gives the requests of :mod:`rdahw.families.layers.rule`, for bits with the noise or without.
+    With ``sign`` a block after each layer but the last passes on the sign of the requests, and frozen layers get none.
+    Raises as :func:`cotangent_bits`, and :class:`UsageError` for parameters of more than ``MAX_STEP_BITS`` bits.
+    """
+    k = cotangent_bits(spec)
+    if (bits := spec.cells[-1] * k) > MAX_STEP_BITS:
+        raise UsageError(
+            f"the learning step of layers of {spec.size_text} tables would have a state of {bits} bits; a circuit of "
+            f"layers takes at most {MAX_STEP_BITS}: lower tables or inputs, or train in software and give the file"
+        )
+
+    def scores(theta: Wire, x: Wire) -> Wire:
+        values: Wire = x.as_switches(k)
+        for layer, wires in enumerate(make_wiring(spec)):
+            first, size = spec.cells[layer], 1 << spec.sizes[layer][1]
+            tables = (theta[first + j * size : first + (j + 1) * size] for j in range(len(wires)))
+            values = cat(*(table.lookup(values.gather(its)) for table, its in zip(tables, wires.tolist(), strict=True)))
+            if layer < spec.frozen:
+                values = passing("no requests", Switches(len(values), k))(values)
+            elif layer + 1 < len(spec.sizes) and spec.cotangents == "sign":
+                values = passing("signs of requests", Switches(len(values), k))(values)
+        votes = cast(SwitchWire, values).embed()
+        return votes.scatter((j % spec.classes for j in range(len(votes))), spec.classes)
+
+    return trace(scores, theta=Switches(spec.cells[-1], k), x=Bits(spec.input_bits))
+
+
+def _signs(v: Wire, dy: WordWire) -> Wire:
+    each = planes(dy.as_bits(), dy.type.bits)
+    asked = reduce(operator.or_, each)
+    return from_planes([asked, *[each[-1]] * (len(each) - 1)]).as_words(len(each))
+
+
+#: What blocks of switches v pass back for the requests dy for them, by the name of the block.
+PASSED: dict[str, Callable[..., Wire]] = {
+    "signs of requests": _signs,
+    "no requests": lambda v, dy: dy.zeros(len(dy)),
+}
+
+
+def passing(name: str, type_: Switches) -> Callable[..., Wire]:
+    """The block of this ``name`` in :data:`PASSED`, whose value is its switches."""
+    back = trace(PASSED[name], v=type_, dy=type_.tangent)
+    return custom_reverse(trace(lambda v: v, v=type_), back, name=name, exact=False)
+
+
+def layers_learner(spec: LayersSpec) -> Learner:
+    """The learner of :func:`layers_of_switches`, with the margin and the counters of ``spec``: its step is an update
+    without noise. Raises as that function."""
+    return Learner(Model(spec.name, layers_of_switches(spec)), f"margin={spec.margin}", f"sign={spec.counter}")
 
 
 def trained(spec: LayersSpec, state: State) -> tuple[CircuitSpec, State]:

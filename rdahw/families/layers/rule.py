@@ -23,6 +23,15 @@ so a request is passed on as it is, negated, or not at all, and nothing is multi
    bits (``sum``), or the sign of the sum (``sign``), as dy, and passes dx on to what it reads.
 4. *Update*: the counter at the addressed index goes up by one where dy > 0, down where dy < 0; it saturates.
 
+With ``forward=N`` step 3 is a forward gradient instead: nothing runs backwards. The tables of the last layer have the
+requests of step 2. All others get theirs from N random directions. A direction has v_j = +1 or -1 for each of them, for
+the bit at its addressed index; its effect is followed upwards by t_j = v_j + sum over inputs i of (t[a with bit i set]
+- t[a with bit i clear]) * t of what input i reads, 0 for bits of the input and v = 0 in the last layer, limited to 16
+bits. The sum s of dy * t over the last layer says how far the direction is what is asked for, and each table gets the
+request s * v_j, summed over the directions: its mean over all directions is the sum that step 3 gives with ``sum``.
+Frozen tables have v = 0. The signs are the next bits of the noise's register, direction by direction, for each table
+below the last layer in order, 1 for +1; only an example that asks takes any.
+
 With ``xor`` requests are bits, as in the rule of the paper: 1 says «flip», and nothing says «keep», so that in step 2
 only tables whose output is wrong get one; sums are XOR, and a request moves the counter towards the other bit. Then
 nothing gathers evidence, and nothing learns; it is there to be compared with. The first ``frozen`` layers get no
@@ -154,7 +163,11 @@ class PlainLayers(LayersEngine):
         requests = [wanted.get(j % self.spec.classes, 0) for j in range(self.spec.sizes[-1][0])]
         if self.spec.cotangents == "xor":  # nothing can ask a bit to stay
             requests = [dy * ((dy > 0) != bit) for dy, bit in zip(requests, values[-1], strict=True)]
+        if self.spec.forward:
+            found = self._forward_requests(values, noise, requests)
         for layer in reversed(range(self.spec.frozen, len(self.spec.sizes))):
+            if self.spec.forward:
+                requests = found[self.spec.starts[layer] : self.spec.starts[layer + 1]]
             below = [0] * len(values[layer])
             tables = self.spec.layer_cells(self._counters, layer)
             for j, dy in enumerate(map(self._passed, requests)):
@@ -169,6 +182,26 @@ class PlainLayers(LayersEngine):
                     tables[j, index] = self._counted(int(tables[j, index]), request)
             requests = below
         return scores, True
+
+    def _forward_requests(self, values: list[list[int]], noise: list[int], wanted: list[int]) -> list[int]:
+        """The request for each table (tables,), from random directions; ``wanted``: those for the last layer."""
+        below, found = self.spec.starts[-2], [0] * self.spec.starts[-2]
+        for _ in range(self.spec.forward):
+            signs, tangents = [0] * self.spec.tables, [0] * self.spec.input_bits
+            for j in range(below):
+                bit, self._register = take_bits(self._register, 1)
+                signs[j] = (2 * bit - 1) * (j >= self.spec.starts[self.spec.frozen])
+            for layer, wiring in enumerate(self.wiring):
+                tables, start, outputs = self.spec.layer_cells(self._counters, layer), self.spec.starts[layer], []
+                for j, wires in enumerate(wiring.tolist()):
+                    bits = [int(counter + noise[start + j] >= 0) for counter in tables[j].tolist()]
+                    _, changes = lookup_requests(bits, [values[layer][wire] for wire in wires], 1)
+                    tangent = signs[start + j] + sum(c * tangents[wire] for c, wire in zip(changes, wires, strict=True))
+                    outputs.append(max(-LIMIT, min(LIMIT, tangent)))
+                tangents = outputs
+            along = sum(dy * tangent for dy, tangent in zip(wanted, tangents, strict=True))
+            found = [total + along * sign for total, sign in zip(found, signs, strict=False)]
+        return found + wanted
 
     def _noise(self) -> int:
         """The noise of the next table."""

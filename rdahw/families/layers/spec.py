@@ -9,7 +9,8 @@ randomness comes from the spec's seed and is portable (``stream``, ``words`` and
   s(t-63) XOR s(t-32), its oldest bit is bit 0 of the state's number. It starts at ``stream(seed, "noise") >> 1`` (1 if
   that is 0) and is never reset. While an example is learned each table, in the order of their numbers, takes the next
   ``noise`` new bits, the first least significant; their number less 2^(noise - 1) is the noise of the table. So a
-  circuit makes it at one table a cycle. Without noise, and for predictions, no bit is taken.
+  circuit makes it at one table a cycle. Without noise, and for predictions, no bit is taken. The directions of forward
+  gradients take bits of the same register, after the noise of the example.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rdahw.errors import UsageError, UserError
 from rdahw.families.ensemble.spec import EnsembleSpec, register_bits
 from rdahw.families.ensemble.spec import make_wiring as make_ensemble_wiring
 from rdahw.family import Option, Spec
+from rdahw.primitives import Array
 from rdahw.random import permutation, stream
 from rdahw.state import Field, State
 from rdahw.table_scores import TableLayer, votes_in_turn
@@ -90,6 +92,12 @@ OPTIONS = (
         range=COTANGENTS,
         help="pass on the sign of the requests for a table, their sum, or their XOR, which trains one layer only",
     ),
+    Option(
+        name="forward",
+        default=0,
+        range=(0, 64),
+        help="ask by a forward gradient along this many random directions an example instead of going backwards",
+    ),
     Option(name="frozen", default=0, range=(0, MAX_LAYERS - 1), help="leave so many of the first layers as they start"),
 )
 _RANGES = {
@@ -106,8 +114,8 @@ class LayersSpec(Spec):
 
     input_bits, classes: of the data. sizes: (tables, inputs) of each layer, the first layer first. counter: the bits of
     a counter. margin: in votes. noise: the bits of the noise while learning. cotangents: ``sign``, ``sum`` or ``xor``,
-    see :mod:`rdahw.families.layers.rule`. frozen: so many of the first layers do not learn. wiring: of the first layer,
-    as for ensembles. image: needed for patches.
+    see :mod:`rdahw.families.layers.rule`. forward: directions of forward gradients. frozen: so many of the first layers
+    do not learn. wiring: of the first layer, as for ensembles. image: needed for patches.
 
     Raises :class:`UsageError` for an invalid value.
     """
@@ -122,6 +130,7 @@ class LayersSpec(Spec):
     margin: int = 7
     noise: int = 3
     cotangents: str = "sign"
+    forward: int = 0
     frozen: int = 0
     wiring: str = "any"
     image: Image | None = None
@@ -134,6 +143,8 @@ class LayersSpec(Spec):
                 raise UsageError(f"{name} of layers is {value!r}; expected a whole number from {least} to {most}")
         if self.cotangents not in COTANGENTS:
             raise UsageError(f"cotangents of layers are {self.cotangents!r}; expected {' or '.join(COTANGENTS)}")
+        if self.forward and self.cotangents == "xor":
+            raise UsageError(f"forward is {self.forward}, which gives signed requests; leave it out, or cotangents=xor")
         if not 1 <= len(self.sizes) <= MAX_LAYERS:
             raise UsageError(f"{len(self.sizes)} layers were asked for; expected 1 to {MAX_LAYERS}")
         if self.frozen >= len(self.sizes):
@@ -261,13 +272,16 @@ class LayersSpec(Spec):
             raise UsageError(f"batch is {schedule.batch}; layers take examples one at a time: use batch 1")
 
     def learner(self) -> Learner:
-        """Raises :class:`UsageError`: its requests are signed numbers through bits, which no learner of circuits has;
-        see :meth:`trained`."""
-        raise UsageError(
-            f"model {self.name!r} has no learner as a circuit, as its requests are signed numbers; train it in "
-            "software (without --hdl and --device) and give its file to the other commands, "
-            "to rdahw synth with --inference"
-        )
+        """The learner of :func:`rdahw.families.layers.circuits.layers_learner`, without noise."""
+        from rdahw.families.layers.circuits import layers_learner
+
+        return layers_learner(self)
+
+    def theta(self, state: State) -> Array:
+        from rdahw.families.layers.circuits import cotangent_bits
+
+        counters = state["counters"].reshape(-1)
+        return Words(counters.size, cotangent_bits(self)).to_bits(counters)
 
     def trained(self, state: State) -> tuple[Spec, State]:
         """The Boolean circuit of the network, whose parameters are the bits of the tables."""
@@ -309,7 +323,8 @@ class LayersSpec(Spec):
     def from_json(cls, value: object) -> LayersSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
         names = tuple(field.name for field in fields(cls))
-        given: dict[str, Any] = dict(zip(names, members(value, "the layers", names), strict=True))
+        known = {"forward": 0, **value} if isinstance(value, dict) else value  # files of before have no forward
+        given: dict[str, Any] = dict(zip(names, members(known, "the layers", names), strict=True))
         image, sizes = given.pop("image"), given.pop("sizes")
         if image is not None:
             if not (isinstance(image, list) and len(image) == 3 and all(map(is_int, image))):
