@@ -279,7 +279,7 @@ def _is_number(value: Any) -> bool:
 _NUMBER = _Attribute(_is_number, f"a whole number from 0 to {MAX_WIDTH}")
 _ATTRIBUTES: Mapping[str, _Attribute] = {
     "value": _Attribute(lambda v: type(v) is int and v >= 0, "a whole number, not negative"),
-    **dict.fromkeys(("width", "start", "stop", "times", "bits", "count", "tables"), _NUMBER),
+    **dict.fromkeys(("width", "start", "stop", "times", "bits", "count", "tables", "by", "limit"), _NUMBER),
     "indices": _Attribute(
         lambda v: isinstance(v, tuple) and bool(v) and all(map(_is_number, v)), "a tuple of bit numbers, at least one"
     ),

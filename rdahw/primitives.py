@@ -27,6 +27,7 @@ from rdahw.errors import UserError
 from rdahw.primitive import Array, Part, Primitive, bits_only, check_range, listed
 from rdahw.primitive import one_of_bits as _one
 from rdahw.scalar_primitives import SCALAR_ROWS
+from rdahw.step_primitives import STEP_ROWS
 from rdahw.types import Bits, Type, shown
 from rdahw.word_primitives import WORD_ROWS
 
@@ -586,6 +587,7 @@ PRIMITIVES: dict[str, Primitive] = {
             products="all",
         ),
         *WORD_ROWS,
+        *STEP_ROWS,
         *SCALAR_ROWS,
     )
 }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rdahw.errors import UsageError
 from rdahw.surrogates import clip, number, shift_right
 from rdahw.tracing import Wire, WordWire, cat, mux
-from rdahw.word_primitives import from_planes, planes, sum_of_planes
+from rdahw.word_primitives import from_planes
 
 __all__ = [
     "FRACTIONS",
@@ -133,11 +133,4 @@ def saturating_sum(counters: WordWire, request: WordWire, bits: int) -> WordWire
     width = counters.type.bits
     if bits > width:
         raise UsageError(f"counters of {bits} bits were asked for in words of {width}; expected at most {width}")
-    a, b = planes(counters.as_bits(), width), planes(request.as_bits(), width)
-    total = sum_of_planes([*a, a[-1]], [*b, b[-1]])
-    sign = total[-1]
-    fits = ~(total[bits - 1] ^ sign)
-    for plane in total[bits:-1]:
-        fits = fits & ~(plane ^ sign)
-    low = [(fits & plane) | ~(fits | sign) for plane in total[: bits - 1]]
-    return from_planes([*low, *[sign] * (width - bits + 1)]).as_words(width)
+    return counters.saturating_add(request, bits)

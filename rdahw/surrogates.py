@@ -154,11 +154,7 @@ def clip(a: _E, low: int, high: int) -> _E:
 
 @lru_cache(maxsize=256)
 def _shift(type_: Words, by: int) -> Callable[..., Wire]:
-    def forward(a: WordWire) -> Wire:
-        each = planes(a.as_bits(), type_.bits)
-        return from_planes([*each, *[each[-1]] * by][by:]).cast(type_)
-
-    return _block(f"shift right by {by}", forward, _straight, [type_])
+    return _block(f"shift right by {by}", lambda a: a.shift(by), _straight, [type_])
 
 
 def shift_right(a: WordWire, by: int) -> WordWire:

@@ -405,6 +405,22 @@ class WordWire(ElementWire):
         Tables of words are stored row by row, tables of bits (:meth:`Wire.lookup`) output by output."""
         return self._combine("lookup_words", address, attributes=(tables,))
 
+    def shift(self, by: int) -> Self:
+        """The words divided by 2^by and rounded down. There is no derivative."""
+        return self._combine("shift_words", attributes=(by,))
+
+    def saturating_add(self, other: Wire, limit: int) -> Self:
+        """The sums as whole numbers, at least -2^(limit - 1) and at most 2^(limit - 1) - 1. There is no derivative."""
+        return self._combine("saturating_add_words", other, attributes=(limit,))
+
+    def cumulate(self) -> Self:
+        """Word i is the sum of the words 0 to i. There is no derivative."""
+        return self._combine("cumulate_words")
+
+    def count_below(self, others: Wire) -> Self:
+        """For each word how many of ``others`` are smaller, as signed numbers. There is no derivative."""
+        return self._combine("count_below_words", others)
+
 
 #: The kind of wire of each type, and the cast to the type from bits with its attribute.
 _WIRES: Mapping[type[Type], type[Wire]] = {Bits: Wire, Words: WordWire, Switches: SwitchWire, Scalars: ScalarWire}

@@ -153,6 +153,132 @@ def _plus(m: Any, pool: Any, d: int, a: int, b: int, n: int, result_words: int, 
         m[d + n] = carry
 
 
+# -- words of e bits: operands and results are n words, packed without gaps -------------------------------------------
+# Words of 32 bits, which most models have, are done in pairs without shifts by a number that varies.
+
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+
+
+@inner
+def _get(m: Any, at: int, i: int, bits: int) -> Any:
+    """Word i, unsigned."""
+    place = i * bits
+    word, shift = at + (place >> 6), np.uint64(place & 63)
+    value = m[word] >> shift
+    if (place & 63) + bits > 64:
+        value |= m[word + 1] << (np.uint64(64) - shift)
+    return value & (_ALL >> np.uint64(64 - bits))
+
+
+@inner
+def _get_signed(m: Any, at: int, i: int, bits: int) -> Any:
+    unused = np.uint64(64 - bits)
+    return np.int64(_get(m, at, i, bits) << unused) >> np.int64(unused)
+
+
+@inner
+def _put(m: Any, at: int, i: int, bits: int, value: Any) -> None:
+    """Write word i; words are written in order, and the first of a machine word clears its other bits."""
+    place = i * bits
+    word, shift = at + (place >> 6), np.uint64(place & 63)
+    value &= _ALL >> np.uint64(64 - bits)
+    if shift:
+        m[word] |= value << shift
+    else:
+        m[word] = value
+    if (place & 63) + bits > 64:
+        m[word + 1] = value >> (np.uint64(64) - shift)
+
+
+def _add_words(m: Any, pool: Any, d: int, a: int, b: int, n: int, bits: int, f: int) -> None:
+    if bits == 32:
+        for i in range((n + 1) >> 1):
+            p, q = m[a + i], m[b + i]
+            m[d + i] = ((p + q) & _LOW) | ((p >> _HALF) + (q >> _HALF) << _HALF)
+        return
+    for i in range(n):
+        _put(m, d, i, bits, _get(m, a, i, bits) + _get(m, b, i, bits))
+
+
+def _multiply_words(m: Any, pool: Any, d: int, a: int, b: int, n: int, bits: int, f: int) -> None:
+    if bits == 32:
+        for i in range((n + 1) >> 1):
+            p, q = m[a + i], m[b + i]
+            m[d + i] = ((p * q) & _LOW) | ((p >> _HALF) * (q >> _HALF) << _HALF)
+        return
+    for i in range(n):
+        _put(m, d, i, bits, _get(m, a, i, bits) * _get(m, b, i, bits))
+
+
+def _mask_words(m: Any, pool: Any, d: int, a: int, chosen: int, n: int, bits: int, f: int) -> None:
+    for i in range(n):
+        _put(m, d, i, bits, _get(m, a, i, bits) & (np.uint64(0) - (m[chosen + (i >> 6)] >> np.uint64(i & 63) & _ONE)))
+
+
+def _negate_words(m: Any, pool: Any, d: int, a: int, chosen: int, n: int, bits: int, f: int) -> None:
+    for i in range(n):
+        bit = m[chosen + (i >> 6)] >> np.uint64(i & 63) & _ONE
+        _put(m, d, i, bits, (_get(m, a, i, bits) ^ (np.uint64(0) - bit)) + bit)
+
+
+def _gather_words(m: Any, pool: Any, d: int, a: int, indices: int, n: int, bits: int, f: int) -> None:
+    for i in range(n):
+        _put(m, d, i, bits, _get(m, a, pool[indices + i], bits))
+
+
+def _scatter_words(m: Any, pool: Any, d: int, a: int, indices: int, n: int, bits: int, words: int) -> None:
+    for i in range(words):
+        m[d + i] = 0
+    if bits == 32:
+        for i in range(n):
+            place, shift = pool[indices + i] >> 1, np.uint64((pool[indices + i] & 1) << 5)
+            old = m[d + place]
+            value = (old >> shift) + (m[a + (i >> 1)] >> np.uint64((i & 1) << 5)) & _LOW
+            m[d + place] = (old & ~(_LOW << shift)) | (value << shift)
+        return
+    for i in range(n):
+        index = pool[indices + i]
+        at = index * bits
+        value = _get(m, d, index, bits) + _get(m, a, i, bits) & (_ALL >> np.uint64(64 - bits))
+        word, shift = d + (at >> 6), np.uint64(at & 63)
+        mask = _ALL >> np.uint64(64 - bits)
+        m[word] = (m[word] & ~(mask << shift)) | (value << shift)
+        if (at & 63) + bits > 64:
+            back = np.uint64(64) - shift
+            m[word + 1] = (m[word + 1] & ~(mask >> back)) | (value >> back)
+
+
+def _shift_words(m: Any, pool: Any, d: int, a: int, by: int, n: int, bits: int, f: int) -> None:
+    for i in range(n):
+        _put(m, d, i, bits, np.uint64(_get_signed(m, a, i, bits) >> by))
+
+
+def _saturating_add_words(m: Any, pool: Any, d: int, a: int, b: int, n: int, bits: int, limit: int) -> None:
+    top = np.int64((_ONE << np.uint64(limit - 1)) - _ONE)
+    for i in range(n):
+        p, q = _get_signed(m, a, i, bits), _get_signed(m, b, i, bits)
+        total = p + q
+        if (p < 0) == (q < 0) and (total < 0) != (p < 0):  # beyond 64 bits
+            total = -top - 1 if p < 0 else top
+        _put(m, d, i, bits, np.uint64(min(max(total, -top - 1), top)))
+
+
+def _cumulate_words(m: Any, pool: Any, d: int, a: int, b: int, n: int, bits: int, f: int) -> None:
+    total = np.uint64(0)
+    for i in range(n):
+        total += _get(m, a, i, bits)
+        _put(m, d, i, bits, total)
+
+
+def _count_below_words(m: Any, pool: Any, d: int, a: int, b: int, n: int, bits: int, others: int) -> None:
+    for i in range(n):
+        number, count = _get_signed(m, a, i, bits), np.uint64(0)
+        for j in range(others):
+            count += np.uint64(_get_signed(m, b, j, bits) < number)
+        _put(m, d, i, bits, count)
+
+
 _FUNCTIONS: dict[str, Callable[..., None]] = {
     "xor": _xor,
     "and": _and,
@@ -170,6 +296,16 @@ _FUNCTIONS: dict[str, Callable[..., None]] = {
     "popcount": _popcount,
     "less_equal": _less_equal,
     "plus": _plus,
+    "add_words": _add_words,
+    "multiply_words": _multiply_words,
+    "mask_words": _mask_words,
+    "negate_words": _negate_words,
+    "gather_words": _gather_words,
+    "scatter_words": _scatter_words,
+    "shift_words": _shift_words,
+    "saturating_add_words": _saturating_add_words,
+    "cumulate_words": _cumulate_words,
+    "count_below_words": _count_below_words,
 }
 
 

@@ -39,6 +39,16 @@ OPERATIONS = (
     "popcount",
     "less_equal",
     "plus",
+    "add_words",
+    "multiply_words",
+    "mask_words",
+    "negate_words",
+    "gather_words",
+    "scatter_words",
+    "shift_words",
+    "saturating_add_words",
+    "cumulate_words",
+    "count_below_words",
 )
 _NUMBER = {name: i for i, name in enumerate(OPERATIONS)}
 
@@ -128,6 +138,22 @@ def _indexed(operation: str) -> Callable[..., None]:
     return row
 
 
+def _two_of_words(operation: str) -> Callable[..., None]:
+    def row(code: _Code, result: Place, a: Place, b: Place, *numbers: int) -> None:
+        code.emit(operation, result, a.at, b.at, result.width // numbers[-1], *reversed(numbers))
+
+    return row
+
+
+def _indexed_words(operation: str) -> Callable[..., None]:
+    def row(code: _Code, result: Place, a: Place, indices: Sequence[int], *numbers: int) -> None:
+        bits = numbers[-1]
+        code.emit(operation, result, a.at, len(code.pool), len(indices), bits, result.words)
+        code.pool.extend(indices)
+
+    return row
+
+
 #: The rows of this back end, by primitive.
 ROWS: dict[str, Callable[..., None]] = {
     "xor": _bitwise("xor"),
@@ -149,6 +175,22 @@ ROWS: dict[str, Callable[..., None]] = {
     "popcount": lambda code, result, a: code.emit("popcount", result, a.at, a.words),
     "less_equal": lambda code, result, a, b: code.emit("less_equal", result, a.at, b.at, a.words),
     "plus": lambda code, result, a, b: code.emit("plus", result, a.at, b.at, a.words, result.words),
+    "add_words": _two_of_words("add_words"),
+    "multiply_words": _two_of_words("multiply_words"),
+    "mask_words": _two_of_words("mask_words"),
+    "negate_words": _two_of_words("negate_words"),
+    "gather_words": _indexed_words("gather_words"),
+    "scatter_words": _indexed_words("scatter_words"),
+    "shift_words": lambda code, result, a, by, bits: code.emit(
+        "shift_words", result, a.at, by, result.width // bits, bits
+    ),
+    "saturating_add_words": _two_of_words("saturating_add_words"),
+    "cumulate_words": lambda code, result, a, bits: code.emit(
+        "cumulate_words", result, a.at, 0, result.width // bits, bits
+    ),
+    "count_below_words": lambda code, result, a, b, bits: code.emit(
+        "count_below_words", result, a.at, b.at, result.width // bits, bits, b.width // bits
+    ),
     "to_words": lambda code, result, a, bits: code.move(result, 0, a, 0, a.width),
     "to_switches": lambda code, result, a, bits: code.move(result, 0, a, 0, a.width),
     "to_scalars": lambda code, result, a, semiring: code.move(result, 0, a, 0, a.width),

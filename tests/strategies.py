@@ -17,6 +17,7 @@ from rdahw import Bits, Circuit, boolean_difference, custom_reverse, mux, revers
 from rdahw.primitives import CORE, PRIMITIVES
 from rdahw.scalar_primitives import SCALAR_ROWS
 from rdahw.semirings import find_semiring
+from rdahw.step_primitives import STEP_ROWS
 from rdahw.tracing import Builder, ElementWire, Wire, WordWire, constant
 from rdahw.types import Scalars, Type, Words
 from rdahw.word_primitives import WORD_ROWS
@@ -143,7 +144,7 @@ GATES: Mapping[str, _Gate] = {
 }
 
 #: The rows of words and of scalars; all other lists are of bits alone.
-WORDS = tuple(row.name for row in WORD_ROWS)
+WORDS = tuple(row.name for row in (*WORD_ROWS, *STEP_ROWS))
 SCALARS = tuple(row.name for row in SCALAR_ROWS)
 ALL = tuple(name for name in PRIMITIVES if name not in (*WORDS, *SCALARS))
 POLYNOMIAL = tuple(sorted(CORE.difference(WORDS, SCALARS)))
@@ -247,6 +248,21 @@ def _lookup_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[W
     return content.lookup(fit(draw, bits, tables * width), tables)
 
 
+def _shift_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    wire = _few_words(draw, words, 4)
+    return wire.shift(draw(st.integers(0, wire.type.bits - 1)))
+
+
+def _saturating_add_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    a = _few_words(draw, words, 4)
+    return a.saturating_add(_some_words(draw, words, a.type.bits, len(a)), draw(st.integers(1, a.type.bits)))
+
+
+def _count_below_words(draw: _Draw, builder: Builder, bits: list[Wire], words: list[WordWire]) -> Wire:
+    a = _few_words(draw, words, 4)
+    return a.count_below(_some_words(draw, words, a.type.bits, draw(st.integers(1, 3))))
+
+
 #: How to draw a gate of each primitive of words, from wires of bits and of words.
 WORD_GATES: Mapping[str, _WordGate] = {
     "to_words": _to_words,
@@ -260,9 +276,15 @@ WORD_GATES: Mapping[str, _WordGate] = {
     "gather_words": _gather_words,
     "scatter_words": _scatter_words,
     "lookup_words": _lookup_words,
+    "shift_words": _shift_words,
+    "saturating_add_words": _saturating_add_words,
+    "cumulate_words": lambda draw, builder, bits, words: _few_words(draw, words, 5).cumulate(),
+    "count_below_words": _count_below_words,
 }
 #: Those over which there is a derivative by words.
-DIFFERENTIABLE = tuple(name for name in WORDS if not PRIMITIVES[name].selects or PRIMITIVES[name].lowering)
+DIFFERENTIABLE = tuple(
+    name for name in WORDS if not PRIMITIVES[name].selects or PRIMITIVES[name].bilinear or PRIMITIVES[name].expansion
+)
 
 
 @st.composite

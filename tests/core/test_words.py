@@ -64,6 +64,10 @@ def plain_lookup(table: list[int], address: list[int], tables: int, k: int) -> l
     return found
 
 
+def signed(word: int, k: int) -> int:
+    return word - (word >> k - 1 << k)
+
+
 #: What each row means on lists of numbers (of words) and of bits; sums are taken modulo 2^k afterwards.
 PLAIN: Mapping[str, Callable[..., list[int]]] = {
     "to_words": lambda a, k: [sum(bit << b for b, bit in enumerate(a[i : i + k])) for i in range(0, len(a), k)],
@@ -79,6 +83,13 @@ PLAIN: Mapping[str, Callable[..., list[int]]] = {
         sum(word for word, at in zip(a, indices, strict=True) if at == i) for i in range(count)
     ],
     "lookup_words": plain_lookup,
+    "shift_words": lambda a, by, k: [signed(word, k) // 2**by for word in a],
+    "saturating_add_words": lambda a, b, limit, k: [
+        min(max(signed(p, k) + signed(q, k), -(1 << limit - 1)), (1 << limit - 1) - 1)
+        for p, q in zip(a, b, strict=True)
+    ],
+    "cumulate_words": lambda a, k: [sum(a[: i + 1]) for i in range(len(a))],
+    "count_below_words": lambda a, b, k: [sum(signed(q, k) < signed(p, k) for q in b) for p in a],
 }
 
 #: For each row: the types of its operands and its attributes, in several shapes. ``to_bits`` has words of 3 bits.
@@ -106,6 +117,15 @@ SHAPES: Mapping[str, Sequence[tuple[tuple[Type, ...], tuple[Any, ...]]]] = {
         ((Words(8, 2), Bits(2)), (2, 2)),
         ((Words(12, 2), Bits(2)), (2, 2)),
         ((Words(24, 5), Bits(6)), (3, 5)),
+    ],
+    "shift_words": [((Words(n, k),), (by, k)) for n, k, by in [(1, 1, 0), (2, 3, 1), (1, 6, 5), (3, 64, 40)]],
+    "saturating_add_words": [
+        ((Words(n, k), Words(n, k)), (limit, k))
+        for n, k, limit in [(1, 1, 1), (1, 4, 4), (2, 2, 1), (1, 4, 2), (3, 9, 5), (2, 64, 64), (2, 64, 9)]
+    ],
+    "cumulate_words": [((Words(n, k),), (k,)) for n, k in [(1, 3), (2, 4), (4, 2), (7, 9), (2, 64)]],
+    "count_below_words": [
+        ((Words(n, k), Words(m, k)), (k,)) for n, m, k in [(1, 1, 1), (2, 2, 2), (3, 1, 2), (3, 5, 4), (2, 3, 64)]
     ],
 }
 CASES = [
