@@ -89,24 +89,23 @@ class Learner:
         name = f"model {self.model.name!r}"
         loss, numbers = find_rule("loss", self.loss, LOSSES, f"{name} gives", output)
         cotangent = partial(loss.apply, **numbers)
-        lens, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, f"{name} has parameters of", parameters)
-        get, put = partial(lens.get, **numbers), partial(lens.put, **numbers)
-        state, count = lens.state(parameters), parameters.count
+        row, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, f"{name} has parameters of", parameters)
+        lens = row.lens(parameters, numbers)
+        state = lens.state
         pull_back = reverse(given, wrt=given.input_names[:1])
         self._check_width(pull_back)
 
-        def vectors(theta: Wire) -> list[Wire]:
-            return [theta[i * count : (i + 1) * count] for i in range(lens.vectors)]
-
         def request(theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
-            read = get(vectors(theta))
+            read = (lens.learn or lens.get)(theta)
             output = given(read, x)
             dtheta = pull_back(read, x, cotangent(output, y))
-            rest = [constant(dtheta.builder, 0, state.of(count * (lens.vectors - 1)))] if lens.vectors > 1 else []
-            return {"dtheta": cat(dtheta, *rest), "output": self.model.head(output)}
+            rest = state.count - parameters.count
+            padding = [constant(dtheta.builder, 0, state.of(rest))] if rest else []
+            predicted = output if lens.learn is None else given(lens.get(theta), x)
+            return {"dtheta": cat(dtheta, *padding), "output": self.model.head(predicted)}
 
         def update(theta: Wire, dtheta: Wire) -> Wire:
-            return cat(*put(vectors(theta), vectors(dtheta)[0]))
+            return lens.put(theta, dtheta[: parameters.count])
 
         made = {
             "cotangent": trace(lambda output, y: {"dy": cotangent(output, y)}, output=output, y=label),
@@ -125,7 +124,7 @@ class Learner:
         object.__setattr__(self, "given", self.model)
         if state != parameters:
             names = dict(zip(given.input_names, (state, data), strict=True))
-            whole = trace(lambda theta, x: {given.output_names[0]: given(get(vectors(theta)), x)}, **names)
+            whole = trace(lambda theta, x: {given.output_names[0]: given(lens.get(theta), x)}, **names)
             object.__setattr__(self, "model", Model(self.model.name, whole))
 
     def _check_width(self, pull_back: Circuit) -> None:

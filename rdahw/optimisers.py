@@ -2,7 +2,8 @@
 Learning*, arXiv 2103.01931.
 
 ``get`` gives the parameters that the model predicts with, from the state; ``put`` takes the request for these
-parameters and gives the new state. A state is one or more vectors of the type of the request, zero at the start.
+parameters and gives the new state. A state is one or more vectors of the type of the request, and a few words more
+where a rule draws random numbers (:mod:`rdahw.random_circuit`) or counts its updates; all are zero at the start.
 
 Steps in fixed point are written once, as formulas of vectors: of words, whose sums wrap and whose scaling rounds down,
 or of any numbers with + and -.
@@ -12,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple, cast
 
+from rdahw.errors import UsageError
+from rdahw.random_circuit import draw, state_words
 from rdahw.rules import Number, Rule
 from rdahw.scores import FRACTIONS, check_fraction, saturating_sum
 from rdahw.surrogates import number, shift_right
-from rdahw.tracing import Wire, WordWire
+from rdahw.tracing import Wire, WordWire, cat
 from rdahw.types import MAX_WORD_BITS, Bits, Switches, Type, Words
 from rdahw.word_primitives import from_planes, planes
 
@@ -28,21 +32,57 @@ def _first(vectors: Sequence[Wire], **numbers: int) -> Wire:
     return vectors[0]
 
 
+def _none(width: int, /, **numbers: int) -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimiser(Rule):
     """A row of :data:`OPTIMISERS`.
 
     put: ``put(vectors, request, **numbers)``, the new vectors of the state. vectors: how many there are. get:
-    ``get(vectors, **numbers)``, the parameters; by default the first vector.
+    ``get(vectors, **numbers)``, the parameters; by default the first vector. learn: the parameters that requests are
+    made with, if they are others. more: ``more(bits, **numbers)``, the number of further words of so many bits in the
+    state; they are the last of ``vectors`` where there are some.
     """
 
     put: Callable[..., Sequence[Wire]]
     vectors: int = 1
     get: Callable[..., Wire] = _first
+    learn: Callable[..., Wire] | None = None
+    more: Callable[..., int] = _none
 
-    def state(self, parameters: Type) -> Type:
-        """The type of the state for parameters of this type."""
-        return parameters.tangent.of(parameters.count * self.vectors)
+    def lens(self, parameters: Type, numbers: Mapping[str, int]) -> Lens:
+        """The optimiser with these numbers, for parameters of this type."""
+        count, unit = parameters.count, parameters.tangent
+        bits = unit.bits if isinstance(unit, Words) else 1
+        more = self.more(bits, **numbers)
+        sizes = [count] * self.vectors + ([more] if more else [])
+        ends = list(accumulate(sizes))
+
+        def on(rule: Callable[..., Any]) -> Callable[..., Any]:
+            def parts(state: Wire, *others: Wire) -> Any:
+                each = [state[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+                return rule(each, *others, **numbers)
+
+            return parts
+
+        return Lens(
+            unit.of(sum(sizes)),
+            on(self.get),
+            on(self.learn) if self.learn is not None and more else None,
+            lambda *given: cat(*on(self.put)(*given)),
+        )
+
+
+class Lens(NamedTuple):
+    """An optimiser for parameters of one type. state: the type of its state. get, learn (None: as get) and put: as in
+    :class:`Optimiser`, on the whole state."""
+
+    state: Type
+    get: Callable[[Wire], Wire]
+    learn: Callable[[Wire], Wire] | None
+    put: Callable[[Wire, Wire], Wire]
 
 
 class Formula(NamedTuple):
@@ -78,6 +118,9 @@ FORMULAS: Mapping[str, Formula] = {
 }
 
 
+_FRACTION = Number("fraction", FRACTIONS, 10)
+
+
 def _scaling(fraction: int) -> Callable[[WordWire, int], WordWire]:
     return lambda vector, factor: shift_right(vector * number(vector, factor), fraction)
 
@@ -95,7 +138,7 @@ def _in_fixed_point(name: str, vectors: int, numbers: tuple[Number, ...]) -> Opt
         result: Wire = formula.get(vectors, _scaling(fraction), *given.values())
         return result
 
-    given = (*numbers, Number("fraction", FRACTIONS, 10))
+    given = (*numbers, _FRACTION)
     return Optimiser(kind=Words, put=put, vectors=vectors, get=get, numbers=given)
 
 
@@ -103,18 +146,73 @@ def _count(vectors: Sequence[WordWire], request: WordWire, bits: int) -> Sequenc
     return [saturating_sum(vectors[0], request, bits)]
 
 
-def _count_signs(vectors: Sequence[WordWire], request: WordWire, bits: int) -> Sequence[Wire]:
+def _of_generator(width: int, /, noise: int = 1, **numbers: int) -> int:
+    return state_words(width) if noise else 0
+
+
+def _count_signs(vectors: Sequence[WordWire], request: WordWire, bits: int, noise: int) -> Sequence[Wire]:
     each = planes(request.as_bits(), request.type.bits)
     asked = each[0]
     for plane in each[1:]:
         asked = asked | plane
     sign = from_planes([asked, *[each[-1]] * (request.type.bits - 1)]).as_words(request.type.bits)
-    return [saturating_sum(vectors[0], sign, bits)]
+    drawn = [draw(generator, "sign", _noise_words(vectors, noise))[1] for generator in vectors[1:]]
+    return [saturating_sum(vectors[0], sign, bits), *drawn]
 
 
-def _signs(vectors: Sequence[WordWire], bits: int) -> Wire:
+def _signs(vectors: Sequence[WordWire], bits: int, noise: int) -> Wire:
     counters = vectors[0]
     return (~planes(counters.as_bits(), counters.type.bits)[-1]).as_switches(counters.type.bits)
+
+
+def _noise_words(vectors: Sequence[WordWire], noise: int) -> int:
+    return -(-len(vectors[0]) * noise // 64)
+
+
+def _noisy_signs(vectors: Sequence[WordWire], bits: int, noise: int) -> Wire:
+    counters, width = vectors[0], vectors[0].type.bits
+    if noise > width:
+        raise UsageError(f"noise of {noise} bits was asked for in words of {width}; expected at most {width}")
+    drawn = draw(vectors[1], "sign", _noise_words(vectors, noise))[0][: len(counters) * noise]
+    each = planes(drawn, noise)
+    added = from_planes([*each, *[each[-1]] * (width - noise)]).as_words(width)
+    return _signs([counters.saturating_add(added, width)], bits, noise)
+
+
+#: The bits of a uniform number.
+_UNIFORM = 32
+
+
+def _multinomial(
+    vectors: Sequence[WordWire], request: WordWire, draws: int, base: int, fraction: int
+) -> Sequence[Wire]:
+    """w - sign(g)·x with x of Multinomial(draws, p), p in proportion to |g| + base; a draw is the first parameter whose
+    running sum of chances is above (uniform number of 32 bits times the sum of all) / 2^32, rounded down."""
+    weights, generator = vectors
+    count, bits = len(weights), weights.type.bits
+    check_fraction(bits, fraction)
+    # Chances are below 2^(top + 1), and their sum is below 2^31 and fits a word.
+    top = min(bits, 32) - 2 - count.bit_length()
+    if top < 1 or base > 1 << top:
+        raise UsageError(
+            f"a base of {base} for each of {count} parameters does not fit words of {bits} bits; expected at most "
+            f"{1 << top if top > 0 else 'none'}, or a model of wider words"
+        )
+    within = request.saturating_add(request.zeros(count), min(top + fraction + 1, bits - 1))
+    negative = within.as_bits().gather(range(bits - 1, within.width, bits))
+    size = within.negate(negative).shift(fraction).saturating_add(request.zeros(count), top + 1)
+    asks = size.count_below(size.zeros(1)).as_bits().gather(range(0, size.width, bits))
+    reached = (size + number(size, base)).cumulate()
+    drawn, after = draw(generator, "multinomial", -(-draws // 2))
+    none = drawn.zeros(_UNIFORM)
+    halves = [drawn[_UNIFORM * i : _UNIFORM * (i + 1)] for i in range(draws)]
+    uniform = cast(WordWire, cat(*(part for half in halves for part in (half, none))).as_words(2 * _UNIFORM))
+    total = cast(WordWire, reached[-1].as_bits().extend(2 * _UNIFORM).as_words(2 * _UNIFORM))
+    at = (uniform * total.repeat(draws)).shift(_UNIFORM).as_bits()
+    at = at.gather(2 * _UNIFORM * i + b for i in range(draws) for b in range(bits)).as_words(bits)
+    before = reached.count_below(at)
+    taken = before - before.concat(before.zeros(1), before)[:count]
+    return [weights.saturating_add(taken.negate(negative).mask(asks), bits), after]
 
 
 _RATE, _FRICTION = Number("rate", range(1, 1 << 16), 8), Number("friction", range(1 << 16), 922)
@@ -122,13 +220,28 @@ _BITS = Number("bits", range(2, MAX_WORD_BITS + 1), 6)
 
 #: Optimisers. ``xor`` is the paper's: requested parameters are flipped. ``counter=K`` adds the request to signed
 #: counters that saturate at K bits. ``sign=K`` has such counters for switches: a switch is on where its counter is not
-#: negative, and the sign of the request is added. In fixed point with F bits after the point, R and G in units of 2^-F:
-#: ``descent=R,F``, and with a velocity ``momentum=R,G,F`` and ``nesterov=R,G,F``.
+#: negative, and the sign of the request is added; while learning, ``noise=N`` adds a random number of N bits to each
+#: counter before its sign is read. In fixed point with F bits after the point, R and G in units of 2^-F:
+#: ``descent=R,F``, and with a velocity ``momentum=R,G,F`` and ``nesterov=R,G,F``. ``multinomial=N,C,F`` moves N times a
+#: parameter by one, drawn in proportion to its request, shifted right by F bits, plus C (arXiv 2512.04051).
 OPTIMISERS: Mapping[str, Optimiser] = {
     "xor": Optimiser(kind=Bits, put=lambda vectors, request: [vectors[0] ^ request]),
     "counter": Optimiser(kind=Words, put=_count, numbers=(_BITS,)),
-    "sign": Optimiser(kind=Switches, put=_count_signs, get=_signs, numbers=(_BITS,)),
+    "sign": Optimiser(
+        kind=Switches,
+        put=_count_signs,
+        get=_signs,
+        learn=_noisy_signs,
+        numbers=(_BITS, Number("noise", range(17), 0, True)),
+        more=_of_generator,
+    ),
     "descent": _in_fixed_point("descent", 1, (_RATE,)),
     "momentum": _in_fixed_point("momentum", 2, (_RATE, _FRICTION)),
     "nesterov": _in_fixed_point("nesterov", 2, (_RATE, _FRICTION)),
+    "multinomial": Optimiser(
+        kind=Words,
+        put=_multinomial,
+        numbers=(Number("draws", range(1, 1025), 64), Number("base", range(1 << 16), 0), _FRACTION),
+        more=_of_generator,
+    ),
 }

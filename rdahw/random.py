@@ -26,10 +26,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["permutation", "stream", "words"]
+__all__ = ["FACTORS", "GAMMA", "permutation", "stream", "words"]
 
 _MASK = (1 << 64) - 1
-_GAMMA = 0x9E3779B97F4A7C15
+#: What is added for each word, and the factors of ``mix``.
+GAMMA = 0x9E3779B97F4A7C15
+FACTORS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
 def stream(seed: int, purpose: str, *indices: int) -> int:
@@ -43,12 +45,12 @@ def stream(seed: int, purpose: str, *indices: int) -> int:
 def words(key: int, n: int) -> NDArray[np.uint64]:
     """The first ``n`` words of the stream ``key``, shape (n,)."""
     z = np.arange(1, n + 1, dtype=np.uint64)  # changed in place, as n may be large
-    z *= np.uint64(_GAMMA)
+    z *= np.uint64(GAMMA)
     z += np.uint64(key & _MASK)
     z ^= z >> np.uint64(30)
-    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z *= np.uint64(FACTORS[0])
     z ^= z >> np.uint64(27)
-    z *= np.uint64(0x94D049BB133111EB)
+    z *= np.uint64(FACTORS[1])
     z ^= z >> np.uint64(31)
     return z
 

@@ -14,11 +14,13 @@ __all__ = ["Number", "Rule", "find_rule", "usual_rule"]
 
 
 class Number(NamedTuple):
-    """An argument of a rule: its name, its valid values and its default."""
+    """An argument of a rule: its name, its valid values and its default. is_named: it is given as ``name=NUMBER`` after
+    the others, or left out."""
 
     name: str
     values: range
     usual: int
+    is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,30 @@ class Rule:
 
     def spelt(self, name: str) -> str:
         """The rule as text, with its default numbers."""
-        return f"{name}={','.join(str(number.usual) for number in self.numbers)}".removesuffix("=")
+        return f"{name}={','.join(str(n.usual) for n in self.numbers if not n.is_named)}".removesuffix("=")
+
+    def read(self, text: str) -> dict[str, int] | None:
+        """The numbers in ``text``, such as «6» or «6,noise=3», by name; None if they are others than this rule has."""
+        found: dict[str, int] = {}
+        given = text.split(",")
+        plain = [n for n in self.numbers if not n.is_named]
+        named = {n.name: n for n in self.numbers if n.is_named}
+        for i, part in enumerate(given):
+            name, equals, value = part.rpartition("=")
+            number = named.pop(name, None) if equals and i >= len(plain) else plain[i] if i < len(plain) else None
+            if number is None or (equals and not number.is_named) or not re.fullmatch(r"\d{1,9}", value):
+                return None
+            if int(value) not in number.values:
+                return None
+            found[number.name] = int(value)
+        if len(given) < len(plain):
+            return None
+        return {n.name: found.get(n.name, n.usual) for n in self.numbers}
+
+    def form(self, name: str) -> str:
+        """How the rule is given, such as «sign=NUMBER[,noise=NUMBER]»."""
+        plain = ",".join("NUMBER" for n in self.numbers if not n.is_named)
+        return f"{name}={plain}" + "".join(f"[,{n.name}=NUMBER]" for n in self.numbers if n.is_named)
 
 
 _R = TypeVar("_R", bound=Rule)
@@ -61,12 +86,8 @@ def find_rule(kind: str, given: str, known: Mapping[str, _R], what: str, type_: 
         if equals:
             raise UsageError(f"{kind} {given!r} was given; expected {name!r} with no number")
         return rule, {}
-    values = text.split(",")
-    if len(values) != len(rule.numbers) or not all(
-        re.fullmatch(r"\d{1,9}", value) and int(value) in number.values
-        for value, number in zip(values, rule.numbers, strict=True)
-    ):
-        form = ",".join(["NUMBER"] * len(rule.numbers))
+    numbers = rule.read(text)
+    if numbers is None:
         each = ", ".join(f"a whole number from {n.values[0]} to {n.values[-1]}" for n in rule.numbers)
-        raise UsageError(f"{kind} {given!r} was given; expected {name}={form}, {each}, such as {rule.spelt(name)}")
-    return rule, {number.name: int(value) for number, value in zip(rule.numbers, values, strict=True)}
+        raise UsageError(f"{kind} {given!r} was given; expected {rule.form(name)}, {each}, such as {rule.spelt(name)}")
+    return rule, numbers

@@ -6,11 +6,13 @@ program yarrow-polycirc. Weights, features and scores are whole numbers, of whic
 
 from __future__ import annotations
 
+from typing import cast
+
 from rdahw.circuit import Circuit
 from rdahw.errors import UsageError
 from rdahw.families.circuits import circuit_family
 from rdahw.family import Option, Task
-from rdahw.surrogates import shift_right
+from rdahw.surrogates import number, shift_right
 from rdahw.tracing import Wire, WordWire, trace
 from rdahw.types import MAX_WORD_BITS, Bits, Words
 from rdahw.word_primitives import from_planes
@@ -31,12 +33,11 @@ def linear_model(numbers: int, classes: int, *, word: int = 16, fraction: int = 
 
     def f(theta: WordWire, x: Wire) -> Wire:
         if word == 1:
-            none = x.zeros(numbers)
-            weights = [none] * fraction + [x] + [none] * (bits - fraction - 1)
+            features = number(theta[:numbers], 1 << fraction).mask(x)
         else:
-            weights = [x[b * numbers : (b + 1) * numbers] for b in range(word)]
-            weights += [weights[-1]] * (bits - word)
-        products = theta * from_planes(weights).as_words(bits).repeat(classes)
+            each = [x[b * numbers : (b + 1) * numbers] for b in range(word)]
+            features = cast(WordWire, from_planes([*each, *[each[-1]] * (bits - word)]).as_words(bits))
+        products = theta * features.repeat(classes)
         return shift_right(products.scatter([c for c in range(classes) for _ in range(numbers)], classes), fraction)
 
     return trace(f, theta=Words(classes * numbers, bits), x=Bits(numbers * word))

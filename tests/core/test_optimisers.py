@@ -16,7 +16,7 @@ from running import Runner
 
 from rdahw import Circuit, Learner, Model, UsageError, make_model, reverse, trace
 from rdahw.learner import LOSSES
-from rdahw.optimisers import FORMULAS, OPTIMISERS
+from rdahw.optimisers import FORMULAS, OPTIMISERS, Lens
 from rdahw.rules import find_rule
 from rdahw.sim.engines import ReferenceEngine
 from rdahw.sim.packed_engine import PackedEngine
@@ -55,18 +55,18 @@ def test_golden_optimisers_in_exact_numbers(name: str, numbers: Any, start: Any,
                 assert abs(found - Fraction(expected[i])) < 1e-9
 
 
-def lens(rule: str, parameters: Type) -> tuple[Circuit, Circuit]:
-    """get and put of an optimiser as circuits on the whole state."""
+def circuits(lens: Lens, parameters: Type) -> tuple[Circuit, Circuit]:
+    """get and put of an optimiser."""
+    return trace(lens.get, s=lens.state), trace(lens.put, s=lens.state, g=parameters.tangent)
+
+
+def lens_of(rule: str, parameters: Type) -> Lens:
     row, numbers = find_rule("optimiser", rule, OPTIMISERS, "a test has", parameters)
-    count = parameters.count
+    return row.lens(parameters, numbers)
 
-    def parts(state: Wire) -> list[Wire]:
-        return [state[i * count : (i + 1) * count] for i in range(row.vectors)]
 
-    state = row.state(parameters)
-    get = trace(lambda s: row.get(parts(s), **numbers), s=state)
-    put = trace(lambda s, g: s.builder.apply("concat", *row.put(parts(s), g, **numbers)), s=state, g=parameters.tangent)
-    return get, put
+def get_and_put(rule: str, parameters: Type) -> tuple[Circuit, Circuit]:
+    return circuits(lens_of(rule, parameters), parameters)
 
 
 @pytest.mark.parametrize(("name", "numbers", "start", "rows"), TRACES)
@@ -80,12 +80,10 @@ def test_golden_optimisers_in_fixed_point(name: str, numbers: Any, start: Any, r
     given = dict(zip([n.name for n in row.numbers], [*map(int, rule.split(",")), fraction], strict=True))
     count = len(start)
 
-    def parts(state: Wire) -> list[Wire]:
-        return [state[i * count : (i + 1) * count] for i in range(row.vectors)]
-
-    whole = row.state(type_)
-    get = trace(lambda s: row.get(parts(s), **given), s=whole)
-    put = trace(lambda s, g: s.builder.apply("concat", *row.put(parts(s), g, **given)), s=whole, g=type_)
+    lens = row.lens(type_, given)
+    get, put = circuits(lens, type_)
+    whole = lens.state
+    assert isinstance(whole, Words)
     state = whole.to_bits([*(round(x * one) for x in start), *[0] * (count * (row.vectors - 1))])
     for u, recorded in enumerate(rows, 1):
         used = type_.to_integers(run(get, state)[0]) / one
@@ -115,7 +113,7 @@ def test_golden_optimisers_losses() -> None:
 
 
 def test_signs_are_read_and_counted() -> None:
-    get, put = lens("sign=3", Switches(5, 6))
+    get, put = get_and_put("sign=3", Switches(5, 6))
     w = Words(5, 6)
     assert (get.input_types, get.output_types, put.output_types) == ((w,), (Switches(5, 6),), (w,))
     state = w.to_bits([-4, -1, 0, 3, 3])
@@ -149,7 +147,7 @@ LEARNERS: Mapping[str, Callable[[], Learner]] = {
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_reads_and_writes_the_state_of_its_optimiser(name: str) -> None:
     learner = LEARNERS[name]()
-    get, put = lens(learner.optimiser, learner.given.circuit.input_types[0])
+    get, put = get_and_put(learner.optimiser, learner.given.circuit.input_types[0])
     random = np.random.default_rng(0)
     state = learner.model.circuit.input_types[0]
     assert isinstance(state, Words)
