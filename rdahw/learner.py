@@ -24,7 +24,7 @@ from rdahw.model import Model
 from rdahw.optimisers import OPTIMISERS
 from rdahw.ranges import word_range
 from rdahw.rules import Number, Rule, find_rule
-from rdahw.scores import FRACTIONS, dot, margin, quadratic
+from rdahw.scores import FRACTIONS, dot, margin, quadratic, softmax
 from rdahw.tracing import Wire, cat, constant, ring_sum, trace
 from rdahw.types import Bits, Switches, Words
 
@@ -42,12 +42,14 @@ class Loss(Rule):
 _FRACTION = (Number("fraction", FRACTIONS, 10),)
 
 #: Losses: (output, label) to the cotangent of the output. ``xor`` is the paper's: the output bits to change.
-#: ``margin=T``, ``quadratic=F`` and ``dot=F`` are for class scores and one-hot labels: see :mod:`rdahw.scores`.
+#: ``margin=T``, ``quadratic=F``, ``dot=F`` and ``softmax=F`` are for class scores and one-hot labels: see
+#: :mod:`rdahw.scores`.
 LOSSES: Mapping[str, Loss] = {
     "xor": Loss(kind=Bits, apply=lambda output, label: output ^ label),
     "margin": Loss(kind=Words, apply=margin, numbers=(Number("threshold", range((1 << 28) + 1), 80),)),
     "quadratic": Loss(kind=Words, apply=quadratic, numbers=_FRACTION),
     "dot": Loss(kind=Words, apply=dot, numbers=_FRACTION),
+    "softmax": Loss(kind=Words, apply=softmax, numbers=_FRACTION),
 }
 
 

@@ -17,13 +17,14 @@ from itertools import accumulate
 from typing import Any, NamedTuple, cast
 
 from rdahw.errors import UsageError
+from rdahw.fixed_point import divide, magnitude, multiply, signed_words, square_root, times
 from rdahw.random_circuit import draw, state_words
 from rdahw.rules import Number, Rule
 from rdahw.scores import FRACTIONS, check_fraction, saturating_sum
 from rdahw.surrogates import number, shift_right
 from rdahw.tracing import Wire, WordWire, cat
 from rdahw.types import MAX_WORD_BITS, Bits, Switches, Type, Words
-from rdahw.word_primitives import from_planes, planes
+from rdahw.word_primitives import from_planes, planes, sum_of_planes
 
 __all__ = ["FORMULAS", "OPTIMISERS", "Formula", "Optimiser"]
 
@@ -215,6 +216,68 @@ def _multinomial(
     return [weights.saturating_add(taken.negate(negative).mask(asks), bits), after]
 
 
+def _adagrad(vectors: Sequence[WordWire], request: WordWire, rate: int, fraction: int) -> Sequence[Wire]:
+    p, squares = vectors
+    g, type_ = _gradient(request, fraction), p.type
+    squares = squares.saturating_add(g * g, type_.bits)
+    size, negative = magnitude(g)
+    # With the least unit added, so that it is not zero.
+    root = planes(squares.as_bits(), type_.bits)[:-1]
+    step = divide(times(size, rate, type_.bits + rate.bit_length()), _root_and_one(root))
+    return [p - signed_words(step, negative, type_), squares]
+
+
+def _gradient(request: WordWire, fraction: int) -> WordWire:
+    """The negative of the request, rounded down and limited, so that its square fits a word."""
+    bits = request.type.bits
+    check_fraction(bits, 2 * fraction)  # squares have twice as many bits after the point
+    return (-request).shift(fraction).saturating_add(request.zeros(len(request)), bits // 2)
+
+
+def _root_and_one(square: Sequence[Wire]) -> list[Wire]:
+    root = square_root(square)
+    one = ~root[0].zeros(root[0].width)
+    none = ~one
+    return sum_of_planes([*root, none], [one, *[none] * len(root)])
+
+
+def _towards(old: WordWire, new: WordWire, part: int, fraction: int) -> WordWire:
+    """old + (new - old)·part, the change rounded away from 0; ``part`` in units of 2^-fraction."""
+    size, negative = magnitude(new - old)
+    none = negative.zeros(len(old))
+    most = [~none] * fraction + [none] * (len(size) + 1)
+    return old + signed_words(sum_of_planes(times(size, part, len(most)), most)[fraction:], negative, old.type)
+
+
+def _adam(
+    vectors: Sequence[WordWire], request: WordWire, rate: int, mean: int, square: int, fraction: int
+) -> Sequence[Wire]:
+    p, means, squares, weights = vectors
+    bits, type_ = p.type.bits, p.type
+    if max(mean, square) >= 1 << fraction:
+        raise UsageError(
+            f"averages that keep {max(mean, square)} units of 2^-{fraction} were asked for; expected less than 1, that "
+            f"is, at most {(1 << fraction) - 1}"
+        )
+    parts = (1 << fraction) - mean, (1 << fraction) - square
+    g = _gradient(request, fraction)
+    fine = (-request).saturating_add(request.zeros(len(request)), bits - 1)  # so that a difference of two fits a word
+    means, squares = _towards(means, fine, parts[0], fraction), _towards(squares, g * g, parts[1], fraction)
+    # The averages of ones, by which the others are divided.
+    ones = number(weights[0], 1 << 2 * fraction)
+    weights = cast(WordWire, cat(*(_towards(weights[i], ones, part, fraction) for i, part in enumerate(parts))))
+    first, second = (planes(weights[i].as_bits(), bits)[: 2 * fraction + 1] for i in range(2))
+    # rate · sqrt(second) / first has 2·fraction bits after the point.
+    none = [first[0].zeros(1)]
+    root = square_root(none * (2 * (fraction // 2)) + second)
+    scaled = times(root, rate, len(root) + rate.bit_length())
+    pace = divide(none * (2 * fraction - fraction // 2) + scaled, first)
+    size, negative = magnitude(means)
+    product = multiply(size, [plane.repeat(len(p)) for plane in pace])
+    step = divide(product[2 * fraction :], _root_and_one(planes(squares.as_bits(), bits)[:-1]))
+    return [p - signed_words(step, negative, type_), means, squares, weights]
+
+
 _RATE, _FRICTION = Number("rate", range(1, 1 << 16), 8), Number("friction", range(1 << 16), 922)
 _BITS = Number("bits", range(2, MAX_WORD_BITS + 1), 6)
 
@@ -238,6 +301,14 @@ OPTIMISERS: Mapping[str, Optimiser] = {
     "descent": _in_fixed_point("descent", 1, (_RATE,)),
     "momentum": _in_fixed_point("momentum", 2, (_RATE, _FRICTION)),
     "nesterov": _in_fixed_point("nesterov", 2, (_RATE, _FRICTION)),
+    "adagrad": Optimiser(kind=Words, put=_adagrad, vectors=2, numbers=(_RATE, _FRACTION)),
+    "adam": Optimiser(
+        kind=Words,
+        put=_adam,
+        vectors=3,
+        numbers=(_RATE, Number("mean", range(1 << 15), 922), Number("square", range(1 << 15), 1023), _FRACTION),
+        more=lambda width, /, **numbers: 2,
+    ),
     "multinomial": Optimiser(
         kind=Words,
         put=_multinomial,

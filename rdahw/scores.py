@@ -6,11 +6,14 @@ Scores are one signed word per class. A label and a prediction are one-hot: bit 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from typing import cast
 
 from rdahw.errors import UsageError
+from rdahw.fixed_point import divide, exponentials
 from rdahw.surrogates import clip, number, shift_right
 from rdahw.tracing import Wire, WordWire, cat, mux
-from rdahw.word_primitives import from_planes
+from rdahw.word_primitives import from_planes, planes
 
 __all__ = [
     "FRACTIONS",
@@ -21,6 +24,7 @@ __all__ = [
     "one_hot_prediction",
     "quadratic",
     "saturating_sum",
+    "softmax",
 ]
 
 #: The bits after the point that a number in fixed point may have.
@@ -108,6 +112,28 @@ def dot(scores: WordWire, label: Wire, fraction: int) -> WordWire:
     check_fraction(bits, fraction)
     none = label.zeros(label.width)
     return from_planes([none] * fraction + [label] + [none] * (bits - fraction - 1)).as_words(bits)
+
+
+def softmax(scores: WordWire, label: Wire, fraction: int) -> WordWire:
+    """The cotangent of the scores by the cross-entropy with the softmax of them: label - e^s / (sum of all e^s).
+
+    Numbers have ``fraction`` bits after the point. Each is exact to less than one unit 2^-fraction
+    (:func:`rdahw.fixed_point.exponentials`; the quotient is rounded to the nearest).
+
+    Raises :class:`UsageError` if the words have fewer than ``fraction`` + 3 bits, and for too many bits and scores.
+    """
+    bits, count = scores.type.bits, len(scores)
+    wanted = dot(scores, label, fraction)
+    highest = reduce(lambda a, b: mux(b <= a, a, b), _in_order(scores)) ^ (1 << bits - 1)
+    distances = cast(WordWire, highest.as_words(bits)).repeat(count) - scores
+    parts, points = exponentials(distances, fraction)
+    wide = points + 1 + count.bit_length()
+    whole = cast(WordWire, from_planes([*parts, *[label.zeros(count)] * (wide - len(parts))]).as_words(wide)).sum(count)
+    total = [plane.repeat(count) for plane in planes(whole.as_bits(), wide)]
+    quotient = divide([*[label.zeros(count)] * (fraction + 1), *parts], total)[: fraction + 2]
+    none = [label.zeros(count)] * bits
+    share = cast(WordWire, from_planes([*quotient, *none][:bits]).as_words(bits))
+    return wanted - (share + number(share, 1)).shift(1)
 
 
 def check_fraction(bits: int, fraction: int) -> None:

@@ -272,9 +272,14 @@ def _cumulate_words(m: Any, pool: Any, d: int, a: int, b: int, n: int, bits: int
 
 
 def _count_below_words(m: Any, pool: Any, d: int, a: int, b: int, n: int, bits: int, others: int) -> None:
+    pairs = others >> 1 if bits == 32 else 0
     for i in range(n):
         number, count = _get_signed(m, a, i, bits), np.uint64(0)
-        for j in range(others):
+        high = np.int64(np.uint64(number) << _HALF)
+        for j in range(pairs):
+            two = m[b + j]
+            count += np.uint64(np.int64(two << _HALF) < high) + np.uint64(np.int64(two & ~_LOW) < high)
+        for j in range(2 * pairs, others):
             count += np.uint64(_get_signed(m, b, j, bits) < number)
         _put(m, d, i, bits, count)
 

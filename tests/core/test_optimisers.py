@@ -26,13 +26,15 @@ from rdahw.types import Bits, Scalars, Switches, Type, Words
 
 RECORDED = json.loads(golden("optimisers-and-losses.json").read_text())
 #: The recorded optimisers that are rows here, by the word before the bracket.
-NAMES = {"gd": "descent", "momentum": "momentum", "nesterov": "nesterov"}
+NAMES = {"gd": "descent", "momentum": "momentum", "nesterov": "nesterov", "adagrad": "adagrad", "adam": "adam"}
 TRACES = [
     pytest.param(NAMES[word], [float(n) for n in re.findall(r"[-.\d]+(?=[,)])", name)], group["p0"], rows, id=name)
     for group in (RECORDED["update_lenses_from_the_library"], RECORDED["paper_optimisers_from_formulas"])
     for name, rows in group["traces"].items()
     if (word := name.partition("(")[0]) in NAMES
 ]
+#: Those without a square root.
+EXACT = [each for each in TRACES if each.values[0] in FORMULAS]
 
 
 def vectors(row: Mapping[str, Any]) -> list[list[float]]:
@@ -41,7 +43,7 @@ def vectors(row: Mapping[str, Any]) -> list[list[float]]:
     return [row["p"], *(state if state and isinstance(state[0], list) else [state] if state else [])]
 
 
-@pytest.mark.parametrize(("name", "numbers", "start", "rows"), TRACES)
+@pytest.mark.parametrize(("name", "numbers", "start", "rows"), EXACT)
 def test_golden_optimisers_in_exact_numbers(name: str, numbers: Any, start: Any, rows: Any) -> None:
     formula, exact = FORMULAS[name], [Fraction(str(number)) for number in numbers]
     for i, first in enumerate(start):
@@ -69,7 +71,7 @@ def get_and_put(rule: str, parameters: Type) -> tuple[Circuit, Circuit]:
     return circuits(lens_of(rule, parameters), parameters)
 
 
-@pytest.mark.parametrize(("name", "numbers", "start", "rows"), TRACES)
+@pytest.mark.parametrize(("name", "numbers", "start", "rows"), EXACT)
 def test_golden_optimisers_in_fixed_point(name: str, numbers: Any, start: Any, rows: Any) -> None:
     """Each product is rounded down once, and the numbers of the rule once: after u updates at most 8 u units."""
     fraction, type_ = 20, Words(len(start), 64)
@@ -92,6 +94,35 @@ def test_golden_optimisers_in_fixed_point(name: str, numbers: Any, start: Any, r
         (state,) = run(put, state, type_.to_bits(request))
         found = whole.to_integers(state).reshape(row.vectors, count) / one
         np.testing.assert_allclose(found, vectors(recorded), rtol=0, atol=8 * u / one)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "start", "rows"), [each for each in TRACES if each.values[0] not in FORMULAS]
+)
+def test_golden_optimisers_with_square_roots_in_fixed_point(name: str, numbers: Any, start: Any, rows: Any) -> None:
+    """State: parameters, and the squares or averages, with twice as many bits after the point; the number of updates t
+    as the averages of ones, 1 - b^t for each b. The least unit takes the place of delta."""
+    fraction, type_ = 20, Words(len(start), 64)
+    one, count, row = 1 << fraction, len(start), OPTIMISERS[name]
+    given = [round(number * one) for number in numbers[:-1]]
+    lens = row.lens(type_, dict(zip([n.name for n in row.numbers], [*given, fraction], strict=True)))
+    get, put = circuits(lens, type_)
+    whole = lens.state
+    assert isinstance(whole, Words)
+    state = whole.to_bits([*(round(x * one) for x in start), *[0] * (whole.count - count)])
+    for u, recorded in enumerate(rows, 1):
+        used = type_.to_integers(run(get, state)[0]) / one
+        np.testing.assert_allclose(used, recorded["used_for_prediction"], rtol=0, atol=16 * u / one)
+        request = [round(-g * one * one) for g in recorded["gradient"]]
+        (state,) = run(put, state, type_.to_bits(request))
+        found = whole.to_integers(state)
+        np.testing.assert_allclose(found[:count] / one, recorded["p"], rtol=0, atol=16 * u / one)
+        vectors = [
+            part if isinstance(part, list) else [1 - b**part for b in numbers[1:3]] for part in recorded["state"]
+        ]
+        expected = np.concatenate(vectors)
+        assert len(found) == count + len(expected)
+        np.testing.assert_allclose(found[count:] / one**2, expected, rtol=0, atol=16 * u / one)
 
 
 def test_golden_optimisers_losses() -> None:
