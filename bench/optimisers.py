@@ -17,14 +17,16 @@ from rdahw.family import Task
 from rdahw.sim.engines import make_engine
 from rdahw.training import Examples, Schedule, Training
 
-PAIRS = (
-    ("quadratic=10", "descent=8,10"),
-    ("quadratic=10", "momentum=8,512,10"),
-    ("quadratic=10", "nesterov=8,512,10"),
-    ("margin=200", "descent=1024,10"),
-    ("margin=200", "counter=24"),
-    ("dot=10", "descent=8,10"),
-)
+LOSSES = ("quadratic=10", "softmax=10", "margin=200", "dot=10")
+OPTIMISERS = {
+    "descent": ("descent=2,10", "descent=8,10", "descent=1024,10"),
+    "momentum": ("momentum=2,922,10", "momentum=8,512,10", "momentum=1024,512,10"),
+    "nesterov": ("nesterov=2,922,10", "nesterov=8,512,10", "nesterov=1024,512,10"),
+    "adagrad": ("adagrad=20,10", "adagrad=100,10", "adagrad=400,10"),
+    "adam": ("adam=2,922,1013,10", "adam=5,922,1013,10", "adam=20,922,1013,10"),
+    "counter": ("counter=16", "counter=20", "counter=24"),
+    "multinomial": ("multinomial=8,0,10", "multinomial=32,0,10", "multinomial=128,0,10"),
+}
 SEEDS = range(5)
 
 

@@ -92,7 +92,7 @@ class Learner:
         loss, numbers = find_rule("loss", self.loss, LOSSES, f"{name} gives", output)
         cotangent = partial(loss.apply, **numbers)
         row, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, f"{name} has parameters of", parameters)
-        lens = row.lens(parameters, numbers)
+        lens = row.bound(parameters, numbers)
         state = lens.state
         pull_back = reverse(given, wrt=given.input_names[:1])
         self._check_width(pull_back)

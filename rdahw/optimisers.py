@@ -26,7 +26,7 @@ from rdahw.tracing import Wire, WordWire, cat
 from rdahw.types import MAX_WORD_BITS, Bits, Switches, Type, Words
 from rdahw.word_primitives import from_planes, planes, sum_of_planes
 
-__all__ = ["FORMULAS", "OPTIMISERS", "Formula", "Optimiser"]
+__all__ = ["FORMULAS", "OPTIMISERS", "Bound", "Formula", "Optimiser"]
 
 
 def _first(vectors: Sequence[Wire], **numbers: int) -> Wire:
@@ -53,8 +53,8 @@ class Optimiser(Rule):
     learn: Callable[..., Wire] | None = None
     more: Callable[..., int] = _none
 
-    def lens(self, parameters: Type, numbers: Mapping[str, int]) -> Lens:
-        """The optimiser with these numbers, for parameters of this type."""
+    def bound(self, parameters: Type, numbers: Mapping[str, int]) -> Bound:
+        """The lens of these numbers, for parameters of this type."""
         count, unit = parameters.count, parameters.tangent
         bits = unit.bits if isinstance(unit, Words) else 1
         more = self.more(bits, **numbers)
@@ -68,7 +68,7 @@ class Optimiser(Rule):
 
             return parts
 
-        return Lens(
+        return Bound(
             unit.of(sum(sizes)),
             on(self.get),
             on(self.learn) if self.learn is not None and more else None,
@@ -76,9 +76,9 @@ class Optimiser(Rule):
         )
 
 
-class Lens(NamedTuple):
-    """An optimiser for parameters of one type. state: the type of its state. get, learn (None: as get) and put: as in
-    :class:`Optimiser`, on the whole state."""
+class Bound(NamedTuple):
+    """An optimiser with its numbers, for parameters of one type. state: the type of its state. get, learn (None: as
+    get) and put: as in :class:`Optimiser`, on the whole state."""
 
     state: Type
     get: Callable[[Wire], Wire]

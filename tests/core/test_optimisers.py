@@ -16,11 +16,11 @@ from running import Runner
 
 from rdahw import Circuit, Learner, Model, UsageError, make_model, reverse, trace
 from rdahw.learner import LOSSES
-from rdahw.optimisers import FORMULAS, OPTIMISERS, Lens
+from rdahw.optimisers import FORMULAS, OPTIMISERS, Bound
 from rdahw.rules import find_rule
 from rdahw.sim.engines import ReferenceEngine
 from rdahw.sim.packed_engine import PackedEngine
-from rdahw.sim.reference import run
+from rdahw.sim.reference import Reference, run
 from rdahw.tracing import Wire
 from rdahw.types import Bits, Scalars, Switches, Type, Words
 
@@ -57,14 +57,14 @@ def test_golden_optimisers_in_exact_numbers(name: str, numbers: Any, start: Any,
                 assert abs(found - Fraction(expected[i])) < 1e-9
 
 
-def circuits(lens: Lens, parameters: Type) -> tuple[Circuit, Circuit]:
+def circuits(lens: Bound, parameters: Type) -> tuple[Circuit, Circuit]:
     """get and put of an optimiser."""
     return trace(lens.get, s=lens.state), trace(lens.put, s=lens.state, g=parameters.tangent)
 
 
-def lens_of(rule: str, parameters: Type) -> Lens:
+def lens_of(rule: str, parameters: Type) -> Bound:
     row, numbers = find_rule("optimiser", rule, OPTIMISERS, "a test has", parameters)
-    return row.lens(parameters, numbers)
+    return row.bound(parameters, numbers)
 
 
 def get_and_put(rule: str, parameters: Type) -> tuple[Circuit, Circuit]:
@@ -82,7 +82,7 @@ def test_golden_optimisers_in_fixed_point(name: str, numbers: Any, start: Any, r
     given = dict(zip([n.name for n in row.numbers], [*map(int, rule.split(",")), fraction], strict=True))
     count = len(start)
 
-    lens = row.lens(type_, given)
+    lens = row.bound(type_, given)
     get, put = circuits(lens, type_)
     whole = lens.state
     assert isinstance(whole, Words)
@@ -102,19 +102,19 @@ def test_golden_optimisers_in_fixed_point(name: str, numbers: Any, start: Any, r
 def test_golden_optimisers_with_square_roots_in_fixed_point(name: str, numbers: Any, start: Any, rows: Any) -> None:
     """State: parameters, and the squares or averages, with twice as many bits after the point; the number of updates t
     as the averages of ones, 1 - b^t for each b. The least unit takes the place of delta."""
-    fraction, type_ = 20, Words(len(start), 64)
+    fraction, type_ = 20, Words(len(start), 48)
     one, count, row = 1 << fraction, len(start), OPTIMISERS[name]
     given = [round(number * one) for number in numbers[:-1]]
-    lens = row.lens(type_, dict(zip([n.name for n in row.numbers], [*given, fraction], strict=True)))
-    get, put = circuits(lens, type_)
+    lens = row.bound(type_, dict(zip([n.name for n in row.numbers], [*given, fraction], strict=True)))
+    get, put = map(Reference, circuits(lens, type_))
     whole = lens.state
     assert isinstance(whole, Words)
     state = whole.to_bits([*(round(x * one) for x in start), *[0] * (whole.count - count)])
     for u, recorded in enumerate(rows, 1):
-        used = type_.to_integers(run(get, state)[0]) / one
+        used = type_.to_integers(get(state)[0]) / one
         np.testing.assert_allclose(used, recorded["used_for_prediction"], rtol=0, atol=16 * u / one)
         request = [round(-g * one * one) for g in recorded["gradient"]]
-        (state,) = run(put, state, type_.to_bits(request))
+        (state,) = put(state, type_.to_bits(request))
         found = whole.to_integers(state)
         np.testing.assert_allclose(found[:count] / one, recorded["p"], rtol=0, atol=16 * u / one)
         vectors = [
@@ -132,9 +132,12 @@ def test_golden_optimisers_losses() -> None:
     cases: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
         "quadratic": (lambda yhat: 2 * yhat - 1, -1),  # the score of such a probability; the loss is to fall
         "dot": (lambda yhat: yhat, 1),  # the product is to grow
+        "softmax_cross_entropy": (lambda yhat: yhat, -1),
     }
     for name, (score, sign) in cases.items():
-        f = trace(lambda s, y, name=name: LOSSES[name].apply(s, y, fraction=fraction), s=w, y=Bits(w.count))
+        f = trace(
+            lambda s, y, name=name: LOSSES[name.partition("_")[0]].apply(s, y, fraction=fraction), s=w, y=Bits(w.count)
+        )
         yhat = np.clip(recorded["yhat"], 0, 1) if name == "quadratic" else np.array(recorded["yhat"])
         (found,) = run(f, w.to_bits(np.round(score(yhat) * one).astype(int)), label)
         expected = np.array(recorded[name]["d_yhat"]) + (yhat - recorded["yhat"]) * (name == "quadratic")
