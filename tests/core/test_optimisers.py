@@ -13,16 +13,23 @@ import numpy as np
 import pytest
 from golden_files import golden
 from running import Runner
+from scipy.stats import chi2
 
 from rdahw import Circuit, Learner, Model, UsageError, make_model, reverse, trace
+from rdahw.families.circuits import CircuitSpec
 from rdahw.learner import LOSSES
 from rdahw.optimisers import FORMULAS, OPTIMISERS, Bound
+from rdahw.random import stream, words
+from rdahw.random_circuit import draw, state_words
 from rdahw.rules import find_rule
-from rdahw.sim.engines import ReferenceEngine
+from rdahw.sim.engines import ReferenceEngine, make_engine
 from rdahw.sim.packed_engine import PackedEngine
 from rdahw.sim.reference import Reference, run
+from rdahw.state import State, state_from_json, state_to_json
 from rdahw.tracing import Wire
+from rdahw.training import Batches, Examples
 from rdahw.types import Bits, Scalars, Switches, Type, Words
+from rdahw.word_primitives import to_numbers
 
 RECORDED = json.loads(golden("optimisers-and-losses.json").read_text())
 #: The recorded optimisers that are rows here, by the word before the bracket.
@@ -156,6 +163,83 @@ def test_signs_are_read_and_counted() -> None:
     assert w.to_integers(after).tolist() == [-4, 0, -1, 3, 3]
 
 
+# -- random numbers ----------------------------------------------------------------------------------------------------
+
+
+def test_the_generator_is_that_of_the_package() -> None:
+    for bits in (8, 24, 64):
+        state = Words(state_words(bits), bits)
+        f = trace(lambda s: dict(zip(("drawn", "after"), draw(s, "test", 3), strict=True)), s=state)
+        now, found = np.zeros(state.width, np.uint8), []
+        for _ in range(3):
+            drawn, now = run(f, now)
+            found += to_numbers(drawn, 64).tolist()
+        assert found == words(stream(0, "test"), 9).tolist()
+
+
+def test_noise_is_added_to_counters_while_learning() -> None:
+    counters, noise, type_ = 45, 3, Switches(45, 6)
+    bound = lens_of(f"sign=4,noise={noise}", type_)
+    assert bound.learn is not None
+    get, put = circuits(bound, type_)
+    learn, drawn = trace(bound.learn, s=bound.state), words(stream(0, "sign"), 9)
+    rng = np.random.default_rng(0)
+    values = rng.integers(-8, 8, counters)
+    assert isinstance(bound.state, Words)
+    state = bound.state.to_bits([*values, *[0] * (bound.state.count - counters)])
+    for u in range(3):
+        each = np.unpackbits(drawn[3 * u : 3 * u + 3].view(np.uint8), bitorder="little")[: counters * noise]
+        added = Words(counters, noise).to_integers(each)
+        assert run(learn, state)[0].tolist() == (values + added >= 0).tolist()
+        assert run(get, state)[0].tolist() == (values >= 0).tolist()
+        request = rng.integers(-9, 9, counters)
+        (state,) = run(put, state, type_.tangent.to_bits(request))
+        values = np.clip(values + np.sign(request), -8, 7)
+        assert bound.state.to_integers(state)[:counters].tolist() == values.tolist()
+
+
+def test_multinomial_in_plain_numbers() -> None:
+    type_, draws, base, fraction = Words(7, 28), 9, 3, 4
+    bound = lens_of(f"multinomial={draws},{base},{fraction}", type_)
+    _, put = circuits(bound, type_)
+    state, weights = np.zeros(bound.state.width, np.uint8), [0] * 7
+    rng = np.random.default_rng(0)
+    for u in range(5):
+        request = [int(v) for v in rng.integers(-2000, 2000, 7)]
+        request[u] = u  # rounded to nothing
+        half = words(stream(0, "multinomial"), 5 * u + 5)[5 * u :].view(np.uint32)[:draws]
+        reached = np.cumsum([(abs(g) >> fraction) + base for g in request])
+        for uniform in half:
+            i = int((reached <= int(uniform) * int(reached[-1]) >> 32).sum())
+            weights[i] += int(np.sign(request[i])) * (abs(request[i]) >> fraction > 0)
+        (state,) = run(put, state, type_.to_bits(request))
+        assert isinstance(bound.state, Words)
+        assert bound.state.to_integers(state)[:7].tolist() == weights
+
+
+def test_the_updates_of_multinomial_are_distributed_as_its_formula() -> None:
+    type_, draws, base, updates = Words(6, 32), 1000, 5, 100
+    bound = lens_of(f"multinomial={draws},{base},0", type_)
+    put = Reference(circuits(bound, type_)[1])
+    request = np.array([40, -1, 7, -90, 15, 2])
+    chances = (abs(request) + base) / (abs(request) + base).sum()
+    state = np.zeros(bound.state.width, np.uint8)
+    taken = []
+    for _ in range(updates):
+        (state,) = put(state, type_.to_bits(request))
+        taken.append(type_.to_integers(state[: type_.width]) * np.sign(request))
+        state[: type_.width] = 0  # only the generator continues
+    counts = np.array(taken)
+    assert (counts.sum(axis=1) == draws).all()
+    expected = draws * chances
+    whole = ((counts.sum(axis=0) - updates * expected) ** 2 / (updates * expected)).sum()
+    assert whole < chi2.ppf(0.99, len(request) - 1)
+    # The updates spread as independent draws do, neither more nor less.
+    each = ((counts - expected) ** 2 / expected).sum()
+    low, high = chi2.ppf([0.005, 0.995], updates * (len(request) - 1))
+    assert low < each < high
+
+
 # -- learners with a state ---------------------------------------------------------------------------------------------
 
 
@@ -175,13 +259,20 @@ LEARNERS: Mapping[str, Callable[[], Learner]] = {
     "sign": lambda: Learner(table_network(), "margin=1", "sign=4"),
     "momentum": lambda: Learner(make_model("linear:bits=24", 3, 2), "quadratic=10", "momentum=64,512,10"),
     "nesterov": lambda: Learner(make_model("linear:bits=24", 3, 2), "dot=10", "nesterov=64,512,10"),
+    "noise": lambda: Learner(table_network(), "margin=1", "sign=4,noise=2"),
+    "adagrad": lambda: Learner(make_model("linear:bits=24", 3, 2), "softmax=10", "adagrad=64,10"),
+    "adam": lambda: Learner(make_model("linear:bits=24", 3, 2), "quadratic=10", "adam=64,922,1013,10"),
+    "multinomial": lambda: Learner(make_model("linear:bits=24", 3, 2), "margin=20", "multinomial=5,1,10"),
 }
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_reads_and_writes_the_state_of_its_optimiser(name: str) -> None:
     learner = LEARNERS[name]()
-    get, put = get_and_put(learner.optimiser, learner.given.circuit.input_types[0])
+    parameters = learner.given.circuit.input_types[0]
+    bound = lens_of(learner.optimiser, parameters)
+    get, put = circuits(bound, parameters)
+    learn = get if bound.learn is None else trace(bound.learn, s=bound.state)
     random = np.random.default_rng(0)
     state = learner.model.circuit.input_types[0]
     assert isinstance(state, Words)
@@ -191,6 +282,8 @@ def test_a_learner_reads_and_writes_the_state_of_its_optimiser(name: str) -> Non
     (read,) = run(get, theta)
     (scores,) = run(learner.given.circuit, read, x)
     np.testing.assert_array_equal(run(learner.model.circuit, theta, x)[0], scores)
+    (read,) = run(learn, theta)
+    (scores,) = run(learner.given.circuit, read, x)
     request, output = run(learner.request, theta, x, y)
     np.testing.assert_array_equal(output, run(learner.model.predictor, theta, x)[0])
     f = learner.given.circuit
@@ -202,6 +295,27 @@ def test_a_learner_reads_and_writes_the_state_of_its_optimiser(name: str) -> Non
     np.testing.assert_array_equal(run(learner.update, theta, request)[0], after)
     np.testing.assert_array_equal(run(learner.step, theta, x, y)[0], after)
     assert (after != theta).any()
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_saved_state_continues_to_the_same_bits(name: str) -> None:
+    spec = CircuitSpec.of(LEARNERS[name](), code="one-hot")
+    random = np.random.default_rng(2)
+    x = random.integers(0, 2, (40, spec.input_bits), np.uint8)
+    examples = Examples(x, x[:, 1].astype(np.int64))
+
+    def trained(spec: CircuitSpec, state: State, rows: range) -> State:
+        engine = make_engine(spec, "reference")
+        engine.state = state
+        engine.train(engine.prepare(examples), Batches.single(np.arange(rows.start, rows.stop)))
+        return engine.state
+
+    whole = trained(spec, spec.initial_state(), range(40))
+    half = state_to_json(spec.fields, trained(spec, spec.initial_state(), range(17)))
+    again = CircuitSpec.from_json(spec.family, json.loads(json.dumps(spec.to_json())))
+    rest = trained(again, state_from_json(again.fields, json.loads(json.dumps(half)), "its state"), range(17, 40))
+    np.testing.assert_array_equal(rest["parameters"], whole["parameters"])
+    assert whole["parameters"].any()
 
 
 @pytest.mark.parametrize("name", LEARNERS)
