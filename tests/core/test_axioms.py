@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +20,8 @@ from oracles import assert_same_function
 from strategies import ALL, POLYNOMIAL, circuits, ring_circuits, widths
 
 from rdahw import Bits, Circuit, Words, expand, forward_derivative, reverse, trace
-from rdahw.tracing import Builder, Wire, constant, ring_sum
+from rdahw.combinators import add, copy, discard, identity, swap
+from rdahw.tracing import Builder, ElementWire, Wire, constant, ring_sum
 from rdahw.types import Scalars, Type
 
 _Body = Callable[..., Sequence[Wire]]
@@ -44,7 +45,7 @@ def _of_ring(element: Type) -> World:
 
 
 BITS = World("core", Bits(1), partial(circuits, POLYNOMIAL))
-SEMIRINGS = [_of_ring(Scalars(1, name)) for name in ("Z3", "Sat3", "Or")]
+SEMIRINGS = [_of_ring(Scalars(1, name)) for name in ("Z3", "Z4", "Sat3", "Or")]
 RINGS = [_of_ring(Words(1, 3)), *(pytest.param(world, marks=pytest.mark.slow) for world in SEMIRINGS)]
 FIRST_ORDER = pytest.mark.parametrize(
     "world", [BITS, World("all", Bits(1), partial(circuits, ALL)), *RINGS], ids=lambda world: world.name
@@ -204,6 +205,48 @@ def test_the_forward_derivative_is_the_one_that_the_reverse_derivative_induces(
     """D[f] = (ι₀ × 1) R[R[f]] π₁, theorem 16 of the paper; forward_derivative() has rules of its own."""
     f = data.draw(world.circuits())
     assert_same_function(forward_derivative(f), forward(world, f))
+
+
+def inner(a: Sequence[Wire], b: Sequence[Wire]) -> Wire:
+    """⟨a, b⟩ in the ring."""
+    products = [(p * q if isinstance(p, ElementWire) else p & q).sum(len(p)) for p, q in zip(a, b, strict=True)]
+    return reduce(ring_sum, products)
+
+
+@FIRST_ORDER
+@given(st.data())
+def test_the_dagger_of_the_reverse_derivative_is_the_forward_derivative(world: World, data: st.DataObject) -> None:
+    """⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ for all dx and dy: at each x one is the transpose of the other."""
+    f = data.draw(world.circuits())
+    a, b = counts(f.input_types), counts(f.output_types)
+    assert_same_function(
+        arrow(world, lambda x, dx, dy: [inner(dy, on(forward_derivative(f), *x, *dx))], a, a, b),
+        arrow(world, lambda x, dx, dy: [inner(on(reverse(f), *x, *dy), dx)], a, a, b),
+    )
+
+
+@EVERY_ORDER
+@settings(max_examples=25)
+@given(st.data())
+def test_the_equations_of_copying_and_their_daggers(world: World, data: st.DataObject) -> None:
+    """The presentation of polynomial circuits (arXiv 2203.06430) beside those of sums and products: copying is
+    associative and commutative, discarding is its unit, and every circuit can be copied and discarded. Their reverse
+    derivatives are sums and zeros."""
+    type_ = world.element.of(data.draw(st.integers(1, 2)))
+    one, twice = identity(type_), copy(type_)
+    f = data.draw(world.circuits([type_.count], [2]))
+    g = f.output_types[0]
+    equations = [
+        (twice >> (twice @ one), twice >> (one @ twice)),
+        (twice >> swap(type_, type_), twice),
+        (twice >> (discard(type_) @ one), one),
+        (f >> copy(g), twice >> (f @ f)),
+        (f >> discard(g), discard(type_)),
+    ]
+    for left, right in equations:
+        assert_same_function(left, right)
+        assert_same_function(reverse(left), reverse(right))
+    assert_same_function(reverse(twice), (discard(type_) @ add(type_)))
 
 
 def test_higher_derivatives_of_rich_primitives_go_through_the_expansion() -> None:

@@ -103,6 +103,7 @@ def test_golden_optimisers_in_fixed_point(name: str, numbers: Any, start: Any, r
         np.testing.assert_allclose(found, vectors(recorded), rtol=0, atol=8 * u / one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "numbers", "start", "rows"), [each for each in TRACES if each.values[0] not in FORMULAS]
 )
@@ -217,6 +218,7 @@ def test_multinomial_in_plain_numbers() -> None:
         assert bound.state.to_integers(state)[:7].tolist() == weights
 
 
+@pytest.mark.slow
 def test_the_updates_of_multinomial_are_distributed_as_its_formula() -> None:
     type_, draws, base, updates = Words(6, 32), 1000, 5, 100
     bound = lens_of(f"multinomial={draws},{base},0", type_)
@@ -264,9 +266,10 @@ LEARNERS: Mapping[str, Callable[[], Learner]] = {
     "adam": lambda: Learner(make_model("linear:bits=24", 3, 2), "quadratic=10", "adam=64,922,1013,10"),
     "multinomial": lambda: Learner(make_model("linear:bits=24", 3, 2), "margin=20", "multinomial=5,1,10"),
 }
+EACH = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("ada") else name for name in LEARNERS]
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_learner_reads_and_writes_the_state_of_its_optimiser(name: str) -> None:
     learner = LEARNERS[name]()
     parameters = learner.given.circuit.input_types[0]
@@ -297,7 +300,7 @@ def test_a_learner_reads_and_writes_the_state_of_its_optimiser(name: str) -> Non
     assert (after != theta).any()
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_saved_state_continues_to_the_same_bits(name: str) -> None:
     spec = CircuitSpec.of(LEARNERS[name](), code="one-hot")
     random = np.random.default_rng(2)
@@ -305,7 +308,7 @@ def test_a_saved_state_continues_to_the_same_bits(name: str) -> None:
     examples = Examples(x, x[:, 1].astype(np.int64))
 
     def trained(spec: CircuitSpec, state: State, rows: range) -> State:
-        engine = make_engine(spec, "reference")
+        engine = make_engine(spec, "packed")
         engine.state = state
         engine.train(engine.prepare(examples), Batches.single(np.arange(rows.start, rows.stop)))
         return engine.state
@@ -318,7 +321,7 @@ def test_a_saved_state_continues_to_the_same_bits(name: str) -> None:
     assert whole["parameters"].any()
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", EACH)
 def test_engines_agree_on_a_state(name: str) -> None:
     learner = LEARNERS[name]()
     random = np.random.default_rng(1)
