@@ -174,8 +174,8 @@ def _noisy_signs(vectors: Sequence[WordWire], bits: int, noise: int) -> Wire:
     counters, width = vectors[0], vectors[0].type.bits
     if noise > width:
         raise UsageError(f"noise of {noise} bits was asked for in words of {width}; expected at most {width}")
-    drawn = draw(vectors[1], "sign", _noise_words(vectors, noise))[0][: len(counters) * noise]
-    each = planes(drawn, noise)
+    drawn = from_planes(draw(vectors[1], "sign", _noise_words(vectors, noise))[0])
+    each = planes(drawn[: len(counters) * noise], noise)
     added = from_planes([*each, *[each[-1]] * (width - noise)]).as_words(width)
     return _signs([counters.saturating_add(added, width)], bits, noise)
 
@@ -205,12 +205,9 @@ def _multinomial(
     asks = size.count_below(size.zeros(1)).as_bits().gather(range(0, size.width, bits))
     reached = (size + number(size, base)).cumulate()
     drawn, after = draw(generator, "multinomial", -(-draws // 2))
-    none = drawn.zeros(_UNIFORM)
-    halves = [drawn[_UNIFORM * i : _UNIFORM * (i + 1)] for i in range(draws)]
-    uniform = cast(WordWire, cat(*(part for half in halves for part in (half, none))).as_words(2 * _UNIFORM))
-    total = cast(WordWire, reached[-1].as_bits().extend(2 * _UNIFORM).as_words(2 * _UNIFORM))
-    at = (uniform * total.repeat(draws)).shift(_UNIFORM).as_bits()
-    at = at.gather(2 * _UNIFORM * i + b for i in range(draws) for b in range(bits)).as_words(bits)
+    uniform = [cat(drawn[b], drawn[b + _UNIFORM])[:draws] for b in range(_UNIFORM)]
+    total = [plane.repeat(draws) for plane in planes(reached[-1].as_bits(), bits)[: _UNIFORM - 1]]
+    at = signed_words(multiply(uniform, total)[_UNIFORM:], uniform[0].zeros(draws), weights.type.of(draws))
     before = reached.count_below(at)
     taken = before - before.concat(before.zeros(1), before)[:count]
     return [weights.saturating_add(taken.negate(negative).mask(asks), bits), after]

@@ -26,10 +26,10 @@ from rdahw.sim.engines import ReferenceEngine, make_engine
 from rdahw.sim.packed_engine import PackedEngine
 from rdahw.sim.reference import Reference, run
 from rdahw.state import State, state_from_json, state_to_json
-from rdahw.tracing import Wire
+from rdahw.tracing import Wire, WordWire
 from rdahw.training import Batches, Examples
 from rdahw.types import Bits, Scalars, Switches, Type, Words
-from rdahw.word_primitives import to_numbers
+from rdahw.word_primitives import from_planes, to_numbers
 
 RECORDED = json.loads(golden("optimisers-and-losses.json").read_text())
 #: The recorded optimisers that are rows here, by the word before the bracket.
@@ -168,9 +168,13 @@ def test_signs_are_read_and_counted() -> None:
 
 
 def test_the_generator_is_that_of_the_package() -> None:
+    def three(s: WordWire) -> list[Wire]:
+        drawn, after = draw(s, "test", 3)
+        return [from_planes(drawn), after]
+
     for bits in (8, 24, 64):
         state = Words(state_words(bits), bits)
-        f = trace(lambda s: dict(zip(("drawn", "after"), draw(s, "test", 3), strict=True)), s=state)
+        f = trace(three, s=state)
         now, found = np.zeros(state.width, np.uint8), []
         for _ in range(3):
             drawn, now = run(f, now)
@@ -208,7 +212,7 @@ def test_multinomial_in_plain_numbers() -> None:
     for u in range(5):
         request = [int(v) for v in rng.integers(-2000, 2000, 7)]
         request[u] = u  # rounded to nothing
-        half = words(stream(0, "multinomial"), 5 * u + 5)[5 * u :].view(np.uint32)[:draws]
+        half = words(stream(0, "multinomial"), 5 * u + 5)[5 * u :].view(np.uint32).reshape(-1, 2).T.ravel()[:draws]
         reached = np.cumsum([(abs(g) >> fraction) + base for g in request])
         for uniform in half:
             i = int((reached <= int(uniform) * int(reached[-1]) >> 32).sum())

@@ -601,6 +601,14 @@ def test_loss_and_optimiser_as_on_the_command_line() -> None:
     assert (given["margin"], given["counter"]) == (30, 3)
 
 
+@pytest.mark.parametrize("optimiser", ["adagrad=100,10", "adam=5,922,1013,10", "multinomial=128,0,10"])
+def test_a_linear_model_learns_by_the_optimiser_given(optimiser: str) -> None:
+    x, y = load_iris(return_X_y=True)
+    model = RDAClassifier(model="linear", loss="margin=2000", optimiser=optimiser, epochs=8, random_state=0).fit(x, y)
+    assert model.spec_.options()["optimiser"] == optimiser
+    assert model.score(x, y) > 0.8
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

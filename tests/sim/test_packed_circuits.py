@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import PLAIN, circuits, mixed_circuits
+from strategies import PLAIN, WORDS, circuits, mixed_circuits
 
 from rdahw import Bits, Circuit, Learner, make_model, mux, reverse, trace
 from rdahw.errors import UsageError, UserError
@@ -125,6 +125,38 @@ def test_every_primitive_at_every_width(name: str, engine: str) -> None:
         for array in inputs:
             array[0], array[1] = 0, 1
         assert_same_bits(ENGINES[engine], circuit, *inputs)
+
+
+def words_at(name: str, n: int, k: int) -> Circuit:
+    """A circuit of one primitive of words around ``n`` words of ``k`` bits."""
+    a, b, w, m = Words(n, k), Words(n, k), Words(3, k), Bits(n)
+    makers: dict[str, Callable[[], Circuit]] = {
+        "add_words": lambda: trace(lambda a, b: a + b, a=a, b=b),
+        "multiply_words": lambda: trace(lambda a, b: a * b, a=a, b=b),
+        "mask_words": lambda: trace(lambda a, m: a.mask(m), a=a, m=m),
+        "negate_words": lambda: trace(lambda a, m: a.negate(m), a=a, m=m),
+        "gather_words": lambda: trace(lambda a: a.gather([(3 * i + 1) % n for i in range(n + 2)]), a=a),
+        "scatter_words": lambda: trace(lambda a: a.scatter([i * i % 5 for i in range(n)], 6), a=a),
+        "shift_words": lambda: trace(lambda a: [a.shift(by) for by in {0, k // 2, k - 1}], a=a),
+        "saturating_add_words": lambda: trace(
+            lambda a, b: [a.saturating_add(b, limit) for limit in {1, (k + 1) // 2, k}], a=a, b=b
+        ),
+        "cumulate_words": lambda: trace(lambda a: a.cumulate(), a=a),
+        "count_below_words": lambda: trace(lambda a, w: [a.count_below(w), w.count_below(a)], a=a, w=w),
+    }
+    assert makers.keys() == word_program.ROWS.keys() & {*WORDS} - {"to_words", "to_bits", "to_switches"}
+    return makers[name]()
+
+
+@pytest.mark.parametrize("k", [1, 5, 31, 32, 33, 64])
+@pytest.mark.parametrize("name", sorted(word_program.ROWS.keys() & {*WORDS} - {"to_words", "to_bits", "to_switches"}))
+def test_every_operation_on_words_at_every_width(name: str, k: int) -> None:
+    for n in (1, 2, 7):
+        circuit = words_at(name, n, k)
+        inputs = [bits(40, t.width, seed=i) for i, t in enumerate(circuit.input_types)]
+        for array in inputs:
+            array[0], array[1] = 0, 1
+        assert_same_bits(WordMachine, circuit, *inputs)
 
 
 # -- random circuits, models, shapes -----------------------------------------------------------------------------------
