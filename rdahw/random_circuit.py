@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from rdahw.fixed_point import Planes, times
+from rdahw.fixed_point import Planes
 from rdahw.random import FACTORS, GAMMA, stream
 from rdahw.surrogates import number
-from rdahw.tracing import Wire, WordWire, cat
-from rdahw.word_primitives import planes, sum_of_planes
+from rdahw.tracing import WordWire, cat, constant
+from rdahw.types import Words
+from rdahw.word_primitives import planes
 
 __all__ = ["draw", "state_words"]
 
@@ -24,20 +25,21 @@ def draw(state: WordWire, purpose: str, count: int) -> tuple[Planes, WordWire]:
     """The next ``count`` words of the stream of this purpose (seed 0) as their 64 planes, and the state after them.
 
     state: :func:`state_words` words; its low 64 bits are what was added to the key, 0 at the start, and its other bits
-    are not used. Made of additions, as solvers do not decide products of 64 bits.
+    are not used.
     """
     key, held = stream(0, purpose), state.as_bits()
-    start = [held[b].repeat(count) for b in range(_BITS)]
-    z = sum_of_planes(start, _constants(held, [key + (i + 1) * GAMMA for i in range(count)]))
+    start = cast(WordWire, held[:_BITS].as_words(_BITS))
+    z = start.repeat(count) + _numbers(start, [key + (i + 1) * GAMMA for i in range(count)])
     for shift, factor in zip((30, 27, 31), (*FACTORS, 1), strict=True):
-        z = [z[b] ^ z[b + shift] if b + shift < _BITS else z[b] for b in range(_BITS)]
-        z = z if factor == 1 else times(z, factor, _BITS)
-    low = cast(WordWire, held[:_BITS].as_words(_BITS))
-    after = (low + number(low, count * GAMMA)).as_bits()
-    return z, cast(WordWire, cat(after, *([held[_BITS:]] if len(held) > _BITS else [])).cast(state.type))
+        moved = z.shift(shift).as_bits() & _numbers(start, [(1 << _BITS - shift) - 1] * count).as_bits()
+        z = cast(WordWire, (z.as_bits() ^ moved).as_words(_BITS))
+        z = z if factor == 1 else z * _numbers(start, [factor] * count)
+    after = (start + number(start, count * GAMMA)).as_bits()
+    rest = [held[_BITS:]] if len(held) > _BITS else []
+    return planes(z.as_bits(), _BITS), cast(WordWire, cat(after, *rest).cast(state.type))
 
 
-def _constants(like: Wire, values: list[int]) -> Planes:
-    """The planes of constants modulo 2^64."""
+def _numbers(like: WordWire, values: list[int]) -> WordWire:
+    """A constant word for each value, modulo 2^64."""
     value = sum((each % (1 << _BITS)) << i * _BITS for i, each in enumerate(values))
-    return planes(like.const(value, _BITS * len(values)), _BITS)
+    return cast(WordWire, constant(like.builder, value, Words(len(values), _BITS)))
