@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 from rdahw.errors import UsageError
 from rdahw.tracing import Wire, WordWire
 from rdahw.types import Words
 from rdahw.word_primitives import from_planes, planes, sum_of_planes
 
-__all__ = ["Planes", "divide", "exponentials", "magnitude", "multiply", "signed_words", "square_root", "times"]
+__all__ = [
+    "Planes",
+    "divide",
+    "exponentials",
+    "guard_bits",
+    "magnitude",
+    "multiply",
+    "signed_words",
+    "square_root",
+    "times",
+]
 
 #: Unsigned numbers by their bits.
 Planes = list[Wire]
@@ -32,7 +41,7 @@ def magnitude(a: WordWire) -> tuple[Planes, Wire]:
 
 def signed_words(size: Sequence[Wire], negative: Wire, type_: Words) -> WordWire:
     """Words of these absolute values, modulo 2^bits, and signs."""
-    return cast(WordWire, from_planes(_wide(size, type_.bits)).as_words(type_.bits)).negate(negative)
+    return from_planes(_wide(size, type_.bits)).as_words(type_.bits).negate(negative)
 
 
 def _wide(a: Sequence[Wire], width: int) -> Planes:
@@ -144,7 +153,7 @@ def exponentials(distances: WordWire, fraction: int) -> tuple[Planes, int]:
             points + 1 << width,
         )
         found = [table.lookup(each[c * bits + start : c * bits + start + width]).extend(wide) for c in range(count)]
-        factor = cast(WordWire, each.concat(*found).as_words(wide))
+        factor = each.concat(*found).as_words(wide)
         result = factor if result is None else (result * factor).shift(points)
     assert result is not None
     parts = planes(result.as_bits(), wide)[: points + 1]

@@ -209,7 +209,7 @@ def _multinomial(
     total = [plane.repeat(draws) for plane in planes(reached[-1].as_bits(), bits)[: _UNIFORM - 1]]
     at = signed_words(multiply(uniform, total)[_UNIFORM:], uniform[0].zeros(draws), weights.type.of(draws))
     before = reached.count_below(at)
-    taken = before - before.concat(before.zeros(1), before)[:count]
+    taken = before - cast(WordWire, before.concat(before.zeros(1), before)[:count])
     return [weights.saturating_add(taken.negate(negative).mask(asks), bits), after]
 
 

@@ -28,11 +28,11 @@ def draw(state: WordWire, purpose: str, count: int) -> tuple[Planes, WordWire]:
     are not used.
     """
     key, held = stream(0, purpose), state.as_bits()
-    start = cast(WordWire, held[:_BITS].as_words(_BITS))
+    start = held[:_BITS].as_words(_BITS)
     z = start.repeat(count) + _numbers(start, [key + (i + 1) * GAMMA for i in range(count)])
     for shift, factor in zip((30, 27, 31), (*FACTORS, 1), strict=True):
         moved = z.shift(shift).as_bits() & _numbers(start, [(1 << _BITS - shift) - 1] * count).as_bits()
-        z = cast(WordWire, (z.as_bits() ^ moved).as_words(_BITS))
+        z = (z.as_bits() ^ moved).as_words(_BITS)
         z = z if factor == 1 else z * _numbers(start, [factor] * count)
     after = (start + number(start, count * GAMMA)).as_bits()
     rest = [held[_BITS:]] if len(held) > _BITS else []

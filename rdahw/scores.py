@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import cast
 
 from rdahw.errors import UsageError
 from rdahw.fixed_point import divide, exponentials
@@ -125,14 +124,14 @@ def softmax(scores: WordWire, label: Wire, fraction: int) -> WordWire:
     bits, count = scores.type.bits, len(scores)
     wanted = dot(scores, label, fraction)
     highest = reduce(lambda a, b: mux(b <= a, a, b), _in_order(scores)) ^ (1 << bits - 1)
-    distances = cast(WordWire, highest.as_words(bits)).repeat(count) - scores
+    distances = highest.as_words(bits).repeat(count) - scores
     parts, points = exponentials(distances, fraction)
     wide = points + 1 + count.bit_length()
-    whole = cast(WordWire, from_planes([*parts, *[label.zeros(count)] * (wide - len(parts))]).as_words(wide)).sum(count)
+    whole = from_planes([*parts, *[label.zeros(count)] * (wide - len(parts))]).as_words(wide).sum(count)
     total = [plane.repeat(count) for plane in planes(whole.as_bits(), wide)]
     quotient = divide([*[label.zeros(count)] * (fraction + 1), *parts], total)[: fraction + 2]
     none = [label.zeros(count)] * bits
-    share = cast(WordWire, from_planes([*quotient, *none][:bits]).as_words(bits))
+    share = from_planes([*quotient, *none][:bits]).as_words(bits)
     return wanted - (share + number(share, 1)).shift(1)
 
 

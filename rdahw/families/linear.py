@@ -6,8 +6,6 @@ program yarrow-polycirc. Weights, features and scores are whole numbers, of whic
 
 from __future__ import annotations
 
-from typing import cast
-
 from rdahw.circuit import Circuit
 from rdahw.errors import UsageError
 from rdahw.families.circuits import circuit_family
@@ -36,7 +34,7 @@ def linear_model(numbers: int, classes: int, *, word: int = 16, fraction: int = 
             features = number(theta[:numbers], 1 << fraction).mask(x)
         else:
             each = [x[b * numbers : (b + 1) * numbers] for b in range(word)]
-            features = cast(WordWire, from_planes([*each, *[each[-1]] * (bits - word)]).as_words(bits))
+            features = from_planes([*each, *[each[-1]] * (bits - word)]).as_words(bits)
         products = theta * features.repeat(classes)
         return shift_right(products.scatter([c for c in range(classes) for _ in range(numbers)], classes), fraction)
 
