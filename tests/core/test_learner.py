@@ -79,7 +79,7 @@ def test_names_of_the_models_own_ports_do_not_matter() -> None:
     ("options", "message"),
     [
         ({"loss": "xr"}, "loss 'xr' is unknown; did you mean 'xor'?"),
-        ({"optimiser": "adam"}, "optimiser 'adam' is unknown; "),
+        ({"optimiser": "lion"}, "optimiser 'lion' is unknown; "),
     ],
 )
 def test_an_unknown_name_is_refused(options: dict[str, str], message: str) -> None:
