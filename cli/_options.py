@@ -133,14 +133,16 @@ def tasks() -> list[str]:
 def target_of(options: Mapping[str, Any]) -> dict[str, float | None]:
     """The range and the step of numbers to predict, from --range and --step.
 
-    Raises :class:`UsageError` for a range that is not two numbers, and where the labels are classes.
+    Raises :class:`UsageError` for a range that is not two numbers, and where the labels are no numbers.
     """
-    low = high = None
+    from rdahw.data import LABELS
+
+    low, high, labels = None, None, LABELS[options["task"]]
     for name in ("range", "step"):
-        if options[name] is not None and options["task"] == USUAL_TASK:
+        if options[name] is not None and not labels.are_numbers:
             raise UsageError(f"--{name} is for numbers to predict; add --task regression, or leave it out")
-    if options["balance"] and options["task"] != USUAL_TASK:
-        raise UsageError("--balance repeats rare classes, and the labels are numbers to predict; leave it out")
+    if options["balance"] and not labels.are_classes:
+        raise UsageError(f"--balance repeats rare classes, and the task is {options['task']}; leave it out")
     if (text := options["range"]) is not None:
         try:
             low, high = map(float, text.split(","))

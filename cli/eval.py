@@ -49,8 +49,8 @@ Examples:
 @click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
 @output_options
 def command(output: Output, model: Path, data: str | None, predictions: bool, **reading: Any) -> None:
-    """Measure a saved model: accuracy and confusion matrix, or R2, RMSE and MAE of numbers, or the predictions if the
-    data have no labels.
+    """Measure a saved model: accuracy and confusion matrix; R2, RMSE and MAE of numbers; F1 and Hamming loss where
+    examples have several labels; or the predictions if the data have no labels.
 
     A prediction is right when all output bits are those of the label. An output that is the code of no class is shown
     as «–».
@@ -133,7 +133,8 @@ def load_examples(
     given: dict[str, Any] = {"data": data, "classes": True}
     if data is not None and saved.schema.task != USUAL_TASK:
         raise UsageError(
-            f"the labels of the data set {data!r} are classes, and the model predicts numbers; give a file with --data"
+            f"the labels of the data set {data!r} are classes, and the model is for {saved.schema.task}; give a file "
+            "with --data"
         )
     options = options_of(saved) if data is None else given
     if options is None:
@@ -183,10 +184,15 @@ def _kinds(columns: Sequence[Column]) -> str:
     return " and ".join(f"{count} {kind}" for kind, count in kinds.items()) + " features"
 
 
+def _cell(said: Any) -> Any:
+    """What is predicted as a cell of CSV: nothing for none, and several labels with ; between them."""
+    return ";".join(said) if isinstance(said, list) else "" if said is None else said
+
+
 def _print_predictions(output: Output, predicted: list[Any], labels: list[Any] | None) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["prediction"] if labels is None else ["prediction", "label"])
     for i, name in enumerate(predicted):
-        writer.writerow(["" if name is None else name, *([] if labels is None else [labels[i]])])
+        writer.writerow([_cell(each) for each in (name, *([] if labels is None else [labels[i]]))])
     output.line(text.getvalue().rstrip("\n"))

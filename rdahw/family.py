@@ -54,7 +54,8 @@ class Task:
     input_bits: bits of an example. classes: number of classes, or of steps. code: how a circuit with output bits
     encodes a class. image: the shape of the inputs if they are images. word: the bits of a number, where the input bits
     are numbers in fixed point: bit b of number i of n is input bit ``b * n + i``; else 1. seed: seeds all randomness.
-    kind: the name of a row of :data:`rdahw.tasks.TASKS`.
+    kind: the name of a row of :data:`rdahw.tasks.TASKS`. labels: if what is learned is a set of labels, how many there
+    are; the set is the class number, in binary.
     """
 
     input_bits: int
@@ -64,6 +65,7 @@ class Task:
     word: int = 1
     seed: int = 0
     kind: str = "classification"
+    labels: int = 0
 
     @property
     def output_bits(self) -> int:
@@ -76,8 +78,8 @@ class Task:
         width = binariser.width
         image = find_image(schema.columns, schema.image_shape, width)
         word = binariser.planes if binariser.is_fixed else 1
-        classes = schema.label_count
-        return cls(input_bits=width, classes=classes, image=image, word=word, seed=seed, kind=schema.task)
+        made: dict[str, Any] = {"classes": schema.label_count, "kind": schema.task, "labels": schema.set_size}
+        return cls(input_bits=width, image=image, word=word, seed=seed, **made)
 
     @classmethod
     def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0) -> Task:

@@ -1,6 +1,7 @@
 """The kinds of task, one row each: what a label is, how good predictions are, and how both are said.
 
-A model gives whole numbers: class numbers, -1 for none, or steps of a target (:class:`rdahw.data.Target`).
+A model gives whole numbers: class numbers, -1 for none, steps of a target (:class:`rdahw.data.Target`), or sets of
+labels (:func:`rdahw.data.label_sets`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.data import members_of_sets
 from rdahw.family import Section
 from rdahw.wording import percent
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from rdahw.data import Schema
     from rdahw.family import Spec
 
-__all__ = ["TASKS", "ClassEvaluation", "Evaluation", "Metric", "NumberEvaluation", "TaskKind"]
+__all__ = ["TASKS", "ClassEvaluation", "Evaluation", "Metric", "NumberEvaluation", "SetEvaluation", "TaskKind"]
 
 #: The number of confusions listed in the text.
 _MOST_MISTAKES = 3
@@ -204,6 +206,96 @@ class NumberEvaluation(Evaluation):
         )
 
 
+# -- sets of labels ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetEvaluation(Evaluation):
+    """Predicted sets of labels (N,) and those that they should be (N,). names: of the labels."""
+
+    source: str
+    predicted: Numbers
+    labels: Numbers
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: str, predicted: Numbers, labels: NDArray[Any], schema: Schema) -> SetEvaluation:
+        """Compare sets (N,) with those that they should be."""
+        return cls(source, predicted, labels, schema.label_names)
+
+    @property
+    def examples(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> Numbers:
+        """How often each label is predicted right, predicted wrongly and missed, (labels, 3)."""
+        found, true = (members_of_sets(sets, len(self.names)) for sets in (self.predicted, self.labels))
+        return np.stack([(found & true).sum(axis=0), (found & ~true).sum(axis=0), (~found & true).sum(axis=0)], axis=1)
+
+    @property
+    def exact(self) -> int:
+        """How many sets are predicted with all of their labels and no other."""
+        return int((self.predicted == self.labels).sum())
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """The F1 of each label, (labels,): 0 for one that no example has and none is predicted to have."""
+        right, wrong, missed = self.counts.T
+        return np.asarray(2 * right / np.maximum(2 * right + wrong + missed, 1))
+
+    @property
+    def micro_f1(self) -> float:
+        """The F1 of the predictions of all labels together."""
+        right, wrong, missed = self.counts.sum(axis=0)
+        return float(2 * right / max(2 * right + wrong + missed, 1))
+
+    @property
+    def hamming_loss(self) -> float:
+        """The part of all labels of all examples that is predicted wrongly."""
+        return float(self.counts[:, 1:].sum() / (self.examples * len(self.names)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "micro_f1": self.micro_f1,
+            "macro_f1": float(self.f1.mean()),
+            "hamming_loss": self.hamming_loss,
+            "subset_accuracy": self.exact / self.examples,
+            "by_label": {
+                name: {"f1": float(f1), **dict(zip(("right", "wrong", "missed"), map(int, row), strict=True))}
+                for name, f1, row in zip(self.names, self.f1, self.counts, strict=True)
+            },
+        }
+
+    def line(self) -> str:
+        return _say_sets("eval", {f"eval_{k}": v for k, v in {**self.to_json(), "examples": self.examples}.items()})
+
+    def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+        rows = [
+            (name, f"{f1:.3f}", *map(int, row)) for name, f1, row in zip(self.names, self.f1, self.counts, strict=True)
+        ]
+        return ("label", "F1", "right", "wrong", "missed"), rows
+
+    def tiles(self) -> Iterable[tuple[str, str]]:
+        figures = self.to_json()
+        yield "micro-F1 on the test examples", f"{figures['micro_f1']:.4f}"
+        yield "macro-F1", f"{figures['macro_f1']:.4f}"
+        yield "Hamming loss", f"{figures['hamming_loss']:.4f}"
+        yield "all labels right", f"{100 * figures['subset_accuracy']:.2f} %"
+        yield "test examples", f"{self.examples:,}"
+
+    def sections(self) -> Iterable[Section]:
+        columns, rows = self.table()
+        yield Section(
+            title="Labels",
+            text=f"On {self.examples:,} examples of {self.source} {100 * self.hamming_loss:.2f} % of the labels are "
+            f"predicted wrongly, and {self.exact:,} examples have all labels right.",
+            caption="Predictions by label: right, wrong (predicted and not there) and missed (there and not predicted)",
+            columns=columns,
+            rows=rows,
+        )
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +354,11 @@ def _steps_said(predicted: Numbers, schema: Schema) -> list[Any]:
     return [float(value) for value in schema.target.values(predicted)]
 
 
+def _sets_said(sets: NDArray[Any], schema: Schema) -> list[Any]:
+    members = members_of_sets(sets, len(schema.label_names))
+    return [[schema.label_names[label] for label in np.flatnonzero(row)] for row in members]
+
+
 def _say_classes(part: str, result: Mapping[str, Any]) -> str:
     correct, count = result[f"{part}_correct"], result[f"{part}_examples"]
     return f"{percent(correct, count)} right ({correct} of {count})"
@@ -270,6 +367,17 @@ def _say_classes(part: str, result: Mapping[str, Any]) -> str:
 def _say_numbers(part: str, result: Mapping[str, Any]) -> str:
     r2, rmse, mae, count = (result[f"{part}_{name}"] for name in ("r2", "rmse", "mae", "examples"))
     return f"R2 {r2:.4f}, RMSE {rmse:.4g}, MAE {mae:.4g} ({count} examples)"
+
+
+def _say_sets(part: str, result: Mapping[str, Any]) -> str:
+    micro, macro, hamming, exact = (result[f"{part}_{name}"] for name in _SET_FIGURES)
+    return (
+        f"micro-F1 {micro:.4f}, macro-F1 {macro:.4f}, Hamming loss {hamming:.4f}, all labels right "
+        f"{100 * exact:.2f} % ({result[f'{part}_examples']} examples)"
+    )
+
+
+_SET_FIGURES = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")
 
 
 #: The rows by name.
@@ -298,6 +406,18 @@ TASKS: Mapping[str, TaskKind] = {
             said=_steps_said,
             names=lambda labels, schema: labels.tolist(),
             purpose=lambda spec: "predict a number",
+            counts_wrong=False,
+        ),
+        TaskKind(
+            name="multilabel",
+            help="each example has several labels or none, a column of 0 and 1 for each",
+            evaluate=SetEvaluation.of,
+            figures=_SET_FIGURES,
+            metric=Metric("micro_f1", "micro-F1", 1, 4, "micro-F1 {}"),
+            line=_say_sets,
+            said=_sets_said,
+            names=_sets_said,
+            purpose=lambda spec: f"tell which of {spec.classes.bit_length() - 1} labels an example has",
             counts_wrong=False,
         ),
     )

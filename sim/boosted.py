@@ -13,6 +13,7 @@ from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.boosted import BoostedSpec, Boosting
 from rdahw.families.boosted.rule import Scored, predictions
+from rdahw.families.boosted.spec import used_tables
 from rdahw.primitives import Array
 from rdahw.sim.boosted_kernels import add_table, choose_inputs, list_cells
 from rdahw.sim.packing import Words, pack_wires
@@ -52,7 +53,8 @@ class CompiledBoosting(Boosting):
 
 def _add(words: Words, state: State, j: int, scores: NDArray[np.int64]) -> None:
     # One type each, so that one kernel is compiled.
-    add_table(words, state["wiring"][j].astype(np.int64), state["tables"][j].astype(np.int64), scores)
+    table = state["tables"][j].astype(np.int64)
+    add_table(words, state["wiring"][j].astype(np.int64), table.reshape(len(table), -1), scores)
 
 
 @dataclass(slots=True, eq=False)
@@ -101,32 +103,40 @@ class BoostedEngine:
         return Outcome(np.array(wrong, np.int64))
 
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
-        """The steps (N,) of the target."""
+        """The steps (N,) of the target, or the sets of labels."""
         return self.boosting.predict(prepared.scored)
 
     def class_scores(self, prepared: _Prepared) -> NDArray[np.int64]:
-        """The steps, (N, 1): a number has no classes to score."""
-        return self.predict(prepared)[:, None]
+        """See :func:`_shown`."""
+        return _shown(self.spec, self.boosting.scores(prepared.scored))
+
+
+def _shown(spec: BoostedSpec, scores: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of scores (N, outputs) what an estimator reads: the steps (N, 1) of the target, as a number has no classes to
+    score; or how much the scores are above the middle (N, labels), over 0 for the labels that are predicted."""
+    return scores - spec.middle if spec.labels else predictions(spec, scores)[:, None]
 
 
 class BoostedPredictor:
-    """Predicts by the tables of an engine; a :class:`rdahw.sim.engines.Predictor`, whose scores are the steps (N, 1)
-    of the target."""
+    """Predicts by the tables of an engine; a :class:`rdahw.sim.engines.Predictor`, whose scores are :func:`_shown`."""
 
     def __init__(self, engine: BoostedEngine) -> None:
         self._boosting = engine.boosting
 
     def scores(self, words: Words) -> NDArray[np.int64]:
-        """The steps, (N, 1), of examples packed by wires."""
-        state = self._boosting._state
-        scores = np.full(len(words), state["base"][0], np.int64)
-        for j in np.flatnonzero(state["tables"].any(axis=1)):
-            _add(words, state, int(j), scores)
-        return predictions(self._boosting.spec, scores)[:, None]
+        """The scores of examples packed by wires."""
+        return _shown(self._boosting.spec, self._sums(words))
 
     def class_of(self, bits: Array) -> int:
-        """The step of one example (A,)."""
-        return int(self.scores(pack_wires(bits[None]))[0, 0])
+        """The step, or the set of labels, of one example (A,)."""
+        return int(predictions(self._boosting.spec, self._sums(pack_wires(bits[None])))[0])
+
+    def _sums(self, words: Words) -> NDArray[np.int64]:
+        state = self._boosting._state
+        scores = np.tile(state["base"].astype(np.int64), (len(words), 1))
+        for j in used_tables(state):
+            _add(words, state, int(j), scores)
+        return scores
 
 
 def compiled(spec: BoostedSpec, threads: int) -> BoostedEngine:

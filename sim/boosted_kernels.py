@@ -1,8 +1,8 @@
 """The compiled kernels of boosting; :mod:`rdahw.sim.boosted` calls them.
 
 What they compute is defined in :mod:`rdahw.families.boosted.rule`. Arrays: rows (N, W) uint64, examples packed by
-wires; bits (n, K) int8, candidate k of sampled example i as 0 or -1, so that it masks a request. Types are numba's
-business, so none are written here.
+wires; L scores of an example; bits (n, K) int8, candidate k of sampled example i as 0 or -1, so that it masks a
+request. Types are numba's business, so none are written here.
 """
 
 from __future__ import annotations
@@ -34,40 +34,47 @@ def list_cells(rows: Any, wires: Any, cells: Any) -> None:
 
 @compiled()
 def add_table(rows: Any, wires: Any, table: Any, scores: Any) -> None:
-    """Add what table (2^inputs,) holds for each example to scores (N,)."""
+    """Add what table (2^inputs, L) holds for each example to scores (N, L)."""
     for e in range(rows.shape[0]):
-        scores[e] += table[_cell(rows[e], wires)]
+        held, score = table[_cell(rows[e], wires)], scores[e]
+        for output in range(held.size):
+            score[output] += held[output]
 
 
 @inner
 def _gains(bits: Any, asked: Any, cells: Any, count: Any, shrink: Any, sums: Any, counts: Any, gains: Any) -> None:
     """Write to gains (K,) that of each candidate as one more input to those that cut the sample into ``count`` cells.
 
-    sums, counts: (cells, K + 1) int64, working memory: of the examples with the candidate's bit set, the last of all.
+    sums (cells, L, K + 1), counts (cells, K + 1), int64: working memory, of the examples with the candidate's bit set,
+    the last of all.
     """
-    lanes = gains.size
+    lanes, outputs = gains.size, asked.shape[1]
     sums[:count] = 0
     counts[:count] = 0
     for i in range(cells.size):
-        a, request, row = cells[i], asked[i], bits[i]
-        total, number = sums[a], counts[a]
+        a, row = cells[i], bits[i]
+        number = counts[a]
         for k in range(lanes):
-            total[k] += request & row[k]
             number[k] -= row[k]
-        total[lanes] += request
         number[lanes] += 1
+        for output in range(outputs):
+            request, total = asked[i, output], sums[a, output]
+            for k in range(lanes):
+                total[k] += request & row[k]
+            total[lanes] += request
     gains[:] = 0
     for a in range(count):
-        for k in range(lanes):
-            one, n = sums[a, k], counts[a, k]
-            zero, m = sums[a, lanes] - one, counts[a, lanes] - n
-            gains[k] += one * one // max(n + shrink, 1) + zero * zero // max(m + shrink, 1)
+        for output in range(outputs):
+            for k in range(lanes):
+                one, n = sums[a, output, k], counts[a, k]
+                zero, m = sums[a, output, lanes] - one, counts[a, lanes] - n
+                gains[k] += one * one // max(n + shrink, 1) + zero * zero // max(m + shrink, 1)
 
 
 @compiled()
 def choose_inputs(rows: Any, chosen: Any, asked: Any, candidates: Any, shrink: Any, bits: Any, taken: Any) -> None:
-    """Choose inputs by the examples chosen (n,) and their requests asked (n,): the place of each in candidates (K,)
-    goes to taken (inputs,). bits: (n, K), working memory."""
+    """Choose inputs by the examples chosen (n,) and their requests asked (n, L): the place of each in candidates
+    (K,) goes to taken (inputs,). bits: (n, K), working memory."""
     lanes, inputs = candidates.size, taken.size
     for i in range(chosen.size):
         row = rows[chosen[i]]
@@ -75,7 +82,8 @@ def choose_inputs(rows: Any, chosen: Any, asked: Any, candidates: Any, shrink: A
             wire = candidates[k]
             bits[i, k] = -np.int8((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
     most = 1 << (inputs - 1)
-    sums, counts = np.empty((most, lanes + 1), np.int64), np.empty((most, lanes + 1), np.int64)
+    sums = np.empty((most, asked.shape[1], lanes + 1), np.int64)
+    counts = np.empty((most, lanes + 1), np.int64)
     cells, gains = np.zeros(chosen.size, np.int64), np.empty(lanes, np.int64)
     for used in range(inputs):
         _gains(bits, asked, cells, 1 << used, shrink, sums, counts, gains)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rdahw.bits import PackedBits
-from rdahw.data import Column
+from rdahw.data import MAX_LABELS, Column, label_sets, members_of_sets
 from rdahw.data._json import is_int
 from rdahw.data.images import Image, with_mirrored
 from rdahw.data.marks import Marks, MarkWriter
@@ -38,7 +38,11 @@ from rdahw.training import Examples, Progress, Schedule, Training, prepare
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin  # type: ignore[import-untyped]
     from sklearn.utils import check_random_state  # type: ignore[import-untyped]
-    from sklearn.utils.multiclass import check_classification_targets, unique_labels  # type: ignore[import-untyped]
+    from sklearn.utils.multiclass import (  # type: ignore[import-untyped]
+        check_classification_targets,
+        type_of_target,
+        unique_labels,
+    )
     from sklearn.utils.validation import (  # type: ignore[import-untyped]
         check_consistent_length,
         check_is_fitted,
@@ -59,6 +63,8 @@ _ROWS = 2048
 #: The value of an option that the model chooses.
 _AUTO = AUTO
 _MODEL = "ensemble"
+#: Examples with several labels: the task, and the model that stands for the default and for "auto".
+_SETS, _MODEL_OF_SETS = "multilabel", "boosted"
 #: The parameters of all models, with their defaults; the options of the families are added to them.
 _OWN: dict[str, Any] = {
     "model": _MODEL,
@@ -117,9 +123,12 @@ class _Planes(PlaneConversion):
 
 class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model trained by reverse derivative ascent, one example after another: an ensemble of lookup tables, or any
-    other model of classes.
+    other model of classes; or of several labels.
 
-    X is numbers or categories (N, F), y any labels that scikit-learn accepts as classes, two or more (at most 65,535).
+    X is numbers or categories (N, F), y any labels that scikit-learn accepts as classes, two or more (at most 65,535),
+    or 0 and 1 (N, L) for each of 2 to 62 labels that an example has or has not (scikit-learn's multilabel indicator).
+    For several labels the model "boosted" stands for the default, and for "auto"; it determines its own number of
+    epochs, and ``predict`` gives 0 and 1 (N, L).
     Sample weights are not supported, since an example is one update or none. The same data and ``random_state`` give
     the same bits on every machine.
 
@@ -152,7 +161,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     there are wires.
 
     Attributes after ``fit``:
-        classes_, n_features_in_, feature_names_in_: as in all of scikit-learn.
+        classes_, n_features_in_, feature_names_in_: as in all of scikit-learn; with several labels classes_ is their
+            numbers.
         wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,); NaN for a wire without;
             not with planes.
         wire_names_: the meaning of each wire, such as "age > 3.5", "colour = red" or "x0 is missing".
@@ -172,6 +182,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     _marks: list[Marks]
     _writer: MarkWriter
     _seed: int
+    #: How many labels an example may have; 0: it is of one class.
+    _labels: int = 0
 
     def __init__(self, **parameters: Any) -> None:
         if unknown := parameters.keys() - _DEFAULTS.keys():
@@ -180,11 +192,17 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, name, parameters.get(name, default))
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn wants to know: whether it may be given NaN, and more than two classes."""
+        """What scikit-learn wants to know: whether it may be given NaN, more than two classes, and several labels."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.image_shape is None
         tags.classifier_tags.multi_class = not (isinstance(self.model, str) and _tells_two_classes(self.model))
+        tags.classifier_tags.multi_label = _SETS in _tasks_of(self._model_for(_SETS))
         return tags
+
+    def _model_for(self, task: str) -> Any:
+        """The model for ``task``: that of the parameter, unless this is the usual one of classes."""
+        usual = task == _SETS and (_same(self.model, _MODEL) or _same(self.model, AUTO))
+        return _MODEL_OF_SETS if usual else self.model
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -192,18 +210,21 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Train a new model on examples X (N, F) and their labels y (N,); raises ValueError for invalid arguments."""
         array, labels = self._read(X, y, first=True)
         epochs = _whole("epochs", self.epochs)
-        self._begin(array, np.unique(labels), labels)
+        self._begin(array, np.arange(self._labels) if self._labels else np.unique(labels), labels)
         self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> RDAClassifier:
         """Continue training: one epoch of these examples, in random order.
 
-        The first call needs ``classes``, all labels of this and later calls, and takes the thresholds from its X; if
-        that is small, give ``thresholds``. N calls on the same examples equal one ``fit`` of N epochs, bit for bit.
+        The first call needs ``classes``, all labels of this and later calls, unless y is (N, L), and takes the
+        thresholds from its X; if that is small, give ``thresholds``. N calls on the same examples equal one ``fit`` of
+        N epochs, bit for bit.
         """
         first = not hasattr(self, "_engine")
         array, labels = self._read(X, y, first=first)
+        if self._labels and classes is None:
+            classes = np.arange(self._labels)
         if first and classes is None:
             raise ValueError("classes were not given; the first call of partial_fit needs classes=, all of the labels")
         if first:
@@ -223,21 +244,29 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if first:
             self.is_categorical_ = chosen = find_categorical(X, self.categorical_features)
             self._encoder = None if chosen is None else CategoryEncoder(X, chosen)
+        several = _is_indicator(y)
         if self._encoder is None:
-            array, labels = validate_data(self, X, y, reset=first, ensure_all_finite=self._finite)
+            more = {"ensure_all_finite": self._finite, "multi_output": several}
+            array, labels = validate_data(self, X, y, reset=first, **more)
             array = _as_numbers(array)
         else:
             _, labels = validate_data(self, X, y, reset=first, skip_check_array=True)
-            labels = column_or_1d(labels, warn=True)
+            labels = labels if several else column_or_1d(labels, warn=True)
             check_consistent_length(X, labels)
             array = self._encoder.transform(X)
         check_classification_targets(labels)
-        return array, labels
+        count, sets = _sets_of(labels) if several else (0, labels)
+        if not first and count != self._labels:
+            raise ValueError(f"y has {count or 'no'} columns of labels; it had {self._labels or 'none'} at first")
+        self._labels = count
+        return array, sets
 
     def _begin(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any]) -> None:
         """Choose the wires and make an untrained model, prepared by these examples."""
         if len(classes) < 2:
             raise ValueError(f"y has {len(classes)} class; expected 2 or more")
+        kind = _SETS if self._labels else USUAL_TASK
+        model = self._model_for(kind)
         shape, features = self.image_shape, array.shape[1]
         if shape is not None and not (
             np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features and min(shape) > 0
@@ -249,12 +278,12 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._writer = MarkWriter(self._marks)
         try:
             seed = _draw_seed(self.random_state)
-            if _same(self.model, AUTO):
+            if _same(model, AUTO):
                 self.choice_ = self._choose(array, classes, y, seed)
                 family, candidate = find_family(self.choice_.trial.family), self.choice_.trial.candidate
             else:
                 self.__dict__.pop("choice_", None)  # not that of an earlier fit
-                family, given = _chosen(self, USUAL_TASK, _OPTIONS, _MODEL)
+                family, given = _chosen(self, model, kind, _OPTIONS, _MODEL_OF_SETS if self._labels else _MODEL)
                 candidate = Candidate(options=given)
             if family.two_classes and len(classes) > 2:
                 raise UserError(
@@ -270,7 +299,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.__dict__.update(meaning)
             threads = self._threads()
             if spec.preparation is not None:
-                examples = self._examples(array, _numbers(y, classes), spec)
+                examples = self._examples(array, self._numbers(y), spec)
                 spec = prepare(spec, examples, partial(make_engine, threads=threads))
             if spec.caution:
                 warnings.warn(spec.caution, UserWarning, stacklevel=3)
@@ -313,7 +342,15 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.image_shape is not None:
             height, width = map(int, self.image_shape[-2:])
             image = Image(wires // (height * width), height, width)
-        return Task(input_bits=wires, classes=classes, image=image, seed=seed)
+        count = self._labels
+        kind: dict[str, Any] = (
+            {"kind": _SETS, "classes": 1 << count, "labels": count} if count else {"classes": classes}
+        )
+        return Task(input_bits=wires, image=image, seed=seed, **kind)
+
+    def _numbers(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        """The numbers of the labels (N,) of :meth:`_read`."""
+        return y if self._labels else _numbers(y, self.classes_)
 
     def _convert(
         self, array: NDArray[Any], family: Family, candidate: Candidate
@@ -395,7 +432,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return PackedBits(np.concatenate(words), conversion.width)
 
     def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
-        labels = _numbers(y, self.classes_)
+        labels = self._numbers(y)
         # As if all epochs before had used these examples: their order depends on the place in the run.
         count = len(labels) << self.spec_.mirror
         done = self.passes_ * count
@@ -454,21 +491,30 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """The scores of examples X (N, F), whole numbers: (N, classes), or for two classes the score of ``classes_[1]``
-        minus that of ``classes_[0]``, (N,). Without scores: 1 for the predicted class, else 0."""
+        minus that of ``classes_[0]``, (N,). Without scores: 1 for the predicted class, else 0. With several labels:
+        (N, L), above 0 for those that are predicted."""
         scores = self._of_blocks(X, self._checked(X), lambda scores: scores.astype(np.float64))
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 and not self._labels else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The labels (N,) of examples X (N, F), by the largest score; the first class on a tie, or if the outputs of a
-        circuit are not the code of a class."""
+        circuit are not the code of a class. With several labels: 0 or 1 for each, (N, L)."""
         array = self._checked(X)
         if len(array) == 1:  # without the others that would share its words
             bits, finite = self._conversion.one(self._with_marks(array)[0].astype(np.float64))
             if not finite:
                 self._check_finite(X, array)
-            return np.asarray(self.classes_[[self._predictor.class_of(bits)]])
+            return np.asarray(self._named(self._predictor.class_of(bits)))[None]
+        if self._labels:
+            return self._of_blocks(X, array, lambda scores: (scores > 0).astype(np.int64))
         numbers = self._of_blocks(X, array, lambda scores: scores.argmax(axis=1))
         return np.asarray(self.classes_[numbers])
+
+    def _named(self, number: int) -> Any:
+        """The label of this number; with several labels: 0 or 1 for each, (L,)."""
+        if self._labels:
+            return members_of_sets(np.array([number]), self._labels)[0]
+        return self.classes_[number]
 
     def predict_one(self, x: ArrayLike) -> Any:
         """The label of one example x (F,), numbers and categories in a sequence or in an array of one dimension, as
@@ -495,7 +541,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             wrong = np.isinf(row) if self.image_shape is None else ~np.isfinite(row)
             for place in np.flatnonzero(wrong)[:1]:
                 raise ValueError(f"x[{place}] is {row[place]}; expected a finite number")
-        return self.classes_[self._predictor.class_of(bits)]
+        return self._named(self._predictor.class_of(bits))
 
     # -- the trained model ---------------------------------------------------------------------------------------------
 
@@ -588,6 +634,14 @@ if RDAClassifier.__doc__ is not None:
 
 
 @cache
+def _tasks_of(model: Any) -> tuple[str, ...]:
+    try:
+        return parse_model(model)[0].tasks
+    except UserError:  # which ``fit`` raises
+        return ()
+
+
+@cache
 def _tells_two_classes(model: str) -> bool:
     try:
         return parse_model(model)[0].two_classes
@@ -595,19 +649,35 @@ def _tells_two_classes(model: str) -> bool:
         return False
 
 
-def _chosen(estimator: Any, task: str, names: Iterable[str], usual: str) -> tuple[Family, dict[str, Any]]:
-    """The family and the options that the parameters ``model`` and ``names`` of an estimator for ``task`` give.
+def _is_indicator(y: Any) -> bool:
+    """Whether y is 0 and 1 for several labels."""
+    return y is not None and type_of_target(y, input_name="y") == "multilabel-indicator"
+
+
+def _sets_of(labels: Any) -> tuple[int, NDArray[np.int64]]:
+    """How many labels there are, and the set of each example, (N,), from 0 and 1 (N, L), which may be sparse."""
+    members = np.asarray(labels.toarray() if hasattr(labels, "toarray") else labels)
+    if members.shape[1] > MAX_LABELS or not np.isin(members, (0, 1)).all():
+        values = ", ".join(map(str, np.unique(members)[:3]))
+        raise ValueError(
+            f"y has the shape {members.shape} and the values {values}; expected 0 and 1 for at most {MAX_LABELS} labels"
+        )
+    return members.shape[1], label_sets(members)
+
+
+def _chosen(estimator: Any, model: Any, task: str, names: Iterable[str], usual: str) -> tuple[Family, dict[str, Any]]:
+    """The family and the options that ``model`` and the parameters ``names`` of an estimator give for ``task``.
 
     ``usual``: a model that errors name. Raises UserError for a model of other tasks, an option that it does not have,
     and one that is given twice.
     """
-    if not isinstance(estimator.model, str):
-        raise UserError(f"model is {estimator.model!r}; expected text such as {usual!r}")
-    family, given = parse_model(estimator.model)
+    if not isinstance(model, str):
+        raise UserError(f"model is {model!r}; expected text such as {usual!r}")
+    family, given = parse_model(model)
     if task not in family.tasks:
         raise UserError(
-            f"model {estimator.model!r} is for {' and '.join(family.tasks)}, and {type(estimator).__name__} is for "
-            f"{task}; choose a model such as {usual!r}"
+            f"model {model!r} is for {' and '.join(family.tasks)}, and {type(estimator).__name__} was to learn {task}; "
+            f"choose a model such as {usual!r}"
         )
     for name in names:
         value = getattr(estimator, name)
@@ -619,8 +689,8 @@ def _chosen(estimator: Any, task: str, names: Iterable[str], usual: str) -> tupl
             for option, said in chosen.items():
                 if given.setdefault(option, said) != said:
                     raise UserError(
-                        f"{option} is both {given[option]} and {said}, by model {estimator.model!r} and by "
-                        "parameters; leave one of them out"
+                        f"{option} is both {given[option]} and {said}, by model {model!r} and by parameters; leave one "
+                        "of them out"
                     )
     return family, given
 

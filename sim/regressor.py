@@ -120,7 +120,7 @@ class RDARegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"{name} is {value!r}; expected a finite number or None")
         array, labels = validate_data(self, X, y, y_numeric=True)
         try:
-            family, given = _chosen(self, _TASK, _OPTIONS, _OWN["model"])
+            family, given = _chosen(self, self.model, _TASK, _OPTIONS, _OWN["model"])
             target = Target.fit(labels, low=self.low, high=self.high, step=self.step)
             features, thresholds = self._wires(array, family)
             task = Task(input_bits=len(features), classes=target.steps, seed=_draw_seed(self.random_state), kind=_TASK)

@@ -1,16 +1,19 @@
 """Data sets: loading, converting features to bits, encoding labels."""
 
-from rdahw.data._dataset import Column, Dataset, Examples, Schema
+from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Schema
 from rdahw.data._files import stem
 from rdahw.data._load import load, read_examples
 from rdahw.data._named import NAMES, Progress, Record, catalogue
-from rdahw.data._target import Target
+from rdahw.data._target import USUAL_STEPS, Target
 from rdahw.data.binarise import RULES, Binariser, check_rule, default_rule, fit_binariser, image_rule
-from rdahw.data.labels import Code, decode, encode, label_width
+from rdahw.data.labels import MAX_LABELS, Code, decode, encode, label_sets, label_width, members_of_sets
 
 __all__ = [
+    "LABELS",
+    "MAX_LABELS",
     "NAMES",
     "RULES",
+    "USUAL_STEPS",
     "Binariser",
     "Code",
     "Column",
@@ -27,8 +30,10 @@ __all__ = [
     "encode",
     "fit_binariser",
     "image_rule",
+    "label_sets",
     "label_width",
     "load",
+    "members_of_sets",
     "read_examples",
     "stem",
 ]

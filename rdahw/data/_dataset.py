@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -35,8 +35,8 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,), int64 class numbers, or float64
-    where the target is a number.
+    """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,): int64 class numbers, float64 where
+    the target is a number, or int64 sets (:func:`rdahw.data.label_sets`) where an example has several labels.
 
     A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column, -1 for a
     category that training did not have. A missing value is NaN, whatever the column.
@@ -62,7 +62,9 @@ class Schema:
     order. Otherwise the names are made from positions, and columns are matched by position. ``image_shape`` is (height,
     width) of grey images, whose features are the pixels row by row, or (3, height, width) of colour images, whose
     features are red, green and blue in turn, each row by row. ``target``: of labels that are numbers; then there are no
-    ``label_names``.
+    ``label_names``. ``task``: the kind of its labels, the name of a row of :data:`rdahw.tasks.TASKS`.
+    ``label_columns``: for each of several labels its column in the training file (from 0), whose name is that of the
+    label; empty if there were none.
     """
 
     feature_names: tuple[str, ...]
@@ -73,28 +75,30 @@ class Schema:
     named: bool = False
     image_shape: tuple[int, ...] | None = None
     target: Target | None = None
-
-    @property
-    def task(self) -> str:
-        """The kind of its labels, the name of a row of :data:`rdahw.tasks.TASKS`."""
-        return "classification" if self.target is None else "regression"
+    task: str = "classification"
+    label_columns: tuple[int, ...] = ()
 
     @property
     def label_count(self) -> int:
-        """How many labels a model tells apart: the classes, or the steps of the target."""
-        return len(self.label_names) if self.target is None else self.target.steps
+        """How many labels a model tells apart: the classes, the steps of the target, or the sets of labels."""
+        return LABELS[self.task].count(self)
+
+    @property
+    def set_size(self) -> int:
+        """Where an example has several labels: how many there are; else 0."""
+        return len(self.label_names) if LABELS[self.task].are_sets else 0
 
     def numbers(self, labels: NDArray[Any]) -> NDArray[np.int64]:
-        """Labels (N,) of :class:`Examples` as those of a model: class numbers, or steps of the target."""
+        """Labels (N,) of :class:`Examples` as those of a model: class numbers, steps of the target, or sets."""
         return labels if self.target is None else self.target.numbers(labels)
 
     def labels_to_json(self) -> dict[str, Any]:
-        """The labels as results show them: ``classes``, the names, or ``target``."""
-        return {"classes": list(self.label_names)} if self.target is None else {"target": self.target.to_json()}
+        """The labels as results show them: ``classes`` or ``labels``, the names, or ``target``."""
+        return LABELS[self.task].to_json(self)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; for the columns see :func:`columns_to_json`. ``target`` is left out where the labels are
-        classes."""
+        """Plain JSON values; for the columns see :func:`columns_to_json`. ``target``, ``task`` and
+        ``label_columns`` are left out where the labels are classes, and the last two where they are numbers."""
         return {
             "feature_names": list(self.feature_names),
             "columns": columns_to_json(self.columns),
@@ -104,16 +108,21 @@ class Schema:
             "named": self.named,
             "image_shape": None if self.image_shape is None else list(self.image_shape),
             **({} if self.target is None else {"target": self.target.to_json()}),
+            **({"task": self.task, "label_columns": list(self.label_columns)} if LABELS[self.task].is_stated else {}),
         }
 
     @classmethod
     def from_json(cls, value: object) -> Schema:
         """Read :meth:`to_json` back. Raises UserError for a malformed value."""
         keys = ("feature_names", "columns", "label_names", "label_name", "label_index", "named", "image_shape")
-        target = None
-        if isinstance(value, dict) and "target" in value:
-            target = Target.from_json(value["target"])
-            value = {key: item for key, item in value.items() if key != "target"}
+        target, task = None, "classification"
+        at: tuple[int, ...] = ()
+        if isinstance(value, dict):
+            value = dict(value)
+            if "target" in value:
+                target, task = Target.from_json(value.pop("target")), "regression"
+            if "task" in value:
+                task, at = _stated(value.pop("task"), value.pop("label_columns", None))
         names, columns, labels, label_name, label_index, named, shape = members(value, "the schema", keys)
         feature_names = texts(names, "the schema's 'feature_names'", least=1)
         if not (label_name is None or isinstance(label_name, str)):
@@ -131,19 +140,73 @@ class Schema:
         return cls(
             feature_names,
             columns_from_json(columns, "the schema's 'columns'", len(feature_names)),
-            texts(labels, "the schema's 'label_names'", least=2) if target is None else (),
+            () if target is not None else texts(labels, "the schema's 'label_names'", least=2),
             label_name,
             label_index,
             named,
             None if shape is None else tuple(shape),
             target,
+            task,
+            at,
         )
+
+
+def _stated(task: object, columns: object) -> tuple[str, tuple[int, ...]]:
+    if not isinstance(task, str) or task not in LABELS or not LABELS[task].is_stated:
+        raise damaged("the schema's 'task'", " or ".join(name for name, kind in LABELS.items() if kind.is_stated))
+    if not is_list(columns) or not all(is_int(column) and column >= 0 for column in columns):
+        raise damaged("the schema's 'label_columns'", "a list of column numbers")
+    return task, tuple(columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What the labels of a kind of task are.
+
+    count: how many a model tells apart. to_json: as results show them. are_classes: each example is of one class.
+    are_numbers: there is a target. are_sets: an example has several labels. is_stated: a saved model states the task;
+    the others are known by what they have.
+    """
+
+    count: Callable[[Schema], int]
+    to_json: Callable[[Schema], dict[str, Any]]
+    are_classes: bool = False
+    are_numbers: bool = False
+    are_sets: bool = False
+    is_stated: bool = True
+
+
+def _target(schema: Schema) -> Target:
+    assert schema.target is not None
+    return schema.target
+
+
+#: The kinds by the name of the task, a row of :data:`rdahw.tasks.TASKS`.
+LABELS: Mapping[str, Labels] = {
+    "classification": Labels(
+        count=lambda schema: len(schema.label_names),
+        to_json=lambda schema: {"classes": list(schema.label_names)},
+        are_classes=True,
+        is_stated=False,
+    ),
+    "regression": Labels(
+        count=lambda schema: _target(schema).steps,
+        to_json=lambda schema: {"target": _target(schema).to_json()},
+        are_numbers=True,
+        is_stated=False,
+    ),
+    "multilabel": Labels(
+        count=lambda schema: 1 << len(schema.label_names),
+        to_json=lambda schema: {"labels": list(schema.label_names)},
+        are_sets=True,
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set; class number c is named ``label_names[c]``, feature f ``feature_names[f]``. With a ``target`` the
-    labels are numbers, and there are no classes.
+    labels are numbers, and there are no classes. ``task`` and ``label_columns``: see :class:`Schema`.
 
     ``checksum`` is the SHA-256 (hexadecimal) of the concatenated files (train, then test; images before labels), each
     unpacked if it is a gzip file.
@@ -166,6 +229,8 @@ class Dataset:
     label_index: int | None = field(default=None, kw_only=True)
     named: bool = field(default=False, kw_only=True)
     target: Target | None = field(default=None, kw_only=True)
+    task: str = field(default="classification", kw_only=True)
+    label_columns: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property
     def schema(self) -> Schema:
@@ -196,8 +261,8 @@ class Dataset:
         Raises UserError for an unknown class or a class without training examples, UsageError for fewer than two
         classes, a class named twice, or labels that are numbers.
         """
-        if self.target is not None:
-            raise UsageError("classes were asked for, and the labels are numbers to predict; leave --classes out")
+        if not LABELS[self.task].are_classes:
+            raise UsageError(f"classes were asked for, and the task is {self.task}; leave --classes out")
         for name in names:
             if name not in self.label_names:
                 raise UserError(f"the data set {self.name!r} has no class {name!r}; {nearest(name, self.label_names)}")

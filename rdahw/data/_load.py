@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data._arrow import frame_checksum, is_frame, read_frame
-from rdahw.data._dataset import Dataset, Examples, Schema
+from rdahw.data._dataset import LABELS, Dataset, Examples, Schema
 from rdahw.data._files import Progress, Source
 from rdahw.data._formats import read
 from rdahw.data._image_sources import holds_images
@@ -56,9 +56,10 @@ def load(
     columns; both are found if None. ``missing``: ``bit`` reads missing cells as NaN, ``drop`` leaves their examples
     out, ``error`` raises UserError. ``log`` is called with sentences about what was found; a warning begins with
     «warning: ». ``progress`` is called with (bytes done, bytes in all) while files are read or downloaded.
-    ``task``: «classification», or «regression» for labels that are numbers; ``target``: then ``low``, ``high`` and
-    ``step`` of :meth:`Target.fit`, which by default are those of the training part. The test part of numbers is drawn
-    from all of them.
+    ``task``: «classification»; «regression» for labels that are numbers, with ``target``: ``low``, ``high`` and
+    ``step`` of :meth:`Target.fit`, which by default are those of the training part; or «multilabel» for several labels
+    that each are 0 or 1: then ``label`` names all their columns, separated by commas. Where labels are not classes, the
+    test part is drawn from all of them.
 
     Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
     name is not found and cannot be downloaded, UserError for malformed content.
@@ -181,13 +182,14 @@ def _split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """The data set with this fraction of each class as test part, both parts in file order.
 
     Of n examples of class c, floor(fraction * n + 1/2) go to the test part, but at most n - 1: the first ones of
-    ``permutation(stream(seed, "split", c), n)``. Numbers are all of class 0.
+    ``permutation(stream(seed, "split", c), n)``. Where labels are not classes, all are of class 0.
     """
     if dataset.test is not None:
         raise UsageError(f"a split was asked for, and the data set {dataset.name!r} has a test part of its own")
     chosen = np.zeros(len(dataset.train), dtype=np.bool_)
-    classes = dataset.train.labels if dataset.target is None else np.zeros(len(dataset.train), np.int64)
-    for c in range(len(dataset.label_names) or 1):
+    is_class = LABELS[dataset.task].are_classes
+    classes = dataset.train.labels if is_class else np.zeros(len(dataset.train), np.int64)
+    for c in range(len(dataset.label_names) if is_class else 1):
         rows = np.flatnonzero(classes == c)
         count = min(math.floor(fraction * len(rows) + 0.5), len(rows) - 1)
         chosen[rows[permutation(stream(seed, "split", c), len(rows))[:count]]] = True

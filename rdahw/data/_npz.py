@@ -4,7 +4,8 @@
 blue in turn, each row by row.
 
 Other names for x are ``X``, ``features`` and ``x_train``, and for y ``labels`` and ``y_train``. Labels are whole
-numbers or texts; classes are numbered in sorted order. For the task ``regression`` labels are finite numbers. Features
+numbers or texts; classes are numbered in sorted order. For the task ``regression`` labels are finite numbers; for
+``multilabel`` y is (N, L), 0 and 1 for each of L labels, which are called y0, y1, … Features
 of type uint8 and bool become uint8, other numbers float64. A column that holds exactly the values 0 and 1 is binary,
 and so are images of these values only.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from rdahw.data._dataset import Column, Dataset, Examples, Schema
 from rdahw.data._files import MAX_UNPACKED, Source, members_of
 from rdahw.data._table import Reading, Table, made_up_names
 from rdahw.data._target import Target
+from rdahw.data.labels import MAX_LABELS, label_sets
 from rdahw.errors import UsageError, UserError, nearest
 
 _X = ("x", "X", "features", "x_train")
@@ -47,13 +49,7 @@ class Archive:
         path, arrays = self.path, self.arrays
         features, image_shape = _features(path, *_find(path, arrays, _X))
         y_key, y = _find(path, arrays, _Y)
-        target: Target | None = None
-        label_names: tuple[str, ...] = ()
-        if self.task == "regression":
-            labels: NDArray[Any] = _targets(path, y_key, y, len(features))
-            target = Target.fit(labels)
-        else:
-            label_names, labels = _classes(path, y_key, y, len(features))
+        labels, described = _KINDS[self.task].read(path, y_key, y, len(features))
         if not features.shape[1]:
             raise UserError(f"{path}: the examples have no features")
 
@@ -68,12 +64,12 @@ class Archive:
             name=path.stem,
             train=Examples(features, labels),
             test=None,
-            label_names=label_names,
             feature_names=tuple(f"x{i}" for i in range(features.shape[1])),
             columns=columns,
             checksum=checksum(),
             image_shape=image_shape,
-            target=target,
+            task=self.task,
+            **described,
         )
         if "x_test" not in arrays and "y_test" not in arrays:
             return dataset
@@ -157,9 +153,7 @@ def _examples(
     if not any(key in arrays for key in y_keys):
         return features, None
     y_key, y = _find(path, arrays, y_keys)
-    if schema.target is not None:
-        return features, _targets(path, y_key, y, len(features))
-    return features, _numbers(path, y_key, _names(path, y_key, y, len(features)), schema.label_names)
+    return features, _KINDS[schema.task].read_more(path, y_key, y, len(features), schema)
 
 
 def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
@@ -245,6 +239,59 @@ def _targets(path: Path, key: str, y: NDArray[Any], count: int) -> NDArray[np.fl
     if y.shape != (count,) or y.dtype.kind not in "buif" or not np.isfinite(y).all():
         raise UserError(f"{path}: {key!r} is {y.dtype} of shape {y.shape}; expected ({count},) finite numbers")
     return y.astype(np.float64)
+
+
+def _sets(path: Path, key: str, y: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """The set of labels of each example."""
+    most = MAX_LABELS
+    if y.ndim != 2 or len(y) != count or not 2 <= y.shape[1] <= most or not np.isin(y, (0, 1)).all():
+        raise UserError(
+            f"{path}: {key!r} is {y.dtype} of shape {y.shape}; expected ({count}, L) of 0 and 1, for 2 to {most} labels"
+        )
+    return label_sets(y)
+
+
+def _read_classes(path: Path, key: str, y: NDArray[Any], count: int) -> tuple[NDArray[Any], dict[str, Any]]:
+    names, labels = _classes(path, key, y, count)
+    return labels, {"label_names": names}
+
+
+def _read_targets(path: Path, key: str, y: NDArray[Any], count: int) -> tuple[NDArray[Any], dict[str, Any]]:
+    labels = _targets(path, key, y, count)
+    return labels, {"label_names": (), "target": Target.fit(labels)}
+
+
+def _read_sets(path: Path, key: str, y: NDArray[Any], count: int) -> tuple[NDArray[Any], dict[str, Any]]:
+    sets = _sets(path, key, y, count)
+    return sets, {"label_names": tuple(f"y{i}" for i in range(y.shape[1]))}
+
+
+def _known_classes(path: Path, key: str, y: NDArray[Any], count: int, schema: Schema) -> NDArray[Any]:
+    return _numbers(path, key, _names(path, key, y, count), schema.label_names)
+
+
+def _known_sets(path: Path, key: str, y: NDArray[Any], count: int, schema: Schema) -> NDArray[Any]:
+    sets = _sets(path, key, y, count)
+    if y.shape[1] != schema.set_size:
+        raise UserError(f"{path}: {key!r} has {y.shape[1]} labels, expected {schema.set_size} as in training")
+    return sets
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How labels are read: ``read``, those of training, with what a :class:`Dataset` says of them, and ``read_more``,
+    those of further examples."""
+
+    read: Callable[[Path, str, NDArray[Any], int], tuple[NDArray[Any], dict[str, Any]]]
+    read_more: Callable[[Path, str, NDArray[Any], int, Schema], NDArray[Any]]
+
+
+#: The rows by the name of the task.
+_KINDS: Mapping[str, _Kind] = {
+    "classification": _Kind(_read_classes, _known_classes),
+    "regression": _Kind(_read_targets, lambda path, key, y, count, schema: _targets(path, key, y, count)),
+    "multilabel": _Kind(_read_sets, _known_sets),
+}
 
 
 def _numbers(path: Path, key: str, names: list[str], label_names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data._cells import DATES_AS_NUMBERS, MAX_CLASSES, MISSING, Cells, Numbers, Refuse, are_dates, number
-from rdahw.data._dataset import Column, Dataset, Examples, Schema
+from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Kind, Schema
 from rdahw.data._target import Target
+from rdahw.data.labels import MAX_LABELS, label_sets
 from rdahw.errors import UsageError, UserError, nearest
 
 LABEL_COLUMNS = ("label", "class", "target", "species")
@@ -43,8 +44,9 @@ class Reading:
 
     label: the label column, by name or number from 1. delimiter: what separates cells of text; None: it is found.
     header: whether the first row of text is the names; None: it is found. missing: ``bit`` (missing cells are NaN),
-    ``error``, or ``drop`` (examples with missing cells are left out). task: ``classification``, or ``regression`` for
-    labels that are numbers. Raises UsageError for another ``missing``.
+    ``error``, or ``drop`` (examples with missing cells are left out). task: ``classification``, ``regression`` for
+    labels that are numbers, or ``multilabel`` for several label columns of 0 and 1, separated by commas in ``label``.
+    Raises UsageError for another ``missing``.
     """
 
     label: str | None = None
@@ -98,14 +100,15 @@ class Table:
 
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """The data set, all of it as ``train``. Raises UserError for a table without labels or features."""
-        at = _label_column(self, self.reading.label)
-        is_number = self.reading.task == "regression"
-        labels, label_names = (_numbers(self, at), ()) if is_number else _classes(self, at)
-        features = [i for i in range(len(self.names)) if i != at]
+        kind = _KINDS[self.reading.task]
+        ats = kind.find(self, self.reading.label)
+        labels, described = kind.read(self, ats)
+        features = [i for i in range(len(self.names)) if i not in ats]
         if not features:
+            said = ", ".join(repr(self.names[at]) for at in ats)
             raise UserError(
-                f"{self.path} has only the label column {self.names[at]!r}; expected columns to learn from too (if its "
-                "lines have more cells, say what separates them with --delimiter)"
+                f"{self.path} has only the label column{'s' * (len(ats) > 1)} {said}; expected columns to learn from "
+                "too (if its lines have more cells, say what separates them with --delimiter)"
             )
         columns = tuple(self.columns[i].infer(self.refuse(i)) for i in features)
         values, kept = self._values(features, columns)
@@ -117,40 +120,28 @@ class Table:
             name=self.stem,
             train=Examples(values, labels if kept is None else labels[kept]),
             test=None,
-            label_names=label_names,
             feature_names=tuple(self.names[i] for i in features),
             columns=columns,
             checksum=checksum(),
-            label_name=self.names[at],
-            label_index=at,
             named=self.named,
+            task=self.reading.task,
+            **described,
         )
-        if is_number:
-            return replace(dataset, target=Target.fit(dataset.train.labels))
         for message in _suspicions(dataset):
             self.reading.log(f"warning: {self.path}: {message}")
         return dataset
 
     def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """The features (N, F) and, where there is a label column, the labels (N,) of a further table."""
-        label = self.reading.label
-        at = None if label is None else _label_column(self, label)
+        kind, label = _KINDS[schema.task], self.reading.label
+        given = () if label is None else kind.find(self, label)
         match = _match_names if self.named and schema.named else _match_positions
-        features, at = match(self, schema, at)
+        features, ats = match(self, schema, given)
         values, kept = self._values(features, schema.columns)
-        if at is None:
+        if not ats:
             return values, None
-        if schema.target is not None:
-            targets = _numbers(self, at)
-            return values, targets if kept is None else targets[kept]
-        labels = self.columns[at].texts()
-        known = [_class_number(text, schema.label_names) for text in labels.known]
-        numbers = np.array([-1 if c is None else c for c in known])[labels.codes]
-        if (wrong := numbers < 0).any():
-            row = int(wrong.argmax())
-            cell = labels.known[labels.codes[row]]
-            raise self.refuse(at)(row, f"there is no class {cell!r}; {nearest(cell, schema.label_names)}")
-        return values, (numbers if kept is None else numbers[kept]).astype(np.int64)
+        labels = kind.read_more(self, ats, schema)
+        return values, labels if kept is None else labels[kept]
 
     def _values(
         self, features: Sequence[int | None], columns: Sequence[Column]
@@ -211,6 +202,77 @@ def quantity_hint() -> str:
     return "predict numbers with --task regression, or choose another label column with --label"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """How labels are read.
+
+    find: the label columns of a table as a user names them, None: not at all. read: from these the labels (N,) of a
+    training table, and what a :class:`Dataset` says of them. read_more: the labels of a further table by the schema.
+    """
+
+    find: Callable[[Table, str | None], tuple[int, ...]]
+    read: Callable[[Table, tuple[int, ...]], tuple[NDArray[Any], dict[str, Any]]]
+    read_more: Callable[[Table, tuple[int, ...], Schema], NDArray[Any]]
+
+
+def _one_column(table: Table, label: str | None) -> tuple[int, ...]:
+    return (_label_column(table, label),)
+
+
+def _several_columns(table: Table, label: str | None) -> tuple[int, ...]:
+    if label is None or len(label.split(",")) < 2:
+        raise UsageError(
+            f"label columns for --task multilabel are {label!r}; expected two or more names, such as --label a,b,c"
+        )
+    ats = tuple(_label_column(table, name.strip()) for name in label.split(","))
+    if len(set(ats)) < len(ats):
+        raise UsageError(f"the label columns {label!r} name one column twice; name each once")
+    if len(ats) > MAX_LABELS:
+        raise UsageError(f"{len(ats)} label columns were named, and a model learns at most {MAX_LABELS}; name fewer")
+    return ats
+
+
+def _named(table: Table, at: int) -> dict[str, Any]:
+    return {"label_name": table.names[at], "label_index": at}
+
+
+def _read_classes(table: Table, ats: tuple[int, ...]) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    labels, names = _classes(table, *ats)
+    return labels, {"label_names": names, **_named(table, *ats)}
+
+
+def _read_numbers(table: Table, ats: tuple[int, ...]) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    labels = _numbers(table, ats)
+    return labels, {"label_names": (), "target": Target.fit(labels), **_named(table, *ats)}
+
+
+def _read_sets(table: Table, ats: tuple[int, ...]) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    return _sets(table, ats), {"label_names": tuple(table.names[at] for at in ats), "label_columns": ats}
+
+
+def _known_classes(table: Table, ats: tuple[int, ...], schema: Schema) -> NDArray[np.int64]:
+    """The class number of each row, (N,), by the names that training had."""
+    (at,) = ats
+    labels = table.columns[at].texts()
+    known = [_class_number(text, schema.label_names) for text in labels.known]
+    numbers: NDArray[np.int64] = np.array([-1 if c is None else c for c in known], np.int64)[labels.codes]
+    if (wrong := numbers < 0).any():
+        row = int(wrong.argmax())
+        cell = labels.known[labels.codes[row]]
+        raise table.refuse(at)(row, f"there is no class {cell!r}; {nearest(cell, schema.label_names)}")
+    return numbers
+
+
+#: The rows by the name of the task.
+_KINDS: Mapping[str, _Kind] = {
+    "classification": _Kind(find=_one_column, read=_read_classes, read_more=_known_classes),
+    "regression": _Kind(
+        find=_one_column, read=_read_numbers, read_more=lambda table, ats, schema: _numbers(table, ats)
+    ),
+    "multilabel": _Kind(find=_several_columns, read=_read_sets, read_more=lambda table, ats, schema: _sets(table, ats)),
+}
+
+
 def _label_column(table: Table, label: str | None) -> int:
     names = table.names
     if label is None:
@@ -222,7 +284,10 @@ def _label_column(table: Table, label: str | None) -> int:
         if not 1 <= int(label) <= len(names):
             raise UserError(f"{table.path} has no column {label}; expected a name or a number from 1 to {len(names)}")
         return int(label) - 1
-    raise UserError(f"{table.path} has no column {label!r}; {nearest(label, names)}")
+    way = nearest(label, names)
+    if all(part.strip() in names for part in label.split(",")):
+        way = "for several labels add --task multilabel"
+    raise UserError(f"{table.path} has no column {label!r}; {way}")
 
 
 def _classes(table: Table, at: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -265,12 +330,18 @@ def _classes(table: Table, at: int) -> tuple[NDArray[np.int64], tuple[str, ...]]
     return of_code[cells.codes], label_names
 
 
-def _numbers(table: Table, at: int) -> NDArray[np.float64]:
+def _numbers(table: Table, ats: tuple[int, ...], kind: Kind = "number", what: str = "a number") -> NDArray[np.float64]:
     """The label of each row, (N,), where labels are numbers."""
-    labels = table.columns[at].values(Column("number"), table.refuse(at))
+    (at,) = ats
+    labels = table.columns[at].values(Column(kind), table.refuse(at))
     if (missing := np.isnan(labels)).any():
-        raise table.refuse(at)(int(missing.argmax()), "the label is empty; expected a number")
+        raise table.refuse(at)(int(missing.argmax()), f"the label is empty; expected {what}")
     return labels
+
+
+def _sets(table: Table, ats: tuple[int, ...]) -> NDArray[np.int64]:
+    """The set of labels of each row, (N,), from columns of 0 and 1."""
+    return label_sets(np.stack([_numbers(table, (at,), "binary", "0 or 1") for at in ats], axis=1))
 
 
 def _class_number(text: str, label_names: Sequence[str]) -> int | None:
@@ -289,7 +360,7 @@ def _suspicions(dataset: Dataset) -> Iterator[str]:
                 f"column {name!r} has {len(column.categories)} different dates, each a category of its own; to learn "
                 f"from their order, {DATES_AS_NUMBERS}"
             )
-    if len(labels) < 10 * classes:
+    if not LABELS[dataset.task].are_classes or len(labels) < 10 * classes:
         return
     for j, (name, column) in enumerate(zip(dataset.feature_names, dataset.columns, strict=True)):
         values = dataset.train.features[:, j]
@@ -304,12 +375,13 @@ def _suspicions(dataset: Dataset) -> Iterator[str]:
             )
 
 
-def _match_names(table: Table, schema: Schema, at: int | None) -> tuple[list[int], int | None]:
-    """The columns of the schema's features and of the label in a table with a header."""
+def _match_names(table: Table, schema: Schema, ats: tuple[int, ...]) -> tuple[list[int], tuple[int, ...]]:
+    """The columns of the schema's features and of the labels in a table with a header."""
     names = table.names
-    if at is None and schema.label_name in names:
-        at = names.index(schema.label_name)
-    rest = [name for i, name in enumerate(names) if i != at]
+    labels = schema.label_names if LABELS[schema.task].are_sets else (schema.label_name,)
+    if not ats and any(name in names for name in labels):
+        ats = tuple(_label_column(table, name) for name in labels)
+    rest = [name for i, name in enumerate(names) if i not in ats]
     for name in schema.feature_names:
         if name not in rest:
             raise UserError(f"{table.path} has no column {name!r}, which the training data had; {nearest(name, rest)}")
@@ -317,9 +389,9 @@ def _match_names(table: Table, schema: Schema, at: int | None) -> tuple[list[int
         if name not in schema.feature_names:
             raise UserError(
                 f"{table.path} has a column {name!r}, which the training data did not have; drop it"
-                + ("" if at is not None else ", or say that it is the label")
+                + ("" if ats else ", or say that it is the label")
             )
-    return [names.index(name) for name in schema.feature_names], at
+    return [names.index(name) for name in schema.feature_names], ats
 
 
 def _match_padded(table: Table, schema: Schema) -> list[int | None]:
@@ -339,12 +411,16 @@ def _match_padded(table: Table, schema: Schema) -> list[int | None]:
     return [table.names.index(name) if name in table.names else None for name in names]
 
 
-def _match_positions(table: Table, schema: Schema, at: int | None) -> tuple[Sequence[int | None], int | None]:
-    """The columns of the features and of the label in a table whose columns are matched by position."""
+def _match_positions(
+    table: Table, schema: Schema, ats: tuple[int, ...]
+) -> tuple[Sequence[int | None], tuple[int, ...]]:
+    """The columns of the features and of the labels in a table whose columns are matched by position."""
     count, width = len(schema.feature_names), len(table.names)
     if table.padded:
-        return _match_padded(table, schema), 0
-    if at is None and width == count + 1:
+        return _match_padded(table, schema), (0,)
+    if not ats and LABELS[schema.task].are_sets:
+        ats = schema.label_columns if width == count + len(schema.label_columns) else ()
+    elif not ats and width == count + 1:
         at = schema.label_index
         if table.named and any(name.lower() in LABEL_COLUMNS for name in table.names):
             at = _label_column(table, None)
@@ -352,6 +428,7 @@ def _match_positions(table: Table, schema: Schema, at: int | None) -> tuple[Sequ
             raise UserError(
                 f"{table.path} has {width} columns, one more than the {count} features; say which is the label"
             )
-    if width != count + (at is not None):
+        ats = (at,)
+    if width != count + len(ats):
         raise UserError(f"{table.path} has {width} columns, expected the {count} features, with or without a label")
-    return [i for i in range(width) if i != at], at
+    return [i for i in range(width) if i not in ats], ats

@@ -1,4 +1,4 @@
-"""Class numbers to output wires and back."""
+"""Class numbers to output wires and back; sets of labels as numbers, whose bit l says whether label l is in the set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from numpy.typing import ArrayLike, NDArray
 from rdahw.errors import UsageError, UserError, nearest
 
 Code = Literal["one-hot", "binary"]
+
+#: The most labels of a set: it is a number of 64 bits.
+MAX_LABELS = 62
+
+
+def label_sets(members: NDArray[Any]) -> NDArray[np.int64]:
+    """The sets (N,) of the labels with a 1 in ``members`` (N, labels)."""
+    sets: NDArray[np.int64] = (members.astype(np.int64) << np.arange(members.shape[1])).sum(axis=1)
+    return sets
+
+
+def members_of_sets(sets: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
+    """0 or 1 (N, labels) for each label: the inverse of :func:`label_sets`."""
+    members: NDArray[np.int64] = sets[:, None] >> np.arange(labels) & 1
+    return members
 
 
 def label_width(classes: int, code: str) -> int:

@@ -174,7 +174,7 @@ def test_arrays(run: Runner) -> None:
             ("--data", "house.csv", "--task", "regression", "--model", "lookup"),
             "model 'lookup' is for classification, and the task is regression; choose another model, or train with",
         ),
-        (("--data", "house.csv", "--model", "boosted"), "model 'boosted' is for regression, and the task is classif"),
+        (("--data", "house.csv", "--model", "boosted"), "model 'boosted' is for regression and multilabel, and the ta"),
         (
             ("--data", "house.csv", "--model", "lookup", "--step", 1),
             "--step is for numbers to predict; add --task regr",
@@ -184,12 +184,12 @@ def test_arrays(run: Runner) -> None:
             "--task is not supported for --model auto, which tries several models in software; name a model",
         ),
         ((*COMMAND[1:], "--range", "1"), "the range is '1'; expected two numbers, such as --range 0,100"),
-        ((*COMMAND[1:], "--classes", "1,2"), "classes were asked for, and the labels are numbers to predict"),
+        ((*COMMAND[1:], "--classes", "1,2"), "classes were asked for, and the task is regression; leave --cl"),
         (
             ("--data", "house.csv", "--task", "regression", "--label", "town"),
             "house.csv, line 2, column 'town': 'B' is not a number, and the column is one of numbers",
         ),
-        ((*COMMAND[1:], "--balance"), "--balance repeats rare classes, and the labels are numbers to predict"),
+        ((*COMMAND[1:], "--balance"), "--balance repeats rare classes, and the task is regression; leave"),
         ((*COMMAND[1:], "--hdl"), "has no circuit before it is trained, as its tables choose their inputs by the data"),
     ],
 )
@@ -256,4 +256,4 @@ def test_a_way_out_is_one_that_works(run: Runner, table: Path, words: tuple[Any,
 
 def test_a_model_of_numbers_is_not_measured_on_a_data_set_of_classes(run: Runner, trained: dict[str, Any]) -> None:
     ran = run("eval", "house.rdahw", "--data", "iris")
-    assert (ran.code, "'iris' are classes, and the model predicts numbers" in ran.error) == (2, True), ran.err
+    assert (ran.code, "'iris' are classes, and the model is for regression" in ran.error) == (2, True), ran.err

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdahw.data import Target
+from rdahw.data import Target, label_sets
 from rdahw.errors import UsageError, UserError
 from rdahw.families import find_family
 from rdahw.families.boosted import BoostedSpec, Boosting
@@ -93,8 +93,8 @@ def test_the_numbers_of_a_table() -> None:
 def test_predictions_are_rounded_and_limited() -> None:
     spec = BoostedSpec(**SMALL, shift=2)
     scores = np.array([-9, 1, 2, 5, 6, 397, 398, 9999])
-    assert predictions(spec, scores).tolist() == [0, 0, 1, 1, 2, 99, 99, 99]
-    assert predictions(BoostedSpec(**SMALL, shift=0), np.array([-1, 7, 100])).tolist() == [0, 7, 99]
+    assert predictions(spec, scores[:, None]).tolist() == [0, 0, 1, 1, 2, 99, 99, 99]
+    assert predictions(BoostedSpec(**SMALL, shift=0), np.array([[-1], [7], [100]])).tolist() == [0, 7, 99]
 
 
 def test_the_inputs_are_those_of_the_largest_gain() -> None:
@@ -195,12 +195,88 @@ def test_the_score_on_validation_examples_falls_with_the_loss() -> None:
     assert low.score(labels - 2, labels) > low.score(labels + 2, labels)
 
 
+# -- sets of labels ----------------------------------------------------------------------------------------------------
+
+SETS: dict[str, Any] = {**SMALL, "steps": 4096, "labels": 3}
+
+
+def set_examples(count: int = 200) -> tuple[Any, Any]:
+    x = np.random.default_rng(6).integers(0, 2, (count, 20), np.uint8)
+    return x, label_sets(np.stack([x[:, 2], x[:, 4] | x[:, 9], np.zeros(count, np.uint8)], axis=1))
+
+
+def test_each_label_has_a_residual_and_all_share_the_inputs() -> None:
+    x, y = set_examples()
+    model = grown(BoostedSpec(**{**SETS, "tables": 1}, sample=100, shift=0, shrink=2), x, y)
+    residuals = np.stack([4095 * (y >> label & 1) for label in range(3)]) - model.state["base"][:, None]
+    assert model.state["base"].tolist() == [int(np.floor(4095 * (y >> label & 1).mean() + 0.5)) for label in range(3)]
+
+    def gain(inputs: list[int]) -> int:
+        total = 0
+        for values in np.ndindex(*[2] * len(inputs)):
+            rows = (x[:, inputs] == values).all(axis=1)
+            total += sum(int(each[rows].sum()) ** 2 // (int(rows.sum()) + 2) for each in residuals)
+        return total
+
+    first = max(range(20), key=lambda wire: gain([wire]))
+    second = max((w for w in range(20) if w != first), key=lambda wire: gain([first, wire]))
+    assert model.state["wiring"].tolist() == [[first, second]]
+    cells = x[:, first] + 2 * x[:, second]
+    for label in range(3):
+        numbers = cell_numbers(model.spec, cells.astype(np.int64), residuals[label])
+        assert model.state["tables"][0, :, label].tolist() == numbers.tolist()
+
+
+def test_a_label_is_predicted_above_the_middle() -> None:
+    spec = BoostedSpec(**SETS, shift=1)
+    assert spec.middle == 4095
+    assert predictions(spec, np.array([[4095, 4096, 0], [9999, -9, 9999]])).tolist() == [0b010, 0b101]
+
+
+def test_sets_are_learned() -> None:
+    x, y = set_examples()
+    model = grown(BoostedSpec(**{**SETS, "tables": 40}, shift=2), x, y)
+    assert (model.predict(model.prepare(x)) == y).mean() > 0.98
+    assert model.spec.score(y ^ 0b101, y) == len(y)
+    assert np.argmax(model.spec.importances(model.state)) == 2
+
+
+@pytest.mark.parametrize("largest", [0, 2, 3000])
+def test_the_circuit_has_a_bit_for_each_label(largest: int) -> None:
+    random = np.random.default_rng(largest)
+    spec = BoostedSpec(**{**SETS, "tables": 9}, shift=0)
+    model = Boosting(spec)
+    wiring = np.stack([random.permutation(20)[:2] for _ in range(9)])
+    tables = random.integers(-largest, largest + 1, (9, 4, 3))
+    base = np.array([2047, 2048, 4095])
+    model.state = {"tables": tables, "wiring": wiring, "base": base, "grown": np.array([9])}
+    x = random.integers(0, 2, (300, 20), np.uint8)
+    expected = model.predict(model.prepare(x))
+    assert len(set(expected.tolist())) > 3 * (largest > 0)
+    (found,) = Reference(boosted_model(spec, model.state))(table_bits(model.state)[None], x)
+    np.testing.assert_array_equal(np.broadcast_to(found, (300, 3)) @ [1, 2, 4], expected)
+    circuit, _ = spec.trained(model.state)
+    assert (circuit.classes, circuit.code) == (8, "binary")
+
+
+def test_specs_of_sets() -> None:
+    spec = BoostedSpec(**SETS)
+    assert BoostedSpec.from_json(spec.to_json()) == spec
+    assert "labels" not in BoostedSpec(**SMALL).to_json()
+    task = Task(input_bits=8, classes=1 << 5, kind="multilabel", labels=5)
+    assert find_family("boosted").spec(task).classes == 32
+    with pytest.raises(UsageError, match="quantile is 5, and a label has no percentiles; leave it out"):
+        BoostedSpec(**SETS, quantile=5)
+
+
 def test_families_say_what_they_learn() -> None:
     numbers = Task(input_bits=8, classes=100, kind="regression")
     assert find_family("boosted").spec(numbers).classes == 100
     with pytest.raises(UsageError, match="model 'lookup' is for classification, and the task is regression; choose"):
         find_family("lookup").spec(numbers)
-    with pytest.raises(UsageError, match="model 'boosted' is for regression, and the task is classification"):
+    with pytest.raises(
+        UsageError, match="model 'boosted' is for regression and multilabel, and the task is classification"
+    ):
         find_family("boosted").spec(Task(input_bits=8, classes=100))
 
 

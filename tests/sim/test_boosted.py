@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rdahw.data import label_sets
 from rdahw.errors import UserError
 from rdahw.families.boosted import BoostedSpec
 from rdahw.hdl.beats import Encoder
@@ -41,12 +42,14 @@ def trained(spec: BoostedSpec, train: Examples, name: str, **more: Any) -> Train
         {"inputs": 1, "steps": 2, "shift": 8},
         {"inputs": 7, "candidates": 70, "steps": 1 << 16, "sample": 1},
         {"candidates": 3, "inputs": 3},
+        {"labels": 5, "steps": 4096},
+        {"labels": 62, "steps": 4096, "inputs": 2},
     ],
 )
 def test_the_compiled_engine_is_the_plain_rule(options: dict[str, Any]) -> None:
     spec = BoostedSpec(**{"input_bits": 70, "steps": 500, "tables": 8, **options})
-    train = examples(150, 70, max(spec.steps, 5))
-    train = Examples(train.x, train.labels.clip(max=spec.steps - 1))
+    train = examples(150, 70, max(spec.classes, 5))
+    train = Examples(train.x, train.labels.clip(max=spec.classes - 1))
     plain, compiled = (trained(spec, train, name) for name in ("reference", "compiled"))
     for name, value in plain.engine.state.items():
         np.testing.assert_array_equal(compiled.engine.state[name], value)
@@ -55,7 +58,9 @@ def test_the_compiled_engine_is_the_plain_rule(options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(compiled.engine.predict(compiled.prepare(train)), expected)
     engine: Any = compiled.engine
     predictor = BoostedPredictor(engine)
-    np.testing.assert_array_equal(predictor.scores(pack_wires(train.x))[:, 0], expected)
+    scores = predictor.scores(pack_wires(train.x))
+    np.testing.assert_array_equal(scores, compiled.engine.class_scores(compiled.prepare(train)))
+    np.testing.assert_array_equal(label_sets(scores > 0) if spec.labels else scores[:, 0], expected)
     assert [predictor.class_of(row) for row in train.x[:5]] == expected[:5].tolist()
     np.testing.assert_array_equal(predict(*spec.trained(plain.engine.state), train.x), expected)
 
@@ -102,9 +107,11 @@ def test_all_examples_at_once() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("quantile", "levels", "stages"), [(0, 9, 3), (50, 2, 10)])
-def test_the_predictor_in_hardware_is_the_software(quantile: int, levels: int, stages: int) -> None:
-    spec, train = BoostedSpec(input_bits=40, steps=200, tables=30, quantile=quantile), examples(300, 40, 200)
+@pytest.mark.parametrize(
+    ("options", "levels", "stages"), [({}, 9, 3), ({"quantile": 50}, 2, 10), ({"labels": 8, "tables": 12}, 6, 3)]
+)
+def test_the_predictor_in_hardware_is_the_software(options: dict[str, Any], levels: int, stages: int) -> None:
+    spec, train = BoostedSpec(**{"input_bits": 40, "steps": 200, "tables": 30, **options}), examples(300, 40, 200)
     made = trained(spec, train, "compiled")
     expected = made.engine.predict(made.prepare(train))
     circuit, state = spec.trained(made.engine.state)

@@ -111,8 +111,8 @@ def test_every_option_of_the_family_is_a_parameter() -> None:
     [
         ({"tables": 0}, "option tables=0 of model 'boosted' is invalid; expected a whole number from 1 to 32768"),
         ({"model": "boosted:shift=2", "shift": 3}, "shift is both 2 and 3, by model 'boosted:shift=2' and by param"),
-        ({"model": "lookup"}, "model 'lookup' is for classification, and RDARegressor is for regression; choose a"),
-        ({"model": "ensemble"}, "model 'ensemble' is for classification, and RDARegressor is for regression; choose a"),
+        ({"model": "lookup"}, "model 'lookup' is for classification, and RDARegressor was to learn regression; ch"),
+        ({"model": "ensemble"}, "model 'ensemble' is for classification, and RDARegressor was to learn regression; ch"),
         ({"model": None}, "model is None; expected text such as 'boosted'"),
         ({"low": "a"}, "low is 'a'; expected a finite number or None"),
         ({"high": np.nan}, "high is nan; expected a finite number or None"),

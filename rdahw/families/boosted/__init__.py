@@ -1,4 +1,4 @@
-"""The family ``boosted``: a sum of lookup tables that hold numbers predicts a number.
+"""The family ``boosted``: a sum of lookup tables that hold numbers predicts a number, or a set of labels.
 
 :mod:`rdahw.families.boosted.rule` is the rule.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rdahw.data import Dataset, default_rule
+from rdahw.data import USUAL_STEPS, Dataset, default_rule
 from rdahw.families.boosted.rule import Boosting
 from rdahw.families.boosted.spec import OPTIONS, BoostedSpec
 from rdahw.family import Family, Section, Task
@@ -22,7 +22,9 @@ __all__ = ["FAMILY", "BoostedSpec", "Boosting", "make_boosted"]
 def make_boosted(task: Task, **options: Any) -> BoostedSpec:
     """The model of the family's options for ``task``; raises :class:`UsageError` for a value that cannot be."""
     inputs = min(4, task.input_bits) if options["inputs"] is None else options["inputs"]
-    return BoostedSpec(input_bits=task.input_bits, steps=task.classes, seed=task.seed, **{**options, "inputs": inputs})
+    steps = USUAL_STEPS if task.labels else task.classes
+    made = {"input_bits": task.input_bits, "steps": steps, "labels": task.labels, "seed": task.seed}
+    return BoostedSpec(**made, **{**options, "inputs": inputs})
 
 
 def _binarise(dataset: Dataset) -> str:
@@ -45,11 +47,12 @@ def _sections(saved: SavedModel) -> Iterable[Section]:
 
 FAMILY = Family(
     name="boosted",
-    help="lookup tables of numbers that choose their inputs by the data; their sum predicts a number (regression)",
+    help="lookup tables of numbers that choose their inputs by the data; sums predict a number, or labels (regression, "
+    "multilabel)",
     options=OPTIONS,
     make=make_boosted,
     read=BoostedSpec.from_json,
-    tasks=("regression",),
+    tasks=("regression", "multilabel"),
     rules={"loss": {"quadratic": "", "pinball": "quantile"}, "optimiser": {"boosting": "tables"}},
     binarise=_binarise,
     schedule={"scored": "epoch"},

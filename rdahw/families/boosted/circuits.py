@@ -7,6 +7,7 @@ holds them. The offsets, the base and the rounding are one constant that is adde
 from __future__ import annotations
 
 import heapq
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
 from rdahw.data.labels import label_width
-from rdahw.families.boosted.spec import BoostedSpec
+from rdahw.families.boosted.spec import BoostedSpec, used_tables
 from rdahw.families.circuits import CircuitSpec
 from rdahw.learner import Learner
 from rdahw.model import Model
 from rdahw.primitives import Array
 from rdahw.state import State
-from rdahw.tracing import Wire, mux, trace
+from rdahw.tracing import Wire, cat, mux, trace
 from rdahw.types import Bits
 
 __all__ = ["boosted_model", "table_bits", "trained"]
@@ -35,7 +36,7 @@ def trained(spec: BoostedSpec, state: State) -> tuple[CircuitSpec, State]:
 
 def _used(state: State) -> NDArray[np.int64]:
     """The tables that hold a number that is not 0; the first one if there is none."""
-    used = np.flatnonzero(state["tables"].any(axis=1))
+    used = used_tables(state)
     return used if len(used) else np.zeros(1, np.int64)
 
 
@@ -45,33 +46,43 @@ def _width(table: NDArray[np.int64]) -> int:
 
 
 def table_bits(state: State) -> Array:
-    """The parameters of :func:`boosted_model`, (P,): for each table that holds a number that is not 0, for each bit of
-    its numbers plus their offset 2^(width - 1), the lowest bit first, the bit at each index."""
+    """The parameters of :func:`boosted_model`, (P,): for each table that holds a number that is not 0, for each of its
+    scores, for each bit of its numbers plus their offset 2^(width - 1), the lowest bit first, the bit at each index."""
     bits = []
-    for j in _used(state):
-        table = state["tables"][j].astype(np.int64)
+    for table in _columns(state):
         width = _width(table)
         bits.append((table + (1 << width - 1)) >> np.arange(width)[:, None] & 1)
     return np.concatenate([rows.reshape(-1) for rows in bits]).astype(np.uint8)
 
 
+def _columns(state: State) -> list[NDArray[np.int64]]:
+    """What each used table holds for each score, (2^inputs,), the scores of a table after one another."""
+    held = [state["tables"][j].astype(np.int64) for j in _used(state)]
+    return [column for table in held for column in table.reshape(len(table), -1).T]
+
+
 def boosted_model(spec: BoostedSpec, state: State) -> Circuit:
-    """``f : P × A → B``: the step of the target, an unsigned number, from the bits of the tables and the input.
+    """``f : P × A → B``: the step of the target, an unsigned number, or a bit for each label, from the bits of the
+    tables and the input.
 
     Wiring, widths and base are those of ``state``; P: see :func:`table_bits`.
     """
     used = _used(state)
-    tables = [state["tables"][j].astype(np.int64) for j in used]
-    widths = [_width(table) for table in tables]
-    wiring, size = state["wiring"][used].astype(np.int64).tolist(), 1 << spec.inputs
-    constant = int(state["base"][0]) + (1 << spec.shift >> 1) - sum(1 << width - 1 for width in widths)
+    widths = [_width(column) for column in _columns(state)]
+    wiring, size, outputs = state["wiring"][used].astype(np.int64).tolist(), 1 << spec.inputs, spec.outputs
+    constants = [int(b) - sum(1 << w - 1 for w in widths[i::outputs]) for i, b in enumerate(state["base"])]
 
     def predict(theta: Wire, x: Wire) -> Wire:
         at, numbers = 0, []
-        for width, wires in zip(widths, wiring, strict=True):
-            numbers.append(theta[at : at + width * size].lookup(x.gather(wires)))
+        for i, width in enumerate(widths):
+            if i % outputs == 0:
+                index = x.gather(wiring[i // outputs])
+            numbers.append(theta[at : at + width * size].lookup(index))
             at += width * size
-        return _limited(_total(numbers), constant, spec)
+        totals = [_total(numbers[i::outputs]) for i in range(outputs)]
+        if not spec.labels:
+            return _limited(totals[0], constants[0] + (1 << spec.shift >> 1), spec)
+        return cat(*map(partial(_above, spec.middle), totals, constants))
 
     return trace(predict, theta=Bits(sum(widths) * size), x=Bits(spec.input_bits))
 
@@ -86,6 +97,14 @@ def _total(numbers: list[Wire]) -> Wire:
         total = a.extend(width).plus(b)
         heapq.heappush(heap, (total.width, next(order), total))
     return heap[0][2]
+
+
+def _above(least: int, total: Wire, constant: int) -> Wire:
+    """Whether total + constant is above ``least``, a bit."""
+    bound = least - constant
+    if not 0 <= bound < (1 << total.width) - 1:
+        return total.const(int(bound < 0), 1)
+    return total > bound
 
 
 def _limited(total: Wire, constant: int, spec: BoostedSpec) -> Wire:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
-from rdahw.families.boosted.spec import BoostedSpec
+from rdahw.families.boosted.spec import BoostedSpec, used_tables
 from rdahw.family import Section
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ _MOST_TABLES = 200
 def sections(saved: SavedModel) -> Iterable[Section]:
     """What each table reads and holds."""
     spec, state, wires = cast(BoostedSpec, saved.spec), saved.best_state, saved.binariser.wire_names
-    used = np.flatnonzero(state["tables"].any(axis=1))
+    used = used_tables(state)
     facts, shown = spec.facts(state), used[:_MOST_TABLES]
     yield Section(
         title="The tables",

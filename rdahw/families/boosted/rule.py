@@ -1,16 +1,18 @@
 """The rule by which boosted models grow, in plain numpy: slow, and the definition of every faster engine.
 
 It is gradient boosting of tables that read the same bits for all examples (oblivious trees), in integers. Let R be the
-*residual* of an example, its label times 2^shift minus its score by the tables before, and Q the quantile.
+*residual* of an example, its label times 2^shift minus its score by the tables before, and Q the quantile. With several
+labels there is a residual for each, of the label's step (:mod:`rdahw.families.boosted.spec`), and all that follows is
+computed for each label alone, but for what is said of all of them.
 
 1. *Base.* With the quadratic loss (Q = 0) it is the mean of the labels times 2^shift, rounded to the nearest (halves
    up); with the pinball loss their Q-th percentile (:func:`percentile`) times 2^shift.
 2. *Requests* are the negative gradient of the loss: R itself for the quadratic one; for the pinball loss Q where
-   R > 0, Q - 100 where R < 0, and else 0. They are shifted right until the number of examples in the sample times the
-   largest absolute request has at most 31 bits.
+   R > 0, Q - 100 where R < 0, and else 0. They are shifted right until the number of requests of the sample (of all
+   labels) times the largest absolute one has at most 31 bits.
 3. *Inputs.* Of the examples a sample is taken, and of the input bits the candidates
    (:mod:`rdahw.families.boosted.spec`). The inputs cut the sample into *cells*, one for each index into the table
-   (input i is bit i of the index). The *gain* of some inputs is the sum over the cells of
+   (input i is bit i of the index). The *gain* of some inputs is the sum over the cells, and over the labels, of
 
        (the sum of the requests in the cell)^2 div (the examples in the cell + shrink, at least 1).
 
@@ -32,11 +34,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.bits import BitRows
+from rdahw.data import label_sets, members_of_sets
 from rdahw.families.boosted.spec import BoostedSpec, candidates, sample
 from rdahw.primitives import Array
 from rdahw.state import State
 
-__all__ = ["Boosting", "Scored", "base", "cell_numbers", "percentile", "predictions", "requests"]
+__all__ = ["Boosting", "Scored", "base", "cell_numbers", "percentile", "predictions", "requests", "targets"]
 
 #: The bits of the largest sum of requests, so that its square is a number of 64 bits.
 SUM_BITS = 31
@@ -44,7 +47,7 @@ SUM_BITS = 31
 
 @dataclass(slots=True, eq=False)
 class Scored:
-    """Examples as an engine reads them, with their scores (N,) by the first ``done`` tables of the state number
+    """Examples as an engine reads them, with their scores (N, outputs) by the first ``done`` tables of the state number
     ``version`` of that engine."""
 
     x: Any
@@ -91,8 +94,8 @@ class Boosting:
     def choose(
         self, packed: Any, rows: NDArray[np.int64], asked: NDArray[np.int64], wires: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """The inputs of a table, of the candidates ``wires``, by the requests ``asked`` (n,) of the examples ``rows``
-        (n,)."""
+        """The inputs of a table, of the candidates ``wires``, by the requests ``asked`` (n, outputs) of the examples
+        ``rows`` (n,)."""
         chosen: list[int] = []
         for _ in range(self.spec.inputs):
             left = [wire for wire in wires.tolist() if wire not in chosen]
@@ -101,42 +104,47 @@ class Boosting:
 
     def _gain(self, x: Array, inputs: list[int], asked: NDArray[np.int64]) -> int:
         cells = (x[:, inputs].astype(np.int64) << np.arange(len(inputs))).sum(axis=1)
-        sums, counts = np.zeros(1 << len(inputs), np.int64), np.bincount(cells, minlength=1 << len(inputs))
+        counts = np.bincount(cells, minlength=1 << len(inputs))[:, None]
+        sums = np.zeros((len(counts), self.spec.outputs), np.int64)
         np.add.at(sums, cells, asked)
         return int((sums * sums // np.maximum(counts + self.spec.shrink, 1)).sum())
 
     def prepare(self, x: BitRows) -> Scored:
         """Examples x (N, A), 0 and 1, for the methods below."""
-        return Scored(self.pack(x), np.zeros(len(x), np.int64))
+        return Scored(self.pack(x), np.zeros((len(x), self.spec.outputs), np.int64))
 
     def scores(self, examples: Scored) -> NDArray[np.int64]:
-        """The scores (N,) by all tables; those that are new since the last time are added."""
+        """The scores (N, outputs) by all tables; those that are new since the last time are added."""
         if examples.version != self._version:
-            examples.scores[:], examples.done, examples.version = self._state["base"][0], 0, self._version
+            examples.scores[:], examples.done, examples.version = self._state["base"], 0, self._version
         for j in range(examples.done, self.grown):
             self._add(examples, j)
         examples.done = self.grown
         return examples.scores
 
     def _add(self, examples: Scored, j: int) -> None:
-        examples.scores += self._state["tables"][j][self.cells(examples.x, self._state["wiring"][j].astype(np.int64))]
+        cells = self.cells(examples.x, self._state["wiring"][j].astype(np.int64))
+        examples.scores += self._state["tables"][j][cells].reshape(examples.scores.shape)
 
     def predict(self, examples: Scored) -> NDArray[np.int64]:
-        """The steps (N,) of the target."""
+        """The steps (N,) of the target, or the sets of labels."""
         return predictions(self.spec, self.scores(examples))
 
     def grow(self, examples: Scored, labels: NDArray[np.int64]) -> None:
-        """Add a table, grown by examples with the steps ``labels`` (N,) as labels."""
+        """Add a table, grown by examples with the steps, or the sets, ``labels`` (N,) as labels."""
         spec, j = self.spec, self.grown
+        steps = targets(spec, labels)
         if j == 0:
-            self._state["base"][0] = base(spec, labels)
+            self._state["base"][:] = [base(spec, column) for column in steps.T]
             self._version += 1
-        residuals = (labels << spec.shift) - self.scores(examples)
+        residuals = (steps << spec.shift) - self.scores(examples)
         rows = sample(spec, j, len(labels))
         left = residuals[rows]
         wires = self.choose(examples.x, rows, requests(spec, left), candidates(spec, j))
         self._state["wiring"][j] = wires
-        self._state["tables"][j] = cell_numbers(spec, self.cells(examples.x, wires)[rows], left)
+        cells, held = self.cells(examples.x, wires)[rows], self._state["tables"][j].reshape(1 << spec.inputs, -1)
+        for output, column in enumerate(left.T):
+            held[:, output] = cell_numbers(spec, cells, column)
         self._state["grown"][0] = j + 1
 
 
@@ -145,8 +153,15 @@ def percentile(percent: int, values: NDArray[np.int64]) -> int:
     return int(np.sort(values)[(percent * len(values) + 99) // 100 - 1])
 
 
+def targets(spec: BoostedSpec, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The step (N, outputs) that each score should be, by labels (N,), steps or sets of labels."""
+    if not spec.labels:
+        return labels[:, None]
+    return members_of_sets(labels, spec.labels) * (spec.steps - 1)
+
+
 def base(spec: BoostedSpec, labels: NDArray[np.int64]) -> int:
-    """The score before the first table."""
+    """The score before the first table, by the steps (N,) that it should be."""
     if spec.quantile:
         return percentile(spec.quantile, labels) << spec.shift
     count = len(labels)
@@ -154,16 +169,16 @@ def base(spec: BoostedSpec, labels: NDArray[np.int64]) -> int:
 
 
 def requests(spec: BoostedSpec, residuals: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The requests (n,) of a sample with these residuals (n,)."""
+    """The requests (n, outputs) of a sample with these residuals (n, outputs)."""
     asked = residuals
     if spec.quantile:
         asked = np.where(residuals > 0, spec.quantile, np.where(residuals < 0, spec.quantile - 100, 0))
-    largest = len(asked) * int(np.abs(asked).max(initial=0))
+    largest = asked.size * int(np.abs(asked).max(initial=0))
     return asked >> max(0, largest.bit_length() - SUM_BITS)
 
 
 def cell_numbers(spec: BoostedSpec, cells: NDArray[np.int64], residuals: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What a table holds (2^inputs,), by the cells (n,) and the residuals (n,) of the sample."""
+    """What a table holds (2^inputs,) for one score, by the cells (n,) and the residuals (n,) of the sample."""
     size = 1 << spec.inputs
     counts, totals = np.bincount(cells, minlength=size), np.zeros(size, np.int64)
     if spec.quantile:
@@ -181,7 +196,9 @@ def cell_numbers(spec: BoostedSpec, cells: NDArray[np.int64], residuals: NDArray
 
 
 def predictions(spec: BoostedSpec, scores: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The steps (N,) of the target from the scores (N,)."""
+    """The steps (N,) of the target, or the sets of labels, from the scores (N, outputs)."""
+    if spec.labels:
+        return label_sets(scores > spec.middle)
     half = 1 << spec.shift >> 1
-    steps: NDArray[np.int64] = ((scores + half) >> spec.shift).clip(0, spec.steps - 1)
+    steps: NDArray[np.int64] = ((scores[:, 0] + half) >> spec.shift).clip(0, spec.steps - 1)
     return steps

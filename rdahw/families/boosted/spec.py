@@ -9,6 +9,11 @@ from 0. It is a sum of N lookup tables of n inputs that hold signed numbers:
 Scores count in parts of a step, 2^shift to a step (with shift 0 the score itself is limited). Tables are grown in the
 order of their numbers; :mod:`rdahw.families.boosted.rule` says how.
 
+With ``labels`` it predicts a set of them instead: a number in binary, whose bit l says whether label l is in the set.
+Base and tables then hold a number for each label, and so there is a score for each; its target is the first step for an
+example without the label and the last step for one with it, and label l is predicted if score l is above the middle,
+(steps - 1) 2^shift div 2.
+
 Randomness, all of it from the spec's seed and portable (:mod:`rdahw.random` gives ``stream`` and ``words``): see
 :func:`candidates` and :func:`sample`.
 """
@@ -22,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data import Code
+from rdahw.data import MAX_LABELS, Code
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
 from rdahw.families.grown.spec import draw
@@ -35,12 +40,13 @@ if TYPE_CHECKING:
     from rdahw.learner import Learner
     from rdahw.training import Schedule
 
-__all__ = ["OPTIONS", "RANGES", "BoostedSpec", "candidates", "sample"]
+__all__ = ["OPTIONS", "RANGES", "BoostedSpec", "candidates", "sample", "used_tables"]
 
 #: The least and the most of each whole number of a spec.
 RANGES = {
     "input_bits": (1, 1 << 26),
     "steps": (2, 1 << 16),
+    "labels": (0, MAX_LABELS),
     "tables": (1, 1 << 15),
     "inputs": (1, 10),
     "candidates": (1, 4096),
@@ -94,8 +100,8 @@ OPTIONS = (
 class BoostedSpec(Spec):
     """All that decides what a boosted model is and how it grows, but for the data; see :data:`OPTIONS`.
 
-    input_bits: of an example. steps: how many numbers the target has. Raises :class:`UsageError` for a value that
-    cannot be.
+    input_bits: of an example. steps: how many numbers the target has. labels: how many labels an example has or has
+    not; 0: it has a number. Raises :class:`UsageError` for a value that cannot be.
     """
 
     family: ClassVar[str] = "boosted"
@@ -104,6 +110,7 @@ class BoostedSpec(Spec):
 
     input_bits: int
     steps: int
+    labels: int = 0
     tables: int = 500
     inputs: int = 4
     candidates: int = 64
@@ -125,6 +132,8 @@ class BoostedSpec(Spec):
                 f"a table of {self.inputs} inputs has only {choice} bits to choose from; lower inputs, or enlarge "
                 "candidates"
             )
+        if self.labels and self.quantile:
+            raise UsageError(f"quantile is {self.quantile}, and a label has no percentiles; leave it out")
 
     @property
     def name(self) -> str:
@@ -133,13 +142,24 @@ class BoostedSpec(Spec):
 
     @property
     def description(self) -> str:
-        """«sum of 500 tables of 4 inputs, 93 bits -> one of 4096 numbers»."""
-        return f"sum of {self.tables} tables of {self.inputs} inputs, {self.input_bits} bits -> {self.steps} steps"
+        """«sum of 500 tables of 4 inputs, 93 bits -> 4096 steps»."""
+        learned = f"{self.labels} labels" if self.labels else f"{self.steps} steps"
+        return f"sum of {self.tables} tables of {self.inputs} inputs, {self.input_bits} bits -> {learned}"
 
     @property
     def classes(self) -> int:
-        """The steps of the target: a label is the number of one of them."""
-        return self.steps
+        """The steps of the target, or the sets of labels: what is predicted is the number of one of them."""
+        return 1 << self.labels if self.labels else self.steps
+
+    @property
+    def outputs(self) -> int:
+        """How many scores there are."""
+        return self.labels or 1
+
+    @property
+    def middle(self) -> int:
+        """The score above which a label is predicted."""
+        return (self.steps - 1 << self.shift) // 2
 
     @property
     def loss(self) -> str:
@@ -162,25 +182,26 @@ class BoostedSpec(Spec):
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """``tables`` (tables, 2^inputs), the number at each index; ``wiring`` (tables, inputs), the input bits that
-        they read, the lowest bit of the index first; ``base`` (1,); ``grown`` (1,), how many tables there are so far.
-        What is not grown is 0."""
+        """``tables`` (tables, 2^inputs), the number at each index, or (tables, 2^inputs, labels); ``wiring`` (tables,
+        inputs), the input bits that they read, the lowest bit of the index first; ``base`` (1,), or (labels,);
+        ``grown`` (1,), how many tables there are so far. What is not grown is 0."""
+        each = (self.labels,) if self.labels else ()
         return (
-            Field("tables", Words(1, self.entry_bits), (self.tables, 1 << self.inputs)),
+            Field("tables", Words(1, self.entry_bits), (self.tables, 1 << self.inputs, *each)),
             Field("wiring", Words(1, self.input_bits.bit_length() + 1), (self.tables, self.inputs)),
-            Field("base", Words(1, self.entry_bits + self.shift)),
+            Field("base", Words(self.outputs, self.entry_bits + self.shift)),
             Field("grown", Words(1, RANGES["tables"][1].bit_length() + 1)),
         )
 
     def check_state(self, state: State) -> None:
         """Raise :class:`UserError` for wires that are not there, and for tables that are not grown and hold numbers."""
-        wiring, grown, base = state["wiring"], int(state["grown"][0]), int(state["base"][0])
+        wiring, grown, base = state["wiring"], int(state["grown"][0]), state["base"]
         if not 0 <= wiring.min() <= wiring.max() < self.input_bits:
             raise damaged("the field 'wiring'", f"numbers from 0 to {self.input_bits - 1}")
         if not 0 <= grown <= self.tables:
             raise damaged("the field 'grown'", f"a number from 0 to {self.tables}")
-        if not 0 <= base < self.steps << self.shift:
-            raise damaged("the field 'base'", f"a number from 0 to {(self.steps << self.shift) - 1}")
+        if not 0 <= base.min() <= base.max() < self.steps << self.shift:
+            raise damaged("the field 'base'", f"numbers from 0 to {(self.steps << self.shift) - 1}")
         if state["tables"][grown:].any():
             raise damaged("the field 'tables'", "zeros for tables that are not grown")
 
@@ -204,7 +225,9 @@ class BoostedSpec(Spec):
 
     def score(self, predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> int:
         """How good predictions are, at least 0: the sum, over the examples, of the largest loss of the kind of
-        :attr:`loss` less that of the example."""
+        :attr:`loss` less that of the example; of labels how many are right."""
+        if self.labels:
+            return self.labels * len(labels) - int(np.bitwise_count(predicted ^ labels).sum())
         apart, most = labels - predicted, self.steps - 1
         if not self.quantile:
             return int((most * most - apart * apart).sum())
@@ -228,31 +251,40 @@ class BoostedSpec(Spec):
     def facts(self, state: State) -> dict[str, Any]:
         """``used_tables``, how many tables hold a number that is not 0, and ``read_bits``, how many input bits they
         read."""
-        used = np.flatnonzero(state["tables"].any(axis=1))
+        used = used_tables(state)
         return {"used_tables": len(used), "read_bits": len(np.unique(state["wiring"][used]))}
 
     def importances(self, state: State) -> NDArray[np.float64]:
         """How much the predictions depend on each input bit, (input_bits,): the sum, over the tables that read it, of
         the mean square of the change of what they hold when the bit changes."""
-        tables, wiring, indices = state["tables"].astype(np.float64), state["wiring"], np.arange(1 << self.inputs)
+        tables = state["tables"].astype(np.float64).reshape(self.tables, 1 << self.inputs, -1)
+        wiring, indices = state["wiring"], np.arange(1 << self.inputs)
         found = np.zeros(self.input_bits)
         for i in range(self.inputs):
             low = indices[indices >> i & 1 == 0]
-            np.add.at(found, wiring[:, i], ((tables[:, low] - tables[:, low | 1 << i]) ** 2).mean(axis=1))
+            np.add.at(found, wiring[:, i], ((tables[:, low] - tables[:, low | 1 << i]) ** 2).mean(axis=(1, 2)))
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Plain JSON values; ``labels`` only where there are any."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return found if self.labels else {name: value for name, value in found.items() if name != "labels"}
 
     @classmethod
     def from_json(cls, value: object) -> BoostedSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
+        if isinstance(value, dict):
+            value = {"labels": 0, **value}
         names = tuple(field.name for field in fields(cls))
         try:
             return cls(**dict(zip(names, members(value, "the boosted model", names), strict=True)))
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
+
+
+def used_tables(state: State) -> NDArray[np.int64]:
+    """The numbers of the tables, in rising order, that hold a number that is not 0."""
+    return np.flatnonzero(state["tables"].any(axis=tuple(range(1, state["tables"].ndim))))
 
 
 def candidates(spec: BoostedSpec, table: int) -> NDArray[np.int64]:
