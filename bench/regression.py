@@ -67,13 +67,17 @@ def _frame(root: Path, package: str, name: str) -> Any:
     if single := list(root.rglob(f"{package}/data/{name}.rda")):
         return rdata.read_rda(single[0])[name]
     index = next(root.rglob(f"{package}/data/Rdata.rdx"))
-    start, size = map(int, rdata.read_rds(index)["variables"][name])
+    part = unpacked(index, rdata.read_rds(index)["variables"][name])
+    return rdata.conversion.convert(rdata.parser.parse_data(part))
+
+
+def unpacked(index: Path, place: Any) -> bytes:
+    """What is at ``place`` of the database of R with this index: where it begins and how many bytes it has."""
+    start, size = map(int, place)
     packed = index.with_suffix(".rdb").read_bytes()[start + 4 : start + size]  # after four bytes of length
     if packed[:1] == b"Z":
-        part = lzma.decompress(packed[1:], lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 6}])
-    else:
-        part = zlib.decompress(packed)
-    return rdata.conversion.convert(rdata.parser.parse_data(part))
+        return lzma.decompress(packed[1:], lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 6}])
+    return zlib.decompress(packed)
 
 
 def _columns(frame: Any) -> Iterator[Any]:
