@@ -40,7 +40,10 @@ from rdahw import RDAClassifier  # noqa: E402
 
 SEEDS = range(5)
 #: The segments, in the usual order from a to g, that show each digit.
-SEGMENTS = "1111110 0110000 1101101 1111001 0110011 1011011 1011111 1110000 1111111 1111011".split()
+SEGMENTS = (
+    *("1111110", "0110000", "1101101", "1111001", "0110011"),
+    *("1011011", "1011111", "1110000", "1111111", "1111011"),
+)
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "RDAClassifier": RDAClassifier,
     "logistic regression": lambda: make_pipeline(

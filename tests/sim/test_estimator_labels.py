@@ -28,7 +28,8 @@ def test_it_predicts_0_and_1_for_each_label(fitted: RDAClassifier) -> None:
     found = fitted.predict(X[220:])
     assert found.shape == (80, 4)
     assert set(np.unique(found)) == {0, 1}
-    assert (found == Y[220:]).mean() > 0.8 > max(Y.mean(), 1 - Y.mean())
+    most_frequent = Y[:220].mean(axis=0) > 0.5
+    assert (found == Y[220:]).mean() > 0.08 + (most_frequent == Y[220:]).mean()
     assert fitted.score(X[220:], Y[220:]) == (found == Y[220:]).all(axis=1).mean()
     np.testing.assert_array_equal(found, fitted.decision_function(X[220:]) > 0)
     for i in range(5):
