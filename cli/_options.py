@@ -52,6 +52,7 @@ _FIXED: dict[str, tuple[type, ...]] = {
     "split": (float, NoneType),
     "resize": (str, NoneType),
     "task": (str,),
+    "normal": (str, NoneType),
     "range": (str, NoneType),
     "step": (float, NoneType),
     "binarise": (str,),
@@ -82,6 +83,7 @@ _BEFORE = {
     "missing": "bit",
     "balance": False,
     "task": USUAL_TASK,
+    "normal": None,
     "range": None,
     "step": None,
 }
@@ -141,6 +143,8 @@ def target_of(options: Mapping[str, Any]) -> dict[str, float | None]:
     for name in ("range", "step"):
         if options[name] is not None and not labels.are_numbers:
             raise UsageError(f"--{name} is for numbers to predict; add --task regression, or leave it out")
+    if options["normal"] is not None and not labels.learns_normal:
+        raise UsageError("--normal names the class of normal examples; add --task anomaly, or leave it out")
     if options["balance"] and not labels.are_classes:
         raise UsageError(f"--balance repeats rare classes, and the task is {options['task']}; leave it out")
     if (text := options["range"]) is not None:

@@ -250,7 +250,7 @@ class Run:
             parts.append(f"{percent(row['wrong'], row['examples'])} wrong")
         if "updates" in row:
             parts[0] += f" and {percent(row['updates'], row['examples'])} updated"
-        names = [name for name in ("validation", "test") if f"{name}_{metric.name}" in row]
+        names = [name for name in ("validation", "test") if row.get(f"{name}_{metric.name}") is not None]
         parts += [f"{name} {metric.said(row[f'{name}_{metric.name}'])}" for name in names]
         parts.append(f"{row['seconds']:.2f} s")
         every = 1 if epochs <= _ALL_LINES else epochs // (_ALL_LINES // 2)
@@ -438,7 +438,7 @@ def keep_other_checkpoint(output: Output, checkpoint: Path, resumed: Path | None
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
     """The data set, and the examples held out of it for validation."""
-    given = {name: options[name] for name in ("data", *READING, "test", "split", "resize", "seed", "task")}
+    given = {name: options[name] for name in ("data", *READING, "test", "split", "resize", "seed", "task", "normal")}
     given["target"] = target_of(options)
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])

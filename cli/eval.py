@@ -144,7 +144,11 @@ def load_examples(
         options["data"],
         # the model's classes in its order
         classes=None if options["classes"] is None else saved.schema.label_names,
-        **{name: options[name] for name in (*READING, "test", "split", "resize", "seed", "task") if name in options},
+        **{
+            name: options[name]
+            for name in (*READING, "test", "split", "resize", "seed", "task", "normal")
+            if name in options
+        },
     )
     if data is None and dataset.checksum != saved.provenance.get("data_sha256"):
         output.log(f"note: {dataset.name} has changed since the training")

@@ -216,6 +216,8 @@ def _saved_for_people(result: dict[str, Any]) -> dict[str, str]:
         trained = f"{plural(result['updates'], 'update')} on {data}, {epochs}, seed {result['seed']}"
     lines = {
         "classes": ", ".join(_few(result.get("classes", []))),
+        "labels": ", ".join(_few(result.get("label_names", []))),
+        "normal": result.get("normal") or "",
         "target": _listed(result.get("target", {})),
         "data": f"{result['input_bits']} bits by {result['binarise']}{form}",
         "x": f"\n{'':10}".join(_few(wires)),

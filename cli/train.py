@@ -40,6 +40,7 @@ Examples:
   rdahw train --data table.csv --split 0.25
   rdahw train --data houses.csv --task regression --label price --split 0.25
   rdahw train --data genes.csv --task multilabel --label nucleus,membrane --split 0.25
+  rdahw train --data pumps.csv --task anomaly
   rdahw train --data mnist --model ensemble
   rdahw train --data mnist --model ensemble --hdl --epochs 1
   rdahw train --data mnist --model ensemble:tables=1024,inputs=8 \\
@@ -57,8 +58,13 @@ Examples:
     type=click.Choice(tasks()),
     default=USUAL_TASK,
     show_default=True,
-    help="learn classes, numbers of which the label column has one for each example, or several labels (--label A,B,C) "
-    "that each are 0 or 1",
+    help="learn classes, numbers of which the label column has one for each example, several labels (--label A,B,C) "
+    "that each are 0 or 1, or what is normal, to find anomalies",
+)
+@click.option(
+    "--normal",
+    metavar="CLASS",
+    help="anomaly: learn from the examples of this class of the label column  [default: the most frequent one]",
 )
 @click.option(
     "--range",
@@ -74,7 +80,8 @@ Examples:
     shell_complete=complete("rdahw.families", "names"),
     help="learn this model, NAME[:OPTION=VALUE,…] such as ensemble:tables=256,inputs=6 (rdahw models lists names and "
     "options), a circuit from a Python file, which is run, or the best of several (auto)  [default: auto for your own "
-    "data, lookup for data sets by name and with --hdl or --device, boosted for other tasks than classification]",
+    "data, lookup for data sets by name and with --hdl or --device, boosted for numbers and several labels, coverage "
+    "for anomalies]",
 )
 @click.option("--loss", metavar="RULE", help=f"learn by this loss  {rules('loss')}")
 @click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.model import Model as Model
     from rdahw.safety import is_safe as is_safe
     from rdahw.sim.estimator import RDAClassifier as RDAClassifier
+    from rdahw.sim.outliers import RDAOutlierDetector as RDAOutlierDetector
     from rdahw.sim.regressor import RDARegressor as RDARegressor
     from rdahw.tracing import Wire as Wire
     from rdahw.tracing import cat as cat
@@ -50,6 +51,7 @@ _HOME = {
     "MissingError": "rdahw.errors",
     "Model": "rdahw.model",
     "RDAClassifier": "rdahw.sim.estimator",
+    "RDAOutlierDetector": "rdahw.sim.outliers",
     "RDARegressor": "rdahw.sim.regressor",
     "Scalars": "rdahw.types",
     "Switches": "rdahw.types",
@@ -73,7 +75,8 @@ _HOME = {
     "trace": "rdahw.tracing",
 }  # public name: the module that defines it
 
-_NEEDS_EXTRA = {"RDAClassifier", "RDARegressor"}  # not in `from rdahw import *`, as loading it may fail
+#: Not in `from rdahw import *`, as loading them may fail.
+_NEEDS_EXTRA = {"RDAClassifier", "RDAOutlierDetector", "RDARegressor"}
 
 __all__ = ["__version__", *(name for name in _HOME if name not in _NEEDS_EXTRA)]
 

@@ -1,7 +1,7 @@
 """The kinds of task, one row each: what a label is, how good predictions are, and how both are said.
 
-A model gives whole numbers: class numbers, -1 for none, steps of a target (:class:`rdahw.data.Target`), or sets of
-labels (:func:`rdahw.data.label_sets`).
+A model gives whole numbers: class numbers, -1 for none, steps of a target (:class:`rdahw.data.Target`), sets of labels
+(:func:`rdahw.data.label_sets`), or numbers that are below :data:`rdahw.data.NORMAL` for anomalies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data import members_of_sets
+from rdahw.data import NORMAL, members_of_sets
 from rdahw.family import Section
 from rdahw.wording import percent
 
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from rdahw.data import Schema
     from rdahw.family import Spec
 
-__all__ = ["TASKS", "ClassEvaluation", "Evaluation", "Metric", "NumberEvaluation", "SetEvaluation", "TaskKind"]
+__all__ = [
+    "TASKS",
+    "AnomalyEvaluation",
+    "ClassEvaluation",
+    "Evaluation",
+    "Metric",
+    "NumberEvaluation",
+    "SetEvaluation",
+    "TaskKind",
+]
 
 #: The number of confusions listed in the text.
 _MOST_MISTAKES = 3
@@ -296,6 +305,75 @@ class SetEvaluation(Evaluation):
         )
 
 
+# -- anomalies ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyEvaluation(Evaluation):
+    """Numbers (N,) that are below :data:`rdahw.data.NORMAL` for what is taken for an anomaly, and labels (N,), 1 for an
+    anomaly and else 0."""
+
+    source: str
+    predicted: Numbers
+    labels: Numbers
+
+    @classmethod
+    def of(cls, source: str, predicted: Numbers, labels: NDArray[Any], schema: Schema) -> AnomalyEvaluation:
+        """Compare them."""
+        return cls(source, predicted, labels)
+
+    @property
+    def examples(self) -> int:
+        return len(self.labels)
+
+    @property
+    def counts(self) -> Numbers:
+        """(2, 2), row: 1 for anomalies, column: 1 for what is taken for one."""
+        counts = np.zeros((2, 2), np.int64)
+        np.add.at(counts, (self.labels, (self.predicted < NORMAL).astype(np.int64)), 1)
+        return counts
+
+    @property
+    def roc_auc(self) -> float | None:
+        """How often an anomaly has a smaller number than a normal example, of all pairs; equal ones count half. None if
+        all examples are of one kind."""
+        values, places = np.unique(self.predicted, return_inverse=True)
+        normal, other = (np.bincount(places[self.labels == label], minlength=len(values)) for label in (0, 1))
+        pairs = int(normal.sum()) * int(other.sum())
+        below = np.cumsum(other) - other
+        return float((normal * (2 * below + other)).sum() / (2 * pairs)) if pairs else None
+
+    def to_json(self) -> dict[str, Any]:
+        (kept, alarms), (missed, found) = self.counts.tolist()
+        return {
+            "roc_auc": self.roc_auc,
+            "detected": found / (found + missed) if found + missed else None,
+            "false_alarms": alarms / (alarms + kept) if alarms + kept else None,
+            "anomalies": found + missed,
+        }
+
+    def line(self) -> str:
+        figures = {**self.to_json(), "examples": self.examples}
+        return _say_anomalies("eval", {f"eval_{name}": value for name, value in figures.items()})
+
+    def tiles(self) -> Iterable[tuple[str, str]]:
+        figures = self.to_json()
+        yield "ROC AUC on the test examples", _or_dash("{:.4f}", figures["roc_auc"])
+        yield "anomalies detected", _or_dash("{:.1%}", figures["detected"])
+        yield "false alarms", _or_dash("{:.1%}", figures["false_alarms"])
+        yield "test examples", f"{self.examples:,}"
+
+    def sections(self) -> Iterable[Section]:
+        yield Section(
+            title="Anomalies",
+            text=f"Of {self.examples:,} examples of {self.source} {int(self.counts[:, 1].sum()):,} are taken for "
+            "anomalies.",
+            caption="Examples by what they are and what they are taken for",
+            columns=["", "normal", "anomaly"],
+            rows=[[name, *map(int, row)] for name, row in zip(("normal", "anomaly"), self.counts, strict=True)],
+        )
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
@@ -377,6 +455,18 @@ def _say_sets(part: str, result: Mapping[str, Any]) -> str:
     )
 
 
+def _or_dash(form: str, value: float | None) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def _say_anomalies(part: str, result: Mapping[str, Any]) -> str:
+    auc, detected, alarms = (result[f"{part}_{name}"] for name in ("roc_auc", "detected", "false_alarms"))
+    return (
+        f"ROC AUC {_or_dash('{:.4f}', auc)}, {_or_dash('{:.1%}', detected)} of the anomalies detected, "
+        f"{_or_dash('{:.1%}', alarms)} false alarms ({result[f'{part}_examples']} examples)"
+    )
+
+
 _SET_FIGURES = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")
 
 
@@ -418,6 +508,18 @@ TASKS: Mapping[str, TaskKind] = {
             said=_sets_said,
             names=_sets_said,
             purpose=lambda spec: f"tell which of {spec.classes.bit_length() - 1} labels an example has",
+            counts_wrong=False,
+        ),
+        TaskKind(
+            name="anomaly",
+            help="examples are normal, and others are to be found",
+            evaluate=AnomalyEvaluation.of,
+            figures=("roc_auc", "detected", "false_alarms"),
+            metric=Metric("roc_auc", "ROC AUC", 1, 4, "ROC AUC {}"),
+            line=_say_anomalies,
+            said=lambda predicted, schema: (predicted - NORMAL).tolist(),
+            names=lambda labels, schema: [("normal", "anomaly")[label] for label in labels],
+            purpose=lambda spec: "find examples that are not normal",
             counts_wrong=False,
         ),
     )

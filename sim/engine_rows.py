@@ -22,4 +22,6 @@ ROWS = (
     EngineRow("reference", "votes", "rdahw.sim.grown:reference_votes"),
     EngineRow("compiled", "boosted", "rdahw.sim.boosted:compiled", True, "rdahw.sim.boosted:BoostedPredictor"),
     EngineRow("reference", "boosted", "rdahw.sim.boosted:reference"),
+    EngineRow("compiled", "coverage", "rdahw.sim.coverage:compiled", True, "rdahw.sim.coverage:CoveragePredictor"),
+    EngineRow("reference", "coverage", "rdahw.sim.coverage:reference"),
 )

@@ -6,12 +6,24 @@ from rdahw.data._load import load, read_examples
 from rdahw.data._named import NAMES, Progress, Record, catalogue
 from rdahw.data._target import USUAL_STEPS, Target
 from rdahw.data.binarise import RULES, Binariser, check_rule, default_rule, fit_binariser, image_rule
-from rdahw.data.labels import MAX_LABELS, Code, decode, encode, label_sets, label_width, members_of_sets
+from rdahw.data.labels import (
+    DECISIONS,
+    MAX_LABELS,
+    NORMAL,
+    Code,
+    decode,
+    encode,
+    label_sets,
+    label_width,
+    members_of_sets,
+)
 
 __all__ = [
+    "DECISIONS",
     "LABELS",
     "MAX_LABELS",
     "NAMES",
+    "NORMAL",
     "RULES",
     "USUAL_STEPS",
     "Binariser",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rdahw.data._json import damaged, is_int, is_list, members, texts
 from rdahw.data._target import Target
+from rdahw.data.labels import DECISIONS
 from rdahw.errors import UsageError, UserError, nearest
 
 Kind = Literal["number", "binary", "category"]
@@ -36,7 +37,8 @@ class Column:
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,): int64 class numbers, float64 where
-    the target is a number, or int64 sets (:func:`rdahw.data.label_sets`) where an example has several labels.
+    the target is a number, int64 sets (:func:`rdahw.data.label_sets`) where an example has several labels, or 1 for
+    anomalies and 0 for normal examples where these are to be found.
 
     A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column, -1 for a
     category that training did not have. A missing value is NaN, whatever the column.
@@ -93,7 +95,7 @@ class Schema:
         return labels if self.target is None else self.target.numbers(labels)
 
     def labels_to_json(self) -> dict[str, Any]:
-        """The labels as results show them: ``classes`` or ``labels``, the names, or ``target``."""
+        """The labels as results show them: ``classes`` or ``label_names``, ``target``, or ``normal``, a class."""
         return LABELS[self.task].to_json(self)
 
     def to_json(self) -> dict[str, Any]:
@@ -140,7 +142,7 @@ class Schema:
         return cls(
             feature_names,
             columns_from_json(columns, "the schema's 'columns'", len(feature_names)),
-            () if target is not None else texts(labels, "the schema's 'label_names'", least=2),
+            texts(labels, "the schema's 'label_names'", least=LABELS[task].least),
             label_name,
             label_index,
             named,
@@ -165,7 +167,8 @@ class Labels:
 
     count: how many a model tells apart. to_json: as results show them. are_classes: each example is of one class.
     are_numbers: there is a target. are_sets: an example has several labels. is_stated: a saved model states the task;
-    the others are known by what they have.
+    the others are known by what they have. least: the fewest names. groups: how many
+    values the labels have of which a test part has equal shares; 1: none. learns_normal: training has no anomalies.
     """
 
     count: Callable[[Schema], int]
@@ -174,6 +177,9 @@ class Labels:
     are_numbers: bool = False
     are_sets: bool = False
     is_stated: bool = True
+    least: int = 2
+    learns_normal: bool = False
+    groups: Callable[[Schema], int] = lambda schema: 1
 
 
 def _target(schema: Schema) -> Target:
@@ -188,17 +194,26 @@ LABELS: Mapping[str, Labels] = {
         to_json=lambda schema: {"classes": list(schema.label_names)},
         are_classes=True,
         is_stated=False,
+        groups=lambda schema: len(schema.label_names),
     ),
     "regression": Labels(
         count=lambda schema: _target(schema).steps,
         to_json=lambda schema: {"target": _target(schema).to_json()},
         are_numbers=True,
         is_stated=False,
+        least=0,
     ),
     "multilabel": Labels(
         count=lambda schema: 1 << len(schema.label_names),
-        to_json=lambda schema: {"labels": list(schema.label_names)},
+        to_json=lambda schema: {"label_names": list(schema.label_names)},
         are_sets=True,
+    ),
+    "anomaly": Labels(
+        count=lambda schema: DECISIONS,
+        to_json=lambda schema: {"normal": next(iter(schema.label_names), None)},
+        least=0,
+        groups=lambda schema: 2,
+        learns_normal=True,
     ),
 }
 
@@ -290,6 +305,18 @@ class Dataset:
         assert train is not None
         return replace(self, train=train, test=test)
 
+    def with_normal(self, normal: str | None) -> Dataset:
+        """The data set of classes as one to find anomalies in: see :func:`anomalies`."""
+        labels, name = anomalies(self.train.labels, self.label_names, normal, f"the data set {self.name!r}")
+        c = self.label_names.index(name)
+        test = None if self.test is None else Examples(self.test.features, (self.test.labels != c).astype(np.int64))
+        train = Examples(self.train.features, labels)
+        return replace(self, train=train, test=test, label_names=(name,), task="anomaly")
+
+    def without_anomalies(self) -> Dataset:
+        """The data set without the training examples of label 1."""
+        return replace(self, train=self.train.take(self.train.labels == 0))
+
     def hold_out(self, n: int) -> tuple[Dataset, Examples]:
         """The data set without its last ``n`` training examples, and these, for validation.
 
@@ -301,6 +328,21 @@ class Dataset:
             raise UsageError(f"{n} of {size} training examples cannot be held out; hold out 1 to {size - 1}")
         shorter = replace(self, train=self.train.take(slice(0, size - n)), whole_range=False)
         return shorter, self.train.take(slice(size - n, size))
+
+
+def anomalies(
+    labels: NDArray[np.int64], names: Sequence[str], normal: str | None, what: str
+) -> tuple[NDArray[np.int64], str]:
+    """1 for each class number (N,) that is not that of the class ``normal``, by default the most frequent one, else 0;
+    and the name of this class. Raises UserError for one that ``what`` has not."""
+    if normal is None:
+        normal = names[int(np.bincount(labels).argmax())]
+    if normal not in names:
+        raise UserError(f"{what} has no class {normal!r}; {nearest(normal, names)}")
+    found = (labels != names.index(normal)).astype(np.int64)
+    if found.all():
+        raise UserError(f"{what} has no training example of the class {normal!r}; choose another with --normal")
+    return found, normal
 
 
 def _renumbered(examples: Examples, number: NDArray[np.int64]) -> Examples:

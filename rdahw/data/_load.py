@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def load(
     progress: Progress | None = None,
     task: str = "classification",
     target: Mapping[str, float | None] | None = None,
+    normal: str | None = None,
 ) -> Dataset:
     """Load a data set: the name of one (:data:`NAMES`), the path of a file or of a folder, ZIP or TAR of pictures, or a
     table in memory.
@@ -58,8 +59,10 @@ def load(
     «warning: ». ``progress`` is called with (bytes done, bytes in all) while files are read or downloaded.
     ``task``: «classification»; «regression» for labels that are numbers, with ``target``: ``low``, ``high`` and
     ``step`` of :meth:`Target.fit`, which by default are those of the training part; or «multilabel» for several labels
-    that each are 0 or 1: then ``label`` names all their columns, separated by commas. Where labels are not classes, the
-    test part is drawn from all of them.
+    that each are 0 or 1: then ``label`` names all their columns, separated by commas; or «anomaly» for examples that
+    are not normal: without ``label`` no column is one, else the training part keeps the class ``normal``, by default
+    the most frequent one, and labels are 1 for the others, which are in the test part alone. Where labels are not
+    classes, the test part is drawn from all.
 
     Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
     name is not found and cannot be downloaded, UserError for malformed content.
@@ -69,21 +72,23 @@ def load(
     if split is not None and test is not None:
         raise UsageError("a test file and a split were both given; give one of them")
 
-    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log, task=task)
+    reading = Reading(
+        label=label, delimiter=delimiter, header=header, missing=missing, log=log, task=task, normal=normal
+    )
     if is_frame(spec):
         if test is not None:
             raise UsageError("a test file was given with a table in memory; join the two, or use --split")
         dataset = read_frame(spec, reading).dataset(lambda: "")
         dataset = replace(dataset, checksum=frame_checksum(dataset.train.features, dataset.train.labels))
     elif spec in NAMES:
-        if task != "classification":
+        if task not in _OF_CLASSES:
             raise UsageError(_labels_are_classes(f"data set {spec!r}", task))
         if label is not None or test is not None:
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
         dataset = read_iris() if spec == "iris" else read_images(spec, progress)
     elif holds_images(Path(spec)):
-        if task != "classification":
+        if task not in _OF_CLASSES:
             raise UsageError(_labels_are_classes(f"pictures {str(spec)!r}", task))
         dataset = _read_pictures(Path(spec), label, test, resize, progress)
     else:
@@ -95,6 +100,8 @@ def load(
         )
     if classes is not None:
         dataset = dataset.with_classes(classes)
+    if task != dataset.task:
+        dataset = _OF_CLASSES[task](dataset, normal)
 
     if split is not None:
         dataset = _split(dataset, split, seed)
@@ -102,6 +109,13 @@ def load(
         dataset = paper_split(dataset)
     if dataset.target is not None:
         dataset = replace(dataset, target=Target.fit(dataset.train.labels, **(target or {})))
+    if LABELS[task].learns_normal and dataset.label_names:
+        normal_only = dataset.without_anomalies()
+        log(
+            f"{dataset.name}: the class {dataset.label_names[0]!r} is normal; "
+            f"{len(dataset.train) - len(normal_only.train)} training examples of other classes are left out"
+        )
+        return normal_only
     return dataset
 
 
@@ -131,6 +145,13 @@ def read_examples(
         return image_examples(Path(path), schema, resize, progress)
     reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
     return read(Source(Path(path), hashlib.sha256(), progress), reading).examples(schema)
+
+
+#: What makes a data set for another task of one whose labels are classes.
+_OF_CLASSES: Mapping[str, Callable[[Dataset, str | None], Dataset]] = {
+    "classification": lambda dataset, normal: dataset,
+    "anomaly": Dataset.with_normal,
+}
 
 
 def _labels_are_classes(what: str, task: str) -> str:
@@ -187,9 +208,9 @@ def _split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     if dataset.test is not None:
         raise UsageError(f"a split was asked for, and the data set {dataset.name!r} has a test part of its own")
     chosen = np.zeros(len(dataset.train), dtype=np.bool_)
-    is_class = LABELS[dataset.task].are_classes
-    classes = dataset.train.labels if is_class else np.zeros(len(dataset.train), np.int64)
-    for c in range(len(dataset.label_names) if is_class else 1):
+    groups = LABELS[dataset.task].groups(dataset.schema)
+    classes = dataset.train.labels if groups > 1 else np.zeros(len(dataset.train), np.int64)
+    for c in range(groups):
         rows = np.flatnonzero(classes == c)
         count = min(math.floor(fraction * len(rows) + 0.5), len(rows) - 1)
         chosen[rows[permutation(stream(seed, "split", c), len(rows))[:count]]] = True

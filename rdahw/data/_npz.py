@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data._cells import Numbers, Texts
-from rdahw.data._dataset import Column, Dataset, Examples, Schema
+from rdahw.data._dataset import Column, Dataset, Examples, Schema, anomalies
 from rdahw.data._files import MAX_UNPACKED, Source, members_of
 from rdahw.data._table import Reading, Table, made_up_names
 from rdahw.data._target import Target
@@ -38,18 +38,22 @@ _Y = ("y", "labels", "y_train")
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """The arrays of a numpy archive; task: as in :class:`Reading`."""
+    """The arrays of a numpy archive; task, normal: as in :class:`Reading`."""
 
     path: Path
     arrays: dict[str, NDArray[Any]]
     task: str
+    normal: str | None
 
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """The data set, with its test part if it has one. Raises UserError for arrays that do not fit."""
         path, arrays = self.path, self.arrays
         features, image_shape = _features(path, *_find(path, arrays, _X))
-        y_key, y = _find(path, arrays, _Y)
-        labels, described = _KINDS[self.task].read(path, y_key, y, len(features))
+        kind, described = _KINDS[self.task], dict[str, Any](label_names=())
+        if kind.may_lack and not any(key in arrays for key in _Y):
+            labels: NDArray[Any] = np.zeros(len(features), np.int64)
+        else:
+            labels, described = kind.read(path, *_find(path, arrays, _Y), len(features), self.normal)
         if not features.shape[1]:
             raise UserError(f"{path}: the examples have no features")
 
@@ -95,7 +99,7 @@ def read_npz(source: Source, reading: Reading) -> Archive:
     """The arrays in a numpy archive. Raises UserError for a malformed one."""
     if reading.label is not None:
         raise UsageError(f"a label column was given, and {source.name} is not a CSV; its labels are the array 'y'")
-    return Archive(source.path, _arrays(source.path, source.content()), reading.task)
+    return Archive(source.path, _arrays(source.path, source.content()), reading.task, reading.normal)
 
 
 def read_npy(source: Source, reading: Reading) -> Table:
@@ -251,23 +255,43 @@ def _sets(path: Path, key: str, y: NDArray[Any], count: int) -> NDArray[np.int64
     return label_sets(y)
 
 
-def _read_classes(path: Path, key: str, y: NDArray[Any], count: int) -> tuple[NDArray[Any], dict[str, Any]]:
+def _read_classes(
+    path: Path, key: str, y: NDArray[Any], count: int, normal: str | None
+) -> tuple[NDArray[Any], dict[str, Any]]:
     names, labels = _classes(path, key, y, count)
     return labels, {"label_names": names}
 
 
-def _read_targets(path: Path, key: str, y: NDArray[Any], count: int) -> tuple[NDArray[Any], dict[str, Any]]:
+def _read_targets(
+    path: Path, key: str, y: NDArray[Any], count: int, normal: str | None
+) -> tuple[NDArray[Any], dict[str, Any]]:
     labels = _targets(path, key, y, count)
     return labels, {"label_names": (), "target": Target.fit(labels)}
 
 
-def _read_sets(path: Path, key: str, y: NDArray[Any], count: int) -> tuple[NDArray[Any], dict[str, Any]]:
+def _read_sets(
+    path: Path, key: str, y: NDArray[Any], count: int, normal: str | None
+) -> tuple[NDArray[Any], dict[str, Any]]:
     sets = _sets(path, key, y, count)
     return sets, {"label_names": tuple(f"y{i}" for i in range(y.shape[1]))}
 
 
 def _known_classes(path: Path, key: str, y: NDArray[Any], count: int, schema: Schema) -> NDArray[Any]:
     return _numbers(path, key, _names(path, key, y, count), schema.label_names)
+
+
+def _read_anomalies(
+    path: Path, key: str, y: NDArray[Any], count: int, normal: str | None
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    names, labels = _classes(path, key, y, count)
+    found, normal = anomalies(labels, names, normal, f"{path}: {key!r}")
+    return found, {"label_names": (normal,)}
+
+
+def _known_anomalies(path: Path, key: str, y: NDArray[Any], count: int, schema: Schema) -> NDArray[Any]:
+    names = _names(path, key, y, count)
+    normal = schema.label_names or (max(dict.fromkeys(names), key=names.count),)
+    return np.array([name not in normal for name in names], np.int64)
 
 
 def _known_sets(path: Path, key: str, y: NDArray[Any], count: int, schema: Schema) -> NDArray[Any]:
@@ -280,10 +304,11 @@ def _known_sets(path: Path, key: str, y: NDArray[Any], count: int, schema: Schem
 @dataclass(frozen=True)
 class _Kind:
     """How labels are read: ``read``, those of training, with what a :class:`Dataset` says of them, and ``read_more``,
-    those of further examples."""
+    those of further examples. may_lack: training needs none."""
 
-    read: Callable[[Path, str, NDArray[Any], int], tuple[NDArray[Any], dict[str, Any]]]
+    read: Callable[[Path, str, NDArray[Any], int, str | None], tuple[NDArray[Any], dict[str, Any]]]
     read_more: Callable[[Path, str, NDArray[Any], int, Schema], NDArray[Any]]
+    may_lack: bool = False
 
 
 #: The rows by the name of the task.
@@ -291,6 +316,7 @@ _KINDS: Mapping[str, _Kind] = {
     "classification": _Kind(_read_classes, _known_classes),
     "regression": _Kind(_read_targets, lambda path, key, y, count, schema: _targets(path, key, y, count)),
     "multilabel": _Kind(_read_sets, _known_sets),
+    "anomaly": _Kind(_read_anomalies, _known_anomalies, may_lack=True),
 }
 
 

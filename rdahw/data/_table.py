@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data._cells import DATES_AS_NUMBERS, MAX_CLASSES, MISSING, Cells, Numbers, Refuse, are_dates, number
-from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Kind, Schema
+from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Kind, Schema, anomalies
 from rdahw.data._target import Target
 from rdahw.data.labels import MAX_LABELS, label_sets
 from rdahw.errors import UsageError, UserError, nearest
@@ -45,7 +45,8 @@ class Reading:
     label: the label column, by name or number from 1. delimiter: what separates cells of text; None: it is found.
     header: whether the first row of text is the names; None: it is found. missing: ``bit`` (missing cells are NaN),
     ``error``, or ``drop`` (examples with missing cells are left out). task: ``classification``, ``regression`` for
-    labels that are numbers, or ``multilabel`` for several label columns of 0 and 1, separated by commas in ``label``.
+    labels that are numbers, or ``multilabel`` for several label columns of 0 and 1, separated by commas in ``label``,
+    or ``anomaly``, for which ``normal`` is the class of normal examples; None: the most frequent one.
     Raises UsageError for another ``missing``.
     """
 
@@ -55,6 +56,7 @@ class Reading:
     missing: str = "bit"
     log: Log = silent
     task: str = "classification"
+    normal: str | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in MISSING_RULES:
@@ -263,11 +265,41 @@ def _known_classes(table: Table, ats: tuple[int, ...], schema: Schema) -> NDArra
     return numbers
 
 
+def _read_anomalies(table: Table, ats: tuple[int, ...]) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    normal = table.reading.normal
+    if not ats:
+        if normal is not None:
+            raise UsageError(f"the class {normal!r} is to be normal; name the column of the classes with --label")
+        return np.zeros(len(table), np.int64), {"label_names": ()}
+    labels, names = _classes(table, *ats)
+    found, normal = anomalies(labels, names, normal, f"{table.path}: the label column {table.names[ats[0]]!r}")
+    return found, {"label_names": (normal,), **_named(table, *ats)}
+
+
+def _known_anomalies(table: Table, ats: tuple[int, ...], schema: Schema) -> NDArray[np.int64]:
+    """1 for each row of another class than the normal one, (N,); if training had no classes, this is the most frequent
+    one."""
+    (at,) = ats
+    labels = table.columns[at].texts()
+    if "" in labels.counts:
+        raise table.refuse(at)(int((labels.codes == labels.known.index("")).argmax()), "the label is empty")
+    normal = schema.label_names or (max(labels.counts, key=lambda text: labels.counts[text]),)
+    if not schema.label_names:
+        table.reading.log(f"{table.path}: the class {normal[0]!r}, the most frequent one, is taken as normal")
+    found: NDArray[np.int64] = np.array([_class_number(text, normal) is None for text in labels.known], np.int64)
+    return found[labels.codes]
+
+
 #: The rows by the name of the task.
 _KINDS: Mapping[str, _Kind] = {
     "classification": _Kind(find=_one_column, read=_read_classes, read_more=_known_classes),
     "regression": _Kind(
         find=_one_column, read=_read_numbers, read_more=lambda table, ats, schema: _numbers(table, ats)
+    ),
+    "anomaly": _Kind(
+        find=lambda table, label: () if label is None else _one_column(table, label),
+        read=_read_anomalies,
+        read_more=_known_anomalies,
     ),
     "multilabel": _Kind(find=_several_columns, read=_read_sets, read_more=lambda table, ats, schema: _sets(table, ats)),
 }

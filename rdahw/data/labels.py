@@ -13,6 +13,9 @@ Code = Literal["one-hot", "binary"]
 
 #: The most labels of a set: it is a number of 64 bits.
 MAX_LABELS = 62
+#: A model that finds anomalies predicts one of so many numbers: below ``NORMAL`` for an anomaly.
+DECISIONS = 1 << 16
+NORMAL = DECISIONS // 2
 
 
 def label_sets(members: NDArray[Any]) -> NDArray[np.int64]:

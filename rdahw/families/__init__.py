@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 #: The built-in families in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
-BUILT_IN = ("lookup", "mask", "ensemble", "grown", "layers", "linear", "boosted", "file")
+BUILT_IN = ("lookup", "mask", "ensemble", "grown", "layers", "linear", "boosted", "coverage", "file")
 
 _GROUP = "rdahw.families"
 

@@ -10,6 +10,7 @@ import pytest
 from rdahw.data.images import Image
 from rdahw.families import find_family
 from rdahw.families.boosted import BoostedSpec
+from rdahw.families.coverage import CoverageSpec
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.families.grown import GrownSpec, VotesSpec
 from rdahw.families.layers import LayersSpec
@@ -36,6 +37,7 @@ CASES: dict[str, Spec] = {
     "layers": LayersSpec(input_bits=130, classes=10, sizes=((40, 4), (30, 6), (123, 5))),
     "layers of many votes": LayersSpec(input_bits=65, classes=2, sizes=((50, 8), (700, 1))),
     "numbers": BoostedSpec(input_bits=70, steps=100, tables=30, inputs=4, shift=2),
+    "counts": CoverageSpec(input_bits=70, tables=30, inputs=4),
     "many inputs": GrownSpec(input_bits=90, classes=3, tables=8, inputs=8),
 }
 

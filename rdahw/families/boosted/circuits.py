@@ -24,7 +24,7 @@ from rdahw.state import State
 from rdahw.tracing import Wire, cat, mux, trace
 from rdahw.types import Bits
 
-__all__ = ["boosted_model", "table_bits", "trained"]
+__all__ = ["boosted_model", "table_bits", "total", "trained"]
 
 
 def trained(spec: BoostedSpec, state: State) -> tuple[CircuitSpec, State]:
@@ -79,7 +79,7 @@ def boosted_model(spec: BoostedSpec, state: State) -> Circuit:
                 index = x.gather(wiring[i // outputs])
             numbers.append(theta[at : at + width * size].lookup(index))
             at += width * size
-        totals = [_total(numbers[i::outputs]) for i in range(outputs)]
+        totals = [total(numbers[i::outputs]) for i in range(outputs)]
         if not spec.labels:
             return _limited(totals[0], constants[0] + (1 << spec.shift >> 1), spec)
         return cat(*map(partial(_above, spec.middle), totals, constants))
@@ -87,34 +87,34 @@ def boosted_model(spec: BoostedSpec, state: State) -> Circuit:
     return trace(predict, theta=Bits(sum(widths) * size), x=Bits(spec.input_bits))
 
 
-def _total(numbers: list[Wire]) -> Wire:
+def total(numbers: list[Wire]) -> Wire:
     """The sum of unsigned numbers: always the two narrowest are added, so that adders are narrow."""
     order = count()
     heap = [(number.width, next(order), number) for number in numbers]
     heapq.heapify(heap)
     while len(heap) > 1:
         (_, _, a), (width, _, b) = heapq.heappop(heap), heapq.heappop(heap)
-        total = a.extend(width).plus(b)
-        heapq.heappush(heap, (total.width, next(order), total))
+        both = a.extend(width).plus(b)
+        heapq.heappush(heap, (both.width, next(order), both))
     return heap[0][2]
 
 
-def _above(least: int, total: Wire, constant: int) -> Wire:
-    """Whether total + constant is above ``least``, a bit."""
+def _above(least: int, score: Wire, constant: int) -> Wire:
+    """Whether score + constant is above ``least``, a bit."""
     bound = least - constant
-    if not 0 <= bound < (1 << total.width) - 1:
-        return total.const(int(bound < 0), 1)
-    return total > bound
+    if not 0 <= bound < (1 << score.width) - 1:
+        return score.const(int(bound < 0), 1)
+    return score > bound
 
 
-def _limited(total: Wire, constant: int, spec: BoostedSpec) -> Wire:
-    """(total + constant) div 2^shift, limited to the steps of the target."""
+def _limited(added: Wire, constant: int, spec: BoostedSpec) -> Wire:
+    """(added + constant) div 2^shift, limited to the steps of the target."""
     most, bits = spec.steps - 1, label_width(spec.steps, "binary")
     # Wide enough for both, and for the largest step.
-    width = max(total.width, abs(constant).bit_length(), (most << spec.shift).bit_length()) + 1
-    score = total.extend(width).plus(constant % (1 << width))[:width]
+    width = max(added.width, abs(constant).bit_length(), (most << spec.shift).bit_length()) + 1
+    score = added.extend(width).plus(constant % (1 << width))[:width]
     whole = score[spec.shift :]
     limited = mux(whole <= most, whole[:bits], whole.const(most, bits))
     if constant >= 0:
         return limited
-    return limited & (total.extend(width) >= -constant).repeat(bits)
+    return limited & (added.extend(width) >= -constant).repeat(bits)
