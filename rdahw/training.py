@@ -21,7 +21,21 @@ from rdahw.family import Spec
 from rdahw.random import permutation, stream
 from rdahw.state import State
 
-__all__ = ["Batches", "Best", "Engine", "Examples", "Outcome", "Progress", "Schedule", "Training", "prepare"]
+__all__ = [
+    "MAX_REPEATS",
+    "Batches",
+    "Best",
+    "Engine",
+    "Examples",
+    "Outcome",
+    "Progress",
+    "Schedule",
+    "Training",
+    "prepare",
+    "repeats_of",
+    "spread",
+    "to_balance",
+]
 
 #: The most updates in one call of an engine, which bounds the memory for their order.
 _MOST_AT_ONCE = 1 << 18
@@ -31,8 +45,40 @@ SCORED = ("update", "epoch")
 _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
-#: How often :meth:`Examples.balanced` repeats an example at most.
+#: How often an example is repeated at most.
 MAX_REPEATS = 1000
+
+
+def to_balance(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each example (N,) comes so that classes are equally frequent: an example of class c R = floor(m / n +
+    1/2) times, at most :data:`MAX_REPEATS`, where n is the number of examples of c and m that of the most frequent
+    class."""
+    sizes = np.bincount(labels)
+    repeats: NDArray[np.int64] = (2 * sizes.max() + sizes) // np.maximum(2 * sizes, 1)
+    return np.minimum(repeats, MAX_REPEATS)[labels]
+
+
+def repeats_of(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How often an example of each weight (N,) comes; weights are at least 0, and not all 0.
+
+    Whole numbers up to :data:`MAX_REPEATS` stay as they are. Others are divided by the smallest one above 0, or by
+    1/:data:`MAX_REPEATS` of the largest if that is more, rounded to the nearest whole number, halves up, and divided by
+    their greatest common divisor.
+    """
+    if (weights == np.floor(weights)).all() and weights.max() <= MAX_REPEATS:
+        return weights.astype(np.int64)
+    unit = max(float(weights[weights > 0].min()), float(weights.max()) / MAX_REPEATS)
+    repeats = np.floor(weights / unit + 0.5).astype(np.int64)
+    return repeats // np.gcd.reduce(repeats)
+
+
+def spread(repeats: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of N examples, each ``repeats`` (N,) times and evenly spread: repetition k of example i, which comes
+    R times, is in order of (k * N + i) / R, of i on a tie."""
+    count = len(repeats)
+    rows = np.repeat(np.arange(count), repeats)
+    number = np.arange(len(rows)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    return rows[np.argsort((number * count + rows) / repeats[rows], kind="stable")]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,19 +103,8 @@ class Examples:
         return Examples(x, self.labels[rows])
 
     def balanced(self) -> Examples:
-        """The examples with those of rare classes repeated, evenly spread.
-
-        An example of class c comes R = floor(m / n + 1/2) times, at most :data:`MAX_REPEATS`, where n is the number of
-        examples of c and m that of the most frequent class. Repetition k of example i of N is in order of
-        (k * N + i) / R, of i on a tie.
-        """
-        count = len(self)
-        sizes = np.bincount(self.labels)
-        repeats = np.minimum((2 * sizes.max() + sizes) // np.maximum(2 * sizes, 1), MAX_REPEATS)[self.labels]
-        rows = np.repeat(np.arange(count), repeats)
-        number = np.arange(len(rows)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        order = rows[np.argsort((number * count + rows) / repeats[rows], kind="stable")]
-        return self.take(order)
+        """The examples with those of rare classes repeated, evenly spread: :func:`to_balance`, :func:`spread`."""
+        return self.take(spread(to_balance(self.labels)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,11 +33,12 @@ from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
 from rdahw.sim.planes import PlaneConversion
-from rdahw.training import Examples, Progress, Schedule, Training, prepare
+from rdahw.training import Examples, Progress, Schedule, Training, prepare, repeats_of, spread, to_balance
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin  # type: ignore[import-untyped]
     from sklearn.utils import check_random_state  # type: ignore[import-untyped]
+    from sklearn.utils.class_weight import compute_sample_weight  # type: ignore[import-untyped]
     from sklearn.utils.multiclass import (  # type: ignore[import-untyped]
         check_classification_targets,
         type_of_target,
@@ -62,6 +63,7 @@ __all__ = ["RDAClassifier"]
 _ROWS = 2048
 #: The value of an option that the model chooses.
 _AUTO = AUTO
+_BALANCED = "balanced"
 _MODEL = "ensemble"
 #: Examples with several labels: the task, and the model that stands for the default and for "auto".
 _SETS, _MODEL_OF_SETS = "multilabel", "boosted"
@@ -73,6 +75,7 @@ _OWN: dict[str, Any] = {
     "thresholds": None,
     "image_shape": None,
     "categorical_features": "from_dtype",
+    "class_weight": None,
     "random_state": 0,
     "n_jobs": None,
 }
@@ -129,8 +132,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     or 0 and 1 (N, L) for each of 2 to 62 labels that an example has or has not (scikit-learn's multilabel indicator).
     For several labels the model "boosted" stands for the default, and for "auto"; it determines its own number of
     epochs, and ``predict`` gives 0 and 1 (N, L).
-    Sample weights are not supported, since an example is one update or none. The same data and ``random_state`` give
-    the same bits on every machine.
+    The same data and ``random_state`` give the same bits on every machine.
 
     Parameters:
         model: as for ``rdahw train --model``: NAME[:OPTION=VALUE,…] or FILE.py:NAME (the file is run), or "auto": the
@@ -147,8 +149,14 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         categorical_features: the columns of categories: "from_dtype", those columns of a data frame (pandas, polars)
             that hold categories or texts; a mask, numbers or names of columns; or None. Each category is a wire; rare
             ones, with those that ``fit`` did not have, may share one.
+        class_weight: None, "balanced", which learns the examples of rare classes more often so that all classes are
+            equally frequent (as ``rdahw train --balance``), or the weight of each class, a dict; 1 for the others.
         random_state: the seed of all randomness; a RandomState or None draws one.
         n_jobs: how many threads predict and grow tables, -1 for one on each core; None is 1. The bits are the same.
+
+    An example of a class of weight w is learned w times in each epoch. Whole numbers up to 1,000 stay as they are;
+    other weights are divided by the smallest one above 0, or by a thousandth of the largest if that is more, rounded,
+    halves up, and divided by their greatest common divisor.
 
     NaN in X is a missing value, except in images: its wires are 0, and a feature that has NaN in ``fit`` has one more
     wire, which is 1 there.
@@ -210,7 +218,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Train a new model on examples X (N, F) and their labels y (N,); raises ValueError for invalid arguments."""
         array, labels = self._read(X, y, first=True)
         epochs = _whole("epochs", self.epochs)
-        self._begin(array, np.arange(self._labels) if self._labels else np.unique(labels), labels)
+        rows = self._weighted(labels)
+        self._begin(array, np.arange(self._labels) if self._labels else np.unique(labels), labels, rows)
+        array, labels = array[rows], labels[rows]
         self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
         return self
 
@@ -222,17 +232,36 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         N epochs, bit for bit.
         """
         first = not hasattr(self, "_engine")
+        if _same(self.class_weight, _BALANCED):
+            raise ValueError("class_weight 'balanced' needs all examples, and partial_fit has a part; give the weights")
         array, labels = self._read(X, y, first=first)
+        rows = self._weighted(labels)
         if self._labels and classes is None:
             classes = np.arange(self._labels)
         if first and classes is None:
             raise ValueError("classes were not given; the first call of partial_fit needs classes=, all of the labels")
         if first:
-            self._begin(array, unique_labels(classes), labels)
+            self._begin(array, unique_labels(classes), labels, rows)
         elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes are {classes!r}; those of the first call of partial_fit were {self.classes_!r}")
-        self._learn(array, labels, 1)
+        self._learn(array[rows], labels[rows], 1)
         return self
+
+    def _weighted(self, labels: NDArray[Any]) -> Any:
+        """The numbers of the examples to learn, each as often as the weight of its class says, or all of them."""
+        given = self.class_weight
+        if given is None:
+            return slice(None)
+        if self._labels:
+            raise ValueError(f"class_weight is {given!r}, and examples have several labels; leave it out")
+        if _same(given, _BALANCED):
+            return spread(to_balance(np.unique(labels, return_inverse=True)[1]))
+        weights = compute_sample_weight(given, labels) if isinstance(given, dict) else np.full(1, -1.0)
+        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+            raise ValueError(
+                f"class_weight is {given!r}; expected None, 'balanced', or a dict of weights of at least 0, not all 0"
+            )
+        return spread(repeats_of(weights))
 
     @property
     def _finite(self) -> Any:
@@ -261,8 +290,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._labels = count
         return array, sets
 
-    def _begin(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any]) -> None:
-        """Choose the wires and make an untrained model, prepared by these examples."""
+    def _begin(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], rows: Any) -> None:
+        """Choose the wires and make an untrained model, prepared by the examples ``rows`` of these."""
         if len(classes) < 2:
             raise ValueError(f"y has {len(classes)} class; expected 2 or more")
         kind = _SETS if self._labels else USUAL_TASK
@@ -285,6 +314,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self.__dict__.pop("choice_", None)  # not that of an earlier fit
                 family, given = _chosen(self, model, kind, _OPTIONS, _MODEL_OF_SETS if self._labels else _MODEL)
                 candidate = Candidate(options=given)
+            array, y = array[rows], y[rows]
             if family.two_classes and len(classes) > 2:
                 raise UserError(
                     f"Only binary classification is supported by model {self.model!r}, and y has {len(classes)} "

@@ -41,7 +41,9 @@ OWN_FILES = {
     "rdahw/report.py": {"jinja2", "matplotlib"},
     "sim/columns.py": {"sklearn"},
     "sim/estimator.py": {"sklearn"},
+    "sim/outliers.py": {"sklearn"},
     "sim/regressor.py": {"sklearn"},
+    "sim/table_estimator.py": {"sklearn"},
 }
 MAY_PRINT = {"cli"}
 SLOW_TO_LOAD = {"numpy", "PIL", "rich", "amaranth", "numba", "sklearn", "matplotlib", "jinja2"}

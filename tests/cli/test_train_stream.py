@@ -166,7 +166,7 @@ def test_a_malformed_line_keeps_what_was_learned(feed, run):
         (("--seeds", 3), "--seeds is not supported with --stream"),
         (("--skip", 3), "--skip leaves out what a model to --resume has learned"),
         (("--model", "grown"), "model 'grown' does not learn from one example after the other"),
-        (("--model", "boosted"), "a stream learns classes, and model 'boosted' is for regression; use another"),
+        (("--model", "boosted"), "a stream learns classes, and model 'boosted' is for regression and multilabel"),
         (("--model", "auto"), "--model auto tries several models on all examples"),
         (("--resume", "m.rdahw", "--margin", 3), "--margin was given with --resume, whose model states it"),
         (("--resume", "m.rdahw"), "there is no model file 'm.rdahw'"),

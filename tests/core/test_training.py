@@ -13,7 +13,7 @@ from rdahw.families.circuits import CircuitSpec
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.random import permutation, stream
 from rdahw.sim.engines import ReferenceEngine, make_engine
-from rdahw.training import Batches, Best, Examples, Outcome, Progress, Schedule, Training
+from rdahw.training import Batches, Best, Examples, Outcome, Progress, Schedule, Training, repeats_of, spread
 
 RANDOM = np.random.default_rng(7)
 X = RANDOM.integers(0, 2, (11, 3)).astype(np.uint8)
@@ -519,3 +519,20 @@ def test_balanced_examples():
     assert np.array_equal(Examples(x[:2], labels[:2]).balanced().x, x[:2])
     many = Examples(np.zeros((5001, 1), np.uint8), np.array([0] * 5000 + [1])).balanced()
     assert np.bincount(many.labels).tolist() == [5000, 1000]
+
+
+def test_weights_become_repeats():
+    def repeats(*weights: float) -> list[int]:
+        return repeats_of(np.array(weights, np.float64)).tolist()
+
+    assert repeats(2, 0, 4, 1000) == [2, 0, 4, 1000]  # whole numbers stay as they are
+    assert repeats(0.5, 1.25, 0.7, 0) == [1, 3, 1, 0]  # 2.5 is rounded up, 1.4 down
+    assert repeats(1000, 0.4) == [1, 0]  # the unit is a thousandth of the largest
+    assert repeats(3000, 2000) == [2, 1]  # 1.5 and 1
+    assert repeats(0.25, 0.5) == [1, 2]
+
+
+def test_repeats_are_spread():
+    repeats = [1, 3, 0, 2]
+    places = sorted(((k * 4 + i) / r, i) for i, r in enumerate(repeats) for k in range(r))
+    assert spread(np.array(repeats)).tolist() == [i for _, i in places]
