@@ -68,8 +68,8 @@ def repeats_of(weights: NDArray[np.float64]) -> NDArray[np.int64]:
     if (weights == np.floor(weights)).all() and weights.max() <= MAX_REPEATS:
         return weights.astype(np.int64)
     unit = max(float(weights[weights > 0].min()), float(weights.max()) / MAX_REPEATS)
-    repeats = np.floor(weights / unit + 0.5).astype(np.int64)
-    return repeats // np.gcd.reduce(repeats)
+    repeats: NDArray[np.int64] = np.floor(weights / unit + 0.5).astype(np.int64)
+    return repeats // int(np.gcd.reduce(repeats))
 
 
 def spread(repeats: NDArray[np.int64]) -> NDArray[np.int64]:

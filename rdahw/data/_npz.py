@@ -58,8 +58,8 @@ class Archive:
             raise UserError(f"{path}: the examples have no features")
 
         if image_shape is not None:
-            kind = Column("binary" if features.max() <= 1 and np.isin(features, (0, 1)).all() else "number")
-            columns = (kind,) * features.shape[1]
+            each = Column("binary" if features.max() <= 1 and np.isin(features, (0, 1)).all() else "number")
+            columns = (each,) * features.shape[1]
         else:
             columns = tuple(
                 Column("binary" if np.array_equal(np.unique(column), [0, 1]) else "number") for column in features.T
