@@ -43,7 +43,7 @@ def trained(run: Runner, table: Path) -> dict[str, Any]:
 
 
 def test_train(run: Runner, trained: dict[str, Any]) -> None:
-    assert (trained["task"], trained["family"], trained["labels"]) == (
+    assert (trained["task"], trained["family"], trained["label_names"]) == (
         "multilabel",
         "boosted",
         ["barks", "purrs", "old"],
@@ -96,7 +96,7 @@ def test_columns_by_position(run: Runner, trained: dict[str, Any]) -> None:
     words = ("--data", "bare.csv", "--no-header", "--task", "multilabel", "--label", "1,3,4", "--split", 0.25)
     made = run.ok("train", *words, *MODEL, "--out", "bare.rdahw", "--json").json
     assert made["parameters_sha256"] == trained["parameters_sha256"]
-    assert made["labels"] == ["column 1", "column 3", "column 4"]
+    assert made["label_names"] == ["column 1", "column 3", "column 4"]
     labelled = run.ok("eval", "bare.rdahw", "--data", "bare.csv", "--no-header", "--json").json
     same = run.ok("eval", "pets.rdahw", "--data", "pets.csv", "--json").json
     assert labelled["micro_f1"] == same["micro_f1"]
@@ -107,7 +107,7 @@ def test_arrays_and_other_words_for_0_and_1(run: Runner, trained: dict[str, Any]
     x, y = made[:, [1, 4, 5]], made[:, [0, 2, 3]]
     np.savez(run.folder / "pets.npz", x=x, y=y, x_test=x[:9], y_test=y[:9])
     result = run.ok("train", "--data", "pets.npz", "--task", "multilabel", *MODEL, "--json").json
-    assert (result["labels"], result["test_examples"]) == (["y0", "y1", "y2"], 9)
+    assert (result["label_names"], result["test_examples"]) == (["y0", "y1", "y2"], 9)
     words = [line.split(",") for line in table.read_text().splitlines()]
     for row in words[1:]:
         row[0], row[2] = {"0": "no", "1": "yes"}[row[0]], {"0": "False", "1": "True"}[row[2]]
@@ -118,7 +118,7 @@ def test_arrays_and_other_words_for_0_and_1(run: Runner, trained: dict[str, Any]
 
 def test_show_report_and_resume(run: Runner, trained: dict[str, Any]) -> None:
     shown = run.ok("show", "pets.rdahw", "--json").json
-    assert (shown["task"], shown["labels"]) == ("multilabel", trained["labels"])
+    assert (shown["task"], shown["label_names"]) == ("multilabel", trained["label_names"])
     assert f"measured  micro-F1 {trained['test_micro_f1']:.4f} on test" in run.ok("show", "pets.rdahw").out
     run.ok(*COMMAND, *MODEL, "--epochs", 9, "--out", "part.rdahw")
     rest = run.ok("train", "--resume", "part.rdahw", "--epochs", 40, "--json").json
