@@ -39,7 +39,7 @@ Examples:
       --model lookup --binarise quantile=3 --epochs 20 --shuffle
   rdahw train --data table.csv --split 0.25
   rdahw train --data houses.csv --task regression --label price --split 0.25
-  rdahw train --data genes.csv --task multilabel --label nucleus,membrane --split 0.25
+  rdahw train --data genes.csv --task multilabel --label a,b,c --split 0.25
   rdahw train --data pumps.csv --task anomaly
   rdahw train --data mnist --model ensemble
   rdahw train --data mnist --model ensemble --hdl --epochs 1
