@@ -204,7 +204,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.image_shape is None
         tags.classifier_tags.multi_class = not (isinstance(self.model, str) and _tells_two_classes(self.model))
-        tags.classifier_tags.multi_label = _SETS in _tasks_of(self._model_for(_SETS))
+        model = self._model_for(_SETS)
+        tags.classifier_tags.multi_label = isinstance(model, str) and _SETS in _tasks_of(model)
         return tags
 
     def _model_for(self, task: str) -> Any:
@@ -664,7 +665,7 @@ if RDAClassifier.__doc__ is not None:
 
 
 @cache
-def _tasks_of(model: Any) -> tuple[str, ...]:
+def _tasks_of(model: str) -> tuple[str, ...]:
     try:
         return parse_model(model)[0].tasks
     except UserError:  # which ``fit`` raises
