@@ -205,7 +205,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = self.image_shape is None
         tags.classifier_tags.multi_class = not (isinstance(self.model, str) and _tells_two_classes(self.model))
         model = self._model_for(_SETS)
-        tags.classifier_tags.multi_label = isinstance(model, str) and _SETS in _tasks_of(model)
+        given = [name for name in _OPTIONS if not _same(getattr(self, name), _AUTO) and getattr(self, name) is not None]
+        tags.classifier_tags.multi_label = isinstance(model, str) and _learns_sets(model, *given)
         return tags
 
     def _model_for(self, task: str) -> Any:
@@ -665,11 +666,13 @@ if RDAClassifier.__doc__ is not None:
 
 
 @cache
-def _tasks_of(model: str) -> tuple[str, ...]:
+def _learns_sets(model: str, *options: str) -> bool:
+    """Whether the model learns several labels, and has these options."""
     try:
-        return parse_model(model)[0].tasks
+        family = parse_model(model)[0]
     except UserError:  # which ``fit`` raises
-        return ()
+        return False
+    return _SETS in family.tasks and all(map(family.option, options))
 
 
 @cache

@@ -97,4 +97,5 @@ def test_errors(options: dict[str, Any], y: Any, sentence: str) -> None:
 
 def test_the_tag() -> None:
     assert RDAClassifier().__sklearn_tags__().classifier_tags.multi_label
-    assert not RDAClassifier(model="lookup").__sklearn_tags__().classifier_tags.multi_label
+    for options in ({"model": "lookup"}, {"dropout": 0.5}, {"model": 7}):
+        assert not RDAClassifier(**options).__sklearn_tags__().classifier_tags.multi_label
