@@ -685,7 +685,11 @@ def _tells_two_classes(model: str) -> bool:
 
 def _is_indicator(y: Any) -> bool:
     """Whether y is 0 and 1 for several labels."""
-    return y is not None and type_of_target(y, input_name="y") == "multilabel-indicator"
+    try:
+        dimensions = len(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
+    except ValueError:  # rows of different lengths, which scikit-learn's checks refuse
+        return False
+    return dimensions == 2 and type_of_target(y, input_name="y") == "multilabel-indicator"
 
 
 def _sets_of(labels: Any) -> tuple[int, NDArray[np.int64]]:
