@@ -174,7 +174,7 @@ class LightGbm(Learner):
 
 
 class CatBoost(Learner):
-    """A step is a round of boosting by all examples. It cannot go on with a model at the price of a round, so all rounds
+    """A look is after a round of boosting by all examples. Going on with a model costs more than a round, so all rounds
     are one call, timed by its callback, and the looks are taken afterwards, with the trees that there were. Sorting the
     pixels into bins is done before any clock runs."""
 
@@ -426,8 +426,8 @@ PEERS = {
     "catboost": Peer(
         "catboost",
         "CatBoost",
-        "defaults (symmetric trees of depth 6, at most 1,000 rounds), multiclass, one thread; sorting the pixels into its "
-        "bins is not counted",
+        "defaults (symmetric trees of depth 6, at most 1,000 rounds), multiclass, one thread; sorting the pixels into "
+        "its bins is not counted",
         CatBoost,
         120,
         1,

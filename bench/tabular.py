@@ -3,10 +3,10 @@
     python bench/tabular.py [--only tables|needles|letter …] [--classifiers NAME …] [--json FILE]
 
 The tables and their five splits are those of ``bench/tabular_sets.py``, which has to be run before; LightGBM and
-CatBoost are installed by ``pip install lightgbm catboost``. ``auto`` is RDAClassifier(model="auto"), ``default`` RDAClassifier(). Accuracies
-are means over the splits; seconds are processor seconds of one fit and its predictions on one thread, the mean over the
-splits. Every result is written to the file of --json (default: build/bench/tabular/results.json) when it is there, and
-what the file has is not measured again.
+CatBoost are installed by ``pip install lightgbm catboost``. ``auto`` is RDAClassifier(model="auto"), ``default``
+RDAClassifier(). Accuracies are means over the splits; seconds are processor seconds of one fit and its predictions on
+one thread, the mean over the splits. Every result is written to the file of --json (default:
+build/bench/tabular/results.json) when it is there, and what the file has is not measured again.
 """
 
 from __future__ import annotations

@@ -33,17 +33,15 @@ Examples:
     "--encoder",
     type=click.IntRange(1, 16),
     metavar="BITS",
-    help="with the comparisons that make bits of the features, whole numbers of so many bits  [default: bits are given]",
+    help="with the comparisons that make bits of the features, which are whole numbers of so many bits",
 )
 @toolchain_option
 @output_options
-def command(
-    output: Output, model: Path, inference: bool, family: str, encoder: int | None, toolchain: Any
-) -> None:
+def command(output: Output, model: Path, inference: bool, family: str, encoder: int | None, toolchain: Any) -> None:
     """Count the cells of a trained model that is a Boolean circuit: tables, population counts and decision together.
 
-    By synthesis alone, without place and route and link; the comparisons of the binariser count with --encoder. The netlist is read back, and has to predict what
-    the model predicts on the test part of its data, where there is one.
+    By synthesis alone, without place and route and link; the comparisons of the binariser count with --encoder. The
+    netlist is read back, and has to predict what the model predicts on the test part of its data, where there is one.
     """
     import numpy as np
 
@@ -65,6 +63,17 @@ def command(
         code, circuit = its.spec.code, predictor(its.spec, its)
     if encoder is not None:
         circuit = binariser_circuit(saved.binariser, encoder) >> circuit
+    given = None
+    try:
+        features, *_ = load_examples(output, saved, None)
+    except UserError:
+        output.log(
+            "the netlist is not compared with the model, as there are no test examples; train with --split FRACTION or "
+            "--test FILE"
+        )
+    else:
+        x = to_wires(output, saved.binariser, features)
+        given = np.asarray(x) if encoder is None else number_bits(saved.binariser, features, encoder)
     design = Pipeline(circuit, levels, cells=family)
     cells = count_cells(design, family, toolchain)
     result: dict[str, Any] = {
@@ -76,23 +85,14 @@ def command(
         "carry": cells.carry,
         "others": dict(cells.others),
         "levels": cells.levels,
+        **({"encoder_bits": encoder} if encoder is not None else {}),
         **({"latency_cycles": design.stages} if inference else {}),
-        "compared_examples": 0,
+        "compared_examples": 0 if given is None else len(given),
     }
-    try:
-        features, *_ = load_examples(output, saved, None)
-    except UserError:
-        output.log(
-            "the netlist is not compared with the model, as there are no test examples; train with --split FRACTION or "
-            "--test FILE"
-        )
-    else:
-        x = to_wires(output, saved.binariser, features)
-        given = np.asarray(x) if encoder is None else number_bits(saved.binariser, features, encoder)
+    if given is not None:
         found = decode(Packed(cells.circuit)(given)[0], saved.spec.classes, code)
         if not np.array_equal(found, classifier(output, saved)(x)):
             raise InternalError(f"the netlist of {str(model)!r} predicts something else than the model")
-        result["compared_examples"] = len(x)
     output.json(result)
     output.line(f"LUTs      {result['luts']}, {cells.levels} levels ({family})")
     output.table(("inputs", "LUTs"), list(cells.luts.items()))

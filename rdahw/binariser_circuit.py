@@ -28,7 +28,9 @@ def binariser_circuit(binariser: Binariser, bits: int) -> Circuit:
     missing = any(column.missing for column in binariser.columns)
     if missing or "category" in kinds or binariser.is_fixed or isinstance(binariser, PlaneBinariser):
         found = "categories or missing values" if missing or "category" in kinds else f"the rule {binariser.rule!r}"
-        raise UserError(f"{found} cannot be made of comparisons; leave out --encoder, or binarise numbers by quantile=K")
+        raise UserError(
+            f"{found} cannot be made of comparisons; leave out --encoder, or binarise numbers by quantile=K"
+        )
     features = _features(binariser)
     least = _least(binariser, features, bits)
 
