@@ -18,13 +18,14 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from measure import Turns, one_core, pruned, race
+from measure import Look, Turns, one_core, pruned, race
 
 ROUNDS, SECONDS = 50, 20.0  # at most, of the turns of a predictor
 
@@ -68,6 +69,11 @@ class Learner:
                 return len(y)
 
             yield step
+
+    def race(self, budget: float) -> list[Look]:
+        """Looks at the held-out examples, until ``budget`` seconds of training are used up."""
+        held_x, held_y = self.data.held_x, self.data.held_y
+        return race(self.steps(), lambda: float((self.predict(held_x) == held_y).mean()), budget)
 
     def train(self, x: Any, y: Any) -> None:
         raise NotImplementedError
@@ -165,6 +171,40 @@ class LightGbm(Learner):
     def predict(self, x: Any) -> Any:
         """By the scores: the probabilities have the same order and take longer."""
         return self.model.predict(x, raw_score=True).argmax(-1)
+
+
+class CatBoost(Learner):
+    """A look is after a round of boosting by all examples. Going on with a model costs more than a round, so all rounds
+    are one call, timed by its callback, and the looks are taken afterwards, with the trees that there were. Sorting the
+    pixels into bins is done before any clock runs."""
+
+    def __init__(self, data: Data, seed: int) -> None:
+        import catboost
+        import numpy as np
+
+        self.data, self.seed = data.converted(lambda x: x.astype(np.float32)), seed
+        self.examples = catboost.Pool(self.data.x, self.data.y)
+        self.examples.quantize()
+        self.model = catboost.CatBoostClassifier(
+            loss_function="MultiClass", thread_count=1, random_seed=seed, verbose=False, allow_writing_files=False
+        )
+
+    def race(self, budget: float) -> list[Look]:
+        seconds: list[float] = []
+
+        def after_iteration(info: Any) -> bool:
+            seconds.append(time.process_time() - started)
+            return seconds[-1] < budget
+
+        started = time.process_time()
+        self.model.fit(self.examples, callbacks=[types.SimpleNamespace(after_iteration=after_iteration)])
+        held_x, held_y, count = self.data.held_x, self.data.held_y, len(self.data.y)
+        stages = self.model.staged_predict(held_x, prediction_type="Class", thread_count=1)
+        right = [float((classes.ravel() == held_y).mean()) for classes in stages]
+        return [Look(s, i * count, r) for i, (s, r) in enumerate(zip(seconds, right, strict=True), 1)]
+
+    def predict(self, x: Any) -> Any:
+        return self.model.predict(x, prediction_type="Class", thread_count=1).ravel()
 
 
 class GreenTsetlin(Learner):
@@ -383,6 +423,15 @@ PEERS = {
         120,
         1,
     ),
+    "catboost": Peer(
+        "catboost",
+        "CatBoost",
+        "defaults (symmetric trees of depth 6, at most 1,000 rounds), multiclass, one thread; sorting the pixels into "
+        "its bins is not counted",
+        CatBoost,
+        120,
+        1,
+    ),
     "green_tsetlin": Peer(
         "green_tsetlin",
         "green_tsetlin",
@@ -410,7 +459,7 @@ PEERS = {
         1,
     ),
 }
-PACKAGES = ("numpy", "scikit-learn", "lightgbm", "green_tsetlin", "tmu", "torch", "torchlogix")
+PACKAGES = ("numpy", "scikit-learn", "lightgbm", "catboost", "green_tsetlin", "tmu", "torch", "torchlogix")
 
 
 def versions() -> dict[str, str | None]:
@@ -425,9 +474,7 @@ def versions() -> dict[str, str | None]:
 
 def measure(peer: Peer, data: Data, seed: int, budget: float, predict: bool) -> dict[str, Any]:
     learner = peer.make(data, seed)
-    held_x, held_y = learner.data.held_x, learner.data.held_y
-    looks = race(learner.steps(), lambda: float((learner.predict(held_x) == held_y).mean()), budget)
-    result: dict[str, Any] = {"looks": pruned(looks)}
+    result: dict[str, Any] = {"looks": pruned(learner.race(budget))}
     if predict:
         turns, right = Turns(), {}
         for name, run in learner.predictors().items():

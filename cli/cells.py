@@ -17,6 +17,7 @@ from rdahw.errors import InternalError, UserError
     epilog="""\b
 Examples:
   rdahw cells mnist-grown.rdahw
+  rdahw cells mnist-grown.rdahw --encoder 8          with the comparisons of the pixels
   rdahw cells mnist-grown.rdahw --inference --family ice40 --json""",
 )
 @model_argument
@@ -28,16 +29,23 @@ Examples:
     show_default=True,
     help="of FPGAs, by the synth command of Yosys",
 )
+@click.option(
+    "--encoder",
+    type=click.IntRange(1, 16),
+    metavar="BITS",
+    help="with the comparisons that make bits of the features, which are whole numbers of so many bits",
+)
 @toolchain_option
 @output_options
-def command(output: Output, model: Path, inference: bool, family: str, toolchain: Any) -> None:
+def command(output: Output, model: Path, inference: bool, family: str, encoder: int | None, toolchain: Any) -> None:
     """Count the cells of a trained model that is a Boolean circuit: tables, population counts and decision together.
 
-    By synthesis alone, without place and route, link and binariser. The netlist is read back, and has to predict what
-    the model predicts on the test part of its data, where there is one.
+    By synthesis alone, without place and route and link; the comparisons of the binariser count with --encoder. The
+    netlist is read back, and has to predict what the model predicts on the test part of its data, where there is one.
     """
     import numpy as np
 
+    from rdahw.binariser_circuit import binariser_circuit, number_bits
     from rdahw.cli._data import to_wires
     from rdahw.cli._model import predictor
     from rdahw.cli.eval import classifier, load_examples
@@ -53,6 +61,19 @@ def command(output: Output, model: Path, inference: bool, family: str, toolchain
     if circuit is None:
         its = saved.predictor
         code, circuit = its.spec.code, predictor(its.spec, its)
+    if encoder is not None:
+        circuit = binariser_circuit(saved.binariser, encoder) >> circuit
+    given = None
+    try:
+        features, *_ = load_examples(output, saved, None)
+    except UserError:
+        output.log(
+            "the netlist is not compared with the model, as there are no test examples; train with --split FRACTION or "
+            "--test FILE"
+        )
+    else:
+        x = to_wires(output, saved.binariser, features)
+        given = np.asarray(x) if encoder is None else number_bits(saved.binariser, features, encoder)
     design = Pipeline(circuit, levels, cells=family)
     cells = count_cells(design, family, toolchain)
     result: dict[str, Any] = {
@@ -64,22 +85,14 @@ def command(output: Output, model: Path, inference: bool, family: str, toolchain
         "carry": cells.carry,
         "others": dict(cells.others),
         "levels": cells.levels,
+        **({"encoder_bits": encoder} if encoder is not None else {}),
         **({"latency_cycles": design.stages} if inference else {}),
-        "compared_examples": 0,
+        "compared_examples": 0 if given is None else len(given),
     }
-    try:
-        features, *_ = load_examples(output, saved, None)
-    except UserError:
-        output.log(
-            "the netlist is not compared with the model, as there are no test examples; train with --split FRACTION or "
-            "--test FILE"
-        )
-    else:
-        x = to_wires(output, saved.binariser, features)
-        found = decode(Packed(cells.circuit)(np.asarray(x))[0], saved.spec.classes, code)
+    if given is not None:
+        found = decode(Packed(cells.circuit)(given)[0], saved.spec.classes, code)
         if not np.array_equal(found, classifier(output, saved)(x)):
             raise InternalError(f"the netlist of {str(model)!r} predicts something else than the model")
-        result["compared_examples"] = len(x)
     output.json(result)
     output.line(f"LUTs      {result['luts']}, {cells.levels} levels ({family})")
     output.table(("inputs", "LUTs"), list(cells.luts.items()))

@@ -115,3 +115,24 @@ def test_cells_of_a_lookup(run: Runner) -> None:
     counted = run.ok("cells", "iris-lookup.rdahw", "--family", "ecp5", "--inference", "--json").json
     assert (counted["luts"], counted["flip_flops"], counted["carry"], counted["levels"]) == (3, 3, 0, 1)
     assert counted["compared_examples"] == 75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipelined", [[], ["--inference"]])
+def test_cells_with_the_comparisons(run: Runner, pipelined: list[str]) -> None:
+    rows = [f"{a},{b},{'yes' if a > 50 and b < 9 else 'no'}" for a in range(0, 101, 4) for b in range(0, 16, 3)]
+    (run.folder / "whole.csv").write_text("\n".join(["a,b,y", *rows]))
+    run.ok("train", "--data", "whole.csv", "--label", "y", "--split", "0.3", "--model", MODEL, "--out", "whole.rdahw")
+    without, counted = (
+        run.ok("cells", "whole.rdahw", *pipelined, *encoder, "--json").json for encoder in ([], ["--encoder", "7"])
+    )
+    assert counted["encoder_bits"] == 7
+    assert "encoder_bits" not in without
+    assert counted["luts"] > without["luts"] > 0
+    assert counted["compared_examples"] == without["compared_examples"] > 0
+
+
+def test_comparisons_of_numbers_that_are_not_whole(run: Runner, trained: dict[str, Any]) -> None:
+    failed = run("cells", "iris.rdahw", "--encoder", "4")
+    assert failed.code == 1
+    assert "--encoder 4 takes whole numbers from 0 to 15" in failed.err

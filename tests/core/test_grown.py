@@ -281,3 +281,17 @@ def test_the_bits_stay_from_version_to_version(spec: Any, model: Any, digest: st
 )
 def test_its_description_counts(tables: int, inputs: int, said: str) -> None:
     assert GrownSpec(input_bits=30, classes=3, tables=tables, inputs=inputs).description.startswith(said)
+
+
+def test_a_class_without_a_table_is_never_predicted() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (200, 6), np.uint8)
+    spec = GrownSpec(input_bits=6, classes=4, tables=3, inputs=2)
+    assert spec.caution == "3 tables for 4 classes: a class without a table is never predicted; grow 4 tables or more"
+    assert replace(spec, tables=4).caution == ""
+    assert VotesSpec(input_bits=6, classes=4, tables=1, inputs=2).caution == ""
+    found = {}
+    for tables in (3, 4):
+        model = PlainGrown(replace(spec, tables=tables))
+        assert list(model.run(model.prepare(x, (x[:, 0] + 2 * x[:, 1]).astype(np.int64))))[-1] == tables
+        found[tables] = set(model.predict(x).tolist())
+    assert found == {3: {0, 1, 2}, 4: {0, 1, 2, 3}}

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rdahw.binariser_circuit import binariser_circuit, number_bits
 from rdahw.data import Binariser, Column, default_rule, encode, fit_binariser, load
 from rdahw.errors import UsageError, UserError
+from rdahw.sim.packed import Packed
 
 NUMBER, BINARY, COLOUR = Column("number"), Column("binary"), Column("category", ("blue", "green", "red"))
 PAPER = json.loads((importlib.resources.files("rdahw.data") / "paper-iris.json").read_text())
@@ -290,3 +292,31 @@ def test_rare_categories_that_we_do_not_write(rare):
     good = Binariser.fit("midrange", towns(30, 30), [TOWNS], ["home"]).to_json()
     with pytest.raises(UserError, match="'rare' is not .*: the file is damaged"):
         Binariser.from_json({**good, "rare": rare})
+
+
+@given(st.sampled_from([*RULES, "threshold=3,7,200", "quantile=1"]), st.sampled_from([1, 3, 8]), st.data())
+def test_the_circuit_of_comparisons(rule, bits, data):
+    features = data.draw(
+        hnp.arrays(np.int64, st.tuples(st.integers(1, 20), st.just(3)), elements=st.integers(0, 2**bits - 1))
+    )
+    features[:, 1] &= 1
+    binariser = Binariser.fit(rule, features, [NUMBER, BINARY, NUMBER])
+    more = np.concatenate([features, [[0, 0, 2**bits - 1], [2**bits - 1, 1, 0]]])
+    (wires,) = Packed(binariser_circuit(binariser, bits))(number_bits(binariser, more, bits))
+    assert wires.tolist() == binariser.transform(more).tolist()
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 8.0, 2.5, math.nan])
+def test_numbers_that_the_circuit_does_not_take(wrong):
+    binariser = Binariser.fit("midrange", [[1.0, 2.0], [3.0, 4.0]], [NUMBER, NUMBER])
+    with pytest.raises(UserError, match=r"^'x1' is .* in example 2; --encoder 3 takes whole numbers from 0 to 7: "):
+        number_bits(binariser, [[7.0, 0.0], [0.0, wrong]], 3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "columns"),
+    [("fixed=3", [NUMBER]), ("midrange", [COLOUR]), ("quantile=2", [Column("number", missing=True)])],
+)
+def test_a_binariser_that_is_not_made_of_comparisons(rule, columns):
+    with pytest.raises(UserError, match="cannot be made of comparisons; leave out --encoder"):
+        binariser_circuit(Binariser.fit(rule, [[0.0], [1.0]], columns), 8)

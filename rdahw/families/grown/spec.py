@@ -220,6 +220,16 @@ class GrownSpec(Spec):
         """``growth=N``, the number of tables."""
         return f"growth={self.tables}"
 
+    @property
+    def caution(self) -> str:
+        """Whether there are classes without a table, which never win."""
+        if self.tables >= self.round_tables:
+            return ""
+        return (
+            f"{plural(self.tables, 'table')} for {self.classes} classes: a class without a table is never predicted; "
+            f"grow {self.round_tables} tables or more"
+        )
+
     def options(self) -> dict[str, Any]:
         """The value of each option of the family."""
         return {option.name: getattr(self, option.name) for option in OPTIONS}
