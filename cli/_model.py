@@ -54,13 +54,13 @@ def find_model(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel |
     """The model that ``text`` names: a saved one, or one by name or from a Python file with ``inputs`` and ``outputs``
     bits. Raises :class:`UsageError` for an unknown name, and the errors of :func:`rdahw.saved.load_model`.
     """
-    from rdahw.families import is_model_name, names
+    from rdahw.families import is_model_name, named_models, names, parse_model
     from rdahw.family import Task
 
     if is_model_name(text):
-        return make_spec(text, Task.of_widths(inputs, outputs)), None
+        return make_spec(text, Task.of_widths(inputs, outputs, kind=parse_model(text)[0].tasks[0])), None
     if not os.path.exists(text) and not Path(text).suffix:
-        raise UsageError(f"there is no model {text!r} and no such file; {nearest(text, names())}")
+        raise UsageError(f"there is no model {text!r} and no such file; {nearest(text, [*names(), *named_models()])}")
     from rdahw.saved import load_model
 
     saved = load_model(Path(text))

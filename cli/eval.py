@@ -17,7 +17,6 @@ from rdahw.cli._options import READING, options_of
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import MISSING_RULES, evaluation_options, model_argument
 from rdahw.errors import UsageError, UserError
-from rdahw.family import USUAL_TASK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +116,7 @@ def load_examples(
     output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any] = MappingProxyType({})
 ) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
     """Features, labels (None if there are none), and the name of the data; ``reading``: how to read a file."""
-    from rdahw.data import NAMES, read_examples
+    from rdahw.data import LABELS, NAMES, read_examples, task_of
 
     if data is not None and data not in NAMES:
         resize = (options_of(saved) or {}).get("resize") is not None
@@ -130,11 +129,11 @@ def load_examples(
             raise UsageError(f"{said} needs a file of examples; give the file with --data")
     if (missing := reading.get("missing", MISSING_RULES[0])) != MISSING_RULES[0]:
         raise UsageError(f"--missing {missing} needs a file of examples; give the file with --data")
-    given: dict[str, Any] = {"data": data, "classes": True}
-    if data is not None and saved.schema.task != USUAL_TASK:
+    given: dict[str, Any] = {"data": data, "classes": LABELS[saved.schema.task].are_classes or None}
+    if data is not None and saved.schema.task != task_of(data):
         raise UsageError(
-            f"the labels of the data set {data!r} are classes, and the model is for {saved.schema.task}; give a file "
-            "with --data"
+            f"the task of the data set {data!r} is {task_of(data)}, and the model is for {saved.schema.task}; give "
+            "other data with --data"
         )
     options = options_of(saved) if data is None else given
     if options is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rdahw.cli._machines import compare, find_machines
 from rdahw.cli._model import as_predictor, find_model, predictor
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import size_options, toolchain_option
@@ -55,12 +56,15 @@ Examples:
   rdahw prove iris-lookup.rdahw
   rdahw prove iris-lookup.rdahw --what one-hot,robust:2
   rdahw prove --equal iris-lookup.rdahw other.rdahw
+  rdahw prove --equal tomita4-machine.rdahw tomita4
   rdahw prove mask --inputs 12 --what custom --json""",
 )
 @click.argument("model", metavar="[MODEL|NAME|FILE.py:NAME]", required=False)
 @click.option("--what", type=_What(), metavar="CLAIM,…",
               help=f"{', '.join(_CLAIMS)} (default: these), one-hot, robust:K")  # fmt: skip
-@click.option("--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs")
+@click.option(
+    "--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs, two machines on all sequences"
+)
 @size_options()
 @click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
               help="auto: search, or try all of few inputs; boolector for trainers, yosys for the rest")  # fmt: skip
@@ -95,6 +99,8 @@ def command(
 
     named = _named(model, what, equal)
     given = [find_model(name, inputs, outputs) for name in named]
+    if equal is not None and (machines := find_machines(named, given)) is not None:
+        return _report(output, [compare(equal, machines)], [])
     found = [as_predictor(*one) for one in given]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []
@@ -114,24 +120,14 @@ def command(
             report=lambda proof: output.log(f"{proof.name} ({proof.size}): {proof.verdict}, {proof.seconds:.2f} s"),
         )
     proofs += unstated
-    output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": compared} if compared else {}))
     refuted = any((proof.name, proof.verdict) == ("difference", "refuted") for proof in proofs)
-    _for_people(output, proofs, surrogates(found[0][0].learner().given.circuit) if refuted else [])
-    if compared == _CIRCUITS:
-        output.line("\nOnly the circuits were compared: a model by name has no binariser and no labels.")
-    failed = [proof for proof in proofs if proof.verdict != "proved"]
-    if failed:
-        counts = {verdict: sum(proof.verdict == verdict for proof in failed) for verdict in ("refuted", "open")}
-        said = " and ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        way_out = (
-            "the counterexample or difference is shown above"
-            if counts["refuted"]
-            else "the reason is shown above"
-            if all(proof in unstated for proof in failed)
-            else "give --timeout more seconds, or prove a smaller size"
-        )
-        raise UserError(f"of {len(proofs)} claims {said}; {way_out}")
-    return 0
+    return _report(
+        output,
+        proofs,
+        [proof for proof in proofs if proof in unstated],
+        compared,
+        surrogates(found[0][0].learner().given.circuit) if refuted else [],
+    )
 
 
 _Found = tuple["Spec", "SavedModel | None"]
@@ -280,7 +276,35 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     return claims
 
 
-def _for_people(output: Output, proofs: list[Proof], surrogates: list[str]) -> None:
+def _report(
+    output: Output,
+    proofs: list[Proof],
+    unstated: Sequence[Proof],
+    compared: Sequence[str] = (),
+    declared: Sequence[str] = (),
+) -> int:
+    """Print the proofs; raise :class:`UserError` unless all claims are proved. unstated: those that could not be
+    stated. declared: surrogates of the model."""
+    output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": list(compared)} if compared else {}))
+    _for_people(output, proofs, declared)
+    if compared == _CIRCUITS:
+        output.line("\nOnly the circuits were compared: a model by name has no binariser and no labels.")
+    failed = [proof for proof in proofs if proof.verdict != "proved"]
+    if failed:
+        counts = {verdict: sum(proof.verdict == verdict for proof in failed) for verdict in ("refuted", "open")}
+        said = " and ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        way_out = (
+            "the counterexample or difference is shown above"
+            if counts["refuted"]
+            else "the reason is shown above"
+            if all(proof in unstated for proof in failed)
+            else "give --timeout more seconds, or prove a smaller size"
+        )
+        raise UserError(f"of {len(proofs)} claims {said}; {way_out}")
+    return 0
+
+
+def _for_people(output: Output, proofs: list[Proof], surrogates: Sequence[str]) -> None:
     rows = [
         (proof.name, proof.size, proof.verdict, round(proof.seconds, 2), proof.solver + (" (kept)" * proof.is_cached))
         for proof in proofs

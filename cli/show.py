@@ -32,7 +32,8 @@ Examples:
   rdahw show mnist-ensemble.rdahw       a trained ensemble
   rdahw show mask --inputs 16           a model by name
   rdahw show lookup --reverse --text    the circuit of its reverse derivative
-  rdahw show my_models.py:half_adder --svg adder.svg""",
+  rdahw show my_models.py:half_adder --svg adder.svg
+  rdahw show tomita4 --svg states.svg   the states of a machine""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.families", "names"))
 @size_options()
@@ -43,8 +44,8 @@ Examples:
     help="show the reverse derivative of the circuit instead, constant parts folded",
 )
 @click.option("--text", is_flag=True, help="print the circuit")
-@file_option("--dot", help="draw the circuit as Graphviz dot text")
-@file_option("--svg", help="draw the circuit as SVG (needs Graphviz)")
+@file_option("--dot", help="draw the circuit, or the states of a machine, as Graphviz dot text")
+@file_option("--svg", help="draw the same as SVG (needs Graphviz)")
 @output_options
 def command(
     output: Output,
@@ -89,7 +90,8 @@ def command(
         output.line(str(circuit))
     if dot is None and svg is None:
         return
-    drawn = to_dot(circuit, f"R[{made.name}]" if of_reverse else made.name)
+    picture = None if of_reverse else spec.diagram(spec.initial_state() if saved is None else saved.best_state)
+    drawn = picture or to_dot(circuit, f"R[{made.name}]" if of_reverse else made.name)
     if dot is not None:
         write_atomically(dot, drawn.encode())
         output.log(f"drew {dot}")

@@ -178,7 +178,8 @@ def _find(
         return find_model(model, **widths)
     if given:
         _refuse(of_data, f"cannot be used with --{next(iter(given))}, because the data decide the number of bits")
-        return make_spec(model, Task.of_widths(**widths, seed=seed or 0)), None
+        kind = parse_model(model)[0].tasks[0]
+        return make_spec(model, Task.of_widths(widths["inputs"], widths["outputs"], seed=seed or 0, kind=kind)), None
     from rdahw.data import fit_binariser
 
     dataset = load_dataset(output, data or "iris")

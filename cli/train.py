@@ -152,6 +152,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     The model is saved to --out when the training ends. Until then a checkpoint is saved beside it, regularly and on
     Ctrl-C; give it to --resume to continue. With --seeds each model is saved, as OUT with -seedK before the ending.
     """
+    from rdahw.data import task_of
     from rdahw.families import parse_model
 
     started = time.perf_counter()
@@ -168,6 +169,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     else:
+        if options["task"] == USUAL_TASK:
+            options["task"] = task_of(options["data"])
         options["model"] = options["model"] or default_model(options["data"], engine, options["task"])
         if options["model"] == AUTO:
             check_automatic(options, engine)
@@ -220,6 +223,7 @@ def _requests(
     output: Output, options: dict[str, Any], out: Path, seeds: int | None, given: dict[str, Any]
 ) -> Iterator[Request]:
     """The request of the run, or one for each seed; each run is the same as with its ``--seed`` alone."""
+    from rdahw.data import DRAWN
     from rdahw.files import check_writable
 
     first = options["seed"]
@@ -231,7 +235,8 @@ def _requests(
         own = {**options, "seed": first + i}
         if i:
             given["started"] = time.perf_counter()
-        if not loaded or options["split"] is not None:  # the split depends on the seed
+        # The split and what is drawn depend on the seed.
+        if not loaded or options["split"] is not None or options["data"] in DRAWN:
             loaded[:] = [load_data(output, own)]
         if seeds is not None:
             output.log(f"seed {own['seed']}, {i + 1} of {seeds}")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.families.lookup import lookup_model as lookup_model
     from rdahw.families.mask import mask_model as mask_model
     from rdahw.learner import Learner as Learner
+    from rdahw.machine import Machine as Machine
+    from rdahw.machine import trace_machine as trace_machine
+    from rdahw.machine import unroll as unroll
     from rdahw.model import Model as Model
     from rdahw.safety import is_safe as is_safe
     from rdahw.sim.estimator import RDAClassifier as RDAClassifier
@@ -48,6 +51,7 @@ _HOME = {
     "DriftAlarm": "rdahw.drift",
     "InternalError": "rdahw.errors",
     "Learner": "rdahw.learner",
+    "Machine": "rdahw.machine",
     "MissingError": "rdahw.errors",
     "Model": "rdahw.model",
     "RDAClassifier": "rdahw.sim.estimator",
@@ -73,6 +77,8 @@ _HOME = {
     "mux": "rdahw.tracing",
     "reverse": "rdahw.derivative",
     "trace": "rdahw.tracing",
+    "trace_machine": "rdahw.machine",
+    "unroll": "rdahw.machine",
 }  # public name: the module that defines it
 
 #: Not in `from rdahw import *`, as loading them may fail.

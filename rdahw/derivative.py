@@ -18,10 +18,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, reduce
-from typing import cast
+from typing import cast, overload
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
+from rdahw.machine import Machine
 from rdahw.primitive import Part, listed
 from rdahw.primitives import PRIMITIVES
 from rdahw.tracing import Builder, Wire, WordWire, constant, ring_sum, trace
@@ -31,13 +32,19 @@ from rdahw.types import Bits, Type, Words
 __all__ = ["boolean_difference", "forward_derivative", "forward_request", "reverse"]
 
 
-def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
+@overload
+def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit: ...
+@overload
+def reverse(f: Machine, wrt: int) -> Circuit: ...
+def reverse(f: Circuit | Machine, wrt: Iterable[str] | int | None = None) -> Circuit:
     """The reverse derivative ``R[f] : A × B → A`` of ``f : A → B``, a circuit again.
 
     Its inputs are those of ``f`` and a cotangent of each output, its outputs the cotangents of the inputs; these are
     named with a ``d`` in front and have the type's ``tangent``. ``wrt`` names the inputs to differentiate by (default:
     all). To differentiate the result again, start from ``reverse(expand(f))``: reverse rules outside the core are
     correct to first order only. Those over switches are so too, and have no derivative by the values.
+
+    ``reverse(machine, steps)`` is back-propagation through time (:func:`rdahw.machine_derivative.reverse_machine`).
 
     Raises :class:`UserError` for a name in ``wrt`` that no input has, and if a path from such an input to an output
     leads through a cast or from bits to words.
@@ -48,10 +55,14 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
       %4: Bits(4) = and(a, dy)
       return da=%3, db=%4
     """
-    wanted = _wanted(f, wrt)
+    if isinstance(f, Machine):
+        from rdahw.machine_derivative import reverse_machine
+
+        return reverse_machine(f, wrt)  # type: ignore[arg-type]
+    wanted = _wanted(f, wrt)  # type: ignore[arg-type]
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
-    names = _tangent_names(f.output_names, f.input_names)
+    names = tangent_names(f.output_names, f.input_names)
     seeds = [builder.input(name, type_.tangent) for name, type_ in zip(names, f.output_types, strict=True)]
     wires, cotangents = builder.replay(f, inputs), _Cotangents(f)
     for (_, wire), seed in zip(f.outputs, seeds, strict=True):
@@ -66,7 +77,7 @@ def reverse(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
             if contribution is not None:
                 cotangents.add(operand, contribution)
     outputs = {}
-    for i, (name, out) in enumerate(zip(f.input_names, _tangent_names(f.input_names, ()), strict=True)):
+    for i, (name, out) in enumerate(zip(f.input_names, tangent_names(f.input_names, ()), strict=True)):
         if name in wanted:
             total = cotangents.total(i)
             outputs[out] = constant(builder, 0, f.types[i].tangent) if total is None else total
@@ -100,7 +111,7 @@ def _wanted(f: Circuit, wrt: Iterable[str] | None) -> tuple[str, ...]:
     return wanted
 
 
-def _tangent_names(names: Sequence[str], taken: Sequence[str], letter: str = "d") -> list[str]:
+def tangent_names(names: Sequence[str], taken: Sequence[str], letter: str = "d") -> list[str]:
     """Each name with the letter in front, and with _ behind if that is taken."""
     result: list[str] = []
     for name in names:
@@ -182,21 +193,30 @@ def _transpose(
     return reverse(r, wrt=r.input_names[len(inputs) :])
 
 
-def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
+@overload
+def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit: ...
+@overload
+def forward_derivative(f: Machine) -> Machine: ...
+def forward_derivative(f: Circuit | Machine, wrt: Iterable[str] | None = None) -> Circuit | Machine:
     """The forward derivative ``D[f] : A × A → B`` of ``f : A → B``: the first-order change of the output for a change
     ``dx`` of the input. With ``wrt`` only the inputs of these names change.
 
     It is computed on the expansion into the polynomial core by its own rules, so that
     ⟨dy, D[f](x, dx)⟩ = ⟨R[f](x, dy), dx⟩ tests every reverse rule. Only for a :func:`custom_reverse` block and for
-    switches it is the transpose of the reverse derivative.
+    switches it is the transpose of the reverse derivative. That of a machine is a machine
+    (:func:`rdahw.machine_derivative.forward_machine`).
 
     Raises :class:`UserError` as :func:`reverse` does.
     """
+    if isinstance(f, Machine):
+        from rdahw.machine_derivative import forward_machine
+
+        return forward_machine(f)
     wanted = _wanted(f, wrt)
     f = expand(f, keep={"custom"})
     builder = Builder()
     wires = [builder.input(name, type_) for name, type_ in f.inputs]
-    names = _tangent_names(f.input_names, f.input_names)
+    names = tangent_names(f.input_names, f.input_names)
     tangents: list[Wire | None] = [
         builder.input(tangent, type_.tangent) if name in wanted else None
         for tangent, (name, type_) in zip(names, f.inputs, strict=True)
@@ -213,7 +233,7 @@ def forward_derivative(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
         _check_selects(number, primitive, [sources[i] for i in reads])
         tangents.append(_push_forward(result, primitive, operands, moving, attributes))
     outputs = {}
-    for name, (_, wire) in zip(_tangent_names(f.output_names, ()), f.outputs, strict=True):
+    for name, (_, wire) in zip(tangent_names(f.output_names, ()), f.outputs, strict=True):
         tangent = tangents[wire]
         outputs[name] = tangent if tangent is not None else constant(builder, 0, f.types[wire].tangent)
     return builder.finish(outputs)
@@ -240,9 +260,9 @@ def forward_request(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
         )
     forward, builder = forward_derivative(f, wrt), Builder()
     x = [builder.input(name, type_) for name, type_ in f.inputs]
-    names = _tangent_names([name for name, _ in moving], f.input_names, "v")
+    names = tangent_names([name for name, _ in moving], f.input_names, "v")
     signs = [builder.input(name, Bits(type_.count)) for name, (_, type_) in zip(names, moving, strict=True)]
-    names = _tangent_names(f.output_names, (*f.input_names, *names))
+    names = tangent_names(f.output_names, (*f.input_names, *names))
     seeds = [cast(WordWire, builder.input(name, type_)) for name, type_ in zip(names, outer, strict=True)]
     down = [~sign for sign in signs]
     v = [_ones(builder, cast(Words, type_)).negate(chosen) for chosen, (_, type_) in zip(down, moving, strict=True)]
@@ -250,7 +270,7 @@ def forward_request(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     products = ((dy * change).sum(len(dy)) for dy, change in zip(seeds, changes, strict=True))
     along = reduce(operator.add, products)
     found = [along.repeat(chosen.width).negate(chosen) for chosen in down]
-    return builder.finish(dict(zip(_tangent_names([name for name, _ in moving], ()), found, strict=True)))
+    return builder.finish(dict(zip(tangent_names([name for name, _ in moving], ()), found, strict=True)))
 
 
 def _ones(builder: Builder, type_: Words) -> WordWire:
@@ -304,11 +324,11 @@ def boolean_difference(f: Circuit, wrt: Iterable[str] | None = None) -> Circuit:
     wanted = _wanted(f, wrt)
     builder = Builder()
     inputs = [builder.input(name, type_) for name, type_ in f.inputs]
-    names = _tangent_names(f.output_names, f.input_names)
+    names = tangent_names(f.output_names, f.input_names)
     seeds = [builder.input(name, type_) for name, type_ in zip(names, f.output_types, strict=True)]
     here = builder.inline(f, inputs)
     outputs = {}
-    for k, (name, out) in enumerate(zip(f.input_names, _tangent_names(f.input_names, ()), strict=True)):
+    for k, (name, out) in enumerate(zip(f.input_names, tangent_names(f.input_names, ()), strict=True)):
         if name not in wanted:
             continue
         x, differences = inputs[k], []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError
 from rdahw.primitives import PRIMITIVES
 from rdahw.types import Bits, Type
 
-__all__ = ["MAX_DRAWN", "to_dot"]
+__all__ = ["MAX_DRAWN", "state_diagram", "to_dot"]
 
 #: The most assignments in a picture; larger ones are unreadable and take Graphviz minutes.
 MAX_DRAWN = 2000
@@ -49,6 +51,29 @@ def to_dot(circuit: Circuit, title: str = "circuit") -> str:
     for k, (name, wire) in enumerate(circuit.outputs):
         lines.append(f"  y{k} [label={_quoted(name)}, shape=cds, style=filled, fillcolor={_quoted('#dcfce7')}];")
         lines.append(f"  w{wire} -> y{k} [label={_quoted(_size(circuit.types[wire]))}];")
+    return "\n".join([*lines, "}", ""])
+
+
+def state_diagram(
+    following: Mapping[int, Sequence[int]], written: Mapping[int, Sequence[int]], title: str = "machine"
+) -> str:
+    """Graphviz dot text of a machine's states: for each state the next one and what is written after each symbol, in
+    the order of the symbols. An arrow is labelled «symbol / written»; the first state is marked."""
+    lines = [
+        f"digraph {_quoted(title)} {{",
+        "  rankdir=LR;",
+        '  node [fontname="Helvetica", fontsize=11, shape=circle];',
+        '  edge [fontname="Helvetica", fontsize=9, arrowsize=0.6, color="#555555"];',
+        '  start [shape=point, label=""];',
+    ]
+    for number, state in enumerate(following):
+        if not number:
+            lines.append(f"  start -> s{state};")
+        lines.append(f"  s{state} [label={_quoted(str(state))}];")
+        arrows: dict[int, list[str]] = {}
+        for symbol, (target, label) in enumerate(zip(following[state], written[state], strict=True)):
+            arrows.setdefault(target, []).append(f"{symbol} / {label}")
+        lines += [f"  s{state} -> s{target} [label={_quoted(', '.join(its))}];" for target, its in arrows.items()]
     return "\n".join([*lines, "}", ""])
 
 

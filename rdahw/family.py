@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.data import Binariser, Schema
     from rdahw.learner import Learner
+    from rdahw.machine import Machine
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
     from rdahw.table_scores import TableLayer
@@ -45,6 +46,10 @@ __all__ = [
     "Spec",
     "Task",
 ]
+
+
+#: The usual kind of :class:`Task`.
+USUAL_TASK = "classification"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +87,11 @@ class Task:
         return cls(input_bits=width, image=image, word=word, seed=seed, **made)
 
     @classmethod
-    def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0) -> Task:
+    def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0, kind: str = USUAL_TASK) -> Task:
         """The task of a model with these numbers of bits: one class per output bit, or two for a single output bit."""
         if outputs == 1:
-            return cls(input_bits=inputs, classes=2, code="binary", seed=seed)
-        return cls(input_bits=inputs, classes=outputs, seed=seed)
+            return cls(input_bits=inputs, classes=2, code="binary", seed=seed, kind=kind)
+        return cls(input_bits=inputs, classes=outputs, seed=seed, kind=kind)
 
 
 def _whole(value: Any) -> int:
@@ -309,6 +314,14 @@ class Spec(ABC):
         """
         return ()
 
+    def machine(self, state: State) -> Machine | None:
+        """The machine that the model is at ``state``; None for a model without a state of its own between steps."""
+        return None
+
+    def diagram(self, state: State) -> str | None:
+        """A picture of the model at ``state`` as Graphviz dot text, if that of its circuit is not the one to show."""
+        return None
+
     def lut_circuit(self, state: State) -> Circuit | None:
         """The circuit x ↦ class number at ``state``, made of the LUTs of :mod:`rdahw.lut_circuits`; None if the family
         has no such form."""
@@ -376,9 +389,6 @@ class DataSize:
         return min(most, max(8, (1 << 14) // self.columns))
 
 
-#: The usual kind of :class:`Task`.
-USUAL_TASK = "classification"
-
 #: The name of the choice among the candidates of all families, where a model is named.
 AUTO = "auto"
 
@@ -415,15 +425,16 @@ class Family:
     read: the spec from the result of its ``to_json``; raises :class:`rdahw.UserError` for anything else.
     tasks: the kinds of :class:`Task` that its models learn.
     rules: for ``loss`` and ``optimiser``, each supported rule with the option that takes its number, as
-        ``{"loss": {"margin": "margin"}, …}``, and with «» if it has none; nothing for a kind of which the user chooses
-        none; empty if the options ``loss`` and ``optimiser`` take any rule.
+        ``{"loss": {"margin": "margin"}, …}``, or with the options that it sets, of which there may be none; nothing for
+        a kind of which the user chooses none; empty if the options ``loss`` and ``optimiser`` take any rule.
     binarise: the default binarising rule. schedule: defaults that differ from :class:`rdahw.training.Schedule`'s.
     classifier: defaults of ``RDAClassifier`` that differ from the options'. fit_classifier: ``fit_classifier(task,
         options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
     candidates: ``candidates(size)``, what ``--model auto`` tries, the most usual first; by default nothing.
     sections: the report's sections about the learned state. binarised: conversion to a circuit of bits, if any.
     two_classes: its models tell two classes apart, and no more. sizes: the option of type ``sizes`` whose name may be
-        left out, so that ``NAME:300x4,300x4,OPTION=VALUE`` names a model.
+        left out, so that ``NAME:300x4,300x4,OPTION=VALUE`` names a model. named: names that stand for a model of the
+        family, each with its options.
     """
 
     name: str
@@ -432,7 +443,7 @@ class Family:
     make: Callable[..., Spec]
     read: Callable[[object], Spec]
     tasks: tuple[str, ...] = ("classification",)
-    rules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, str | Mapping[str, Any]]] = field(default_factory=dict)
     binarise: Callable[[Dataset], str] = default_rule
     schedule: Mapping[str, Any] = field(default_factory=dict)
     classifier: Mapping[str, Any] = field(default_factory=dict)
@@ -443,6 +454,7 @@ class Family:
     binarised: Binarised | None = None
     two_classes: bool = False
     sizes: str = ""
+    named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option with a reserved name."""
@@ -514,12 +526,14 @@ class Family:
             raise UsageError(
                 f"{kind} {rule!r} is not supported for model {self.name!r}, which has its own; leave it out"
             )
-        if rule in possible and not possible[rule]:
-            return {}
-        if not possible.get(name) or not re.fullmatch(r"[0-9]{1,9}", number):
-            known = " or ".join(f"{rule}=NUMBER" if option else rule for rule, option in possible.items())
+        sets = possible.get(rule)
+        if isinstance(sets, Mapping):
+            return dict(sets)
+        option = possible.get(name)
+        if not isinstance(option, str) or not re.fullmatch(r"[0-9]{1,9}", number):
+            known = " or ".join(f"{name}=NUMBER" if isinstance(sets, str) else name for name, sets in possible.items())
             raise UsageError(f"{kind} {rule!r} is not supported for model {self.name!r}; use {known}")
-        return {possible[name]: self.known(possible[name]).parse(number, self.name)}
+        return {option: self.known(option).parse(number, self.name)}
 
     def to_json(self) -> dict[str, Any]:
         """The family as ``rdahw models --json`` prints it."""

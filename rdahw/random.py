@@ -42,9 +42,9 @@ def stream(seed: int, purpose: str, *indices: int) -> int:
     return key
 
 
-def words(key: int, n: int) -> NDArray[np.uint64]:
-    """The first ``n`` words of the stream ``key``, shape (n,)."""
-    z = np.arange(1, n + 1, dtype=np.uint64)  # changed in place, as n may be large
+def words(key: int, n: int, first: int = 0) -> NDArray[np.uint64]:
+    """``n`` words of the stream ``key`` from number ``first`` on, shape (n,)."""
+    z = np.arange(first + 1, first + n + 1, dtype=np.uint64)  # changed in place, as n may be large
     z *= np.uint64(GAMMA)
     z += np.uint64(key & _MASK)
     z ^= z >> np.uint64(30)

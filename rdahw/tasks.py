@@ -29,6 +29,7 @@ __all__ = [
     "Evaluation",
     "Metric",
     "NumberEvaluation",
+    "SequenceEvaluation",
     "SetEvaluation",
     "TaskKind",
 ]
@@ -374,6 +375,72 @@ class AnomalyEvaluation(Evaluation):
         )
 
 
+# -- sequences ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceEvaluation(Evaluation):
+    """Predicted labels of sequences (N,), each the set of the steps with label 1, and those that they should be.
+
+    steps: of a sequence.
+    """
+
+    source: str
+    predicted: Numbers
+    labels: Numbers
+    steps: int
+
+    @classmethod
+    def of(cls, source: str, predicted: Numbers, labels: NDArray[Any], schema: Schema) -> SequenceEvaluation:
+        """Compare sets (N,) with those that they should be."""
+        return cls(source, predicted, labels, len(schema.label_names))
+
+    @property
+    def examples(self) -> int:
+        return len(self.labels)
+
+    @property
+    def wrong(self) -> Numbers:
+        """How many labels of each step are wrong, (steps,)."""
+        apart: Numbers = members_of_sets(self.predicted ^ self.labels, self.steps).sum(axis=0)
+        return apart
+
+    def to_json(self) -> dict[str, Any]:
+        labels = self.examples * self.steps
+        correct = labels - int(self.wrong.sum())
+        return {
+            "accuracy": correct / labels,
+            "correct": correct,
+            "labels": labels,
+            "whole_sequences": int((self.predicted == self.labels).sum()),
+        }
+
+    def line(self) -> str:
+        return _say_sequences(
+            "eval", {f"eval_{k}": v for k, v in {**self.to_json(), "examples": self.examples}.items()}
+        )
+
+    def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+        return ("step", "wrong labels"), [(t, int(count)) for t, count in enumerate(self.wrong) if count]
+
+    def tiles(self) -> Iterable[tuple[str, str]]:
+        figures = self.to_json()
+        yield "labels right", f"{100 * figures['accuracy']:.2f} %"
+        yield "labels of test sequences", f"{figures['labels']:,}"
+        yield "sequences without a wrong label", f"{figures['whole_sequences']:,} of {self.examples:,}"
+
+    def sections(self) -> Iterable[Section]:
+        columns, rows = self.table()
+        figures = self.to_json()
+        yield Section(
+            title="Labels",
+            text=f"{figures['correct']:,} of {figures['labels']:,} labels of {self.source} are right.",
+            caption="Wrong labels by step" if rows else "",
+            columns=columns if rows else (),
+            rows=rows,
+        )
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
@@ -467,6 +534,16 @@ def _say_anomalies(part: str, result: Mapping[str, Any]) -> str:
     )
 
 
+def _steps_of_sets(sets: NDArray[Any], schema: Schema) -> list[Any]:
+    return ["".join(map(str, row)) for row in members_of_sets(sets, len(schema.label_names))]
+
+
+def _say_sequences(part: str, result: Mapping[str, Any]) -> str:
+    correct, labels, whole, count = (result[f"{part}_{name}"] for name in (*_SEQUENCE_FIGURES, "examples"))
+    return f"{percent(correct, labels)} of the labels right ({correct} of {labels}), {whole} of {count} sequences"
+
+
+_SEQUENCE_FIGURES = ("correct", "labels", "whole_sequences")
 _SET_FIGURES = ("micro_f1", "macro_f1", "hamming_loss", "subset_accuracy")
 
 
@@ -521,6 +598,17 @@ TASKS: Mapping[str, TaskKind] = {
             names=lambda labels, schema: [("normal", "anomaly")[label] for label in labels],
             purpose=lambda spec: "find examples that are not normal",
             counts_wrong=False,
+        ),
+        TaskKind(
+            name="sequences",
+            help="examples are sequences of bits with a label at each step",
+            evaluate=SequenceEvaluation.of,
+            figures=(*_SEQUENCE_FIGURES, "accuracy"),
+            metric=Metric("accuracy", "%", 100, 2, "{} %", " right"),
+            line=_say_sequences,
+            said=_steps_of_sets,
+            names=_steps_of_sets,
+            purpose=lambda spec: "label each step of a sequence",
         ),
     )
 }

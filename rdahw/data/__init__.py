@@ -2,8 +2,8 @@
 
 from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Schema
 from rdahw.data._files import stem
-from rdahw.data._load import load, read_examples
-from rdahw.data._named import NAMES, Progress, Record, catalogue
+from rdahw.data._load import load, read_examples, task_of
+from rdahw.data._named import DRAWN, NAMES, Progress, Record, catalogue
 from rdahw.data._target import USUAL_STEPS, Target
 from rdahw.data.binarise import RULES, Binariser, check_rule, default_rule, fit_binariser, image_rule
 from rdahw.data.labels import (
@@ -20,6 +20,7 @@ from rdahw.data.labels import (
 
 __all__ = [
     "DECISIONS",
+    "DRAWN",
     "LABELS",
     "MAX_LABELS",
     "NAMES",
@@ -48,4 +49,5 @@ __all__ = [
     "members_of_sets",
     "read_examples",
     "stem",
+    "task_of",
 ]

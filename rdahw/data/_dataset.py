@@ -215,6 +215,11 @@ LABELS: Mapping[str, Labels] = {
         groups=lambda schema: 2,
         learns_normal=True,
     ),
+    "sequences": Labels(
+        count=lambda schema: 1 << len(schema.label_names),
+        to_json=lambda schema: {"steps": len(schema.label_names)},
+        are_sets=True,
+    ),
 }
 
 

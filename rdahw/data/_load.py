@@ -18,7 +18,8 @@ from rdahw.data._dataset import LABELS, Dataset, Examples, Schema
 from rdahw.data._files import Progress, Source
 from rdahw.data._formats import read
 from rdahw.data._image_sources import holds_images
-from rdahw.data._named import NAMES, paper_split, read_images, read_iris
+from rdahw.data._named import DRAWN, NAMES, paper_split, read_images, read_iris
+from rdahw.data._sequences import draw_sequences
 from rdahw.data._table import Log, Reading, silent
 from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
@@ -81,12 +82,19 @@ def load(
         dataset = read_frame(spec, reading).dataset(lambda: "")
         dataset = replace(dataset, checksum=frame_checksum(dataset.train.features, dataset.train.labels))
     elif spec in NAMES:
-        if task not in _OF_CLASSES:
-            raise UsageError(_labels_are_classes(f"data set {spec!r}", task))
+        own = task_of(spec)
+        if task not in (_OF_CLASSES if own == "classification" else ("classification", own)):
+            raise UsageError(f"the task of the data set {spec!r} is {own}; leave --task {task} out")
         if label is not None or test is not None:
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
-        dataset = read_iris() if spec == "iris" else read_images(spec, progress)
+        dataset = (
+            draw_sequences(spec, seed)
+            if spec in DRAWN
+            else read_iris()
+            if spec == "iris"
+            else read_images(spec, progress)
+        )
     elif holds_images(Path(spec)):
         if task not in _OF_CLASSES:
             raise UsageError(_labels_are_classes(f"pictures {str(spec)!r}", task))
@@ -152,6 +160,11 @@ _OF_CLASSES: Mapping[str, Callable[[Dataset, str | None], Dataset]] = {
     "classification": lambda dataset, normal: dataset,
     "anomaly": Dataset.with_normal,
 }
+
+
+def task_of(data: str) -> str:
+    """The kind of the labels of a data set with a name, the name of a row of :data:`rdahw.tasks.TASKS`."""
+    return "sequences" if data in DRAWN else "classification"
 
 
 def _labels_are_classes(what: str, task: str) -> str:

@@ -18,7 +18,9 @@ import numpy as np
 from rdahw.data._dataset import Column, Dataset, Examples
 from rdahw.data._files import unreadable
 from rdahw.data._idx import read_idx
+from rdahw.data._sequences import STEPS, TEST, TRAIN
 from rdahw.errors import MissingError, UserError
+from rdahw.languages import LANGUAGES, Language
 
 Progress = Callable[[int, int], object]
 """Called with (bytes done, bytes in all) during a download."""
@@ -297,7 +299,9 @@ IMAGES["cifar-10"] = _Images(
     ),
 )
 
-NAMES = ("iris", *IMAGES)
+#: The data sets that are drawn anew for each seed.
+DRAWN = tuple(LANGUAGES)
+NAMES = ("iris", *IMAGES, *DRAWN)
 
 
 def catalogue() -> list[Record]:
@@ -307,7 +311,22 @@ def catalogue() -> list[Record]:
         place = _found(name)
         found = None if place is None else str(place[1][0] if len(place[1]) == 1 else place[1][0].parent)
         records.append(replace(images.record, found=found, get=_how_to_get(name)))
-    return records
+    return [*records, *map(_drawn, LANGUAGES.values())]
+
+
+def _drawn(language: Language) -> Record:
+    return Record(
+        name=language.name,
+        title=f"sequences of {STEPS} bits: {language.help}",
+        classes=2,
+        features=STEPS,
+        train=TRAIN,
+        test=TEST,
+        source="drawn by rdahw",
+        licence="none needed",
+        citation=language.source,
+        found="part of rdahw",
+    )
 
 
 def read_iris() -> Dataset:

@@ -23,13 +23,14 @@ __all__ = [
     "find_family",
     "is_model_name",
     "make_model",
+    "named_models",
     "names",
     "parse_model",
     "spec_of_widths",
 ]
 
 #: The built-in families in the order in which they are listed; each is ``FAMILY`` of the module of that name here.
-BUILT_IN = ("lookup", "mask", "ensemble", "grown", "layers", "linear", "boosted", "coverage", "file")
+BUILT_IN = ("lookup", "mask", "ensemble", "grown", "layers", "linear", "boosted", "coverage", "machine", "file")
 
 _GROUP = "rdahw.families"
 
@@ -58,7 +59,15 @@ def find_family(name: str) -> Family:
                 "uninstall its package"
             ) from error
         return found
-    raise UsageError(f"model {name!r} is unknown and not of the form FILE.py:NAME; {nearest(name, names())}")
+    raise UsageError(
+        f"model {name!r} is unknown and not of the form FILE.py:NAME; {nearest(name, [*names(), *named_models()])}"
+    )
+
+
+@cache
+def named_models() -> dict[str, Family]:
+    """The names that stand for a model of a built-in family with options, and that family."""
+    return {name: family for family in map(find_family, BUILT_IN) for name in family.named}
 
 
 def all_families(*, skip_broken: bool = False) -> list[Family]:
@@ -81,13 +90,16 @@ def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
     if (match := re.fullmatch(r"(?:file:source=)?(.+\.py:\w+)", text)) is not None:
         return find_family("file"), {"source": match[1]}
     name, _, rest = text.partition(":")
+    if name not in names() and (family := named_models().get(name)) is not None:
+        return family, {**family.named[name], **family.parse(rest)}
     family = find_family(name)
     return family, family.parse(rest)
 
 
 def is_model_name(text: str) -> bool:
     """Whether ``text`` names a model, rather than a file with a saved one."""
-    return ".py:" in text or (text.partition(":")[0] in names() and not os.path.isfile(text))
+    name = text.partition(":")[0]
+    return ".py:" in text or (not os.path.isfile(text) and (name in names() or name in named_models()))
 
 
 def make_model(text: str, inputs: int, outputs: int, *, seed: int = 0) -> Model:

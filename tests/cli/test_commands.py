@@ -478,7 +478,7 @@ def complete(folder: Path, *words: str) -> list[str]:
         (["train", "--labels", "b"], ["plain,binary"]),
         (["train", "--data", "fas"], ["plain,fashion-mnist"]),
         (["train", "--data", "tab"], ["file,tab"]),
-        (["train", "--model", "m"], ["plain,mask"]),
+        (["train", "--model", "m"], ["plain,mask", "plain,machine"]),
         (["show", "loo"], ["plain,lookup"]),
         (["eval", "x.rdahw", "--data", "ir"], ["plain,iris"]),
         (["completion", "z"], ["plain,zsh"]),

@@ -175,7 +175,8 @@ def test_every_option_of_every_family_is_stated_whole() -> None:
             if option.default is not None:
                 assert option.parse(str(option.default), family.name) == option.default
         for options in family.rules.values():
-            assert all(family.option(name) for name in options.values() if name)
+            names = [[sets] if isinstance(sets, str) else list(sets) for sets in options.values()]
+            assert all(family.option(name) for its in names for name in its)
 
 
 def test_models_are_listed_as_json(run: Runner) -> None:

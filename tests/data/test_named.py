@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rdahw.data import _idx, _named, catalogue, default_rule, fit_binariser, load
+from rdahw.data import DRAWN, _idx, _named, catalogue, default_rule, fit_binariser, load
 from rdahw.errors import MissingError, UsageError, UserError
 
 FOLDER = Path(os.environ.get("RDAHW_DATA") or "/nowhere")
@@ -162,7 +162,8 @@ def test_places_in_order(places):
 
 
 def test_catalogue(places):
-    iris, mnist, fashion, kmnist, cifar = catalogue()
+    iris, mnist, fashion, kmnist, cifar, *drawn = catalogue()
+    assert [record.name for record in drawn] == list(DRAWN)
     assert (kmnist.name, cifar.name, cifar.features) == ("kmnist", "cifar-10", 3072)
     assert "cifar-10-binary.tar.gz" in cifar.get
     assert (iris.name, iris.found, iris.train, iris.test) == ("iris", "part of rdahw", 75, 75)

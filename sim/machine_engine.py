@@ -1,0 +1,76 @@
+"""The engine of machines of tables: the rule of :mod:`rdahw.families.machine.rule` compiled by numba, equal to it bit
+for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdahw.families.machine.rule import ENOUGH, MachineEngine, PlainMachine
+from rdahw.families.machine.rule import climbed as climbed_bits
+from rdahw.families.machine.spec import RULES, SETTLED, MachineSpec
+from rdahw.primitives import Array
+from rdahw.sim.machine_kernels import learn_sequences, run_sequences
+
+__all__ = ["CompiledMachine"]
+
+
+class CompiledMachine(MachineEngine):
+    """A machine run by compiled kernels."""
+
+    name = "compiled"
+    chunk = 1024
+
+    def __init__(self, spec: MachineSpec) -> None:
+        super().__init__(spec)
+        self._cells = np.zeros(spec.size, np.int64)
+        self._before = np.zeros((3, max(spec.steps, spec.size)), np.int64)
+
+    def learn(self, x: Array, y: Array) -> NDArray[np.int64]:
+        spec, half = self.spec, 1 << self.spec.counter - 1
+        predicted = np.zeros(len(x), np.int64)
+        climbed = np.zeros((0, 0), np.int64)
+        if spec.rule == "climb":
+            climbed = climbed_bits(spec, int(self._run[3]), len(x))
+        read = learn_sequences(
+            x,
+            y,
+            self._counters,
+            self._run,
+            self._cells,
+            self._before,
+            spec.states,
+            -half,
+            half - 1,
+            spec.restart,
+            SETTLED,
+            ENOUGH,
+            RULES.index(spec.rule),
+            climbed,
+            predicted,
+        )
+        return predicted[:read]
+
+    def labels(self, x: Array) -> Array:
+        written = np.zeros(x.shape, np.uint8)
+        run_sequences(x, self._counters, self._cells, self.spec.states, written)
+        return written
+
+
+def warm_up() -> None:
+    """Compile all kernels, or load them from the cache of an earlier run."""
+    engine = CompiledMachine(MachineSpec(steps=1, states=1))
+    x = np.zeros((1, 1), np.uint8)
+    engine.learn(x, x)
+    engine.labels(x)
+
+
+def compiled(spec: MachineSpec, threads: int) -> CompiledMachine:
+    """The compiled engine. Its kernels are compiled here, so that training times do not include it."""
+    warm_up()
+    return CompiledMachine(spec)
+
+
+def reference(spec: MachineSpec, threads: int) -> PlainMachine:
+    """The plain rule."""
+    return PlainMachine(spec)

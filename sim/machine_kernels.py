@@ -1,0 +1,113 @@
+"""Compiled kernels of machines of tables (:mod:`rdahw.sim.machine_engine`).
+
+A table of all machines is one array of cells, (2^(states + 1),): a cell is the number of the next state, and above it
+the label.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rdahw.sim.jit import compiled, inner
+
+__all__ = ["learn_sequences", "run_sequences"]
+
+
+@inner
+def _pack(counters: Any, cells: Any, states: Any) -> None:
+    size = len(cells)
+    for a in range(size):
+        cells[a] = 0
+        for j in range(states + 1):
+            if counters[j * size + a] >= 0:
+                cells[a] |= 1 << j
+
+
+@inner
+def _errors(cells: Any, sequence: Any, labels: Any, states: Any, state: Any, first: Any) -> Any:
+    """The wrong labels from step ``first`` on, which is entered in ``state``."""
+    mask, errors = (1 << states) - 1, 0
+    for t in range(first, len(sequence)):
+        cell = cells[state | sequence[t] << states]
+        errors += (cell >> states) != labels[t]
+        state = cell & mask
+    return errors
+
+
+@inner
+def _climb(sequence: Any, labels: Any, counters: Any, cells: Any, states: Any, tried: Any, errors: Any) -> None:
+    size = len(cells)
+    for p in tried:
+        j, a = p // size, p % size
+        cells[a] ^= 1 << j
+        found = _errors(cells, sequence, labels, states, 0, 0)
+        if found < errors:
+            errors = found
+            counters[p] = -1 - counters[p]
+        else:
+            cells[a] ^= 1 << j
+
+
+@compiled()
+def learn_sequences(
+    x: Any, y: Any, counters: Any, run: Any, cells: Any, before: Any, states: Any, low: Any, high: Any,
+    restart: Any, settled: Any, enough: Any, rule: Any, climbed: Any, predicted: Any
+) -> Any:  # fmt: skip
+    """Learn from sequences x with labels y, (n, steps), by the rule of this number; gives how many were read. before:
+    room for the state and the errors before each step, and the first step that reads each cell. climbed: the bits that
+    are tried for each sequence (n, P), with the rule 2."""
+    steps, size, mask = x.shape[1], len(cells), (1 << states) - 1
+    _pack(counters, cells, states)
+    for n in range(len(x)):
+        for a in range(size):
+            before[2, a] = -1
+        state, errors, number = 0, 0, 0
+        for t in range(steps):
+            before[0, t], before[1, t] = state, errors
+            a = state | x[n, t] << states
+            if before[2, a] < 0:
+                before[2, a] = t
+            label = cells[a] >> states
+            errors += label != y[n, t]
+            number |= label << t
+            state = cells[a] & mask
+        predicted[n] = number
+        if run[0] >= settled:
+            continue
+        if rule == 2:
+            _climb(x[n], y[n], counters, cells, states, climbed[n], errors)
+        for a in range(size if rule != 2 else 0):
+            t = before[2, a]
+            if t < 0:  # the sequence does not read this cell
+                continue
+            cell = cells[a]
+            for j in range(states + 1):
+                cells[a] = cell ^ 1 << j
+                flipped = before[1, t] + _errors(cells, x[n], y[n], states, before[0, t], t)
+                gain = errors - flipped
+                p = j * size + a
+                if rule == 0:
+                    counters[p] = min(max(counters[p] + (-gain if cell >> j & 1 else gain), low), high)
+                elif gain > 0:
+                    counters[p] = -1 - counters[p]
+            cells[a] = cell
+        _pack(counters, cells, states)
+        run[0] = 0 if errors else run[0] + 1
+        run[1] += 1
+        run[3] += 1
+        if run[1] >= restart and run[0] < enough:
+            return n + 1
+    return len(x)
+
+
+@compiled()
+def run_sequences(x: Any, counters: Any, cells: Any, states: Any, written: Any) -> None:
+    """The labels (N, steps) of sequences (N, steps)."""
+    mask = (1 << states) - 1
+    _pack(counters, cells, states)
+    for n in range(len(x)):
+        state = 0
+        for t in range(x.shape[1]):
+            cell = cells[state | x[n, t] << states]
+            written[n, t] = cell >> states
+            state = cell & mask

@@ -1,0 +1,124 @@
+"""Machines through every command: learned from a language, looked at, compared, exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import Runner
+
+from rdahw.languages import LANGUAGES
+from rdahw.saved import load_model
+
+
+@pytest.fixture
+def trained(run: Runner) -> dict[str, Any]:
+    result: dict[str, Any] = run.ok("train", "--data", "tomita4", "--model", "machine:states=2", "--json").json
+    return result
+
+
+def test_train(run: Runner, trained: dict[str, Any]) -> None:
+    assert (trained["task"], trained["family"], trained["optimiser"]) == ("sequences", "machine", "difference=4")
+    assert (trained["steps"], trained["train_examples"], trained["test_labels"]) == (16, 20_000, 10_000)
+    assert (trained["test_accuracy"], trained["test_correct"], trained["test_whole_sequences"]) == (1.0, 10_000, 625)
+    shown = run.ok("show", "tomita4-machine.rdahw", "--json").json
+    assert shown["facts"]["settled_after"] <= 20_000
+    evaluated = run.ok("eval", "tomita4-machine.rdahw", "--json").json
+    assert (evaluated["accuracy"], evaluated["labels"]) == (1.0, 10_000)
+    other = run.ok("eval", "tomita4-machine.rdahw", "--data", "parity", "--json").json
+    assert other["accuracy"] < 0.9
+
+
+def test_the_model_of_sequences_is_a_machine_by_default(run: Runner) -> None:
+    assert run.ok("train", "--data", "parity", "--updates", 50, "--json").json["family"] == "machine"
+
+
+def test_seeds_draw_their_own_sequences(run: Runner) -> None:
+    result = run.ok("train", "--data", "tap2", "--seeds", 2, "--updates", 20, "--json").json
+    run.ok("train", "--data", "tap2", "--seed", 1, "--updates", 20, "--out", "alone.rdahw")
+    first, second = (load_model(run.folder / each["out"]) for each in result["runs"])
+    alone = load_model(run.folder / "alone.rdahw")
+    assert first.provenance["data_sha256"] != second.provenance["data_sha256"]
+    assert alone.provenance["data_sha256"] == second.provenance["data_sha256"]
+    np.testing.assert_array_equal(alone.parameters, second.parameters)
+
+
+def test_resumed_training_gives_the_same_machine(run: Runner, trained: dict[str, Any]) -> None:
+    run.ok("train", "--data", "tomita4", "--model", "machine:states=2", "--updates", 70, "--out", "part.rdahw")
+    run.ok("train", "--resume", "part.rdahw", "--updates", 20_000, "--out", "whole.rdahw")
+    whole, at_once = (load_model(run.folder / name) for name in ("whole.rdahw", "tomita4-machine.rdahw"))
+    for name, value in at_once.state.items():
+        np.testing.assert_array_equal(whole.state[name], value)
+
+
+@pytest.mark.parametrize("rule", ["xor", "climb"])
+def test_other_rules(run: Runner, rule: str) -> None:
+    result = run.ok("train", "--data", "parity", "--optimiser", rule, "--updates", 3000, "--json").json
+    assert (result["optimiser"], result["rule"], result["test_accuracy"]) == (rule, rule, 1.0)
+
+
+def test_prove_that_a_learned_machine_is_the_language(run: Runner, trained: dict[str, Any]) -> None:
+    (claim,) = run.ok("prove", "--equal", "tomita4-machine.rdahw", "tomita4", "--json").json["claims"]
+    assert (claim["name"], claim["verdict"]) == ("equal", "proved")
+
+
+def test_a_refutation_is_a_shortest_sequence(run: Runner) -> None:
+    ran = run("prove", "--equal", "tomita4", "tomita7", "--json")
+    assert ran.code == 1
+    (claim,) = json.loads(ran.out.splitlines()[0])["claims"]
+    assert claim["verdict"] == "refuted"
+    assert [cycle["x"] for cycle in claim["cycles"]] == ["0", "0", "0"]
+    assert list(claim["found"].values()) == [{"y": "0"}, {"y": "1"}]
+    assert "refuted" in run("prove", "--equal", "tomita4", "tomita7").out
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_a_language_is_a_model(run: Runner, name: str) -> None:
+    shown = run.ok("show", name, "--dot", "states.dot", "--json").json
+    assert (shown["start"], shown["states"]) == (name, LANGUAGES[name].state_bits)
+    assert (run.folder / "states.dot").read_text().count("shape=circle") == 1
+    (claim,) = run.ok("prove", "--equal", name, name, "--json").json["claims"]
+    assert claim["verdict"] == "proved"
+
+
+def test_report(run: Runner, trained: dict[str, Any]) -> None:
+    run.ok("report", "tomita4-machine.rdahw", "--out", "page.html")
+    assert "The machine starts in state 0" in (run.folder / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
+    run.ok("export", "tomita4-machine.rdahw", "--to", "verilog", "--out", "machine.v")
+    assert "module" in (run.folder / "machine.v").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prove", "--equal", "tomita4", "lookup"), "'tomita4' is a machine, with a state, and 'lookup' is not"),
+        (("prove", "--equal", "lookup", "tomita4"), "'tomita4' is a machine, with a state, and 'lookup' is not"),
+        (("show", "tomita8"), "there is no model 'tomita8' and no such file; did you mean 'tomita7'"),
+        (("show", "tomita4:states=3"), "a machine of 3 state bits starts from tomita4, which has 2; set states=2"),
+        (("train", "--data", "tomita4", "--model", "lookup"), "model 'lookup' is for classification"),
+        (("train", "--data", "iris", "--model", "machine"), "model 'machine' is for sequences"),
+        (("train", "--data", "parity", "--model", "machine:states=9"), "expected a whole number from 1 to 6"),
+        (("train", "--data", "parity", "--batch", "2"), "a machine takes sequences one at a time: use batch 1"),
+        (("train", "--data", "parity", "--hdl"), "machines learn in software only"),
+        (("train", "--data", "parity", "--optimiser", "sign=3"), "use difference=NUMBER or xor or climb"),
+        (("train", "--data", "parity", "--task", "regression"), "the task of the data set 'parity' is sequences"),
+    ],
+)
+def test_what_is_refused(run: Runner, arguments: tuple[str, ...], message: str) -> None:
+    ran = run(*arguments)
+    assert ran.code != 0
+    assert message in ran.error
+
+
+def test_sequences_for_another_model_are_refused(run: Runner, tmp_path: Path, trained: dict[str, Any]) -> None:
+    assert (
+        "the task of the data set 'iris' is classification"
+        in run("eval", "tomita4-machine.rdahw", "--data", "iris").error
+    )
