@@ -17,7 +17,7 @@ from rdahw.errors import InternalError, UserError
     epilog="""\b
 Examples:
   rdahw cells mnist-grown.rdahw
-  rdahw cells mnist-grown.rdahw --encoder 8          with the comparisons of the pixels
+  rdahw cells mnist-grown.rdahw --encoder 8   with the comparisons
   rdahw cells mnist-grown.rdahw --inference --family ice40 --json""",
 )
 @model_argument

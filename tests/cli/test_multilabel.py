@@ -142,7 +142,7 @@ def test_show_report_and_resume(run: Runner, trained: dict[str, Any]) -> None:
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old,odl"), "pets.csv has no column 'odl'; did you"),
         (("--data", "pets.csv", "--label", "old,barks"), "for several labels add --task multilabel"),
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old,age"), "column 'age': '"),
-        (("--data", "iris", "--task", "multilabel"), "the labels of the data set 'iris' are classes; leave --task"),
+        (("--data", "iris", "--task", "multilabel"), "the task of the data set 'iris' is classification; leave --task"),
         ((*COMMAND[1:], "--balance"), "--balance repeats rare classes, and the task is multilabel; leave it out"),
         ((*COMMAND[1:], "--step", 1), "--step is for numbers to predict; add --task regression, or leave it out"),
         ((*COMMAND[1:], "--loss", "pinball=50"), "quantile is 50, and a label has no percentiles; leave it out"),
