@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
 from rdahw.data.planes import AROUND, PlaneRule, Term, cell
 from rdahw.hdl.block_memory import block_memory
 
-__all__ = ["ROWS", "PixelExamples", "PixelPlanes"]
+__all__ = ["ROWS", "PixelPlanes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -288,6 +286,10 @@ class PixelPlanes(wiring.Component):  # type: ignore[misc]
         self._rows = self._height + self.padding_rows
         self.cycles_per_image = self._rows * self._columns
         self.line_bits = sum(len(signal) for signal, _ in self._flow.lines)
+        #: The words of that memory.
+        self.line_words = self._columns
+        #: The bits of the registers that the numbers pass: the fewest logic cells.
+        self.register_bits = sum(len(signal) for signal, _ in self._flow.registers)
 
     def _bits(self, term: Term, channels: str) -> list[_Number]:
         row = ROWS[term.kind.name]
@@ -344,69 +346,4 @@ class PixelPlanes(wiring.Component):  # type: ignore[misc]
                 write.data.eq(Cat(inputs)),
                 write.en.eq(step),
             ]
-        return m
-
-
-class PixelExamples(wiring.Component):  # type: ignore[misc]
-    """The planes of a stream of images as the bytes of examples, in front of a memory trainer or predictor.
-
-    pixels: see :class:`PixelPlanes`. labels: one for each image, taken after its last pixel: the class in bits 0 to 6,
-        and bit 7 if the example is learned from; a predictor's may be 0.
-    examples: pixel by pixel, so that no image needs to be stored, then the label. A byte has ``together`` pixels, one
-        above the other, if they have at most 4 planes; else a pixel has ``octets`` bytes, plane 0 in bit 0 of the
-        first. ``places`` are those of the wires (plane * height + row) * width + column among the bits of these bytes,
-        (wires,), for the argument of that name of :class:`rdahw.hdl.memory_trainer.MemoryTrainer` and
-        :class:`rdahw.hdl.memory_inference.MemoryInference`; the other bits are undefined.
-
-    If no stream waits, a pixel takes a cycle for each of its ``octets``, and an image ``cycles_per_image``.
-
-    Raises as :class:`PixelPlanes`.
-    """
-
-    def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
-        #: The planes alone.
-        self.inner = PixelPlanes(rule, image_shape)
-        count, self._pixels = len(self.inner.planes.payload), image_shape[-2] * image_shape[-1]
-        self.octets, self.together = -(-count // 8), max(1, 8 // count)
-        plane, pixel = np.divmod(np.arange(count * self._pixels), self._pixels)
-        self.cycles_per_image = self.inner.cycles_per_image + (self.octets - 1) * self._pixels
-        group, slot = np.divmod(pixel, self.together)
-        self.places: NDArray[np.int64] = group * 8 * self.octets + slot * count + plane
-        super().__init__(
-            {
-                "pixels": self.inner.signature.members["pixels"],
-                "labels": In(stream.Signature(8)),
-                "examples": Out(stream.Signature(8)),
-            }
-        )
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        m.submodules.planes = inner = self.inner
-        wiring.connect(m, wiring.flipped(self.pixels), inner.pixels)
-        bits, labelled = inner.planes.payload, Signal()
-        octet, slot, pixel = (Signal(range(count)) for count in (self.octets, self.together, self._pixels))
-        kept = [Signal(len(bits), reset_less=True, name=f"kept{i}") for i in range(self.together - 1)]
-        at_end, last = octet == self.octets - 1, pixel == self._pixels - 1
-        complete = (slot == self.together - 1) | last
-        group = Cat(*(Mux(slot == i, bits, before) for i, before in enumerate(kept)), bits)
-        with m.If(labelled):
-            m.d.comb += [
-                self.examples.valid.eq(self.labels.valid),
-                self.examples.payload.eq(self.labels.payload),
-                self.labels.ready.eq(self.examples.ready),
-            ]
-            with m.If(self.labels.valid & self.labels.ready):
-                m.d.sync += labelled.eq(0)
-        with m.Else():
-            m.d.comb += [
-                self.examples.valid.eq(inner.planes.valid & complete),
-                self.examples.payload.eq(group.word_select(octet, 8)),
-                inner.planes.ready.eq(~complete | (self.examples.ready & at_end)),
-            ]
-            with m.If(self.examples.valid & self.examples.ready):
-                m.d.sync += octet.eq(Mux(at_end, 0, octet + 1))
-            with m.If(inner.planes.valid & inner.planes.ready):
-                m.d.sync += [slot.eq(Mux(complete, 0, slot + 1)), pixel.eq(Mux(last, 0, pixel + 1)), labelled.eq(last)]
-                m.d.sync += [before.eq(Mux(slot == i, bits, before)) for i, before in enumerate(kept)]
         return m
