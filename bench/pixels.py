@@ -18,18 +18,16 @@ from typing import Any
 
 import numpy as np
 from amaranth.back import rtlil
-from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
 
 from rdahw.data import Binariser, load
 from rdahw.data.images import Image
 from rdahw.data.planes import parse_planes
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.block_memory import FORGET_FIRST_READ
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.lut_cells import FAMILIES
 from rdahw.hdl.memory_trainer import MemoryTrainer
-from rdahw.hdl.pixels import PixelExamples, PixelPlanes
+from rdahw.hdl.pixels import PixelPlanes
 from rdahw.hdl.toolchain import find, run, scratch
 from rdahw.sim.planes import to_wires
 from rdahw.sim.simulator import Exchange, make_simulator
@@ -37,28 +35,13 @@ from rdahw.sim.simulator import Exchange, make_simulator
 RULES = ["threshold=32", "hog=4/3/20", "threshold=32,128+hog=4/3/20,60", "hog=8/8/12,25,50,80", "fashion"]
 
 
-class Behind(wiring.Component):
-    """A trainer behind the planes."""
-
-    def __init__(self, rule: str, shape: tuple[int, ...], trainer: str, memory_kind: str) -> None:
-        self.front = PixelExamples(parse_planes(rule), shape)
-        tables, inputs = map(int, trainer.split("x"))
-        image = Image(len(self.front.places) // (shape[0] * shape[1]), *shape)
-        size = {"input_bits": image.bits, "classes": 10, "tables": tables, "inputs": inputs, "counter": 6}
-        self.trainer = MemoryTrainer(
-            EnsembleSpec(**size, image=image, wiring="patch8"), memory_kind, places=self.front.places
-        )
-        members = {name: self.front.signature.members[name] for name in ("pixels", "labels")}
-        super().__init__({**members, "results": Out(self.trainer.results.signature)})
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        m.submodules.front, m.submodules.trainer = front, trainer = self.front, self.trainer
-        wiring.connect(m, front.examples, trainer.examples)
-        wiring.connect(m, wiring.flipped(self.pixels), front.pixels)
-        wiring.connect(m, wiring.flipped(self.labels), front.labels)
-        wiring.connect(m, trainer.results, wiring.flipped(self.results))
-        return m
+def trainer_of(rule: str, shape: tuple[int, int], size: str, memory_kind: str) -> MemoryTrainer:
+    """The trainer of an ensemble of ten classes that takes pixels."""
+    frontend = PixelFrontend(parse_planes(rule), shape)
+    tables, inputs = map(int, size.split("x"))
+    image = Image(len(frontend.rule.planes(1)), *shape)
+    its = {"input_bits": image.bits, "classes": 10, "tables": tables, "inputs": inputs, "counter": 6}
+    return MemoryTrainer(EnsembleSpec(**its, image=image, wiring="patch8"), memory_kind, frontend=frontend)
 
 
 def cells(design: Any, family: str) -> dict[str, int]:
@@ -100,7 +83,8 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mnist", metavar="NAME")
     parser.add_argument("--netlist", metavar="FAMILY")
     given = parser.parse_args()
-    shape = tuple(map(int, given.shape.split("x")))
+    height, width = map(int, given.shape.split("x"))
+    shape = height, width
     for rule in given.rule:
         if given.images:
             print(
@@ -110,15 +94,15 @@ def main() -> None:
         for family in given.family:
             whole: Any
             if given.trainer:
-                whole = Behind(rule, shape, given.trainer, "spram" if family == "ice40" else "block")
-                design = whole.front.inner
+                whole = trainer_of(rule, shape, given.trainer, "spram" if family == "ice40" else "block")
+                design = whole.buffer.planes
             else:
                 whole = design = PixelPlanes(parse_planes(rule), shape)
             result = {"rule": rule, "shape": given.shape, "family": family, "planes": len(design.planes.payload)}
-            result |= {"line_bits": design.line_bits, "cycles_per_image": design.cycles_per_image}
+            result |= {"line_bits": design.flow.line_bits, "cycles_per_image": design.flow.cycles_per_image}
             if given.trainer:
-                result |= {"trainer": given.trainer, "example_bytes": whole.trainer.example_octets}
-                result["cycles_per_image"] = whole.front.cycles_per_image
+                result |= {"trainer": given.trainer, "lanes": whole.buffer.kept.lanes, "kept": whole.buffer.kept.steps}
+                result["cycles_per_image"] = whole.buffer.cycles
             print(json.dumps(result | {"cells": cells(whole, family)}), flush=True)
 
 

@@ -34,7 +34,7 @@ class Sides:
     ``label``, ``learn`` and ``release`` are connected.
 
     filling: the number of the side that is filled, a register that the buffer changes with ``ends``. looked_at: that of
-    the one that is read. is_full: the side to fill still has an example. registers: those that proofs refer to, by name.
+    the one that is read. is_full: the side to fill still has an example. registers: those that proofs name.
     """
 
     def __init__(self, m: Module, buffer: Any, ends: Any, offered: Any) -> None:

@@ -19,7 +19,7 @@ from rdahw.errors import UsageError
 from rdahw.family import Spec
 from rdahw.primitives import Array
 
-__all__ = ["FRONTENDS", "PixelFrontend"]
+__all__ = ["FRONTENDS", "PixelFrontend", "known_frontend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class PixelFrontend:
                 f"--frontend pixels takes grey images, and the model has colour images of {_size(binariser)}; leave "
                 "--frontend out, or train on grey images"
             )
-        return cls(binariser.parsed, binariser.image_shape)  # type: ignore[arg-type]
+        return cls(binariser.parsed, binariser.image_shape)
 
     @property
     def octets(self) -> int:
@@ -52,7 +52,7 @@ class PixelFrontend:
         return math.prod(self.image_shape)
 
     def check(self, spec: Spec, *, learns: bool) -> None:
-        """Raise :class:`UsageError` if the model ``spec`` does not have these images, or moves their planes to learn."""
+        """Raise :class:`UsageError` if the model ``spec`` does not have these images, or moves planes to learn."""
         height, width = self.image_shape
         planes = len(self.rule.planes(1))
         if planes * self.octets != spec.input_bits:
@@ -77,6 +77,14 @@ class PixelFrontend:
 
 def _size(binariser: PlaneBinariser) -> str:
     return " x ".join(map(str, binariser.image_shape[-2:]))
+
+
+def known_frontend(binariser: Binariser) -> PixelFrontend | None:
+    """The frontend that a device of a model behind ``binariser`` may have, None if there is none."""
+    try:
+        return PixelFrontend.of(binariser)
+    except UsageError:
+        return None
 
 
 #: From the name of a frontend to what makes it of a binariser.

@@ -17,7 +17,6 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
 from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import Counters

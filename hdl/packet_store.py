@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.fields import join, size
 from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.framer import MAX_FRAME
-from rdahw.hdl.protocol import CRC_BYTES, IDENTITY, MAX_PAYLOAD
+from rdahw.hdl.protocol import CRC_BYTES, IDENTITY, MAX_PAYLOAD, store_bytes
 
 __all__ = ["PacketStore"]
 
@@ -53,7 +53,8 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
     def __init__(self, identity: Mapping[str, int], payload: int = MAX_PAYLOAD) -> None:
         self._identity = identity
         #: The address of the identity, where a report begins; what is before it is for a request.
-        self._report = payload - MAX_PAYLOAD + _PAGE
+        self._depth = store_bytes(payload)
+        self._report = self._depth - _PAGE
         assert self._report % _PAGE == 0
         super().__init__(
             {
@@ -80,7 +81,7 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         # -- ``byte`` is at ``source`` in the same cycle, as the address ``following`` is given a cycle before
-        report, depth = self._report, self._report + _PAGE
+        report, depth = self._report, self._depth
         # The address of the payload of an answer, or of the rest of a report: up to the memory's end.
         answer = report + size(IDENTITY)
         contents = [0] * report + list(join(IDENTITY, self._identity)) + [0] * MAX_PAYLOAD

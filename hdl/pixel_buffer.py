@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,24 @@ from rdahw.hdl.example_buffer import ExampleBuffer, Sides
 from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.pixels import PixelPlanes
 
-__all__ = ["PixelBuffer"]
+__all__ = ["KeptBits", "PixelBuffer", "expected_steps", "step_widths"]
 
 
-class _Plan:
-    """Which bits of each pixel are kept, and where.
+class KeptBits:
+    """Which bits of the planes of each pixel a :class:`PixelBuffer` keeps, and where.
 
-    lanes: so many bits are kept in a cycle; input i of a table belongs to lane i mod lanes.
-    words: a step each, (steps): whether it is the last one of its pixel, in bit 0; and for each lane whether it keeps a
-    bit, the plane, the table, and the number of the input in its lane.
+    lanes: so many bits are kept in a cycle; input i of a table belongs to lane i mod lanes. steps: the cycles, at least
+    one for each pixel. step_bits: of the word that says what a step does. table_bits: of the number of a table.
     """
 
     def __init__(self, table_wiring: NDArray[np.int64], planes: int, pixels: int, lanes: int) -> None:
         tables, inputs = table_wiring.shape
         self.lanes = lanes
-        self.widths = (1, *((count - 1).bit_length() for count in (max(planes, 2), tables, max(-(-inputs // lanes), 2))))
+        self.widths = (
+            1,
+            *((count - 1).bit_length() for count in (max(planes, 2), tables, max(-(-inputs // lanes), 2))),
+        )
+        self.step_bits, self.table_bits = 1 + lanes * sum(self.widths), self.widths[2]
         plane, pixel = np.divmod(table_wiring, pixels)
         lane = np.broadcast_to(np.arange(inputs) % lanes, table_wiring.shape)
         counts = np.zeros((lanes, pixels), np.int64)
@@ -41,8 +45,15 @@ class _Plan:
         self._starts = ends - steps
         self._ends = ends
 
+    @classmethod
+    def choose(cls, table_wiring: NDArray[np.int64], planes: int, pixels: int) -> KeptBits:
+        """With the lanes of :func:`expected_steps`."""
+        return cls(table_wiring, planes, pixels, expected_steps(*table_wiring.shape, pixels)[0])
+
     @property
     def words(self) -> list[int]:
+        """A word for each step: whether it is the last one of its pixel, in bit 0; and for each lane whether it keeps a
+        bit, the plane, the table, and the number of the input in its lane, the last one lowest."""
         plane, pixel, lane = self._reads
         words = [0] * self.steps
         for step in self._ends:
@@ -58,16 +69,35 @@ class _Plan:
         return words
 
 
+def step_widths(tables: int, inputs: int, planes: int, lanes: int) -> tuple[int, ...]:
+    """The bits of a lane's fields in a step: whether it keeps a bit, the plane, the table, and the input."""
+    return 1, *((count - 1).bit_length() for count in (max(planes, 2), tables, max(-(-inputs // lanes), 2)))
+
+
+def expected_steps(tables: int, inputs: int, pixels: int) -> tuple[int, int]:
+    """Lanes and steps if the tables read all pixels alike (a Poisson distribution): with as few lanes as take at most
+    three cycles a pixel, or those of a pass over the tables."""
+    for lanes in range(1, inputs + 1):
+        rates = [tables * len(range(lane, inputs, lanes)) / pixels for lane in range(lanes)]
+        most = math.ceil(sum(rates) + 10 * math.sqrt(sum(rates)) + 10)
+        # How likely a lane reads at most k bits of a pixel, for each k.
+        terms = [[math.exp(k * math.log(rate) - rate - math.lgamma(k + 1)) for k in range(most)] for rate in rates]
+        below = [math.prod(sum(row[: k + 1]) for row in terms) for k in range(most)]
+        steps = round(pixels * (1 + sum(1 - chance for chance in below[1:])))
+        if steps <= max(3 * pixels, tables):
+            break
+    return lanes, steps
+
+
 class PixelBuffer(wiring.Component):  # type: ignore[misc]
     """Room for the inputs of all tables from two examples, as of :class:`rdahw.hdl.example_buffer.ExampleBuffer`, whose
     members it has, but an example is ``octets`` pixels, row by row, and then the byte of its label.
 
     frontend: the images and their planes. table_wiring, classes: as there.
 
-    Of each pixel's planes, the bits that tables read are kept, ``lanes`` in a cycle, at the places of the tables that
-    read them. So the memory is that of the tables' inputs, whatever the number of planes, and a table's index is read
-    as one word of each lane. There are as few lanes as let an image take at most twice the cycles of its planes alone,
-    or of a pass over the tables. ``cycles``: those of an image, if no stream waits.
+    Of each pixel's planes, the bits that tables read are kept at the places of the tables that read them. So the memory
+    is that of the tables' inputs, whatever the number of planes, and a table's index is read as one word of each lane;
+    see :class:`KeptBits`. ``cycles``: those of an image, if no stream waits.
     """
 
     LATENCY = ExampleBuffer.LATENCY
@@ -75,16 +105,10 @@ class PixelBuffer(wiring.Component):  # type: ignore[misc]
     def __init__(self, frontend: PixelFrontend, table_wiring: NDArray[np.int64], classes: int) -> None:
         self.octets, self.classes = frontend.octets, classes
         self.tables, self.inputs = table_wiring.shape
-        #: The planes alone.
+        #: The planes alone, and what is kept of them.
         self.planes = planes = PixelPlanes(frontend.rule, frontend.image_shape)
-        for lanes in range(1, self.inputs + 1):
-            self.plan = _Plan(table_wiring, len(planes.planes.payload), self.octets, lanes)
-            self.cycles = planes.cycles_per_image + self.plan.steps - self.octets
-            if self.cycles <= max(2 * planes.cycles_per_image, self.tables):
-                break
-        self.lanes = self.plan.lanes
-        #: The bits of a step of the plan.
-        self.plan_bits = 1 + self.lanes * sum(self.plan.widths)
+        self.kept = KeptBits.choose(table_wiring, len(planes.flow.bits), self.octets)
+        self.cycles = planes.flow.cycles_per_image + self.kept.steps - self.octets
         super().__init__(
             {
                 "examples": In(stream.Signature(8)),
@@ -122,9 +146,9 @@ class PixelBuffer(wiring.Component):  # type: ignore[misc]
 
     def _keep(self, m: Module, sides: Sides, kept: Any) -> None:
         """Take the planes of each pixel, write the bits that tables read, and read them back by table."""
-        planes, steps, table_bits = self.planes.planes, self.plan.steps, self.plan.widths[2]
-        m.submodules.plan = plan = memory.Memory(shape=self.plan_bits, depth=steps, init=self.plan.words)
-        now = plan.read_port()
+        planes, plan, steps = self.planes.planes, self.kept, self.kept.steps
+        m.submodules.plan = words = memory.Memory(shape=plan.step_bits, depth=steps, init=plan.words)
+        now = words.read_port()
         step, following, at_end, goes, free = Signal(range(steps)), Signal(range(steps)), Signal(), Signal(), Signal()
         m.d.comb += [
             free.eq(~sides.is_full & ~kept),
@@ -139,13 +163,13 @@ class PixelBuffer(wiring.Component):  # type: ignore[misc]
             m.d.sync += kept.eq(1)
         table = Signal.like(self.table, reset_less=True)
         m.d.sync += table.eq(self.table)
-        for lane in range(self.lanes):
-            inputs = range(lane, self.inputs, self.lanes)
-            fields = now.data[1 + lane * sum(self.plan.widths) :]
-            number, where, plane, uses = _split(fields, reversed(self.plan.widths))
-            bit, at = Signal(reset_less=True), Signal(1 + table_bits, reset_less=True)
+        for lane in range(plan.lanes):
+            inputs = range(lane, self.inputs, plan.lanes)
+            fields = now.data[1 + lane * sum(plan.widths) :]
+            number, where, plane, uses = _split(fields, reversed(plan.widths))
+            bit, at = Signal(reset_less=True), Signal(1 + plan.table_bits, reset_less=True)
             enable = Signal(len(inputs))
-            data = memory.MemoryData(shape=len(inputs), depth=2 << table_bits, init=[])
+            data = memory.MemoryData(shape=len(inputs), depth=2 << plan.table_bits, init=[])
             there, write = block_memory(m, f"lane{lane}", data, Cat(table, sides.looked_at), granularity=1)
             m.d.sync += [
                 bit.eq(planes.payload.bit_select(plane, 1)),

@@ -19,7 +19,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.data.planes import AROUND, PlaneRule, Term, cell
 from rdahw.hdl.block_memory import block_memory
 
-__all__ = ["ROWS", "PixelPlanes"]
+__all__ = ["ROWS", "PixelPlanes", "PlaneFlow"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,6 +247,47 @@ ROWS: dict[str, Row] = {
 }
 
 
+class PlaneFlow:
+    """The planes of a rule as numbers in step with the pixels, and the size of their gateware.
+
+    pixel, inside: the inputs. flow: the registers and lines. bits: the signals of the planes, those of one pixel.
+    padding, padding_rows, cycles_per_image, line_bits: see :class:`PixelPlanes`. delay: so many steps after its pixel
+    was taken a bit is given. line_words: of the block RAM. register_bits: of the registers, the fewest logic cells.
+
+    Raises :class:`UsageError` for channels that the images lack, and for too many planes.
+    """
+
+    def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
+        *several, self.height, self.width = image_shape
+        self.channels = channels = several[0] if several else 1
+        rule.planes(channels)
+        reaches = [term.kind.reach(*term.settings) for term in rule.terms]
+        before, after = (max(reach[side] for reach in reaches) for side in (0, 1))
+        self.pixel, self.inside = Signal(8 * channels), Signal()
+        self.flow = _Flow(after, self.pixel, self.inside)
+        bits = [bit for term in rule.terms for bit in self._bits(term, term.read(channels))]
+        self.bits, columns = self.flow.aligned(bits)
+        self.padding = max(before, after)
+        self.line_words = self.width + self.padding
+        self.delay = after * self.line_words + columns
+        # The last bits of an image leave while the padding is taken.
+        self.padding_rows = max(before, -(-(self.delay - self.padding) // self.line_words))
+        self.rows = self.height + self.padding_rows
+        self.cycles_per_image = self.rows * self.line_words
+        self.line_bits = sum(len(signal) for signal, _ in self.flow.lines)
+        self.register_bits = sum(len(signal) for signal, _ in self.flow.registers)
+
+    def _bits(self, term: Term, channels: str) -> list[_Number]:
+        row = ROWS[term.kind.name]
+        measured = [row.measure(self.flow, channel, *term.settings) for channel in channels]
+        return [
+            self.flow.apply(partial(row.above, term.kind.limit(level, *term.settings)), *numbers)
+            for level in term.levels
+            for parts in measured
+            for numbers in parts
+        ]
+
+
 class PixelPlanes(wiring.Component):  # type: ignore[misc]
     """The planes of a rule at each pixel of a stream of images, equal to :meth:`rdahw.data.planes.PlaneRule.transform`.
 
@@ -257,89 +298,60 @@ class PixelPlanes(wiring.Component):  # type: ignore[misc]
     planes: for each pixel, in the same order, the bits of all planes, plane 0 in bit 0. An image is given to its end
         without a pixel of the next one.
 
-    A pixel is taken in every cycle, except for ``padding`` columns after each row and ``padding_rows`` rows after each
-    image: an image takes ``cycles_per_image`` cycles if neither stream waits. ``line_bits`` is the width of the block
-    RAM, which has a word for each column and each of the padding. ``ready`` depends on that of ``planes`` in the same
-    cycle.
+    A pixel is taken in every cycle, except for ``flow.padding`` columns after each row and ``flow.padding_rows`` rows
+    after each image: an image takes ``flow.cycles_per_image`` cycles if neither stream waits. ``flow.line_bits`` is the
+    width of the block RAM, which has a word for each column and each of the padding. ``ready`` depends on that of
+    ``planes`` in the same cycle.
 
     Raises :class:`UsageError` for channels that the images lack, and for too many planes.
     """
 
     def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
-        *several, self._height, self._width = image_shape
-        channels = several[0] if several else 1
-        count = len(rule.planes(channels))
-        reaches = [term.kind.reach(*term.settings) for term in rule.terms]
-        before, after = (max(reach[side] for reach in reaches) for side in (0, 1))
-        super().__init__({"pixels": In(stream.Signature(8 * channels)), "planes": Out(stream.Signature(count))})
-
-        self._pixel, self._inside = Signal(8 * channels), Signal()
-        self._flow = _Flow(after, self._pixel, self._inside)
-        bits = [bit for term in rule.terms for bit in self._bits(term, term.read(channels))]
-        self._signals, columns = self._flow.aligned(bits)
-        self.padding = max(before, after)
-        self._columns = self._width + self.padding
-        #: So many steps after its pixel was taken a bit is given.
-        self.delay = after * self._columns + columns
-        # The last bits of an image leave while the padding is taken.
-        self.padding_rows = max(before, -(-(self.delay - self.padding) // self._columns))
-        self._rows = self._height + self.padding_rows
-        self.cycles_per_image = self._rows * self._columns
-        self.line_bits = sum(len(signal) for signal, _ in self._flow.lines)
-        #: The words of that memory.
-        self.line_words = self._columns
-        #: The bits of the registers that the numbers pass: the fewest logic cells.
-        self.register_bits = sum(len(signal) for signal, _ in self._flow.registers)
-
-    def _bits(self, term: Term, channels: str) -> list[_Number]:
-        row = ROWS[term.kind.name]
-        measured = [row.measure(self._flow, channel, *term.settings) for channel in channels]
-        return [
-            self._flow.apply(partial(row.above, term.kind.limit(level, *term.settings)), *numbers)
-            for level in term.levels
-            for parts in measured
-            for numbers in parts
-        ]
+        #: Its numbers and sizes.
+        self.flow = flow = PlaneFlow(rule, image_shape)
+        super().__init__(
+            {"pixels": In(stream.Signature(8 * flow.channels)), "planes": Out(stream.Signature(len(flow.bits)))}
+        )
 
     def _place(self, m: Module, name: str, start: int, step: Any) -> tuple[Any, Any, Any]:
         """A place that moves in every step, from the place number ``start`` on: its column, the next one, and whether
         it is inside of the image."""
-        column = Signal(range(self._columns), init=start % self._columns, name=f"{name}_column")
-        row = Signal(range(self._rows), init=start // self._columns, name=f"{name}_row")
+        column = Signal(range(self.flow.line_words), init=start % self.flow.line_words, name=f"{name}_column")
+        row = Signal(range(self.flow.rows), init=start // self.flow.line_words, name=f"{name}_row")
         following = Signal.like(column, name=f"{name}_following")
-        at_end = column == self._columns - 1
+        at_end = column == self.flow.line_words - 1
         m.d.comb += following.eq(Mux(at_end, 0, column + 1))
         with m.If(step):
             m.d.sync += column.eq(following)
             with m.If(at_end):
-                m.d.sync += row.eq(Mux(row == self._rows - 1, 0, row + 1))
-        return column, following, (row < self._height) & (column < self._width)
+                m.d.sync += row.eq(Mux(row == self.flow.rows - 1, 0, row + 1))
+        return column, following, (row < self.flow.height) & (column < self.flow.width)
 
     def elaborate(self, platform: Any) -> Module:
-        m = Module()
+        m, flow = Module(), self.flow
         step, free, primed = Signal(), Signal(), Signal()
         # At first, the padding of an image that was not there.
-        start = (self._height - 1) * self._columns + self._width
-        column, following, inside = self._place(m, "taken", start % self.cycles_per_image, step)
-        *_, given = self._place(m, "given", (start + 1 - self.delay) % self.cycles_per_image, step)
+        start = (flow.height - 1) * flow.line_words + flow.width
+        column, following, inside = self._place(m, "taken", start % flow.cycles_per_image, step)
+        *_, given = self._place(m, "given", (start + 1 - flow.delay) % flow.cycles_per_image, step)
         m.d.comb += [
             free.eq(~self.planes.valid | self.planes.ready),
-            self._inside.eq(inside),
-            self._pixel.eq(Mux(inside, self.pixels.payload, 0)),
+            flow.inside.eq(inside),
+            flow.pixel.eq(Mux(inside, self.pixels.payload, 0)),
             self.pixels.ready.eq(free & inside),
             step.eq(free & (~inside | self.pixels.valid)),
-            self.planes.payload.eq(Cat(self._signals)),
+            self.planes.payload.eq(Cat(flow.bits)),
         ]
         with m.If(step):
             m.d.sync += [self.planes.valid.eq(given & primed), primed.eq(primed | inside)]
-            m.d.sync += [register.eq(value) for register, value in self._flow.registers]
+            m.d.sync += [register.eq(value) for register, value in flow.flow.registers]
         with m.Elif(self.planes.ready):
             m.d.sync += self.planes.valid.eq(0)
 
-        if self._flow.lines:
-            data = memory.MemoryData(shape=self.line_bits, depth=self._columns, init=[])
+        if flow.flow.lines:
+            data = memory.MemoryData(shape=flow.line_bits, depth=flow.line_words, init=[])
             there, write = block_memory(m, "lines", data, Mux(step, following, column))
-            outputs, inputs = zip(*self._flow.lines, strict=True)
+            outputs, inputs = zip(*flow.flow.lines, strict=True)
             m.d.comb += [
                 Cat(outputs).eq(there),
                 write.addr.eq(column),

@@ -47,6 +47,7 @@ __all__ = [
     "fingerprint_of",
     "frame",
     "payload_of",
+    "store_bytes",
     "tables",
 ]
 
@@ -156,6 +157,11 @@ def payload_of(octets: int) -> int:
     """The payload of requests of at least so many bytes: whole pages of 256 bytes of memory, less 32 for the frame; at
     most :data:`MOST_PAYLOAD`."""
     return min(-(-(octets + _IDENTITY_BYTES) // 256) * 256 - _IDENTITY_BYTES, MOST_PAYLOAD)
+
+
+def store_bytes(payload: int) -> int:
+    """The bytes of memory of a device with this payload: a request, the identity, an answer."""
+    return payload + _IDENTITY_BYTES + _IDENTITY_BYTES + MAX_PAYLOAD
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------
