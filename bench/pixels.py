@@ -1,12 +1,14 @@
 """Planes in gateware: cells by synthesis alone, and equality with the software on real images.
 
     python bench/pixels.py [--rule RULE …] [--shape HxW] [--family FAMILY …] [--trainer TABLESxINPUTS]
-    python bench/pixels.py --images N [--data NAME] [--netlist FAMILY] [--rule RULE …]
+    python bench/pixels.py --images N [--data NAME] [--netlist FAMILY] [--rule RULE …] [--trainer TABLESxINPUTS]
 
 Prints a JSON line for each rule and family: the cells that Yosys makes of the planes, by name, and the cycles of an
 image; with --trainer those of the planes and the trainer of an ensemble of ten classes behind them. With --images the
 first N test images of a data set of 28 x 28 grey values run through the simulated gateware, or with --netlist through
-the netlist after synthesis; the bits are compared with those of the compiled rule.
+the netlist after synthesis; the bits are compared with those of the compiled rule. With --images and --trainer the
+trainer learns from the first N training images, predicts the first N test images, and every result and every counter
+is compared with the compiled ensemble.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ from rdahw.hdl.lut_cells import FAMILIES
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.pixels import PixelPlanes
 from rdahw.hdl.toolchain import find, run, scratch
+from rdahw.sim.engines import make_engine
 from rdahw.sim.planes import to_wires
 from rdahw.sim.simulator import Exchange, make_simulator
+from rdahw.training import Batches, Examples
 
 RULES = ["threshold=32", "hog=4/3/20", "threshold=32,128+hog=4/3/20,60", "hog=8/8/12,25,50,80", "fashion"]
 
@@ -72,6 +76,40 @@ def different_bits(rule: str, name: str, images: int, netlist: str | None) -> di
     return {"data": name, "images": len(features), "bits": bits, "different": different, "cycles": simulator.cycles}
 
 
+def trained_alike(rule: str, size: str, name: str, images: int, netlist: str | None) -> dict[str, Any]:
+    """How many results and counters differ from the software, and the cycles of an image while it learns."""
+    trainer = trainer_of(rule, (28, 28), size, "spram" if netlist == "ice40" else "block")
+    spec, frontend, interface = trainer.spec, trainer.frontend, trainer.interface
+    data, software = load(name), make_engine(trainer.spec)
+    simulator = make_simulator(trainer, "cxxrtl", netlist=netlist)
+    different, cycles = 0, []
+    for part, learns in ((data.train, True), (data.test, False)):
+        pixels, labels = np.asarray(part.features[:images]).astype(np.uint8), part.labels[:images]
+        binariser = Binariser.fit(rule, pixels, data.columns, None, (28, 28))
+        beats = trainer.encoder(frontend.encode(pixels), interface.encode(labels), learn=learns)
+        found = simulator.exchange(Exchange("examples", "results", beats, len(beats), len(labels)))
+        prepared = software.prepare(Examples(to_wires(binariser, pixels), labels))
+        if learns:
+            wanted = software.train(prepared, Batches.single(np.arange(len(labels)))).predicted
+        else:
+            wanted = software.predict(prepared)
+        different += int((interface.decode(trainer.encoder.prediction(found.results)) != wanted).sum())
+        cycles.append(float(np.diff(found.given)[1:].mean()))
+    while simulator.get("busy"):
+        simulator.tick()
+    counters, *_ = interface.places
+    octets = bytearray()
+    for address in range(counters.at, counters.at + counters.size):
+        simulator.set("control__parameter_address", address)
+        simulator.tick()
+        octets.append(simulator.get("control__parameter_read"))
+    learned = software.state[spec.parameters.name]
+    different_counters = int((counters.unpack(bytes(octets)) != learned).sum())
+    result = {"data": name, "images": 2 * images, "trainer": size, "netlist": netlist, "different": different}
+    result |= {"counters": learned.size, "changed": int((learned != 0).sum()), "different_counters": different_counters}
+    return result | {"cycles_per_image": dict(zip(("learning", "predicting"), cycles, strict=True))}
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,6 +124,10 @@ def main() -> None:
     height, width = map(int, given.shape.split("x"))
     shape = height, width
     for rule in given.rule:
+        if given.images and given.trainer:
+            made = trained_alike(rule, given.trainer, given.data, given.images, given.netlist)
+            print(json.dumps({"rule": rule, **made}), flush=True)
+            continue
         if given.images:
             print(
                 json.dumps({"rule": rule, **different_bits(rule, given.data, given.images, given.netlist)}), flush=True

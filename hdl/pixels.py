@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value  # type: ignore[import-untyped]
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
@@ -128,6 +128,19 @@ def _subtract(a: Any, b: Any) -> Any:
     return a - b
 
 
+def _exceeds(limit: int, number: Any) -> Any:
+    """``number > limit`` as gates, of which a synthesiser makes fewer cells than of a comparator with its carries."""
+    shape = number.shape()
+    place, top = (limit + (1 << shape.width - 1), len(number) - 1) if shape.signed else (limit, -1)
+    if not 0 <= place < (1 << shape.width) - 1:
+        return Const(place < 0)
+    found: Any = Const(0)
+    for i in range(shape.width):
+        bit = ~number[i] if i == top else number[i]
+        found = bit & found if place >> i & 1 else bit | found
+    return found
+
+
 def _threshold(flow: _Flow, channel: str) -> list[list[_Number]]:
     return [[flow.row(flow.channel(channel), 0)]]
 
@@ -216,7 +229,7 @@ def _haar(flow: _Flow, channel: str, size: int) -> list[list[_Number]]:
 
 def _higher(limit: int, height: Any, span: Any) -> Any:
     """Whether a height, in quarters, is above ``limit`` times the span, by additions instead of a multiplier."""
-    return (height > sum(span << i for i in range(2) if limit >> i & 1)) & (span > 8)
+    return (height > sum(span << i for i in range(2) if limit >> i & 1)) & _exceeds(8, span)
 
 
 def _nb8(flow: _Flow, channel: str, distance: int) -> list[list[_Number]]:
@@ -233,7 +246,7 @@ class Row(NamedTuple):
     """
 
     measure: Callable[..., list[list[_Number]]]
-    above: Callable[..., Any] = lambda limit, number: number > limit
+    above: Callable[..., Any] = _exceeds
 
 
 #: The kinds of planes, by name.
