@@ -14,7 +14,15 @@ from click.core import ParameterSource
 from rdahw.cli._data import load_dataset
 from rdahw.cli._model import find_model, make_spec
 from rdahw.cli._output import Output, complete, output_options
-from rdahw.cli._params import board_option, count_option, data_option, file_option, size_options, toolchain_option
+from rdahw.cli._params import (
+    board_option,
+    count_option,
+    data_option,
+    file_option,
+    frontend_option,
+    size_options,
+    toolchain_option,
+)
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,11 +83,7 @@ Examples:
     type=click.Choice(["single", "quad"]),
     help="ensemble: train from the data of rdahw pack in the board's flash, over one data line or four",
 )
-@click.option(
-    "--frontend",
-    type=click.Choice(["pixels"]),
-    help="a model of grey images that is binarised by planes: take images as bytes, and make the planes on the board",
-)
+@frontend_option
 @click.option("--drift", is_flag=True, help="ensemble: with a counter of alarms for a rising error rate")
 @click.option(
     "--epochs",

@@ -232,10 +232,11 @@ def predictors(spec: Spec, frontend: PixelFrontend | None = None) -> list[Row]:
     return rows
 
 
-def make_predictor(spec: Spec, state: State, **options: Any) -> Trainer:
+def make_predictor(spec: Spec, state: State, frontend: PixelFrontend | None = None, **options: Any) -> Trainer:
     """The first fixed model that fits ``spec``, with the parameters of ``state``; options: ``levels`` and ``cells`` of
     :class:`rdahw.hdl.inference.FixedModel`."""
-    return next(row for row in predictors(spec) if row.fits(spec)).make(spec, state, **options)
+    own = {} if frontend is None else {"frontend": frontend}
+    return next(row for row in predictors(spec, frontend) if row.fits(spec)).make(spec, state, **options, **own)
 
 
 def interfaces(spec: Spec, frontend: PixelFrontend | None = None) -> Iterator[Interface]:

@@ -113,6 +113,23 @@ def test_what_no_board_takes(run: Runner, training: tuple[Any, ...], synth: tupl
     assert (ran.code, ran.error) == (2, sentence)
 
 
+@pytest.mark.usefixtures("pictures")
+def test_export_of_gateware_that_takes_pixels(run: Runner) -> None:
+    run.ok(*TRAIN, "--binarise", RULE, "--out", "m.rdahw")
+    for what in ("--trainer", "--inference"):
+        out = run.ok("export", "m.rdahw", "--to", "rtlil", what, "--frontend", "pixels", "--json").json["out"]
+        said = "# An example is 43 bytes on examples__payload: the 7 x 6 pixels, row by row, each from 0 to 255;"
+        text = (run.folder / out).read_text()
+        assert said in text
+        assert "input  examples__payload : 8 bits" in text
+    ran = run("export", "m.rdahw", "--to", "rtlil", "--frontend", "pixels")
+    assert (ran.code, ran.error) == (
+        2,
+        "--frontend pixels is for the gateware of a trainer or predictor; add --trainer or --inference, with --to "
+        "verilog, or leave --frontend out",
+    )
+
+
 def test_a_model_without_data_has_no_pixels(run: Runner) -> None:
     ran = run("synth", "ensemble", "--inputs", 20, "--outputs", 3, "--frontend", "pixels")
     assert (ran.code, "and this one has bits without a rule; train it with planes" in ran.error) == (2, True)
