@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -29,26 +30,23 @@ class KeptBits:
     def __init__(self, table_wiring: NDArray[np.int64], planes: int, pixels: int, lanes: int) -> None:
         tables, inputs = table_wiring.shape
         self.lanes = lanes
-        self.widths = (
-            1,
-            *((count - 1).bit_length() for count in (max(planes, 2), tables, max(-(-inputs // lanes), 2))),
-        )
+        self.widths = step_widths(tables, inputs, planes, lanes)
         self.step_bits, self.table_bits = 1 + lanes * sum(self.widths), self.widths[2]
         plane, pixel = np.divmod(table_wiring, pixels)
         lane = np.broadcast_to(np.arange(inputs) % lanes, table_wiring.shape)
         counts = np.zeros((lanes, pixels), np.int64)
         np.add.at(counts, (lane, pixel), 1)
         steps = np.maximum(counts.max(axis=0), 1)
-        ends = np.cumsum(steps)
-        self.steps = int(ends[-1])
+        self._ends = np.cumsum(steps)
+        self._starts = self._ends - steps
         self._reads = plane, pixel, lane
-        self._starts = ends - steps
-        self._ends = ends
+        self.steps = int(self._ends[-1])
 
     @classmethod
     def choose(cls, table_wiring: NDArray[np.int64], planes: int, pixels: int) -> KeptBits:
         """With the lanes of :func:`expected_steps`."""
-        return cls(table_wiring, planes, pixels, expected_steps(*table_wiring.shape, pixels)[0])
+        tables, inputs = table_wiring.shape
+        return cls(table_wiring, planes, pixels, expected_steps(tables, inputs, pixels)[0])
 
     @property
     def words(self) -> list[int]:
@@ -82,7 +80,7 @@ def expected_steps(tables: int, inputs: int, pixels: int) -> tuple[int, int]:
         most = math.ceil(sum(rates) + 10 * math.sqrt(sum(rates)) + 10)
         # How likely a lane reads at most k bits of a pixel, for each k.
         terms = [[math.exp(k * math.log(rate) - rate - math.lgamma(k + 1)) for k in range(most)] for rate in rates]
-        below = [math.prod(sum(row[: k + 1]) for row in terms) for k in range(most)]
+        below = [math.prod(chances) for chances in zip(*map(accumulate, terms), strict=True)]
         steps = round(pixels * (1 + sum(1 - chance for chance in below[1:])))
         if steps <= max(3 * pixels, tables):
             break
