@@ -208,6 +208,7 @@ class Device:
     _identity: Identity
     _found: Status
     _interface: Interface | None = None
+    _frontend: PixelFrontend | None = None
 
     def __init__(
         self,
