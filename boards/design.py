@@ -13,12 +13,14 @@ from rdahw.boards.board import Board
 from rdahw.boards.fit import check_trainer_fits, choose_predictor
 from rdahw.boards.rates import rates_of
 from rdahw.boards.top import FLASH_LATENCY
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 from rdahw.family import Spec
 from rdahw.hdl.flash_reader import FlashReader
 from rdahw.hdl.flash_trainer import FlashTrainer
 from rdahw.hdl.flash_trainer_link import FlashTrainerLink
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.link import UartLink
+from rdahw.hdl.pixels import PixelPlanes
 from rdahw.hdl.trainer_factory import choose_trainer, make_trainer, predictors
 from rdahw.hdl.uart import divisor_for
 from rdahw.state import State
@@ -41,7 +43,8 @@ class Design:
     cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
         the slowest kind. latency: to those from an example to its result; ``None``: not known.
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
-    tables: where the parameters of a trained model are, if there is a choice; else ``None``.
+    tables: where the parameters of a trained model are, if there is a choice; else ``None``. frontend: makes the
+    frontend of such a core alone, if it has one.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Design:
     dense: bool = False
     rates: Rates | None = None
     tables: str | None = None
+    frontend: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
@@ -66,6 +70,7 @@ def trainer_design(
     stages: int = 1,
     flash: bool = False,
     drift: bool = False,
+    frontend: PixelFrontend | None = None,
     quad: bool = True,
     epochs: int = 15,
     name: str | None = None,
@@ -73,9 +78,9 @@ def trainer_design(
     """The trainer of ``spec`` behind the host link. State that does not fit registers is in the large memory of
     ``board`` if it has one, else in block RAM.
 
-    batch, stages, drift: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: train from the data in the board's
-    flash, over four lines (``quad``) or one, for ``epochs`` epochs (0: without end). name: by default that of the
-    family if it has a trainer of its own, else «trainer».
+    batch, stages, drift, frontend: see :func:`rdahw.hdl.trainer_factory.make_trainer`. flash: train from the data in
+    the board's flash, over four lines (``quad``) or one, for ``epochs`` epochs (0: without end). name: by default that
+    of the family if it has a trainer of its own, else «trainer».
 
     Raises :class:`rdahw.UsageError` for options that the trainer does not have, :class:`UserError` if the board has no
     flash memory for data, and as :func:`rdahw.boards.fit.check_trainer_fits`.
@@ -83,13 +88,19 @@ def trainer_design(
 
     def core() -> Any:
         kind = "spram" if board.spram else "block"
-        return make_trainer(spec, batch=batch, stages=stages, drift=drift, memory_kind=kind)
+        return make_trainer(spec, batch=batch, stages=stages, drift=drift, frontend=frontend, memory_kind=kind)
 
-    row = choose_trainer(spec, batch=batch, stages=stages, flash=flash, drift=drift)
+    if frontend is not None and flash:
+        raise UsageError(
+            "--flash and --frontend pixels were both given, and the flash holds bits of examples; leave one of them out"
+        )
+    row = choose_trainer(spec, batch=batch, stages=stages, flash=flash, drift=drift, frontend=frontend)
+    if frontend is not None:
+        frontend.check(spec, learns=True)
     place = board.flash if flash else None
     if flash and place is None:
         raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
-    check_trainer_fits(spec, row, board, flash)
+    check_trainer_fits(spec, row, board, flash, frontend)
 
     def link(clock: int, baud: int) -> Any:
         if place is None:
@@ -104,20 +115,27 @@ def trainer_design(
         link=link,
         cycles_per_example=_cycles,
         rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
+        frontend=_planes(frontend),
     )
 
 
 def inference_design(
-    spec: Spec, state: State, board: Board, *, clock: float | None = None, name: str = "inference"
+    spec: Spec,
+    state: State,
+    board: Board,
+    *,
+    clock: float | None = None,
+    frontend: PixelFrontend | None = None,
+    name: str = "inference",
 ) -> Design:
     """A predictor behind the host link, with the parameters of ``state`` as constants, in as many stages as ``clock``
-    in MHz asks for (by default the board's).
+    in MHz asks for (by default the board's). frontend: of the predictor.
 
     Raises as :func:`rdahw.boards.fit.choose_predictor`.
     """
-    row = choose_predictor(spec, board)
-
-    core = partial(row.make, spec, state, levels=board.levels(clock or board.clock), cells=board.family)
+    row = choose_predictor(spec, board, frontend)
+    own = {} if frontend is None else {"frontend": frontend}
+    core = partial(row.make, spec, state, levels=board.levels(clock or board.clock), cells=board.family, **own)
     return Design(
         name=name,
         core=core,
@@ -127,7 +145,12 @@ def inference_design(
         dense=True,
         rates=rates_of,
         tables=row.name if len(predictors(spec)) > 1 else None,
+        frontend=_planes(frontend),
     )
+
+
+def _planes(frontend: PixelFrontend | None) -> Callable[[], Any] | None:
+    return None if frontend is None else partial(PixelPlanes, frontend.rule, frontend.image_shape)
 
 
 def _cycles(core: Any) -> Fraction:

@@ -6,57 +6,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from rdahw.boards.board import Board
 from rdahw.boards.report import EBR, LOGIC_CELLS, SPRAM, DesignError, Usage
 from rdahw.errors import UsageError
 from rdahw.family import Spec
-from rdahw.hdl.memory_fit import Needs
+from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.memory_fit import Needs, frontend_needs
 from rdahw.hdl.trainer_factory import Row, choose_trainer, predictors
 
 __all__ = ["check_trainer_fits", "choose_predictor"]
 
 
-def check_trainer_fits(spec: Spec, row: Row, board: Board, flash: bool = False) -> None:
+def check_trainer_fits(
+    spec: Spec, row: Row, board: Board, flash: bool = False, frontend: PixelFrontend | None = None
+) -> None:
     """Raise :class:`DesignError`, with what is short and how to make the model smaller, if the trainer of this row
-    (with ``flash``: and its flash reader) does not fit ``board``, or its examples a packet of the host link."""
+    (with ``flash``: and its flash reader; with its frontend) does not fit ``board``, or its examples a packet of the
+    host link."""
 
     def short(spec: Spec) -> dict[str, Usage]:
-        return _short(row.needs(spec, board, flash), board)
+        return _short(row.needs(spec, board, flash, frontend), board)
 
     if not short(spec):
-        _check_packet(spec, row)
+        _check_packet(spec, row, frontend)
         return
-    advice = _advice(spec, lambda smaller: _fits_packet(smaller, row) and not short(smaller))
-    raise DesignError(
-        f"{spec.description} does not fit {board.title}: it needs {_describe(row.needs(spec, board, flash), board)}; "
-        f"{advice}",
-        usage=short(spec),
-    )
+    advice = _advice(spec, lambda smaller: _fits_packet(smaller, row, frontend) and not short(smaller))
+    needs = _describe(row.needs(spec, board, flash, frontend), board) + _share(spec, board, frontend)
+    raise DesignError(f"{spec.description} does not fit {board.title}: it needs {needs}; {advice}", usage=short(spec))
 
 
-def choose_predictor(spec: Spec, board: Board) -> Row:
-    """The first predictor of ``spec`` that fits ``board``.
+def _share(spec: Any, board: Board, frontend: PixelFrontend | None) -> str:
+    """What the frontend alone needs, in words."""
+    if frontend is None:
+        return ""
+    its = frontend_needs(spec, board, frontend)
+    return f", of these the frontend at least {its.logic_cells:,} {LOGIC_CELLS} and {its.ebr:,} {EBR}"
+
+
+def choose_predictor(spec: Spec, board: Board, frontend: PixelFrontend | None = None) -> Row:
+    """The first predictor of ``spec`` that fits ``board`` and has the frontend, if one is given.
 
     Raises :class:`DesignError`, with what is short for each and how to make the model smaller, if none fits, or if
     examples do not fit a packet of the host link.
     """
-    rows = predictors(spec)
-    _check_packet(spec, rows[-1])
+    rows = predictors(spec, frontend)
+    _check_packet(spec, rows[-1], frontend)
 
     def fitting(spec: Spec) -> Row | None:
-        its = (row for row in rows if row.fits(spec) and _fits_packet(spec, row))
-        return next((row for row in its if not _short(row.needs(spec, board, False), board)), None)
+        its = (row for row in rows if row.fits(spec) and _fits_packet(spec, row, frontend))
+        return next((row for row in its if not _short(row.needs(spec, board, False, frontend), board)), None)
 
     if (row := fitting(spec)) is not None:
         return row
-    needs = [(row.name, row.needs(spec, board, False)) for row in rows]
+    needs = [(row.name, row.needs(spec, board, False, frontend)) for row in rows]
     advice = _advice(spec, lambda smaller: fitting(smaller) is not None, predicting=True)
-    if not spec.software_only and not _short(choose_trainer(spec).needs(spec, board, False), board):
+    if (
+        frontend is None
+        and not spec.software_only
+        and not _short(choose_trainer(spec).needs(spec, board, False, None), board)
+    ):
         advice += ", or leave --inference out, for a trainer, which predicts once its tables were written over the link"
     described = [f"{_describe(its, board)} with its tables in {name}" for name, its in needs]
     raise DesignError(
-        f"{spec.description} does not fit {board.title} to predict only: it needs {', or '.join(described)}; {advice}",
+        f"{spec.description} does not fit {board.title} to predict only: it needs {', or '.join(described)}"
+        f"{_share(spec, board, frontend)}; {advice}",
         usage={resource: its for _, need in needs for resource, its in _short(need, board).items()},
     )
 
@@ -87,18 +102,25 @@ def _describe(needs: Needs | None, board: Board) -> str:
     )
 
 
-def _fits_packet(spec: Spec, row: Row) -> bool:
-    return all(spec.input_bits <= interface.most_input_bits for interface in row.interfaces(spec))
+def _fits_packet(spec: Spec, row: Row, frontend: PixelFrontend | None) -> bool:
+    return all(its.input_bits <= its.most_input_bits for its in row.interfaces(spec, frontend))
 
 
-def _check_packet(spec: Spec, row: Row) -> None:
-    if not _fits_packet(spec, row):
-        most = min(interface.most_input_bits for interface in row.interfaces(spec))
+def _check_packet(spec: Spec, row: Row, frontend: PixelFrontend | None) -> None:
+    if _fits_packet(spec, row, frontend):
+        return
+    most = min(interface.most_input_bits for interface in row.interfaces(spec, frontend))
+    if frontend is None:
         raise DesignError(
             f"examples of {spec.input_bits} bits do not fit a packet of the host link, which takes at most {most}; "
-            + _advice(spec, lambda smaller: _fits_packet(smaller, row), "binarise into fewer bits (--binarise)"),
+            + _advice(spec, lambda smaller: _fits_packet(smaller, row, None), "binarise into fewer bits (--binarise)"),
             usage={},
         )
+    raise DesignError(
+        f"images of {frontend.octets:,} pixels do not fit a packet of the host link, which takes at most "
+        f"{most // 8:,}; train on smaller images (--resize)",
+        usage={},
+    )
 
 
 def _advice(

@@ -25,10 +25,11 @@ from typing import Any, NoReturn, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.bits import BitRows
-from rdahw.errors import MissingError, UserError
+from rdahw.bits import BitRows, PackedBits
+from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.family import Spec
 from rdahw.fields import join, size, split
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface
 from rdahw.hdl.protocol import (
     COMMANDS,
@@ -172,7 +173,7 @@ class Identity:
     @property
     def layout(self) -> Layout:
         """The places of the bits in its packets."""
-        return Layout(self.parameter_bits, self.input_bits, self.output_bits, self.word_bits)
+        return Layout(self.parameter_bits, self.input_bits, self.output_bits, self.word_bits, self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,8 @@ def _read_report(data: bytes) -> tuple[Identity, Status]:
 class Device:
     """A trainer behind ``stream``; a context manager that opens a session and closes the stream.
 
-    spec: the model that the device must have been made from; ``None``: any device is accepted.
+    spec: the model that the device must have been made from; ``None``: any device is accepted. frontend: the device may
+    take this instead of the model's bits.
     timeout: the seconds without a byte after which a packet is sent again (:data:`SILENCE`). attempts: how often a
     packet is sent. draw: gives the number of a new session, 32 bits that no earlier session had.
 
@@ -206,18 +208,20 @@ class Device:
     _identity: Identity
     _found: Status
     _interface: Interface | None = None
+    _frontend: PixelFrontend | None = None
 
     def __init__(
         self,
         stream: ByteStream,
         spec: Spec | None = None,
         *,
+        frontend: PixelFrontend | None = None,
         timeout: float | None = None,
         attempts: int = 10,
         draw: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
         self._stream = stream
-        self._spec = spec
+        self._spec, self._frontend = spec, frontend
         self._timeout = SILENCE if timeout is None else timeout
         self._attempts = attempts
         self._draw = draw
@@ -290,12 +294,11 @@ class Device:
     def _recognise(self, identity: Identity, spec: Spec) -> Interface:
         """The trainer or predictor of ``spec`` that the device is; tried first: that of the session before."""
         message = ""
-        for known in chain(filter(None, [self._interface]), interfaces(spec)):
-            layout = known.layout
+        for known in chain(filter(None, [self._interface]), interfaces(spec, self._frontend)):
             rows = (
-                ("input bits", identity.input_bits, layout.input_bits),
-                ("output bits", identity.output_bits, layout.output_bits),
-                ("parameter bits", identity.parameter_bits, layout.parameter_bits),
+                ("input bits", identity.input_bits, known.input_bits),
+                ("output bits", identity.output_bits, known.output_bits),
+                ("parameter bits", identity.parameter_bits, known.parameter_bits),
                 ("fingerprint", f"{identity.fingerprint:016x}", f"{known.fingerprint:016x}"),
                 ("learns", identity.learns, known.learns),
             )
@@ -368,7 +371,7 @@ class Device:
             if np.shape(bits) != shape:
                 raise UserError(f"{name} has the shape {np.shape(bits)}; the device's examples need {shape}")
         data = layout.pack_examples(x, y, last)
-        room = min(identity.payload, MAX_PAYLOAD) // layout.example_bytes
+        room = layout.examples_per_packet
         predictions = []
         for start in range(0, count, room):
             rows = data[start : start + room]
@@ -568,7 +571,10 @@ class DeviceEngine:
         rows, its = batches.rows[: ends[-1]], self._interface
         last = np.zeros(len(rows), np.uint8)
         last[ends - 1] = 1
-        x = self.spec.augment(prepared.x[rows], rows, batches.epoch, len(prepared))
+        if its.frontend is None:
+            x = self.spec.augment(prepared.x[rows], rows, batches.epoch, len(prepared))
+        else:
+            x = self._images(its.frontend, prepared.x, rows)
         y = its.encode(prepared.labels[rows])
         outputs = self.device.train(x, y, last)
         wrong = (outputs != y).any(axis=1).astype(np.int64)
@@ -580,4 +586,15 @@ class DeviceEngine:
 
     def classify(self, x: BitRows, progress: Progress | None = None) -> NDArray[np.int64]:
         """The classes (N,) of examples x (N, A)."""
-        return self._interface.decode(self.device.predict(np.asarray(x), progress))
+        frontend = self._interface.frontend
+        sent = np.asarray(x) if frontend is None else self._images(frontend, x, slice(None))
+        return self._interface.decode(self.device.predict(sent, progress))
+
+    def _images(self, frontend: PixelFrontend, x: BitRows, rows: Any) -> Array:
+        """What the frontend takes instead of these rows of the examples x (N, A)."""
+        if not isinstance(x, PackedBits) or x.source is None:
+            raise UsageError(
+                f"{self.device} takes the pixels of images, and only the bits of examples were given; give them as "
+                "rdahw.sim.planes.to_wires makes them of the images"
+            )
+        return frontend.encode(x.source[rows])

@@ -47,7 +47,8 @@ class Report:
     cycles_per_example: of the core, for the slowest kind of example. latency_cycles: from an example to its result, in
         the core, where that is known. examples_per_second: of the core at ``clock_mhz``;
         a host behind a UART is slower.
-    rates, tables: see :class:`rdahw.boards.design.Design`.
+    rates, tables: see :class:`rdahw.boards.design.Design`. frontend: the logic cells, flip-flops and memory blocks of
+    the frontend alone, synthesised as the core; empty if there is none.
     tools: name to version. warnings: of the tools, and of a small margin; not in the JSON.
     """
 
@@ -68,6 +69,7 @@ class Report:
     latency_cycles: int | None = None
     rates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tables: str | None = None
+    frontend: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +81,7 @@ class Report:
             "bitstream": str(self.bitstream),
             "logic_cells": self.logic_cells,
             "core_logic_cells": self.core_logic_cells,
+            **({"frontend": dict(self.frontend)} if self.frontend else {}),
             "flip_flops": self.flip_flops,
             "ebr": self.ebr,
             "spram": self.spram,

@@ -67,8 +67,8 @@ write_json {{name}}.json
 write_verilog -noattr {{name}}.netlist.v
 """
 
-#: The base name of the files of the core alone.
-_CORE = "core"
+#: The base names of the files of the core, and of its frontend, alone.
+_CORE, _FRONTEND = "core", "frontend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +120,15 @@ class _Flow:
         done = self.run(self.pnr, [*self._constraints(name, pinned), "--pack-only"], log)
         return usage_in_log(done.log, self.family)
 
-    def core(self, component: Any) -> tuple[int, int]:
-        """(logic cells, flip-flops) of the core alone."""
-        self.synthesise(_CORE, _rtlil(component, _CORE))
-        netlist = self.read(f"{_CORE}.json")
+    def alone(self, component: Any, name: str) -> dict[str, int]:
+        """The logic cells, flip-flops and memory blocks of a component alone."""
+        self.synthesise(name, _rtlil(component, name))
+        netlist = self.read(f"{name}.json")
+        found = {"flip_flops": cells_in_netlist(netlist, self.family.flip_flop, name)}
         if self.family.core_cells is not None:
-            cells = cells_in_netlist(netlist, self.family.core_cells, _CORE)
-        else:
-            cells = self.usage(_CORE, pinned=False)[LOGIC_CELLS].used
-        return cells, cells_in_netlist(netlist, self.family.flip_flop, _CORE)
+            return found | {"logic_cells": cells_in_netlist(netlist, self.family.core_cells, name)}
+        usage = self.usage(name, pinned=False)
+        return found | {"logic_cells": usage[LOGIC_CELLS].used, "ebr": usage[EBR].used}
 
     def place(self, name: str, seed: int, dense: bool) -> tuple[Seed, Run | None]:
         """One place-and-route run; its files have the base name ``NAME.SEED``."""
@@ -225,7 +225,8 @@ def synthesise(
         check_fit(design.name, board, usage, all_boards())
         core = design.core()
         cycles = design.cycles_per_example(core)
-        core_cells, _ = flow.core(core)
+        core_cells = flow.alone(core, _CORE)["logic_cells"]
+        frontend = {} if design.frontend is None else flow.alone(design.frontend(), _FRONTEND)
         placed = flow.place_all(name, seeds, design.dense)
         best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
         routing = next(done for seed, done in placed if seed == best and done is not None)
@@ -251,6 +252,7 @@ def synthesise(
             tools=_versions(*tools),
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
+            frontend=frontend,
             warnings=(*([margin] if margin else []), *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")

@@ -16,6 +16,7 @@ from rdahw.errors import UsageError
 if TYPE_CHECKING:
     from rdahw.boards.host import DeviceEngine
     from rdahw.cli._output import Output
+    from rdahw.data import Binariser
     from rdahw.family import Spec
     from rdahw.sim.hardware import HardwareEngine
 
@@ -118,12 +119,14 @@ def make_hardware(output: Output, spec: Spec, asked: EngineOptions, *, batch: bo
         return HardwareEngine(spec, engine, stages=asked.stages, batch=batch, check=True, vcd=asked.vcd, log=output.log)
 
 
-def connect_device(asked: EngineOptions, spec: Spec) -> DeviceEngine | None:
+def connect_device(asked: EngineOptions, spec: Spec, binariser: Binariser) -> DeviceEngine | None:
     """The board as an engine; None without --device. Raises :class:`UsageError` for a model that no board trains."""
     if asked.device is None:
         return None
     if spec.software_only:
         raise UsageError(spec.software_only)
     from rdahw.boards.host import BAUD, DeviceEngine, connect
+    from rdahw.hdl.frontend import known_frontend
 
-    return DeviceEngine(connect(asked.device, baud=asked.baud or BAUD, spec=spec), spec)
+    frontend = known_frontend(binariser)
+    return DeviceEngine(connect(asked.device, baud=asked.baud or BAUD, spec=spec, frontend=frontend), spec)

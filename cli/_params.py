@@ -18,6 +18,7 @@ __all__ = [
     "dataset_options",
     "evaluation_options",
     "file_option",
+    "frontend_option",
     "model_argument",
     "reading_options",
     "size_options",
@@ -146,4 +147,9 @@ toolchain_option = click.option(
     default="yowasp",
     show_default=True,
     help="tools from PyPI, or those on the PATH",
+)
+frontend_option = click.option(
+    "--frontend",
+    type=click.Choice(["pixels"]),
+    help="a model of grey images that is binarised by planes: take images as bytes, and make the planes in gateware",
 )

@@ -148,7 +148,7 @@ class Run:
             self.hardware.examples, self.hardware.updates = progress.examples, progress.updates
             engine: Engine = self.hardware
             return engine
-        if (board := connect_device(asked, spec)) is not None:
+        if (board := connect_device(asked, spec, self.binariser)) is not None:
             self._opened.callback(board.device.close)
             return board
         return self._make_software(spec, asked.engine)

@@ -57,13 +57,15 @@ def command(
     rdahw synth. A serial port has a name like /dev/ttyUSB1 or COM3.
     """
     from rdahw.boards.host import BAUD, DeviceEngine, connect
+    from rdahw.hdl.frontend import known_frontend
     from rdahw.saved import load_model
 
     of_predict: dict[str, Any] = {"data": data, "reading": reading, "predictions": predictions}
     _check_options(action, model, {"data": data, "label": reading["label"], "predictions": predictions}, out)
     saved = None if model is None else load_model(model).predictor
     result: dict[str, Any] = {"port": port, "action": action}
-    with connect(port, baud=baud or BAUD, spec=None if saved is None else saved.spec) as device:
+    known: dict[str, Any] = {} if saved is None else {"spec": saved.spec, "frontend": known_frontend(saved.binariser)}
+    with connect(port, baud=baud or BAUD, **known) as device:
         if saved is None:
             result |= _status(output, device)
         else:

@@ -10,12 +10,13 @@ import click
 
 from rdahw.cli._model import find_predictor, predictor
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._params import file_option, size_options, toolchain_option
+from rdahw.cli._params import file_option, frontend_option, size_options, toolchain_option
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.family import Spec
+    from rdahw.hdl.frontend import PixelFrontend
     from rdahw.saved import SavedModel
 
 _FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot")
@@ -29,6 +30,7 @@ Examples:
   rdahw export iris-lookup.rdahw --to verilog --inference
   rdahw export iris-lookup.rdahw --to aiger --reverse
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
+  rdahw export fashion-ensemble.rdahw --to verilog --inference --frontend pixels
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
@@ -37,6 +39,7 @@ Examples:
 @click.option("--trainer", "what", flag_value="trainer", help="write the trainer: the circuit that learns")
 @click.option("--inference", "what", flag_value="inference", help="write the circuit with its parameters folded in")
 @size_options()
+@frontend_option
 @file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING]")
 @toolchain_option
 @output_options
@@ -47,6 +50,7 @@ def command(
     what: str | None,
     inputs: int,
     outputs: int,
+    frontend: str | None,
     out: Path | None,
     toolchain: Any,
 ) -> None:
@@ -60,6 +64,16 @@ def command(
     from rdahw.files import write_atomically
 
     spec, saved = find_predictor(model, inputs, outputs)
+    front = None
+    if frontend is not None:
+        from rdahw.hdl.frontend import FRONTENDS
+
+        if what not in ("trainer", "inference") or format == "dot":
+            raise UsageError(
+                f"--frontend {frontend} is for the gateware of a trainer or predictor; add --trainer or --inference, "
+                "with --to verilog, or leave --frontend out"
+            )
+        front = FRONTENDS[frontend](None if saved is None else saved.binariser)
     if what is None:
         what = "circuit"
         if format != "dot" and (not _is_circuit(spec) or (saved is not None and spec.parameters.bits > _MOST_PORTS)):
@@ -82,7 +96,7 @@ def command(
     else:
         from rdahw.hdl.export import FORMATS, export, port_names
 
-        component, what_it_is, notes = _component(what, spec, saved)
+        component, what_it_is, notes = _component(what, spec, saved, front)
         while name in port_names(component):  # Verilator refuses a module with the name of a port
             name = f"model_{name}"
         ending = FORMATS[format].ending
@@ -137,17 +151,19 @@ def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
     return made.circuit
 
 
-def _component(what: str, spec: Spec, saved: SavedModel | None) -> tuple[Any, str, Sequence[str]]:
+def _component(
+    what: str, spec: Spec, saved: SavedModel | None, frontend: PixelFrontend | None
+) -> tuple[Any, str, Sequence[str]]:
     """The component, what it is, and notes for its file."""
     from rdahw.hdl.circuit import CircuitModule
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer, predictors
 
     if what == "trainer":
-        trainer = make_trainer(spec)
+        trainer = make_trainer(spec, frontend=frontend)
         return trainer, _ABOUT[what], trainer.stream_notes
     if what == "inference":
         assert saved is not None
-        if not predictors(spec)[0].fits(spec):  # too large for a circuit
-            made = make_predictor(spec, saved.best_state)
+        if frontend is not None or not predictors(spec)[0].fits(spec):  # too large for a circuit
+            made = make_predictor(spec, saved.best_state, frontend)
             return made, "The predictor, with its parameters as the contents of a memory,", made.stream_notes
     return CircuitModule(_circuit(what, spec, saved)), _ABOUT[what], ()

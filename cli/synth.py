@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +14,20 @@ from click.core import ParameterSource
 from rdahw.cli._data import load_dataset
 from rdahw.cli._model import find_model, make_spec
 from rdahw.cli._output import Output, complete, output_options
-from rdahw.cli._params import board_option, count_option, data_option, file_option, size_options, toolchain_option
+from rdahw.cli._params import (
+    board_option,
+    count_option,
+    data_option,
+    file_option,
+    frontend_option,
+    size_options,
+    toolchain_option,
+)
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.boards.report import Report
+    from rdahw.data import Binariser
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
 
@@ -52,6 +62,7 @@ Examples:
   rdahw synth lookup:labels=binary --data iris
   rdahw synth mnist-ensemble.rdahw             a trainer of an ensemble
   rdahw synth mnist-ensemble.rdahw --flash quad --epochs 0
+  rdahw synth fashion-ensemble.rdahw --frontend pixels
   rdahw synth ensemble --data mnist --baud 3000000""",
 )
 @click.argument(
@@ -72,6 +83,7 @@ Examples:
     type=click.Choice(["single", "quad"]),
     help="ensemble: train from the data of rdahw pack in the board's flash, over one data line or four",
 )
+@frontend_option
 @click.option("--drift", is_flag=True, help="ensemble: with a counter of alarms for a rising error rate")
 @click.option(
     "--epochs",
@@ -105,6 +117,7 @@ def command(
     binarise: str | None,
     seed: int | None,
     flash: str | None,
+    frontend: str | None,
     drift: bool,
     epochs: int | None,
     clock: float | None,
@@ -121,17 +134,19 @@ def command(
     from rdahw.boards import board
     from rdahw.boards.design import inference_design, trainer_design
     from rdahw.boards.synthesis import synthesise
+    from rdahw.hdl.frontend import FRONTENDS
 
     its = board(board_name)
     of_names: dict[str, Any] = {"data": data, "binarise": binarise, "seed": seed}
-    spec, saved = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
+    spec, saved, binariser = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
+    front = None if frontend is None else FRONTENDS[frontend](binariser)
     options: dict[str, Any] = {"batch": batch, "stages": stages, "flash": flash, "drift": drift, "epochs": epochs}
     if inference:
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
         trained = saved.predictor
-        design = inference_design(trained.spec, trained.best_state, its, clock=clock)
+        design = inference_design(trained.spec, trained.best_state, its, clock=clock, frontend=front)
     else:
         if flash is None and epochs is not None:
             raise UsageError(f"--epochs {epochs} was given without --flash; add --flash, or leave --epochs out")
@@ -142,6 +157,7 @@ def command(
             stages=stages,
             flash=flash is not None,
             drift=drift,
+            frontend=front,
             quad=flash != "single",
             epochs=15 if epochs is None else epochs,
         )
@@ -163,9 +179,9 @@ def command(
 
 def _find(
     output: Output, model: str, widths: dict[str, int], *, data: str | None, binarise: str | None, seed: int | None
-) -> tuple[Spec, SavedModel | None]:
-    """The model, and the saved model if it is one. A model by name is the one that ``rdahw train`` would train on the
-    data, or has the widths --inputs and --outputs if one of them is given."""
+) -> tuple[Spec, SavedModel | None, Binariser | None]:
+    """The model, the saved model if it is one, and the binariser if there are data. A model by name is the one that
+    ``rdahw train`` would train on the data, or has the widths --inputs and --outputs if one of them is given."""
     from rdahw.families import is_model_name, parse_model
     from rdahw.family import Task
 
@@ -175,16 +191,18 @@ def _find(
     if not is_model_name(model):
         named = given | of_data | ({} if seed is None else {"seed": seed})
         _refuse(named, "cannot be used with a trained model")
-        return find_model(model, **widths)
+        found, saved = find_model(model, **widths)
+        return found, saved, None if saved is None else saved.binariser
     if given:
         _refuse(of_data, f"cannot be used with --{next(iter(given))}, because the data decide the number of bits")
         kind = parse_model(model)[0].tasks[0]
-        return make_spec(model, Task.of_widths(widths["inputs"], widths["outputs"], seed=seed or 0, kind=kind)), None
+        task = Task.of_widths(widths["inputs"], widths["outputs"], seed=seed or 0, kind=kind)
+        return make_spec(model, task), None, None
     from rdahw.data import fit_binariser
 
     dataset = load_dataset(output, data or "iris")
     binariser = fit_binariser(dataset, binarise or parse_model(model)[0].binarise(dataset))
-    return make_spec(model, Task.of(dataset.schema, binariser, seed=seed or 0)), None
+    return make_spec(model, Task.of(dataset.schema, binariser, seed=seed or 0)), None, binariser
 
 
 def _refuse(given: dict[str, Any], why: str) -> None:
@@ -192,6 +210,12 @@ def _refuse(given: dict[str, Any], why: str) -> None:
     for name, value in given.items():
         typed = f"--{name}" if value is True else f"--{name} {value}"
         raise UsageError(f"{typed} {why}; leave --{name} out")
+
+
+def _frontend(found: Mapping[str, int]) -> str:
+    """What the frontend alone has."""
+    names = {"logic_cells": "logic cells", "flip_flops": "flip-flops", "ebr": "EBR"}
+    return ", ".join(f"{found[name]:,} {title}" for name, title in names.items() if name in found)
 
 
 def _for_people(output: Output, report: Report) -> None:
@@ -203,6 +227,7 @@ def _for_people(output: Output, report: Report) -> None:
         ("board", report.board),
         *(() if report.tables is None else (("tables in", report.tables),)),
         ("logic cells", f"{report.logic_cells:,}, of these the core {report.core_logic_cells:,}"),
+        *((("frontend", _frontend(report.frontend)),) if report.frontend else ()),
         ("flip-flops", f"{report.flip_flops:,}"),
         ("memory blocks", f"{report.ebr} EBR, {report.spram} SPRAM"),
         ("Fmax", fmax),

@@ -5,7 +5,7 @@
 
 prints the port of a simulated trainer of that model, a pseudo-terminal, and answers there until Ctrl-C. In another
 terminal, `rdahw train --data iris --device PORT` then learns on it, with the bits of software. For `--batch` greater
-than 1 give --batch here too.
+than 1 give --batch here too. With `--frontend pixels` the board takes the pixels of images, as of rdahw synth.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rdahw.errors import UserError
+from rdahw.hdl.frontend import FRONTENDS
 from rdahw.hdl.link import HostLink
 from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.saved import load_model
@@ -64,10 +65,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Simulate a board with a trainer at a pseudo-terminal.")
     parser.add_argument("model", type=Path, help="a file of rdahw train: the board has a trainer of this model")
     parser.add_argument("--batch", action="store_true", help="with an accumulator, for rdahw train --batch")
+    parser.add_argument("--frontend", choices=FRONTENDS, help="as of rdahw synth")
     parser.add_argument("--engine", choices=ENGINES, help="the simulator (default: the fastest installed)")
     given = parser.parse_args()
     try:
-        trainer = make_trainer(load_model(given.model).spec, batch=given.batch)
+        saved = load_model(given.model)
+        frontend = None if given.frontend is None else FRONTENDS[given.frontend](saved.binariser)
+        trainer = make_trainer(saved.spec, batch=given.batch, frontend=frontend)
         simulator = make_simulator(Link(trainer.linked()), choose_engine(given.engine))
     except UserError as error:
         parser.error(str(error))

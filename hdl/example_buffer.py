@@ -11,11 +11,11 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.table_words import LABEL_BITS
 
-__all__ = ["ExampleBuffer", "check_classes", "placed_wiring"]
+__all__ = ["ExampleBuffer", "Sides", "check_classes"]
 
 
 def check_classes(spec: EnsembleSpec) -> None:
@@ -27,13 +27,41 @@ def check_classes(spec: EnsembleSpec) -> None:
         )
 
 
-def placed_wiring(spec: EnsembleSpec, places: NDArray[np.int64] | None) -> tuple[int, NDArray[np.int64]]:
-    """The input bits of an example, and which of them each table reads, (tables, inputs), if wire i is the bit
-    ``places[i]`` of its bytes; ``None``: bit i."""
-    table_wiring = make_wiring(spec)
-    if places is None:
-        return spec.input_bits, table_wiring
-    return int(places.max()) + 1, places[table_wiring]
+class Sides:
+    """The logic, in module ``m`` of a ``buffer`` of two examples, that fills them in turn and looks at them in turn.
+
+    ends: a signal of ``m``: an example is complete, whose label byte is ``offered`` then. The buffer's ``waiting``,
+    ``label``, ``learn`` and ``release`` are connected.
+
+    filling: the number of the side that is filled, a register that the buffer changes with ``ends``. looked_at: that of
+    the one that is read. is_full: the side to fill still has an example. registers: those that proofs name.
+    """
+
+    def __init__(self, m: Module, buffer: Any, ends: Any, offered: Any) -> None:
+        filled, learn = Signal(2), Signal(2)
+        filling, looked_at = Signal(), Signal()
+        self.filling, self.looked_at = filling, looked_at
+        labels = [Signal(len(buffer.label), name=f"label{side}") for side in range(2)]
+        self.registers = {"filled": filled, "learns": learn, "filling": filling, "looked_at": looked_at}
+        self.registers |= {"label0": labels[0], "label1": labels[1]}
+        self.is_full = Mux(filling, filled[1], filled[0])
+        # Sides are filled in turn, so after a last byte an example waits. After ``release`` this is a cycle late.
+        m.d.sync += buffer.waiting.eq(Mux(looked_at, filled[1], filled[0]) | ends)
+        with m.If(buffer.release):
+            m.d.sync += looked_at.eq(~looked_at)
+        for side, label in enumerate(labels):
+            with m.If(ends & (filling == side)):
+                m.d.sync += [
+                    filled[side].eq(1),
+                    label.eq(offered),
+                    learn[side].eq(offered[LABEL_BITS] & (offered[:LABEL_BITS] < buffer.classes)),
+                ]
+            with m.If(buffer.release & (looked_at == side)):
+                m.d.sync += filled[side].eq(0)
+        m.d.comb += [
+            buffer.label.eq(Mux(looked_at, labels[1], labels[0])),
+            buffer.learn.eq(Mux(looked_at, learn[1], learn[0])),
+        ]
 
 
 class ExampleBuffer(wiring.Component):  # type: ignore[misc]
@@ -82,37 +110,17 @@ class ExampleBuffer(wiring.Component):  # type: ignore[misc]
         m = Module()
         offered = self.examples.payload
 
-        # One side is filled while the other one is read.
-        filled, learn = Signal(2), Signal(2)
-        filling, looked_at = Signal(), Signal()
-        labels = [Signal(len(self.label), name=f"label{side}") for side in range(2)]
         accept, octet, at_end = Signal(), Signal(range(self.octets + 1)), Signal()
+        sides = Sides(m, self, accept & at_end, offered)
         m.d.comb += accept.eq(self.examples.valid & self.examples.ready)
-        self.proof_registers = {"filled": filled, "learns": learn, "filling": filling, "looked_at": looked_at}
-        self.proof_registers |= {"octet": octet, "at_end": at_end, "label0": labels[0], "label1": labels[1]}
+        self.proof_registers = sides.registers | {"octet": octet, "at_end": at_end}
+        filling, looked_at = sides.filling, sides.looked_at
         # Whether a side is free is known a cycle late, so no byte is taken in the cycle after the last one.
-        m.d.sync += self.examples.ready.eq(~Mux(filling, filled[1], filled[0]) & ~(accept & at_end))
+        m.d.sync += self.examples.ready.eq(~sides.is_full & ~(accept & at_end))
         with m.If(accept):
             m.d.sync += [octet.eq(octet + 1), at_end.eq(octet == self.octets - 1)]
             with m.If(at_end):
                 m.d.sync += [octet.eq(0), filling.eq(~filling)]
-        # Sides are filled in turn, so after a last byte an example waits. After ``release`` this is a cycle late.
-        m.d.sync += self.waiting.eq(Mux(looked_at, filled[1], filled[0]) | (accept & at_end))
-        with m.If(self.release):
-            m.d.sync += looked_at.eq(~looked_at)
-        for side, label in enumerate(labels):
-            with m.If(accept & at_end & (filling == side)):
-                m.d.sync += [
-                    filled[side].eq(1),
-                    label.eq(offered),
-                    learn[side].eq(offered[LABEL_BITS] & (offered[:LABEL_BITS] < self.classes)),
-                ]
-            with m.If(self.release & (looked_at == side)):
-                m.d.sync += filled[side].eq(0)
-        m.d.comb += [
-            self.label.eq(Mux(looked_at, labels[1], labels[0])),
-            self.learn.eq(Mux(looked_at, learn[1], learn[0])),
-        ]
 
         m.submodules.wiring = places = memory.Memory(self.table_wiring)
         place = places.read_port()

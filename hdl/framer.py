@@ -18,7 +18,8 @@ from rdahw.hdl.protocol import CRC_BYTES, ESCAPE, FLAG, HEADER_BYTES, MAX_PAYLOA
 
 __all__ = ["BODY", "MAX_FRAME", "Framer"]
 
-#: The longest and the shortest valid frame, in bytes without flags and escapes: a packet and its CRC.
+#: The longest (with the usual payload) and the shortest valid frame, in bytes without flags and escapes: a packet and
+#: its CRC.
 MAX_FRAME = HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES
 _MIN_FRAME = HEADER_BYTES + CRC_BYTES
 
@@ -27,7 +28,7 @@ BODY = StructLayout({"octet": 8, "end": 1})
 
 
 class Framer(wiring.Component):  # type: ignore[misc]
-    """Decodes received frames and encodes sent ones.
+    """Decodes received frames and encodes sent ones. payload: the longest one of a packet.
 
     received: bytes of the line, one in any cycle. Those before a flag are dropped, as are all from ``packet`` or
         ``damaged`` to the ``end`` of the frame that is then sent. After that none may be received until the last flag
@@ -38,7 +39,7 @@ class Framer(wiring.Component):  # type: ignore[misc]
     octets: the contents of the frame, unstuffed, CRC included.
     count: the number of ``octets`` before, counted by their consumer.
     packet: high for a cycle when a frame with a valid CRC and at least a header has ended.
-    damaged: high for a cycle when any other frame has ended, or one has more than :data:`MAX_FRAME` bytes.
+    damaged: high for a cycle when any other frame has ended, or one has more bytes than a packet with ``payload``.
     begin: high for a cycle, after ``packet`` or ``damaged``, begins to send a frame.
     body: its contents, from the cycle after ``begin``, up to an ``end``; the CRC is added. An item is taken when the
         one before was sent, two or more cycles later.
@@ -48,7 +49,8 @@ class Framer(wiring.Component):  # type: ignore[misc]
     ``flag``: unstuffed, as a flag. ``ending``: the CRC is sent, of which ``part`` bytes are waiting or sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, payload: int = MAX_PAYLOAD) -> None:
+        self._max_frame = MAX_FRAME - MAX_PAYLOAD + payload
         self.escaping, self.checksum = Signal(), Signal(8 * CRC_BYTES)
         self.begun, self.too_long = Signal(), Signal()
         self.outgoing, self.flag = Signal(8, reset_less=True), Signal()
@@ -60,7 +62,7 @@ class Framer(wiring.Component):  # type: ignore[misc]
                 "hunting": Out(1),
                 "receiving": Out(1),
                 "octets": Out(stream.Signature(8, always_ready=True)),
-                "count": In(range(MAX_FRAME + 1)),
+                "count": In(range(self._max_frame + 1)),
                 "packet": Out(1),
                 "damaged": Out(1),
                 "begin": In(1),
@@ -114,7 +116,7 @@ class Framer(wiring.Component):  # type: ignore[misc]
                 machine.next = "CHECK NEXT"
             with m.Elif(~is_escape):
                 m.d.comb += self.octets.valid.eq(1)
-                m.d.sync += [begun.eq(1), too_long.eq(self.count == MAX_FRAME - 1)]
+                m.d.sync += [begun.eq(1), too_long.eq(self.count == self._max_frame - 1)]
                 with m.If(too_long):
                     machine.next = "damaged"
 

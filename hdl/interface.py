@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from rdahw.data import Code, decode, encode, label_width
 from rdahw.family import Spec
-from rdahw.hdl.protocol import MAX_PAYLOAD, Layout, fingerprint_of
+from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.protocol import MAX_PAYLOAD, Layout, fingerprint_of, payload_of
 from rdahw.primitives import Array
 from rdahw.state import Field
 
@@ -60,6 +61,7 @@ class Interface:
     class; wires beyond those of the code are 0. word_bits: see :class:`rdahw.hdl.protocol.Layout`.
     learns: it is a trainer. batches: it has an accumulator. places: the state behind ``control``, empty if that cannot
     be read. run: for a board that trains by itself, the address of a byte that is 0 while it pauses; else None.
+    frontend: what x of an example is, if not the bits of the model.
     """
 
     spec: Spec
@@ -72,19 +74,30 @@ class Interface:
     batches: bool = False
     places: tuple[Place, ...]
     run: int | None = None
+    frontend: PixelFrontend | None = None
+
+    @property
+    def input_bits(self) -> int:
+        """The bits of x of an example on the link."""
+        return self.spec.input_bits if self.frontend is None else 8 * self.frontend.octets
+
+    @property
+    def payload(self) -> int:
+        """The longest payload of a request; an image, which has no smaller form, is given room."""
+        return MAX_PAYLOAD if self.frontend is None else payload_of(1 + self.frontend.octets)
 
     @cached_property
     def layout(self) -> Layout:
         """Of examples and results on the link; raises :class:`rdahw.UserError` if an example fits no packet."""
-        return Layout(self.parameter_bits, self.spec.input_bits, self.output_bits, self.word_bits)
+        return Layout(self.parameter_bits, self.input_bits, self.output_bits, self.word_bits, self.payload)
 
     @property
     def most_input_bits(self) -> int:
         """The longest x that fits a packet."""
         head = 1 + self.output_bits
         if not self.word_bits:
-            return 8 * MAX_PAYLOAD - head
-        return 8 * (MAX_PAYLOAD - -(-head // 8)) // self.word_bits * self.word_bits
+            return 8 * self.payload - head
+        return 8 * (self.payload - -(-head // 8)) // self.word_bits * self.word_bits
 
     @cached_property
     def fingerprint(self) -> int:

@@ -18,7 +18,7 @@ from rdahw.hdl.commands import Commands
 from rdahw.hdl.framer import Framer
 from rdahw.hdl.interface import Interface
 from rdahw.hdl.packet_store import PacketStore
-from rdahw.hdl.protocol import MAX_PAYLOAD, VERSION
+from rdahw.hdl.protocol import VERSION
 from rdahw.hdl.session import Session
 from rdahw.hdl.uart import UartReceiver, UartTransmitter
 
@@ -56,7 +56,7 @@ class HostLink(wiring.Component):  # type: ignore[misc]
             "version": VERSION,
             "learns": int(interface.learns),
             "batches": int(interface.batches),
-            "payload": MAX_PAYLOAD,
+            "payload": interface.payload,
             "fingerprint": interface.fingerprint,
             "parameter_bits": layout.parameter_bits,
             "input_bits": layout.input_bits,
@@ -67,8 +67,8 @@ class HostLink(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         its = self._interface
-        m.submodules.framer = framer = Framer()
-        m.submodules.store = store = PacketStore(self.identity)
+        m.submodules.framer = framer = Framer(its.payload)
+        m.submodules.store = store = PacketStore(self.identity, its.payload)
         m.submodules.session = session = Session()
         m.submodules.commands = commands = Commands(its.layout, learns=its.learns, batch=its.batches)
         m.submodules.trainer = trainer = self.trainer

@@ -9,13 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
+from rdahw.data.planes import parse_planes
 from rdahw.families.ensemble.circuits import MAX_STEP_BITS, score_bits
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.protocol import MAX_PAYLOAD, payload_of, store_bytes
 from rdahw.hdl.table_words import word_octets
 
-__all__ = ["Memories", "Needs", "folded_needs", "is_circuit", "rom_needs", "table_needs"]
+__all__ = [
+    "Memories",
+    "Needs",
+    "buffer_needs",
+    "folded_needs",
+    "frontend_needs",
+    "is_circuit",
+    "rom_needs",
+    "table_needs",
+]
 
 #: The shapes (words, bits) of a block of memory, by its bits.
 _SHAPES: Mapping[int, tuple[tuple[int, int], ...]] = {
@@ -24,7 +37,7 @@ _SHAPES: Mapping[int, tuple[tuple[int, int], ...]] = {
 }
 #: The most bits per block up to which Yosys maps a memory to logic: one that is written, and one that is not.
 _LOGIC_BITS, _LOGIC_ROM_BITS = {4096: 64, 18_432: 2048}, {4096: 1024, 18_432: 2048}
-#: The fewest logic cells of the host link with its UART; it also has a block of memory.
+#: The fewest logic cells of the host link with its UART.
 _LINK_CELLS = 600
 
 
@@ -47,13 +60,16 @@ class Needs:
     is_estimate: bool = False
 
 
-def table_needs(spec: EnsembleSpec, memories: Memories, flash: bool = False) -> Needs:
+def table_needs(
+    spec: EnsembleSpec, memories: Memories, flash: bool = False, frontend: PixelFrontend | None = None
+) -> Needs:
     """The needs of a memory trainer with the host link, and with ``flash`` of training from a flash. Its tables are in
     large memory if the board has some."""
     octets, words = word_octets(spec), spec.tables << spec.inputs
     width, address_bits = spec.classes * spec.counter, max(1, (words - 1).bit_length())
     # The write-back buffer.
-    ebr = _example_blocks(spec, memories) + _blocks(memories, spec.tables, width + address_bits)
+    buffer = buffer_needs(spec, memories, frontend)
+    ebr = buffer.ebr + _blocks(memories, spec.tables, width + address_bits)
     ebr += flash  # the expected header of the image
     spram = 0
     if memories.spram:
@@ -64,14 +80,15 @@ def table_needs(spec: EnsembleSpec, memories: Memories, flash: bool = False) -> 
     else:
         ebr += _blocks(memories, words, 8 * octets)
     # A cell for each bit of the sums, and of the words that are read, changed and written.
-    return Needs(ebr, spram, _LINK_CELLS + _sum_bits(spec) + 3 * width)
+    return Needs(ebr, spram, buffer.logic_cells + _sum_bits(spec) + 3 * width)
 
 
-def rom_needs(spec: EnsembleSpec, memories: Memories) -> Needs:
+def rom_needs(spec: EnsembleSpec, memories: Memories, frontend: PixelFrontend | None = None) -> Needs:
     """The needs of predicting from tables in block RAM, with the host link."""
     width = spec.classes * _kept_bits(spec)
-    ebr = _example_blocks(spec, memories) + _blocks(memories, spec.tables << spec.inputs, width, rom=True)
-    return Needs(ebr, 0, _LINK_CELLS + _sum_bits(spec))
+    buffer = buffer_needs(spec, memories, frontend)
+    ebr = buffer.ebr + _blocks(memories, spec.tables << spec.inputs, width, rom=True)
+    return Needs(ebr, 0, buffer.logic_cells + _sum_bits(spec))
 
 
 def folded_needs(spec: EnsembleSpec, memories: Memories) -> Needs:
@@ -97,14 +114,42 @@ def _sum_bits(spec: EnsembleSpec) -> int:
     return spec.classes * (spec.tables * ((1 << _kept_bits(spec)) - 1)).bit_length()
 
 
-def _example_blocks(spec: EnsembleSpec, memories: Memories) -> int:
-    """Blocks of memory of the link, the example buffer and the wiring of the tables."""
-    byte_bits = max(1, ((spec.input_bits + 7) // 8 - 1).bit_length())
-    return (
-        1  # of the link
-        + spec.inputs * _blocks(memories, 2 << byte_bits, 8)  # both examples, once for each input of a table
-        + _blocks(memories, spec.tables, spec.inputs * (byte_bits + 3), rom=True)  # the wiring
-    )
+def buffer_needs(spec: EnsembleSpec, memories: Memories, frontend: PixelFrontend | None = None) -> Needs:
+    """The needs of the host link, the frontend and the example buffer with the wiring of the tables."""
+    if frontend is None:
+        byte_bits = max(1, ((spec.input_bits + 7) // 8 - 1).bit_length())
+        ebr = (
+            _blocks(memories, store_bytes(MAX_PAYLOAD), 8)
+            + spec.inputs * _blocks(memories, 2 << byte_bits, 8)  # both examples, once for each input of a table
+            + _blocks(memories, spec.tables, spec.inputs * (byte_bits + 3), rom=True)  # the wiring
+        )
+        return Needs(ebr, 0, _LINK_CELLS)
+    its = frontend_needs(spec, memories, frontend)
+    store = _blocks(memories, store_bytes(payload_of(1 + frontend.octets)), 8)
+    return Needs(its.ebr + store, 0, its.logic_cells + _LINK_CELLS)
+
+
+def frontend_needs(spec: EnsembleSpec, memories: Memories, frontend: PixelFrontend) -> Needs:
+    """The needs of the frontend, and of what keeps the bits of its planes for the tables: about those of tables that
+    read all pixels alike."""
+    from rdahw.hdl.pixel_buffer import expected_steps, step_widths
+
+    words, bits, registers, planes = _of_planes(frontend.rule.text, frontend.image_shape)
+    lanes, steps = expected_steps(spec.tables, spec.inputs, frontend.octets)
+    widths = step_widths(spec.tables, spec.inputs, planes, lanes)
+    ebr = _blocks(memories, words, bits) + _blocks(memories, steps, 1 + lanes * sum(widths), rom=True)
+    for lane in range(lanes):
+        ebr += _blocks(memories, 2 << widths[2], len(range(lane, spec.inputs, lanes)))
+    return Needs(ebr, 0, registers)
+
+
+@cache
+def _of_planes(rule: str, image_shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The words and bits of the lines of these planes, the bits of their registers, and how many planes there are."""
+    from rdahw.hdl.pixels import PlaneFlow
+
+    flow = PlaneFlow(parse_planes(rule), image_shape)
+    return flow.line_words, flow.line_bits, flow.register_bits, len(flow.bits)
 
 
 def _blocks(memories: Memories, words: int, bits: int, *, rom: bool = False) -> int:

@@ -8,15 +8,14 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
 from rdahw.families.ensemble.circuits import binarise
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
-from rdahw.hdl.example_buffer import ExampleBuffer, check_classes, placed_wiring
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.memory_trainer import OctetTrainer, ensemble_result_layout
 from rdahw.hdl.table_words import sign_bits, word_stride, words_of_counters
 from rdahw.hdl.trainer import TrainerControl
@@ -34,16 +33,16 @@ class MemoryInference(OctetTrainer):
     other as 0, which gives the same predictions.
 
     Clock cycles of an example, if neither stream waits: ``cycles()``. The attribute ``tables``: the memory's contents.
-    places: as of the trainer.
+    frontend: as of the trainer.
 
     Raises :class:`UserError` for more classes than fit the label's byte.
     """
 
     learns = False
 
-    def __init__(self, spec: EnsembleSpec, counters: Counters, places: NDArray[np.int64] | None = None) -> None:
-        check_classes(spec)
+    def __init__(self, spec: EnsembleSpec, counters: Counters, frontend: PixelFrontend | None = None) -> None:
         self.spec = spec
+        self.buffer = self._make_buffer(frontend)
         counters = spec.parameters.check(counters)
         if spec.sign:
             octets = np.packbits(binarise(counters).reshape(-1, spec.classes), axis=1, bitorder="little")
@@ -53,10 +52,7 @@ class MemoryInference(OctetTrainer):
         self._bits = bits = 1 if spec.sign else spec.counter
         words = [int.from_bytes(word.tobytes(), "little") for word in octets]
         self.tables = memory.MemoryData(shape=spec.classes * bits, depth=len(words), init=words)
-        self._buffer = ExampleBuffer(*placed_wiring(spec, places), spec.classes)
         self._scores = ClassScores(spec.classes, bits, spec.tables)
-        #: The bytes of an example, label included.
-        self.example_octets = self._buffer.octets + 1
         super().__init__(
             {
                 "examples": In(stream.Signature(8)),
@@ -67,13 +63,14 @@ class MemoryInference(OctetTrainer):
 
     def cycles(self, updated: bool = False) -> int:
         """The clock cycles of an example."""
-        return pass_cycles(self.spec.tables, self._scores)
+        own = pass_cycles(self.spec.tables, self._scores)
+        return own if self.frontend is None else max(own, self.buffer.cycles)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         spec, control, result = self.spec, self.control, self.results.payload
         m.submodules.tables = tables = memory.Memory(self.tables)
-        m.submodules.buffer = buffer = self._buffer
+        m.submodules.buffer = buffer = self.buffer
         m.submodules.scores = scores = self._scores
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
 

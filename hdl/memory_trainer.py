@@ -17,19 +17,20 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-
 from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.data import StructLayout  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
 from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import Counters
-from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
+from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, make_wiring
 from rdahw.hdl.beats import OctetEncoder
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
 from rdahw.hdl.drift import ALARM_BITS, DriftMonitor
-from rdahw.hdl.example_buffer import ExampleBuffer, check_classes, placed_wiring
+from rdahw.hdl.example_buffer import ExampleBuffer, check_classes
 from rdahw.hdl.forward_pass import ForwardPass, pass_cycles
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, Place
 from rdahw.hdl.octet_link import LinkedOctets
+from rdahw.hdl.pixel_buffer import PixelBuffer
 from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.table_words import (
     MARGIN_OCTETS,
@@ -69,24 +70,47 @@ class _State:
 
 
 class OctetTrainer(Trainer):
-    """A trainer or fixed model of an ensemble with its tables in memory and examples as ``example_octets`` bytes."""
+    """A trainer or fixed model of an ensemble with its tables in memory and examples as ``example_octets`` bytes.
+
+    frontend: what the examples are, if not the bits of the model.
+    """
 
     spec: EnsembleSpec
+    frontend: PixelFrontend | None
     example_octets: int
+
+    def _make_buffer(self, frontend: PixelFrontend | None) -> ExampleBuffer | PixelBuffer:
+        """The example buffer; sets ``frontend`` and ``example_octets``."""
+        spec = self.spec
+        check_classes(spec)
+        self.frontend, table_wiring = frontend, make_wiring(spec)
+        buffer: ExampleBuffer | PixelBuffer
+        if frontend is None:
+            buffer = ExampleBuffer(spec.input_bits, table_wiring, spec.classes)
+        else:
+            frontend.check(spec, learns=self.learns)
+            buffer = PixelBuffer(frontend, table_wiring, spec.classes)
+        #: The bytes of an example, label included.
+        self.example_octets = buffer.octets + 1
+        return buffer
 
     @property
     def stream_notes(self) -> Sequence[str]:  # type: ignore[override]
+        end = "then a byte with the class in bits 0 to 6 and learn in bit 7: see docs/ensemble.md, section In hardware."
+        head = f"An example is {self.example_octets} bytes on examples__payload: the "
+        if self.frontend is not None:
+            height, width = self.frontend.image_shape
+            return (f"{head}{height} x {width} pixels, row by row, each from 0 to 255;", end)
         return (
-            f"An example is {self.example_octets} bytes on examples__payload: the {self.spec.input_bits} bits of the "
-            "input, bit i in bit i mod 8 of byte i div 8,",
-            "the last byte padded with zeros; then a byte with the class in bits 0 to 6 and learn in bit 7: "
-            "see docs/ensemble.md, section In hardware.",
+            f"{head}{self.spec.input_bits} bits of the input, bit i in bit i mod 8 of byte i div 8,",
+            f"the last byte padded with zeros; {end}",
         )
 
     @cached_property
     def interface(self) -> Interface:
         """Its interface to the host link, hosts and simulators."""
-        return table_interface(self.spec, self.control.signature.parameter_bytes, learns=self.learns)
+        octets = self.control.signature.parameter_bytes
+        return table_interface(self.spec, octets, learns=self.learns, frontend=self.frontend)
 
     @property
     def encoder(self) -> OctetEncoder:
@@ -102,8 +126,8 @@ class MemoryTrainer(OctetTrainer):
     """The ensemble ``spec`` in block memory, bit for bit as :mod:`rdahw.families.ensemble.rule`.
 
     memory_kind: the kind of the tables' :class:`rdahw.hdl.table_memory.TableMemory`. drift: with an alarm for a rising
-    error rate, :class:`rdahw.hdl.drift.DriftMonitor`, of the examples learned from. places: the place of each wire
-    among the bits of an example's bytes, if they have another order; see :class:`rdahw.hdl.pixels.PixelExamples`.
+    error rate, :class:`rdahw.hdl.drift.DriftMonitor`, of the examples learned from. frontend: the examples are images,
+    and the buffer is a :class:`rdahw.hdl.pixel_buffer.PixelBuffer`.
 
     Members:
 
@@ -146,9 +170,8 @@ class MemoryTrainer(OctetTrainer):
         memory_kind: str = "block",
         *,
         drift: bool = False,
-        places: NDArray[np.int64] | None = None,
+        frontend: PixelFrontend | None = None,
     ) -> None:
-        check_classes(spec)
         if spec.software_only:
             raise UsageError(spec.software_only)
         self.spec = spec
@@ -156,7 +179,7 @@ class MemoryTrainer(OctetTrainer):
         #: The bytes of a word of the tables.
         self.table_octets = octets = word_octets(spec)
         self._tables = TableMemory(words, octets, memory_kind)
-        self._buffer = ExampleBuffer(*placed_wiring(spec, places), spec.classes)
+        self.buffer = self._make_buffer(frontend)
         self._scores = ClassScores(spec.classes, spec.counter, spec.tables, sign=spec.sign)
         #: Bytes from one word of the parameters to the next.
         self.word_octets = word_stride(spec)
@@ -165,8 +188,6 @@ class MemoryTrainer(OctetTrainer):
         self.settings_address = settings_address(spec)
         #: The bits of the margin.
         self.margin_bits = self._scores.margin_bits
-        #: The bytes of an example, label included.
-        self.example_octets = self._buffer.octets + 1
         super().__init__(
             {
                 "examples": In(stream.Signature(8)),
@@ -189,7 +210,8 @@ class MemoryTrainer(OctetTrainer):
     def cycles(self, updated: bool = True, kept: int | None = None) -> int:
         """The clock cycles of an example; if it is ``updated``, ``kept`` tables (``None``: all) learn."""
         kept = self.spec.tables if kept is None else kept
-        return pass_cycles(self.spec.tables, self._scores) + (kept if updated else 0)
+        own = pass_cycles(self.spec.tables, self._scores) + (kept if updated else 0)
+        return own if self.frontend is None else max(own, self.buffer.cycles)
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
@@ -223,7 +245,7 @@ class MemoryTrainer(OctetTrainer):
         m = Module()
         spec = self.spec
         m.submodules.tables = tables = self._tables
-        m.submodules.buffer = buffer = self._buffer
+        m.submodules.buffer = buffer = self.buffer
         m.submodules.scores = scores = self._scores
         m.submodules.words = words = WriteBackBuffer(spec.classes, spec.counter, len(tables.address), spec.tables)
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
@@ -266,7 +288,7 @@ class MemoryTrainer(OctetTrainer):
     def _first_pass(self, m: Module, at: _State, words: WriteBackBuffer) -> ForwardPass:
         """Put the addressed word of each table that is not dropped into the scores and into ``words``."""
         drop = Signal()
-        first = ForwardPass(m, self._buffer, at.naming, self._tables.address, at.learn & drop)
+        first = ForwardPass(m, self.buffer, at.naming, self._tables.address, at.learn & drop)
         word = self._tables.read_data[: len(words.word)]
         m.d.comb += [
             self._scores.add.eq(first.kept[-1]),
@@ -292,7 +314,7 @@ class MemoryTrainer(OctetTrainer):
             scores.start.eq(first.last[-1]),
             scores.target.eq(at.target),
             scores.margin.eq(self.margin),
-            self._buffer.release.eq(first.last[-1]),
+            self.buffer.release.eq(first.last[-1]),
             decided.eq(at.deciding & scores.done & ~self.results.valid),
             updates.eq(at.learn & scores.updates),
         ]
@@ -325,10 +347,10 @@ class MemoryTrainer(OctetTrainer):
         octet = control.parameter_address[: self._octet_bits]
         asked_for = control.parameter_address[self._octet_bits :][: len(tables.address)]
         m.d.comb += [
-            control.ready.eq(at.idle & ~self._buffer.waiting & ~words.valid & ~writing),
+            control.ready.eq(at.idle & ~self.buffer.waiting & ~words.valid & ~writing),
             written.eq(control.ready & control.parameter_write_enable),
             cleared.eq(control.ready & control.clear),
-            self.busy.eq(~at.idle | self._buffer.waiting | words.valid | writing),
+            self.busy.eq(~at.idle | self.buffer.waiting | words.valid | writing),
             tables.write_data.eq(write_data),
             tables.write_enable.eq(write_enable),
         ]

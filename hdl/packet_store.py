@@ -1,7 +1,8 @@
-"""A request and the last answer, in one block of memory.
+"""A request and the last answer, in one memory.
 
-The lower half contains the request with its header and CRC; the upper half the device's identity, as initial contents,
-and after it the payload of the last answer, so that it can be sent again. A report is sent from the identity on.
+It begins with the request, with its header and CRC. The last page of 256 bytes contains the device's identity, as
+initial contents, and after it the payload of the last answer, so that it can be sent again. A report is sent from the
+identity on.
 """
 
 from __future__ import annotations
@@ -16,25 +17,22 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.fields import join, size
 from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.framer import MAX_FRAME
-from rdahw.hdl.protocol import CRC_BYTES, IDENTITY, MAX_PAYLOAD
+from rdahw.hdl.protocol import CRC_BYTES, IDENTITY, MAX_PAYLOAD, store_bytes
 
 __all__ = ["PacketStore"]
 
-#: Bytes of memory: one block RAM of an iCE40.
-_MEMORY = 512
-#: The address of the identity; a report begins here.
-_IDENTITY = _MEMORY // 2
-#: The address of the payload of an answer, or of the rest of a report: after the identity, up to the memory's end.
-_ANSWER = _IDENTITY + size(IDENTITY)
-
-assert _ANSWER + MAX_PAYLOAD == _MEMORY
-assert MAX_FRAME < _IDENTITY
+#: The bytes of a page: the answer's, and those that a request has a whole number of. With the usual payload two, one
+#: block RAM of an iCE40.
+_PAGE = 256
+assert size(IDENTITY) + MAX_PAYLOAD == _PAGE
+assert MAX_FRAME < _PAGE
 
 
 class PacketStore(wiring.Component):  # type: ignore[misc]
     """The memory, with a read pointer and a write pointer.
 
-    identity: the values of :data:`rdahw.hdl.protocol.IDENTITY`.
+    identity: the values of :data:`rdahw.hdl.protocol.IDENTITY`. payload: the longest one of a request; see
+        :func:`rdahw.hdl.protocol.payload_of`.
 
     Reading:
 
@@ -52,8 +50,12 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
     count, answer_count: the bytes written of a request, or of an answer; ``full``: 224 of an answer.
     """
 
-    def __init__(self, identity: Mapping[str, int]) -> None:
+    def __init__(self, identity: Mapping[str, int], payload: int = MAX_PAYLOAD) -> None:
         self._identity = identity
+        #: The address of the identity, where a report begins; what is before it is for a request.
+        self._depth = store_bytes(payload)
+        self._report = self._depth - _PAGE
+        assert self._report % _PAGE == 0
         super().__init__(
             {
                 "byte": Out(8),
@@ -70,7 +72,7 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
                 "receiving": In(1),
                 "fresh": In(1),
                 "keep": In(1),
-                "count": Out(range(MAX_FRAME + 1)),
+                "count": Out(range(payload - MAX_PAYLOAD + MAX_FRAME + 1)),
                 "answer_count": Out(8),
                 "full": Out(1),
             }
@@ -79,28 +81,31 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         # -- ``byte`` is at ``source`` in the same cycle, as the address ``following`` is given a cycle before
-        contents = [0] * _IDENTITY + list(join(IDENTITY, self._identity)) + [0] * MAX_PAYLOAD
-        data = memory.MemoryData(shape=8, depth=_MEMORY, init=contents)
-        source, following = Signal(range(_MEMORY)), Signal(range(_MEMORY))  # following: what ``source`` is next
-        ahead = Signal(range(_MEMORY), init=1)  # source + 1
+        report, depth = self._report, self._depth
+        # The address of the payload of an answer, or of the rest of a report: up to the memory's end.
+        answer = report + size(IDENTITY)
+        contents = [0] * report + list(join(IDENTITY, self._identity)) + [0] * MAX_PAYLOAD
+        data = memory.MemoryData(shape=8, depth=depth, init=contents)
+        source, following = Signal(range(depth)), Signal(range(depth))  # following: what ``source`` is next
+        ahead = Signal(range(depth), init=1)  # source + 1
         byte, write = block_memory(m, "memory", data, following)
         step = Signal()  # ``advance`` in the cycle before, registered for its fan-in
-        end, at_end = Signal(8, reset_less=True), Signal()  # at_end: source == end
+        end, at_end = Signal(range(report), reset_less=True), Signal()  # at_end: source == end
         m.d.sync += step.eq(self.advance)
         m.d.comb += following.eq(source)
         with m.If(step):
             m.d.comb += following.eq(ahead)
-            m.d.sync += [ahead.eq(ahead + 1), at_end.eq(ahead[:8] == end)]
+            m.d.sync += [ahead.eq(ahead + 1), at_end.eq(ahead[: len(end)] == end)]
         with m.If(self.rewind):
             m.d.comb += following.eq(0)
             m.d.sync += [ahead.eq(1), at_end.eq(0)]  # there is a header before
         with m.If(self.replay):
-            m.d.comb += following.eq(Mux(self.report, _IDENTITY, _ANSWER))
-            m.d.sync += ahead.eq(Mux(self.report, _IDENTITY + 1, _ANSWER + 1))
+            m.d.comb += following.eq(Mux(self.report, report, answer))
+            m.d.sync += ahead.eq(Mux(self.report, report + 1, answer + 1))
         m.d.sync += source.eq(following)
 
         # -- a byte is written a cycle after it was received
-        fill = Signal(range(_MEMORY))  # the write pointer
+        fill = Signal(range(depth))  # the write pointer
         answered = Signal(8, reset_less=True)  # the end of the stored answer
         write_enable, write_address, write_data = Signal(), Signal.like(fill), Signal(8, reset_less=True)
         m.d.sync += [
@@ -116,7 +121,7 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
         with m.If(self.receiving):
             m.d.sync += end.eq(fill - CRC_BYTES)
         with m.If(self.fresh):
-            m.d.sync += fill.eq(_ANSWER)
+            m.d.sync += fill.eq(answer)
         with m.If(self.keep):
             m.d.sync += answered.eq(fill)
         m.d.comb += [
@@ -125,7 +130,7 @@ class PacketStore(wiring.Component):  # type: ignore[misc]
             self.at_end.eq(at_end),
             self.answer_over.eq(source[:8] == answered),
             self.count.eq(fill),
-            self.answer_count.eq(fill - _ANSWER),
-            self.full.eq(~fill[8]),  # beyond the end of the memory
+            self.answer_count.eq(fill - answer),
+            self.full.eq(fill[8] if report & _PAGE == 0 else ~fill[8]),  # beyond the end of the memory
         ]
         return m

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, Value  # type: ignore[import-untyped]
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value  # type: ignore[import-untyped]
 from amaranth.lib import memory, stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
 from rdahw.data.planes import AROUND, PlaneRule, Term, cell
 from rdahw.hdl.block_memory import block_memory
 
-__all__ = ["ROWS", "PixelExamples", "PixelPlanes"]
+__all__ = ["ROWS", "PixelPlanes", "PlaneFlow"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +128,19 @@ def _subtract(a: Any, b: Any) -> Any:
     return a - b
 
 
+def _exceeds(limit: int, number: Any) -> Any:
+    """``number > limit`` as gates, of which a synthesiser makes fewer cells than of a comparator with its carries."""
+    shape = number.shape()
+    place, top = (limit + (1 << shape.width - 1), len(number) - 1) if shape.signed else (limit, -1)
+    if not 0 <= place < (1 << shape.width) - 1:
+        return Const(place < 0)
+    found: Any = Const(0)
+    for i in range(shape.width):
+        bit = ~number[i] if i == top else number[i]
+        found = bit & found if place >> i & 1 else bit | found
+    return found
+
+
 def _threshold(flow: _Flow, channel: str) -> list[list[_Number]]:
     return [[flow.row(flow.channel(channel), 0)]]
 
@@ -218,7 +229,7 @@ def _haar(flow: _Flow, channel: str, size: int) -> list[list[_Number]]:
 
 def _higher(limit: int, height: Any, span: Any) -> Any:
     """Whether a height, in quarters, is above ``limit`` times the span, by additions instead of a multiplier."""
-    return (height > sum(span << i for i in range(2) if limit >> i & 1)) & (span > 8)
+    return (height > sum(span << i for i in range(2) if limit >> i & 1)) & _exceeds(8, span)
 
 
 def _nb8(flow: _Flow, channel: str, distance: int) -> list[list[_Number]]:
@@ -235,7 +246,7 @@ class Row(NamedTuple):
     """
 
     measure: Callable[..., list[list[_Number]]]
-    above: Callable[..., Any] = lambda limit, number: number > limit
+    above: Callable[..., Any] = _exceeds
 
 
 #: The kinds of planes, by name.
@@ -249,6 +260,47 @@ ROWS: dict[str, Row] = {
 }
 
 
+class PlaneFlow:
+    """The planes of a rule as numbers in step with the pixels, and the size of their gateware.
+
+    pixel, inside: the inputs. flow: the registers and lines. bits: the signals of the planes, those of one pixel.
+    padding, padding_rows, cycles_per_image, line_bits: see :class:`PixelPlanes`. delay: so many steps after its pixel
+    was taken a bit is given. line_words: of the block RAM. register_bits: of the registers, the fewest logic cells.
+
+    Raises :class:`UsageError` for channels that the images lack, and for too many planes.
+    """
+
+    def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
+        *several, self.height, self.width = image_shape
+        self.channels = channels = several[0] if several else 1
+        rule.planes(channels)
+        reaches = [term.kind.reach(*term.settings) for term in rule.terms]
+        before, after = (max(reach[side] for reach in reaches) for side in (0, 1))
+        self.pixel, self.inside = Signal(8 * channels), Signal()
+        self.flow = _Flow(after, self.pixel, self.inside)
+        bits = [bit for term in rule.terms for bit in self._bits(term, term.read(channels))]
+        self.bits, columns = self.flow.aligned(bits)
+        self.padding = max(before, after)
+        self.line_words = self.width + self.padding
+        self.delay = after * self.line_words + columns
+        # The last bits of an image leave while the padding is taken.
+        self.padding_rows = max(before, -(-(self.delay - self.padding) // self.line_words))
+        self.rows = self.height + self.padding_rows
+        self.cycles_per_image = self.rows * self.line_words
+        self.line_bits = sum(len(signal) for signal, _ in self.flow.lines)
+        self.register_bits = sum(len(signal) for signal, _ in self.flow.registers)
+
+    def _bits(self, term: Term, channels: str) -> list[_Number]:
+        row = ROWS[term.kind.name]
+        measured = [row.measure(self.flow, channel, *term.settings) for channel in channels]
+        return [
+            self.flow.apply(partial(row.above, term.kind.limit(level, *term.settings)), *numbers)
+            for level in term.levels
+            for parts in measured
+            for numbers in parts
+        ]
+
+
 class PixelPlanes(wiring.Component):  # type: ignore[misc]
     """The planes of a rule at each pixel of a stream of images, equal to :meth:`rdahw.data.planes.PlaneRule.transform`.
 
@@ -259,154 +311,64 @@ class PixelPlanes(wiring.Component):  # type: ignore[misc]
     planes: for each pixel, in the same order, the bits of all planes, plane 0 in bit 0. An image is given to its end
         without a pixel of the next one.
 
-    A pixel is taken in every cycle, except for ``padding`` columns after each row and ``padding_rows`` rows after each
-    image: an image takes ``cycles_per_image`` cycles if neither stream waits. ``line_bits`` is the width of the block
-    RAM, which has a word for each column and each of the padding. ``ready`` depends on that of ``planes`` in the same
-    cycle.
+    A pixel is taken in every cycle, except for ``flow.padding`` columns after each row and ``flow.padding_rows`` rows
+    after each image: an image takes ``flow.cycles_per_image`` cycles if neither stream waits. ``flow.line_bits`` is the
+    width of the block RAM, which has a word for each column and each of the padding. ``ready`` depends on that of
+    ``planes`` in the same cycle.
 
     Raises :class:`UsageError` for channels that the images lack, and for too many planes.
     """
 
     def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
-        *several, self._height, self._width = image_shape
-        channels = several[0] if several else 1
-        count = len(rule.planes(channels))
-        reaches = [term.kind.reach(*term.settings) for term in rule.terms]
-        before, after = (max(reach[side] for reach in reaches) for side in (0, 1))
-        super().__init__({"pixels": In(stream.Signature(8 * channels)), "planes": Out(stream.Signature(count))})
-
-        self._pixel, self._inside = Signal(8 * channels), Signal()
-        self._flow = _Flow(after, self._pixel, self._inside)
-        bits = [bit for term in rule.terms for bit in self._bits(term, term.read(channels))]
-        self._signals, columns = self._flow.aligned(bits)
-        self.padding = max(before, after)
-        self._columns = self._width + self.padding
-        #: So many steps after its pixel was taken a bit is given.
-        self.delay = after * self._columns + columns
-        # The last bits of an image leave while the padding is taken.
-        self.padding_rows = max(before, -(-(self.delay - self.padding) // self._columns))
-        self._rows = self._height + self.padding_rows
-        self.cycles_per_image = self._rows * self._columns
-        self.line_bits = sum(len(signal) for signal, _ in self._flow.lines)
-
-    def _bits(self, term: Term, channels: str) -> list[_Number]:
-        row = ROWS[term.kind.name]
-        measured = [row.measure(self._flow, channel, *term.settings) for channel in channels]
-        return [
-            self._flow.apply(partial(row.above, term.kind.limit(level, *term.settings)), *numbers)
-            for level in term.levels
-            for parts in measured
-            for numbers in parts
-        ]
+        #: Its numbers and sizes.
+        self.flow = flow = PlaneFlow(rule, image_shape)
+        super().__init__(
+            {"pixels": In(stream.Signature(8 * flow.channels)), "planes": Out(stream.Signature(len(flow.bits)))}
+        )
 
     def _place(self, m: Module, name: str, start: int, step: Any) -> tuple[Any, Any, Any]:
         """A place that moves in every step, from the place number ``start`` on: its column, the next one, and whether
         it is inside of the image."""
-        column = Signal(range(self._columns), init=start % self._columns, name=f"{name}_column")
-        row = Signal(range(self._rows), init=start // self._columns, name=f"{name}_row")
+        column = Signal(range(self.flow.line_words), init=start % self.flow.line_words, name=f"{name}_column")
+        row = Signal(range(self.flow.rows), init=start // self.flow.line_words, name=f"{name}_row")
         following = Signal.like(column, name=f"{name}_following")
-        at_end = column == self._columns - 1
+        at_end = column == self.flow.line_words - 1
         m.d.comb += following.eq(Mux(at_end, 0, column + 1))
         with m.If(step):
             m.d.sync += column.eq(following)
             with m.If(at_end):
-                m.d.sync += row.eq(Mux(row == self._rows - 1, 0, row + 1))
-        return column, following, (row < self._height) & (column < self._width)
+                m.d.sync += row.eq(Mux(row == self.flow.rows - 1, 0, row + 1))
+        return column, following, (row < self.flow.height) & (column < self.flow.width)
 
     def elaborate(self, platform: Any) -> Module:
-        m = Module()
+        m, flow = Module(), self.flow
         step, free, primed = Signal(), Signal(), Signal()
         # At first, the padding of an image that was not there.
-        start = (self._height - 1) * self._columns + self._width
-        column, following, inside = self._place(m, "taken", start % self.cycles_per_image, step)
-        *_, given = self._place(m, "given", (start + 1 - self.delay) % self.cycles_per_image, step)
+        start = (flow.height - 1) * flow.line_words + flow.width
+        column, following, inside = self._place(m, "taken", start % flow.cycles_per_image, step)
+        *_, given = self._place(m, "given", (start + 1 - flow.delay) % flow.cycles_per_image, step)
         m.d.comb += [
             free.eq(~self.planes.valid | self.planes.ready),
-            self._inside.eq(inside),
-            self._pixel.eq(Mux(inside, self.pixels.payload, 0)),
+            flow.inside.eq(inside),
+            flow.pixel.eq(Mux(inside, self.pixels.payload, 0)),
             self.pixels.ready.eq(free & inside),
             step.eq(free & (~inside | self.pixels.valid)),
-            self.planes.payload.eq(Cat(self._signals)),
+            self.planes.payload.eq(Cat(flow.bits)),
         ]
         with m.If(step):
             m.d.sync += [self.planes.valid.eq(given & primed), primed.eq(primed | inside)]
-            m.d.sync += [register.eq(value) for register, value in self._flow.registers]
+            m.d.sync += [register.eq(value) for register, value in flow.flow.registers]
         with m.Elif(self.planes.ready):
             m.d.sync += self.planes.valid.eq(0)
 
-        if self._flow.lines:
-            data = memory.MemoryData(shape=self.line_bits, depth=self._columns, init=[])
+        if flow.flow.lines:
+            data = memory.MemoryData(shape=flow.line_bits, depth=flow.line_words, init=[])
             there, write = block_memory(m, "lines", data, Mux(step, following, column))
-            outputs, inputs = zip(*self._flow.lines, strict=True)
+            outputs, inputs = zip(*flow.flow.lines, strict=True)
             m.d.comb += [
                 Cat(outputs).eq(there),
                 write.addr.eq(column),
                 write.data.eq(Cat(inputs)),
                 write.en.eq(step),
             ]
-        return m
-
-
-class PixelExamples(wiring.Component):  # type: ignore[misc]
-    """The planes of a stream of images as the bytes of examples, in front of a memory trainer or predictor.
-
-    pixels: see :class:`PixelPlanes`. labels: one for each image, taken after its last pixel: the class in bits 0 to 6,
-        and bit 7 if the example is learned from; a predictor's may be 0.
-    examples: pixel by pixel, so that no image needs to be stored, then the label. A byte has ``together`` pixels, one
-        above the other, if they have at most 4 planes; else a pixel has ``octets`` bytes, plane 0 in bit 0 of the
-        first. ``places`` are those of the wires (plane * height + row) * width + column among the bits of these bytes,
-        (wires,), for the argument of that name of :class:`rdahw.hdl.memory_trainer.MemoryTrainer` and
-        :class:`rdahw.hdl.memory_inference.MemoryInference`; the other bits are undefined.
-
-    If no stream waits, a pixel takes a cycle for each of its ``octets``, and an image ``cycles_per_image``.
-
-    Raises as :class:`PixelPlanes`.
-    """
-
-    def __init__(self, rule: PlaneRule, image_shape: tuple[int, ...]) -> None:
-        #: The planes alone.
-        self.inner = PixelPlanes(rule, image_shape)
-        count, self._pixels = len(self.inner.planes.payload), image_shape[-2] * image_shape[-1]
-        self.octets, self.together = -(-count // 8), max(1, 8 // count)
-        plane, pixel = np.divmod(np.arange(count * self._pixels), self._pixels)
-        self.cycles_per_image = self.inner.cycles_per_image + (self.octets - 1) * self._pixels
-        group, slot = np.divmod(pixel, self.together)
-        self.places: NDArray[np.int64] = group * 8 * self.octets + slot * count + plane
-        super().__init__(
-            {
-                "pixels": self.inner.signature.members["pixels"],
-                "labels": In(stream.Signature(8)),
-                "examples": Out(stream.Signature(8)),
-            }
-        )
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        m.submodules.planes = inner = self.inner
-        wiring.connect(m, wiring.flipped(self.pixels), inner.pixels)
-        bits, labelled = inner.planes.payload, Signal()
-        octet, slot, pixel = (Signal(range(count)) for count in (self.octets, self.together, self._pixels))
-        kept = [Signal(len(bits), reset_less=True, name=f"kept{i}") for i in range(self.together - 1)]
-        at_end, last = octet == self.octets - 1, pixel == self._pixels - 1
-        complete = (slot == self.together - 1) | last
-        group = Cat(*(Mux(slot == i, bits, before) for i, before in enumerate(kept)), bits)
-        with m.If(labelled):
-            m.d.comb += [
-                self.examples.valid.eq(self.labels.valid),
-                self.examples.payload.eq(self.labels.payload),
-                self.labels.ready.eq(self.examples.ready),
-            ]
-            with m.If(self.labels.valid & self.labels.ready):
-                m.d.sync += labelled.eq(0)
-        with m.Else():
-            m.d.comb += [
-                self.examples.valid.eq(inner.planes.valid & complete),
-                self.examples.payload.eq(group.word_select(octet, 8)),
-                inner.planes.ready.eq(~complete | (self.examples.ready & at_end)),
-            ]
-            with m.If(self.examples.valid & self.examples.ready):
-                m.d.sync += octet.eq(Mux(at_end, 0, octet + 1))
-            with m.If(inner.planes.valid & inner.planes.ready):
-                m.d.sync += [slot.eq(Mux(complete, 0, slot + 1)), pixel.eq(Mux(last, 0, pixel + 1)), labelled.eq(last)]
-                m.d.sync += [before.eq(Mux(slot == i, bits, before)) for i, before in enumerate(kept)]
         return m

@@ -33,6 +33,7 @@ __all__ = [
     "HEADER_BYTES",
     "IDENTITY",
     "MAX_PAYLOAD",
+    "MOST_PAYLOAD",
     "REFUSED",
     "REPORT",
     "STATE",
@@ -45,6 +46,8 @@ __all__ = [
     "fingerprint",
     "fingerprint_of",
     "frame",
+    "payload_of",
+    "store_bytes",
     "tables",
 ]
 
@@ -62,6 +65,11 @@ CRC_BYTES = 4
 
 #: The longest payload of a request or an answer: both, and the identity, fit a block RAM of 512 bytes.
 MAX_PAYLOAD = 224
+
+#: The bytes of a device's identity, before the answers in its memory.
+_IDENTITY_BYTES = 32
+#: The longest payload of a request to a device whose examples need more than :data:`MAX_PAYLOAD`.
+MOST_PAYLOAD = (1 << 16) - 256 - _IDENTITY_BYTES
 
 #: Set in the code of an answer if the request was refused; the code is then the reason.
 REFUSED = 0x80
@@ -142,6 +150,18 @@ ERRORS: Mapping[str, Error] = {
 
 
 HEADER_BYTES = size(HEADER)
+assert size(IDENTITY) == _IDENTITY_BYTES
+
+
+def payload_of(octets: int) -> int:
+    """The payload of requests of at least so many bytes: whole pages of 256 bytes of memory, less 32 for the frame; at
+    most :data:`MOST_PAYLOAD`."""
+    return min(-(-(octets + _IDENTITY_BYTES) // 256) * 256 - _IDENTITY_BYTES, MOST_PAYLOAD)
+
+
+def store_bytes(payload: int) -> int:
+    """The bytes of memory of a device with this payload: a request, the identity, an answer."""
+    return payload + _IDENTITY_BYTES + _IDENTITY_BYTES + MAX_PAYLOAD
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------
@@ -209,7 +229,8 @@ class Layout:
 
     An example is ``last`` (1 bit: the last one of its batch), y and x, padded with zeros to whole bytes; a result is
     the prediction and ``correct`` (1 bit), padded likewise. With ``word_bits`` (a multiple of 8), for a trainer that
-    takes x in words, x begins at a byte and is padded with zeros to whole words.
+    takes x in words, x begins at a byte and is padded with zeros to whole words. ``payload``: the longest one of a
+    request.
 
     Raises :class:`UserError` if an example is longer than a payload.
     """
@@ -218,14 +239,15 @@ class Layout:
     input_bits: int
     output_bits: int
     word_bits: int = 0
+    payload: int = MAX_PAYLOAD
 
     def __post_init__(self) -> None:
         if self.word_bits % 8:
             raise UserError(f"invalid word width {self.word_bits}; expected a multiple of 8")
-        if self.example_bytes > MAX_PAYLOAD:
+        if self.example_bytes > self.payload:
             raise UserError(
                 f"an example of {self.input_bits} inputs and {self.output_bits} outputs takes {self.example_bytes} "
-                f"bytes; a packet holds {MAX_PAYLOAD}: choose fewer inputs"
+                f"bytes; a packet holds {self.payload}: choose fewer inputs"
             )
 
     @staticmethod
@@ -262,7 +284,7 @@ class Layout:
     @property
     def examples_per_packet(self) -> int:
         """The examples that fit a payload."""
-        return MAX_PAYLOAD // self.example_bytes
+        return self.payload // self.example_bytes
 
     @property
     def _x_bits(self) -> slice:

@@ -8,6 +8,7 @@ import numpy as np
 
 from rdahw.families.ensemble.rule import Counters
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, Place
 from rdahw.primitives import Array
 from rdahw.types import Words
@@ -79,7 +80,9 @@ def _words(spec: EnsembleSpec) -> Words:
     return Words(spec.classes, spec.counter)
 
 
-def table_interface(spec: EnsembleSpec, parameter_bytes: int, *, learns: bool, **given: Any) -> Interface:
+def table_interface(
+    spec: EnsembleSpec, parameter_bytes: int, *, learns: bool, frontend: PixelFrontend | None = None, **given: Any
+) -> Interface:
     """The interface of gateware whose tables are words in memory, followed by settings if it learns."""
     stride, octets = word_stride(spec), word_octets(spec)
 
@@ -97,12 +100,13 @@ def table_interface(spec: EnsembleSpec, parameter_bytes: int, *, learns: bool, *
     register = Place(dropout, settings_address(spec), STATE_OCTETS, dropout.pack, dropout.unpack, first)
     return Interface(
         spec=spec,
-        described=spec.to_json,
+        described=spec.to_json if frontend is None else lambda: [spec.to_json(), frontend.to_json()],
         parameter_bits=8 * parameter_bytes,
         output_bits=LABEL_BITS,
         code="binary",
         word_bits=8,
         learns=learns,
+        frontend=frontend,
         places=(tables, register) if learns else (tables,),
         **given,
     )

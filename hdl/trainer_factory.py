@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.errors import UsageError
 from rdahw.families.mask import mask_model
 from rdahw.family import Spec
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
 from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, rom_needs, table_needs
 from rdahw.hdl.table_words import SETTINGS_OCTETS, settings_address, table_interface, word_stride
@@ -46,10 +47,11 @@ class Row:
     """A trainer or a fixed model.
 
     name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
-    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash`` and ``drift`` that it supports.
-    make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec, state, levels,
-    cells)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces. needs: what it needs of a
-    board with such memories, also to train from a flash, if known.
+    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash``, ``drift`` and ``frontend`` that
+    it supports. make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec,
+    state, levels, cells, **options)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces,
+    with a frontend if one is given. needs: what it needs of a board with such memories, also to train from a flash, or
+    with a frontend, if known.
     """
 
     name: str
@@ -57,8 +59,8 @@ class Row:
     fits: Callable[[Any], bool]
     options: tuple[str, ...] = ()
     make: Callable[..., Trainer]
-    interfaces: Callable[[Any], Iterable[Interface]]
-    needs: Callable[[Any, Memories, bool], Needs | None] = lambda spec, memories, flash: None
+    interfaces: Callable[[Any, PixelFrontend | None], Iterable[Interface]]
+    needs: Callable[[Any, Memories, bool, PixelFrontend | None], Needs | None] = lambda *given: None
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -70,11 +72,12 @@ def _in_memory(spec: Any, access: bool, memory_kind: str, **options: Any) -> Tra
     return MemoryTrainer(spec, memory_kind, **options)
 
 
-def _of_memory(spec: Any) -> Iterator[Interface]:
+def _of_memory(spec: Any, frontend: PixelFrontend | None) -> Iterator[Interface]:
     from rdahw.hdl.flash_trainer_registers import flash_trainer_interface
 
-    yield table_interface(spec, settings_address(spec) + SETTINGS_OCTETS, learns=True)
-    yield flash_trainer_interface(spec)
+    yield table_interface(spec, settings_address(spec) + SETTINGS_OCTETS, learns=True, frontend=frontend)
+    if frontend is None:
+        yield flash_trainer_interface(spec)
 
 
 def _word_serial(spec: Spec, access: bool, memory_kind: str) -> Trainer:
@@ -97,10 +100,21 @@ def _folded(spec: Spec, state: State, levels: float | None = None, cells: str | 
     return FixedModel(spec.learner(), spec.theta(state), levels=levels or LEVELS, cells=cells, spec=spec)
 
 
-def _from_rom(spec: Any, state: State, levels: float | None = None, cells: str | None = None) -> Trainer:
+def _from_rom(
+    spec: Any,
+    state: State,
+    levels: float | None = None,
+    cells: str | None = None,
+    frontend: PixelFrontend | None = None,
+) -> Trainer:
     from rdahw.hdl.memory_inference import MemoryInference
 
-    return MemoryInference(spec, state[spec.parameters.name])
+    return MemoryInference(spec, state[spec.parameters.name], frontend)
+
+
+def _of_rom(spec: Any, frontend: PixelFrontend | None) -> Iterator[Interface]:
+    octets = (spec.tables << spec.inputs) * word_stride(spec)
+    yield table_interface(spec, octets, learns=False, frontend=frontend)
 
 
 def _mask(learner: Learner) -> int | None:
@@ -117,7 +131,7 @@ TRAINERS = (
         name="block memory",
         family="ensemble",
         fits=lambda spec: True,
-        options=("flash", "drift"),
+        options=("flash", "drift", "frontend"),
         make=_in_memory,
         interfaces=_of_memory,
         needs=table_needs,
@@ -126,14 +140,14 @@ TRAINERS = (
         name="memory, a word at a time",
         fits=lambda spec: spec.input_bits > REGISTER_MASK_INPUTS and _mask(spec.learner()) is not None,
         make=_word_serial,
-        interfaces=lambda spec: [circuit_interface(spec, word_bits=16)],
+        interfaces=lambda spec, frontend: [circuit_interface(spec, word_bits=16)],
     ),
     Row(
         name="registers",
         fits=lambda spec: is_state_of_learner(spec) and spec.parameters.bits <= MOST_REGISTER_BITS,
         options=("batch", "stages"),
         make=_in_registers,
-        interfaces=lambda spec: [circuit_interface(spec)],
+        interfaces=lambda spec, frontend: [circuit_interface(spec)],
     ),
 )
 PREDICTORS = (
@@ -142,22 +156,23 @@ PREDICTORS = (
         family="ensemble",
         fits=is_circuit,
         make=_folded,
-        interfaces=lambda spec: [circuit_interface(spec, learns=False)],
-        needs=lambda spec, memories, flash: folded_needs(spec, memories),
+        interfaces=lambda spec, frontend: [circuit_interface(spec, learns=False)],
+        needs=lambda spec, memories, flash, frontend: folded_needs(spec, memories),
     ),
     Row(
         name="block RAM",
         family="ensemble",
         fits=lambda spec: True,
         make=_from_rom,
-        interfaces=lambda spec: [table_interface(spec, (spec.tables << spec.inputs) * word_stride(spec), learns=False)],
-        needs=lambda spec, memories, flash: rom_needs(spec, memories),
+        options=("frontend",),
+        interfaces=_of_rom,
+        needs=lambda spec, memories, flash, frontend: rom_needs(spec, memories, frontend),
     ),
     Row(
         name="logic",
         fits=lambda spec: True,
         make=_folded,
-        interfaces=lambda spec: [circuit_interface(spec, learns=False)],
+        interfaces=lambda spec, frontend: [circuit_interface(spec, learns=False)],
     ),
 )
 
@@ -188,8 +203,11 @@ def choose_trainer(spec: Spec, **options: Any) -> Row:
     for row in fitting:
         if given.keys() <= set(row.options):
             return row
-    wrong = next(name for name in given if not any(name in row.options for row in fitting))
-    raise UsageError(f"--{wrong} is not supported for model {spec.name!r}; leave it out")
+    raise _unsupported(spec, next(name for name in given if not any(name in row.options for row in fitting)))
+
+
+def _unsupported(spec: Spec, option: str) -> UsageError:
+    return UsageError(f"--{option} is not supported for model {spec.name!r}; leave it out")
 
 
 def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block", **options: Any) -> Trainer:
@@ -197,7 +215,7 @@ def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block",
 
     access: with ``control``, and with a ``learn`` bit in the examples; a trainer in block memory always has them.
     memory_kind: of :class:`rdahw.hdl.table_memory.TableMemory`, for one in block memory. options: ``batch`` and
-    ``stages``, as in :class:`rdahw.hdl.trainer.RegisterTrainer`; ``drift``, as in
+    ``stages``, as in :class:`rdahw.hdl.trainer.RegisterTrainer`; ``drift`` and ``frontend``, as in
     :class:`rdahw.hdl.memory_trainer.MemoryTrainer`.
     """
     row = choose_trainer(spec, **options)
@@ -205,19 +223,28 @@ def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block",
     return row.make(spec, access, memory_kind, **own)
 
 
-def predictors(spec: Spec) -> list[Row]:
-    """The rows of the fixed models of the family of ``spec``, whether or not they fit it."""
-    return _rows(PREDICTORS, spec)
+def predictors(spec: Spec, frontend: PixelFrontend | None = None) -> list[Row]:
+    """The rows of the fixed models of the family of ``spec``, whether or not they fit it. Raises :class:`UsageError` if
+    none supports a frontend that is given."""
+    rows = [row for row in _rows(PREDICTORS, spec) if frontend is None or "frontend" in row.options]
+    if not rows:
+        raise _unsupported(spec, "frontend")
+    return rows
 
 
-def make_predictor(spec: Spec, state: State, **options: Any) -> Trainer:
+def make_predictor(spec: Spec, state: State, frontend: PixelFrontend | None = None, **options: Any) -> Trainer:
     """The first fixed model that fits ``spec``, with the parameters of ``state``; options: ``levels`` and ``cells`` of
     :class:`rdahw.hdl.inference.FixedModel`."""
-    return next(row for row in predictors(spec) if row.fits(spec)).make(spec, state, **options)
+    own = {} if frontend is None else {"frontend": frontend}
+    return next(row for row in predictors(spec, frontend) if row.fits(spec)).make(spec, state, **options, **own)
 
 
-def interfaces(spec: Spec) -> Iterator[Interface]:
-    """The possible interfaces of a device of ``spec``, that of its usual trainer first."""
-    for row in (*([] if spec.software_only else _rows(TRAINERS, spec)), *predictors(spec)):
-        if row.fits(spec):
-            yield from row.interfaces(spec)
+def interfaces(spec: Spec, frontend: PixelFrontend | None = None) -> Iterator[Interface]:
+    """The possible interfaces of a device of ``spec``: that of its usual trainer first, those with a frontend last."""
+    rows = (*([] if spec.software_only else _rows(TRAINERS, spec)), *_rows(PREDICTORS, spec))
+    fitting = [row for row in rows if row.fits(spec)]
+    for row in fitting:
+        yield from row.interfaces(spec, None)
+    for row in fitting:
+        if frontend is not None and "frontend" in row.options:
+            yield from row.interfaces(spec, frontend)

@@ -14,13 +14,14 @@ class PackedBits:
     """Bits (N, A) in words (N, W) uint64: bit b % 64 of word b // 64 is bit b, and those after the last are 0.
 
     It is read like an array of 0 and 1, uint8: its length, its shape, and some of its rows, which are unpacked then.
+    source: the features (N, F) that the bits were made from, for who takes these instead; None if they are not kept.
     """
 
     dtype = np.dtype(np.uint8)
     ndim = 2
 
-    def __init__(self, words: NDArray[np.uint64], width: int) -> None:
-        self.words = words
+    def __init__(self, words: NDArray[np.uint64], width: int, source: NDArray[Any] | None = None) -> None:
+        self.words, self.source = words, source
         self.shape = len(words), width
 
     def __len__(self) -> int:
@@ -33,7 +34,7 @@ class PackedBits:
 
     def take(self, rows: NDArray[Any] | slice) -> PackedBits:
         """These rows, packed."""
-        return PackedBits(self.words[rows], self.shape[1])
+        return PackedBits(self.words[rows], self.shape[1], None if self.source is None else self.source[rows])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """All bits, unpacked."""

@@ -222,6 +222,8 @@ class Spec(ABC):
     image: Image | None = None
     #: Whether each training image is learned twice, as it is and mirrored.
     mirror: bool = False
+    #: Whether :meth:`augment` changes examples.
+    moves_examples: bool = False
     #: The name of its updates in the progress of a training.
     update_unit: str = "updates"
 

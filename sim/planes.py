@@ -97,5 +97,8 @@ class PlaneConversion:
 
 
 def to_wires(binariser: PlaneBinariser, features: NDArray[Any]) -> PackedBits:
-    """The wires of features (N, F), packed, as they may be very many; raises as :meth:`PlaneConversion.pack`."""
-    return PackedBits(PlaneConversion(binariser).pack(features)[0], binariser.width)
+    """The wires of features (N, F), packed, as they may be very many, with the pixels as their source; raises as
+    :meth:`PlaneConversion.pack`."""
+    conversion = PlaneConversion(binariser)
+    pixels = conversion.check(features)
+    return PackedBits(conversion.pack(pixels)[0], binariser.width, pixels)

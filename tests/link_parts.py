@@ -7,17 +7,17 @@ from typing import Any
 
 from amaranth.sim import Simulator
 
-from rdahw.hdl.protocol import CRC_BYTES
-
-IDENTITY_AT, ANSWER_AT, MEMORY = 256, 288, 512
+from rdahw.hdl.protocol import CRC_BYTES, MAX_PAYLOAD
 
 
 class StoreModel:
     """The bytes of a packet store, and where its pointer is, cycle by cycle."""
 
-    def __init__(self, identity: bytes = b"") -> None:
-        self.memory = bytearray(MEMORY)
-        self.memory[IDENTITY_AT : IDENTITY_AT + len(identity)] = identity
+    def __init__(self, identity: bytes = b"", payload: int = MAX_PAYLOAD) -> None:
+        self.identity_at = payload + 32
+        self.answer_at = self.identity_at + 32
+        self.memory = bytearray(self.identity_at + 256)
+        self.memory[self.identity_at : self.identity_at + len(identity)] = identity
         self.pointer = 0
         self.end = 0  # of the request's payload
         self.answered = 0  # where the kept answer ends
@@ -29,8 +29,8 @@ class StoreModel:
         self.end, self.pointer, self._steps = len(octets) - CRC_BYTES, 0, False
 
     def keep(self, answer: bytes) -> None:
-        self.memory[ANSWER_AT : ANSWER_AT + len(answer)] = answer
-        self.answered = ANSWER_AT + len(answer)
+        self.memory[self.answer_at : self.answer_at + len(answer)] = answer
+        self.answered = self.answer_at + len(answer)
 
     @property
     def byte(self) -> int:
@@ -39,11 +39,11 @@ class StoreModel:
     def tick(self, *, advance: int, rewind: int = 0, replay: int = 0, report: int = 0) -> None:
         """What is asked in a cycle; what comes of it is there in the next one."""
         if replay:
-            self.pointer = IDENTITY_AT if report else ANSWER_AT
+            self.pointer = self.identity_at if report else self.answer_at
         elif rewind:
             self.pointer = 0
         elif self._steps:
-            self.pointer = (self.pointer + 1) % MEMORY
+            self.pointer = (self.pointer + 1) % len(self.memory)
         self._steps = bool(advance)
 
 

@@ -22,22 +22,6 @@ from rdahw.sim.simulator import Exchange, make_simulator
 SMALL = ("train", "--model", "ensemble:tables=6,inputs=3", "--optimiser", "counter=3", "--epochs", 2)
 
 
-@pytest.fixture
-def designs(monkeypatch: pytest.MonkeyPatch) -> list[Design]:
-    """What is handed to synthesis, which is left out."""
-    from rdahw.boards import synthesis
-    from rdahw.errors import UserError
-
-    made: list[Design] = []
-
-    def synthesise(design: Design, *arguments: Any, **options: Any) -> Any:
-        made.append(design)
-        raise UserError("synthesis was left out")
-
-    monkeypatch.setattr(synthesis, "synthesise", synthesise)
-    return made
-
-
 @pytest.mark.slow
 def test_the_trainer_of_a_small_ensemble(run: Runner) -> None:
     """All the way to a bitstream."""

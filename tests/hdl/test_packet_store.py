@@ -5,12 +5,13 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from link_parts import ANSWER_AT, StoreModel, play
+import pytest
+from link_parts import StoreModel, play
 
 from rdahw.fields import join
 from rdahw.hdl.framer import MAX_FRAME
 from rdahw.hdl.packet_store import PacketStore
-from rdahw.hdl.protocol import CRC_BYTES, IDENTITY, MAX_PAYLOAD
+from rdahw.hdl.protocol import CRC_BYTES, IDENTITY, MAX_PAYLOAD, payload_of
 
 VALUES = {field.name: 3 * number + 1 for number, field in enumerate(IDENTITY)}
 
@@ -18,9 +19,9 @@ VALUES = {field.name: 3 * number + 1 for number, field in enumerate(IDENTITY)}
 class Bench:
     """A store and its model, side by side."""
 
-    def __init__(self, ctx: Any, store: PacketStore, random: Random) -> None:
+    def __init__(self, ctx: Any, store: PacketStore, random: Random, payload: int) -> None:
         self.ctx, self.store, self.random = ctx, store, random
-        self.model = StoreModel(join(IDENTITY, VALUES))
+        self.model = StoreModel(join(IDENTITY, VALUES), payload)
 
     async def tick(self, **asked: int) -> None:
         for name, value in asked.items():
@@ -58,7 +59,7 @@ class Bench:
         await self.tick(keep=1)
         if not dry:
             self.model.keep(data)
-        self.model.answered = ANSWER_AT + len(data)
+        self.model.answered = self.model.answer_at + len(data)
 
     async def go_over(self, count: int, request: bool, **start: int) -> None:
         """Ask for the first byte and so many more, and compare all that is shown."""
@@ -76,12 +77,17 @@ class Bench:
             model.tick(advance=advance)
 
 
-def test_what_was_written_is_read() -> None:
-    store, random = PacketStore(VALUES), Random(5)
+#: The usual payload, and one with which the memory has three pages for a request and one for the answer.
+every_payload = pytest.mark.parametrize("payload", [MAX_PAYLOAD, payload_of(MAX_PAYLOAD + 500)])
+
+
+@every_payload
+def test_what_was_written_is_read(payload: int) -> None:
+    store, random = PacketStore(VALUES, payload), Random(5)
 
     async def drive(ctx: Any) -> None:
-        bench = Bench(ctx, store, random)
-        for size in (CRC_BYTES + 6, 40, MAX_FRAME, 12):
+        bench = Bench(ctx, store, random, payload)
+        for size in (CRC_BYTES + 6, 40, MAX_FRAME - MAX_PAYLOAD + payload, 12):
             data = random.randbytes(size)
             await bench.receive(data)
             await bench.go_over(size, True, rewind=1)
@@ -96,11 +102,12 @@ def test_what_was_written_is_read() -> None:
     play(store, drive)
 
 
-def test_an_answer_of_the_full_length_is_full() -> None:
-    store = PacketStore(VALUES)
+@every_payload
+def test_an_answer_of_the_full_length_is_full(payload: int) -> None:
+    store = PacketStore(VALUES, payload)
 
     async def drive(ctx: Any) -> None:
-        bench = Bench(ctx, store, Random(6))
+        bench = Bench(ctx, store, Random(6), payload)
         data = bytes(range(MAX_PAYLOAD))
         await bench.answer(data[:-1], dry=False)
         await bench.answer(data, dry=False)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from rdahw.data import Binariser, Column, load
+from rdahw.data.images import Image
 from rdahw.data.planes import KINDS, PRESETS, parse_planes
 from rdahw.errors import UsageError
 from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.ensemble.spec import EnsembleSpec, make_wiring
+from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.memory_inference import MemoryInference
-from rdahw.hdl.memory_trainer import MemoryTrainer, OctetTrainer
-from rdahw.hdl.pixels import ROWS, PixelExamples, PixelPlanes
-from rdahw.hdl.table_words import counters_of_words
+from rdahw.hdl.memory_trainer import MemoryTrainer
+from rdahw.hdl.pixel_buffer import KeptBits
+from rdahw.hdl.pixels import ROWS, PixelPlanes, PlaneFlow
 from rdahw.sim.planes import to_wires
 from rdahw.sim.simulator import Exchange, Simulator, make_simulator
 
+FASHION = parse_planes("fashion")
 RULES = [
     "threshold=0,100,254",
     "hog=4/3/20,60",
@@ -108,16 +112,14 @@ def test_a_pixel_a_cycle(text: str) -> None:
     images = some_images((6, 7), 3)
     taken = through(make_simulator(design, "amaranth"), images).taken.reshape(3, 6, 7)
     assert (np.diff(taken, axis=2) == 1).all()
-    assert (np.diff(taken, axis=1) == 7 + design.padding).all()
-    assert (np.diff(taken, axis=0) == design.cycles_per_image).all()
-    assert design.cycles_per_image == (6 + design.padding_rows) * (7 + design.padding)
+    assert (np.diff(taken, axis=1) == 7 + design.flow.padding).all()
+    assert (np.diff(taken, axis=0) == design.flow.cycles_per_image).all()
+    assert design.flow.cycles_per_image == (6 + design.flow.padding_rows) * (7 + design.flow.padding)
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 @pytest.mark.parametrize("text", PRESETS.values())
 def test_ten_thousand_images_a_second(text: str) -> None:
-    assert 24e6 / PixelPlanes(parse_planes(text), (28, 28)).cycles_per_image >= 10_000
-    gc.collect()
+    assert 24e6 / PlaneFlow(parse_planes(text), (28, 28)).cycles_per_image >= 10_000
 
 
 class Restarted(wiring.Component):  # type: ignore[misc]
@@ -152,69 +154,90 @@ def test_nothing_remains_after_a_reset(text: str) -> None:
         simulator.set("restart", 0)
 
 
-class Behind(wiring.Component):  # type: ignore[misc]
-    """A trainer or predictor behind the planes."""
-
-    def __init__(self, front: PixelExamples, core: OctetTrainer) -> None:
-        self.front, self.core = front, core
-        members = {name: front.signature.members[name] for name in ("pixels", "labels")}
-        super().__init__({**members, "results": Out(core.results.signature), "busy": Out(1)})
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        m.submodules.front, m.submodules.core = front, core = self.front, self.core
-        wiring.connect(m, front.examples, core.examples)
-        wiring.connect(m, wiring.flipped(self.pixels), front.pixels)
-        wiring.connect(m, wiring.flipped(self.labels), front.labels)
-        wiring.connect(m, core.results, wiring.flipped(self.results))
-        if core.learns:
-            m.d.comb += self.busy.eq(core.busy)
-        return m
+def ensemble(rule: str, shape: tuple[int, int], **options: Any) -> tuple[PixelFrontend, EnsembleSpec]:
+    """A frontend, and an ensemble of its bits."""
+    frontend = PixelFrontend(parse_planes(rule), shape)
+    image = Image(len(frontend.rule.planes(1)), *shape)
+    defaults = {"tables": 6, "inputs": 3, "classes": 3, "counter": 4, "margin": 4, "seed": 2}
+    return frontend, EnsembleSpec(input_bits=image.bits, image=image, **defaults | options)
 
 
-# Eight, two and one pixel in a byte, and two bytes for each; the last byte of an image is not full.
+# From one plane to more than a byte of them; tables that read every pixel several times, and few of them; one lane and
+# several.
 @pytest.mark.parametrize(
-    "text", ["threshold=90", "threshold=40,90,150", "threshold=90+hog=4/2/9,30", "hog=4/3/5,20+threshold=40,90"]
+    ("text", "options"),
+    [
+        ("threshold=90", {}),
+        ("threshold=90+hog=4/2/9,30", {"tables": 1, "inputs": 2}),
+        ("hog=4/3/5,20+threshold=40,90", {"tables": 60, "inputs": 3}),
+        ("threshold=9,20,40", {"tables": 70, "inputs": 4, "wiring": "any"}),
+    ],
 )
 @pytest.mark.parametrize("learns", [True, False])
-def test_ensembles_behind_pixels(text: str, learns: bool) -> None:
-    rule, images, rng = parse_planes(text), some_images((3, 5), 12), np.random.default_rng(5)
-    front = PixelExamples(rule, (3, 5))
-    spec = EnsembleSpec(input_bits=len(front.places), tables=6, inputs=3, classes=3, counter=4, margin=4, seed=2)
-    software, labels = PlainEnsemble(spec), rng.integers(0, 3, 12)
-    x = rule.transform(images).reshape(12, -1)
+def test_ensembles_behind_pixels(text: str, options: dict[str, Any], learns: bool) -> None:
+    frontend, spec = ensemble(text, (3, 5), **options)
+    images, rng = some_images((3, 5), 10), np.random.default_rng(5)
+    software, labels = PlainEnsemble(spec), rng.integers(0, 3, 10)
+    x = frontend.rule.transform(images).reshape(10, -1)
     if learns:
-        core: Any = MemoryTrainer(spec, places=front.places)
-        expected = software.learn(x, labels, np.arange(12)).predictions
-        registers = {"tables": core.tables}
+        core: Any = MemoryTrainer(spec, frontend=frontend)
+        expected = software.learn(x, labels, np.arange(10)).predictions
     else:
         low, high = spec.counter_range
         software.counters = rng.integers(low, high + 1, spec.counters_shape).astype(np.int8)
-        core, expected, registers = MemoryInference(spec, software.counters, front.places), software.classify(x), {}
-    simulator = make_simulator(Behind(front, core), "amaranth", registers=registers)
-    field = core.results.payload.shape()["prediction"]
-    simulator.set("labels__valid", 1)
-    for image, label, prediction in zip(images, labels, expected, strict=True):
-        simulator.set("labels__payload", int(label) | 1 << 7)
-        beats = beats_of(image[None])
-        result = simulator.exchange(Exchange("pixels", "results", beats, len(beats), 1, patience=5000)).results[0]
-        assert np.packbits(result[field.offset : field.offset + field.width], bitorder="little")[0] == prediction
-    while simulator.get("busy"):
-        simulator.tick()
+        core, expected = MemoryInference(spec, software.counters, frontend), software.classify(x)
+    simulator = make_simulator(core, "amaranth", registers={"tables": core.tables})
+    beats = core.encoder(frontend.encode(images.reshape(10, -1)), core.interface.encode(labels))
+    gaps, stalls = (rng.random(97) < 0.3 for _ in range(2))
+    # The first ones with pauses, the others as fast as it goes.
+    cut = 6 * core.example_octets
+    found = [
+        simulator.exchange(Exchange("examples", "results", beats[:cut], cut, 6, gaps=gaps, stalls=stalls)),
+        simulator.exchange(Exchange("examples", "results", beats[cut:], len(beats) - cut, 4)),
+    ]
+    results = np.concatenate([part.results for part in found])
+    assert np.array_equal(core.interface.decode(core.encoder.prediction(results)), expected)
     if learns:
-        count, width = spec.tables << spec.inputs, core.table_octets
-        raw = np.frombuffer(simulator.peek("tables").to_bytes(count * width, "little"), np.uint8)
-        assert np.array_equal(counters_of_words(spec, raw.reshape(count, width), inverted=True), software.counters)
+        while simulator.get("busy"):
+            simulator.tick()
+        assert np.array_equal(core.registers[0].value(simulator.peek("tables")), software.counters)
 
 
-@pytest.mark.parametrize("text", ["hog=4/3/20", "threshold=32,128+hog=4/3/20,60", "fashion"])
-def test_cycles_of_an_example(text: str) -> None:
-    front = PixelExamples(parse_planes(text), (6, 7))
-    simulator = make_simulator(front, "amaranth")
-    simulator.set("labels__valid", 1)
-    beats, octets = beats_of(some_images((6, 7), 3)), -(-42 * front.octets // front.together) + 1
-    given = simulator.exchange(Exchange("pixels", "examples", beats, len(beats), 3 * octets)).given
-    assert (np.diff(given[octets - 1 :: octets]) == front.cycles_per_image).all()
+def test_lanes_are_as_few_as_keep_the_rate() -> None:
+    def lanes(tables: int, inputs: int) -> int:
+        spec = ensemble("fashion", (6, 6), tables=tables, inputs=inputs)[1]
+        return KeptBits.choose(make_wiring(spec), 54, 36).lanes
+
+    assert [lanes(tables, 3) for tables in (1, 30, 500)] == [1, 1, 3]
+    assert lanes(10, 6) == 1 < lanes(40, 6) < lanes(60, 6) == 6
+
+
+@pytest.mark.parametrize(("text", "tables"), [("hog=4/3/20", 5), ("fashion", 40)])
+def test_cycles_of_an_image(text: str, tables: int) -> None:
+    frontend, spec = ensemble(text, (6, 7), tables=tables)
+    core = MemoryTrainer(spec, frontend=frontend)
+    beats = core.encoder(
+        frontend.encode(some_images((6, 7), 5).reshape(5, -1)), np.zeros((5, 7), np.uint8), learn=False
+    )
+    found = make_simulator(core, "amaranth").exchange(Exchange("examples", "results", beats, len(beats), 5))
+    assert (np.diff(found.given)[1:] == core.cycles(False)).all()  # the first waited until the tables were cleared
+    assert core.cycles(False) == core.buffer.cycles
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_models_that_do_not_suit_the_images() -> None:
+    frontend, spec = ensemble("hog=4/3/20", (6, 7))
+    with pytest.raises(
+        UsageError, match=r"4 planes of images of 7 x 6 are 168 bits|4 planes of images of 6 x 6 are 144"
+    ):
+        MemoryTrainer(spec, frontend=PixelFrontend(frontend.rule, (6, 6)))
+    moved = replace(spec, shift=1)
+    with pytest.raises(
+        UsageError, match=r"planes are shifted.*without --augment shift, or leave --frontend pixels out"
+    ):
+        MemoryTrainer(moved, frontend=frontend)
+    MemoryInference(moved, np.zeros(spec.counters_shape, np.int8), frontend)  # it need not learn
+    gc.collect()
 
 
 @pytest.mark.slow

@@ -5,13 +5,13 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from link_parts import ANSWER_AT, IDENTITY_AT, StoreModel, play
+from link_parts import StoreModel, play
 
-from rdahw.fields import join
-from rdahw.hdl.protocol import COMMANDS, CRC_BYTES, ERRORS, HEADER, HEADER_BYTES
+from rdahw.fields import join, size
+from rdahw.hdl.protocol import COMMANDS, CRC_BYTES, ERRORS, HEADER, HEADER_BYTES, IDENTITY
 from rdahw.hdl.session import FAILURES, Session
 
-IDENTITY_BYTES = bytes(range(100, 100 + ANSWER_AT - IDENTITY_AT))
+IDENTITY_BYTES = bytes(range(100, 100 + size(IDENTITY)))
 REPORTS = ("open", "status")
 NAMES = {command.code: name for name, command in COMMANDS.items()}
 
@@ -109,7 +109,8 @@ class Bench:
                     name and {name},
                 )
                 if not self.passes[-1]:
-                    self.store.memory[ANSWER_AT : ANSWER_AT + len(answer)] = answer
+                    at = self.store.answer_at
+                    self.store.memory[at : at + len(answer)] = answer
                 for _ in range(self.random.randrange(5)):
                     await self.tick()
                 await self.pulse(session.failed[failure] if failure else session.done)

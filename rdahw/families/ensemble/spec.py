@@ -338,6 +338,11 @@ class EnsembleSpec(Spec):
         counters = state["counters"].reshape(-1)
         return Words(counters.size, score_bits(self)).to_bits(counters)
 
+    @property
+    def moves_examples(self) -> bool:  # type: ignore[override]
+        """Whether images are shifted."""
+        return self.shift > 0
+
     def augment(self, x: Array, rows: NDArray[np.int64], epoch: int, examples: int) -> Array:
         """Moved images, see :func:`draw_shifts`."""
         if not self.shift:
