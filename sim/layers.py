@@ -1,7 +1,7 @@
 """The engine of networks of layers: the rule of :mod:`rdahw.families.layers.rule` compiled by numba, equal to it bit
 for bit.
 
-Training is sequential, an example after another. Predictions take 64 examples a word, and may take several threads,
+Training is sequential, a batch after another. Predictions take 64 examples a word, and may take several threads,
 with the same result.
 """
 
@@ -48,15 +48,16 @@ class CompiledLayers(LayersEngine):
         return pack_wires(x)
 
     def learn(
-        self, x: Words, labels: NDArray[np.int64], rows: NDArray[np.int64]
+        self, x: Words, labels: NDArray[np.int64], rows: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Train on the examples ``rows`` (n,) of ``x`` and ``labels`` (N,) in order."""
+        """Train on the examples ``rows`` (n,) of ``x`` and ``labels`` (N,) in batches that end before ``ends``."""
         spec, (low, high) = self.spec, self.spec.counter_range
-        predictions, updated = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        predictions, asked = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
         self._register = int(
             train_examples(
                 x,
                 np.ascontiguousarray(rows, np.int64),
+                np.ascontiguousarray(ends, np.int64),
                 np.ascontiguousarray(labels, np.int64),
                 self._read,
                 self._layers,
@@ -73,10 +74,10 @@ class CompiledLayers(LayersEngine):
                 high,
                 np.uint64(self._register),
                 predictions,
-                updated,
+                asked,
             )
         )
-        return predictions, updated
+        return predictions, asked
 
     def scores(self, x: Words) -> NDArray[np.int64]:
         """The scores (N, classes) of packed examples."""
@@ -113,7 +114,7 @@ def warm_up() -> None:
     """Compile all kernels, or load them from the cache of an earlier run."""
     engine = CompiledLayers(LayersSpec(input_bits=1, classes=2, sizes=((2, 1),)))
     x = engine.pack(np.zeros((1, 1), np.uint8))
-    engine.learn(x, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    engine.learn(x, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1, np.int64))
     engine.scores(x)
 
 

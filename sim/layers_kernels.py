@@ -24,19 +24,27 @@ _DIGITS = 21
 
 @compiled()
 def train_examples(
-    words: Any, rows: Any, labels: Any, read: Any, layers: Any, counters: Any, bits: Any, classes: Any, margin: Any,
-    noise: Any, cotangents: Any, forward: Any, frozen: Any, limit: Any, low: Any, high: Any, register: Any,
-    predictions: Any, updated: Any,
+    words: Any, rows: Any, ends: Any, labels: Any, read: Any, layers: Any, counters: Any, bits: Any, classes: Any,
+    margin: Any, noise: Any, cotangents: Any, forward: Any, frozen: Any, limit: Any, low: Any, high: Any, register: Any,
+    predictions: Any, asked: Any,
 ) -> Any:  # fmt: skip
-    """Train on the examples ``rows`` (n,) of labels (N,); returns the state of the noise's register.
+    """Train on the examples ``rows`` (n,) of labels (N,), in batches that end before ``ends`` (U,); returns the state
+    of the noise's register.
 
     bits: of an example; cotangents: 0 for signs, 1 for sums, limited to ``limit``, 2 for XOR; forward: how many
-    directions; low and high: the range of a counter. Writes counters, predictions (n,) and updated (n,).
+    directions; low and high: the range of a counter. Writes counters, predictions (n,) and asked (n,).
     """
     depth, tables = layers.shape[1] - 1, len(read)
     values, requests = np.zeros(bits + tables, np.uint8), np.zeros(bits + tables, np.int64)
     places, shifts, scores = np.zeros(tables, np.int64), np.zeros(tables, np.int64), np.zeros(classes, np.int64)
     last = layers[0, depth - 1]
+    # In batches: the requests for each counter, and the counters that had one. Those of a lone example are applied at
+    # once, as no counter gets two.
+    largest, before = 1, 0
+    for end in ends:
+        largest, before = max(largest, end - before), end
+    totals, touched = np.zeros(counters.size if largest > 1 else 0, np.int64), np.zeros(largest * tables, np.int64)
+    batch = count = 0
     for n in range(rows.size):
         example = words[rows[n]]
         for w in range(bits):
@@ -45,45 +53,61 @@ def train_examples(
         target = labels[rows[n]]
         rival, lead = _decide(values[bits + last :], target, scores)
         predictions[n] = target if lead > 0 or (lead == 0 and target < rival) else rival
-        updated[n] = lead <= margin
-        if not updated[n]:
-            continue
-        requests[:] = 0
-        requests[bits + last + target :: classes] = 1
-        requests[bits + last + rival :: classes] = -1
-        if cotangents == 2:
-            for j in range(bits + last, bits + tables):
-                requests[j] *= (requests[j] > 0) != values[j]
-        if forward:
-            register = _forward_requests(
-                requests, read, layers, counters, bits, forward, frozen, limit, register, shifts, places
-            )
-        for layer in range(depth - 1, frozen - 1, -1):
-            passes = layer > frozen and not forward
-            inputs, size = layers[1, layer], np.int64(1) << layers[1, layer]
-            for j in range(layers[0, layer], layers[0, layer + 1]):
-                dy = requests[bits + j]
-                if cotangents == 2:
-                    dy &= 1
-                else:
-                    dy = min(limit, max(-limit, dy))
-                    if cotangents == 0:
-                        dy = np.int64(dy > 0) - np.int64(dy < 0)
-                if dy == 0:
-                    continue
-                place = places[j]
-                if passes:
-                    index = place & (size - 1)
-                    first, shift = place - index, shifts[j]
-                    for i in range(inputs):
-                        one = counters[first + (index | (1 << i))] + shift >= 0
-                        zero = counters[first + (index & ~(1 << i))] + shift >= 0
-                        requests[read[j, i]] += dy * (np.int64(one) - np.int64(zero))
-                counter = np.int64(counters[place])
-                if cotangents == 2 and counter >= 0:
-                    dy = -dy
-                counters[place] = min(high, max(low, counter + np.int64(dy > 0) - np.int64(dy < 0)))
+        asked[n] = lead <= margin
+        if asked[n]:
+            requests[:] = 0
+            requests[bits + last + target :: classes] = 1
+            requests[bits + last + rival :: classes] = -1
+            if cotangents == 2:
+                for j in range(bits + last, bits + tables):
+                    requests[j] *= (requests[j] > 0) != values[j]
+            if forward:
+                register = _forward_requests(
+                    requests, read, layers, counters, bits, forward, frozen, limit, register, shifts, places
+                )
+            for layer in range(depth - 1, frozen - 1, -1):
+                passes = layer > frozen and not forward
+                inputs, size = layers[1, layer], np.int64(1) << layers[1, layer]
+                for j in range(layers[0, layer], layers[0, layer + 1]):
+                    dy = requests[bits + j]
+                    if cotangents == 2:
+                        dy &= 1
+                    else:
+                        dy = min(limit, max(-limit, dy))
+                        if cotangents == 0:
+                            dy = np.int64(dy > 0) - np.int64(dy < 0)
+                    if dy == 0:
+                        continue
+                    place = places[j]
+                    if passes:
+                        index = place & (size - 1)
+                        first, shift = place - index, shifts[j]
+                        for i in range(inputs):
+                            one = counters[first + (index | (1 << i))] + shift >= 0
+                            zero = counters[first + (index & ~(1 << i))] + shift >= 0
+                            requests[read[j, i]] += dy * (np.int64(one) - np.int64(zero))
+                    if largest == 1:
+                        counters[place] = _counted(np.int64(counters[place]), dy, cotangents, low, high)
+                    else:
+                        totals[place] += dy
+                        touched[count] = place
+                        count += 1
+        if n + 1 == ends[batch]:
+            batch += 1
+            for t in range(count):
+                place = touched[t]
+                counters[place] = _counted(np.int64(counters[place]), totals[place], cotangents, low, high)
+                totals[place] = 0
+            count = 0
     return register
+
+
+@inner
+def _counted(counter: Any, request: Any, cotangents: Any, low: Any, high: Any) -> Any:
+    """A counter after the requests for its bit."""
+    if cotangents == 2:
+        request = (request & 1) * (-1 if counter >= 0 else 1)
+    return min(high, max(low, counter + np.int64(request > 0) - np.int64(request < 0)))
 
 
 @inner

@@ -110,7 +110,7 @@ def test_cells(run: Runner, trained: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
     for words, said in (
-        (("train", "--model", MODEL, "--batch", "3"), "layers take examples one at a time"),
+        (("train", "--model", MODEL, "--batch", "17"), "layers learn from at most 16 examples at a time"),
         (("train", "--model", MODEL, "--hdl"), "has no trainer"),
         (("synth", "iris.rdahw", "--board", "icebreaker"), "has no trainer"),
         (("train", "--model", MODEL, "--optimiser", "xor"), "use counter=NUMBER"),

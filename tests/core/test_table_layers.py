@@ -157,14 +157,28 @@ def test_an_update_by_hand() -> None:
     }
     example = np.array([[1, 1]], np.uint8)  # below 1, 0; above AND = 0, OR(0, 1) at index 2 = 1: class 1
     assert plain.scores(example).tolist() == [[0, 1]]
-    predictions, updated = plain.learn(example, np.array([0]), np.array([0]))
+    predictions, updated = plain.learn(example, np.array([0]), np.array([0]), np.array([1]))
     assert (predictions.tolist(), updated.tolist()) == ([1], [1])
     # AND at index 1 is asked for a 1, OR at index 2 for a 0. Through AND: its input 1 (the NOT) +1, as t[3] > t[1];
     # input 0 nothing, as t[1] = t[0]. Through OR: its input 1 (the identity) -1, as t[2] > t[0]; input 0: t[3] = t[2].
     assert plain.state["counters"].tolist() == [-1, -1, 5, -7, -1, -1, -3, 0, -1, 7, 2, 2]
-    again = plain.learn(example, np.array([0]), np.array([0]))
+    again = plain.learn(example, np.array([0]), np.array([0]), np.array([1]))
     # The identity is 0 now at its input 1: index 0 of AND, and of OR, which is 0; a tie asks too.
     assert (again[0].tolist(), again[1].tolist()) == ([0], [1])
+
+
+def test_a_batch_moves_each_counter_once_by_the_sign_of_all_its_requests() -> None:
+    # One table for each of two classes, of the same bit. At the start both have the bit's value, so each example asks.
+    spec = LayersSpec(input_bits=1, classes=2, sizes=((2, 1),), noise=0, counter=5, margin=9)
+    plain = PlainLayers(spec)
+    assert plain.state["counters"].tolist() == [-8, 7, -8, 7]
+    x, labels = np.array([[0], [0], [0], [1], [1]], np.uint8), np.array([0, 0, 1, 0, 1])
+    _, asked = plain.learn(x, labels, np.arange(5), np.array([5]))
+    assert asked.tolist() == [1] * 5
+    # Index 0: two for class 0, one for class 1. Index 1: one for each.
+    assert plain.state["counters"].tolist() == [-7, 7, -9, 7]
+    plain.learn(x, labels, np.array([2, 2, 3, 0]), np.array([2, 4]))
+    assert plain.state["counters"].tolist() == [-7, 8, -9, 6]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +206,7 @@ def test_frozen_layers_stay() -> None:
     for frozen in range(3):
         spec = LayersSpec(**SMALL, frozen=frozen)
         plain, before = PlainLayers(spec), spec.initial_state()["counters"]
-        plain.learn(x, x[:, 0].astype(np.int64), np.arange(40))
+        plain.learn(x, x[:, 0].astype(np.int64), np.arange(40), np.arange(1, 41))
         changed = plain.state["counters"] != before
         assert [bool(spec.layer_cells(changed, layer).any()) for layer in range(3)] == [i >= frozen for i in range(3)]
 

@@ -58,10 +58,12 @@ def bits(state: Any, progress: Any) -> tuple[Any, ...]:
 
 
 @every_case
-@pytest.mark.parametrize("threads", [1, 2])
-def test_engines_agree_on_every_point(case: str, threads: int) -> None:
+@pytest.mark.parametrize(("threads", "batch"), [(1, 1), (2, 1), (1, 7), (1, 16)])
+def test_engines_agree_on_every_point(case: str, threads: int, batch: int) -> None:
     spec = CASES[case]
-    plain, made = (points(training(spec, engine, threads=threads), 9) for engine in ("reference", "compiled"))
+    plain, made = (
+        points(training(spec, engine, threads=threads, batch=batch), 9) for engine in ("reference", "compiled")
+    )
     assert [bits(*point) for point in made] == [bits(*point) for point in plain]
     assert not np.array_equal(made[-1][0]["counters"], spec.initial_state()["counters"])
     x = np.concatenate([X] * 20)  # several words for each of several threads
@@ -73,10 +75,10 @@ def test_engines_agree_on_every_point(case: str, threads: int) -> None:
     )
 
 
-@pytest.mark.parametrize("scored", ["update", "epoch"])
+@pytest.mark.parametrize(("scored", "batch"), [("update", 1), ("epoch", 1), ("epoch", 3)])
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
-def test_going_on_from_every_point_gives_the_same_bits(engine: str, scored: str) -> None:
-    spec, last = CASES["signs"], {"updates": 56, "scored": scored}  # a few after an epoch
+def test_going_on_from_every_point_gives_the_same_bits(engine: str, scored: str, batch: int) -> None:
+    spec, last = CASES["signs"], {"updates": 56 // batch, "scored": scored, "batch": batch}  # a few after an epoch
     whole = points(training(spec, engine, **last), 8)
     for point in whole[:-1:7] if scored == "update" else whole[:-1]:
         rest = points(training(spec, engine, point=point, **last), 8)
@@ -91,9 +93,9 @@ def test_the_circuit_of_a_trained_model_predicts_the_same(case: str) -> None:
     assert predict(made, its, X).tolist() == predict(spec, state, X).tolist()
 
 
-def test_batches_are_refused() -> None:
-    with pytest.raises(UsageError, match="batch is 2; layers take examples one at a time"):
-        training(CASES["signs"], batch=2)
+def test_large_batches_are_refused() -> None:
+    with pytest.raises(UsageError, match="batch is 17; layers learn from at most 16 examples at a time"):
+        training(CASES["signs"], batch=17)
 
 
 def test_examples_of_another_width_are_refused() -> None:

@@ -23,6 +23,9 @@ so a request is passed on as it is, negated, or not at all, and nothing is multi
    bits (``sum``), or the sign of the sum (``sign``), as dy, and passes dx on to what it reads.
 4. *Update*: the counter at the addressed index goes up by one where dy > 0, down where dy < 0; it saturates.
 
+In a batch the requests for each counter are added up, and counters change after the last example: up by one where the
+total is positive, down where it is negative.
+
 With ``forward=N`` step 3 is a forward gradient instead: nothing runs backwards. The tables of the last layer have the
 requests of step 2. All others get theirs from N random directions. A direction has v_j = +1 or -1 for each of them, for
 the bit at its addressed index; its effect is followed upwards by t_j = v_j + sum over inputs i of (t[a with bit i set]
@@ -36,13 +39,12 @@ With ``xor`` requests are bits, as in the rule of the paper: 1 says «flip», an
 only tables whose output is wrong get one; sums are XOR, and a request moves the counter towards the other bit. Then
 nothing gathers evidence, and nothing learns; it is there to be compared with. The first ``frozen`` layers get no
 requests.
-
-A batch is one example: each update is applied before the next example.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -104,10 +106,10 @@ class LayersEngine(ABC):
 
     @abstractmethod
     def learn(
-        self, x: Any, labels: NDArray[np.int64], rows: NDArray[np.int64]
+        self, x: Any, labels: NDArray[np.int64], rows: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Learn from the examples ``rows`` (n,) of the packed ``x`` and ``labels`` (N,), one by one. Returns the
-        predictions before each update, (n,), and whether there was one, (n,)."""
+        """Learn from the examples ``rows`` (n,) of the packed ``x`` and ``labels`` (N,), in batches that end before
+        ``ends`` (U,). Returns the predictions before each update, (n,), and whether there were requests, (n,)."""
 
     @abstractmethod
     def scores(self, x: Any) -> NDArray[np.int64]:
@@ -119,9 +121,12 @@ class LayersEngine(ABC):
 
     def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
         """Apply update after update."""
-        rows = batches.rows[:1] if batches.until_change else batches.rows
-        predictions, updated = self.learn(prepared.x, prepared.labels, rows)
-        return Outcome((predictions != prepared.labels[rows]).astype(np.int64), updated, predictions)
+        ends = batches.ends[:1] if batches.until_change else batches.ends
+        rows = batches.rows[: ends.max(initial=0)]
+        predictions, asked = self.learn(prepared.x, prepared.labels, rows, ends)
+        wrong = predictions != prepared.labels[rows]
+        each = (np.diff(np.cumsum(np.r_[0, counted])[np.r_[0, ends]]) for counted in (wrong, asked))
+        return Outcome(*each, predictions)
 
     def class_scores(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The scores (N, classes)."""
@@ -142,17 +147,22 @@ class PlainLayers(LayersEngine):
         return np.asarray(x, np.uint8)
 
     def learn(
-        self, x: Array, labels: NDArray[np.int64], rows: NDArray[np.int64]
+        self, x: Array, labels: NDArray[np.int64], rows: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        predictions, updated = [], []
-        for row in rows:
-            scores, asks = self._learn(x[row], int(labels[row]))
-            predictions.append(scores.index(max(scores)))
-            updated.append(asks)
-        return np.array(predictions, np.int64), np.array(updated, np.int64)
+        predictions, asked = [], []
+        for batch in np.split(rows, ends[:-1]):
+            totals: Counter[int] = Counter()
+            for row in batch:
+                scores, asks = self._requests(x[row], int(labels[row]), totals)
+                predictions.append(scores.index(max(scores)))
+                asked.append(asks)
+            for cell, total in totals.items():
+                self._counters[cell] = self._counted(int(self._counters[cell]), total)
+        return np.array(predictions, np.int64), np.array(asked, np.int64)
 
-    def _learn(self, example: Array, target: int) -> tuple[list[int], bool]:
-        """One update; gives the scores before it, and whether there was one."""
+    def _requests(self, example: Array, target: int, totals: Counter[int]) -> tuple[list[int], bool]:
+        """Add an example's requests to ``totals``, by the number of the counter; gives the scores, and whether there
+        were any."""
         noise = [self._noise() for _ in range(self.spec.tables)]
         values = self._values(example, noise)
         scores = self._scores(values[-1])
@@ -178,8 +188,8 @@ class PlainLayers(LayersEngine):
                 of_table, of_inputs = lookup_requests(bits, inputs, dy)
                 for wire, request in zip(wires, of_inputs, strict=True):
                     below[wire] += request
-                for index, request in enumerate(of_table):
-                    tables[j, index] = self._counted(int(tables[j, index]), request)
+                for cell, request in enumerate(of_table, self.spec.cells[layer] + j * len(of_table)):
+                    totals[cell] += request
             requests = below
         return scores, True
 
@@ -218,9 +228,9 @@ class PlainLayers(LayersEngine):
         return dy if self.spec.cotangents == "sum" else (dy > 0) - (dy < 0)
 
     def _counted(self, counter: int, request: int) -> int:
-        """A counter after a request for its bit."""
-        if self.spec.cotangents == "xor" and request and counter >= 0:
-            request = -request
+        """A counter after the requests for its bit."""
+        if self.spec.cotangents == "xor":
+            request = (request & 1) * (-1 if counter >= 0 else 1)
         low, high = self.spec.counter_range
         return max(low, min(high, counter + (request > 0) - (request < 0)))
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COTANGENTS",
+    "MAX_BATCH",
     "MAX_LAYERS",
     "OPTIONS",
     "LayersSpec",
@@ -56,6 +57,8 @@ __all__ = [
 #: The most counters of one model, one byte each, and the most layers, tables of a layer and inputs of a table.
 MAX_COUNTERS = 1 << 30
 MAX_LAYERS, MAX_TABLES, MAX_INPUTS = 64, 1 << 20, 8
+#: The most examples of a batch: its trainer in gateware keeps a sum of requests for each counter in a byte.
+MAX_BATCH = 16
 #: What a table does with the sum of the requests for its output before it passes it on.
 COTANGENTS = ("sign", "sum", "xor")
 
@@ -267,9 +270,9 @@ class LayersSpec(Spec):
             raise damaged("the field 'noise'", "63 bits, not all zero")
 
     def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
-        """Raise :class:`UsageError` for batches: layers take examples one at a time."""
-        if schedule.batch != 1:
-            raise UsageError(f"batch is {schedule.batch}; layers take examples one at a time: use batch 1")
+        """Raise :class:`UsageError` for more than ``MAX_BATCH`` examples a batch."""
+        if schedule.batch > MAX_BATCH:
+            raise UsageError(f"batch is {schedule.batch}; layers learn from at most {MAX_BATCH} examples at a time")
 
     def learner(self) -> Learner:
         """The learner of :func:`rdahw.families.layers.circuits.layers_learner`, without noise."""
