@@ -70,7 +70,11 @@ class Encoder:
 
 class OctetEncoder(Encoder):
     """The same for a stream of bytes (:class:`rdahw.hdl.memory_trainer.MemoryTrainer`): x, then a byte with the class
-    number in bits 0 to 6 and ``learn`` in bit 7."""
+    number in bits 0 to 6 and ``learn`` in bit 7; for a trainer with batches ``last`` in bit 6."""
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        self._batches = trainer.batch
 
     @property
     def width(self) -> int:
@@ -78,10 +82,12 @@ class OctetEncoder(Encoder):
         return 8
 
     def __call__(self, x: Array, y: Array, *, last: Array | None = None, learn: bool = True) -> Array:
-        """The bytes of examples; each is a batch of its own."""
+        """The bytes of examples; for a trainer without batches each is a batch of its own."""
         bits = np.zeros((len(x), -(-x.shape[1] // 8) * 8 + 8), np.uint8)
         bits[:, : x.shape[1]] = x
         bits[:, -8:-1], bits[:, -1] = y, learn
+        if self._batches:
+            bits[:, -2] = np.arange(1, len(x) + 1) == len(x) if last is None else last
         return bits.reshape(-1, 8)
 
     def prediction(self, results: Array) -> Array:

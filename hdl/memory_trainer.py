@@ -8,8 +8,7 @@ pass writes the changed words of the tables that were not dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, Place
 from rdahw.hdl.octet_link import LinkedOctets
 from rdahw.hdl.pixel_buffer import PixelBuffer
+from rdahw.hdl.table_access import access_parameters
 from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.table_words import (
     MARGIN_OCTETS,
@@ -380,53 +380,20 @@ class MemoryTrainer(OctetTrainer):
             m.d.comb += tables.address.eq(first.address)
         with m.Else():
             m.d.comb += tables.address.eq(asked_for)
-        self._access(m, set_register, write_data[:8] ^ self._zero & 0xFF, clear)
-        return clear
-
-    def _access(self, m: Module, write: Value, written: Value, clear: Value) -> None:
-        """Read parameters, and write and clear the settings.
-
-        write: the byte ``written`` goes to the setting whose address was given a cycle before.
-        """
-        control, settings_bits = self.control, 8 * SETTINGS_OCTETS
-        in_settings, number = control.parameter_address[-1], control.parameter_address[:4]
-        word = Cat(self._tables.read_data ^ self._zero, Const(0, 8 * (self.word_octets - self._tables.octets)))
-        settings = Cat(
-            _padded(self.dropout_state, 8 * STATE_OCTETS),
-            _padded(self.margin, 8 * MARGIN_OCTETS),
-            _padded(self.dropout_below, 8),
-            *(() if self._monitor is None else (self._monitor.alarm_count,)),
+        word = Cat(tables.read_data ^ self._zero, Const(0, 8 * (self.word_octets - tables.octets)))
+        alarms = {} if self._monitor is None else {STATE_OCTETS + MARGIN_OCTETS + 1: self._monitor.alarm_count}
+        access_parameters(
+            m,
+            control,
+            word,
+            {
+                0: self.dropout_state,
+                STATE_OCTETS: self.margin,
+                STATE_OCTETS + MARGIN_OCTETS: self.dropout_below,
+            },
+            write=set_register,
+            written=write_data[:8] ^ self._zero & 0xFF,
+            clear=clear,
+            read_only=alarms,
         )
-        settings = _padded(settings, settings_bits)
-        # Settings are read a cycle after their address, as words are. All but the addressed byte are 0.
-        number_then, asked = Signal(4), Signal(self.word_octets)
-        halves = [Signal(8, name=f"settings{half}") for half in range(2)]
-        m.d.sync += [
-            number_then.eq(number),
-            asked.eq(Mux(in_settings, 0, Const(1) << control.parameter_address[: self._octet_bits])),
-        ]
-        for half, byte in enumerate(halves):
-            m.d.sync += byte.eq(0)
-            with m.If(in_settings & (number[-1] == half)):
-                m.d.sync += byte.eq(
-                    settings[half * settings_bits // 2 :][: settings_bits // 2].word_select(number[:3], 8)
-                )
-        octets = [word[8 * k : 8 * k + 8] & one.replicate(8) for k, one in enumerate(asked)]
-        m.d.comb += control.parameter_read.eq(reduce(or_, [*octets, *halves]))
-
-        for register, first in (
-            (self.dropout_state, 0),
-            (self.margin, STATE_OCTETS),
-            (self.dropout_below, STATE_OCTETS + MARGIN_OCTETS),
-        ):
-            for octet in range(-(-len(register) // 8)):
-                with m.If(write & (number_then == first + octet)):
-                    m.d.sync += register[8 * octet : 8 * octet + 8].eq(written)
-        with m.If(clear):
-            m.d.sync += [
-                register.eq(register.init) for register in (self.dropout_state, self.margin, self.dropout_below)
-            ]
-
-
-def _padded(value: Value, width: int) -> Value:
-    return Cat(value, Const(0, width - len(value)))
+        return clear

@@ -16,6 +16,7 @@ from rdahw.families.mask import mask_model
 from rdahw.family import Spec
 from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
+from rdahw.hdl.layer_words import layers_interface
 from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, rom_needs, table_needs
 from rdahw.hdl.table_words import SETTINGS_OCTETS, settings_address, table_interface, word_stride
 from rdahw.learner import Learner
@@ -117,6 +118,12 @@ def _of_rom(spec: Any, frontend: PixelFrontend | None) -> Iterator[Interface]:
     yield table_interface(spec, octets, learns=False, frontend=frontend)
 
 
+def _of_layers(spec: Any, access: bool, memory_kind: str, **options: Any) -> Trainer:
+    from rdahw.hdl.layer_trainer import LayerTrainer
+
+    return LayerTrainer(spec, memory_kind, **options)
+
+
 def _mask(learner: Learner) -> int | None:
     """The k of a learner of the mask model by the paper's rule, else ``None``."""
     named = re.fullmatch(r"mask(?::k=(\d+))?", learner.model.name)
@@ -135,6 +142,14 @@ TRAINERS = (
         make=_in_memory,
         interfaces=_of_memory,
         needs=table_needs,
+    ),
+    Row(
+        name="memory, a table at a time",
+        family="layers",
+        fits=lambda spec: True,
+        options=("batch",),
+        make=_of_layers,
+        interfaces=lambda spec: [layers_interface(spec)],
     ),
     Row(
         name="memory, a word at a time",

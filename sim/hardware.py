@@ -306,12 +306,13 @@ class HardwareEngine:
         self._exchange(beats, after, len(rows))
         results = self._take_results(len(rows))
         outputs = encode.prediction(results)
-        updated = encode.updated(results).astype(np.int64) if self._at_once else None
+        starts = np.r_[0, batches.ends[:-1]]
+        updated = np.add.reduceat(encode.updated(results).astype(np.int64), starts) if self._at_once else None
         self.examples += len(rows)
         self.updates += len(batches.ends)
         if self._software is not None:
             self._compare(prepared, batches, x, outputs, updated)
-        wrong = np.add.reduceat((outputs != y).any(axis=1).astype(np.int64), np.r_[0, batches.ends[:-1]])
+        wrong = np.add.reduceat((outputs != y).any(axis=1).astype(np.int64), starts)
         return Outcome(wrong, updated, self.trainer.interface.decode(outputs))
 
     def _examples(self, prepared: _Prepared, rows: NDArray[np.int64], epoch: int) -> tuple[Array, Array]:
@@ -384,7 +385,8 @@ class HardwareEngine:
             raise self._mismatch(first + i, f"output bit {bit}", outputs[i, bit], expected[i, bit])
         if updated is not None and outcome.changed is not None:
             for i in np.flatnonzero(updated != outcome.changed)[:1]:
-                raise self._mismatch(first + i, "the update decision", updated[i], outcome.changed[i])
+                at = first + np.r_[0, batches.ends][i]
+                raise self._mismatch(at, "the update decision", updated[i], outcome.changed[i])
         found, right = self.state, software.state
         for field in self.spec.fields:
             for element in np.argwhere(found[field.name] != right[field.name])[:1]:

@@ -80,7 +80,7 @@ def train_examples(
                         continue
                     place = places[j]
                     if passes:
-                        index = place & (size - 1)
+                        index = (place - layers[2, layer]) & (size - 1)
                         first, shift = place - index, shifts[j]
                         for i in range(inputs):
                             one = counters[first + (index | (1 << i))] + shift >= 0

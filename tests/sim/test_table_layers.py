@@ -30,6 +30,9 @@ CASES = {
     "forward, frozen": LayersSpec(
         input_bits=70, classes=3, sizes=((20, 2), (6, 6), (30, 3)), cotangents="sum", noise=1, frozen=1, forward=2
     ),
+    "fewer inputs below": LayersSpec(
+        input_bits=70, classes=3, sizes=((8, 4), (9, 1), (8, 4)), margin=1, counter=5, noise=4
+    ),
     "images": LayersSpec(
         input_bits=70, classes=3, sizes=((20, 3), (10, 4)), image=Image(1, 7, 10), wiring="patch4inset1"
     ),

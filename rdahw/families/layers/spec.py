@@ -258,6 +258,16 @@ class LayersSpec(Spec):
         """Whether the first layer reads less than a quarter of the input bits."""
         return self.first_layer.caution
 
+    @property
+    def software_only(self) -> str:
+        """The reason, for requests that no trainer passes on."""
+        if self.cotangents == "sign":
+            return ""
+        return (
+            f"cotangents is {self.cotangents}, and trainers on an FPGA pass on signs; train in software, or use "
+            "cotangents=sign"
+        )
+
     def initial_state(self) -> dict[str, NDArray[Any]]:
         """Every table passes its input 0 on: counters are 2^(counter - 2) - 1 where it is 1, else -2^(counter - 2)."""
         high = (1 << self.counter - 2) - 1
