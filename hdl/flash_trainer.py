@@ -14,7 +14,6 @@ from amaranth.lib import stream, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
 from rdahw.errors import UserError
-from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.fields import join
 from rdahw.flash_image import CRC_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION, record_bytes
 from rdahw.hdl.flash_reader import ADDRESS_BITS, FlashPins, FlashReader
@@ -30,7 +29,7 @@ __all__ = ["REGISTERS", "Register", "FlashTrainer", "State", "expected_header"]
 _REPORTED = ("state", "epoch", "left", "errors", "updates", "right")
 
 
-def expected_header(spec: EnsembleSpec) -> bytes:
+def expected_header(spec: Any) -> bytes:
     """The beginning of the header of every image for ``spec``: up to the classes, or for a model of images up to their
     shape."""
     planes, height, width = spec.image or (0, 0, 0)
@@ -48,9 +47,10 @@ def expected_header(spec: EnsembleSpec) -> bytes:
 class FlashTrainer(wiring.Component):  # type: ignore[misc]
     """A trainer with a flash reader.
 
-    trainer: a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`; reader: a :class:`rdahw.hdl.flash_reader.FlashReader`;
-    both become submodules. base: the address of the image in the flash. epochs: how many to train unless the host sets
-    another number; 0: without end. autostart: begin without a command of the host.
+    trainer: an :class:`rdahw.hdl.memory_trainer.OctetTrainer` without batches; reader: a
+    :class:`rdahw.hdl.flash_reader.FlashReader`; both become submodules. base: the address of the image in the flash.
+    epochs: how many to train unless the host sets another number; 0: without end. autostart: begin without a command of
+    the host.
 
     examples, results, control: for the host link, as those of every trainer (:mod:`rdahw.hdl.octet_link`).
         After the trainer's parameters, from byte :attr:`registers_address` on, are :data:`REGISTERS`, which are read
@@ -70,7 +70,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
     def __init__(
         self, trainer: Any, reader: FlashReader, *, base: int, epochs: int = 15, autostart: bool = True
     ) -> None:
-        spec: EnsembleSpec = trainer.spec
+        spec = trainer.spec
         if record_bytes(spec.input_bits) >= 1 << 16:
             raise UserError(
                 f"an example of {spec.input_bits} bits is too long; a record in flash has at most {(1 << 16) - 1} "
@@ -82,7 +82,7 @@ class FlashTrainer(wiring.Component):  # type: ignore[misc]
         self._own_bits = len(trainer.control.parameter_address)
         #: The address of the registers, after the parameters.
         self.registers_address = 1 << self._own_bits
-        self.interface = flash_trainer_interface(spec)
+        self.interface = flash_trainer_interface(trainer.interface)
         super().__init__(
             {
                 **link_members(self.interface.parameter_bits),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from amaranth.hdl import Array, Cat, Const, Module, Signal  # type: ignore[import-untyped]
 from amaranth.lib import wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
-from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.fields import offset, size
 from rdahw.hdl.interface import Interface
-from rdahw.hdl.table_words import settings_address, table_interface
 
 __all__ = ["REGISTERS", "REGISTER_BYTES", "Register", "FlashTrainerRegisters", "State", "flash_trainer_interface"]
 
@@ -60,11 +59,11 @@ REGISTER_BYTES = 64
 assert size(REGISTERS) <= REGISTER_BYTES
 
 
-def flash_trainer_interface(spec: EnsembleSpec) -> Interface:
-    """The interface of a board that trains by itself: the trainer's parameters, followed by registers."""
-    registers = 2 * settings_address(spec)
+def flash_trainer_interface(trainer: Interface) -> Interface:
+    """The interface of a board that trains by itself: the parameters of its ``trainer``, followed by registers."""
+    registers = 1 << (trainer.layout.parameter_bytes - 1).bit_length()
     run = registers + offset(REGISTERS, "run")
-    return table_interface(spec, registers + REGISTER_BYTES, learns=True, run=run)
+    return replace(trainer, parameter_bits=8 * (registers + REGISTER_BYTES), run=run)
 
 
 class FlashTrainerRegisters(wiring.Component):  # type: ignore[misc]

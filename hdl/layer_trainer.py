@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from rdahw.errors import UsageError
-from rdahw.families.layers.spec import MAX_BATCH, LayersSpec, first_noise_state, make_wiring
+from rdahw.families.layers.spec import MAX_BATCH, LayersSpec, first_noise_state
 from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.class_scores import ClassScores
@@ -26,11 +26,16 @@ from rdahw.hdl.example_buffer import WiredExamples, check_classes, wiring_words
 from rdahw.hdl.interface import Interface, Place
 from rdahw.hdl.layer_values import LayerValues
 from rdahw.hdl.layer_words import (
+    bank_sizes,
     counters_of_octets,
+    kept_bits,
     layers_interface,
     octets_of_counters,
+    request_bits,
     row_octets,
     settings_address,
+    value_places,
+    word_octets,
 )
 from rdahw.hdl.memory_trainer import OctetTrainer, ensemble_result_layout
 from rdahw.hdl.table_access import access_parameters
@@ -38,34 +43,12 @@ from rdahw.hdl.table_memory import TableMemory
 from rdahw.hdl.table_words import LABEL_BITS, SETTINGS_OCTETS, STATE_OCTETS
 from rdahw.hdl.trainer import COUNTER_BITS, TrainerControl, count
 
-__all__ = ["LayerTrainer", "bank_sizes", "request_bits", "value_places"]
+__all__ = ["LayerTrainer"]
 
-#: The most bytes of a word in large memory: four blocks of it side by side.
-_MOST_SPRAM_OCTETS = 8
 #: The cycles of a table's way up, or down, after the one in which it is named.
 _STAGES = 4
 #: The cycles in which the sums of a batch are applied to a word of counters.
 _APPLYING = 5
-
-
-def bank_sizes(spec: LayersSpec) -> tuple[int, int]:
-    """How many tables the even and the odd layers have that others read."""
-    below = [tables for tables, _ in spec.sizes[:-1]]
-    return sum(below[::2]), sum(below[1::2])
-
-
-def value_places(spec: LayersSpec) -> list[NDArray[np.int64]]:
-    """The wiring of each layer, (tables, inputs), in the numbers that the memories have: of the bits of an example, and
-    above the first layer of the places in the bank below."""
-    wirings = make_wiring(spec)
-    below = [tables for tables, _ in spec.sizes]
-    return [wires + sum(below[layer - 1 :: -2][1:]) if layer else wires for layer, wires in enumerate(wirings)]
-
-
-def request_bits(spec: LayersSpec) -> int:
-    """The bits of the sum of the requests for a bit by one input of its readers, in two's complement."""
-    readers = [np.bincount(wires).max() for read in make_wiring(spec)[1:] for wires in read.T]
-    return int(max(readers, default=1)).bit_length() + 1
 
 
 class LayerTrainer(OctetTrainer):
@@ -110,7 +93,7 @@ class LayerTrainer(OctetTrainer):
         self.spec, self.batch = spec, batch
         row = row_octets(spec)
         #: The bytes of a word of counters, and the words of a row.
-        self.word_octets = min(row, _MOST_SPRAM_OCTETS) if memory_kind == "spram" else row
+        self.word_octets = word_octets(spec, memory_kind == "spram")
         self.words = row // self.word_octets
         #: The cycles of a table on the way down.
         self._slots = 1 + batch
@@ -197,8 +180,7 @@ class LayerTrainer(OctetTrainer):
         m.submodules.buffer = buffer = self._buffer
         m.submodules.scores = self._scores
         wiring.connect(m, wiring.flipped(self.examples), buffer.examples)
-        kept_bits = 2 * self.inputs + 1 + (0 if self.batch else self.spec.counter)
-        w = _Shared(self.spec, self._tables, self.inputs, max(self.words, self._slots), kept_bits)
+        w = _Shared(self.spec, self._tables, max(self.words, self._slots), kept_bits(self.spec, self.batch))
         self._name(m, w)
         self._route(m, w)
         self._up(m, w)
@@ -522,8 +504,8 @@ class _Shared:
 
     values: LayerValues | None = None
 
-    def __init__(self, spec: LayersSpec, tables: TableMemory, inputs: int, slots: int, kept_bits: int) -> None:
-        layers, classes = len(spec.sizes), spec.classes
+    def __init__(self, spec: LayersSpec, tables: TableMemory, slots: int, kept: int) -> None:
+        layers, classes, inputs = len(spec.sizes), spec.classes, row_octets(spec).bit_length() - 1
         self.clearing, self.idle = Signal(init=1), Signal()
         self.deciding, self.down, self.applying = Signal(), Signal(), Signal()
         self.learn, self.target, self.completes = Signal(), Signal(classes), Signal()
@@ -533,7 +515,7 @@ class _Shared:
         self.passing, self.ends = Signal(_STAGES), Signal(_STAGES)
         self.over, self.decided = Signal(), Signal()
         self.index, self.used, self.bit = Signal(inputs), Signal(inputs), Signal()
-        self.keep, self.kept_at = Signal(kept_bits), Signal.like(self.named)
+        self.keep, self.kept_at = Signal(kept), Signal.like(self.named)
         self.voter = Signal(classes)
         self.request_up, self.request_down = Signal(), Signal()
         self.sum_at, self.apply_at = Signal.like(tables.address), Signal.like(tables.address)

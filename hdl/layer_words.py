@@ -10,17 +10,60 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.families.layers.spec import LayersSpec
+from rdahw.families.layers.spec import LayersSpec, make_wiring
 from rdahw.hdl.interface import Interface, Place
 from rdahw.hdl.table_words import LABEL_BITS, SETTINGS_OCTETS, STATE_OCTETS
 from rdahw.primitives import Array
 
-__all__ = ["counters_of_octets", "layers_interface", "octets_of_counters", "row_octets", "settings_address"]
+__all__ = [
+    "bank_sizes",
+    "counters_of_octets",
+    "kept_bits",
+    "layers_interface",
+    "octets_of_counters",
+    "request_bits",
+    "row_octets",
+    "settings_address",
+    "value_places",
+    "word_octets",
+]
 
 
 def row_octets(spec: LayersSpec) -> int:
     """The bytes of a row: a counter for each index of the table with the most inputs."""
     return 1 << max(inputs for _, inputs in spec.sizes)
+
+
+def bank_sizes(spec: LayersSpec) -> tuple[int, int]:
+    """How many tables the even and the odd layers have that others read."""
+    below = [tables for tables, _ in spec.sizes[:-1]]
+    return sum(below[::2]), sum(below[1::2])
+
+
+def value_places(spec: LayersSpec) -> list[NDArray[np.int64]]:
+    """The wiring of each layer, (tables, inputs), in the numbers that the memories have: of the bits of an example, and
+    above the first layer of the places in the bank below."""
+    wirings = make_wiring(spec)
+    below = [tables for tables, _ in spec.sizes]
+    return [wires + sum(below[layer - 1 :: -2][1:]) if layer else wires for layer, wires in enumerate(wirings)]
+
+
+def request_bits(spec: LayersSpec) -> int:
+    """The bits of the sum of the requests for a bit by one input of its readers, in two's complement."""
+    readers = [np.bincount(wires).max() for read in make_wiring(spec)[1:] for wires in read.T]
+    return int(max(readers, default=1)).bit_length() + 1
+
+
+def word_octets(spec: LayersSpec, large: bool) -> int:
+    """The bytes of a word of counters: a row; in ``large`` memory at most eight, for four blocks side by side."""
+    return min(row_octets(spec), 8) if large else row_octets(spec)
+
+
+def kept_bits(spec: LayersSpec, batch: bool) -> int:
+    """The bits that are kept of a table: its index, which inputs its bit depends on, the bit, and without ``batch`` the
+    counter."""
+    inputs = row_octets(spec).bit_length() - 1
+    return 2 * inputs + 1 + (0 if batch else spec.counter)
 
 
 def settings_address(spec: LayersSpec) -> int:

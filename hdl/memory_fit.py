@@ -1,4 +1,4 @@
-"""The memory blocks and logic cells that the gateware of an ensemble needs, estimated before synthesis.
+"""The memory blocks and logic cells that gateware with tables in memory needs, estimated before synthesis.
 
 Memory blocks are counted as Yosys maps them: each memory in the shape that takes the fewest blocks, a small one in
 logic. Yosys can need fewer for tables that are never written. Logic cells are a lower bound, or an estimate for tables
@@ -15,6 +15,8 @@ from typing import Protocol
 from rdahw.data.planes import parse_planes
 from rdahw.families.ensemble.circuits import MAX_STEP_BITS, score_bits
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.layers.spec import LayersSpec
+from rdahw.hdl import layer_words
 from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.protocol import MAX_PAYLOAD, payload_of, store_bytes
 from rdahw.hdl.table_words import word_octets
@@ -26,6 +28,7 @@ __all__ = [
     "folded_needs",
     "frontend_needs",
     "is_circuit",
+    "layer_needs",
     "rom_needs",
     "table_needs",
 ]
@@ -100,6 +103,37 @@ def folded_needs(spec: EnsembleSpec, memories: Memories) -> Needs:
     return Needs(0, 0, _LINK_CELLS + spec.input_bits + tables, is_estimate=True)
 
 
+def layer_needs(
+    spec: LayersSpec,
+    memories: Memories,
+    flash: bool = False,
+    frontend: PixelFrontend | None = None,
+    *,
+    batch: bool = False,
+) -> Needs:
+    """The needs of a layer trainer with the host link, and with ``flash`` of training from a flash. Its counters are in
+    large memory if the board has some."""
+    row, octets = layer_words.row_octets(spec), layer_words.word_octets(spec, bool(memories.spram))
+    inputs, words = row.bit_length() - 1, spec.tables * row // octets << batch
+    octet_bits = _byte_bits(spec.input_bits)
+    wire_bits = max(octet_bits + 3, *(int(w.max()).bit_length() for w in layer_words.value_places(spec)))
+    ebr = _blocks(memories, store_bytes(MAX_PAYLOAD), 8) + flash + inputs * _blocks(memories, 2 << octet_bits, 8)
+    ebr += _blocks(memories, spec.tables, inputs * wire_bits, rom=True)
+    ebr += _blocks(memories, spec.tables, layer_words.kept_bits(spec, batch))
+    value_bits = 1 + layer_words.request_bits(spec)
+    ebr += inputs * sum(_blocks(memories, size, value_bits) for size in layer_words.bank_sizes(spec) if size)
+    spram = 0
+    if memories.spram:
+        from rdahw.hdl.table_memory import spram_blocks
+
+        columns, rows = spram_blocks(words, octets)
+        spram = columns * rows
+    else:
+        ebr += _blocks(memories, words, 8 * octets)
+    # A cell for each bit of a row that is read, and of its sums with noise; and for each bit of a word that is written.
+    return Needs(ebr, spram, _LINK_CELLS + row * (2 * spec.counter + 1) + 8 * octets)
+
+
 def is_circuit(spec: EnsembleSpec) -> bool:
     """Whether the tables are small enough for a circuit."""
     return (spec.tables << spec.inputs) * spec.classes * score_bits(spec) <= MAX_STEP_BITS
@@ -117,7 +151,7 @@ def _sum_bits(spec: EnsembleSpec) -> int:
 def buffer_needs(spec: EnsembleSpec, memories: Memories, frontend: PixelFrontend | None = None) -> Needs:
     """The needs of the host link, the frontend and the example buffer with the wiring of the tables."""
     if frontend is None:
-        byte_bits = max(1, ((spec.input_bits + 7) // 8 - 1).bit_length())
+        byte_bits = _byte_bits(spec.input_bits)
         ebr = (
             _blocks(memories, store_bytes(MAX_PAYLOAD), 8)
             + spec.inputs * _blocks(memories, 2 << byte_bits, 8)  # both examples, once for each input of a table
@@ -150,6 +184,11 @@ def _of_planes(rule: str, image_shape: tuple[int, int]) -> tuple[int, int, int, 
 
     flow = PlaneFlow(parse_planes(rule), image_shape)
     return flow.line_words, flow.line_bits, flow.register_bits, len(flow.bits)
+
+
+def _byte_bits(input_bits: int) -> int:
+    """The bits of the number of a byte of an example."""
+    return max(1, ((input_bits + 7) // 8 - 1).bit_length())
 
 
 def _blocks(memories: Memories, words: int, bits: int, *, rom: bool = False) -> int:

@@ -32,12 +32,13 @@ def link_members(parameter_bits: int) -> dict[str, Any]:
 class ExampleOctets(wiring.Component):  # type: ignore[misc]
     """From the host link's examples to bytes for a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`.
 
-    words: ``count`` bytes of x for each example, all with its ``y`` and ``learn``, which must not change until the
-        example's result. octets: the same bytes, followed by one with y and learn.
+    words: ``count`` bytes of x for each example, all with its ``y``, ``learn`` and ``last``, which must not change
+        until the example's result. octets: the same bytes, followed by one with y and learn; with ``batches`` the
+        highest bit of y is ``last``.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, *, batches: bool = False) -> None:
+        self.count, self._batches = count, batches
         super().__init__({"words": In(_EXAMPLES), "octets": Out(stream.Signature(8))})
 
     def elaborate(self, platform: Any) -> Module:
@@ -50,7 +51,10 @@ class ExampleOctets(wiring.Component):  # type: ignore[misc]
             words.ready.eq(octets.ready & ~at_label),
         ]
         with m.If(at_label):
-            m.d.comb += octets.payload.eq(Cat(words.payload.y, words.payload.learn))
+            label = words.payload.y
+            if self._batches:
+                label = Cat(label[:-1], words.payload.last)
+            m.d.comb += octets.payload.eq(Cat(label, words.payload.learn))
         with m.If(octets.valid & octets.ready):
             m.d.sync += at_label.eq(0)
             with m.If(~at_label):
@@ -73,7 +77,8 @@ class LinkedOctets(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.trainer = trainer = self.trainer
-        m.submodules.octets = octets = ExampleOctets(self.interface.layout.words)
+        its = self.interface
+        m.submodules.octets = octets = ExampleOctets(its.layout.words, batches=its.batches)
         wiring.connect(m, wiring.flipped(self.examples), octets.words)
         wiring.connect(m, octets.octets, trainer.examples)
         wiring.connect(m, wiring.flipped(self.control), trainer.control)

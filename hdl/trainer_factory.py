@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rdahw.errors import UsageError
@@ -17,7 +18,7 @@ from rdahw.family import Spec
 from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
 from rdahw.hdl.layer_words import layers_interface
-from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, rom_needs, table_needs
+from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, layer_needs, rom_needs, table_needs
 from rdahw.hdl.table_words import SETTINGS_OCTETS, settings_address, table_interface, word_stride
 from rdahw.learner import Learner
 from rdahw.state import State
@@ -73,12 +74,16 @@ def _in_memory(spec: Any, access: bool, memory_kind: str, **options: Any) -> Tra
     return MemoryTrainer(spec, memory_kind, **options)
 
 
-def _of_memory(spec: Any, frontend: PixelFrontend | None) -> Iterator[Interface]:
+def _of_memory(spec: Any, frontend: PixelFrontend | None) -> list[Interface]:
+    made = table_interface(spec, settings_address(spec) + SETTINGS_OCTETS, learns=True, frontend=frontend)
+    return _with_flash(made) if frontend is None else [made]
+
+
+def _with_flash(trainer: Interface) -> list[Interface]:
+    """The interface of a trainer, and that of a board that trains with it by itself."""
     from rdahw.hdl.flash_trainer_registers import flash_trainer_interface
 
-    yield table_interface(spec, settings_address(spec) + SETTINGS_OCTETS, learns=True, frontend=frontend)
-    if frontend is None:
-        yield flash_trainer_interface(spec)
+    return [trainer, flash_trainer_interface(trainer)]
 
 
 def _word_serial(spec: Spec, access: bool, memory_kind: str) -> Trainer:
@@ -147,9 +152,19 @@ TRAINERS = (
         name="memory, a table at a time",
         family="layers",
         fits=lambda spec: True,
+        options=("flash",),
+        make=_of_layers,
+        interfaces=lambda spec, frontend: _with_flash(layers_interface(spec)),
+        needs=layer_needs,
+    ),
+    Row(
+        name="memory, a table at a time, with sums",
+        family="layers",
+        fits=lambda spec: True,
         options=("batch",),
         make=_of_layers,
-        interfaces=lambda spec: [layers_interface(spec)],
+        interfaces=lambda spec, frontend: [layers_interface(spec, batches=True)],
+        needs=partial(layer_needs, batch=True),
     ),
     Row(
         name="memory, a word at a time",
@@ -218,7 +233,11 @@ def choose_trainer(spec: Spec, **options: Any) -> Row:
     for row in fitting:
         if given.keys() <= set(row.options):
             return row
-    raise _unsupported(spec, next(name for name in given if not any(name in row.options for row in fitting)))
+    wrong = next((name for name in given if not any(name in row.options for row in fitting)), None)
+    if wrong is None:
+        both = " and ".join(f"--{name}" for name in given)
+        raise UsageError(f"{both} are not supported together for model {spec.name!r}; leave one of them out")
+    raise _unsupported(spec, wrong)
 
 
 def _unsupported(spec: Spec, option: str) -> UsageError:

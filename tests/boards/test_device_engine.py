@@ -189,14 +189,14 @@ class SelfTraining(Device):
 
     def __init__(self) -> None:
         self._spec, self._session = SPEC, 1
-        self._interface = flash_trainer_interface(SPEC)
+        self._interface = flash_trainer_interface(next(iter(interfaces(SPEC))))
         self.run_at = 2 * settings_address(SPEC) + 1
         self.memory = bytearray(2 * settings_address(SPEC) + 64)
         self.memory[self.run_at] = 1
         self.log: list[Any] = []
 
     def identify(self) -> Identity:
-        its = flash_trainer_interface(SPEC)
+        its = self._interface
         return Identity(VERSION, True, False, 224, its.fingerprint, 8 * len(self.memory), 12, 7, 8)
 
     def clear(self) -> None:

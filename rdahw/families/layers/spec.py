@@ -16,8 +16,8 @@ randomness comes from the spec's seed and is portable (``stream``, ``words`` and
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -295,6 +295,18 @@ class LayersSpec(Spec):
 
         counters = state["counters"].reshape(-1)
         return Words(counters.size, cotangent_bits(self)).to_bits(counters)
+
+    def smaller(self, *, predicting: bool = False) -> Sequence[Iterator[tuple[str, LayersSpec]]]:
+        least = min(tables for tables, _ in self.sizes)
+        most = max(inputs for _, inputs in self.sizes)
+        halved = [[(tables >> i, inputs) for tables, inputs in self.sizes] for i in range(1, least.bit_length())]
+        fewer = [[(tables, min(inputs, few)) for tables, inputs in self.sizes] for few in range(most - 1, 1, -1)]
+        return [self._with_sizes(sizes) for sizes in (halved, fewer)]
+
+    def _with_sizes(self, choices: Iterable[Iterable[tuple[int, int]]]) -> Iterator[tuple[str, LayersSpec]]:
+        for sizes in choices:
+            spec = replace(self, sizes=tuple(sizes))
+            yield f"use layers of {spec.size_text} tables", spec
 
     def trained(self, state: State) -> tuple[Spec, State]:
         """The Boolean circuit of the network, whose parameters are the bits of the tables."""
