@@ -141,8 +141,8 @@ class LayerTrainer(OctetTrainer):
 
     @property
     def applying_cycles(self) -> int:
-        """The clock cycles of the end of a batch."""
-        return _APPLYING * self.spec.tables * self.words if self.batch else 0
+        """The most clock cycles of the end of a batch."""
+        return _APPLYING * self.spec.tables * self.words + 1 if self.batch else 0
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
@@ -207,6 +207,7 @@ class LayerTrainer(OctetTrainer):
             w.issue.eq(w.naming & last_slot),
             w.over.eq(w.ends[-1] & Mux(w.down, w.layer == spec.frozen, w.is_last)),
         ]
+        m.d.sync += w.named_then.eq(w.named)
         m.d.sync += [w.passing.eq(Cat(w.issue, w.passing)), w.ends.eq(Cat(w.issue & at_edge, w.ends))]
         with m.If(w.naming):
             m.d.sync += w.slot.eq(Mux(last_slot, 0, w.slot + 1))
@@ -231,7 +232,7 @@ class LayerTrainer(OctetTrainer):
         words = [word for wires in places for word in wiring_words(wires, bits)]
         m.submodules.wiring = rom = memory.Memory(shape=bits * self.inputs, depth=spec.tables, init=words)
         read = rom.read_port()
-        m.d.comb += read.addr.eq(w.named)
+        m.d.comb += read.addr.eq(Mux(w.down, w.named_then, w.named))
         wires = [read.data[i * bits : (i + 1) * bits] for i in range(self.inputs)]
         m.d.comb += buffer.wires.eq(Cat(wire[: buffer.wire_bits] for wire in wires))
         used = Array((1 << inputs) - 1 for _, inputs in spec.sizes)[w.layer]
@@ -250,7 +251,7 @@ class LayerTrainer(OctetTrainer):
             values.put.eq(w.passing[3] & ~w.down & ~w.is_last),
             values.bit.eq(w.bit),
             values.take.eq(w.issue & w.down & ~w.is_last),
-            values.add.eq(w.passing[1] & w.down & ~w.is_first),
+            values.add.eq(w.passing[2] & w.down & ~w.is_first),
         ]
 
     def _up(self, m: Module, w: _Shared) -> None:
@@ -340,22 +341,22 @@ class LayerTrainer(OctetTrainer):
         spec, inputs = self.spec, self.inputs
         # The counter is changed when the example ends, or after the batch.
         kept = memory.MemoryData(shape=len(w.keep), depth=spec.tables, init=[])
-        there, write = block_memory(m, "kept", kept, w.named)
+        there, write = block_memory(m, "kept", kept, w.named_then)
         m.d.comb += [write.addr.eq(w.kept_at), write.data.eq(w.keep), write.en.eq(w.passing[3] & ~w.down)]
 
-        # 0: what was kept is there, and the requests for the table's bit.
+        # 1: what was kept is there, and the requests for the table's bit.
         then, up, down = Signal.like(there, reset_less=True), w.request_up, w.request_down
         ones: Any = (w.voter & w.target).any()
         zeros: Any = (w.voter & self._scores.rival).any()
         if w.values is not None:
             ones = Mux(w.is_last, ones, w.values.asks_one)
             zeros = Mux(w.is_last, zeros, w.values.asks_zero)
-        named = named_then = _then(m, w.named)
+        named = named_there = _then(m, w.named_then)
         m.d.sync += [then.eq(there), up.eq(ones), down.eq(zeros)]
-        with m.If(w.passing[0] & w.down & w.is_last):
+        with m.If(w.passing[1] & w.down & w.is_last):
             m.d.sync += w.voter.eq(w.voter.rotate_right(1))
 
-        # 1: an input on which the bit depends takes the request, negated where it is not equal to the bit.
+        # 2: an input on which the bit depends takes the request, negated where it is not equal to the bit.
         index, depends, bit, counter = (
             then[:inputs],
             then[inputs : 2 * inputs],
@@ -374,15 +375,15 @@ class LayerTrainer(OctetTrainer):
         octet_bits = self.word_octets.bit_length() - 1
         octets, named = self._tables.read_data, _then(m, named)
         if self.batch:
-            # 2: and is written back.
-            m.d.comb += w.sum_at.eq(Cat(Const(1, 1), there[octet_bits:inputs], named_then))
+            # 3: and is written back.
+            m.d.comb += w.sum_at.eq(Cat(Const(1, 1), there[octet_bits:inputs], named_there))
             total = _then(m, octets.word_select(index[:octet_bits], 8))
             index, up, down, named = (_then(m, value) for value in (index, up, down, named))
             data = (total + Cat(up | down, down.replicate(7)))[:8]
         else:
             data = _moved(counter, up, down)
         return _Write(
-            w.passing[self._slots] & w.down & (up | down),
+            w.passing[1 + self._slots] & w.down & (up | down),
             Cat(Const(1, self.batch), index[octet_bits:], named),
             data.replicate(self.word_octets),
             Const(1) << index[:octet_bits],
@@ -399,7 +400,7 @@ class LayerTrainer(OctetTrainer):
             ups.eq(Cat(octet.any() & ~octet[-1] for octet in _octets(tables.read_data))),
             downs.eq(Cat(octet[-1] for octet in _octets(tables.read_data))),
         ]
-        with m.If(w.applying):
+        with m.If(w.applying & ~(step[0] & w.writing)):  # the last sum
             m.d.sync += step.eq(step.rotate_left(1))
             with m.If(step[-1]):
                 m.d.sync += word.eq(word + 1)
@@ -423,7 +424,7 @@ class LayerTrainer(OctetTrainer):
         in_settings, octet = control.parameter_address[-1], control.parameter_address[:octet_bits]
         asked_for = Cat(Const(0, self.batch), control.parameter_address[octet_bits:-1])[: len(tables.address)]
         write_address, write_data = Signal.like(tables.address, init=~0), Signal(8 * octets)
-        write_enable, writing, set_register = Signal(octets), Signal(), Signal()
+        write_enable, writing, set_register = Signal(octets), w.writing, Signal()
         written, cleared, clear = Signal(), Signal(), Signal()
         m.d.comb += [
             control.ready.eq(w.idle & ~self._buffer.waiting & ~writing),
@@ -496,6 +497,7 @@ class _Shared:
     example: learn from it, its class, one-hot, and whether it is the last of a batch.
     layer, is_first, is_last: the current one. naming, named, slot, issue: tables are named, this one, in a cycle of
     it, its last. passing, ends: a table is in each of the stages after that, and it is the last one of its layer.
+    named_then: the table named a cycle before. writing: the memory of counters is written.
     over: the last table of the pass is in its last stage. decided: the result is given in the next cycle.
     index, used: the index that a table reads, and which inputs it has. bit: of the table. keep, kept_at: what is kept
     of it, and where. voter: the class of a table in the last layer, one-hot. request_up, request_down: the request that
@@ -511,6 +513,7 @@ class _Shared:
         self.learn, self.target, self.completes = Signal(), Signal(classes), Signal()
         self.layer, self.is_first, self.is_last = Signal(range(max(2, layers))), Signal(), Signal()
         self.naming, self.named = Signal(), Signal(range(max(2, spec.tables)))
+        self.named_then, self.writing = Signal.like(self.named), Signal()
         self.slot, self.issue = Signal(range(max(2, slots))), Signal()
         self.passing, self.ends = Signal(_STAGES), Signal(_STAGES)
         self.over, self.decided = Signal(), Signal()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal  # type: ignore[import-untyped]
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed  # type: ignore[import-untyped]
 from amaranth.lib import memory, wiring  # type: ignore[import-untyped]
 from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 
@@ -30,7 +30,7 @@ class LayerValues(wiring.Component):  # type: ignore[misc]
     Up. wires: places in the other bank, in the cycle after the table was named; their bits are in ``index`` two cycles
         later. put: writes ``bit`` to the next place of the current layer's bank, with sums of 0.
 
-    Down. take: the sums of the current layer's next place, in falling order; a cycle later ``asks_one`` or
+    Down. take: the sums of the current layer's next place, in falling order; two cycles later ``asks_one`` or
         ``asks_zero`` says that their total is positive, or negative. In the same cycle ``wires`` are the places of the
         table's inputs; another one later ``add`` adds the requests ``ups`` less ``downs`` of the inputs.
     """
@@ -67,8 +67,8 @@ class LayerValues(wiring.Component):  # type: ignore[misc]
         for i in range(self.inputs):
             read = [words[i] for words, _ in banks]
             own, other = (read[0], read[0]) if len(read) == 1 else (Mux(self.odd, *read[::-1]), Mux(self.odd, *read))
-            sums.append(own[1:].as_signed())
-            m.d.sync += self.index[i].eq(other[0])
+            sums.append(Signal(signed(self.sum_bits), name=f"sum{i}", reset_less=True))
+            m.d.sync += [sums[i].eq(own[1:]), self.index[i].eq(other[0])]
             # The word was read when the sum of one of the two tables before was not written yet.
             here = slice(i * self.wire_bits, (i + 1) * self.wire_bits)
             is_last, is_before = Signal(name=f"is_last{i}"), Signal(name=f"is_before{i}")
