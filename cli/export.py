@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_predictor, predictor
+from rdahw.cli._model import find_model, find_predictor, predictor
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import file_option, frontend_option, size_options, toolchain_option
 from rdahw.errors import UsageError
@@ -63,7 +63,8 @@ def command(
     """
     from rdahw.files import write_atomically
 
-    spec, saved = find_predictor(model, inputs, outputs)
+    # A trainer is that of the model itself, as rdahw synth makes it.
+    spec, saved = (find_model if what == "trainer" else find_predictor)(model, inputs, outputs)
     front = None
     if frontend is not None:
         from rdahw.hdl.frontend import FRONTENDS

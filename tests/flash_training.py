@@ -9,7 +9,6 @@ from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 
 from rdahw.families.ensemble.rule import Learned
-from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.flash_image import FlashImage, Part
 from rdahw.hdl.flash_reader import FlashPins, FlashReader
 from rdahw.hdl.flash_trainer import REGISTERS, FlashTrainer
@@ -23,7 +22,7 @@ WAKE = 55
 BASE = 1 << 12
 
 
-def small_image(spec: EnsembleSpec, train: int = 24, test: int = 8, stride: int = 1, seed: int = 1) -> FlashImage:
+def small_image(spec: Any, train: int = 24, test: int = 8, stride: int = 1, seed: int = 1) -> FlashImage:
     random = np.random.default_rng(seed)
 
     def part(n: int) -> Part:
@@ -108,13 +107,14 @@ class WithFlash(wiring.Component):
 
 
 class Bench:
-    """A flash trainer with its flash, in a simulator."""
+    """A flash trainer with its flash, in a simulator. make: its trainer."""
 
     def __init__(
         self,
-        spec: EnsembleSpec,
+        spec: Any,
         content: bytes,
         *,
+        make: Any = MemoryTrainer,
         engine: str = "amaranth",
         quad: bool = True,
         epochs: int = 1,
@@ -123,10 +123,10 @@ class Bench:
         **part: Any,
     ) -> None:
         self.spec = spec
-        self.trainer = MemoryTrainer(spec)
+        self.trainer = make(spec)
         reader = FlashReader(CLOCK, quad=quad, latency=latency)
         self.design = FlashTrainer(self.trainer, reader, base=base, epochs=epochs)
-        registers = {"tables": self.trainer.tables, "dropout": self.trainer.dropout_state}
+        registers = {place.field.name: place.at for place in self.trainer.registers} | {"tables": self.trainer.tables}
         design = WithFlash(self.design, latency=latency, **part)
         registers |= {"first fault": design.part.fault, "asleep": design.part.asleep}
         self.simulator: Simulator = make_simulator(design, engine, registers=registers)

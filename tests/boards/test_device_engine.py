@@ -33,12 +33,13 @@ from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Schedule, Training
 
 SPEC = EnsembleSpec(input_bits=12, classes=3, tables=5, inputs=3, counter=6, margin=20, seed=4)
-#: A model for each trainer: in block memory, word by word, in registers.
+#: A model for each trainer: in block memory, word by word, in registers, layer by layer.
 SPECS: dict[str, Spec] = {
     "ensemble": SPEC,
     "wide mask": spec_of_widths("mask", 70, 1),
     "lookup": spec_of_widths("lookup", 4, 3),
     "lookup, class numbers": spec_of_widths("lookup:labels=binary", 3, 1),
+    "layers": spec_of_widths("layers:7x3,6x2,6x3,counter=4,margin=1", 12, 3),
 }
 
 
@@ -94,6 +95,17 @@ def test_it_learns_over_the_link_as_software_does(name: str) -> None:
     assert same(spec, seen[1][0], seen[3][0])  # type: ignore[arg-type]
     assert np.array_equal(seen[1][1], seen[3][1])
     assert there.device.status().example_count == 30
+
+
+@pytest.mark.slow
+def test_layers_learn_in_batches_over_the_link() -> None:
+    spec = SPECS["layers"]
+    data, schedule = examples(spec, 15), Schedule(epochs=2, batch=4)
+    there, engine = on_board(make_trainer(spec, batch=True), spec), software(spec)
+    for one in (there, engine):
+        list(Training(one, schedule, data).run(chunk=3))
+    assert same(spec, there.state, engine.state)
+    assert there.device.identify().batches
 
 
 def test_moved_images_are_sent_as_they_are_learned_from() -> None:

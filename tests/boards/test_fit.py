@@ -17,9 +17,9 @@ from rdahw.boards.fit import check_trainer_fits, choose_predictor
 from rdahw.boards.rates import rates_of
 from rdahw.boards.report import DesignError
 from rdahw.data.images import Image
-from rdahw.families import spec_of_widths
+from rdahw.families import parse_model, spec_of_widths
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.family import Spec
+from rdahw.family import Spec, Task
 from rdahw.hdl.memory_fit import table_needs
 from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.memory_trainer import MemoryTrainer
@@ -50,6 +50,29 @@ def test_no_board_trains_a_model_that_forgets() -> None:
     assert choose_predictor(spec(forget=5, tables=16), board("ulx3s")).name == BLOCK_RAM
     with pytest.raises(DesignError, match="does not fit"):
         choose_predictor(spec(forget=5), board("ulx3s"))
+
+
+def layers(sizes: str) -> Spec:
+    family, options = parse_model(f"layers:{sizes}")
+    return family.spec(Task(input_bits=784, classes=10, image=MNIST, seed=0), **options)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_layers_of_three_times_300_tables_fit_the_icebreaker(batch: bool) -> None:
+    core = trainer_design(layers("300x4,300x4,300x4"), board("icebreaker"), batch=batch).core()
+    Fragment.get(core, None)
+    assert core.interface.batches == batch
+    rates = rates_of(core, 24.0, 3_000_000)
+    assert rates["training_examples_per_second"]["core"] > (5000 if batch else 8000)
+
+
+def test_layers_that_do_not_fit_are_refused_with_a_way_out() -> None:
+    with pytest.raises(
+        DesignError,
+        match=r"^layers of 600x4,600x4,600x4 tables, .* does not fit iCEBreaker.*: it needs 4\d block RAMs of 30; use "
+        "layers of 300x4,300x4,300x4 tables or use layers of 600x3,600x3,600x3 tables$",
+    ):
+        trainer_design(layers("600x4,600x4,600x4"), board("icebreaker"))
 
 
 def check_fits(its: Spec, of: str) -> None:

@@ -111,8 +111,14 @@ def test_cells(run: Runner, trained: dict[str, Any]) -> None:
 def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
     for words, said in (
         (("train", "--model", MODEL, "--batch", "17"), "layers learn from at most 16 examples at a time"),
-        (("train", "--model", MODEL, "--hdl"), "has no trainer"),
-        (("synth", "iris.rdahw", "--board", "icebreaker"), "has no trainer"),
+        (
+            ("train", "--model", MODEL, "--hdl", "--stages", "2"),
+            "--stages is not supported for model 'layers:12x2,9x2'",
+        ),
+        (("train", "--model", f"{MODEL},cotangents=sum", "--hdl"), "cotangents is sum, and trainers on an FPGA"),
+        (("synth", f"{MODEL},cotangents=xor"), "cotangents is xor, and trainers on an FPGA pass on signs; train in"),
+        (("synth", "iris.rdahw", "--flash", "quad", "--batch", "2"), "--batch and --flash are not supported together"),
+        (("train", "--model", f"{MODEL},cotangents=sum", "--device", "x"), "cotangents is sum, and trainers on an"),
         (("train", "--model", MODEL, "--optimiser", "xor"), "use counter=NUMBER"),
         (("train", "--model", "layers:300"), "expected tables x inputs of each layer"),
     ):
@@ -121,6 +127,21 @@ def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
         assert said in failed.err
 
 
-def test_synth_of_a_file_that_has_no_trainer_names_inference(run: Runner, trained: dict[str, Any]) -> None:
-    ran = run("synth", "iris.rdahw")
-    assert (ran.code, ran.error.endswith("rdahw synth with --inference")) == (2, True), ran.err
+@pytest.mark.slow
+def test_training_in_simulated_hardware(run: Runner, trained: dict[str, Any]) -> None:
+    words = ("train", "--model", MODEL, "--binarise", "thermometer=2", "--epochs", "2", "--json")
+    for batch in ("1", "7"):
+        soft = run.ok(*words, "--batch", batch, "--out", "soft.rdahw").json
+        hard = run.ok(*words, "--batch", batch, "--out", "hard.rdahw", "--hdl").json
+        assert hard["bit_exact"] is True
+        assert hard["parameters_sha256"] == soft["parameters_sha256"]
+        assert hard["cycles_with_update"]["min"] > 21
+
+
+def test_the_trainer_is_exported_as_synth_makes_it(run: Runner, trained: dict[str, Any]) -> None:
+    run.ok("export", "iris.rdahw", "--to", "rtlil", "--trainer", "--out", "trainer.il")
+    run.ok("export", "layers:12x2,9x2", "--to", "rtlil", "--trainer", "--out", "named.il")
+    for name in ("trainer", "named"):
+        text = (run.folder / f"{name}.il").read_text()
+        assert "update_count" in text
+        assert "section In hardware" in text
