@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_every_bit_is_that_of_the_software(case: str, batch: int) -> None:
 def test_words_of_eight_counters(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # As in the large memory of the iCE40UP5K, which Amaranth's simulator does not have.
     monkeypatch.setattr("rdahw.hdl.layer_trainer.word_octets", lambda spec, large: min(row_octets(spec), 8))
-    spec, data = make("two layers")
+    spec, data = make("two layers", 20)
     for its in (spec, replace(spec, sizes=((9, 5), (8, 4)))):
         engine = compare(its, data, batch=batch)
         assert engine.trainer.words == row_octets(its) // 8  # type: ignore[attr-defined]
@@ -85,9 +86,10 @@ def test_words_of_eight_counters(batch: int, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_widest_sum_of_requests_is_reached() -> None:
     assert request_bits(make("narrow")[0]) == 5  # nine of the same: 9 needs four bits and a sign
-    read = make_wiring(make("wide")[0])[1]
-    assert np.bincount(read[:, 0]).max() == 7
-    assert request_bits(make("wide")[0]) == 4
+    spec, _ = make("wide")
+    most = max(int(np.bincount(read).max()) for wiring in make_wiring(spec)[1:] for read in wiring.T)
+    assert most > 6
+    assert -(1 << request_bits(spec) - 1) <= -most <= most < 1 << request_bits(spec) - 1
 
 
 def test_octets_of_counters() -> None:
@@ -265,6 +267,7 @@ def test_epochs_from_a_flash_are_those_of_the_software() -> None:
     assert bench.register("right") == (tested == image.test.labels).sum()
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_what_it_does_not_do_is_said() -> None:
     spec, _ = make("two layers")
     with pytest.raises(UsageError, match="^cotangents is sum, and trainers on an FPGA pass on signs; train in softw"):
@@ -274,3 +277,4 @@ def test_what_it_does_not_do_is_said() -> None:
     many = replace(spec, classes=65, sizes=((65, 4),))
     with pytest.raises(UserError, match="^a network of 65 classes was given; the gateware takes at most 64, as the la"):
         make_trainer(many, batch=True)
+    gc.collect()  # so that Amaranth complains within this test
