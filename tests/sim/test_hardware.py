@@ -15,6 +15,7 @@ from rdahw.data.images import Image
 from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.families import spec_of_widths
 from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.layers import LayersSpec
 from rdahw.family import Spec
 from rdahw.sim.engines import make_engine
 from rdahw.sim.hardware import HardwareEngine, Mismatch
@@ -30,6 +31,7 @@ SPECS: dict[str, Spec] = {
     "lookup": spec_of_widths("lookup", 4, 3),
     "mask": spec_of_widths("mask", 7, 1),
     "wide mask": spec_of_widths("mask", 70, 1),
+    "layers": spec_of_widths("layers:9x3,6x2,margin=1", 20, 3),
 }
 
 
@@ -155,6 +157,20 @@ def test_the_netlist(family: str, spec: Spec) -> None:
     assert all(np.array_equal(hardware.state[name], value) for name, value in state.items())
     hardware.train(prepared, each)
     hardware.predict(prepared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_netlist_of_layers(family: str, batch: int) -> None:
+    sizes, more = ((20, 4), (12, 2), (9, 4)), {"memory_kind": FAMILIES[family], "netlist": family}
+    spec = LayersSpec(input_bits=20, classes=3, sizes=sizes, margin=2, counter=5)
+    hardware, data = HardwareEngine(spec, compiled(), check=True, batch=batch > 1, **more), some(spec)  # type: ignore[arg-type]
+    list(Training(hardware, Schedule(epochs=2, batch=batch), data).run())
+    random = np.random.default_rng(4)
+    start = {"counters": random.integers(-16, 16, spec.cells[-1]).astype(np.int8), "noise": random.integers(0, 2, 63)}
+    hardware.state = {field.name: field.check(start[field.name]) for field in spec.fields}
+    list(Training(hardware, Schedule(batch=batch), data, start=hardware.state).run())
 
 
 @pytest.fixture(scope="module")
