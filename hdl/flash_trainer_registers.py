@@ -61,7 +61,7 @@ assert size(REGISTERS) <= REGISTER_BYTES
 
 def flash_trainer_interface(trainer: Interface) -> Interface:
     """The interface of a board that trains by itself: the parameters of its ``trainer``, followed by registers."""
-    registers = 1 << (trainer.layout.parameter_bytes - 1).bit_length()
+    registers = 1 << (trainer.parameter_bits // 8 - 1).bit_length()
     run = registers + offset(REGISTERS, "run")
     return replace(trainer, parameter_bits=8 * (registers + REGISTER_BYTES), run=run)
 

@@ -69,8 +69,8 @@ def test_layers_of_three_times_300_tables_fit_the_icebreaker(batch: bool) -> Non
 def test_layers_that_do_not_fit_are_refused_with_a_way_out() -> None:
     with pytest.raises(
         DesignError,
-        match=r"^layers of 600x4,600x4,600x4 tables, .* does not fit iCEBreaker.*: it needs 4\d block RAMs of 30; use "
-        "layers of 300x4,300x4,300x4 tables or use layers of 600x3,600x3,600x3 tables$",
+        match=r"^layers of 600x4,600x4,600x4 tables, .* does not fit iCEBreaker: it needs 40 memory blocks \(EBR\) of "
+        "30; use layers of 300x4,300x4,300x4 tables or use layers of 600x2,600x2,600x2 tables$",
     ):
         trainer_design(layers("600x4,600x4,600x4"), board("icebreaker"))
 
