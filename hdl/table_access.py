@@ -56,8 +56,8 @@ def access_parameters(
         for octet in range(-(-len(register) // 8)):
             with m.If(write & (number_then == first + octet)):
                 m.d.sync += register[8 * octet : 8 * octet + 8].eq(written)
-        with m.If(clear):
-            m.d.sync += register.eq(register.init)
+    with m.If(clear):
+        m.d.sync += [register.eq(register.init) for register in settings.values()]
 
 
 def _padded(value: Value, width: int) -> Value:
