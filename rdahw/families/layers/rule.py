@@ -125,8 +125,8 @@ class LayersEngine(ABC):
         rows = batches.rows[: ends.max(initial=0)]
         predictions, asked = self.learn(prepared.x, prepared.labels, rows, ends)
         wrong = predictions != prepared.labels[rows]
-        each = (np.diff(np.cumsum(np.r_[0, counted])[np.r_[0, ends]]) for counted in (wrong, asked))
-        return Outcome(*each, predictions)
+        wrong, changed = (np.diff(np.cumsum(np.r_[0, counted])[np.r_[0, ends]]) for counted in (wrong, asked))
+        return Outcome(wrong, changed, predictions)
 
     def class_scores(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The scores (N, classes)."""
