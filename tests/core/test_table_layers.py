@@ -256,7 +256,7 @@ def test_forward_requests_of_frozen_layers_are_none() -> None:
     for frozen in range(3):
         spec = LayersSpec(**SMALL, frozen=frozen, forward=2)
         plain, before = PlainLayers(spec), spec.initial_state()["counters"]
-        plain.learn(x, x[:, 0].astype(np.int64), np.arange(40))
+        plain.learn(x, x[:, 0].astype(np.int64), np.arange(40), np.arange(1, 41))
         changed = plain.state["counters"] != before
         assert [bool(spec.layer_cells(changed, layer).any()) for layer in range(3)] == [i >= frozen for i in range(3)]
 
@@ -279,7 +279,7 @@ def test_the_step_of_the_learner_is_an_update_of_the_rule(cotangents: str, froze
         (theta,) = step(theta[None], x[row][None], np.eye(2, dtype=np.uint8)[labels[row]][None])
         theta = theta[0]
         before = plain.state["counters"]
-        plain.learn(x, labels, np.array([row]))
+        plain.learn(x, labels, np.array([row]), np.array([1]))
         assert theta.tolist() == spec.theta(plain.state).tolist()
         seen |= {layer for layer in range(3) if spec.layer_cells(plain.state["counters"] != before, layer).any()}
     assert seen == set(range(frozen, 3))

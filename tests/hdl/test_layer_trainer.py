@@ -272,6 +272,8 @@ def test_what_it_does_not_do_is_said() -> None:
     spec, _ = make("two layers")
     with pytest.raises(UsageError, match="^cotangents is sum, and trainers on an FPGA pass on signs; train in softw"):
         make_trainer(replace(spec, cotangents="sum"))
+    with pytest.raises(UsageError, match="^forward is 2, and trainers on an FPGA go backwards; train in software, or "):
+        make_trainer(replace(spec, forward=2))
     with pytest.raises(UsageError, match="^--batch and --flash are not supported together for model 'layers:9x4,8x4'"):
         make_trainer(spec, batch=True, flash=True)
     many = replace(spec, classes=65, sizes=((65, 4),))

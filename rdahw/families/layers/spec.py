@@ -260,7 +260,11 @@ class LayersSpec(Spec):
 
     @property
     def software_only(self) -> str:
-        """The reason, for requests that no trainer passes on."""
+        """The reason, for requests that no trainer makes."""
+        if self.forward:
+            return (
+                f"forward is {self.forward}, and trainers on an FPGA go backwards; train in software, or use forward=0"
+            )
         if self.cotangents == "sign":
             return ""
         return (
