@@ -18,6 +18,7 @@ from rdahw.family import Spec
 from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
 from rdahw.hdl.layer_words import layers_interface
+from rdahw.hdl.machine_interface import machine_interface
 from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, layer_needs, rom_needs, table_needs
 from rdahw.hdl.table_words import SETTINGS_OCTETS, settings_address, table_interface, word_stride
 from rdahw.learner import Learner
@@ -100,6 +101,12 @@ def _in_registers(spec: Spec, access: bool, memory_kind: str, **options: Any) ->
     return RegisterTrainer(spec.learner(), access=access, spec=spec, **options)
 
 
+def _with_shadows(spec: Any, access: bool, memory_kind: str) -> Trainer:
+    from rdahw.hdl.machine_trainer import MachineTrainer
+
+    return MachineTrainer(spec)
+
+
 def _folded(spec: Spec, state: State, levels: float | None = None, cells: str | None = None) -> Trainer:
     from rdahw.hdl.inference import LEVELS, FixedModel
 
@@ -165,6 +172,13 @@ TRAINERS = (
         make=_of_layers,
         interfaces=lambda spec, frontend: [layers_interface(spec, batches=True)],
         needs=partial(layer_needs, batch=True),
+    ),
+    Row(
+        name="registers, a symbol at a time",
+        family="machine",
+        fits=lambda spec: True,
+        make=_with_shadows,
+        interfaces=lambda spec, frontend: [machine_interface(spec)],
     ),
     Row(
         name="memory, a word at a time",

@@ -1,5 +1,5 @@
-"""The engine of machines of tables: the rule of :mod:`rdahw.families.machine.rule` compiled by numba, equal to it bit
-for bit."""
+"""The engines of machines of tables: the rules of :mod:`rdahw.families.machine.rule` and
+:mod:`rdahw.families.machine.shadow` compiled by numba, equal to them bit for bit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from rdahw.families.machine.rule import ENOUGH, MachineEngine, PlainMachine
 from rdahw.families.machine.rule import climbed as climbed_bits
+from rdahw.families.machine.shadow import PlainShadows, ShadowEngine
 from rdahw.families.machine.spec import RULES, SETTLED, MachineSpec
 from rdahw.primitives import Array
-from rdahw.sim.machine_kernels import learn_sequences, run_sequences
+from rdahw.sim.machine_kernels import learn_sequences, learn_stream, run_sequences
 
-__all__ = ["CompiledMachine"]
+__all__ = ["CompiledMachine", "CompiledShadows"]
 
 
 class CompiledMachine(MachineEngine):
@@ -57,20 +58,43 @@ class CompiledMachine(MachineEngine):
         return written
 
 
+class CompiledShadows(ShadowEngine, CompiledMachine):
+    """A machine with shadow machines run by compiled kernels."""
+
+    def learn(self, x: Array, y: Array) -> NDArray[np.int64]:
+        spec = self.spec
+        predicted, now = np.zeros(len(x), np.int64), self._begin()
+        read = learn_stream(
+            x, y, self._counters, self._run, self._cells, now, spec.states, spec.level, spec.restart, SETTLED, ENOUGH,
+            spec.live, predicted
+        )  # fmt: skip
+        self._end(now)
+        return predicted[:read]
+
+
+#: The plain and the compiled engine, for each rule that has its own.
+_ENGINES: dict[str, tuple[type[PlainMachine], type[CompiledMachine]]] = {"shadow": (PlainShadows, CompiledShadows)}
+
+
 def warm_up() -> None:
     """Compile all kernels, or load them from the cache of an earlier run."""
-    engine = CompiledMachine(MachineSpec(steps=1, states=1))
     x = np.zeros((1, 1), np.uint8)
-    engine.learn(x, x)
-    engine.labels(x)
+    for rule in ("difference", "shadow"):
+        engine = _engine(MachineSpec(steps=1, states=1, rule=rule), 1)
+        engine.learn(x, x)
+        engine.labels(x)
 
 
-def compiled(spec: MachineSpec, threads: int) -> CompiledMachine:
+def compiled(spec: MachineSpec, threads: int) -> MachineEngine:
     """The compiled engine. Its kernels are compiled here, so that training times do not include it."""
     warm_up()
-    return CompiledMachine(spec)
+    return _engine(spec, 1)
 
 
-def reference(spec: MachineSpec, threads: int) -> PlainMachine:
+def reference(spec: MachineSpec, threads: int) -> MachineEngine:
     """The plain rule."""
-    return PlainMachine(spec)
+    return _engine(spec, 0)
+
+
+def _engine(spec: MachineSpec, number: int) -> MachineEngine:
+    return _ENGINES.get(spec.rule, (PlainMachine, CompiledMachine))[number](spec)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rdahw.sim.jit import compiled, inner
 
-__all__ = ["learn_sequences", "run_sequences"]
+__all__ = ["learn_sequences", "learn_stream", "run_sequences"]
 
 
 @inner
@@ -93,6 +95,64 @@ def learn_sequences(
             cells[a] = cell
         _pack(counters, cells, states)
         run[0] = 0 if errors else run[0] + 1
+        run[1] += 1
+        run[3] += 1
+        if run[1] >= restart and run[0] < enough:
+            return n + 1
+    return len(x)
+
+
+@inner
+def _shadow_symbol(
+    counters: Any, cells: Any, now: Any, states: Any, level: Any, bit: Any, label: Any, learn: Any
+) -> Any:
+    """A symbol read by the machine and its shadow machines in the states now, (1 + P,); gives the machine's label."""
+    size, mask, reached = len(cells), (1 << states) - 1, -1
+    cell = cells[now[0] | bit << states]
+    written = cell >> states
+    now[0] = cell & mask
+    wrong = written != label
+    for p in range(len(counters)):
+        j = p // size
+        index = now[1 + p] | bit << states
+        its = cells[index] ^ (np.int64(index == p % size) << j)
+        now[1 + p] = its & mask
+        if not learn or its >> states == written:
+            continue
+        up, counter = np.int64(1 if wrong else -1), np.int64(counters[p])
+        moved = counter - up if counter >= 0 else counter + up
+        if reached < 0 and (moved >= 0) != (counter >= 0):
+            reached = p
+        counters[p] = min(max(moved, -level), level - 1)
+    if reached >= 0:
+        cells[reached % size] ^= 1 << (reached // size)
+        now[:] = now[1 + reached]
+        for p in range(len(counters)):
+            counters[p] = level - 1 if cells[p % size] >> (p // size) & 1 else -level
+    return written
+
+
+@compiled()
+def learn_stream(
+    x: Any, y: Any, counters: Any, run: Any, cells: Any, now: Any, states: Any, level: Any, restart: Any, settled: Any,
+    enough: Any, live: Any, predicted: Any
+) -> Any:  # fmt: skip
+    """Learn from sequences x with labels y, (n, steps), by shadow machines in the states now, (1 + P,), the machine
+    first; gives how many were read."""
+    _pack(counters, cells, states)
+    for n in range(len(x)):
+        if not live:
+            now[:] = 0
+        number, wrong = 0, 0
+        for t in range(x.shape[1]):
+            label = y[n, t]
+            written = _shadow_symbol(counters, cells, now, states, level, x[n, t], label, run[0] < settled)
+            number |= written << t
+            wrong |= written ^ label
+        predicted[n] = number
+        if run[0] >= settled:
+            continue
+        run[0] = 0 if wrong else run[0] + 1
         run[1] += 1
         run[3] += 1
         if run[1] >= restart and run[0] < enough:

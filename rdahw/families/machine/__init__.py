@@ -1,6 +1,6 @@
 """The family ``machine``: circuits with state, whose next state and output are tables that are learned from sequences.
 
-:mod:`rdahw.families.machine.rule` is the rule.
+:mod:`rdahw.families.machine.rule` is the rule, :mod:`rdahw.families.machine.shadow` that with shadow machines.
 """
 
 from __future__ import annotations
@@ -42,7 +42,14 @@ FAMILY = Family(
     make=make_machine,
     read=MachineSpec.from_json,
     tasks=("sequences",),
-    rules={"optimiser": {"difference": "counter", "xor": {"rule": "xor"}, "climb": {"rule": "climb"}}},
+    rules={
+        "optimiser": {
+            "difference": "counter",
+            "xor": {"rule": "xor"},
+            "climb": {"rule": "climb"},
+            "shadow": {"rule": "shadow"},
+        }
+    },
     schedule={"scored": "epoch"},
     sections=_sections,
     named={name: {"states": language.state_bits, "start": name} for name, language in LANGUAGES.items()},

@@ -63,13 +63,12 @@ class MachineEngine(ABC):
     @property
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of the state."""
-        return {"counters": self._counters.copy(), "run": self._run.copy()}
+        return {name: value.copy() for name, value in self._state.items()}
 
     @state.setter
     def state(self, value: State) -> None:
-        counters, run = self.spec.fields
-        self._counters = counters.check(value["counters"]).copy()
-        self._run = run.check(value["run"]).copy()
+        self._state = {field.name: field.check(value[field.name]).copy() for field in self.spec.fields}
+        self._counters, self._run = self._state["counters"], self._state["run"]
 
     @abstractmethod
     def learn(self, x: Array, y: Array) -> NDArray[np.int64]:
@@ -104,7 +103,11 @@ class MachineEngine(ABC):
         right, since, restarts, read = map(int, self._run)
         if since >= self.spec.restart and right < ENOUGH:
             self._run[:] = 0, 0, restarts + 1, read
-            self._counters = random_tables(self.spec, restarts + 1)
+            self._restart()
+
+    def _restart(self) -> None:
+        """Take other tables."""
+        self._counters[:] = random_tables(self.spec, int(self._run[2]))
 
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The class numbers (N,)."""

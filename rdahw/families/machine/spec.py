@@ -13,6 +13,8 @@ from rdahw.data import MAX_LABELS, Code
 from rdahw.data._json import damaged, is_int, members
 from rdahw.draw import state_diagram
 from rdahw.errors import UsageError, UserError
+from rdahw.families.ensemble.spec import register_bits
+from rdahw.families.layers.spec import first_noise_state
 from rdahw.family import Option, Spec
 from rdahw.languages import LANGUAGES, find_language
 from rdahw.machine import Machine, trace_machine, unroll
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
     from rdahw.learner import Learner
     from rdahw.training import Schedule
 
-__all__ = ["OPTIONS", "RULES", "SETTLED", "MachineSpec", "bits_of", "random_tables"]
+__all__ = ["OPTIONS", "RULES", "SETTLED", "MachineSpec", "bits_of", "random_tables", "without_evidence"]
 
 #: After so many sequences in turn without a wrong label a machine learns no more.
 SETTLED = 1000
 
-#: How tables are changed, see :mod:`rdahw.families.machine.rule`.
-RULES = ("difference", "xor", "climb")
+#: How tables are changed, see :mod:`rdahw.families.machine.rule`
+#: and, for ``shadow``, :mod:`rdahw.families.machine.shadow`.
+RULES = ("difference", "xor", "climb", "shadow")
 
 #: The options of the family, each a field of :class:`MachineSpec`.
 OPTIONS = (
@@ -49,8 +52,14 @@ OPTIONS = (
         type="text",
         default="difference",
         range=RULES,
-        help="learn by counters of Boolean differences, or, to compare, by flipping every bit whose flip helps (xor), "
-        "or random bits whose flip helps, one after the other (climb)",
+        help="learn by counters of Boolean differences, or on a stream by shadow machines (shadow), or, to compare, by "
+        "flipping every bit whose flip helps (xor), or random bits whose flip helps, one after the other (climb)",
+    ),
+    Option(
+        name="live",
+        type="flag",
+        default=False,
+        help="with shadow machines, learn from one stream: a sequence goes on in the state in which the last one ended",
     ),
     Option(
         name="start",
@@ -73,7 +82,8 @@ class MachineSpec(Spec):
 
     steps: the length of the sequences that it learns from. states: the bits of its state, which starts with 0. counter:
     the bits of a counter. restart, rule: see :mod:`rdahw.families.machine.rule`. start: ``random`` or a
-    language of as many state bits. Its input is a sequence, its class number the set of the steps whose label is 1.
+    language of as many state bits. live: see :mod:`rdahw.families.machine.shadow`. Its input is a sequence, its class
+    number the set of the steps whose label is 1.
 
     Raises :class:`UsageError` for an invalid value.
     """
@@ -88,6 +98,7 @@ class MachineSpec(Spec):
     counter: int = 4
     restart: int = 200
     rule: str = "difference"
+    live: bool = False
     start: str = "random"
     seed: int = 0
 
@@ -98,6 +109,8 @@ class MachineSpec(Spec):
                 raise UsageError(f"{name} of a machine is {value!r}; expected a whole number from {least} to {most}")
         if self.rule not in RULES:
             raise UsageError(f"rule of a machine is {self.rule!r}; expected {' or '.join(RULES)}")
+        if self.live and not self.shadows:
+            raise UsageError(f"live=1 is for machines that learn by rule=shadow, and the rule is {self.rule}")
         if self.start != "random" and find_language(self.start).state_bits != self.states:
             raise UsageError(
                 f"a machine of {self.states} state bits starts from {self.start}, which has "
@@ -152,11 +165,23 @@ class MachineSpec(Spec):
         return following, written
 
     @property
+    def shadows(self) -> bool:
+        """Whether it learns by shadow machines."""
+        return self.rule == "shadow"
+
+    @property
+    def level(self) -> int:
+        """The evidence at which a shadow machine is believed, half the range of a counter."""
+        return 1 << self.counter - 1
+
+    @property
     def software_only(self) -> str:
-        """There is no trainer of machines in gateware."""
+        """Gateware learns by shadow machines."""
+        if self.shadows:
+            return ""
         return (
-            "machines learn in software only; train without --hdl and --device, and export the predicting circuit, or "
-            "synthesise it with --inference"
+            f"machines that learn by rule={self.rule} learn in software only; train with --optimiser shadow, or "
+            "without --hdl and --device"
         )
 
     def options(self) -> dict[str, Any]:
@@ -167,20 +192,33 @@ class MachineSpec(Spec):
         """``counters``, ((states + 1) · 2^(states + 1),): a table for each bit of the next state, then that of the
         label; the index is the state, and above it the bit that is read. A bit of a table is 1 where its counter is
         not negative. ``run``: how many sequences in turn had no wrong label, how many were read since the last start,
-        how often it started again, and how many were read until it was settled."""
-        return Field("counters", Words(1, self.counter), ((self.states + 1) * self.size,)), Field("run", Words(4, 48))
+        how often it started again, and how many were read until it was settled. With shadow machines: ``noise``, the
+        shift register of the next random tables, as in :mod:`rdahw.families.layers.spec`; if they are ``live`` also
+        ``now``, (1 + P, states), the bits of the states of the machine and of its P shadow machines."""
+        count = (self.states + 1) * self.size
+        usual = Field("counters", Words(1, self.counter), (count,)), Field("run", Words(4, 48))
+        if not self.shadows:
+            return usual
+        noise, now = Field("noise", Bits(63)), Field("now", Bits(self.states), (1 + count, self.states))
+        return (*usual, noise, now) if self.live else (*usual, noise)
 
     def initial_state(self) -> dict[str, NDArray[Any]]:
-        """Random tables, or those of a language, with counters of 0 and -1."""
+        """Random tables, or those of a language, with counters of 0 and -1; with shadow machines, without evidence."""
         counters = random_tables(self, 0)
         if self.start != "random":
             counters = np.array(find_language(self.start).tables, np.int8) - np.int8(1)
-        return {"counters": counters, "run": np.zeros(4, np.int64)}
+        state = {field.name: field.zero() for field in self.fields} | {"counters": counters}
+        if self.shadows:
+            state |= {"counters": without_evidence(self, bits_of(counters))}
+            state |= {"noise": register_bits(first_noise_state(self.seed))}
+        return state
 
     def check_state(self, state: State) -> None:
         """Raise :class:`UserError` for numbers of sequences that are negative."""
         if (state["run"] < 0).any():
             raise damaged("the field 'run'", "numbers that are not negative")
+        if self.shadows and not state["noise"].any():
+            raise damaged("the field 'noise'", "63 bits, not all zero")
 
     def theta(self, state: State) -> NDArray[np.uint8]:
         return bits_of(state["counters"])
@@ -245,8 +283,11 @@ class MachineSpec(Spec):
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
         names = tuple(field.name for field in fields(cls))
         given: Mapping[str, Any] = dict(zip(names, members(value, "the machine", names), strict=True))
-        if not isinstance(given["rule"], str) or given["start"] not in ("random", *LANGUAGES):
-            raise damaged("the 'rule' or the 'start' of the machine", "the name of one")
+        if not (isinstance(given["rule"], str) and isinstance(given["live"], bool)) or given["start"] not in (
+            "random",
+            *LANGUAGES,
+        ):
+            raise damaged("the 'rule', 'live' or 'start' of the machine", "the name of one, true or false")
         try:
             return cls(**given)
         except UsageError as error:
@@ -256,6 +297,11 @@ class MachineSpec(Spec):
 def bits_of(counters: NDArray[Any]) -> NDArray[np.uint8]:
     """The bits of the tables: 1 where a counter is not negative."""
     return (counters >= 0).astype(np.uint8)
+
+
+def without_evidence(spec: MachineSpec, bits: NDArray[Any]) -> NDArray[np.int8]:
+    """The counters of tables of these bits, as far from the other bit as they can be."""
+    return np.where(bits, spec.level - 1, -spec.level).astype(np.int8)
 
 
 def random_tables(spec: MachineSpec, start: int) -> NDArray[np.int8]:

@@ -1,0 +1,158 @@
+"""The trainer of machines with shadow machines: bit for bit the rule in software."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from trainers import simulate
+
+from rdahw.data import load
+from rdahw.errors import MissingError, UsageError
+from rdahw.families.machine import MachineSpec
+from rdahw.families.machine.spec import RULES, SETTLED
+from rdahw.hdl.machine_interface import machine_places
+from rdahw.hdl.trainer_factory import make_trainer
+from rdahw.sim.engines import make_engine
+from rdahw.sim.hardware import HardwareEngine, Mismatch
+from rdahw.sim.simulator import choose_engine
+from rdahw.training import Batches, Examples
+
+
+def shadow(**options: Any) -> MachineSpec:
+    return MachineSpec(**{"steps": 16, "states": 1, "rule": "shadow", "seed": 5, **options})
+
+
+def examples(count: int, language: str = "tomita4", steps: int = 16) -> Examples:
+    train = load(language, seed=0).train
+    return Examples(train.features[:count, :steps], train.labels[:count] & (1 << steps) - 1)
+
+
+def learned(engine: HardwareEngine, data: Examples) -> HardwareEngine:
+    prepared = engine.prepare(data)
+    for start in range(0, len(data.x), engine.chunk or 1):
+        rows = np.arange(start, min(len(data.x), start + (engine.chunk or 1)))
+        engine.train(prepared, Batches.single(rows))
+    engine.predict(prepared)
+    return engine
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"counter": 2, "restart": 7},
+        {"counter": 3, "restart": 7, "live": True},
+        {"counter": 2, "restart": 3, "steps": 1},
+        {"counter": 2, "restart": 5, "steps": 5, "live": True},
+    ],
+    ids=str,
+)
+def test_it_learns_as_software_does(options: dict[str, Any]) -> None:
+    spec = shadow(**options)
+    engine = learned(HardwareEngine(spec, check=True), examples(24, steps=spec.steps))
+    assert engine.state["run"][2] > 0, "it started again"
+    assert engine.cycle_counts.with_update.max > spec.steps, "a flip took a cycle"
+
+
+@pytest.mark.parametrize("right", [SETTLED - 1, SETTLED])
+def test_it_settles_as_software_does(right: int) -> None:
+    spec = shadow(states=2, start="tomita4")
+    engine = HardwareEngine(spec, check=True)
+    state = {**spec.initial_state(), "run": np.array([right, 300, 2, 1300])}
+    engine.state = state
+    learned(engine, examples(3))
+    learned(engine, examples(6, "parity"))
+    assert engine.state["run"][3] == 1300 + (right < SETTLED)
+
+
+def test_a_fault_is_found() -> None:
+    spec = shadow()
+    engine = HardwareEngine(spec, check=True)
+    engine.simulator.poke("counters", engine.simulator.peek("counters") ^ 0x8888_8888)  # all bits of the tables
+    with pytest.raises(Mismatch):
+        learned(engine, examples(20))
+
+
+def test_the_state_behind_control_is_that_of_the_registers() -> None:
+    spec = shadow(live=True)
+    trainer, found = make_trainer(spec), bytearray()
+    expected = b"".join(place.pack(spec.initial_state()[place.field.name]) for place in machine_places(spec))
+
+    async def bench(ctx: Any) -> None:
+        control = trainer.control
+
+        async def read() -> bytes:
+            octets = bytearray()
+            for address in range(len(expected)):
+                ctx.set(control.parameter_address, address)
+                await ctx.tick()
+                octets.append(ctx.get(control.parameter_read))
+            return bytes(octets)
+
+        found[:] = await read()
+        assert ctx.get(control.ready)
+        ctx.set(control.parameter_address, 0)
+        ctx.set(control.parameter_write, expected[0] ^ 0xA5)
+        ctx.set(control.parameter_write_enable, 1)
+        await ctx.tick()
+        ctx.set(control.parameter_write_enable, 0)
+        assert await read() == bytes([expected[0] ^ 0xA5]) + expected[1:]
+        ctx.set(control.clear, 1)
+        await ctx.tick()
+        ctx.set(control.clear, 0)
+        assert await read() == expected
+
+    simulate(trainer, bench)
+    assert bytes(found) == expected
+
+
+def test_stalled_streams_change_nothing() -> None:
+    spec, data = shadow(counter=2, restart=7), examples(10)
+    software = make_engine(spec)
+    prepared = software.prepare(data)
+    expected = software.train(prepared, Batches.single(np.arange(10))).predicted
+    trainer, predicted = make_trainer(spec), []
+    y = trainer.interface.encode(data.labels)
+
+    def number(bits: Any) -> int:
+        return sum(int(bit) << i for i, bit in enumerate(bits))
+
+    async def bench(ctx: Any) -> None:
+        sent = cycle = 0
+        while len(predicted) < 10:
+            assert cycle < 2000, "the trainer is stuck"
+            offered = sent < 10 and cycle % 3 > 0
+            ctx.set(trainer.examples.valid, offered)
+            if offered:
+                ctx.set(trainer.examples.payload.x, number(data.x[sent]))
+                ctx.set(trainer.examples.payload.y, number(y[sent]))
+                ctx.set(trainer.examples.payload.learn, 1)
+            ready = cycle % 50 == 0
+            ctx.set(trainer.results.ready, ready)
+            if ready and ctx.get(trainer.results.valid):
+                predicted.append(ctx.get(trainer.results.payload.prediction))
+            sent += offered and ctx.get(trainer.examples.ready)
+            await ctx.tick()
+            cycle += 1
+
+    simulate(trainer, bench)
+    assert predicted == list(expected)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "shadow"])
+def test_other_rules_learn_in_software_only(rule: str) -> None:
+    with pytest.raises(UsageError, match=f"rule={rule} learn in software only"):
+        make_trainer(MachineSpec(steps=16, rule=rule))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("netlist", [None, "ice40"])
+def test_compiled_trainers_and_netlists_learn_as_software_does(netlist: str | None) -> None:
+    try:
+        engine = choose_engine("cxxrtl")
+    except MissingError as error:
+        pytest.skip(str(error))
+    spec = shadow(counter=3, restart=20)
+    made = learned(HardwareEngine(spec, engine, check=True, netlist=netlist), examples(2000))
+    assert made.examples == 2000
