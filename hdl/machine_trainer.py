@@ -169,6 +169,11 @@ class MachineTrainer(Trainer):
             self._flip(m, r)
         self._end(m, r, wrong, starts)
         self._access(m, r, access)
+        # Last, so that it takes the reset of the flip-flops and no logic.
+        with m.If(flips | starts):
+            m.d.sync += [evidence.eq(0) for evidence in r.evidence]
+        with m.If(starts if spec.live else starts | (step & last) | (flips & r.fresh)):
+            m.d.sync += [state.eq(0) for state in r.now]
         count(m, control, r.ended, wrong)
         return m
 
@@ -189,7 +194,7 @@ class MachineTrainer(Trainer):
             m.d.comb += cell.eq(Cat(*(row.bit_select(state, 1) for row in rows)))
             return cell
 
-        learn, ends = step & example.learn, last & (not spec.live)
+        learn = step & example.learn
         first = r.now[0]
         if spec.live:
             probe = Signal(states)  # the state of an example that is only predicted
@@ -197,7 +202,7 @@ class MachineTrainer(Trainer):
         own = machine("machine", rows, first)
         m.d.comb += label.eq(own[states])
         with m.If(learn if spec.live else step):
-            m.d.comb += r.next_now[0].eq(Mux(ends, 0, own[:states]))
+            m.d.comb += r.next_now[0].eq(own[:states])
         if spec.live:
             with m.If(step):
                 m.d.sync += probe.eq(Mux(last, 0, own[:states]))
@@ -209,7 +214,7 @@ class MachineTrainer(Trainer):
             flipped = rows[j] ^ Mux(symbol == index // half, 1 << index % half, 0)
             its = machine(f"shadow{p}", [*rows[:j], flipped, *rows[j + 1 :]], state)
             with m.If(learn):
-                m.d.comb += r.next_now[1 + p].eq(Mux(ends, 0, its[:states]))
+                m.d.comb += r.next_now[1 + p].eq(its[:states])
             with m.If(counts & (its[states] != label)):
                 with m.If(missed):
                     m.d.comb += Cat(moved, r.next_reached[p]).eq(evidence + 1)
@@ -221,22 +226,19 @@ class MachineTrainer(Trainer):
         chosen = Signal(self._count)
         m.d.comb += chosen.eq(Cat(*_lowest(list(r.reached))))
         state = reduce(or_, [its & one.replicate(len(its)) for its, one in zip(r.now[1:], chosen, strict=True)])
-        if not self.spec.live:
-            state &= ~r.fresh.replicate(len(state))
         m.d.comb += [its.eq(state) for its in r.next_now]
         m.d.comb += [after.eq(bit ^ one) for after, bit, one in zip(r.next_bits, r.bits, chosen, strict=True)]
-        m.d.comb += [evidence.eq(0) for evidence in r.next_evidence]
 
     def _end(self, m: Module, r: _Registers, wrong: Value, starts: Value) -> None:
         """Count a sequence in the cycle after its last symbol, and start again if it is time."""
         due, few, noise = Signal(), Signal(), self.fields["noise"]
-        right, since, restarts, read = r.after["run"]
+        right, since, restarts, read = (number[:-1] for number in r.after["run"])
         m.d.sync += [due.eq(r.since >= self.spec.restart - 1), few.eq(r.right < ENOUGH - 1)]
         with m.If(r.ended & (r.right < SETTLED)):
             m.d.comb += starts.eq(due & (few | wrong))
             m.d.comb += [right.eq(Mux(wrong, 0, r.right + 1)), since.eq(r.since + 1), read.eq(r.read + 1)]
         with m.If(starts):
-            m.d.comb += [register.eq(0) for register in (right, since, *r.next_evidence, *r.next_now)]
+            m.d.comb += [right.eq(0), since.eq(0)]
             m.d.comb += restarts.eq(r.restarts + 1)
             m.d.sync += r.starting.eq(self._starting)
         with m.If(r.starting != 0):
@@ -259,6 +261,8 @@ class MachineTrainer(Trainer):
             m.d.sync += field.eq(Cat(*moved))
             with m.If(access & control.clear):
                 m.d.sync += field.eq(field.init)
+        if not self.spec.live:
+            m.d.sync += r.own_now.eq(Cat(*r.after["now"]))
         m.d.sync += control.parameter_read.eq(Cat(*octets).word_select(control.parameter_address, 8))
 
 
@@ -275,19 +279,18 @@ class _Registers:
         spec, fields = trainer.spec, dict(trainer.fields)
         count = len(fields["counters"]) // spec.counter
         if not spec.live:
-            fields["now"] = Signal((1 + count) * spec.states, name="now")
+            fields["now"] = self.own_now = Signal((1 + count) * spec.states, name="now")
         parts, self.after = {}, {}
-        for (name, field), width in zip(fields.items(), (spec.counter, 48, 63, spec.states), strict=True):
+        for (name, field), width in zip(fields.items(), (spec.counter, spec.run_bits, 63, spec.states), strict=True):
             parts[name] = [field[i : i + width] for i in range(0, len(field), width)]
             self.after[name] = [Signal(width, name=f"next_{name}{i}") for i in range(len(parts[name]))]
             m.d.comb += [after.eq(part) for after, part in zip(self.after[name], parts[name], strict=True)]
-        if not spec.live:
-            m.d.sync += fields["now"].eq(Cat(*self.after["now"]))
         self.bits, self.evidence = [word[-1] for word in parts["counters"]], [word[:-1] for word in parts["counters"]]
         self.next_bits = [word[-1] for word in self.after["counters"]]
         self.next_evidence = [word[:-1] for word in self.after["counters"]]
         self.now, self.next_now = parts["now"], self.after["now"]
-        (right, self.since, self.restarts, self.read) = parts["run"]
+        # The numbers of ``run`` without their signs; the first one is at most SETTLED.
+        right, self.since, self.restarts, self.read = (number[:-1] for number in parts["run"])
         self.right = right[: SETTLED.bit_length()]
         self.reached, self.fresh, self.ended = Signal(count), Signal(init=1), Signal()
         self.next_reached = [Signal(name=f"next_reached{p}") for p in range(count)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rdahw.families.machine.rule import ENOUGH, MachineEngine, PlainMachine
 from rdahw.families.machine.rule import climbed as climbed_bits
-from rdahw.families.machine.shadow import PlainShadows, ShadowEngine
+from rdahw.families.machine.shadow import WRAP, PlainShadows, ShadowEngine
 from rdahw.families.machine.spec import RULES, SETTLED, MachineSpec
 from rdahw.primitives import Array
 from rdahw.sim.machine_kernels import learn_sequences, learn_stream, run_sequences
@@ -66,7 +66,7 @@ class CompiledShadows(ShadowEngine, CompiledMachine):
         predicted, now = np.zeros(len(x), np.int64), self._begin()
         read = learn_stream(
             x, y, self._counters, self._run, self._cells, now, spec.states, spec.level, spec.restart, SETTLED, ENOUGH,
-            spec.live, predicted
+            spec.live, WRAP, predicted
         )  # fmt: skip
         self._end(now)
         return predicted[:read]

@@ -135,10 +135,10 @@ def _shadow_symbol(
 @compiled()
 def learn_stream(
     x: Any, y: Any, counters: Any, run: Any, cells: Any, now: Any, states: Any, level: Any, restart: Any, settled: Any,
-    enough: Any, live: Any, predicted: Any
+    enough: Any, live: Any, wrap: Any, predicted: Any
 ) -> Any:  # fmt: skip
     """Learn from sequences x with labels y, (n, steps), by shadow machines in the states now, (1 + P,), the machine
-    first; gives how many were read."""
+    first; gives how many were read. wrap: the largest number of run."""
     _pack(counters, cells, states)
     for n in range(len(x)):
         if not live:
@@ -153,8 +153,8 @@ def learn_stream(
         if run[0] >= settled:
             continue
         run[0] = 0 if wrong else run[0] + 1
-        run[1] += 1
-        run[3] += 1
+        run[1] = run[1] + 1 & wrap
+        run[3] = run[3] + 1 & wrap
         if run[1] >= restart and run[0] < enough:
             return n + 1
     return len(x)

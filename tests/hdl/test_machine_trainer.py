@@ -66,6 +66,14 @@ def test_it_settles_as_software_does(right: int) -> None:
     assert engine.state["run"][3] == 1300 + (right < SETTLED)
 
 
+def test_numbers_of_sequences_wrap_as_in_software() -> None:
+    spec = shadow(counter=2)
+    engine = HardwareEngine(spec, check=True)
+    engine.state = {**spec.initial_state(), "run": np.array([0, (1 << 31) - 3, (1 << 31) - 1, (1 << 31) - 1])}
+    learned(engine, examples(4))
+    assert engine.state["run"].tolist() == [0, 3, 0, 3]
+
+
 def test_a_fault_is_found() -> None:
     spec = shadow()
     engine = HardwareEngine(spec, check=True)

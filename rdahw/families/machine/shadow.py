@@ -14,8 +14,8 @@ endless stream; predictions still start in state 0.
 
 After each sequence the machine may be settled or start again as by steps 3 and 4 of :mod:`rdahw.families.machine.rule`;
 a label that was wrong when it was written is wrong, also if a bit was flipped since. The evidence of a settled machine
-does not change. A start takes the bits of the tables one after the other from the shift register ``noise``; all
-evidence and all states become 0.
+does not change. The numbers of ``run`` wrap, as in hardware. A start takes the bits of the tables one after the other
+from the shift register ``noise``; all evidence and all states become 0.
 
 The counter of a bit holds both the bit and its evidence: its sign is the bit, and evidence moves it towards the other
 sign, from 2^(counter - 1) - 1 down if the bit is 1, and from -2^(counter - 1) up if it is 0.
@@ -32,7 +32,10 @@ from rdahw.families.machine.rule import ENOUGH, MachineEngine, PlainMachine
 from rdahw.families.machine.spec import SETTLED, bits_of, without_evidence
 from rdahw.primitives import Array
 
-__all__ = ["PlainShadows", "ShadowEngine"]
+__all__ = ["WRAP", "PlainShadows", "ShadowEngine"]
+
+#: The largest number of the field ``run``; the next one is 0.
+WRAP = (1 << 31) - 1
 
 
 class ShadowEngine(MachineEngine):
@@ -40,6 +43,7 @@ class ShadowEngine(MachineEngine):
 
     def _restart(self) -> None:
         number, register = take_bits(register_number(self._state["noise"]), len(self._counters))
+        self._run[2] &= WRAP
         self._counters[:] = without_evidence(self.spec, [number >> p & 1 for p in range(len(self._counters))])
         self._state["noise"][:] = register_bits(register)
         self._end(np.zeros(1 + len(self._counters), np.int64))
@@ -75,8 +79,9 @@ class PlainShadows(ShadowEngine, PlainMachine):
             if right >= SETTLED:
                 continue
             right = 0 if wrong else right + 1
-            self._run[:] = right, since + 1, restarts, read + 1
-            if since + 1 >= self.spec.restart and right < ENOUGH:
+            since = since + 1 & WRAP
+            self._run[:] = right, since, restarts, read + 1 & WRAP
+            if since >= self.spec.restart and right < ENOUGH:
                 break
         return np.array(predicted, np.int64)
 

@@ -175,6 +175,11 @@ class MachineSpec(Spec):
         return 1 << self.counter - 1
 
     @property
+    def run_bits(self) -> int:
+        """The bits of a number of ``run``; hardware has shorter ones, which wrap to 0 after 2^31 - 1."""
+        return 32 if self.shadows else 48
+
+    @property
     def software_only(self) -> str:
         """Gateware learns by shadow machines."""
         if self.shadows:
@@ -196,7 +201,7 @@ class MachineSpec(Spec):
         shift register of the next random tables, as in :mod:`rdahw.families.layers.spec`; if they are ``live`` also
         ``now``, (1 + P, states), the bits of the states of the machine and of its P shadow machines."""
         count = (self.states + 1) * self.size
-        usual = Field("counters", Words(1, self.counter), (count,)), Field("run", Words(4, 48))
+        usual = Field("counters", Words(1, self.counter), (count,)), Field("run", Words(4, self.run_bits))
         if not self.shadows:
             return usual
         noise, now = Field("noise", Bits(63)), Field("now", Bits(self.states), (1 + count, self.states))
