@@ -127,7 +127,7 @@ class MachineTrainer(Trainer):
         r = _Registers(m, self)
         example, full, left = Signal.like(new, reset_less=True), Signal(), Signal(range(spec.steps))
         last, step, access, idle = Signal(), Signal(), Signal(), Signal()
-        wrong, written = Signal(), Signal(spec.steps, reset_less=True)
+        wrong, after = Signal(), Signal(spec.steps)
         flips, starts = r.reached.any(), Signal()
         accept = self.examples.valid & self.examples.ready
         # After the last right sequence before it is settled, and between sequences of one symbol, it waits for ``run``.
@@ -145,22 +145,22 @@ class MachineTrainer(Trainer):
             m.d.comb += step.eq(0)
         label, missed, erred = Signal(), Signal(), Signal()
         learn = step & example.learn
+        m.d.comb += after.eq(Cat(example.x, label)[1:])
         m.d.comb += [missed.eq(label ^ example.y[0]), erred.eq((wrong & ~r.fresh) | missed)]
         with m.If(self.results.ready):
             m.d.sync += self.results.valid.eq(0)
         m.d.sync += r.ended.eq(learn & last)
         with m.If(step):
             m.d.sync += [
-                example.x.eq(example.x >> 1),
+                example.x.eq(after),  # the labels take the place of the symbols
                 example.y.eq(example.y >> 1),
                 left.eq(left - 1),
-                written.eq(Cat(written, label)[1:]),
                 wrong.eq(erred),
                 r.fresh.eq(last),
             ]
             with m.If(last):
                 m.d.sync += [full.eq(0), self.results.valid.eq(1)]
-                m.d.sync += [result.prediction.eq(Cat(written, label)[1:]), result.correct.eq(~erred)]
+                m.d.sync += [result.prediction.eq(after), result.correct.eq(~erred)]
         with m.If(accept):
             m.d.sync += [example.eq(new), full.eq(1), left.eq(spec.steps - 1)]
 
@@ -207,7 +207,7 @@ class MachineTrainer(Trainer):
             with m.If(step):
                 m.d.sync += probe.eq(Mux(last, 0, own[:states]))
         counts = Signal()
-        m.d.comb += counts.eq(learn & (r.right < SETTLED))
+        m.d.comb += counts.eq(learn & (r.right != SETTLED))
         for p, (state, evidence) in enumerate(zip(r.now[1:], r.evidence, strict=True)):
             moved = r.next_evidence[p]
             (j, index), half = divmod(p, size), size // 2
@@ -215,11 +215,14 @@ class MachineTrainer(Trainer):
             its = machine(f"shadow{p}", [*rows[:j], flipped, *rows[j + 1 :]], state)
             with m.If(learn):
                 m.d.comb += r.next_now[1 + p].eq(its[:states])
+            # Up or down by 1 without carry chains: a bit changes if all below it are 1, or 0.
+            below = evidence ^ (~missed).replicate(len(evidence))
             with m.If(counts & (its[states] != label)):
-                with m.If(missed):
-                    m.d.comb += Cat(moved, r.next_reached[p]).eq(evidence + 1)
-                with m.Elif(evidence != 0):
-                    m.d.comb += moved.eq(evidence - 1)
+                with m.If(below.all()):
+                    m.d.comb += r.next_reached[p].eq(missed)
+                with m.Else():
+                    changes = Cat(*(below[:i].all() for i in range(len(evidence))))
+                    m.d.comb += moved.eq(evidence ^ changes)
 
     def _flip(self, m: Module, r: _Registers) -> None:
         """Flip the lowest bit whose evidence has reached the level: step 3 of the rule."""
@@ -233,8 +236,8 @@ class MachineTrainer(Trainer):
         """Count a sequence in the cycle after its last symbol, and start again if it is time."""
         due, few, noise = Signal(), Signal(), self.fields["noise"]
         right, since, restarts, read = (number[:-1] for number in r.after["run"])
-        m.d.sync += [due.eq(r.since >= self.spec.restart - 1), few.eq(r.right < ENOUGH - 1)]
-        with m.If(r.ended & (r.right < SETTLED)):
+        m.d.sync += [due.eq(~_below(r.since, self.spec.restart - 1)), few.eq(_below(r.right, ENOUGH - 1))]
+        with m.If(r.ended & (r.right != SETTLED)):
             m.d.comb += starts.eq(due & (few | wrong))
             m.d.comb += [right.eq(Mux(wrong, 0, r.right + 1)), since.eq(r.since + 1), read.eq(r.read + 1)]
         with m.If(starts):
@@ -296,6 +299,12 @@ class _Registers:
         self.next_reached = [Signal(name=f"next_reached{p}") for p in range(count)]
         m.d.sync += self.reached.eq(Cat(*self.next_reached))
         self.starting = Signal(range(count // _TAKEN + 1))
+
+
+def _below(value: Value, limit: int) -> Value:
+    """``value < limit``, with a comparison of the low bits only."""
+    width = limit.bit_length()
+    return ~value[width:].any() & (value[:width] < limit)
 
 
 def _lowest(bits: Sequence[Value]) -> list[Value]:

@@ -17,6 +17,7 @@ from rdahw.boards.host import Device, DeviceEngine, Identity
 from rdahw.errors import UserError
 from rdahw.families import spec_of_widths
 from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state, register_number
+from rdahw.families.machine import MachineSpec
 from rdahw.family import Spec
 from rdahw.hdl.flash_reader import FlashReader
 from rdahw.hdl.flash_trainer import FlashTrainer
@@ -33,13 +34,14 @@ from rdahw.state import State
 from rdahw.training import Batches, Engine, Examples, Schedule, Training
 
 SPEC = EnsembleSpec(input_bits=12, classes=3, tables=5, inputs=3, counter=6, margin=20, seed=4)
-#: A model for each trainer: in block memory, word by word, in registers, layer by layer.
+#: A model for each trainer: in block memory, word by word, in registers, layer by layer, a symbol at a time.
 SPECS: dict[str, Spec] = {
     "ensemble": SPEC,
     "wide mask": spec_of_widths("mask", 70, 1),
     "lookup": spec_of_widths("lookup", 4, 3),
     "lookup, class numbers": spec_of_widths("lookup:labels=binary", 3, 1),
     "layers": spec_of_widths("layers:7x3,6x2,6x3,counter=4,margin=1", 12, 3),
+    "machine": MachineSpec(steps=10, states=1, rule="shadow", counter=2, restart=7, live=True),
 }
 
 

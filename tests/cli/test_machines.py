@@ -54,10 +54,29 @@ def test_resumed_training_gives_the_same_machine(run: Runner, trained: dict[str,
         np.testing.assert_array_equal(whole.state[name], value)
 
 
-@pytest.mark.parametrize("rule", ["xor", "climb"])
+@pytest.mark.parametrize("rule", ["xor", "climb", "shadow"])
 def test_other_rules(run: Runner, rule: str) -> None:
     result = run.ok("train", "--data", "parity", "--optimiser", rule, "--updates", 3000, "--json").json
     assert (result["optimiser"], result["rule"], result["test_accuracy"]) == (rule, rule, 1.0)
+
+
+@pytest.mark.slow
+def test_shadow_machines_learn_in_simulated_hardware_as_in_software(run: Runner) -> None:
+    options = ("train", "--data", "parity", "--model", "machine:states=1,rule=shadow,restart=9", "--updates", 30)
+    run.ok(*options, "--out", "soft.rdahw")
+    result = run.ok(*options, "--hdl", "--engine", "amaranth", "--out", "hard.rdahw", "--json").json
+    assert (result["bit_exact"], result["cycles_with_update"]["min"]) == (True, 16)
+    soft, hard = (load_model(run.folder / name) for name in ("soft.rdahw", "hard.rdahw"))
+    assert hard.state["run"][2] > 0
+    for name, value in soft.state.items():
+        np.testing.assert_array_equal(hard.state[name], value)
+
+
+def test_there_is_no_claim_about_the_trainer(run: Runner) -> None:
+    model = ("--model", "machine:states=1,rule=shadow")
+    run.ok("train", "--data", "parity", *model, "--updates", 9, "--out", "shadow.rdahw")
+    ran = run("prove", "--what", "trainer", "shadow.rdahw")
+    assert "there is no claim about a trainer in registers, a symbol at a time" in ran.out + ran.error
 
 
 def test_prove_that_a_learned_machine_is_the_language(run: Runner, trained: dict[str, Any]) -> None:
@@ -106,7 +125,16 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
         (("train", "--data", "iris", "--model", "machine"), "model 'machine' is for sequences"),
         (("train", "--data", "parity", "--model", "machine:states=9"), "expected a whole number from 1 to 6"),
         (("train", "--data", "parity", "--batch", "2"), "a machine takes sequences one at a time: use batch 1"),
-        (("train", "--data", "parity", "--hdl"), "machines learn in software only"),
+        (
+            ("train", "--data", "parity", "--hdl"),
+            "rule=difference learn in software only; train with --optimiser shadow",
+        ),
+        (("synth", "machine:rule=climb", "--data", "parity"), "rule=climb learn in software only"),
+        (("train", "--data", "parity", "--device", "p"), "rule=difference learn in software only"),
+        (
+            ("train", "--data", "parity", "--model", "machine:live=1"),
+            "live=1 is for machines that learn by rule=shadow",
+        ),
         (("train", "--data", "parity", "--optimiser", "sign=3"), "use difference=NUMBER or xor or climb"),
         (("train", "--data", "parity", "--task", "regression"), "the task of the data set 'parity' is sequences"),
     ],

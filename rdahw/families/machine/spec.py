@@ -224,6 +224,8 @@ class MachineSpec(Spec):
             raise damaged("the field 'run'", "numbers that are not negative")
         if self.shadows and not state["noise"].any():
             raise damaged("the field 'noise'", "63 bits, not all zero")
+        if self.shadows and state["run"][0] > SETTLED:
+            raise damaged("the field 'run'", f"at most {SETTLED} right sequences in turn")
 
     def theta(self, state: State) -> NDArray[np.uint8]:
         return bits_of(state["counters"])
