@@ -34,8 +34,8 @@ def machine_places(spec: MachineSpec) -> tuple[Place, ...]:
     at, cleared = 0, spec.initial_state()
     for field in spec.fields:
         size = (field.bits + 7) // 8
-        its = (pack, unpack) if field == spec.parameters else (field.pack, field.unpack)
-        places.append(Place(field, at, size, *its, cleared[field.name]))
+        there, back = (pack, unpack) if field == spec.parameters else (field.pack, field.unpack)
+        places.append(Place(field, at, size, there, back, cleared[field.name]))
         at += size
     return tuple(places)
 

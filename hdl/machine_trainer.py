@@ -66,7 +66,7 @@ class MachineTrainer(Trainer):
         if spec.software_only:
             raise UsageError(spec.software_only)
         self.spec = spec
-        its = self.interface
+        its, first = self.interface, spec.initial_state()
         super().__init__(
             {
                 "examples": In(stream.Signature(example_layout(spec.steps, spec.steps, learn=True))),
@@ -77,7 +77,8 @@ class MachineTrainer(Trainer):
         )
         #: The fields of the state, for simulators.
         self.fields = {
-            p.field.name: Signal(p.field.bits, name=p.field.name, init=p.number(p.cleared)) for p in its.places
+            p.field.name: Signal(p.field.bits, name=p.field.name, init=p.number(first[p.field.name]))
+            for p in its.places
         }
 
     @cached_property

@@ -44,7 +44,7 @@ class ShadowEngine(MachineEngine):
     def _restart(self) -> None:
         number, register = take_bits(register_number(self._state["noise"]), len(self._counters))
         self._run[2] &= WRAP
-        self._counters[:] = without_evidence(self.spec, [number >> p & 1 for p in range(len(self._counters))])
+        self._counters[:] = without_evidence(self.spec, np.array([number >> p & 1 for p in range(len(self._counters))]))
         self._state["noise"][:] = register_bits(register)
         self._end(np.zeros(1 + len(self._counters), np.int64))
 
@@ -88,8 +88,8 @@ class PlainShadows(ShadowEngine, PlainMachine):
     def _symbol(self, now: list[int], bit: int, label: int, *, learn: bool) -> int:
         """Steps 1 to 3 with the states ``now``, which change; gives the label of the machine."""
         states, size, level = self.spec.states, self.spec.size, self.spec.level
-        tables = bits_of(self._counters).tolist()
-        written = []
+        tables: list[int] = bits_of(self._counters).tolist()
+        written: list[int] = []
         for machine, state in enumerate(now):
             index = state | bit << states
             its = [tables[j * size + index] ^ (machine == 1 + j * size + index) for j in range(states + 1)]
