@@ -145,6 +145,11 @@ def trace_machine(
 
     Raises :class:`UserError` if it returns something else.
     """
+    if not isinstance(state, Mapping) or not isinstance(initial, Mapping | None):
+        raise UserError(
+            f"state is {shown(state)} and initial {shown(initial)}; expected the type and the first number of each "
+            'name, such as state={"s": Bits(2)} and initial={"s": 3}'
+        )
     builder, first = Builder(), dict(initial or {})
     ports = {**(parameters or {}), **state, **inputs}
     if len(ports) < len(parameters or ()) + len(state) + len(inputs):
@@ -203,6 +208,14 @@ def _types(ports: Sequence[Port]) -> list[Type]:
     return [port.type for port in ports]
 
 
+def _check_machine(value: object) -> None:
+    if not isinstance(value, Machine):
+        raise UserError(
+            f"a machine was to be joined with {shown(value)}; expected a machine, which rdahw.machine.lift makes of a "
+            "circuit"
+        )
+
+
 def lift(circuit: Circuit, parameters: int = 0) -> Machine:
     """The machine without state that applies ``circuit`` at every step; its first inputs are ``parameters``."""
     return Machine(circuit, (), parameters)
@@ -215,6 +228,7 @@ def delay(type_: Type, initial: int = 0) -> Machine:
 
 def sequence(f: Machine, g: Machine) -> Machine:
     """``f >> g``: g reads at each step what f writes. Raises :class:`UserError` if their types do not agree."""
+    _check_machine(g)
     if (given := _types(f.outputs)) != (taken := _types(g.inputs)):
         raise UserError(
             f"machines cannot be joined: one writes ({', '.join(map(str, given))}), "
@@ -238,6 +252,7 @@ def sequence(f: Machine, g: Machine) -> Machine:
 
 def tensor(f: Machine, g: Machine) -> Machine:
     """``f @ g``: f and g side by side, each with symbols of its own."""
+    _check_machine(g)
 
     def body(builder: Builder, theta: list[Wire], s: list[Wire], x: list[Wire]) -> tuple[list[Wire], list[Wire]]:
         first, second, third = f.parameters, len(f.initial), len(f.inputs)

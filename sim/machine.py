@@ -47,12 +47,12 @@ def run_machine(
     batch, and broadcast. ``parameters`` are the bits of each parameter, ``state`` those of each state port at the first
     step, by default the machine's own. ``engine`` is ``reference`` or ``packed``, with the same results.
 
-    Raises :class:`UserError` for arrays of another number, width or length.
+    Raises :class:`UserError` for arrays of another number, width or length, and for other values than 0 and 1.
     """
     first = initial_state(machine) if state is None else tuple(state)
-    arrays = [np.asarray(array, np.uint8) for array in sequences]
     ports = machine.step.inputs
-    given = [*map(np.asarray, (*parameters, *first)), *arrays]
+    given = [*map(np.asarray, (*parameters, *first, *sequences))]
+    arrays = given[len(given) - len(sequences) :]
     if len(given) != len(ports):
         raise UserError(
             f"{len(parameters)} parameters, {len(first)} states and {len(arrays)} sequences were given; expected "
@@ -63,6 +63,8 @@ def run_machine(
             raise UserError(
                 f"{name!r} was given an array of shape {array.shape}; expected {type_.width} on the last axis"
             )
+        if not np.isin(array, (0, 1)).all():
+            raise UserError(f"{name!r} was given other values than 0 and 1; expected one bit in each place")
     if not arrays or any(array.ndim < 2 or array.shape[-2] != arrays[0].shape[-2] for array in arrays):
         shapes = ", ".join(str(array.shape) for array in arrays) or "none"
         raise UserError(f"the sequences have shapes {shapes}; expected (…, steps, width), of as many steps each")
@@ -72,7 +74,9 @@ def run_machine(
         raise UserError("the sequences, parameters and states are of batches that do not broadcast") from None
     if engine not in ENGINES:
         raise UserError(f"there is no engine {engine!r} for machines; expected one of {', '.join(ENGINES)}")
-    return ENGINES[engine](machine, given[: machine.parameters], list(first), arrays, batch)
+    given = [array.astype(np.uint8) for array in given]
+    parts = given[: machine.parameters], given[machine.parameters : -len(arrays)], given[-len(arrays) :]
+    return ENGINES[engine](machine, *parts, batch)
 
 
 def _reference(

@@ -111,6 +111,12 @@ def test_text_and_json_round_trip(machine: Machine) -> None:
             lambda: trace_machine(lambda s, x: (s, x), state={"s": BIT}, initial={"t": 1}, x=BIT),
             "an initial value is given for 't'; expected names of the state",
         ),
+        (
+            lambda: trace_machine(lambda s, x: (s, x), state={"s": BIT}, initial=1, x=BIT),  # type: ignore[arg-type]
+            "initial 1; expected the type and the first number of each name",
+        ),
+        (lambda: delay(BIT) >> identity(1), "expected a machine, which rdahw.machine.lift makes of a circuit"),
+        (lambda: delay(BIT) @ identity(1), "expected a machine, which rdahw.machine.lift makes of a circuit"),
         (lambda: trace_machine(lambda s: (s, s), state={"s": BIT}, s=BIT), "a name is used for two of parameters"),
     ],
 )
@@ -149,6 +155,10 @@ def test_delay_writes_what_it_read_a_step_before() -> None:
         ([np.zeros(1)], {}, r"the sequences have shapes \(1,\); expected \(…, steps, width\)"),
         ([np.zeros((3, 2))], {}, "'x' was given an array of shape \\(3, 2\\); expected 1 on the last axis"),
         ([np.zeros((2, 3, 1))], {"state": [np.zeros((3, 1))]}, "are of batches that do not broadcast"),
+        ([[[2], [0]]], {}, "'x' was given other values than 0 and 1; expected one bit in each place"),
+        ([[[0.5]]], {"engine": "packed"}, "'x' was given other values than 0 and 1"),
+        ([np.full((1, 1), "a")], {}, "'x' was given other values than 0 and 1"),
+        ([np.zeros((3, 1))], {"state": [[3]]}, "'s' was given other values than 0 and 1"),
         ([np.zeros((3, 1))], {"engine": "fast"}, "there is no engine 'fast' for machines"),
     ],
 )
