@@ -603,7 +603,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """A copy of the counters of an ensemble, int8 (tables, 2^inputs, classes)."""
         state = self.state_
         if "counters" not in state:
-            raise AttributeError(f"model {self.model!r} has no counters; state_ has {', '.join(state)}")
+            raise AttributeError(f"model {self.spec_.family!r} has no counters; state_ has {', '.join(state)}")
         return state["counters"]
 
     @property

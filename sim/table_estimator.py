@@ -120,11 +120,13 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     @property
     def spec_(self) -> Spec:
         """The model, its seed included."""
+        check_is_fitted(self)
         return self._engine.spec
 
     @property
     def state_(self) -> Mapping[str, NDArray[Any]]:
         """A copy of the trained state: the array of each field of :attr:`spec_`."""
+        check_is_fitted(self)
         return self._engine.state
 
     def __getstate__(self) -> dict[str, Any]:

@@ -95,6 +95,11 @@ def test_errors(options: dict[str, Any], y: Any, sentence: str) -> None:
         RDAClassifier(**options).fit(X, y)
 
 
+def test_counters_are_those_of_the_model_that_learned(fitted: RDAClassifier) -> None:
+    with pytest.raises(AttributeError, match="model 'boosted' has no counters; state_ has tables"):
+        _ = fitted.counters_
+
+
 def test_the_tag() -> None:
     assert RDAClassifier().__sklearn_tags__().classifier_tags.multi_label
     for options in ({"model": "lookup"}, {"dropout": 0.5}, {"model": 7}):

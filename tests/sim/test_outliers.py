@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -71,6 +72,12 @@ def test_contamination_is_the_part_of_the_examples_of_fit(part: float) -> None:
 def test_errors(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         RDAOutlierDetector(**options).fit(X)
+
+
+@pytest.mark.parametrize("name", ["spec_", "state_", "offset_"])
+def test_what_is_learned_needs_fit(name: str) -> None:
+    with pytest.raises(NotFittedError):
+        getattr(RDAOutlierDetector(), name)
 
 
 def test_unknown_parameters() -> None:
