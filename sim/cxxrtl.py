@@ -21,9 +21,9 @@ __all__ = ["build"]
 #: NDEBUG: a read beyond the end of a memory gives zeros, as in Amaranth, instead of an abort.
 _FLAGS = ("-std=c++17", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden", "-w")
 
-#: The most bytes of C++ that are optimised. A netlist is one function, and the compiler's time grows faster than that:
-#: 0.7 MB take 20 s at -O2 and 5 s at -O0, the 4 MB of a full iCE40UP5K are worth it, and 13 MB (7,500 cells of an ECP5)
-#: had not ended after 13 minutes at -O2 and took less than 5 at -O0.
+#: The most bytes of C++ that are optimised, as a netlist is one function. Measured: 0.7 MB take 5.5 s at -O0, 16.9 s at
+#: -O1 and 20.4 s at -O2; 13 MB (7,500 cells of an ECP5) had not ended after 13 minutes at -O2 and took less than 5
+#: minutes at -O0. Not measured: sizes between them, such as the 4 MB of a full iCE40UP5K, so the bound is a guess.
 MOST_OPTIMISED = 6_000_000
 
 _MODEL = r"""
