@@ -145,7 +145,7 @@ def trace_machine(
 
     Raises :class:`UserError` if it returns something else.
     """
-    if not isinstance(state, Mapping) or not isinstance(initial, Mapping | None):
+    if not all(isinstance(value, Mapping) for value in (state, initial or {})):
         raise UserError(
             f"state is {shown(state)} and initial {shown(initial)}; expected the type and the first number of each "
             'name, such as state={"s": Bits(2)} and initial={"s": 3}'
