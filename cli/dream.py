@@ -107,8 +107,8 @@ def command(
 def _class(saved: SavedModel, wanted: str) -> int:
     """The number of the class of this name."""
     if saved.schema.task != USUAL_TASK:
-        raise UsageError("the model predicts numbers and has no classes to dream of; give a model that was trained on "
-                         "classes")  # fmt: skip
+        raise UsageError(f"the task of the model is {saved.schema.task}, which has no classes to dream of; give a "
+                         "model that was trained on classes")  # fmt: skip
     names = saved.schema.label_names
     if wanted not in names:
         raise UsageError(f"the model has no class {wanted!r}; {nearest(wanted, names)}")

@@ -421,7 +421,8 @@ class SequenceEvaluation(Evaluation):
         )
 
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
-        return ("step", "wrong labels"), [(t, int(count)) for t, count in enumerate(self.wrong) if count]
+        rows = [(t, int(count)) for t, count in enumerate(self.wrong) if count]
+        return ("step", "wrong labels") if rows else (), rows
 
     def tiles(self) -> Iterable[tuple[str, str]]:
         figures = self.to_json()
@@ -436,7 +437,7 @@ class SequenceEvaluation(Evaluation):
             title="Labels",
             text=f"{figures['correct']:,} of {figures['labels']:,} labels of {self.source} are right.",
             caption="Wrong labels by step" if rows else "",
-            columns=columns if rows else (),
+            columns=columns,
             rows=rows,
         )
 

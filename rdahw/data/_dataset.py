@@ -167,7 +167,8 @@ class Labels:
 
     count: how many a model tells apart. to_json: as results show them. are_classes: each example is of one class.
     are_numbers: there is a target. are_sets: an example has several labels. is_stated: a saved model states the task;
-    the others are known by what they have. least: the fewest names. groups: how many
+    the others are known by what they have. in_files: files
+    and tables can have them. least: the fewest names. groups: how many
     values the labels have of which a test part has equal shares; 1: none. learns_normal: training has no anomalies.
     """
 
@@ -177,6 +178,7 @@ class Labels:
     are_numbers: bool = False
     are_sets: bool = False
     is_stated: bool = True
+    in_files: bool = True
     least: int = 2
     learns_normal: bool = False
     groups: Callable[[Schema], int] = lambda schema: 1
@@ -219,6 +221,7 @@ LABELS: Mapping[str, Labels] = {
         count=lambda schema: 1 << len(schema.label_names),
         to_json=lambda schema: {"steps": len(schema.label_names)},
         are_sets=True,
+        in_files=False,
     ),
 }
 

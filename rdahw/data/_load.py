@@ -76,6 +76,8 @@ def load(
     reading = Reading(
         label=label, delimiter=delimiter, header=header, missing=missing, log=log, task=task, normal=normal
     )
+    if is_frame(spec) or spec not in NAMES:
+        _check_in_files(task)
     if is_frame(spec):
         if test is not None:
             raise UsageError("a test file was given with a table in memory; join the two, or use --split")
@@ -146,6 +148,7 @@ def read_examples(
     position. A missing cell is NaN and an unknown category -1. With ``resize`` pictures may be of any size. The other
     options are those of :func:`load`. Raises UserError if columns or classes are not those of ``schema``.
     """
+    _check_in_files(schema.task)
     if holds_images(Path(path)):
         from rdahw.data._image_files import image_examples
 
@@ -169,6 +172,12 @@ def task_of(data: str) -> str:
 
 def _labels_are_classes(what: str, task: str) -> str:
     return f"the labels of the {what} are classes; leave --task {task} out"
+
+
+def _check_in_files(task: str) -> None:
+    if not LABELS[task].in_files:
+        names = ", ".join(name for name in NAMES if task_of(name) == task)
+        raise UsageError(f"no file holds data for the task {task}; give a data set by name: {names}")
 
 
 def _no_label_of_pictures(path: str | Path, label: str | None) -> None:

@@ -142,6 +142,11 @@ class Table:
         values, kept = self._values(features, schema.columns)
         if not ats:
             return values, None
+        if LABELS[schema.task].are_sets and len(ats) != len(schema.label_names):
+            count = len(schema.label_names)
+            raise UserError(
+                f"{self.path}: {len(ats)} label columns were named, and the model has {count} labels; name {count}"
+            )
         labels = kind.read_more(self, ats, schema)
         return values, labels if kept is None else labels[kept]
 
@@ -411,8 +416,17 @@ def _match_names(table: Table, schema: Schema, ats: tuple[int, ...]) -> tuple[li
     """The columns of the schema's features and of the labels in a table with a header."""
     names = table.names
     labels = schema.label_names if LABELS[schema.task].are_sets else (schema.label_name,)
-    if not ats and any(name in names for name in labels):
+    given = [names[at] for at in ats]
+    if (
+        not ats
+        and any(name in names for name in labels)
+        or len(given) > 1
+        and sorted(given) == sorted(map(str, labels))
+    ):
         ats = tuple(_label_column(table, name) for name in labels)
+    elif len(given) > 1 and set(given) & set(labels):
+        said, known = (", ".join(map(repr, each)) for each in (given, labels))
+        raise UserError(f"{table.path}: the label columns are {said}, and the model's labels are {known}; name these")
     rest = [name for i, name in enumerate(names) if i not in ats]
     for name in schema.feature_names:
         if name not in rest:

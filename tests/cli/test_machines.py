@@ -32,6 +32,30 @@ def test_train(run: Runner, trained: dict[str, Any]) -> None:
     assert other["accuracy"] < 0.9
 
 
+def test_sequences_are_in_no_file(run: Runner, trained: dict[str, Any]) -> None:
+    (run.folder / "bits.csv").write_text("a,b\n0,1\n1,0\n")
+    np.savez(run.folder / "bits.npz", x=np.zeros((3, 16), np.uint8))
+    sentence = "no file holds data for the task sequences; give a data set by name: parity, "
+    for words in (
+        ("eval", "tomita4-machine.rdahw", "--data", "bits.csv"),
+        ("eval", "tomita4-machine.rdahw", "--data", "bits.npz"),
+        ("report", "tomita4-machine.rdahw", "--data", "bits.csv"),
+        ("train", "--task", "sequences", "--data", "bits.csv"),
+    ):
+        failed = run(*words)
+        assert (failed.code, sentence in failed.err) == (2, True)
+
+
+def test_no_table_of_wrong_labels_where_none_is_wrong(run: Runner, trained: dict[str, Any]) -> None:
+    assert "step" not in run.ok("eval", "tomita4-machine.rdahw").out
+    assert "step" in run.ok("eval", "tomita4-machine.rdahw", "--data", "parity").out
+
+
+def test_a_machine_does_not_dream(run: Runner, trained: dict[str, Any]) -> None:
+    failed = run("dream", "tomita4-machine.rdahw", "--class", "1")
+    assert "the task of the model is sequences, which has no classes to dream of" in failed.err
+
+
 def test_the_model_of_sequences_is_a_machine_by_default(run: Runner) -> None:
     assert run.ok("train", "--data", "parity", "--updates", 50, "--json").json["family"] == "machine"
 

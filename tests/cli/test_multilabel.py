@@ -167,6 +167,16 @@ def test_further_files_that_do_not_fit(run: Runner, trained: dict[str, Any], tab
     assert "expected (4, L) of 0 and 1, for 2 to 62 labels" in run("eval", "pets.rdahw", "--data", "flat.npz").err
 
 
+def test_labels_of_a_further_file_in_any_order(run: Runner, trained: dict[str, Any], table: Path) -> None:
+    evaluate = ("eval", "pets.rdahw", "--data", "pets.csv", "--json")
+    assert run.ok(*evaluate, "--label", "old,barks,purrs").json == run.ok(*evaluate).json
+    assert "'old', 'age', and the model's labels are 'barks', " in run(*evaluate, "--label", "old,age").err
+    with (run.folder / "bare.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([row[:3] + row[4:] for row in rows()])
+    failed = run("eval", "pets.rdahw", "--data", "bare.csv", "--no-header", "--label", "1,3")
+    assert "2 label columns were named, and the model has 3 labels; name 3" in failed.err
+
+
 @pytest.mark.parametrize(("key", "value"), [("task", "colour"), ("label_columns", [-1]), ("label_columns", None)])
 def test_a_damaged_file(run: Runner, trained: dict[str, Any], key: str, value: Any) -> None:
     import hashlib
