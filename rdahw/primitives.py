@@ -246,12 +246,21 @@ def _mux_reverse(dy: Wire, select: Wire, a: Wire, b: Wire) -> list[Wire]:
     return [((a ^ b) & dy).sum(dy.width), chosen & dy, ~chosen & dy]
 
 
+#: The most address bits of tables that are halved for their reverse derivative.
+MOST_HALVED = 10
+
+
 def _changes(table: Wire, address: Wire) -> list[Wire]:
     """For each bit of the address, which outputs of the lookup change with it.
 
     The tables are halved by one bit after the other, from the top, so that all changes together take fewer gates than
-    two lookups (a lookup for each bit would take as many times more as there are bits).
+    two lookups (a lookup for each bit would take as many times more as there are bits). Only larger tables have a
+    lookup for each bit: there the halves would be wires of very many bits, which :func:`rdahw.is_safe` tells apart.
     """
+    if address.width > MOST_HALVED:
+        here = table.lookup(address)
+        flips = (address ^ address.const(1 << i, address.width) for i in range(address.width))
+        return [here ^ table.lookup(flipped) for flipped in flips]
     outputs, changes = table.width >> address.width, []
     for i in reversed(range(address.width)):
         low, high = _halves(table, outputs)

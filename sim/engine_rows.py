@@ -24,6 +24,8 @@ ROWS = (
     EngineRow("reference", "boosted", "rdahw.sim.boosted:reference"),
     EngineRow("compiled", "coverage", "rdahw.sim.coverage:compiled", True, "rdahw.sim.coverage:CoveragePredictor"),
     EngineRow("reference", "coverage", "rdahw.sim.coverage:reference"),
-    EngineRow("compiled", "machine", "rdahw.sim.machine_engine:compiled", True),
+    EngineRow(
+        "compiled", "machine", "rdahw.sim.machine_engine:compiled", True, "rdahw.sim.machine_engine:MachinePredictor"
+    ),
     EngineRow("reference", "machine", "rdahw.sim.machine_engine:reference"),
 )

@@ -6,14 +6,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.data import label_sets
 from rdahw.families.machine.rule import ENOUGH, MachineEngine, PlainMachine
 from rdahw.families.machine.rule import climbed as climbed_bits
 from rdahw.families.machine.shadow import WRAP, PlainShadows, ShadowEngine
 from rdahw.families.machine.spec import RULES, SETTLED, MachineSpec
 from rdahw.primitives import Array
 from rdahw.sim.machine_kernels import learn_sequences, learn_stream, run_sequences
+from rdahw.sim.packing import Words, unpack_wires
 
-__all__ = ["CompiledMachine", "CompiledShadows"]
+__all__ = ["CompiledMachine", "CompiledShadows", "MachinePredictor"]
 
 
 class CompiledMachine(MachineEngine):
@@ -70,6 +72,27 @@ class CompiledShadows(ShadowEngine, CompiledMachine):
         )  # fmt: skip
         self._end(now)
         return predicted[:read]
+
+
+class MachinePredictor:
+    """Predicts by the tables of an engine; a :class:`rdahw.sim.engines.Predictor`."""
+
+    def __init__(self, engine: CompiledMachine) -> None:
+        self._engine = engine
+
+    def scores(self, words: Words) -> NDArray[np.int64]:
+        """The class numbers (N, 1)."""
+        return self._numbers(unpack_wires(words, self._engine.spec.steps))[:, None]
+
+    def class_of(self, bits: Array) -> int:
+        """The class number of one sequence (steps,)."""
+        return int(self._numbers(bits[None])[0])
+
+    def _numbers(self, x: Array) -> NDArray[np.int64]:
+        spec, written = self._engine.spec, np.zeros(x.shape, np.uint8)
+        cells = np.zeros(spec.size, np.int64)  # of its own, as threads may share the engine
+        run_sequences(np.ascontiguousarray(x, np.uint8), self._engine._counters, cells, spec.states, written)
+        return label_sets(written)
 
 
 #: The plain and the compiled engine, for each rule that has its own.

@@ -129,7 +129,7 @@ def test_data(refused, code, data, sentence):
         (2, "--validation 0", "0 is not in the range x>=1"),
         (2, "--binarise midrage", "there is no binarising rule 'midrage'"),
         (2, "--binarise thermometer=x", "the binarising rule 'thermometer=x' needs a number from 1 to"),
-        (2, "--optimiser adam", "optimiser 'adam' is unknown; known are 'xor'"),
+        (2, "--optimiser fastest", "optimiser 'fastest' is unknown; known are 'xor'"),
         (2, "--batch 0", "0 is not in the range x>=1"),
         (2, "--labels gray", "'gray' is not one of 'one-hot', 'binary'"),
         (2, "--seed x", "'x' is not a valid integer"),

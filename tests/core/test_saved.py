@@ -499,7 +499,7 @@ def test_a_key_more_or_less(written):
         (("family",), "tree", "its model is of the family 'tree', which is not installed"),
         (("family",), ["lookup"], "which is not installed"),
         (("family",), "ensemble", "the ensemble is not an object with the keys"),
-        (("spec", "optimiser"), "adam", "optimiser 'adam' is unknown; known are 'xor'"),
+        (("spec", "optimiser"), "fastest", "optimiser 'fastest' is unknown; known are 'xor'"),
         (("spec", "loss"), "xor ", "loss 'xor ' is unknown; did you mean 'xor'"),
         (("spec", "loss"), None, "a name is not text"),
         (("spec", "labels"), "gray", "there is no label code 'gray'"),

@@ -14,6 +14,7 @@ from rdahw.families.coverage import CoverageSpec
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.families.grown import GrownSpec, VotesSpec
 from rdahw.families.layers import LayersSpec
+from rdahw.families.machine import MachineSpec
 from rdahw.family import Spec, Task
 from rdahw.sim.engine_rows import ROWS
 from rdahw.sim.engines import find_engine, make_engine, make_predictor
@@ -38,6 +39,7 @@ CASES: dict[str, Spec] = {
     "layers of many votes": LayersSpec(input_bits=65, classes=2, sizes=((50, 8), (700, 1))),
     "numbers": BoostedSpec(input_bits=70, steps=100, tables=30, inputs=4, shift=2),
     "counts": CoverageSpec(input_bits=70, tables=30, inputs=4),
+    "machine": MachineSpec(steps=16, counter=6),
     "many inputs": GrownSpec(input_bits=90, classes=3, tables=8, inputs=8),
 }
 

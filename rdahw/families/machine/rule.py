@@ -109,6 +109,10 @@ class MachineEngine(ABC):
         """Take other tables."""
         self._counters[:] = random_tables(self.spec, int(self._run[2]))
 
+    def class_scores(self, prepared: _Prepared) -> NDArray[np.int64]:
+        """The class numbers (N, 1): there are too many classes for a score of each."""
+        return self.predict(prepared)[:, None]
+
     def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The class numbers (N,)."""
         return label_sets(self.labels(prepared.x))
