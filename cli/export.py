@@ -30,7 +30,7 @@ Examples:
   rdahw export iris-lookup.rdahw --to verilog --inference
   rdahw export iris-lookup.rdahw --to aiger --reverse
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
-  rdahw export fashion-ensemble.rdahw --inference --frontend pixels
+  rdahw export fashion.rdahw --to verilog --inference --frontend pixels
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
