@@ -24,9 +24,10 @@ def find_machines(names: Sequence[str], models: Sequence[tuple[Spec, SavedModel 
     if not machines:
         return None
     if len(machines) < len(found):
-        a, b = (next(name for name, its in zip(names, found, strict=True) if (its is None) == not_one) for not_one in
-                (True, False))  # fmt: skip
-        raise UserError(f"{b!r} is a machine, with a state, and {a!r} is not; compare two machines or two circuits")
+        circuit, machine = sorted(names, key=lambda name: found[names.index(name)] is not None)
+        raise UserError(
+            f"{machine!r} is a machine, with a state, and {circuit!r} is not; compare two machines or two circuits"
+        )
     return machines
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "identity",
     "multiply",
     "one",
+    "port_names",
     "sequence",
     "swap",
     "tensor",
@@ -36,7 +37,8 @@ __all__ = [
 ]
 
 
-def _names(letter: str, count: int) -> list[str]:
+def port_names(letter: str, count: int) -> list[str]:
+    """The letter for one port, with numbers from 0 on for several."""
     return [letter] if count == 1 else [f"{letter}{i}" for i in range(count)]
 
 
@@ -46,9 +48,9 @@ def _type(given: Type | int) -> Type:
 
 def _wiring(types: Sequence[Type], body: Callable[[Builder, list[Wire]], Sequence[Wire]]) -> Circuit:
     builder = Builder()
-    inputs = [builder.input(name, t) for name, t in zip(_names("x", len(types)), types, strict=True)]
+    inputs = [builder.input(name, t) for name, t in zip(port_names("x", len(types)), types, strict=True)]
     outputs = body(builder, inputs)
-    return builder.finish(dict(zip(_names("y", len(outputs)), outputs, strict=True)))
+    return builder.finish(dict(zip(port_names("y", len(outputs)), outputs, strict=True)))
 
 
 def sequence(*circuits: Circuit) -> Circuit:

@@ -22,7 +22,7 @@ from typing import cast, overload
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UserError, nearest
-from rdahw.machine import Machine
+from rdahw.machine import Machine, unused
 from rdahw.primitive import Part, listed
 from rdahw.primitives import PRIMITIVES
 from rdahw.tracing import Builder, Wire, WordWire, constant, ring_sum, trace
@@ -115,10 +115,7 @@ def tangent_names(names: Sequence[str], taken: Sequence[str], letter: str = "d")
     """Each name with the letter in front, and with _ behind if that is taken."""
     result: list[str] = []
     for name in names:
-        new = letter + name
-        while new in taken or new in result:
-            new += "_"
-        result.append(new)
+        result.append(unused(letter + name, [*taken, *result]))
     return result
 
 

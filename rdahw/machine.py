@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rdahw.circuit import Circuit, Port
+from rdahw.combinators import port_names
 from rdahw.errors import UserError
 from rdahw.tracing import Builder, Wire
 from rdahw.types import Type, shown
@@ -184,10 +185,6 @@ def unused(name: str, taken: Mapping[str, Any] | Sequence[str]) -> str:
 _Body = Callable[[Builder, list[Wire], list[Wire], list[Wire]], tuple[Sequence[Wire], Sequence[Wire]]]
 
 
-def _names(letter: str, count: int) -> list[str]:
-    return [letter] if count == 1 else [f"{letter}{i}" for i in range(count)]
-
-
 def assemble(
     parameters: Sequence[Type], states: Sequence[Type], initial: Sequence[int], inputs: Sequence[Type], body: _Body
 ) -> Machine:
@@ -195,12 +192,12 @@ def assemble(
     ``body`` makes the next state and the outputs from the builder and the wires of each kind."""
     builder = Builder()
     wires = [
-        [builder.input(name, type_) for name, type_ in zip(_names(letter, len(types)), types, strict=True)]
+        [builder.input(name, type_) for name, type_ in zip(port_names(letter, len(types)), types, strict=True)]
         for letter, types in (("theta", parameters), ("s", states), ("x", inputs))
     ]
     following, written = body(builder, *wires)
-    outputs = dict(zip(_names("next_s", len(following)), following, strict=True))
-    outputs.update(zip(_names("y", len(written)), written, strict=True))
+    outputs = dict(zip(port_names("next_s", len(following)), following, strict=True))
+    outputs.update(zip(port_names("y", len(written)), written, strict=True))
     return Machine(builder.finish(outputs), tuple(initial), len(parameters))
 
 

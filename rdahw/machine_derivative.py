@@ -152,10 +152,10 @@ def rtrl_machine(machine: Machine) -> Machine:
         for column, change in zip(moved, changes, strict=False):
             column.append(change)
         products.append(reduce(ring_sum, map(_inner, dy, changes[count:])))
-    following_j = [_joined(column, port.type) for column, port in zip(moved, machine.states, strict=True)]
+    following_j = [column[0].concat(*column) for column in moved]
     at, total = 0, list[Wire]()
     for wire, port in zip(sums, machine.parameter_ports, strict=True):
-        total.append(ring_sum(wire, _joined(products[at : at + port.type.count], port.type.of(1))))
+        total.append(ring_sum(wire, wire.concat(*products[at : at + port.type.count])))
         at += port.type.count
     state_names = [*step.input_names[states], *names[states], *names[parameters]]
     outputs = {f"next_{name}": w for name, w in zip(state_names, [*following, *following_j, *total], strict=True)}
@@ -179,13 +179,6 @@ def _basis(builder: Builder, ports: Sequence[Port]) -> list[list[Wire]]:
 def _part(wire: Wire, type_: Type, p: int) -> Wire:
     """Part p of a wire of several such ports."""
     return wire[p * type_.count : (p + 1) * type_.count]
-
-
-def _joined(parts: Sequence[Wire], type_: Type) -> Wire:
-    """Wires of this type as one, the first lowest: each sent to its place and added."""
-    total = type_.count * len(parts)
-    placed = [part.scatter(range(k * type_.count, (k + 1) * type_.count), total) for k, part in enumerate(parts)]
-    return reduce(ring_sum, placed)
 
 
 def _inner(a: Wire, b: Wire) -> Wire:
