@@ -20,23 +20,27 @@ from rdahw.sim.packing import Words, pack_wires
 from rdahw.state import State
 from rdahw.training import Batches, Examples, Outcome
 
-__all__ = ["BoostedEngine", "BoostedPredictor", "CompiledBoosting"]
+__all__ = ["BoostedEngine", "BoostedPredictor", "CompiledBoosting", "PackedCells"]
 
 
-class CompiledBoosting(Boosting):
-    """A boosted model run by compiled kernels, of examples packed by wires."""
-
-    name = "compiled"
+class PackedCells:
+    """How compiled engines of tables hold examples: packed by wires."""
 
     def pack(self, x: BitRows) -> Words:
         """Examples x (N, A), 0 and 1, packed by wires."""
         return pack_wires(x)
 
     def cells(self, packed: Words, wires: NDArray[np.int64]) -> NDArray[np.int64]:
-        """See :meth:`Boosting.cells`."""
+        """The index of each example in the table that reads these ``wires``, (N,)."""
         found = np.empty(len(packed), np.int64)
         list_cells(packed, wires, found)
         return found
+
+
+class CompiledBoosting(PackedCells, Boosting):
+    """A boosted model run by compiled kernels, of examples packed by wires."""
+
+    name = "compiled"
 
     def choose(
         self, packed: Words, rows: NDArray[np.int64], asked: NDArray[np.int64], wires: NDArray[np.int64]

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.coverage import Coverage, CoverageSpec
 from rdahw.primitives import Array
-from rdahw.sim.boosted_kernels import list_cells
+from rdahw.sim.boosted import PackedCells
 from rdahw.sim.packing import Words, pack_wires
 from rdahw.state import State
 from rdahw.training import Batches, Examples, Outcome
@@ -20,20 +19,10 @@ from rdahw.training import Batches, Examples, Outcome
 __all__ = ["CompiledCoverage", "CoverageEngine", "CoveragePredictor"]
 
 
-class CompiledCoverage(Coverage):
+class CompiledCoverage(PackedCells, Coverage):
     """A coverage model run by a compiled kernel, of examples packed by wires."""
 
     name = "compiled"
-
-    def pack(self, x: BitRows) -> Words:
-        """Examples x (N, A), 0 and 1, packed by wires."""
-        return pack_wires(x)
-
-    def cells(self, packed: Words, wires: NDArray[np.int64]) -> NDArray[np.int64]:
-        """See :meth:`Coverage.cells`."""
-        found = np.empty(len(packed), np.int64)
-        list_cells(packed, wires, found)
-        return found
 
 
 class CoverageEngine:
