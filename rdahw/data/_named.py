@@ -248,56 +248,55 @@ IMAGES = {
         ),
         (Path("/usr/share/datasets/fashion-mnist"),),  # Debian's package dataset-fashion-mnist
     ),
+    "kmnist": _Images(
+        Record(
+            name="kmnist",
+            title="Kuzushiji-MNIST handwritten Japanese characters",
+            classes=10,
+            features=784,
+            train=60_000,
+            test=10_000,
+            source="https://github.com/rois-codh/kmnist",
+            licence="CC BY-SA 4.0",
+            citation="T. Clanuwat, M. Bober-Irizar, A. Kitamoto, A. Lamb, K. Yamamoto, D. Ha, Deep learning for "
+            "classical Japanese literature, arXiv 1812.01718 (2018)",
+        ),
+        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        {
+            FILES[0]: (18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
+            FILES[1]: (29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
+            FILES[2]: (3_041_136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
+            FILES[3]: (5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
+        },
+        ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
+    ),
+    "cifar-10": _Images(
+        Record(
+            name="cifar-10",
+            title="CIFAR-10 small photographs",
+            classes=10,
+            features=3072,
+            train=50_000,
+            test=10_000,
+            source="https://www.cs.toronto.edu/~kriz/cifar.html",
+            licence="none stated; its authors ask to be cited",
+            citation="A. Krizhevsky, Learning multiple layers of features from tiny images, technical report, "
+            "University of Toronto (2009)",
+        ),
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        {"cifar-10-binary.tar.gz": (170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")},
+        ("https://www.cs.toronto.edu/~kriz/",),
+        suffix="",
+        forms=(
+            _Form(("cifar-10-binary.tar.gz",), _read_batches_of_archive),
+            _Form(("../cifar-10-binary.tar.gz",), _read_batches_of_archive),
+            _Form(_BATCHES, _read_batches_of_files),
+            _Form(tuple(f"cifar-10-batches-bin/{file}" for file in _BATCHES), _read_batches_of_files),
+            _Form(("train", "test"), _read_pictures_of_folder),
+            _Form(("../cifar-10.tar.xz",), _read_pictures),
+        ),
+    ),
 }
-
-IMAGES["kmnist"] = _Images(
-    Record(
-        name="kmnist",
-        title="Kuzushiji-MNIST handwritten Japanese characters",
-        classes=10,
-        features=784,
-        train=60_000,
-        test=10_000,
-        source="https://github.com/rois-codh/kmnist",
-        licence="CC BY-SA 4.0",
-        citation="T. Clanuwat, M. Bober-Irizar, A. Kitamoto, A. Lamb, K. Yamamoto, D. Ha, Deep learning for classical "
-        "Japanese literature, arXiv 1812.01718 (2018)",
-    ),
-    ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    {
-        FILES[0]: (18_165_135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"),
-        FILES[1]: (29_497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"),
-        FILES[2]: (3_041_136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"),
-        FILES[3]: (5_120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"),
-    },
-    ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
-)
-IMAGES["cifar-10"] = _Images(
-    Record(
-        name="cifar-10",
-        title="CIFAR-10 small photographs",
-        classes=10,
-        features=3072,
-        train=50_000,
-        test=10_000,
-        source="https://www.cs.toronto.edu/~kriz/cifar.html",
-        licence="none stated; its authors ask to be cited",
-        citation="A. Krizhevsky, Learning multiple layers of features from tiny images, technical report, University "
-        "of Toronto (2009)",
-    ),
-    ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    {"cifar-10-binary.tar.gz": (170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")},
-    ("https://www.cs.toronto.edu/~kriz/",),
-    suffix="",
-    forms=(
-        _Form(("cifar-10-binary.tar.gz",), _read_batches_of_archive),
-        _Form(("../cifar-10-binary.tar.gz",), _read_batches_of_archive),
-        _Form(_BATCHES, _read_batches_of_files),
-        _Form(tuple(f"cifar-10-batches-bin/{file}" for file in _BATCHES), _read_batches_of_files),
-        _Form(("train", "test"), _read_pictures_of_folder),
-        _Form(("../cifar-10.tar.xz",), _read_pictures),
-    ),
-)
 
 #: The data sets that are drawn anew for each seed.
 DRAWN = tuple(LANGUAGES)
