@@ -44,7 +44,7 @@ KINDS = {
     "pandas, texts": pd.DataFrame(TABLE),
     "pandas, objects": pd.DataFrame(TABLE).astype({"colour": object, "town": object}),
     "pandas, nullable": pd.DataFrame(TABLE).convert_dtypes(),
-    "polars": pl.DataFrame(TABLE, schema_overrides={"colour": pl.Categorical, "town": pl.Enum(["a", "b"])}),
+    "polars": pl.DataFrame(TABLE, schema_overrides={"colour": pl.Categorical, "town": pl.Categorical}),
     "polars, texts": pl.DataFrame(TABLE),
 }
 

@@ -699,8 +699,6 @@ def test_before_it_has_learned() -> None:
         RDAClassifier().predict(IRIS_X)
     with pytest.raises(NotFittedError):
         RDAClassifier().predict_one(IRIS_X[0])
-    with pytest.raises(TypeError, match="sample_weight"):
-        RDAClassifier().fit(IRIS_X, IRIS_Y, sample_weight=np.ones(150))
 
 
 def test_without_scikit_learn_a_sentence_says_so() -> None:
