@@ -446,13 +446,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         sum of its wires' absolute effects over all classes. Features that matter only together, as in XOR, are
         underrated; for the loss of accuracy on given data use :func:`sklearn.inspection.permutation_importance`.
         """
-        check_is_fitted(self)
-        planes = isinstance(self._conversion, PlaneConversion)
-        sizes = None if planes else self.spec_.importances(self.state_)
-        if sizes is None:
-            what = f"model {self.model!r} has no importances{' of planes' * planes}"
-            raise AttributeError(f"{what}; use sklearn.inspection.permutation_importance")
-        return self._importances(sizes)
+        return self._importances()
 
 
 @cache

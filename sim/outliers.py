@@ -17,6 +17,7 @@ try:
     from sklearn.base import OutlierMixin  # type: ignore[import-untyped]
 
     from rdahw.sim.table_estimator import TableEstimator
+    from rdahw.sim.wires import NO_LABELS
 except ImportError as error:
     raise MissingError(
         f"RDAOutlierDetector needs scikit-learn 1.6 or newer ({error}); install it with pip install 'rdahw[sklearn]'"
@@ -72,7 +73,7 @@ class RDAOutlierDetector(OutlierMixin, TableEstimator):  # type: ignore[misc]
         is_number = isinstance(part, Real) and not isinstance(part, bool | np.bool_)
         if not (0 < part <= 0.5 if is_number else isinstance(part, str) and part == AUTO):
             raise ValueError(f"contamination is {part!r}; expected 'auto' or a number above 0 and at most 0.5")
-        array, _ = self._read_columns(X, None, first=True)
+        array, _ = self._read_columns(X, NO_LABELS, first=True)
         self._learn(array, np.zeros(len(array), np.int64), DECISIONS)
         if is_number:  # instead of the offset that the model chose
             scores = np.sort(self.score_samples(X))

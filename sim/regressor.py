@@ -14,7 +14,6 @@ from rdahw.family import AUTO
 
 try:
     from sklearn.base import RegressorMixin  # type: ignore[import-untyped]
-    from sklearn.utils.validation import check_is_fitted  # type: ignore[import-untyped]
 
     from rdahw.sim.table_estimator import TableEstimator
     from rdahw.sim.weights import arranged, keys_of, weighted
@@ -101,5 +100,4 @@ class RDARegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     def feature_importances_(self) -> NDArray[np.float64]:
         """How much the predictions depend on each feature, (F,), of sum 1 (or all 0): the sum, over the tables that
         read it, of the mean square of the change of what they hold when one of its bits changes."""
-        check_is_fitted(self)
-        return self._importances(self.spec_.importances(self.state_))
+        return self._importances()

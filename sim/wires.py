@@ -38,10 +38,12 @@ from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor
 from rdahw.sim.planes import PlaneConversion
 
-__all__ = ["ROWS", "Planes", "WireEstimator", "arrange", "chosen", "draw_seed", "given_levels", "same", "whole"]
+__all__ = ["NO_LABELS", "Planes", "WireEstimator", "chosen", "draw_seed", "same", "whole"]
 
+#: In place of the labels of an estimator that has none.
+NO_LABELS = "no_validation"
 #: How many examples are turned into wires at once, so that these stay in the cache.
-ROWS = 2048
+_ROWS = 2048
 
 
 class Planes(PlaneConversion):
@@ -111,26 +113,27 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
         """What scikit-learn's checks are told: whether numbers must be finite."""
         return "allow-nan"
 
-    def _read_columns(self, X: ArrayLike, y: Any, *, first: bool, **checks: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Examples to learn, as numbers, and their labels y, or None; the ``first`` ones say which columns are
-        categories. checks: what scikit-learn's ``check_X_y`` is told about y."""
+    def _read_columns(self, X: ArrayLike, y: Any, *, first: bool, **checks: Any) -> tuple[NDArray[Any], Any]:
+        """Examples to learn, as numbers, and their labels y, or :data:`NO_LABELS`; the ``first`` ones say which columns
+        are categories. checks: what scikit-learn's ``check_X_y`` is told about y."""
         if first:
             self.is_categorical_ = chosen = find_categorical(X, self.categorical_features)
             by_type = same(self.categorical_features, "from_dtype")
             self._encoder = None if chosen is None else CategoryEncoder(X, chosen, by_type=by_type)
         refuse_dates(X, self.is_categorical_)
+        labelled = y is not NO_LABELS
         if self._encoder is None:
-            found = validate_data(
-                self, X, **({} if y is None else {"y": y, **checks}), reset=first, ensure_all_finite=self._finite
-            )
-            array, labels = (found, None) if y is None else found
-            return _as_numbers(array), labels
-        validate_data(self, X, "no_validation" if y is None else y, reset=first, skip_check_array=True)
-        if y is not None:
-            if not checks.get("multi_output"):
-                y = column_or_1d(y, warn=True)
-            if checks.get("y_numeric"):
-                y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+            if labelled:
+                array, y = validate_data(self, X, y, reset=first, ensure_all_finite=self._finite, **checks)
+            else:
+                array = validate_data(self, X, reset=first, ensure_all_finite=self._finite)
+            return _as_numbers(array), y
+        validate_data(self, X, y, reset=first, skip_check_array=True)
+        if labelled and not checks.get("multi_output"):
+            y = column_or_1d(y, warn=True)
+        if checks.get("y_numeric"):
+            y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if labelled:
             check_consistent_length(X, y)
         return self._encoder.transform(X), y
 
@@ -159,7 +162,7 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
         self, array: NDArray[Any], levels: Sequence[NDArray[np.float64]]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The feature and the threshold of each wire, of the thresholds ``levels`` of each feature."""
-        features, thresholds = arrange(levels)
+        features, thresholds = _arrange(levels)
         marked = np.repeat(np.arange(len(self._marks)), [marks.width for marks in self._marks])
         features = np.concatenate([features, marked])
         thresholds = np.concatenate([thresholds, np.full(len(marked), np.nan)])
@@ -171,7 +174,7 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
         """The thresholds of each feature, in rising order: those given, or at most so many."""
         features = array.shape[1]
         if self.thresholds is not None:
-            given = given_levels(self.thresholds, features)
+            given = _given_levels(self.thresholds, features)
             return [levels if number else levels[:0] for levels, number in zip(given, self._is_number, strict=True)]
         # Sorted, NaN is last. All that is missing, and categories, have no thresholds.
         columns = (np.sort(array[:, i]).astype(np.float64) for i in range(features))
@@ -201,8 +204,8 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _bits(self, array: NDArray[Any], conversion: Conversion | PlaneConversion) -> PackedBits:
         """The wires (N, width) of examples (N, F)."""
-        array, starts = conversion.check(array), range(0, len(array), ROWS)
-        words = [conversion.pack(self._with_marks(array[start : start + ROWS]))[0] for start in starts]
+        array, starts = conversion.check(array), range(0, len(array), _ROWS)
+        words = [conversion.pack(self._with_marks(array[start : start + _ROWS]))[0] for start in starts]
         return PackedBits(np.concatenate(words), conversion.width)
 
     def _of_blocks(
@@ -211,11 +214,11 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
         """What ``compute`` makes of the scores (n, classes) of X, as ``array`` (N, F), block by block."""
 
         def block(start: int) -> tuple[NDArray[Any], bool]:
-            words, finite = self._conversion.pack(self._with_marks(array[start : start + ROWS]))
+            words, finite = self._conversion.pack(self._with_marks(array[start : start + _ROWS]))
             return compute(self._predictor.scores(words)), finite
 
         array = self._conversion.check(array)
-        starts, threads = range(0, len(array), ROWS), self._threads()
+        starts, threads = range(0, len(array), _ROWS), self._threads()
         if threads > 1 and len(starts) > 1:
             with ThreadPoolExecutor(threads) as pool:
                 found = list(pool.map(block, starts))
@@ -257,8 +260,14 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
         found = [f"{names[feature]} > {level(feature, threshold)}" for feature, threshold in numbers]
         return found + [name for marks, column in zip(self._marks, names, strict=True) for name in marks.names(column)]
 
-    def _importances(self, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sum of the ``sizes`` of the wires of each feature, (F,), as parts of their sum."""
+    def _importances(self) -> NDArray[np.float64]:
+        """The sum of the model's measure of the wires of each feature, (F,), as parts of the whole."""
+        check_is_fitted(self)
+        planes = isinstance(self._conversion, PlaneConversion)
+        sizes = None if planes else self.spec_.importances(self.state_)
+        if sizes is None:
+            what = f"model {self.model!r} has no importances{' of planes' * planes}"
+            raise AttributeError(f"{what}; use sklearn.inspection.permutation_importance")
         total = np.bincount(self.wire_features_, weights=sizes, minlength=self.n_features_in_)
         return np.asarray(total / (total.sum() or 1.0))
 
@@ -403,7 +412,7 @@ def _quantile_levels(values: NDArray[np.float64], most: int) -> NDArray[np.float
     return np.where((below <= middle) & (middle < above), middle, below)  # adjacent floats have no value between them
 
 
-def given_levels(thresholds: Any, features: int) -> list[NDArray[np.float64]]:
+def _given_levels(thresholds: Any, features: int) -> list[NDArray[np.float64]]:
     """The thresholds of each feature, from those for all features or a sequence for each."""
     rows = list(thresholds)
     if all(np.ndim(row) == 0 for row in rows):
@@ -416,7 +425,7 @@ def given_levels(thresholds: Any, features: int) -> list[NDArray[np.float64]]:
     return levels
 
 
-def arrange(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _arrange(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The wires' features and thresholds: the first threshold of each feature, then the second of each, …"""
     plane = np.concatenate([np.arange(len(values)) for values in levels])
     feature = np.repeat(np.arange(len(levels)), [len(values) for values in levels])
