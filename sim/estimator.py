@@ -72,7 +72,9 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         image_shape: (height, width) or (channels, height, width) if each row of X is an image.
         categorical_features: the columns of categories: "from_dtype", those columns of a data frame (pandas, polars)
             that hold categories or texts; a mask, numbers or names of columns; or None. Each category is a wire; rare
-            ones, with those that ``fit`` did not have, may share one.
+            ones, with those that ``fit`` did not have, may share one. With "from_dtype", categories that have an order
+            get thresholds in that order, as numbers do: those of an ordered type of pandas or an Enum of polars, and at
+            most 10 categories that are all numbers. What has no place in the order is a missing value.
         class_weight: None, "balanced", which learns the examples of rare classes more often so that all classes are
             equally frequent (as ``rdahw train --balance``), or the weight of each class, a dict; 1 for the others.
         random_state: the seed of all randomness; a RandomState or None draws one.
@@ -80,7 +82,16 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
 
     An example of a class of weight w is learned w times in each epoch. Whole numbers up to 1,000 stay as they are;
     other weights are divided by the smallest one above 0, or by a thousandth of the largest if that is more, rounded,
-    halves up, and divided by their greatest common divisor.
+    halves up, and divided by their greatest common divisor. ``sample_weight`` in ``fit`` does the same for single
+    examples, times the weight of the class, but other weights are divided by the smallest one above 0, or by a
+    sixteenth of the mean of those if that is more: so none is off by more than 1/32 of the mean, and an epoch has less
+    than 17 times as many examples. An example of weight 0 is left out, as if it were not in X.
+
+    Thresholds, the choice of a model by "auto" and training see an example that comes w times as w examples. If any
+    comes more than once, by its weight or because X has equal rows with equal labels, the order of X does not matter:
+    examples are put into the order of a hash of their values before the seed shuffles them, so that weights and repeats
+    give the same bits. Where all are different, they are shuffled as they are given. "auto" holds equal examples out
+    together.
 
     NaN in X is a missing value, except in images: its wires are 0, and a feature that has NaN in ``fit`` has one more
     wire, which is 1 there.

@@ -29,7 +29,8 @@ __all__ = ["RDAOutlierDetector"]
 class RDAOutlierDetector(OutlierMixin, TableEstimator):  # type: ignore[misc]
     """Lookup tables that count what they see in normal examples and so find those that are not normal.
 
-    X is numbers (N, F); y is ignored. The same data and ``random_state`` give the same bits on every machine.
+    X is numbers or categories (N, F); y is ignored. The same data and ``random_state`` give the same bits on every
+    machine.
 
     Parameters:
         model: as for ``rdahw train --task anomaly --model``: NAME[:OPTION=VALUE,…].
@@ -45,7 +46,8 @@ class RDAOutlierDetector(OutlierMixin, TableEstimator):  # type: ignore[misc]
     Options of the model, which may also be given in ``model``; their default is "auto":
         {options}
 
-    Tables have at most as many inputs as there are wires.
+    Tables have at most as many inputs as there are wires. NaN in X is a missing value, as for
+    :class:`rdahw.RDAClassifier`.
 
     Attributes after ``fit``:
         n_features_in_, feature_names_in_: as in all of scikit-learn.

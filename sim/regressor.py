@@ -28,9 +28,9 @@ __all__ = ["RDARegressor"]
 class RDARegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     """A sum of lookup tables that predicts a number, learned with whole numbers alone.
 
-    X is numbers (N, F), y finite numbers (N,). What is learned and predicted is the number of a step: y is rounded to
-    ``low + k * step``, and predictions are such numbers too. The same data and ``random_state`` give the same bits on
-    every machine.
+    X is numbers or categories (N, F), y finite numbers (N,). What is learned and predicted is the number of a step: y
+    is rounded to ``low + k * step``, and predictions are such numbers too. The same data and ``random_state`` give the
+    same bits on every machine.
 
     Parameters:
         model: as for ``rdahw train --task regression --model``: NAME[:OPTION=VALUE,…].
@@ -47,6 +47,9 @@ class RDARegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         {options}
 
     Tables have at most as many inputs as there are wires.
+
+    NaN in X is a missing value, and ``sample_weight`` says how often an example is learned, both as for
+    :class:`rdahw.RDAClassifier`.
 
     Attributes after ``fit``:
         n_features_in_, feature_names_in_: as in all of scikit-learn.

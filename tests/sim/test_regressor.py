@@ -42,11 +42,12 @@ def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
 
 
 @pytest.mark.slow
-def test_no_check_of_scikit_learn_is_skipped() -> None:
+@pytest.mark.parametrize("name", ["RDARegressor", "RDAOutlierDetector"])
+def test_no_check_of_scikit_learn_is_skipped(name: str) -> None:
     """One of them needs a variable that SciPy reads when it is loaded."""
     program = (
-        "from rdahw import RDARegressor; from sklearn.utils.estimator_checks import check_estimator\n"
-        "print({result['status'] for result in check_estimator(RDARegressor())})"
+        f"from rdahw import {name}; from sklearn.utils.estimator_checks import check_estimator\n"
+        f"print({{result['status'] for result in check_estimator({name}())}})"
     )
     command = [sys.executable, "-P", "-c", program]
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
