@@ -46,7 +46,7 @@ def weighted(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, NDArray[np.i
         raise ValueError("every sample_weight is zero; expected one above 0")
     repeats = np.zeros(len(weights), np.int64)
     repeats[weights > 0] = repeats_of(above, math.fsum(above) / len(above) / _PARTS)
-    if _num_samples(y) != len(weights):  # which the checks of X and y refuse
+    if y is None or _num_samples(y) != len(weights):  # which the checks of X and y refuse
         return X, y, repeats
     if not repeats.all():
         kept = np.flatnonzero(repeats)

@@ -190,6 +190,8 @@ def test_weights_of_examples_that_cannot_be(model: Any, weight: Any, sentence: s
 def test_labels_that_are_too_few_are_told_beside_weights() -> None:
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         small().fit(X, Y[:149], sample_weight=TIMES)
+    with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+        small().fit(X, None, sample_weight=TIMES)
 
 
 def test_several_labels_have_weights_too() -> None:
