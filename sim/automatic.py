@@ -2,9 +2,8 @@
 
 Each family states the models to try (:attr:`rdahw.family.Family.candidates`). At most :data:`MOST_ROWS` training
 examples, drawn by the seed, are cut into parts that hold each class evenly: 5 up to 300 examples, 3 up to 4,000, and of
-more the first of 4. Equal examples, where they are known, count as one here and are in one part. Each candidate learns
-the rest and predicts the part; the one with the most correct predictions is chosen, the first on a tie. Nothing depends
-on the speed of the machine.
+more the first of 4. Each candidate learns the rest and predicts the part; the one with the most correct predictions is
+chosen, the first on a tie. Nothing depends on the speed of the machine.
 
 The chosen model learns all training examples. Of very many it needs fewer epochs: see :func:`epochs_for`.
 """
@@ -101,18 +100,16 @@ def choose(
     seed: int,
     epochs: int | None = None,
     balance: bool = False,
-    equal: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Choice:
     """Try all candidates on training examples of classes ``labels`` (N,), whose bits ``look`` gives.
 
     epochs: of the models that do not state their own; None: those of the family. balance: learn balanced examples, and
-    weigh the classes of held-out ones equally. equal: a number for each example, (N,), the same for equal examples,
-    which are held out together; None: no two are. progress: called with (models tried, models in all). Raises
+    weigh the classes of held-out ones equally. progress: called with (models tried, models in all). Raises
     :class:`UserError` if no candidate can learn the data.
     """
     rows = np.sort(permutation(stream(seed, "auto"), len(labels))[:MOST_ROWS])
-    parts = list(_parts(labels[rows], rows if equal is None else equal[rows], seed))
+    parts = list(_parts(labels[rows], seed))
     trials: list[Trial] = []
     refused: list[UserError] = []
     tried: list[tuple[Spec, Family, Candidate]] = []
@@ -138,18 +135,16 @@ def choose(
     return Choice(max(trials, key=lambda trial: int(trial.correct.sum())), trials)
 
 
-def _parts(labels: NDArray[np.int64], equal: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Which examples each part holds out, (n,); those of one number in ``equal`` (n,) together."""
-    _, first, number = np.unique(equal, return_index=True, return_inverse=True)
-    distinct = np.sort(first)
+def _parts(labels: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
+    """Which examples each part holds out, (n,)."""
     for least, parts, used in _PARTS:
-        if len(distinct) >= least:
-            order = distinct[permutation(stream(seed, "auto-parts"), len(distinct))]
+        if len(labels) >= least:
+            order = permutation(stream(seed, "auto-parts"), len(labels))
             order = order[np.argsort(labels[order], kind="stable")]
             for part in range(used):
                 held = np.zeros(len(labels), np.bool_)
                 held[order[part::parts]] = True
-                yield held[first[number]]
+                yield held
             return
 
 

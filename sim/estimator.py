@@ -90,8 +90,8 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
     Thresholds, the choice of a model by "auto" and training see an example that comes w times as w examples. If any
     comes more than once, by its weight or because X has equal rows with equal labels, the order of X does not matter:
     examples are put into the order of a hash of their values before the seed shuffles them, so that weights and repeats
-    give the same bits. Where all are different, they are shuffled as they are given. "auto" holds equal examples out
-    together.
+    give the same bits. Where all are different, they are shuffled as they are given. As "auto" learns some of the w
+    examples and is tested on others, it prefers models that learn by heart if weights are large; name a model then.
 
     NaN in X is a missing value, except in images: its wires are 0, and a feature that has NaN in ``fit`` has one more
     wire, which is 1 there.
@@ -159,7 +159,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         epochs = whole("epochs", self.epochs)
         array, labels, keys = self._arranged(array, labels, repeats)
         rows = self._weighted(labels, keys)
-        self._begin(array, np.arange(self._labels) if self._labels else np.unique(labels), labels, rows, keys)
+        self._begin(array, np.arange(self._labels) if self._labels else np.unique(labels), labels, rows)
         array, labels = array[rows], labels[rows]
         self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
         return self
@@ -181,7 +181,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         if first and classes is None:
             raise ValueError("classes were not given; the first call of partial_fit needs classes=, all of the labels")
         if first:
-            self._begin(array, unique_labels(classes), labels, rows, keys)
+            self._begin(array, unique_labels(classes), labels, rows)
         elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes are {classes!r}; those of the first call of partial_fit were {self.classes_!r}")
         self._learn(array[rows], labels[rows], 1)
@@ -240,9 +240,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         self._labels = count
         return array, sets
 
-    def _begin(
-        self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], rows: Any, keys: NDArray[np.bytes_]
-    ) -> None:
+    def _begin(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], rows: Any) -> None:
         """Choose the wires and make an untrained model, prepared by the examples ``rows`` of these."""
         if len(classes) < 2:
             raise ValueError(f"y has {len(classes)} class; expected 2 or more")
@@ -252,7 +250,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         try:
             seed = draw_seed(self.random_state)
             if same(model, AUTO):
-                self.choice_ = self._choose(array, classes, y, keys, seed)
+                self.choice_ = self._choose(array, classes, y, seed)
                 family, candidate = find_family(self.choice_.trial.family), self.choice_.trial.candidate
             else:
                 self.__dict__.pop("choice_", None)  # not that of an earlier fit
@@ -290,9 +288,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
             return os.cpu_count() or 1
         return whole("n_jobs", self.n_jobs, ", or -1 for all cores")
 
-    def _choose(
-        self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], keys: NDArray[np.bytes_], seed: int
-    ) -> Choice:
+    def _choose(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], seed: int) -> Choice:
         """The best of the models that suit data of this size."""
         for name in filter(self._is_given, self._OPTIONS):
             value = getattr(self, name)
@@ -307,8 +303,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         rows = len(array)
         columns = sum((marks.column.kind == "number") + marks.width for marks in self._marks)
         size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
-        equal = np.unique(keys, return_inverse=True)[1]
-        return choose(size, labels, look, seed=seed, epochs=whole("epochs", self.epochs), equal=equal)
+        return choose(size, labels, look, seed=seed, epochs=whole("epochs", self.epochs))
 
     def _task(self, wires: int, classes: int, seed: int) -> Task:
         image = None

@@ -76,7 +76,7 @@ def test_the_same_seed_chooses_by_the_same_parts(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("rows", "parts", "held"), [(30, 5, 30), (300, 5, 300), (301, 3, 301), (4004, 1, 1001)])
 def test_parts_hold_out_every_class_evenly(rows: int, parts: int, held: int) -> None:
     labels = np.arange(rows) % 3
-    found = list(automatic._parts(labels, np.arange(rows), 0))
+    found = list(automatic._parts(labels, 0))
     assert (len(found), sum(int(part.sum()) for part in found)) == (parts, held)
     assert not np.any(np.sum(found, axis=0) > 1)
     for part in found:

@@ -12,7 +12,8 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import AdaBoostClassifier
 
 from rdahw import RDAClassifier, RDARegressor
-from rdahw.sim.automatic import _parts
+from rdahw.families import find_family
+from rdahw.family import Candidate
 from rdahw.sim.weights import weighted
 from rdahw.training import spread
 
@@ -202,15 +203,18 @@ def test_several_labels_have_weights_too() -> None:
     )
 
 
-def test_equal_examples_are_held_out_together() -> None:
-    equal = np.repeat(np.arange(400), RANDOM.integers(1, 5, 400))[RANDOM.permutation(800) % 400]
-    labels = equal % 3
-    parts = list(_parts(labels, equal, 5))
-    np.testing.assert_array_equal(np.sum(parts, axis=0), 1)
-    for part in parts:
-        assert not set(equal[part]) & set(equal[~part])
-        sizes = np.bincount([number % 3 for number in set(equal[part])])
-        assert sizes.max() - sizes.min() <= 3
+def test_the_choice_of_a_model_counts_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [
+        (find_family(name), Candidate(options={"tables": 20}, thresholds=9)) for name in ("ensemble", "grown")
+    ]
+    monkeypatch.setattr("rdahw.sim.automatic.all_candidates", lambda size: candidates)
+    rows = RANDOM.permutation(np.repeat(np.arange(150), TIMES))
+    auto = RDAClassifier(model="auto", epochs=2)
+    repeated, given = clone(auto).fit(X[rows], Y[rows]), clone(auto).fit(X[ORDER], Y[ORDER], sample_weight=TIMES[ORDER])
+    for one, other in zip(given.choice_.trials, repeated.choice_.trials, strict=True):
+        assert len(one.correct) == TIMES.sum()
+        np.testing.assert_array_equal(one.correct, other.correct)
+    assert_equal_states(given, repeated)
 
 
 def test_boosting_by_weights() -> None:
