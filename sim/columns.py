@@ -114,8 +114,8 @@ class CategoryEncoder:
 
     def level(self, feature: int, threshold: float) -> str:
         """What a feature is compared with by its wire of this threshold, in words."""
-        order = self._orders.get(feature)
-        return order[int(threshold)] if order else f"{threshold:g}"
+        order = self._orders.get(feature, ())
+        return order[int(threshold)] if 0 <= threshold < len(order) else f"{threshold:g}"
 
     def _code(self, feature: int, value: Any) -> float:
         """The number of a category."""

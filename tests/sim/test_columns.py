@@ -325,6 +325,8 @@ def test_bits_of_categories_in_order() -> None:
     model = small().fit(stated, np.arange(100) % 2)
     bits = model._bits(model._checked(stated), model._conversion)[:]
     assert bits[:5].tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1]]
+    given = small(thresholds=[-1, 0, 3, 9]).fit(stated, np.arange(100) % 2)
+    assert given.wire_names_ == ["x > -1", "x > S", "x > XL", "x > 9", "x is missing"]
     found = model._checked(pd.DataFrame({"x": ["L", "XS", None]}))
     np.testing.assert_array_equal(found, [[2], [np.nan], [np.nan]])
 
