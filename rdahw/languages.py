@@ -112,6 +112,21 @@ def _uart() -> Language:
     )
 
 
+#: What ``uartmarks`` writes at the start bit and the eight data bits of a frame: the only 1011 of a frame is then that
+#: of its last three data bits and a stop bit 1.
+_MARKS = (0, 0, 0, 1, 1, 0, 1, 0, 1)
+
+
+def _marks() -> Language:
+    """The states of :func:`_uart`, of which 9 and 10 are one: no others can be joined without losing the count."""
+    return Language(
+        "uartmarks",
+        "the frames of uart8n1: 0 at the start bit, 00110101 at the data bits, then the bits up to the first 1; else 0",
+        ((1, 0), *((s + 1, s + 1) for s in range(1, 9)), (9, 0)),
+        ((_MARKS[0], 0), *((mark, mark) for mark in _MARKS[1:]), (0, 1)),
+    )
+
+
 #: The languages by name.
 LANGUAGES: Mapping[str, Language] = {
     row.name: row
@@ -141,6 +156,7 @@ LANGUAGES: Mapping[str, Language] = {
         _of("tomita6", "the numbers of zeros and of ones differ by a multiple of three", [(1, 2), (2, 0), (0, 1)], [0]),
         _of("tomita7", "0s, then 1s, then 0s, then 1s", [(0, 1), (2, 1), (2, 3), (4, 3), (4, 4)], [0, 1, 2, 3]),
         _uart(),
+        _marks(),
     )
 }
 

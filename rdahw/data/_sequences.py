@@ -17,19 +17,19 @@ __all__ = ["STEPS", "TEST", "TRAIN", "draw_sequences"]
 STEPS, TRAIN, TEST = 16, 20_000, 625
 
 
-def draw_sequences(name: str, seed: int) -> Dataset:
+def draw_sequences(name: str, seed: int, steps: int = STEPS) -> Dataset:
     """The data set of the language of this name. Bit t of sequence i is bit t of word i of ``stream(seed, name)``; the
-    test part follows the training part. The label of an example is the set of the steps with label 1."""
+    test part follows the training part. The label of an example is the set of its steps, at most 62, with label 1."""
     drawn = words(stream(seed, name), TRAIN + TEST)
-    x = (drawn[:, None] >> np.arange(STEPS, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
+    x = (drawn[:, None] >> np.arange(steps, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
     whole = Examples(x, label_sets(LANGUAGES[name].label(x)))
     return Dataset(
         name=name,
         train=whole.take(slice(0, TRAIN)),
         test=whole.take(slice(TRAIN, None)),
-        label_names=tuple(f"y{t}" for t in range(STEPS)),
-        feature_names=tuple(f"x{t}" for t in range(STEPS)),
-        columns=(Column("binary"),) * STEPS,
+        label_names=tuple(f"y{t}" for t in range(steps)),
+        feature_names=tuple(f"x{t}" for t in range(steps)),
+        columns=(Column("binary"),) * steps,
         checksum=hashlib.sha256(x.tobytes() + whole.labels.tobytes()).hexdigest(),
         task="sequences",
     )
