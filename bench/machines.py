@@ -67,7 +67,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Machines that learn languages.")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rule", nargs="*", default=RULES)
-    parser.add_argument("--language", nargs="*", default=list(LANGUAGES))
+    parser.add_argument(
+        "--language", nargs="*", default=[name for name, row in LANGUAGES.items() if row.state_bits <= 4]
+    )
     parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=STEPS)

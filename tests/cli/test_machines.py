@@ -161,12 +161,18 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
         (("show", "tomita4:states=3"), "a machine of 3 state bits starts from tomita4, which has 2; set states=2"),
         (("train", "--data", "tomita4", "--model", "lookup"), "model 'lookup' is for classification"),
         (("train", "--data", "iris", "--model", "machine"), "model 'machine' is for sequences"),
-        (("train", "--data", "parity", "--model", "machine:states=9"), "expected a whole number from 1 to 6"),
+        (("train", "--data", "parity", "--model", "machine:states=12"), "expected a whole number from 1 to 11"),
         (("train", "--data", "parity", "--batch", "2"), "a machine takes sequences one at a time: use batch 1"),
         (
             ("train", "--data", "parity", "--hdl"),
             "rule=difference learn in software only; train with --optimiser shadow",
         ),
+        (
+            ("train", "--data", "lfsr:8", "--model", "machine:states=7,rule=shadow", "--hdl"),
+            "machines of 7 state bits learn in software only; train with at most 6",
+        ),
+        (("show", "lfsr:8:states=6"), "a machine of 6 state bits starts from lfsr:8, which has 7; set states=7"),
+        (("show", "lfsr:9"), "there is no model 'lfsr:9' and no such file; did you mean 'lfsr:"),
         (("synth", "machine:rule=climb", "--data", "parity"), "rule=climb learn in software only"),
         (("train", "--data", "parity", "--device", "p"), "rule=difference learn in software only"),
         (
