@@ -30,21 +30,21 @@ from rdahw.sim.packed import Packed  # noqa: E402
 MODEL = f"{Path(__file__).parent.parent / 'examples' / 'my_models.py'}:taps"
 
 
-def examples_needed(name: str, seeds: int) -> list[int]:
-    """After how many examples each seed has found the taps; all seeds learn at the same time, each from its own data,
-    which are read again from the start if they end."""
+def examples_needed(name: str, seeds: int) -> list[float]:
+    """After how many examples each seed has found the taps, infinity if not after all 20,000. All seeds learn at the
+    same time, each from its own data."""
     bits, _ = WINDOWS[name]
     step = Packed(spec_of_widths(MODEL, bits, 1).learner().step)
     parts = [load(name, seed=seed).train for seed in range(seeds)]
     x, y = (np.stack([getattr(part, field) for part in parts], 1) for field in ("features", "labels"))
     taps = np.isin(np.arange(bits), TAPS[bits])
-    theta, needed, count = np.zeros((seeds, bits), np.uint8), np.zeros(seeds, np.int64), 0
-    while not needed.all():
-        at = count % len(x)
+    theta, needed = np.zeros((seeds, bits), np.uint8), np.full(seeds, np.inf)
+    for at in range(len(x)):
         (theta,) = step(theta, x[at].astype(np.uint8), y[at, :, None].astype(np.uint8))
-        count += 1
-        needed[(needed == 0) & (theta == taps).all(1)] = count
-    return [int(number) for number in needed]
+        needed[np.isinf(needed) & (theta == taps).all(1)] = at + 1
+        if np.isfinite(needed).all():
+            break
+    return list(needed)
 
 
 def main() -> None:
@@ -57,10 +57,11 @@ def main() -> None:
         needed = examples_needed(name, given.seeds)
         row = {
             "data": name,
-            "median": (median := statistics.median(needed)),
-            "least": min(needed),
-            "most": max(needed),
-            "median_over_2^n": round(median / 2**bits, 2),
+            "found": len(found := [int(number) for number in needed if number < np.inf]),
+            "median": median if (median := statistics.median(needed)) < np.inf else None,
+            "least": min(found, default=None),
+            "most": max(found, default=None),
+            "median_over_2^n": round(median / 2**bits, 2) if median < np.inf else None,
         }
         print(json.dumps(row), flush=True)
 
