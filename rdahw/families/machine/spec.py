@@ -159,12 +159,13 @@ class MachineSpec(Spec):
         """For each state that is reached from the first one, in the order of a breadth-first search, the next states
         and the labels after a 0 and after a 1."""
         tables = bits_of(state["counters"]).reshape(self.states + 1, self.size)
-        following, written, waiting = {}, {}, [0]
+        following, written, waiting, known = {}, {}, [0], {0}
         for s in waiting:
             cells = [tables[:, s | x << self.states].tolist() for x in range(2)]
             zero, one = (sum(bit << j for j, bit in enumerate(cell[:-1])) for cell in cells)
             following[s], written[s] = (zero, one), (cells[0][-1], cells[1][-1])
-            waiting += [n for n in dict.fromkeys((zero, one)) if n not in waiting]
+            waiting += [n for n in dict.fromkeys((zero, one)) if n not in known]
+            known |= {zero, one}
         return following, written
 
     @property
