@@ -4,11 +4,11 @@
         [--epochs N] [--steps N]
 
 A seed draws its own sequences, 20,000 of 16 bits or as many as ``--steps`` says, and its own first tables; it reads
-them once, or ``--epochs`` times. It is counted as learned if none of 10,000
-fresh labels is wrong, and as proved if the machine writes the same as the reference machine on all sequences. With
-``--set live=1`` the sequences are one stream, the fresh labels are those that follow on it, and nothing is proved, as
-the machine need not start in state 0. Seconds
-are processor time of one thread, compilation left out. A JSON line is printed for each language and rule.
+them once, or ``--epochs`` times. It is counted as learned if none of its fresh labels is wrong, 625 sequences of them,
+and as proved if the machine writes the same as the reference machine on all sequences. With ``--set live=1`` the
+sequences are one stream, the fresh labels are those that follow on it, and nothing is proved, as the machine need not
+start in state 0. Seconds are processor time of one thread, compilation left out. A JSON line is printed for each
+language and rule; by default for the languages of at most four bits of state.
 """
 
 from __future__ import annotations
