@@ -19,10 +19,11 @@ from rdahw.data._files import Progress, Source
 from rdahw.data._formats import read
 from rdahw.data._image_sources import holds_images
 from rdahw.data._named import DRAWN, NAMES, paper_split, read_images, read_iris
-from rdahw.data._sequences import draw_sequences
+from rdahw.data._sequences import WINDOWS, draw_sequences, draw_windows
 from rdahw.data._table import Log, Reading, silent
 from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
+from rdahw.languages import LANGUAGES
 from rdahw.random import permutation, stream
 
 
@@ -91,7 +92,9 @@ def load(
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
         dataset = (
-            draw_sequences(spec, seed)
+            draw_windows(spec, seed)
+            if spec in WINDOWS
+            else draw_sequences(spec, seed)
             if spec in DRAWN
             else read_iris()
             if spec == "iris"
@@ -167,7 +170,7 @@ _OF_CLASSES: Mapping[str, Callable[[Dataset, str | None], Dataset]] = {
 
 def task_of(data: str) -> str:
     """The kind of the labels of a data set with a name, the name of a row of :data:`rdahw.tasks.TASKS`."""
-    return "sequences" if data in DRAWN else "classification"
+    return "sequences" if data in LANGUAGES else "classification"
 
 
 def _labels_are_classes(what: str, task: str) -> str:

@@ -37,9 +37,12 @@ SETTLED = 1000
 #: and, for ``shadow``, :mod:`rdahw.families.machine.shadow`.
 RULES = ("difference", "xor", "climb", "shadow")
 
+#: The most state bits of a machine that learns in gateware, which has a shadow machine for each bit of the tables.
+_MOST_IN_GATEWARE = 6
+
 #: The options of the family, each a field of :class:`MachineSpec`.
 OPTIONS = (
-    Option(name="states", default=3, range=(1, 6), help="keep a state of this many bits"),
+    Option(name="states", default=3, range=(1, 11), help="keep a state of this many bits"),
     Option(name="counter", default=4, range=(2, 8), help="count the requests for a bit of a table with this many bits"),
     Option(
         name="restart",
@@ -156,12 +159,13 @@ class MachineSpec(Spec):
         """For each state that is reached from the first one, in the order of a breadth-first search, the next states
         and the labels after a 0 and after a 1."""
         tables = bits_of(state["counters"]).reshape(self.states + 1, self.size)
-        following, written, waiting = {}, {}, [0]
+        following, written, waiting, known = {}, {}, [0], {0}
         for s in waiting:
             cells = [tables[:, s | x << self.states].tolist() for x in range(2)]
             zero, one = (sum(bit << j for j, bit in enumerate(cell[:-1])) for cell in cells)
             following[s], written[s] = (zero, one), (cells[0][-1], cells[1][-1])
-            waiting += [n for n in dict.fromkeys((zero, one)) if n not in waiting]
+            waiting += [n for n in dict.fromkeys((zero, one)) if n not in known]
+            known |= {zero, one}
         return following, written
 
     @property
@@ -181,7 +185,12 @@ class MachineSpec(Spec):
 
     @property
     def software_only(self) -> str:
-        """Gateware learns by shadow machines."""
+        """Gateware learns by shadow machines, of which there are not too many."""
+        if self.states > _MOST_IN_GATEWARE:
+            return (
+                f"machines of {self.states} state bits learn in software only; train with at most {_MOST_IN_GATEWARE}, "
+                "or without --hdl and --device"
+            )
         if self.shadows:
             return ""
         return (
