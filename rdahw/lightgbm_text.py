@@ -26,8 +26,9 @@ def read_lightgbm(path: Path, *, missing: bool = False, class_names: Sequence[st
     """The classifier in a text file of LightGBM. A number goes to the left if it is at most the threshold, both in
     float64; NaN where the training had none counts as 0.
 
-    missing: numbers may be missing. class_names: by default 0, 1, …. Raises :class:`UsageError` if there is no such file, and :class:`UserError` for a
-    file that is damaged, another objective, and splits by categories, by zero as missing, or with linear leaves.
+    missing: numbers may be missing. class_names: by default 0, 1, …. Raises :class:`UsageError` if there is no such
+    file, and :class:`UserError` for a file that is damaged, another objective, and splits by categories, by zero as
+    missing, or with linear leaves.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {str(path)!r}; write it with LightGBM's Booster.save_model")

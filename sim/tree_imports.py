@@ -34,8 +34,8 @@ class ImportedTrees:
     two classes may be wrong by rounding, in the units of the model.
 
     Of the rows of data that were given: rows, how many; ties, how many have two classes with the largest sum;
-    near_ties, in how many the difference of the largest two sums is so small that rounding could change the class; changed, how
-    many are predicted otherwise than by the other program.
+    near_ties, in how many the difference of the largest two sums is so small that rounding could change the class;
+    changed, how many are predicted otherwise than by the other program.
     """
 
     model: TreeModel

@@ -25,7 +25,8 @@ CELLS = "cells"
 class CellBinariser(Binariser):
     """Columns of numbers; a wire is 1 when its column is above its threshold.
 
-    ``table`` is (most thresholds of a column, columns) float64: the thresholds of each column rising, then infinity. The wires are those of column 0, from its lowest threshold on, then those of column 1 and so on, and last one for
+    ``table`` is (most thresholds of a column, columns) float64: the thresholds of each column rising, then infinity.
+    The wires are those of column 0, from its lowest threshold on, then those of column 1 and so on, and last one for
     each column with missing values.
     """
 
