@@ -87,7 +87,8 @@ def _least(binariser: Binariser, features: list[int], bits: int) -> NDArray[np.i
 def _least_above(binariser: Binariser, bits: int) -> NDArray[np.int64]:
     """As :func:`_least`, where each wire has a threshold of its own."""
     thresholds = binariser.table.T[np.isfinite(binariser.table.T)]
-    return (np.floor(thresholds.clip(-1, 1 << bits)) + 1).clip(0, 1 << bits).astype(np.int64)
+    least = (np.floor(thresholds.clip(-1, 1 << bits)) + 1).clip(0, 1 << bits)
+    return np.asarray(least, np.int64)
 
 
 def _at_least(number: Wire, least: int) -> Wire:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
-from rdahw.data import Schema
+from rdahw.data import Schema, label_width
 from rdahw.data._dataset import Column
 from rdahw.data.cell_binariser import CellBinariser
 from rdahw.errors import UsageError
@@ -113,16 +113,16 @@ def as_float32(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
         high = np.nextafter(low, np.float32(np.inf))
         middle = (low.astype(np.float64) + high.astype(np.float64)) / 2
         above = middle.astype(np.float32) > low
-    return np.nan_to_num(np.where(above, np.nextafter(middle, -np.inf), middle))
+        return np.nan_to_num(np.where(above, np.nextafter(middle, -np.inf), middle))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Votes:
     """The leaf values of a model as whole numbers: ``values[t]`` (leaves, classes) of tree t, and ``bias`` (classes,),
-    all from 0 on; ``step`` is what 1 stands for, up to a number that is the same for all classes.
+    all from 0 on; ``step`` is what 1 stands for.
 
-    bits: of the largest leaf value. error: by how much the difference of two sums may be wrong, in units of the model;
-    0.0 if it is exact.
+    bits: of the largest leaf value. error: two sums of the model that differ by more than this are in the same order
+    as those of whole numbers; 0.0 if leaf values were not rounded.
     """
 
     values: Sequence[NDArray[np.int64]]
@@ -138,20 +138,24 @@ def round_votes(model: TreeModel, bits: int) -> Votes:
     if not 1 <= bits <= MOST_BITS:
         raise UsageError(f"leaf values of {bits} bits were asked for; expected 1 to {MOST_BITS}")
     leaves = [tree.values[tree.leaves] for tree in model.trees]
+    least = [values.min(axis=0) for values in leaves]
+    above = [values - low for values, low in zip(leaves, least, strict=True)]
+    span, base = max(float(values.max()) for values in above), model.bias + np.sum(least, axis=0)
     parts = _parts([*leaves, model.bias[None]], bits)
-    spans = [float((values - values.min(axis=0)).max()) for values in leaves]
-    step = 1 / parts if parts else max(spans) / ((1 << bits) - 1) or 1.0
-    whole = [np.rint(values / step).astype(np.int64) for values in leaves]
-    bias = np.rint(model.bias / step).astype(np.int64)
+    if parts * span > (1 << bits) - 1:
+        parts = 0
+    gaps = np.diff(np.unique(base))
+    step = 1 / parts if parts else span / ((1 << bits) - 1) or float(gaps.min(initial=1.0))
+    values = [np.rint(each / step).astype(np.int64) for each in above]
+    most = sum(int(each.max()) for each in values) + 1  # what no votes can make up for
+    steps = np.minimum(gaps / step, most)
+    places = np.concatenate([[0], np.rint(steps).astype(np.int64).cumsum()])
     error = 0.0
     if not parts:
-        worst = [np.abs(w * step - v).max(axis=0) for w, v in zip(whole, leaves, strict=True)]
-        error = 2 * float((np.sum(worst, axis=0) + np.abs(bias * step - model.bias)).max())
-    least = [values.min(axis=0) for values in whole]
-    values = [each - low for each, low in zip(whole, least, strict=True)]
-    bias = bias + np.sum(least, axis=0)
+        worst = [np.abs(each * step - real).max(axis=0) for each, real in zip(values, above, strict=True)]
+        error = 2 * float(np.sum(worst, axis=0).max()) + step * float(np.abs(np.rint(steps) - steps).sum())
     width = max(1, *(int(each.max()).bit_length() for each in values))
-    return Votes(values, bias - bias.min(), step, width, error)
+    return Votes(values, places[np.searchsorted(np.unique(base), base)], step, width, error)
 
 
 def _parts(values: Iterable[NDArray[np.float64]], bits: int) -> int:
@@ -169,13 +173,19 @@ def save_trees(model: TreeModel, votes: Votes) -> SavedModel:
     """The model with these leaf values as a circuit of bits that every command takes.
 
     Its parameters are the bits of the leaf values, tree by tree, class by class (of those that have any value but 0),
-    leaf by leaf, bit 0 first.
+    leaf by leaf, bit 0 first. Those of a single tree, which needs no sums, are the bits of the class of each leaf.
     """
     columns = tuple(Column("number", missing=model.missing) for _ in model.features)
     thresholds = _thresholds(model)
     binariser = CellBinariser.of(thresholds, columns, model.features)
-    theta = _theta(votes)
-    circuit = _circuit(model, votes, _Wires(thresholds, model.missing), len(theta))
+    wires = _Wires(thresholds, model.missing)
+    if len(model.trees) == 1:
+        number = (votes.values[0] + votes.bias).argmax(axis=1)
+        theta = _bits(number, label_width(len(model.classes), "binary"))
+        circuit = _circuit_of_one(model.trees, wires, len(theta))
+    else:
+        theta = np.concatenate([_bits(votes.values[t][:, c], votes.bits) for t, c in _voting(votes)])
+        circuit = _circuit(model, votes, wires, len(theta))
     learner = Learner(Model(model.source, circuit), "xor", "xor")
     spec = CircuitSpec.of(learner, classes=len(model.classes))
     return SavedModel(
@@ -201,10 +211,9 @@ def _thresholds(model: TreeModel) -> list[list[float]]:
     return [sorted(each) for each in found]
 
 
-def _theta(votes: Votes) -> NDArray[np.uint8]:
-    places = np.arange(votes.bits)
-    chosen = [votes.values[t][:, c, None] >> places & 1 for t, c in _voting(votes)]
-    return np.concatenate([each.ravel() for each in chosen]).astype(np.uint8)
+def _bits(numbers: NDArray[np.int64], bits: int) -> NDArray[np.uint8]:
+    """The bits of all numbers, those of number 0 first."""
+    return (numbers[:, None] >> np.arange(bits) & 1).astype(np.uint8).ravel()
 
 
 def _voting(votes: Votes) -> list[tuple[int, int]]:
@@ -228,6 +237,16 @@ class _Wires:
     @property
     def count(self) -> int:
         return len(self.above) + len(self.thresholds) * self.missing
+
+
+def _circuit_of_one(trees: Sequence[Tree], wires: _Wires, parameters: int) -> Circuit:
+    def f(theta: Wire, x: Wire) -> Wire:
+        reached, place = _leaves(trees, wires, x)
+        leaves = trees[0].leaves.tolist()
+        here = reached.gather([place[0, leaf] for leaf in leaves for _ in range(parameters // len(leaves))])
+        return (here & theta).sum(len(leaves))
+
+    return trace(f, theta=Bits(parameters), x=Bits(wires.count))
 
 
 def _circuit(model: TreeModel, votes: Votes, wires: _Wires, parameters: int) -> Circuit:

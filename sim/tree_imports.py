@@ -30,8 +30,8 @@ class ImportedTrees:
     """A model of another program as a circuit.
 
     saved: the model for :func:`rdahw.saved.save_model`; :meth:`save` writes it. classes: what :meth:`predict` returns.
-    bits: those of a leaf value. exact: leaf values were not rounded. error: by how much the difference of the sums of
-    two classes may be wrong by rounding, in the units of the model.
+    bits: those of a leaf value. exact: leaf values were not rounded. error: two classes are in the right order if
+    their sums in the model differ by more than this.
 
     Of the rows of data that were given: rows, how many; ties, how many have two classes with the largest sum;
     near_ties, in how many the difference of the largest two sums is so small that rounding could change the class;
@@ -79,7 +79,7 @@ class ImportedTrees:
         for start in range(0, len(array), _ROWS):
             bits = self._packed(self.saved.binariser.transform(array[start : start + _ROWS]))[0]
             numbers.append(bits @ (1 << np.arange(bits.shape[1])))
-        return self.classes[np.concatenate([np.zeros(0, np.int64), *numbers])]
+        return np.asarray(self.classes[np.concatenate([np.zeros(0, np.int64), *numbers])])
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file that every command takes."""
@@ -203,7 +203,7 @@ def _imported(
     if len(classes) < 2:
         raise UsageError("the model has one class, and its prediction never changes; fit it to two or more")
     model = model.whole() if whole else model
-    if whole and features is not None and (np.asarray(features) % 1 != 0).any():
+    if whole and features is not None and (np.nan_to_num(np.asarray(features, np.float64)) % 1 != 0).any():
         raise UserError("the features are not whole numbers; leave out whole=True, or round them before the fit")
     made = ImportedTrees(model, round_votes(model, bits), classes)
     if features is not None and expected is not None:
