@@ -74,10 +74,12 @@ def find_circuit(text: str, inputs: int, outputs: int) -> Circuit:
     """The circuit that ``text`` names: that of a Python file as it is, else the :func:`predictor` of
     :func:`find_predictor`."""
     if ".py:" in text:
-        from rdahw.circuit_file import load_circuit
+        from rdahw.families import parse_model
 
-        with contextlib.redirect_stdout(sys.stderr):
-            return load_circuit(text, inputs, outputs)
+        family, options = parse_model(text)
+        if family.plain is not None:
+            with contextlib.redirect_stdout(sys.stderr):
+                return family.plain(inputs, outputs, **options)
     return predictor(*find_predictor(text, inputs, outputs))
 
 
