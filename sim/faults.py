@@ -43,8 +43,8 @@ _MAX_OPERATIONS = 1 << 32
 SAMPLES = 1 << 14
 #: Random vectors for tests are tried by so many, until they find nothing new so many times, but at most so many times.
 _BLOCK = 1 << 10
-_PATIENCE = 8
-_MOST_BLOCKS = 64
+_PATIENCE = 16
+_MOST_BLOCKS = 512
 #: Operations on words in one call of a kernel, which Ctrl-C does not interrupt.
 _OPERATIONS = 1 << 26
 #: So many faults are asked about at once.
@@ -300,9 +300,10 @@ class Faults:
     ) -> Tests:
         """A small set of vectors that finds every fault that any vector finds, and a proof that none finds the others.
 
-        Random vectors come first (all vectors, if there are few inputs); for the faults that they do not find a solver
-        finds a vector or proves that there is none (:func:`rdahw.hdl.proof.prove`). Of these vectors a few are chosen
-        greedily, and then each one is left out whose faults the others find.
+        Random vectors come first (all vectors, if there are few inputs), then those that found something with a few bits
+        flipped; for the faults that they do not find a solver finds a vector or proves that there is none
+        (:func:`rdahw.hdl.proof.prove`). Of these vectors a few are chosen greedily, and then each one is left out whose
+        faults the others find.
 
         timeout: seconds for each question. progress: called with the number of classes decided and of all. Raises
         :class:`rdahw.MissingError` without the solver.
@@ -353,14 +354,18 @@ class Faults:
         if inputs <= _FEW_INPUTS:
             vectors = unpack_examples(_all(inputs, 0, 1 << inputs), 1 << inputs)
             return vectors, self._keep(vectors, faults)[1]
-        pool, rest, idle = np.zeros((0, inputs), np.uint8), list(faults), 0
-        for block in range(_MOST_BLOCKS):
-            if idle == _PATIENCE or not rest:
-                break
-            vectors = unpack_examples(_random(inputs, _BLOCK, seed, block * _BLOCK), _BLOCK)
-            kept, rest = self._keep(vectors, rest)
-            pool, idle = np.concatenate([pool, kept]), 0 if len(kept) else idle + 1
-            report(len(rest))
+        pool, rest = np.zeros((0, inputs), np.uint8), list(faults)
+        for near in (False, True):
+            idle = 0
+            for block in range(_MOST_BLOCKS):
+                if idle == _PATIENCE or not rest or (near and not len(pool)):
+                    break
+                vectors = unpack_examples(_random(inputs, _BLOCK, seed, block * _BLOCK), _BLOCK)
+                if near:
+                    vectors = _varied(pool, stream(seed, "variation", block), _BLOCK)
+                kept, rest = self._keep(vectors, rest)
+                pool, idle = np.concatenate([pool, kept]), 0 if len(kept) else idle + 1
+                report(len(rest))
         return pool, rest
 
     def _no_test(self, faults: Sequence[Fault]) -> Claim:
@@ -437,6 +442,16 @@ def _random(inputs: int, count: int, seed: int, first: int) -> Words:
     """Random vectors, packed by examples; ``first`` is a number that tells these from others."""
     width = words_for(count)
     return words(stream(seed, "faults", first), inputs * width).reshape(inputs, width)
+
+
+def _varied(vectors: Array, key: int, count: int) -> Array:
+    """``count`` of these vectors, chosen at random, each with one to three random bits flipped."""
+    numbers = words(key, 4 * count).reshape(4, count)
+    rows, varied = np.arange(count), vectors[numbers[0] % np.uint64(len(vectors))]
+    for k in range(3):
+        here = numbers[0] >> np.uint64(32) & np.uint64(3) >= np.uint64(k)
+        varied[rows[here], (numbers[k + 1] % np.uint64(vectors.shape[1]))[here]] ^= 1
+    return varied
 
 
 def _interval(hits: int, count: int, exact: bool) -> tuple[float, float]:
