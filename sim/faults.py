@@ -300,8 +300,8 @@ class Faults:
     ) -> Tests:
         """A small set of vectors that finds every fault that any vector finds, and a proof that none finds the others.
 
-        Random vectors come first (all vectors, if there are few inputs), then those that found something with a few bits
-        flipped; for the faults that they do not find a solver finds a vector or proves that there is none
+        Random vectors come first (all vectors, if there are few inputs), then those that found something with a few
+        bits flipped; for the faults that they do not find a solver finds a vector or proves that there is none
         (:func:`rdahw.hdl.proof.prove`). Of these vectors a few are chosen greedily, and then each one is left out whose
         faults the others find.
 
