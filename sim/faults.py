@@ -447,7 +447,8 @@ def _random(inputs: int, count: int, seed: int, first: int) -> Words:
 def _varied(vectors: Array, key: int, count: int) -> Array:
     """``count`` of these vectors, chosen at random, each with one to three random bits flipped."""
     numbers = words(key, 4 * count).reshape(4, count)
-    rows, varied = np.arange(count), vectors[numbers[0] % np.uint64(len(vectors))]
+    rows = np.arange(count)
+    varied: Array = vectors[numbers[0] % np.uint64(len(vectors))]
     for k in range(3):
         here = numbers[0] >> np.uint64(32) & np.uint64(3) >= np.uint64(k)
         varied[rows[here], (numbers[k + 1] % np.uint64(vectors.shape[1]))[here]] ^= 1
