@@ -1,13 +1,16 @@
 """Networks of layers on scikit-learn's digits and on MNIST: accuracy by depth, and what does not learn.
 
-    python bench/layers.py [--only digits|mnist ...] [--depths N ...] [--ways NAME ...] [--options OPTION=VALUE,...]
-                           [--models SIZES,... ...] [--seeds N] [--epochs N] [--validation] [--json FILE]
+    python bench/layers.py [--only digits|recurrent|mnist ...] [--depths N ...] [--ways NAME ...]
+                           [--options OPTION=VALUE,...] [--models SIZES,... ...] [--seeds N] [--epochs N]
+                           [--validation] [--json FILE]
 
 Digits: the set as it comes, three bits a pixel (thermometer=3), 300 tables of four inputs a layer, 30 epochs. The first
 500 images in the order ``permutation(stream(0, "split"), 1797)`` of ``rdahw.random`` are the test images. With
 --validation each of five fifths of the other 1,297 is predicted by models that learn from the rest, as for choosing
-settings. MNIST (from RDAHW_DATA as elsewhere): one bit a pixel (threshold 32), tables of six inputs, 5 epochs; with
---validation models learn from the first 50,000 training images and are measured on the other 10,000.
+settings. Recurrent: the same images, read row by row (layers:200x4,200x4,steps=8).
+
+MNIST (from RDAHW_DATA as elsewhere): one bit a pixel (threshold 32), tables of six inputs, 5 epochs; with --validation
+models learn from the first 50,000 training images and are measured on the other 10,000.
 
 Figures are of the model after the last epoch, means over the seeds 0, 1, ...; seconds are processor seconds of the
 training of one model, after compilation.
@@ -37,6 +40,7 @@ from rdahw.sim.layers import warm_up  # noqa: E402
 from rdahw.training import Examples as Bits  # noqa: E402
 from rdahw.training import Schedule, Training  # noqa: E402
 
+PARTS = ["digits", "recurrent", "mnist"]
 TEST_IMAGES, FOLDS = 500, 5
 #: What is compared on digits, beside the signed requests.
 WAYS = {
@@ -47,6 +51,8 @@ WAYS = {
     "forward 1": "forward=1",
     "forward 16": "forward=16",
 }
+#: What is compared of recurrent networks.
+RECURRENT = {"signed": "", "state tables frozen": "frozen=1", "no noise": "noise=0"}
 MNIST = {
     1000: ("1000x6", "600x6,400x6", "400x6,300x6,300x6"),
     4000: ("4000x6", "2400x6,1600x6", "1600x6,1200x6,1200x6"),
@@ -117,11 +123,11 @@ def read_mnist(validation: bool) -> tuple[Part, Part]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=["digits", "mnist"], default=["digits", "mnist"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--depths", nargs="+", type=int, default=range(1, 11))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[way for way in WAYS if "forward" not in way])
     parser.add_argument("--models", nargs="+", help="of MNIST, such as 6000x6,4000x6,margin=50")
-    parser.add_argument("--options", default="", help="of digits, such as noise=4")
+    parser.add_argument("--options", default="", help="of digits and recurrent, such as noise=4")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--validation", action="store_true")
@@ -138,6 +144,12 @@ def main() -> None:
                 parts = read_digits(options.validation)
                 row = mean_of(model, None, parts, options.seeds, options.epochs or 30)
                 found.setdefault("digits", []).append({"depth": depth, "way": way, **row})
+    if "recurrent" in options.only:
+        print("recurrent | accuracy % | training s")
+        for way, said in RECURRENT.items():
+            model = f"layers:{','.join(filter(None, ['200x4,200x4,steps=8', said, options.options]))}"
+            row = mean_of(model, Image(3, 8, 8), read_digits(options.validation), options.seeds, options.epochs or 30)
+            found.setdefault("recurrent", []).append({"way": way, **row})
     if "mnist" in options.only:
         print("MNIST | accuracy % | training s")
         part = read_mnist(options.validation)

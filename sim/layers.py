@@ -32,14 +32,26 @@ class CompiledLayers(LayersEngine):
     def __init__(self, spec: LayersSpec, threads: int = 1) -> None:
         super().__init__(spec)
         self.threads = threads
-        sizes = np.array(spec.sizes, np.int64)
-        #: Of each layer: its first table, its inputs, its first counter; with one more entry, the ends.
-        self._layers = np.array([spec.starts, [*sizes[:, 1], 0], spec.cells], np.int64)
-        # What tables read, in the numbers of all values: the input bits, then the tables.
-        self._read = np.zeros((spec.tables, int(sizes[:, 1].max())), np.int32)
-        for layer, wires in enumerate(self.wiring):
-            below = 0 if layer == 0 else spec.input_bits + spec.starts[layer - 1]
-            self._read[spec.starts[layer] : spec.starts[layer + 1], : wires.shape[1]] = wires + below
+        inputs, cells = [size[1] for size in spec.sizes], spec.cells
+        #: Of each layer of ``runs``: its first table, its inputs, its first counter; with one more entry, the ends.
+        self._layers = np.array(
+            [spec.starts, [*(inputs[i] for i in spec.runs), 0], [*(cells[i] for i in spec.runs), cells[-1]]], np.int64
+        )
+        self._read = np.zeros((spec.tables, max(inputs)), np.int32)
+        for run, layer in enumerate(spec.runs):
+            wires = self._numbers(run)[self.wiring[layer]]
+            self._read[spec.starts[run] : spec.starts[run + 1], : wires.shape[1]] = wires
+
+    def _numbers(self, run: int) -> NDArray[np.int64]:
+        """What is read in a run, in the numbers of all values: the input bits, the tables, and one that stays 0."""
+        spec, zero = self.spec, self.spec.input_bits + self.spec.tables
+        before = (
+            np.arange(*spec.starts[run - 1 : run + 1]) + spec.input_bits if run else np.full(spec.sizes[0][0], zero)
+        )
+        if spec.runs[run]:
+            return before
+        bits = np.arange(spec.input_bits)
+        return np.concatenate([bits, before, [zero]])[spec.reads[run]] if spec.steps > 1 else bits
 
     def pack(self, x: BitRows) -> Words:
         """Examples x (N, A) of 0 and 1, packed by wires."""
@@ -68,7 +80,7 @@ class CompiledLayers(LayersEngine):
                 spec.noise,
                 COTANGENTS.index(spec.cotangents),
                 spec.forward,
-                spec.frozen,
+                spec.runs.index(spec.frozen),
                 LIMIT,
                 low,
                 high,

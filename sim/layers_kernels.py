@@ -1,9 +1,10 @@
 """The compiled kernels of :mod:`rdahw.sim.layers`, equal to the rule of :mod:`rdahw.families.layers.rule`.
 
 Arrays: words (N, W) uint64, the examples packed by wires; columns (A, V) uint64, packed by examples; read (tables, most
-inputs) int32, the values that each table reads, numbered input bits first, then tables; layers (3, layers + 1) int64,
-of each layer its first table, its inputs and its first counter, then the numbers of tables and counters; counters int8,
-flat. Sizes are Python integers. Numba infers the types, so none are written here.
+inputs) int32, the values that each table reads, numbered input bits first, then tables, then one that is always 0;
+layers (3, layers + 1) int64, of each layer its first table, its inputs and its first counter, then the numbers of
+tables and counters; counters int8, flat. A layer that is run again is one more layer, with other numbers for its tables
+and the same counters. Sizes are Python integers. Numba infers the types, so none are written here.
 """
 
 from __future__ import annotations
@@ -32,18 +33,20 @@ def train_examples(
     of the noise's register.
 
     bits: of an example; cotangents: 0 for signs, 1 for sums, limited to ``limit``, 2 for XOR; forward: how many
-    directions; low and high: the range of a counter. Writes counters, predictions (n,) and asked (n,).
+    directions; frozen: so many of the first layers do not learn; low and high: the range of a counter. Writes counters,
+    predictions (n,) and asked (n,).
     """
     depth, tables = layers.shape[1] - 1, len(read)
-    values, requests = np.zeros(bits + tables, np.uint8), np.zeros(bits + tables, np.int64)
+    values, requests = np.zeros(bits + tables + 1, np.uint8), np.zeros(bits + tables + 1, np.int64)
     places, shifts, scores = np.zeros(tables, np.int64), np.zeros(tables, np.int64), np.zeros(classes, np.int64)
     last = layers[0, depth - 1]
     # In batches: the requests for each counter, and the counters that had one. Those of a lone example are applied at
-    # once, as no counter gets two.
+    # once if no layer is run again, as then no counter gets two.
     largest, before = 1, 0
     for end in ends:
         largest, before = max(largest, end - before), end
-    totals, touched = np.zeros(counters.size if largest > 1 else 0, np.int64), np.zeros(largest * tables, np.int64)
+    summed = largest > 1 or layers[2, 0] == layers[2, 1]
+    totals, touched = np.zeros(counters.size if summed else 0, np.int64), np.zeros(largest * tables, np.int64)
     batch = count = 0
     for n in range(rows.size):
         example = words[rows[n]]
@@ -51,13 +54,13 @@ def train_examples(
             values[w] = (example[w >> 6] >> np.uint64(w & 63)) & np.uint64(1)
         register = _forward(values, read, layers, counters, bits, noise, register, shifts, places)
         target = labels[rows[n]]
-        rival, lead = _decide(values[bits + last :], target, scores)
+        rival, lead = _decide(values[bits + last : bits + tables], target, scores)
         predictions[n] = target if lead > 0 or (lead == 0 and target < rival) else rival
         asked[n] = lead <= margin
         if asked[n]:
             requests[:] = 0
-            requests[bits + last + target :: classes] = 1
-            requests[bits + last + rival :: classes] = -1
+            requests[bits + last + target : bits + tables : classes] = 1
+            requests[bits + last + rival : bits + tables : classes] = -1
             if cotangents == 2:
                 for j in range(bits + last, bits + tables):
                     requests[j] *= (requests[j] > 0) != values[j]
@@ -86,7 +89,7 @@ def train_examples(
                             one = counters[first + (index | (1 << i))] + shift >= 0
                             zero = counters[first + (index & ~(1 << i))] + shift >= 0
                             requests[read[j, i]] += dy * (np.int64(one) - np.int64(zero))
-                    if largest == 1:
+                    if not summed:
                         counters[place] = _counted(np.int64(counters[place]), dy, cotangents, low, high)
                     else:
                         totals[place] += dy
@@ -188,11 +191,11 @@ def _decide(outputs: Any, target: Any, scores: Any) -> Any:
 def classify_row(example: Any, read: Any, layers: Any, counters: Any, classes: Any) -> Any:
     """The class of one example (A,) uint8."""
     bits, tables = example.size, len(read)
-    values, scores = np.empty(bits + tables, np.uint8), np.empty(classes, np.int64)
+    values, scores = np.zeros(bits + tables + 1, np.uint8), np.empty(classes, np.int64)
     values[:bits] = example
     shifts, places = np.zeros(tables, np.int64), np.empty(tables, np.int64)
     _forward(values, read, layers, counters, bits, 0, np.uint64(0), shifts, places)
-    rival, lead = _decide(values[bits + layers[0, layers.shape[1] - 2] :], 0, scores)
+    rival, lead = _decide(values[bits + layers[0, layers.shape[1] - 2] : bits + tables], 0, scores)
     return 0 if lead >= 0 else rival
 
 
@@ -200,7 +203,7 @@ def classify_row(example: Any, read: Any, layers: Any, counters: Any, classes: A
 def score_words(columns: Any, read: Any, layers: Any, counters: Any, classes: Any, scores: Any) -> None:
     """Write the scores (64 V, classes) of all examples."""
     bits, depth = len(columns), layers.shape[1] - 1
-    values = np.zeros((bits + len(read), _LANES), np.uint64)
+    values = np.zeros((bits + len(read) + 1, _LANES), np.uint64)
     cells, x = np.empty((256, _LANES), np.uint64), np.empty(_LANES, np.uint64)
     counts = np.empty((classes, _DIGITS, _LANES), np.uint64)
     every, none = ~np.uint64(0), np.uint64(0)

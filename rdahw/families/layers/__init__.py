@@ -19,16 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["FAMILY", "LayersSpec", "make_layers"]
 
 _USUAL = "300x4,300x4,300x4"
+_USUAL_RECURRENT = "200x4,200x4"
 #: Up to so many layers learn with counters of so many bits, more with 7: deeper ones must start further from zero.
 _COUNTERS = ((3, 5), (6, 6))
+#: Counters of so many bits are best with steps.
+_RECURRENT_COUNTER = 6
 
 
 def make_layers(task: Task, **options: Any) -> LayersSpec:
     """The network of the family's options for ``task``; raises :class:`UsageError` for an invalid value."""
-    sizes = read_sizes(options.pop("sizes") or _fitting(task, _USUAL))
+    recurrent = options["steps"] > 1
+    usual_sizes = _USUAL_RECURRENT if recurrent else _fitting(task, _USUAL)
+    sizes = read_sizes(options.pop("sizes") or usual_sizes)
     usual: dict[str, Any] = {
-        "wiring": default_wiring(task.image),
-        "counter": next((bits for most, bits in _COUNTERS if len(sizes) <= most), 7),
+        "wiring": "any" if recurrent else default_wiring(task.image),
+        "order": "rows" if recurrent and task.image else "blocks",
+        "counter": _RECURRENT_COUNTER
+        if recurrent
+        else next((bits for most, bits in _COUNTERS if len(sizes) <= most), 7),
         "margin": max(1, 3 * sizes[-1][0] // (10 * task.classes)),
     }
     chosen = usual | {name: value for name, value in options.items() if value is not None}
@@ -52,6 +60,8 @@ def _binarise(dataset: Dataset) -> str:
 
 def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     """A few features may be fewer than the inputs."""
+    if options["steps"] > 1:
+        return options
     return {**options, "sizes": options["sizes"] and _fitting(task, options["sizes"])}
 
 

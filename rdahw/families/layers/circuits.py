@@ -52,10 +52,15 @@ def cotangent_bits(spec: LayersSpec) -> int:
             f"model {spec.name!r} has no learner as a circuit with {way}; leave that out, or train it in software and "
             "give its file"
         )
-    largest, each = 1, 1
-    for (below, _), wires in zip(spec.sizes[-2::-1], make_wiring(spec)[:0:-1], strict=True):
-        each *= int(np.bincount(wires.reshape(-1), minlength=below).max())
+    largest, each, of_cell = 1, 1, int(len(spec.runs) == spec.steps)
+    wiring = make_wiring(spec)
+    for run in range(len(spec.runs) - 1, 0, -1):
+        wires = wiring[spec.runs[run]]
+        readers = np.bincount(wires.reshape(-1))[spec.block if run < spec.steps else 0 :]
+        each *= int(readers.max(initial=0))
         largest, each = max(largest, each), 1 if spec.cotangents == "sign" else each
+        of_cell += each if run <= spec.steps else 0
+    largest = max(largest, of_cell)
     if largest > LIMIT:
         raise UsageError(
             f"model {spec.name!r} has no learner as a circuit, as sums of requests could be {largest}, and the family "
@@ -79,19 +84,29 @@ def layers_of_switches(spec: LayersSpec) -> Circuit:
         )
 
     def scores(theta: Wire, x: Wire) -> Wire:
-        values: Wire = x.as_switches(k)
-        for layer, wires in enumerate(make_wiring(spec)):
+        values: Wire = (x := x.as_switches(k))
+        wiring = make_wiring(spec)
+        for run, layer in enumerate(spec.runs):
+            values, wires = _read(spec, run, x, values), wiring[layer]
             first, size = spec.cells[layer], 1 << spec.sizes[layer][1]
             tables = (theta[first + j * size : first + (j + 1) * size] for j in range(len(wires)))
             values = cat(*(table.lookup(values.gather(its)) for table, its in zip(tables, wires.tolist(), strict=True)))
             if layer < spec.frozen:
                 values = passing("no requests", Switches(len(values), k))(values)
-            elif layer + 1 < len(spec.sizes) and spec.cotangents == "sign":
+            elif run + 1 < len(spec.runs) and spec.cotangents == "sign":
                 values = passing("signs of requests", Switches(len(values), k))(values)
         votes = cast(SwitchWire, values).embed()
         return votes.scatter((j % spec.classes for j in range(len(votes))), spec.classes)
 
     return trace(scores, theta=Switches(spec.cells[-1], k), x=Bits(spec.input_bits))
+
+
+def _read(spec: LayersSpec, run: int, x: Wire, values: Wire) -> Wire:
+    """What is read in a run, of the input x and the outputs ``values`` of the run before."""
+    if spec.steps == 1 or run >= spec.steps:
+        return values
+    states = values if run else x.zeros(spec.sizes[0][0])
+    return cat(x, states, x.zeros(1)).gather(spec.reads[run].tolist())
 
 
 def _signs(v: Wire, dy: WordWire) -> Wire:
@@ -139,8 +154,9 @@ def layers_model(spec: LayersSpec, code: Code = "binary") -> Circuit:
         )
 
     def predict(theta: Wire, x: Wire) -> Wire:
-        values = x
-        for layer, wires in enumerate(make_wiring(spec)):
+        values, wiring = x, make_wiring(spec)
+        for run, layer in enumerate(spec.runs):
+            values, wires = _read(spec, run, x, values), wiring[layer]
             first, size = spec.cells[layer], 1 << spec.sizes[layer][1]
             tables = (theta[first + j * size : first + (j + 1) * size] for j in range(len(wires)))
             values = cat(*(table.lookup(values.gather(its)) for table, its in zip(tables, wires.tolist(), strict=True)))
@@ -156,9 +172,13 @@ def layers_lut_circuit(spec: LayersSpec, counters: NDArray[Any], code: Code = "b
     bits = binarise(counters)
 
     def predict(x: Wire) -> Wire:
-        values: list[Bit] = [x[i] for i in range(spec.input_bits)]
-        for layer, wiring in enumerate(make_wiring(spec)):
-            tables = spec.layer_cells(bits, layer).tolist()
+        example: list[Bit] = [x[i] for i in range(spec.input_bits)]
+        values, wirings = example, make_wiring(spec)
+        for run, layer in enumerate(spec.runs):
+            if spec.steps > 1 and layer == 0:
+                known = [*example, *(values if run else [0] * spec.sizes[0][0]), 0]
+                values = [known[number] for number in spec.reads[run]]
+            tables, wiring = spec.layer_cells(bits, layer).tolist(), wirings[layer]
             values = [
                 table_lut(table, [values[wire] for wire in wires])
                 for table, wires in zip(tables, wiring.tolist(), strict=True)

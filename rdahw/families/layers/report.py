@@ -18,12 +18,16 @@ __all__ = ["sections"]
 
 #: The most tables whose inputs are drawn.
 _DRAWN_TABLES = 12
+_RECURRENT = (
+    "Experimental: the network is recurrent. Its first layer is run {} times, each time on the next part of the input "
+    "and its own outputs of the step before. "
+)
 
 
 def sections(saved: SavedModel) -> Iterable[Section]:
     """The wiring of the first layer of images, and what each layer has learned."""
     spec, counters = cast(LayersSpec, saved.spec), saved.parameters
-    if spec.image is not None:
+    if spec.image is not None and spec.steps == 1:
         tables, inputs = spec.sizes[0]
         yield Section(
             title="What the first layer reads",
@@ -51,8 +55,9 @@ def sections(saved: SavedModel) -> Iterable[Section]:
         )
     yield Section(
         title="The layers",
-        text="The first layer reads the input bits, each further one the outputs of the layer before, and the tables "
-        "of the last one vote in turn for the classes. At the start every table passes its input 0 on.",
+        text=(_RECURRENT.format(spec.steps) if spec.steps > 1 else "")
+        + "The first layer reads the input bits, each further one the outputs of the layer before, and the tables of "
+        "the last one vote in turn for the classes. At the start every table passes its input 0 on.",
         caption="What each layer has learned",
         columns=["layer", "tables", "inputs", "pass on input 0", "constant", "bits that are 1", "counters at an end"],
         rows=rows,

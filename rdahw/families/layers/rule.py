@@ -35,6 +35,10 @@ request s * v_j, summed over the directions: its mean over all directions is the
 Frozen tables have v = 0. The signs are the next bits of the noise's register, direction by direction, for each table
 below the last layer in order, 1 for +1; only an example that asks takes any.
 
+With ``steps`` the first layer is run several times, so its tables get requests at each step: this is back-propagation
+through time. Requests for tables of the step before go on to that step, those for bits of the input end. All requests
+for a counter in an example are added up, as those of a batch are.
+
 With ``xor`` requests are bits, as in the rule of the paper: 1 says «flip», and nothing says «keep», so that in step 2
 only tables whose output is wrong get one; sums are XOR, and a request moves the counter towards the other bit. Then
 nothing gathers evidence, and nothing learns; it is there to be compared with. The first ``frozen`` layers get no
@@ -88,6 +92,7 @@ class LayersEngine(ABC):
     def __init__(self, spec: LayersSpec) -> None:
         self.spec = spec
         self.wiring = make_wiring(spec)
+        self._reads = spec.reads.tolist() if spec.steps > 1 else []
         self.state = spec.initial_state()
 
     @property
@@ -175,22 +180,24 @@ class PlainLayers(LayersEngine):
             requests = [dy * ((dy > 0) != bit) for dy, bit in zip(requests, values[-1], strict=True)]
         if self.spec.forward:
             found = self._forward_requests(values, noise, requests)
-        for layer in reversed(range(self.spec.frozen, len(self.spec.sizes))):
+        runs, starts = self.spec.runs, self.spec.starts
+        for run in reversed(range(runs.index(self.spec.frozen), len(runs))):
+            layer = runs[run]
             if self.spec.forward:
-                requests = found[self.spec.starts[layer] : self.spec.starts[layer + 1]]
-            below = [0] * len(values[layer])
+                requests = found[starts[run] : starts[run + 1]]
+            below = [0] * len(values[run])
             tables = self.spec.layer_cells(self._counters, layer)
             for j, dy in enumerate(map(self._passed, requests)):
                 wires = self.wiring[layer][j].tolist()
-                inputs = [values[layer][wire] for wire in wires]
-                shift = noise[self.spec.starts[layer] + j]
+                inputs = [values[run][wire] for wire in wires]
+                shift = noise[starts[run] + j]
                 bits = [int(counter + shift >= 0) for counter in tables[j].tolist()]
                 of_table, of_inputs = lookup_requests(bits, inputs, dy)
                 for wire, request in zip(wires, of_inputs, strict=True):
                     below[wire] += request
                 for cell, request in enumerate(of_table, self.spec.cells[layer] + j * len(of_table)):
                     totals[cell] += request
-            requests = below
+            requests = below[len(below) - (self.spec.sizes[runs[run - 1]][0] if run else 0) :]
         return scores, True
 
     def _forward_requests(self, values: list[list[int]], noise: list[int], wanted: list[int]) -> list[int]:
@@ -235,16 +242,20 @@ class PlainLayers(LayersEngine):
         return max(low, min(high, counter + (request > 0) - (request < 0)))
 
     def _values(self, example: Array, noise: Sequence[int] | None = None) -> list[list[int]]:
-        """The bits that each layer reads, and those that the last one gives: (layers + 1), each a list."""
-        values = [example.tolist()]
-        for layer in range(len(self.spec.sizes)):
-            tables, start = self.spec.layer_cells(self._counters, layer), self.spec.starts[layer]
+        """The bits that each layer reads when it is run, and those that the last one gives: (runs + 1), each a list."""
+        values, outputs = [], example.tolist()
+        recurrent, states = self.spec.steps > 1, [0] * self.spec.sizes[0][0]
+        for run, layer in enumerate(self.spec.runs):
+            if recurrent and layer == 0:
+                known = [*example.tolist(), *(outputs if run else states), 0]
+                outputs = [known[number] for number in self._reads[run]]
+            values.append(outputs)
+            tables, start = self.spec.layer_cells(self._counters, layer), self.spec.starts[run]
             outputs = []
             for j, wires in enumerate(self.wiring[layer].tolist()):
                 index = sum(values[-1][wire] << i for i, wire in enumerate(wires))
                 outputs.append(int(int(tables[j, index]) + (noise[start + j] if noise else 0) >= 0))
-            values.append(outputs)
-        return values
+        return [*values, outputs]
 
     def _scores(self, outputs: list[int]) -> list[int]:
         return [sum(outputs[c :: self.spec.classes]) for c in range(self.spec.classes)]

@@ -1,7 +1,10 @@
 """What a network of layers is: its sizes, its wiring, its start, and the noise that it learns with.
 
-The tables of the first layer read bits of the input, those of each further layer tables of the layer before. All
-randomness comes from the spec's seed and is portable (``stream``, ``words`` and ``permutation`` are those of
+The tables of the first layer read bits of the input, those of each further layer tables of the layer before. With
+``steps`` the network is *recurrent*: its first layer is run so many times, and each time reads the next bits of the
+input, and its own outputs of the step before, which are its state.
+
+All randomness comes from the spec's seed and is portable (``stream``, ``words`` and ``permutation`` are those of
 :mod:`rdahw.random`):
 
 - *wiring*: see :func:`make_wiring`.
@@ -9,8 +12,9 @@ randomness comes from the spec's seed and is portable (``stream``, ``words`` and
   s(t-63) XOR s(t-32), its oldest bit is bit 0 of the state's number. It starts at ``stream(seed, "noise") >> 1`` (1 if
   that is 0) and is never reset. While an example is learned each table, in the order of their numbers, takes the next
   ``noise`` new bits, the first least significant; their number less 2^(noise - 1) is the noise of the table. So a
-  circuit makes it at one table a cycle. Without noise, and for predictions, no bit is taken. The directions of forward
-  gradients take bits of the same register, after the noise of the example.
+  circuit makes it at one table a cycle. A table that is run for several steps takes its noise anew at each. Without
+  noise, and for predictions, no bit is taken. The directions of forward gradients take bits of the same register, after
+  the noise of the example.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ __all__ = [
     "MAX_BATCH",
     "MAX_LAYERS",
     "OPTIONS",
+    "ORDERS",
     "LayersSpec",
     "first_noise_state",
     "make_wiring",
@@ -59,6 +64,12 @@ MAX_COUNTERS = 1 << 30
 MAX_LAYERS, MAX_TABLES, MAX_INPUTS = 64, 1 << 20, 8
 #: The most examples of a batch: its trainer in gateware keeps a sum of requests for each counter in a byte.
 MAX_BATCH = 16
+#: The most steps of a recurrent network.
+MAX_STEPS = 1024
+#: In which order a recurrent network reads an image (planes, height, width): its axes from the slowest to the fastest;
+#: none for the order of the wires.
+_AXES: dict[str, tuple[int, ...]] = {"blocks": (), "rows": (1, 0, 2), "columns": (2, 0, 1)}
+ORDERS = tuple(_AXES)
 #: What a table does with the sum of the requests for its output before it passes it on.
 COTANGENTS = ("sign", "sum", "xor")
 
@@ -101,6 +112,20 @@ OPTIONS = (
         range=(0, 64),
         help="ask by a forward gradient along this many random directions an example instead of going backwards",
     ),
+    Option(
+        name="steps",
+        default=1,
+        range=(1, MAX_STEPS),
+        help="run the first layer so many times, on the next part of the input and its own outputs of the step before "
+        "(experimental)",
+    ),
+    Option(
+        name="order",
+        type="text",
+        usual="rows for images, else blocks",
+        range=ORDERS,
+        help="with steps, read an image by rows or by columns of pixels, or the bits in blocks as they come",
+    ),
     Option(name="frozen", default=0, range=(0, MAX_LAYERS - 1), help="leave so many of the first layers as they start"),
 )
 _RANGES = {
@@ -118,7 +143,8 @@ class LayersSpec(Spec):
     input_bits, classes: of the data. sizes: (tables, inputs) of each layer, the first layer first. counter: the bits of
     a counter. margin: in votes. noise: the bits of the noise while learning. cotangents: ``sign``, ``sum`` or ``xor``,
     see :mod:`rdahw.families.layers.rule`. forward: directions of forward gradients. frozen: so many of the first layers
-    do not learn. wiring: of the first layer, as for ensembles. image: needed for patches.
+    do not learn. wiring: of the first layer, as for ensembles. image: needed for patches. steps: so often the first
+    layer is run. order: how the input is cut for them, one of ``ORDERS``, see :attr:`reads`.
 
     Raises :class:`UsageError` for an invalid value.
     """
@@ -135,6 +161,8 @@ class LayersSpec(Spec):
     cotangents: str = "sign"
     forward: int = 0
     frozen: int = 0
+    steps: int = 1
+    order: str = "blocks"
     wiring: str = "any"
     image: Image | None = None
     seed: int = 0
@@ -148,6 +176,8 @@ class LayersSpec(Spec):
             raise UsageError(f"cotangents of layers are {self.cotangents!r}; expected {' or '.join(COTANGENTS)}")
         if self.forward and self.cotangents == "xor":
             raise UsageError(f"forward is {self.forward}, which gives signed requests; leave it out, or cotangents=xor")
+        if self.order not in ORDERS:
+            raise UsageError(f"the order of layers is {self.order!r}; expected {' or '.join(ORDERS)}")
         if not 1 <= len(self.sizes) <= MAX_LAYERS:
             raise UsageError(f"{len(self.sizes)} layers were asked for; expected 1 to {MAX_LAYERS}")
         if self.frozen >= len(self.sizes):
@@ -159,6 +189,8 @@ class LayersSpec(Spec):
                     f"layer {number} is {tables}x{inputs}; expected 1 to {MAX_TABLES} tables of 1 to {MAX_INPUTS} "
                     "inputs"
                 )
+            if number == 1 and self.steps > 1:
+                self._check_recurrent()
             if number > 1 and inputs > before:
                 raise UsageError(
                     f"a table of layer {number} has {inputs} inputs, and the layer before has only {before} tables; "
@@ -178,7 +210,25 @@ class LayersSpec(Spec):
                 f"the wiring of the first layer is {self.wiring!r}; expected any, patchP or patchPinsetI, such as "
                 "patch8inset2"
             )
-        self.first_layer.patch()
+        if self.steps == 1:
+            self.first_layer.patch()
+            if self.order != "blocks":
+                raise UsageError(f"order {self.order!r} is one of several steps; add steps=NUMBER, or leave it out")
+
+    def _check_recurrent(self) -> None:
+        """Raise :class:`UsageError` for what a network with ``steps`` cannot be."""
+        tables, inputs = self.sizes[0]
+        if _AXES[self.order] and self.image is None:
+            raise UsageError(f"order {self.order!r} needs images, and the examples are none; use order=blocks")
+        if self.steps > self.input_bits:
+            raise UsageError(f"steps is {self.steps} for {self.input_bits} input bits; use at most a step a bit")
+        if self.forward or self.wiring != "any":
+            raise UsageError("a network with steps takes neither forward nor wiring; leave them out, or steps")
+        if inputs - self.fresh > tables:
+            raise UsageError(
+                f"a table of layer 1 reads {inputs - self.fresh} tables of the step before, and the layer has only "
+                f"{tables}; lower its inputs, or enlarge the layer"
+            )
 
     @property
     def first_layer(self) -> EnsembleSpec:
@@ -195,14 +245,43 @@ class LayersSpec(Spec):
         )
 
     @property
+    def runs(self) -> tuple[int, ...]:
+        """The layers in the order in which they are run: the first one ``steps`` times, then each further one."""
+        return (*[0] * self.steps, *range(1, len(self.sizes)))
+
+    @property
+    def block(self) -> int:
+        """How many bits of the input a step reads."""
+        return -(-self.input_bits // self.steps)
+
+    @property
+    def fresh(self) -> int:
+        """How many inputs of each table of the first layer of a recurrent network are bits, besides input 0."""
+        return max(0, min(self.sizes[0][1] - 2, self.block - 1))
+
+    @property
+    def reads(self) -> NDArray[np.int64]:
+        """What each step of a recurrent network reads, (steps, block + states): the next ``block`` bits of the input in
+        the ``order``, then its state. Numbers of input bits, from ``input_bits`` on of tables of the step before, of
+        which all are 0 at first, and after them one for a bit that is always 0, which fills the last block."""
+        bits, states = np.arange(self.input_bits), self.sizes[0][0]
+        if axes := _AXES[self.order]:
+            assert self.image is not None
+            bits = bits.reshape(self.image).transpose(axes).reshape(-1)
+        filled = np.full(self.steps * self.block, self.input_bits + states)
+        filled[: self.input_bits] = bits
+        state = np.broadcast_to(self.input_bits + np.arange(states), (self.steps, states))
+        return np.hstack([filled.reshape(self.steps, -1), state])
+
+    @property
     def tables(self) -> int:
-        """The number of tables of all layers."""
+        """The number of tables of all layers, each counted as often as it is run."""
         return self.starts[-1]
 
     @property
     def starts(self) -> list[int]:
-        """The number of the first table of each layer, and after them the number of tables: (layers + 1,)."""
-        return list(accumulate((tables for tables, _ in self.sizes), initial=0))
+        """The number of the first table of each layer of ``runs``, and after them that of tables: (runs + 1,)."""
+        return list(accumulate((self.sizes[layer][0] for layer in self.runs), initial=0))
 
     @property
     def cells(self) -> list[int]:
@@ -221,14 +300,15 @@ class LayersSpec(Spec):
     @property
     def name(self) -> str:
         """«layers:300x4,300x4»."""
-        return f"layers:{self.size_text}"
+        return f"layers:{self.size_text}" + (f",steps={self.steps}" if self.steps > 1 else "")
 
     @property
     def description(self) -> str:
         """«layers of 300x4,300x4 tables, 192 -> 10 classes, 9600 counters of 6 bits»."""
+        recurrent = f", recurrent for {self.steps} steps (experimental)" if self.steps > 1 else ""
         return (
-            f"layers of {self.size_text} tables, {self.input_bits} -> {self.classes} classes, {self.cells[-1]} "
-            f"counters of {self.counter} bits"
+            f"layers of {self.size_text} tables{recurrent}, {self.input_bits} -> {self.classes} classes, "
+            f"{self.cells[-1]} counters of {self.counter} bits"
         )
 
     @property
@@ -255,12 +335,19 @@ class LayersSpec(Spec):
 
     @property
     def caution(self) -> str:
-        """Whether the first layer reads less than a quarter of the input bits."""
-        return self.first_layer.caution
+        """Whether the first layer reads less than a quarter of the input bits, or is recurrent."""
+        if self.steps == 1:
+            return self.first_layer.caution
+        return f"steps is {self.steps}, and recurrent networks are experimental: without steps layers predict better"
 
     @property
     def software_only(self) -> str:
-        """The reason, for requests that no trainer makes."""
+        """The reason, for requests that no trainer makes, and for recurrent networks."""
+        if self.steps > 1:
+            return (
+                f"steps is {self.steps}, and recurrent networks have no trainer on an FPGA; train in software, and "
+                "give the file to rdahw synth with --inference"
+            )
         if self.forward:
             return (
                 f"forward is {self.forward}, and trainers on an FPGA go backwards; train in software, or use forward=0"
@@ -327,8 +414,29 @@ class LayersSpec(Spec):
     def table_layers(self, state: State) -> Sequence[TableLayer]:
         """The signs of the counters; the tables of the last layer vote for the classes in turn."""
         bits = [self.layer_cells(state["counters"] >= 0, layer) for layer in range(len(self.sizes))]
+        wiring = make_wiring(self)
+        if self.steps > 1:
+            wiring, bits = self._passing(wiring, bits)
         values = [*(each[..., None] for each in bits[:-1]), votes_in_turn(bits[-1], self.classes)]
-        return [TableLayer(*layer) for layer in zip(make_wiring(self), values, strict=True)]
+        return [TableLayer(*layer) for layer in zip(wiring, values, strict=True)]
+
+    def _passing(self, wiring: list[NDArray[Any]], bits: list[NDArray[Any]]) -> tuple[list[Any], list[Any]]:
+        """The wiring and the bits of the layers that are run, where each step but the last passes all input bits on,
+        so that what is run reads only the one before."""
+        count, inputs = self.input_bits, self.sizes[0][1]
+        passed = np.arange(count)[:, None].repeat(inputs, axis=1)
+        identity = (np.arange(1 << inputs) & 1).astype(np.bool_)[None].repeat(count, axis=0)
+        wirings, tables = [], []
+        for step, reads in enumerate(self.reads):
+            read = reads[wiring[0]]
+            none = read >= (count if step == 0 else count + self.sizes[0][0])  # always 0: only those indices matter
+            index = np.arange(1 << inputs) & ~(none << np.arange(inputs)).sum(axis=1)[:, None]
+            its = [np.where(none, 0, read), np.take_along_axis(bits[0], index, axis=1)]
+            if step + 1 < self.steps:
+                its = [np.vstack(both) for both in zip((passed, identity), its, strict=True)]
+            wirings.append(its[0])
+            tables.append(its[1])
+        return [*wirings, *wiring[1:]], [*tables, *bits[1:]]
 
     def facts(self, state: State) -> dict[str, Any]:
         """Of all tables, those that are ``constant`` and those that still ``pass_on`` input 0; ``saturated``: the
@@ -352,7 +460,8 @@ class LayersSpec(Spec):
     def from_json(cls, value: object) -> LayersSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
         names = tuple(field.name for field in fields(cls))
-        known = {"forward": 0, **value} if isinstance(value, dict) else value  # files of before have no forward
+        before = {"forward": 0, "steps": 1, "order": "blocks"}  # what files of before have not
+        known = {**before, **value} if isinstance(value, dict) else value
         given: dict[str, Any] = dict(zip(names, members(known, "the layers", names), strict=True))
         image, sizes = given.pop("image"), given.pop("sizes")
         if image is not None:
@@ -363,8 +472,8 @@ class LayersSpec(Spec):
             isinstance(size, list) and len(size) == 2 and all(map(is_int, size)) for size in sizes
         ):
             raise damaged("the 'sizes' of the layers", "pairs of whole numbers")
-        if not all(isinstance(given[name], str) for name in ("wiring", "cotangents")):
-            raise damaged("the 'wiring' or the 'cotangents' of the layers", "text")
+        if not all(isinstance(given[name], str) for name in ("wiring", "cotangents", "order")):
+            raise damaged("the 'wiring', the 'cotangents' or the 'order' of the layers", "text")
         try:
             return cls(**given, sizes=tuple((tables, inputs) for tables, inputs in sizes), image=image)
         except UsageError as error:
@@ -385,16 +494,28 @@ def make_wiring(spec: LayersSpec) -> list[NDArray[np.int64]]:
     tables, input i of table j is ``permutation(stream(seed, "layer", l, i, j div n), n)[j mod n]``, or, while an
     earlier input of the table reads that one, the next one (after the last the first). So each table is read about
     equally often, and at the start, as input 0 is passed on, a layer has what the layer before has in another order.
+
+    The first layer of a recurrent network counts what a step reads (:attr:`LayersSpec.reads`): its n bits, then its
+    tables. Input 0 of table j is number j, so that at the start the state is a delay line of the input. The last
+    :attr:`LayersSpec.fresh` inputs i are bits, drawn as above over n bits with l = 0; those between are tables, drawn
+    over all of them.
     """
-    wiring = [make_ensemble_wiring(spec.first_layer)]
-    for layer in range(1, len(spec.sizes)):
-        (below, _), (tables, inputs) = spec.sizes[layer - 1 : layer + 1]
+    wiring = []
+    for layer, (tables, inputs) in enumerate(spec.sizes):
+        if layer == 0 and spec.steps == 1:
+            wiring.append(make_ensemble_wiring(spec.first_layer))
+            continue
         read = np.empty((tables, inputs), np.int64)
         for i in range(inputs):
+            start, below = 0, spec.sizes[layer - 1][0]
+            if layer == 0:
+                start, below = (0, spec.block) if i >= inputs - spec.fresh else (spec.block, tables)
             parts = [permutation(stream(spec.seed, "layer", layer, i, m), below) for m in range(-(-tables // below))]
-            read[:, i] = np.concatenate(parts)[:tables]
+            read[:, i] = start + np.concatenate(parts)[:tables]
+            if layer == 0 and i == 0:
+                read[:, 0] = np.arange(tables)
             while len(taken := np.flatnonzero((read[:, :i] == read[:, i : i + 1]).any(axis=1))):
-                read[taken, i] = (read[taken, i] + 1) % below
+                read[taken, i] = start + (read[taken, i] - start + 1) % below
         wiring.append(read)
     return wiring
 
