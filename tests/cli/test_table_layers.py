@@ -117,6 +117,11 @@ def test_what_layers_cannot(run: Runner, trained: dict[str, Any]) -> None:
         ),
         (("train", "--model", f"{MODEL},cotangents=sum", "--hdl"), "cotangents is sum, and trainers on an FPGA"),
         (("synth", f"{MODEL},cotangents=xor"), "cotangents is xor, and trainers on an FPGA pass on signs; train in"),
+        (
+            ("synth", f"{MODEL},steps=2"),
+            "recurrent networks have no trainer on an FPGA; train in software",
+        ),
+        (("train", "--model", f"{MODEL},steps=2", "--hdl"), "recurrent networks have no trainer on an FPGA"),
         (("synth", "iris.rdahw", "--flash", "quad", "--batch", "2"), "--batch and --flash are not supported together"),
         (("train", "--model", f"{MODEL},cotangents=sum", "--device", "x"), "cotangents is sum, and trainers on an"),
         (("train", "--model", MODEL, "--optimiser", "xor"), "use counter=NUMBER"),

@@ -38,6 +38,7 @@ from rdahw.hdl.proof import prove
 from rdahw.random import permutation, stream
 from rdahw.ranges import word_range
 from rdahw.sim.reference import Reference, run
+from rdahw.table_scores import TableScores
 from rdahw.types import Switches, Words
 
 SMALL: dict[str, Any] = {"input_bits": 12, "classes": 3, "sizes": ((8, 2), (7, 3), (6, 4))}
@@ -128,6 +129,43 @@ def test_at_the_start_input_0_is_passed_on() -> None:
         assert spec.facts(plain.state)["pass_on"] == 21
         low, high = spec.counter_range
         assert plain.state["counters"].max() == (high + 1) // 2 - 1
+
+
+def test_the_state_is_wired_as_described() -> None:
+    spec = LayersSpec(input_bits=22, classes=2, sizes=((17, 5), (9, 2)), steps=4, seed=3)
+    assert (spec.block, spec.fresh, spec.starts) == (6, 3, [0, 17, 34, 51, 68, 77])
+    state, outputs = make_wiring(spec)
+    assert outputs.tolist() == make_wiring(LayersSpec(input_bits=22, classes=2, sizes=spec.sizes, seed=3))[1].tolist()
+    for j, wires in enumerate(state.tolist()):
+        assert wires[0] == j
+        assert len(set(wires)) == 5
+        for i, wire in enumerate(wires[1:], 1):
+            start, count = (6, 17) if i == 1 else (0, 6)
+            expected = int(permutation(stream(3, "layer", 0, i, j // count), count)[j % count])
+            while start + expected in wires[:i]:
+                expected = (expected + 1) % count
+            assert wire == start + expected
+
+
+def test_what_each_step_reads() -> None:
+    """Images of two planes, two rows and three columns: wire (plane * 2 + row) * 3 + column."""
+    sizes, image = ((2, 2),), Image(2, 2, 3)
+    states, zero = [12, 13], 14
+    for order, steps, expected in (
+        ("rows", 2, [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]]),
+        ("columns", 3, [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]),
+        ("blocks", 4, [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]),
+        ("blocks", 5, [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11], [zero] * 3]),
+    ):
+        spec = LayersSpec(input_bits=12, classes=2, sizes=sizes, image=image, steps=steps, order=order)
+        assert spec.reads.tolist() == [[*bits, *states] for bits in expected]
+
+
+def test_at_the_start_the_state_is_a_delay_line() -> None:
+    spec = LayersSpec(input_bits=12, classes=2, sizes=((10, 4),), steps=3)
+    x = np.random.default_rng(0).integers(0, 2, 12, np.uint8)
+    *_, state = PlainLayers(spec)._values(x)
+    assert state == [*x[8:], *x[4:8], *x[:2]]
 
 
 def test_noise_is_the_sequence_of_the_shift_register() -> None:
@@ -267,9 +305,11 @@ def test_forward_requests_of_frozen_layers_are_none() -> None:
 TINY = {"input_bits": 5, "classes": 2, "sizes": ((6, 1), (5, 2), (4, 2)), "margin": 2, "counter": 4, "noise": 0}
 
 
+@pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize(("cotangents", "frozen"), [("sum", 0), ("sum", 2), ("sign", 0), ("sign", 1)])
-def test_the_step_of_the_learner_is_an_update_of_the_rule(cotangents: str, frozen: int) -> None:
-    spec = LayersSpec(**TINY, cotangents=cotangents, frozen=frozen)
+def test_the_step_of_the_learner_is_an_update_of_the_rule(cotangents: str, frozen: int, steps: int) -> None:
+    """For a recurrent network this is the reverse derivative of the circuit unrolled over its steps."""
+    spec = LayersSpec(**TINY, cotangents=cotangents, frozen=frozen, steps=steps)
     plain, step = PlainLayers(spec), Reference(spec.learner().step)
     random = np.random.default_rng(1)
     plain.state = {**plain.state, "counters": random.integers(-4, 4, spec.cells[-1]).astype(np.int8)}
@@ -367,6 +407,7 @@ def test_learners_that_are_no_circuits(options: dict[str, Any], said: str) -> No
         ("layers:sizes=90x5,60x4", ((90, 5), (60, 4)), {"margin": 6}),
         ("layers:90x5,60x4,counter=3,noise=0", ((90, 5), (60, 4)), {"counter": 3, "noise": 0}),
         ("layers:cotangents=sum,frozen=1", ((300, 4),) * 3, {"cotangents": "sum", "frozen": 1}),
+        ("layers:steps=4", ((200, 4),) * 2, {"counter": 6, "margin": 20, "steps": 4, "order": "blocks"}),
         (f"layers:{','.join(['30x2'] * 7)}", ((30, 2),) * 7, {"counter": 7}),
     ],
 )
@@ -390,6 +431,13 @@ def test_the_usual_first_layer_reads_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("layers:steps=6", "steps is 6 for 5 input bits; use at most a step a bit"),
+        ("layers:steps=2,order=rows", "order 'rows' needs images, and the examples are none; use order=blocks"),
+        ("layers:order=rows", "order 'rows' is one of several steps; add steps=NUMBER, or leave it out"),
+        ("layers:steps=2,forward=1", "a network with steps takes neither forward nor wiring; leave them out, or steps"),
+        ("layers:steps=2,wiring=patch3", "takes neither forward nor wiring"),
+        ("layers:3x8,6x2,steps=2", "a table of layer 1 reads 6 tables of the step before, and the layer has only 3;"),
+        ("layers:1048576x1,steps=5", "5 steps run 5242880 tables; expected at most 4194304: lower steps"),
         ("layers:300", "option sizes=300 of model 'layers' is invalid; expected tables x inputs of each layer"),
         ("layers:300x4,4x", "option sizes=300x4,4x of model"),
         ("layers:noise=1,300x4", "has no option '300x4'; it takes sizes=TABLESxINPUTS"),
@@ -423,11 +471,15 @@ def test_files_that_are_refused() -> None:
         ({"cotangents": "no"}, "cotangents of layers are 'no'"),
         ({"counter": 9}, "counter of layers is 9"),
         ({"noise": "3"}, "noise of layers is '3'"),
+        ({"steps": 0}, "steps of layers is 0"),
+        ({"order": "zigzag"}, "the order of layers is 'zigzag'; expected blocks or rows or columns"),
+        ({"order": 1}, "'order'"),
+        ({"steps": 2, "order": "rows", "image": [1, 2, 3]}, "needs images"),
         ({"forward": -1}, "forward of layers is -1"),
     ):
         with pytest.raises(UserError, match=said):
             LayersSpec.from_json({**good, **change})
-    before = {name: value for name, value in good.items() if name != "forward"}
+    before = {name: value for name, value in good.items() if name not in ("forward", "steps", "order")}
     assert LayersSpec.from_json(before) == LayersSpec(**SMALL)
     spec = LayersSpec(**SMALL)
     with pytest.raises(UserError, match="'noise'"):
@@ -438,15 +490,25 @@ def test_files_that_are_refused() -> None:
 
 
 @pytest.mark.parametrize("code", ["binary", "one-hot"])
-@pytest.mark.parametrize("sizes", [((9, 1),), ((12, 3), (7, 2)), ((20, 8), (15, 6), (13, 4))])
-def test_every_form_predicts_the_same(sizes: Any, code: Any) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "steps"),
+    [
+        *((sizes, 1) for sizes in (((9, 1),), ((12, 3), (7, 2)), ((20, 8), (15, 6), (13, 4)))),
+        (((9, 3),), 2),
+        (((12, 3), (7, 2)), 5),
+        (((20, 8), (15, 6), (13, 4)), 3),
+    ],
+)
+def test_every_form_predicts_the_same(sizes: Any, code: Any, steps: int) -> None:
     random = np.random.default_rng(0)
-    spec = LayersSpec(input_bits=12, classes=5, sizes=sizes)
+    spec = LayersSpec(input_bits=12, classes=5, sizes=sizes, steps=steps)
     plain, x = PlainLayers(spec), random.integers(0, 2, (200, 12), np.uint8)
     counters = random.integers(-32, 32, spec.cells[-1]).astype(np.int8)
     plain.state = {**plain.state, "counters": counters}
     expected = plain.scores(x).argmax(axis=1)
     assert len(np.unique(expected)) > 1
+    by_tables = TableScores(spec.table_layers(plain.state), 12)
+    np.testing.assert_array_equal(by_tables.scores(x), plain.scores(x))
     found = [
         Reference(layers_model(spec, code))((counters >= 0).astype(np.uint8)[None], x)[0],
         Reference(layers_lut_circuit(spec, counters, code))(x)[0],

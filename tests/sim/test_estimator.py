@@ -302,6 +302,7 @@ PREDICTED = {
     "images": {"tables": 21, "image_shape": (2, 1, 2), "shift": 1, "thresholds": [1, 3], "wiring": "any"},
     "grown": {"model": "grown:tables=30,inputs=3"},
     "layers": {"model": "layers", "sizes": "30x3,21x3", "noise": 2, "epochs": 3},
+    "recurrent layers": {"model": "layers:steps=4", "sizes": "30x3,21x3", "epochs": 3},
     "lookup": {"model": "lookup", "bits": 2, "epochs": 1},
     "mask": {"model": "mask", "k": 2, "epochs": 1},
 }

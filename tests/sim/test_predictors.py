@@ -36,6 +36,7 @@ CASES: dict[str, Spec] = {
     "many tables of a class": GrownSpec(input_bits=64, classes=2, tables=700, inputs=3),
     "votes": VotesSpec(input_bits=70, classes=3, tables=20, inputs=4),
     "layers": LayersSpec(input_bits=130, classes=10, sizes=((40, 4), (30, 6), (123, 5))),
+    "recurrent layers": LayersSpec(input_bits=130, classes=10, sizes=((40, 4), (30, 6)), steps=9),
     "layers of many votes": LayersSpec(input_bits=65, classes=2, sizes=((50, 8), (700, 1))),
     "numbers": BoostedSpec(input_bits=70, steps=100, tables=30, inputs=4, shift=2),
     "counts": CoverageSpec(input_bits=70, tables=30, inputs=4),

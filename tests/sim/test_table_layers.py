@@ -33,6 +33,22 @@ CASES = {
     "fewer inputs below": LayersSpec(
         input_bits=70, classes=3, sizes=((8, 4), (9, 1), (8, 4)), margin=1, counter=5, noise=4
     ),
+    "recurrent": LayersSpec(input_bits=70, classes=3, sizes=((20, 4), (10, 3)), steps=8, margin=2),
+    "recurrent, no outputs": LayersSpec(
+        input_bits=70, classes=3, sizes=((20, 5),), steps=7, order="columns", image=Image(2, 5, 7), cotangents="sum"
+    ),
+    "recurrent, frozen state": LayersSpec(
+        input_bits=70,
+        classes=3,
+        sizes=((30, 3), (12, 2), (9, 3)),
+        steps=5,
+        order="rows",
+        image=Image(2, 5, 7),
+        frozen=1,
+    ),
+    "recurrent, a bit a step": LayersSpec(
+        input_bits=70, classes=3, sizes=((6, 4), (9, 4)), steps=70, cotangents="xor", noise=0, margin=3
+    ),
     "images": LayersSpec(
         input_bits=70, classes=3, sizes=((20, 3), (10, 4)), image=Image(1, 7, 10), wiring="patch4inset1"
     ),
@@ -135,3 +151,22 @@ def test_signed_requests_learn_what_xor_requests_do_not() -> None:
     assert right(deep, "sum") > 0.95
     assert right(deep, "xor") < 0.75
     assert right(deep, "sign", frozen=2) < 0.75
+
+
+def test_a_recurrent_network_remembers_what_frozen_states_forget() -> None:
+    """The parity of a bit of each of three steps, from fewer tables of state than there are input bits."""
+    x = np.random.default_rng(0).integers(0, 2, (1500, 12), np.uint8)
+    labels = (x[:, 0] ^ x[:, 5] ^ x[:, 10]).astype(np.int64)
+    train, test = Examples(x[:1000], labels[:1000]), Examples(x[1000:], labels[1000:])
+
+    def right(frozen: int) -> float:
+        spec = LayersSpec(
+            input_bits=12, classes=2, sizes=((60, 4), (60, 2)), steps=3, margin=9, counter=6, frozen=frozen
+        )
+        engine = make_engine(spec)
+        for _ in Training(engine, Schedule(epochs=20, shuffle=True), train).run():
+            pass
+        return float((engine.predict(engine.prepare(test)) == test.labels).mean())
+
+    assert right(frozen=0) > 0.95
+    assert right(frozen=1) < 0.75

@@ -64,8 +64,8 @@ MAX_COUNTERS = 1 << 30
 MAX_LAYERS, MAX_TABLES, MAX_INPUTS = 64, 1 << 20, 8
 #: The most examples of a batch: its trainer in gateware keeps a sum of requests for each counter in a byte.
 MAX_BATCH = 16
-#: The most steps of a recurrent network.
-MAX_STEPS = 1024
+#: The most steps of a recurrent network, and the most tables that it runs for an example.
+MAX_STEPS, MAX_RUN = 1024, 1 << 22
 #: In which order a recurrent network reads an image (planes, height, width): its axes from the slowest to the fastest;
 #: none for the order of the wires.
 _AXES: dict[str, tuple[int, ...]] = {"blocks": (), "rows": (1, 0, 2), "columns": (2, 0, 1)}
@@ -218,10 +218,14 @@ class LayersSpec(Spec):
     def _check_recurrent(self) -> None:
         """Raise :class:`UsageError` for what a network with ``steps`` cannot be."""
         tables, inputs = self.sizes[0]
-        if _AXES[self.order] and self.image is None:
+        if _AXES[self.order] and (self.image is None or self.image.bits != self.input_bits):
             raise UsageError(f"order {self.order!r} needs images, and the examples are none; use order=blocks")
         if self.steps > self.input_bits:
             raise UsageError(f"steps is {self.steps} for {self.input_bits} input bits; use at most a step a bit")
+        if self.tables > MAX_RUN:
+            raise UsageError(
+                f"{self.steps} steps run {self.tables} tables; expected at most {MAX_RUN}: lower steps or tables"
+            )
         if self.forward or self.wiring != "any":
             raise UsageError("a network with steps takes neither forward nor wiring; leave them out, or steps")
         if inputs - self.fresh > tables:
