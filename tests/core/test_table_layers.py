@@ -407,7 +407,7 @@ def test_learners_that_are_no_circuits(options: dict[str, Any], said: str) -> No
         ("layers:sizes=90x5,60x4", ((90, 5), (60, 4)), {"margin": 6}),
         ("layers:90x5,60x4,counter=3,noise=0", ((90, 5), (60, 4)), {"counter": 3, "noise": 0}),
         ("layers:cotangents=sum,frozen=1", ((300, 4),) * 3, {"cotangents": "sum", "frozen": 1}),
-        ("layers:steps=4", ((200, 4),) * 2, {"counter": 6, "margin": 20, "steps": 4, "order": "blocks"}),
+        ("layers:steps=4", ((200, 4), (300, 4)), {"counter": 6, "margin": 30, "steps": 4, "order": "blocks"}),
         (f"layers:{','.join(['30x2'] * 7)}", ((30, 2),) * 7, {"counter": 7}),
     ],
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FAMILY", "LayersSpec", "make_layers"]
 
 _USUAL = "300x4,300x4,300x4"
-_USUAL_RECURRENT = "200x4,200x4"
+_USUAL_RECURRENT = "200x4,300x4"
 #: Up to so many layers learn with counters of so many bits, more with 7: deeper ones must start further from zero.
 _COUNTERS = ((3, 5), (6, 6))
 #: Counters of so many bits are best with steps.
