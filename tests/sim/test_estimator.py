@@ -308,6 +308,7 @@ PREDICTED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:steps is 4, and recurrent networks are experimental")
 @pytest.mark.parametrize("case", PREDICTED)
 def test_one_example_is_predicted_as_many_are(case: str) -> None:
     chosen = slice(100) if case == "mask" else slice(None)
