@@ -62,7 +62,7 @@ def test_help_of_a_command_has_examples_that_fit_the_screen_and_are_right(run, n
     commands = [line.split("   ")[0] for line in map(str.strip, examples) if line.startswith("rdahw ")]
     assert commands
     for line in commands:
-        words = [*takewhile(lambda word: word != ">", shlex.split(line))][1:]
+        words = [*takewhile(lambda word: word not in (">", ">>"), shlex.split(line))][1:]
         assert words[0] == name
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
