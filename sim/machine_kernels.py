@@ -120,9 +120,10 @@ def _shadow_symbol(
         index = now[1 + p] | symbol << states
         its = cells[index] ^ (np.int64(index == p % size) << j)
         now[1 + p] = its & mask
-        if not learn or its >> states == written:
+        up = np.int64(its >> states == label) - np.int64(not wrong)
+        if not learn or up == 0:
             continue
-        up, counter = np.int64(1 if wrong else -1), np.int64(counters[p])
+        counter = np.int64(counters[p])
         moved = counter - up if counter >= 0 else counter + up
         if reached < 0 and (moved >= 0) != (counter >= 0):
             reached = p

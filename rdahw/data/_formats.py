@@ -118,4 +118,4 @@ def read(source: Source, reading: Reading) -> Content:
         found.read(source, reading)  # raises for what is not read at all
         raise UserError(f"{source.name} is {found.name}, which holds no sequences; give them as CSV, Parquet or NPZ")
     held = found.sequences(source, reading)
-    return SequenceFile(held, source.stem, layout, reading.label)
+    return SequenceFile(held, source.stem, layout, reading.label, reading.log)

@@ -7,7 +7,8 @@
 - ``id=COLUMN``: a row is a step, and the column names the sequence that it belongs to. Steps are in the order of the
   file, sequences in that of their first step. Each further column is a part of the symbol.
 - ``labels=each`` or ``labels=end``: there is a label at each step, or one at the end of a sequence. Without it, labels
-  are at each step if there are as many.
+  are at each step if at least half of the sequences have as many labels as steps, or, with ``id=COLUMN``, any step but
+  a last one has a label.
 - ``steps=N``: a sequence may have up to N steps, also in later files; without it, as many as the longest.
 
 The column of the labels is the one given, or those whose names begin with what is given and end with a number (``y``:
@@ -177,13 +178,16 @@ class Sheet(NamedTuple):
             each = _splitter([row[0] for row in given], form.labels if form else None)
             split = [each(row[0]) for row in given]
             if at_end is None:
-                at_end = any(len(row) != count for row, count in zip(split, lengths.tolist(), strict=True))
+                same = sum(len(row) == count for row, count in zip(split, lengths.tolist(), strict=True))
+                at_end = 2 * same < len(split)
         if at_end:
             split = [row[:1] for row in given]
         for i, row in enumerate(split):
             if len(row) != (wanted := 1 if at_end else int(lengths[i])) or "" in row:
                 raise self._refuse(
-                    i, f"a sequence of {lengths[i]} steps has {len([c for c in row if c])} labels; expected {wanted}"
+                    i,
+                    f"a sequence of {lengths[i]} steps has {len([c for c in row if c])} labels; expected {wanted}"
+                    + ("" if at_end else " (say labels=end after --sequence if they are one label at its end)"),
                 )
         return Flat.of(cell for row in split for cell in row), bool(at_end)
 
@@ -309,6 +313,7 @@ class SequenceFile:
     stem: str
     layout: Layout
     label: str | None
+    log: Callable[[str], object]
 
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """The data set. Raises UserError for a file without sequences or labels, or with too many symbols."""
@@ -351,7 +356,11 @@ class SequenceFile:
             sequence=form,
         )
         if isinstance(self.content, Arrays) and "x_test" in self.content.arrays:
-            return replace(made, test=_examples(path, self.content.part(self.layout, "_test"), form))
+            made = replace(made, test=_examples(path, self.content.part(self.layout, "_test"), form))
+        self.log(
+            f"{path}: {len(train)} sequences of {int(steps.lengths.min())} to {longest} steps, symbols of "
+            f"{shape.symbol} bits, labels of {shape.label} bits {_WHEN[form.at_end]}"
+        )
         return made
 
     def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -390,8 +399,8 @@ def _examples(path: str, steps: Steps, form: SequenceForm) -> Examples:
         )
     there = np.arange(form.steps) < steps.lengths[:, None]
     value, low = np.zeros(int(steps.lengths.sum()), np.int64), 0
-    for name, flat, alphabet in zip(form.columns, steps.symbols, form.symbols, strict=True):
-        value |= _numbers(path, f"symbol of column {name!r}", flat, alphabet, steps.lengths) << low
+    for flat, alphabet in zip(steps.symbols, form.symbols, strict=True):
+        value |= _numbers(path, "symbol", flat, alphabet, steps.lengths) << low
         low += width_of(alphabet)
     symbols = np.full(there.shape, -1, np.int64)
     symbols[there] = value
@@ -426,7 +435,7 @@ def _numbers(path: str, what: str, flat: Flat, alphabet: Alphabet, lengths: NDAr
     if isinstance(alphabet, int):
         found = [int(cell) if re.fullmatch(r"[0-9]{1,5}", cell) else -1 for cell in flat.known]
         found = [value if value < 1 << alphabet else -1 for value in found]
-        way = f"expected a whole number from 0 to {(1 << alphabet) - 1}, as in training"
+        way = f"expected a whole number from 0 to {(1 << alphabet) - 1}"
     else:
         places = {name: i for i, name in enumerate(alphabet)}
         found = [places.get(cell, -1) for cell in flat.known]
@@ -439,7 +448,7 @@ def _numbers(path: str, what: str, flat: Flat, alphabet: Alphabet, lengths: NDAr
         cell = flat.known[flat.codes[at]]
         step = at - int(ends[sequence] - lengths[sequence])
         raise UserError(
-            f"{path}, sequence {sequence + 1}, step {step + 1}: there is no {what} {cell!r}; "
+            f"{path}, sequence {sequence + 1}, step {step + 1}: there is no {what} {cell!r} in training; "
             f"{way or nearest(cell, list(alphabet) if isinstance(alphabet, tuple) else [])}"
         )
     return numbers
