@@ -79,7 +79,7 @@ Examples:
     metavar="NAME|FILE.py:NAME|auto",
     shell_complete=complete("rdahw.families", "names"),
     help="learn this model, NAME[:OPTION=VALUE,…] such as ensemble:tables=256,inputs=6 (rdahw models lists names and "
-    "options), a circuit from a Python file, which is run, or the best of several (auto)  [default: auto for your own "
+    "options), a circuit or a machine from a Python file, which is run, or the best of several (auto)  [default: auto for your own "
     "data, lookup for data sets by name and with --hdl or --device, boosted for numbers and several labels, coverage "
     "for anomalies]",
 )
