@@ -16,6 +16,7 @@ __all__ = [
     "count_option",
     "data_option",
     "dataset_options",
+    "encoder_option",
     "evaluation_options",
     "file_option",
     "frontend_option",
@@ -158,4 +159,10 @@ frontend_option = click.option(
     "--frontend",
     type=click.Choice(["pixels"]),
     help="a model of grey images that is binarised by planes: take images as bytes, and make the planes in gateware",
+)
+encoder_option = click.option(
+    "--encoder",
+    type=click.IntRange(1, 16),
+    metavar="BITS",
+    help="with the comparisons that make bits of the features, which are whole numbers of so many bits",
 )

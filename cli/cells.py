@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._params import model_argument, toolchain_option
+from rdahw.cli._params import encoder_option, model_argument, toolchain_option
 from rdahw.errors import InternalError, UserError
 
 
@@ -29,12 +29,7 @@ Examples:
     show_default=True,
     help="of FPGAs, by the synth command of Yosys",
 )
-@click.option(
-    "--encoder",
-    type=click.IntRange(1, 16),
-    metavar="BITS",
-    help="with the comparisons that make bits of the features, which are whole numbers of so many bits",
-)
+@encoder_option
 @toolchain_option
 @output_options
 def command(output: Output, model: Path, inference: bool, family: str, encoder: int | None, toolchain: Any) -> None:

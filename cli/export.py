@@ -10,11 +10,12 @@ import click
 
 from rdahw.cli._model import find_model, find_predictor, predictor
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._params import file_option, frontend_option, size_options, toolchain_option
+from rdahw.cli._params import encoder_option, file_option, frontend_option, size_options, toolchain_option
 from rdahw.errors import UsageError
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
+    from rdahw.data import Binariser
     from rdahw.family import Spec
     from rdahw.hdl.frontend import PixelFrontend
     from rdahw.saved import SavedModel
@@ -28,6 +29,7 @@ _FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot")
 Examples:
   rdahw export iris-lookup.rdahw --to verilog
   rdahw export iris-lookup.rdahw --to verilog --inference
+  rdahw export digits-grown.rdahw --to verilog --inference --encoder 5
   rdahw export iris-lookup.rdahw --to aiger --reverse
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
   rdahw export fashion.rdahw --to verilog --inference --frontend pixels
@@ -40,6 +42,7 @@ Examples:
 @click.option("--inference", "what", flag_value="inference", help="write the circuit with its parameters folded in")
 @size_options()
 @frontend_option
+@encoder_option
 @file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING]")
 @toolchain_option
 @output_options
@@ -51,6 +54,7 @@ def command(
     inputs: int,
     outputs: int,
     frontend: str | None,
+    encoder: int | None,
     out: Path | None,
     toolchain: Any,
 ) -> None:
@@ -75,6 +79,11 @@ def command(
                 "with --to verilog, or leave --frontend out"
             )
         front = FRONTENDS[frontend](None if saved is None else saved.binariser)
+    if encoder is not None and (what != "inference" or frontend is not None):
+        raise UsageError(
+            "--encoder is for the circuit of a trained model alone; add --inference, without --frontend, or leave "
+            "--encoder out"
+        )
     if what is None:
         what = "circuit"
         if format != "dot" and (not _is_circuit(spec) or (saved is not None and spec.parameters.bits > _MOST_PORTS)):
@@ -93,11 +102,11 @@ def command(
 
         if what == "trainer":
             raise UsageError("a trainer has state and cannot be drawn; leave --trainer out")
-        ending, text = "dot", f"// {_ABOUT[what]} {about}\n" + to_dot(_circuit(what, spec, saved), name)
+        ending, text = "dot", f"// {_ABOUT[what]} {about}\n" + to_dot(_circuit(what, spec, saved, encoder), name)
     else:
         from rdahw.hdl.export import FORMATS, export, port_names
 
-        component, what_it_is, notes = _component(what, spec, saved, front)
+        component, what_it_is, notes = _component(what, spec, saved, front, encoder)
         while name in port_names(component):  # Verilator refuses a module with the name of a port
             name = f"model_{name}"
         ending = FORMATS[format].ending
@@ -110,6 +119,9 @@ def command(
 
 #: A circuit with more parameter bits as ports is not written unless it is asked for by name.
 _MOST_PORTS = 1 << 14
+
+#: How many features are named in the comment of a file.
+_NAMED = 8
 
 #: The largest reverse derivative that is written.
 _MOST_ASSIGNMENTS = 1 << 15
@@ -130,7 +142,8 @@ def _is_circuit(spec: Spec) -> bool:
     return True
 
 
-def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
+def _circuit(what: str, spec: Spec, saved: SavedModel | None, encoder: int | None) -> Circuit:
+    from rdahw.binariser_circuit import binariser_circuit
     from rdahw.folding import simplify
 
     try:
@@ -148,12 +161,16 @@ def _circuit(what: str, spec: Spec, saved: SavedModel | None) -> Circuit:
             )
         return simplify(found)
     if what == "inference":
-        return predictor(spec, saved)
+        its = predictor(spec, saved)
+        if encoder is None:
+            return its
+        assert saved is not None
+        return binariser_circuit(saved.binariser, encoder) >> its
     return made.circuit
 
 
 def _component(
-    what: str, spec: Spec, saved: SavedModel | None, frontend: PixelFrontend | None
+    what: str, spec: Spec, saved: SavedModel | None, frontend: PixelFrontend | None, encoder: int | None
 ) -> tuple[Any, str, Sequence[str]]:
     """The component, what it is, and notes for its file."""
     from rdahw.hdl.circuit import CircuitModule
@@ -165,6 +182,19 @@ def _component(
     if what == "inference":
         assert saved is not None
         if frontend is not None or not predictors(spec)[0].fits(spec):  # too large for a circuit
+            if encoder is not None:
+                raise UsageError(
+                    "the model is too large for a circuit, and --encoder is for a circuit; train with fewer tables, or "
+                    "leave --encoder out"
+                )
             made = make_predictor(spec, saved.best_state, frontend)
             return made, "The predictor, with its parameters as the contents of a memory,", made.stream_notes
-    return CircuitModule(_circuit(what, spec, saved)), _ABOUT[what], ()
+    notes = () if encoder is None or saved is None else _feature_notes(saved.binariser, encoder)
+    return CircuitModule(_circuit(what, spec, saved, encoder)), _ABOUT[what], notes
+
+
+def _feature_notes(binariser: Binariser, bits: int) -> Sequence[str]:
+    """Where each feature is in x."""
+    first = ", ".join(f"{name} x[{i * bits + bits - 1}:{i * bits}]" for i, name in enumerate(binariser.names[:_NAMED]))
+    more = ", and so on" if len(binariser.names) > _NAMED else ""
+    return [f"x holds the features, whole numbers of {bits} bits without sign: {first}{more}."]

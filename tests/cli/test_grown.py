@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from running import Runner
 
+from rdahw.data import decode
 from rdahw.hdl import proof
+from rdahw.saved import load_model
+from rdahw.sim.engines import predict
 
 MODEL = "grown:tables=12,inputs=2"
 
@@ -136,3 +142,39 @@ def test_comparisons_of_numbers_that_are_not_whole(run: Runner, trained: dict[st
     failed = run("cells", "iris.rdahw", "--encoder", "4")
     assert failed.code == 1
     assert "--encoder 4 takes whole numbers from 0 to 15" in failed.err
+
+
+@pytest.mark.slow
+def test_an_exported_predictor_takes_the_features(run: Runner, tmp_path: Path) -> None:
+    """By another simulator, on every pair of numbers."""
+    rows = [f"{a},{b},{'yes' if a > 50 and b < 9 else 'no'}" for a in range(0, 101, 4) for b in range(0, 16, 3)]
+    (run.folder / "whole.csv").write_text("\n".join(["a,b,y", *rows]))
+    run.ok("train", "--data", "whole.csv", "--label", "y", "--split", "0.3", "--model", MODEL, "--out", "whole.rdahw")
+    out = run.ok("export", "whole.rdahw", "--to", "verilog", "--inference", "--encoder", 7, "--json").json["out"]
+    assert "a x[6:0], b x[13:7]." in (run.folder / out).read_text()
+    bench = """
+module bench;
+  reg [13:0] x; wire [%d:0] y; integer a, b;
+  whole it(.x(x), .y(y));
+  initial for (a = 0; a < 128; a = a + 1) for (b = 0; b < 128; b = b + 1) begin
+    x = b * 128 + a; #1 $display("%%b", y);
+  end
+endmodule
+"""
+    its = load_model(run.folder / "whole.rdahw").predictor
+    (run.folder / "bench.v").write_text(bench % (its.spec.made.model.output_bits - 1))
+    iverilog = shutil.which("iverilog")
+    if iverilog is None:
+        pytest.skip("needs iverilog, which is not installed")
+    subprocess.run([iverilog, "-o", "bench", "bench.v", out], cwd=run.folder, check=True)
+    found = subprocess.run(["./bench"], cwd=run.folder, check=True, capture_output=True, text=True).stdout.split()
+    features = np.array([(a, b) for a in range(128) for b in range(128)], np.float64)
+    x = its.binariser.transform(features)
+    outputs = np.array([[int(bit) for bit in reversed(line)] for line in found], np.uint8)
+    assert (decode(outputs, its.spec.classes, its.spec.code) == predict(its.spec, its.best_state, x)).all()
+
+
+@pytest.mark.parametrize("more", [[], ["--reverse"], ["--trainer"], ["--inference", "--frontend", "pixels"]])
+def test_comparisons_are_for_trained_circuits(run: Runner, trained: dict[str, Any], more: list[str]) -> None:
+    failed = run("export", "iris.rdahw", "--to", "verilog", "--encoder", 4, *more)
+    assert failed.code == 2
