@@ -79,9 +79,9 @@ Examples:
     metavar="NAME|FILE.py:NAME|auto",
     shell_complete=complete("rdahw.families", "names"),
     help="learn this model, NAME[:OPTION=VALUE,…] such as ensemble:tables=256,inputs=6 (rdahw models lists names and "
-    "options), a circuit or a machine from a Python file, which is run, or the best of several (auto)  [default: auto for your own "
-    "data, lookup for data sets by name and with --hdl or --device, boosted for numbers and several labels, coverage "
-    "for anomalies]",
+    "options), a circuit or a machine from a Python file, which is run, or the best of several (auto)  [default: auto "
+    "for your own data, lookup for data sets by name and with --hdl or --device, boosted for numbers and several "
+    "labels, coverage for anomalies, machine for sequences]",
 )
 @click.option("--loss", metavar="RULE", help=f"learn by this loss  {rules('loss')}")
 @click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")

@@ -35,6 +35,7 @@ from rdahw.data.sequences import (
     width_of,
 )
 from rdahw.errors import UsageError, UserError, nearest
+from rdahw.wording import plural
 
 #: Names of the column of labels.
 _LABELS = ("label", "class", "target", "species", "y", "labels")
@@ -359,7 +360,7 @@ class SequenceFile:
             made = replace(made, test=_examples(path, self.content.part(self.layout, "_test"), form))
         self.log(
             f"{path}: {len(train)} sequences of {int(steps.lengths.min())} to {longest} steps, symbols of "
-            f"{shape.symbol} bits, labels of {shape.label} bits {_WHEN[form.at_end]}"
+            f"{plural(shape.symbol, 'bit')}, labels of {plural(shape.label, 'bit')} {_WHEN[form.at_end]}"
         )
         return made
 

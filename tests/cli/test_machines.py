@@ -48,9 +48,9 @@ def test_files_of_sequences_say_how(run: Runner, trained: dict[str, Any]) -> Non
 
 
 def parity_file(folder: Path, name: str, at_end: bool = False) -> None:
-    """1,300 sequences of 2 to 9 bits with the parity of the bits read so far, or at the end as a word."""
+    """700 sequences of 2 to 9 bits with the parity of the bits read so far, or at the end as a word."""
     lines, drawn = ["bits,label"], np.random.default_rng(7)
-    for length in drawn.integers(2, 10, 1300).tolist():
+    for length in drawn.integers(2, 10, 700).tolist():
         bits = drawn.integers(0, 2, length)
         parity = bits.cumsum() % 2
         lines.append(
@@ -68,10 +68,10 @@ def test_a_file_of_sequences(run: Runner, at_end: bool) -> None:
     assert (result["task"], result["steps"], result["test_accuracy"]) == ("sequences", 9, 1.0)
     assert result["sequence"]["labels_at"] == ("end" if at_end else "each")
     assert result["sequence"]["labels"] == (["even", "odd"] if at_end else 1)
-    assert result["test_examples"] == 130
+    assert result["test_examples"] == 70
     assert run.ok("eval", "bits-machine.rdahw", "--json").json["accuracy"] == 1.0
     again = run.ok("eval", "bits-machine.rdahw", "--data", "bits.csv", "--json").json
-    assert (again["examples"], again["whole_sequences"]) == (1300, 1300)
+    assert (again["examples"], again["whole_sequences"]) == (700, 700)
     (run.folder / "more.csv").write_text("bits\n0111\n11\n")
     said = run.ok("eval", "bits-machine.rdahw", "--data", "more.csv", "--json").json["predictions"]
     assert said == (["odd", "even"] if at_end else ["0101", "10"])
@@ -271,6 +271,7 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
         ),
         (("train", "--data", "parity", "--model", "auto"), "the task of the data 'parity' is sequences; name a model"),
         (("train", "--data", "parity", "--task", "classification"), "leave --task classification out"),
+        (("pack", "--data", "parity"), "is for the task sequences, and a flash image holds classes"),
         (("train", "--data", "parity", "--sequence", "rows"), "--sequence rows is for files of sequences"),
         (("train", "--data", "parity", "--model", "machine:states=9"), "expected a whole number from 1 to 6"),
         (("train", "--data", "parity", "--batch", "2"), "a machine takes sequences one at a time: use batch 1"),
