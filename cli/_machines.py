@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING
 
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from rdahw.family import Spec
@@ -17,18 +18,32 @@ if TYPE_CHECKING:
 __all__ = ["compare", "find_machines"]
 
 
-def find_machines(names: Sequence[str], models: Sequence[tuple[Spec, SavedModel | None]]) -> list[Machine] | None:
-    """The machines of these models; None if none of them is one. Raises :class:`UserError` if only some are."""
-    found = [spec.machine(spec.initial_state() if saved is None else saved.best_state) for spec, saved in models]
-    machines = [machine for machine in found if machine is not None]
-    if not machines:
+def find_machines(names: Sequence[str], find: Callable[[str], tuple[Spec, SavedModel | None]]) -> list[Machine] | None:
+    """The machines that ``names`` name: each that of a model, which ``find`` finds, or those of several, joined by
+    ``>>``. None if they are models without a state, one a name. Raises :class:`UserError` if only some are machines,
+    and :class:`UsageError` for ``>>`` without a model on either side."""
+    from rdahw.machine import sequence
+
+    chains = [[part.strip() for part in name.split(">>")] for name in names]
+    if gaps := [name for name, chain in zip(names, chains, strict=True) if len(chain) > 1 and "" in chain]:
+        raise UsageError(f"a model is missing beside >> in {gaps[0]!r}; write a model on either side of it")
+    models = {part: find(part) for chain in chains for part in chain}
+    machines = {
+        part: spec.machine(spec.initial_state() if saved is None else saved.best_state)
+        for part, (spec, saved) in models.items()
+    }
+    found = {part: machine for part, machine in machines.items() if machine is not None}
+    if not found and all(len(chain) == 1 for chain in chains):
         return None
-    if len(machines) < len(found):
-        circuit, machine = sorted(names, key=lambda name: found[names.index(name)] is not None)
+    if len(found) < len(machines):
+        circuit = next(part for part in machines if part not in found)
         raise UserError(
-            f"{machine!r} is a machine, with a state, and {circuit!r} is not; compare two machines or two circuits"
+            f"{next(iter(found))!r} is a machine, with a state, and {circuit!r} is not; compare two machines or two "
+            "circuits"
+            if found
+            else f"{circuit!r} is not a machine; only machines are joined by >>"
         )
-    return machines
+    return [reduce(sequence, (found[part] for part in chain)) for chain in chains]
 
 
 def compare(names: Sequence[str], machines: Sequence[Machine]) -> Proof:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -57,13 +57,18 @@ Examples:
   rdahw prove iris-lookup.rdahw --what one-hot,robust:2
   rdahw prove --equal iris-lookup.rdahw other.rdahw
   rdahw prove --equal tomita4-machine.rdahw tomita4
+  rdahw prove --equal "uartmarks >> pattern1011" uart8n1
   rdahw prove mask --inputs 12 --what custom --json""",
 )
 @click.argument("model", metavar="[MODEL|NAME|FILE.py:NAME]", required=False)
 @click.option("--what", type=_What(), metavar="CLAIM,…",
               help=f"{', '.join(_CLAIMS)} (default: these), one-hot, robust:K")  # fmt: skip
 @click.option(
-    "--equal", nargs=2, metavar="A B", help="prove that two models agree on all inputs, two machines on all sequences"
+    "--equal",
+    nargs=2,
+    metavar="A B",
+    help="prove that two models agree on all inputs, two machines on all sequences; A >> B is a machine that reads "
+    "what A writes",
 )
 @size_options()
 @click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
@@ -98,9 +103,10 @@ def command(
     from rdahw.sim.reference import run
 
     named = _named(model, what, equal)
-    given = [find_model(name, inputs, outputs) for name in named]
-    if equal is not None and (machines := find_machines(named, given)) is not None:
+    find = cache(partial(find_model, inputs=inputs, outputs=outputs))
+    if equal is not None and (machines := find_machines(equal, find)) is not None:
         return _report(output, [compare(equal, machines)], [])
+    given = [find(name) for name in named]
     found = [as_predictor(*one) for one in given]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []

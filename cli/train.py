@@ -215,7 +215,7 @@ def _default_name(data: str, model: str) -> str:
 
     data_name = stem(Path(data)) if os.sep in data or "." in data else data
     model_name = model.rpartition(":")[2] if ".py:" in model else model.partition(":")[0]
-    return f"{data_name}-{model_name}.rdahw"
+    return f"{data_name}-{model_name}.rdahw".replace(":", "-")
 
 
 def _requests(

@@ -15,3 +15,8 @@ def either(inputs: int, outputs: int) -> Circuit:
         return mux(x[0], theta[:size].lookup(x[:half]), theta[size:].lookup(x[inputs - half :]))
 
     return trace(f, theta=Bits(2 * size), x=Bits(inputs))
+
+
+def taps(inputs: int, outputs: int) -> Circuit:
+    """The parity of the inputs that the parameters select, such as the taps of a shift register with feedback."""
+    return trace(lambda theta, x: (theta & x).parity(), theta=Bits(inputs), x=Bits(inputs))

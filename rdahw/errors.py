@@ -44,5 +44,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"
-    shown = ", ".join(map(repr, names if len(names) <= 12 else names[:10]))
-    return f"known are {shown}" if len(names) <= 12 else f"known are {shown} and {len(names) - 10} more"
+    if len(names) > 12:
+        return f"known are {', '.join(map(repr, names[:10]))} and {len(names) - 10} more"
+    return f"known {'are' if len(names) > 1 else 'is'} {', '.join(map(repr, names))}"

@@ -21,7 +21,7 @@ from rdahw.types import Bits
 
 _TOMITA = "M. Tomita, Dynamic construction of finite automata from examples using hill-climbing (1982)"
 
-__all__ = ["LANGUAGES", "Language", "find_language"]
+__all__ = ["LANGUAGES", "TAPS", "Language", "find_language"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,38 @@ def _uart() -> Language:
     )
 
 
+#: What ``uartmarks`` writes at the start bit and the eight data bits of a frame: the only 1011 of a frame is then that
+#: of its last three data bits and a stop bit 1.
+_MARKS = (0, 0, 0, 1, 1, 0, 1, 0, 1)
+
+
+def _marks() -> Language:
+    """The states of :func:`_uart`, of which 9 and 10 are one: no others can be joined without losing the count."""
+    return Language(
+        "uartmarks",
+        "the frames of uart8n1: 0 at the start bit, 00110101 at the data bits, then the bits up to the first 1; else 0",
+        ((1, 0), *((s + 1, s + 1) for s in range(1, 9)), (9, 0)),
+        ((_MARKS[0], 0), *((mark, mark) for mark in _MARKS[1:]), (0, 1)),
+    )
+
+
+#: For each number N of bits the taps of a shift register: the next bit of its stream is the XOR of these of the last N
+#: bits, of which the oldest is number 0. They are the exponents below N of the least primitive polynomial of degree N
+#: over Z_2, so that the stream repeats after 2^N - 1 bits and not before.
+TAPS: Mapping[int, tuple[int, ...]] = {4: (0, 1), 6: (0, 1), 8: (0, 2, 3, 4), 10: (0, 3), 12: (0, 1, 4, 6)}
+
+
+def _next_bit(bits: int) -> Language:
+    read = [sum(1 << bits - 1 - tap for tap in TAPS[bits]) & s for s in range(1 << bits)]
+    taps = ", ".join(map(str, TAPS[bits]))
+    return _window(
+        f"lfsr:{bits}",
+        f"the bit that follows the last {bits} in a shift register with feedback, taps {taps}",
+        bits - 1,
+        [s.bit_count() & 1 for s in read],
+    )
+
+
 #: The languages by name.
 LANGUAGES: Mapping[str, Language] = {
     row.name: row
@@ -141,6 +173,8 @@ LANGUAGES: Mapping[str, Language] = {
         _of("tomita6", "the numbers of zeros and of ones differ by a multiple of three", [(1, 2), (2, 0), (0, 1)], [0]),
         _of("tomita7", "0s, then 1s, then 0s, then 1s", [(0, 1), (2, 1), (2, 3), (4, 3), (4, 4)], [0, 1, 2, 3]),
         _uart(),
+        _marks(),
+        *map(_next_bit, TAPS),
     )
 }
 

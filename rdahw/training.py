@@ -58,16 +58,16 @@ def to_balance(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.minimum(repeats, MAX_REPEATS)[labels]
 
 
-def repeats_of(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+def repeats_of(weights: NDArray[np.float64], least: float | None = None) -> NDArray[np.int64]:
     """How often an example of each weight (N,) comes; weights are at least 0, and not all 0.
 
     Whole numbers up to :data:`MAX_REPEATS` stay as they are. Others are divided by the smallest one above 0, or by
-    1/:data:`MAX_REPEATS` of the largest if that is more, rounded to the nearest whole number, halves up, and divided by
-    their greatest common divisor.
+    ``least`` if that is more, rounded to the nearest whole number, halves up, and divided by their greatest common
+    divisor. ``least`` None: 1/:data:`MAX_REPEATS` of the largest weight.
     """
     if (weights == np.floor(weights)).all() and weights.max() <= MAX_REPEATS:
         return weights.astype(np.int64)
-    unit = max(float(weights[weights > 0].min()), float(weights.max()) / MAX_REPEATS)
+    unit = max(float(weights[weights > 0].min()), float(weights.max()) / MAX_REPEATS if least is None else least)
     repeats: NDArray[np.int64] = np.floor(weights / unit + 0.5).astype(np.int64)
     return repeats // int(np.gcd.reduce(repeats))
 

@@ -1,11 +1,16 @@
 """The columns of X for the estimators of scikit-learn: numbers, categories and missing values, all as numbers.
 
-Categories become the numbers of their values in sorted order, -1 for a value that ``fit`` did not have. NaN, None and
-what else a data frame calls missing become NaN.
+Categories become the numbers of their values in sorted order, -1 for a value that ``fit`` did not have. Categories that
+have an order become numbers in that order, which get thresholds as other numbers have them, and NaN for a value that
+has no place in it. NaN, None and what else a data frame calls missing become NaN.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,10 +21,21 @@ from sklearn.utils.validation import check_array  # type: ignore[import-untyped]
 from rdahw.data import Column
 from rdahw.data.marks import Marks, find_rare
 
-__all__ = ["CategoryEncoder", "find_categorical", "find_marks", "is_missing"]
+__all__ = ["CategoryEncoder", "find_categorical", "find_marks", "is_missing", "refuse_dates"]
 
 #: How pandas and polars call the types of columns that hold categories.
 _CATEGORIES = {"category", "categorical", "enum", "str", "string"}
+#: The most values that are in order because they are numbers; more of them are rather names.
+_MOST_NUMBERS = 10
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+#: How the types of columns of dates and times begin, and numbers that are made of one: in pandas, in pandas of a column
+#: of Python's own objects, in polars.
+_SECONDS = "pandas.to_timedelta({}.astype(str), errors='coerce').dt.total_seconds()"
+_TIMES = (
+    (("date", "period", "timestamp"), "{}.dt.year", "pandas.to_datetime({}).dt.year", "{}.dt.year()"),
+    (("timedelta", "duration"), "{}.dt.total_seconds()", _SECONDS, "{}.dt.total_seconds()"),
+    (("time",), _SECONDS, _SECONDS, "{}.dt.hour()"),
+)
 
 
 def find_categorical(X: Any, given: Any) -> NDArray[np.bool_] | None:
@@ -63,24 +79,54 @@ def _is_text(X: Any, i: int) -> bool:
 class CategoryEncoder:
     """X (N, F) with columns of categories, (F,) bool, as numbers; the categories are those of ``X``.
 
-    Raises ValueError for values that cannot be categories.
+    With ``by_type`` they are in order where the type of a data frame's column states one, an ordered categorical type
+    of pandas or an Enum of polars, and where all values are numbers, at most 10 of them. Raises ValueError for values
+    that cannot be categories.
     """
 
-    def __init__(self, X: Any, categorical: NDArray[np.bool_]) -> None:
+    #: The columns in order: all values that the type states, or none where they are numbers. An encoder that was saved
+    #: by an earlier version has none.
+    _orders: Mapping[int, tuple[str, ...]] = MappingProxyType({})
+
+    def __init__(self, X: Any, categorical: NDArray[np.bool_], *, by_type: bool) -> None:
         self._numbers = np.flatnonzero(~categorical).tolist()
         self._codes: dict[int, dict[Any, float]] = {}
+        self._orders = orders = {}
         for i in np.flatnonzero(categorical).tolist():
             values = {value for value in _values(_table(X), i) if not is_missing(value)}
+            stated = _stated_order(X, i) if by_type else None
+            if stated is not None:
+                orders[i] = tuple(map(str, stated))
+            elif by_type and 0 < len(values) <= _MOST_NUMBERS and None not in map(_as_number, values):
+                orders[i] = ()
+                self._codes[i] = {}
+                continue
             try:
-                ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
+                ordered = stated or sorted(values, key=lambda value: (isinstance(value, str), value))
             except TypeError:
                 raise ValueError(f"the categories in column {i} of X are of types that cannot be sorted") from None
             self._codes[i] = {value: float(c) for c, value in enumerate(ordered)}
 
     @property
     def categories(self) -> dict[int, tuple[str, ...]]:
-        """For each feature of categories its values in order, as texts."""
-        return {i: tuple(map(str, codes)) for i, codes in self._codes.items()}
+        """For each feature of categories without an order its values, as texts."""
+        return {i: tuple(map(str, codes)) for i, codes in self._codes.items() if i not in self._orders}
+
+    def level(self, feature: int, threshold: float) -> str:
+        """What a feature is compared with by its wire of this threshold, in words."""
+        order = self._orders.get(feature, ())
+        return order[int(threshold)] if 0 <= threshold < len(order) else f"{threshold:g}"
+
+    def _code(self, feature: int, value: Any) -> float:
+        """The number of a category."""
+        if is_missing(value):
+            return math.nan
+        code = self._codes[feature].get(value)
+        if code is None and self._orders.get(feature) == ():
+            code = _as_number(value)
+        if code is None:
+            return math.nan if feature in self._orders else -1.0
+        return code
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """X (N, F) as numbers."""
@@ -91,19 +137,55 @@ class CategoryEncoder:
             array[:, self._numbers] = check_array(
                 numbers, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
             )
-        for i, codes in self._codes.items():
+        for i in self._codes:
             values = _values(table, i)
-            found = {value: np.nan if is_missing(value) else codes.get(value, -1.0) for value in set(values)}
+            found = {value: self._code(i, value) for value in set(values)}
             array[:, i] = [found[value] for value in values]
         return array
 
     def one(self, x: Any) -> list[Any]:
         """A row x (F,) with its categories as numbers."""
         row = list(x)
-        for i, codes in self._codes.items():
+        for i in self._codes:
             if i < len(row):
-                row[i] = np.nan if is_missing(row[i]) else codes.get(row[i], -1.0)
+                row[i] = self._code(i, row[i])
         return row
+
+
+def _stated_order(X: Any, i: int) -> list[Any] | None:
+    """The categories of a column of a data frame in the order that its type states; None if it states none."""
+    kind = list(X.dtypes)[i]
+    return list(kind.categories) if getattr(kind, "ordered", False) or str(kind).startswith("Enum(") else None
+
+
+def _as_number(value: Any) -> float | None:
+    """The number that a category is or is named by; None if it is none."""
+    if isinstance(value, bool) or not _NUMBER.fullmatch(str(value)):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def refuse_dates(X: Any, categorical: NDArray[np.bool_] | None) -> None:
+    """Raise ValueError for dates and spans of time in X, except in columns of categories, (F,)."""
+    if not hasattr(X, "columns"):
+        if getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+            raise ValueError(f"X holds dates or times ({X.dtype}); give numbers, such as X.astype(float)")
+        return
+    pandas = hasattr(X, "iloc")
+    for i, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+        if categorical is not None and i < len(categorical) and categorical[i]:
+            continue
+        kind = str(dtype)
+        if objects := kind == "object":
+            kind = type(next((value for value in X.iloc[:, i] if not is_missing(value)), None)).__name__
+        for kinds, *forms in _TIMES:
+            if kind.lower().startswith(kinds):
+                column = forms[objects if pandas else 2].format(f"X[{name!r}]")
+                way = f"X[{name!r}] = {column}" if pandas else f"X = X.with_columns({column})"
+                raise ValueError(
+                    f"column {name!r} of X holds dates or times ({kind}); give numbers in its place, such as {way}"
+                )
 
 
 def _table(X: Any) -> Any:

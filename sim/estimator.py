@@ -1,57 +1,40 @@
-"""Models as a scikit-learn classifier, ``rdahw.RDAClassifier`` (``pip install 'rdahw[sklearn]'``).
-
-Features are turned into bits by thresholds: wire w of the model is 1 where
-``X[:, wire_features_[w]] > wire_thresholds_[w]``. Wires are ordered by the number of the threshold within its feature,
-then by feature, so that those of images are whole planes. After them come the wires of categories and missing values,
-feature by feature (:mod:`rdahw.data.marks`).
-"""
+"""Models as a scikit-learn classifier, ``rdahw.RDAClassifier`` (``pip install 'rdahw[sklearn]'``)."""
 
 from __future__ import annotations
 
-import inspect
 import os
-import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rdahw.bits import PackedBits
 from rdahw.data import MAX_LABELS, Column, label_sets, members_of_sets
-from rdahw.data._json import is_int
 from rdahw.data.images import Image, with_mirrored
-from rdahw.data.marks import Marks, MarkWriter
 from rdahw.data.plane_binariser import PlaneBinariser
 from rdahw.errors import MissingError, UserError
-from rdahw.families import all_families, find_family, parse_model
-from rdahw.family import AUTO, USUAL_TASK, Candidate, DataSize, Family, Option, Spec, Task
+from rdahw.families import find_family, parse_model
+from rdahw.family import AUTO, USUAL_TASK, Candidate, DataSize, Family, Spec, Task
 from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
-from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor, predicting_row
+from rdahw.sim.engines import make_engine, predicting_row
 from rdahw.sim.planes import PlaneConversion
-from rdahw.training import Examples, Progress, Schedule, Training, prepare, repeats_of, spread, to_balance
+from rdahw.training import Examples, Progress, Schedule, Training, prepare, repeats_of, to_balance
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin  # type: ignore[import-untyped]
-    from sklearn.utils import check_random_state  # type: ignore[import-untyped]
+    from sklearn.base import ClassifierMixin  # type: ignore[import-untyped]
     from sklearn.utils.class_weight import compute_sample_weight  # type: ignore[import-untyped]
     from sklearn.utils.multiclass import (  # type: ignore[import-untyped]
         check_classification_targets,
         type_of_target,
         unique_labels,
     )
-    from sklearn.utils.validation import (  # type: ignore[import-untyped]
-        check_consistent_length,
-        check_is_fitted,
-        column_or_1d,
-        validate_data,
-    )
+    from sklearn.utils.validation import check_is_fitted  # type: ignore[import-untyped]
 
-    from rdahw.sim.columns import CategoryEncoder, find_categorical, find_marks, is_missing
+    from rdahw.sim.columns import is_missing
+    from rdahw.sim.weights import arranged, keys_of, weighted
+    from rdahw.sim.wires import Planes, WireEstimator, chosen, draw_seed, same, whole
 except ImportError as error:
     raise MissingError(
         f"RDAClassifier needs scikit-learn 1.6 or newer ({error}); install it with pip install 'rdahw[sklearn]'"
@@ -59,72 +42,13 @@ except ImportError as error:
 
 __all__ = ["RDAClassifier"]
 
-#: How many examples are turned into wires at once, so that these stay in the cache.
-_ROWS = 2048
-#: The value of an option that the model chooses.
-_AUTO = AUTO
 _BALANCED = "balanced"
 _MODEL = "ensemble"
 #: Examples with several labels: the task, and the model that stands for the default and for "auto".
 _SETS, _MODEL_OF_SETS = "multilabel", "boosted"
-#: The parameters of all models, with their defaults; the options of the families are added to them.
-_OWN: dict[str, Any] = {
-    "model": _MODEL,
-    "epochs": 15,
-    "bits": _AUTO,
-    "thresholds": None,
-    "image_shape": None,
-    "categorical_features": "from_dtype",
-    "class_weight": None,
-    "random_state": 0,
-    "n_jobs": None,
-}
 
 
-def _options(task: str, own: Mapping[str, Any]) -> dict[str, list[tuple[Option, Any, str]]]:
-    """The options of all families that learn ``task``, the default family's first: for each name the option, its
-    default and the family of each that has it. Options called like one of ``own``, the parameters of all models, can
-    only be given in ``model``."""
-    found: dict[str, list[tuple[Option, Any, str]]] = {}
-    known = [family for family in all_families(skip_broken=True) if task in family.tasks]
-    for family in sorted(known, key=lambda family: family.name != own["model"]):
-        usual = {option.name: option.default for option in family.options} | dict(family.classifier)
-        for option in family.options:
-            if option.name not in own:
-                found.setdefault(option.name, []).append((option, usual[option.name], family.name))
-    return found
-
-
-_OPTIONS = _options(USUAL_TASK, _OWN)
-#: An option that is "auto" has the default of the model's family.
-_DEFAULTS = _OWN | dict.fromkeys(_OPTIONS, _AUTO)
-
-
-def _describe_options(options: Mapping[str, list[tuple[Option, Any, str]]], model: str) -> str:
-    """The options of the families, for the docstring; ``model``: the default family."""
-    lines = []
-    for name, rows in options.items():
-        option, default, family = rows[0]
-        families = [name for _, _, name in rows]
-        whose = "" if families == [model] else f" ({', '.join(families)})"
-        usual = option.usual if default is None else str(default)
-        by = f" for {family}" if len(families) > 1 else ""
-        text = f"{name}: {option.help}{whose}; {option.expected}" + (f'; "auto"{by}: {usual}.' if usual else ".")
-        lines.append(textwrap.fill(text, 108, initial_indent=" " * 8, subsequent_indent=" " * 12))
-    return "\n".join(lines).strip()
-
-
-class _Planes(PlaneConversion):
-    """A conversion whose errors are those of scikit-learn."""
-
-    def check(self, x: NDArray[Any]) -> NDArray[np.uint8]:
-        try:
-            return super().check(x)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-
-
-class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
     """A model trained by reverse derivative ascent, one example after another: an ensemble of lookup tables, or any
     other model of classes; or of several labels.
 
@@ -148,7 +72,9 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         image_shape: (height, width) or (channels, height, width) if each row of X is an image.
         categorical_features: the columns of categories: "from_dtype", those columns of a data frame (pandas, polars)
             that hold categories or texts; a mask, numbers or names of columns; or None. Each category is a wire; rare
-            ones, with those that ``fit`` did not have, may share one.
+            ones, with those that ``fit`` did not have, may share one. With "from_dtype", categories that have an order
+            get thresholds in that order, as numbers do: those of an ordered type of pandas or an Enum of polars, and at
+            most 10 categories that are all numbers. What has no place in the order is a missing value.
         class_weight: None, "balanced", which learns the examples of rare classes more often so that all classes are
             equally frequent (as ``rdahw train --balance``), or the weight of each class, a dict; 1 for the others.
         random_state: the seed of all randomness; a RandomState or None draws one.
@@ -156,7 +82,16 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     An example of a class of weight w is learned w times in each epoch. Whole numbers up to 1,000 stay as they are;
     other weights are divided by the smallest one above 0, or by a thousandth of the largest if that is more, rounded,
-    halves up, and divided by their greatest common divisor.
+    halves up, and divided by their greatest common divisor. ``sample_weight`` in ``fit`` does the same for single
+    examples, times the weight of the class, but other weights are divided by the smallest one above 0, or by a
+    sixteenth of the mean of those if that is more: so none is off by more than 1/32 of the mean, and an epoch has less
+    than 17 times as many examples. An example of weight 0 is left out, as if it were not in X.
+
+    Thresholds, the choice of a model by "auto" and training see an example that comes w times as w examples. If any
+    comes more than once, by its weight or because X has equal rows with equal labels, the order of X does not matter:
+    examples are put into the order of a hash of their values before the seed shuffles them, so that weights and repeats
+    give the same bits. Where all are different, they are shuffled as they are given. As "auto" learns some of the w
+    examples and is tested on others, it prefers models that learn by heart if weights are large; name a model then.
 
     NaN in X is a missing value, except in images: its wires are 0, and a feature that has NaN in ``fit`` has one more
     wire, which is 1 there.
@@ -183,44 +118,47 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         feature_importances_: of ensembles, see there.
     """
 
-    _engine: SoftwareEngine
-    _predictor: Predictor
-    _conversion: Conversion | PlaneConversion
-    _encoder: CategoryEncoder | None
-    _marks: list[Marks]
-    _writer: MarkWriter
+    _TASK = USUAL_TASK
+    _OWN = {
+        "model": _MODEL,
+        "epochs": 15,
+        "bits": AUTO,
+        "thresholds": None,
+        "image_shape": None,
+        "categorical_features": "from_dtype",
+        "class_weight": None,
+        "random_state": 0,
+        "n_jobs": None,
+    }
+
     _seed: int
     #: How many labels an example may have; 0: it is of one class.
     _labels: int = 0
 
-    def __init__(self, **parameters: Any) -> None:
-        if unknown := parameters.keys() - _DEFAULTS.keys():
-            raise TypeError(f"RDAClassifier has no parameter {min(unknown)!r}; expected any of {', '.join(_DEFAULTS)}")
-        for name, default in _DEFAULTS.items():
-            setattr(self, name, parameters.get(name, default))
-
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn wants to know: whether it may be given NaN, more than two classes, and several labels."""
+        """What scikit-learn wants to know: whether it may be given NaN, more than two classes and several labels."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.image_shape is None
         tags.classifier_tags.multi_class = not (isinstance(self.model, str) and _tells_two_classes(self.model))
         model = self._model_for(_SETS)
-        given = [name for name in _OPTIONS if not _same(getattr(self, name), _AUTO) and getattr(self, name) is not None]
+        given = [name for name in self._OPTIONS if self._is_given(name)]
         tags.classifier_tags.multi_label = isinstance(model, str) and _learns_sets(model, *given)
         return tags
 
     def _model_for(self, task: str) -> Any:
         """The model for ``task``: that of the parameter, unless this is the usual one of classes."""
-        usual = task == _SETS and (_same(self.model, _MODEL) or _same(self.model, AUTO))
+        usual = task == _SETS and (same(self.model, _MODEL) or same(self.model, AUTO))
         return _MODEL_OF_SETS if usual else self.model
 
     # -- training ------------------------------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> RDAClassifier:
-        """Train a new model on examples X (N, F) and their labels y (N,); raises ValueError for invalid arguments."""
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> RDAClassifier:
+        """Train a new model on examples X (N, F) and their labels y (N,), of weights ``sample_weight`` (N,), at least
+        0 and not all 0; raises ValueError for invalid arguments."""
+        X, y, repeats = weighted(X, y, sample_weight)
         array, labels = self._read(X, y, first=True)
-        epochs = _whole("epochs", self.epochs)
-        rows = self._weighted(labels)
+        epochs = whole("epochs", self.epochs)
+        array, labels, keys = self._arranged(array, labels, repeats)
+        rows = self._weighted(labels, keys)
         self._begin(array, np.arange(self._labels) if self._labels else np.unique(labels), labels, rows)
         array, labels = array[rows], labels[rows]
         self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
@@ -234,10 +172,10 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         N epochs, bit for bit.
         """
         first = not hasattr(self, "_engine")
-        if _same(self.class_weight, _BALANCED):
+        if same(self.class_weight, _BALANCED):
             raise ValueError("class_weight 'balanced' needs all examples, and partial_fit has a part; give the weights")
-        array, labels = self._read(X, y, first=first)
-        rows = self._weighted(labels)
+        array, labels, keys = self._arranged(*self._read(X, y, first=first))
+        rows = self._weighted(labels, keys)
         if self._labels and classes is None:
             classes = np.arange(self._labels)
         if first and classes is None:
@@ -249,21 +187,42 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._learn(array[rows], labels[rows], 1)
         return self
 
-    def _weighted(self, labels: NDArray[Any]) -> Any:
+    def _arranged(
+        self, array: NDArray[Any], labels: NDArray[Any], repeats: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bytes_]]:
+        """The examples to learn, their labels and their keys, each example ``repeats`` (N,) times; raises ValueError
+        for images that cannot be, while they are in the order of X."""
+        shape, features = self.image_shape, array.shape[1]
+        if shape is not None and not (
+            np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features and min(shape) > 0
+        ):
+            raise ValueError(f"image_shape is {shape!r}; expected two or three numbers whose product is {features}")
+        if shape is not None and self.is_categorical_ is not None:
+            raise ValueError(f"image_shape is {shape!r}, and X has columns of categories; leave one of them out")
+        if self._has_planes:
+            try:
+                Planes(self._planes(features)).check(array)
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        keys = keys_of(array, labels)
+        rows = arranged(keys, repeats)
+        return array[rows], labels[rows], keys[rows]
+
+    def _weighted(self, labels: NDArray[Any], keys: NDArray[np.bytes_]) -> Any:
         """The numbers of the examples to learn, each as often as the weight of its class says, or all of them."""
         given = self.class_weight
         if given is None:
             return slice(None)
         if self._labels:
             raise ValueError(f"class_weight is {given!r}, and examples have several labels; leave it out")
-        if _same(given, _BALANCED):
-            return spread(to_balance(np.unique(labels, return_inverse=True)[1]))
+        if same(given, _BALANCED):
+            return arranged(keys, to_balance(np.unique(labels, return_inverse=True)[1]))
         weights = compute_sample_weight(given, labels) if isinstance(given, dict) else np.full(1, -1.0)
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
             raise ValueError(
                 f"class_weight is {given!r}; expected None, 'balanced', or a dict of weights of at least 0, not all 0"
             )
-        return spread(repeats_of(weights))
+        return arranged(keys, repeats_of(weights))
 
     @property
     def _finite(self) -> Any:
@@ -272,19 +231,8 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _read(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         """Examples to learn, as numbers, and their labels; the ``first`` ones say which columns are categories."""
-        if first:
-            self.is_categorical_ = chosen = find_categorical(X, self.categorical_features)
-            self._encoder = None if chosen is None else CategoryEncoder(X, chosen)
         several = _is_indicator(y)
-        if self._encoder is None:
-            more = {"ensure_all_finite": self._finite, "multi_output": several}
-            array, labels = validate_data(self, X, y, reset=first, **more)
-            array = _as_numbers(array)
-        else:
-            _, labels = validate_data(self, X, y, reset=first, skip_check_array=True)
-            labels = labels if several else column_or_1d(labels, warn=True)
-            check_consistent_length(X, labels)
-            array = self._encoder.transform(X)
+        array, labels = self._read_columns(X, y, first=first, multi_output=several)
         check_classification_targets(labels)
         count, sets = _sets_of(labels) if several else (0, labels)
         if not first and count != self._labels:
@@ -298,23 +246,15 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y has {len(classes)} class; expected 2 or more")
         kind = _SETS if self._labels else USUAL_TASK
         model = self._model_for(kind)
-        shape, features = self.image_shape, array.shape[1]
-        if shape is not None and not (
-            np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features and min(shape) > 0
-        ):
-            raise ValueError(f"image_shape is {shape!r}; expected two or three numbers whose product is {features}")
-        if shape is not None and self.is_categorical_ is not None:
-            raise ValueError(f"image_shape is {shape!r}, and X has columns of categories; leave one of them out")
-        self._marks = find_marks(array, self._encoder)
-        self._writer = MarkWriter(self._marks)
+        self._find_marks(array)
         try:
-            seed = _draw_seed(self.random_state)
-            if _same(model, AUTO):
+            seed = draw_seed(self.random_state)
+            if same(model, AUTO):
                 self.choice_ = self._choose(array, classes, y, seed)
                 family, candidate = find_family(self.choice_.trial.family), self.choice_.trial.candidate
             else:
                 self.__dict__.pop("choice_", None)  # not that of an earlier fit
-                family, given = _chosen(self, model, kind, _OPTIONS, _MODEL_OF_SETS if self._labels else _MODEL)
+                family, given = chosen(self, model, kind, self._OPTIONS, _MODEL_OF_SETS if self._labels else _MODEL)
                 candidate = Candidate(options=given)
             array, y = array[rows], y[rows]
             if family.two_classes and len(classes) > 2:
@@ -341,22 +281,18 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._seed = seed
         self._run(engine)
 
-    def _run(self, engine: SoftwareEngine) -> None:
-        self._engine, self._predictor = engine, make_predictor(engine)
-
     def _threads(self) -> int:
         if self.n_jobs is None:
             return 1
         if self.n_jobs == -1:
             return os.cpu_count() or 1
-        return _whole("n_jobs", self.n_jobs, ", or -1 for all cores")
+        return whole("n_jobs", self.n_jobs, ", or -1 for all cores")
 
     def _choose(self, array: NDArray[Any], classes: NDArray[Any], y: NDArray[Any], seed: int) -> Choice:
         """The best of the models that suit data of this size."""
-        for name in _OPTIONS:
+        for name in filter(self._is_given, self._OPTIONS):
             value = getattr(self, name)
-            if not _same(value, _AUTO) and value is not None:
-                raise UserError(f"{name} is {value!r}, and model {AUTO!r} chooses it; leave it out, or name a model")
+            raise UserError(f"{name} is {value!r}, and model {AUTO!r} chooses it; leave it out, or name a model")
         labels = _numbers(y, classes)
 
         def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
@@ -367,7 +303,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = len(array)
         columns = sum((marks.column.kind == "number") + marks.width for marks in self._marks)
         size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
-        return choose(size, labels, look, seed=seed, epochs=_whole("epochs", self.epochs))
+        return choose(size, labels, look, seed=seed, epochs=whole("epochs", self.epochs))
 
     def _task(self, wires: int, classes: int, seed: int) -> Task:
         image = None
@@ -388,10 +324,19 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, array: NDArray[Any], family: Family, candidate: Candidate
     ) -> tuple[Conversion | PlaneConversion, dict[str, Any]]:
         """What makes wires of features, and the attributes that tell what they mean."""
-        if isinstance(self.bits, str) and self.bits != _AUTO:
-            return _Planes(self._planes(array.shape[1])), {}
-        features, thresholds = self._wires(array, family, candidate)
+        if self._has_planes:
+            return Planes(self._planes(array.shape[1])), {}
+        usual = candidate.thresholds or family.thresholds[self.image_shape is not None]
+        levels = self._levels(array, usual if same(self.bits, AUTO) else whole("bits", self.bits))
+        if self.image_shape is not None and len({len(values) for values in levels}) != 1:
+            raise UserError("the pixels have different numbers of thresholds; expected the same number for each")
+        features, thresholds = self._wires(array, levels)
         return self._make_conversion(features, thresholds), {"wire_features_": features, "wire_thresholds_": thresholds}
+
+    @property
+    def _has_planes(self) -> bool:
+        """Whether images become bits by a rule of planes."""
+        return isinstance(self.bits, str) and self.bits != AUTO
 
     def _planes(self, features: int) -> PlaneBinariser:
         names = [f"x{i}" for i in range(features)]
@@ -404,64 +349,11 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise UserError("bits is a rule of planes and thresholds are given, too; leave one of them out")
         return PlaneBinariser.make(self.bits, [Column("number")] * features, names, shape)
 
-    def _wires(
-        self, array: NDArray[Any], family: Family, candidate: Candidate
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The feature and the threshold of each wire."""
-        levels = self._levels(array, family, candidate)
-        if self.image_shape is not None and len({len(values) for values in levels}) != 1:
-            raise UserError("the pixels have different numbers of thresholds; expected the same number for each")
-        features, thresholds = _arrange(levels)
-        marked = np.repeat(np.arange(len(self._marks)), [marks.width for marks in self._marks])
-        features = np.concatenate([features, marked])
-        thresholds = np.concatenate([thresholds, np.full(len(marked), np.nan)])
-        if not len(features):  # all examples are equal: one wire, which is always 0
-            return np.zeros(1, np.int64), np.array([array[:, 0].max()], np.float64)
-        return features, thresholds
-
-    def _levels(self, array: NDArray[Any], family: Family, candidate: Candidate) -> list[NDArray[np.float64]]:
-        """The thresholds of each feature, in rising order."""
-        features = array.shape[1]
-        if self.thresholds is not None:
-            given = _given_levels(self.thresholds, features)
-            return [levels if number else levels[:0] for levels, number in zip(given, self._is_number, strict=True)]
-        pixels = self.image_shape is not None
-        usual = candidate.thresholds or family.thresholds[pixels]
-        most = usual if _same(self.bits, _AUTO) else _whole("bits", self.bits)
-        if pixels:
-            low, high = float(array.min()), float(array.max())
-            return [low + (high - low) * np.arange(1, most + 1) / (most + 1)] * features
-        # Sorted, NaN is last. All that is missing, and categories, have no thresholds.
-        columns = (np.sort(array[:, i]).astype(np.float64) for i in range(features))
-        there = (column[: np.searchsorted(column, np.nan)] for column in columns)
-        zipped = zip(there, self._is_number, strict=True)
-        return [_quantile_levels(values if number else values[:0], most) for values, number in zipped]
-
-    @property
-    def _is_number(self) -> list[bool]:
-        """Which features are numbers."""
-        return [marks.column.kind == "number" for marks in self._marks]
-
-    def _make_conversion(self, features: NDArray[np.int64], thresholds: NDArray[np.float64]) -> Conversion:
-        """The conversion to these wires of what :meth:`_with_marks` gives."""
-        marks = np.isnan(thresholds)
-        return Conversion(
-            np.where(marks, len(self._marks) - 1 + marks.cumsum(), features), np.where(marks, 0.5, thresholds)
-        )
-
-    def _with_marks(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Examples (N, F) with a column more for each wire that is not a threshold."""
-        if not self._writer.width:
-            return array
-        bits = np.zeros((len(array), self._writer.width), np.uint8)
-        self._writer.write(array, bits)
-        return np.hstack([array, bits])
-
-    def _bits(self, array: NDArray[Any], conversion: Conversion | PlaneConversion) -> PackedBits:
-        """The wires (N, width) of examples (N, F)."""
-        array, starts = conversion.check(array), range(0, len(array), _ROWS)
-        words = [conversion.pack(self._with_marks(array[start : start + _ROWS]))[0] for start in starts]
-        return PackedBits(np.concatenate(words), conversion.width)
+    def _levels(self, array: NDArray[Any], most: int) -> list[NDArray[np.float64]]:
+        if self.thresholds is not None or self.image_shape is None:
+            return super()._levels(array, most)
+        low, high = float(array.min()), float(array.max())
+        return [low + (high - low) * np.arange(1, most + 1) / (most + 1)] * array.shape[1]
 
     def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
         labels = self._numbers(y)
@@ -486,40 +378,6 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return Examples(self._bits(array, self._conversion), labels)
 
     # -- predicting ----------------------------------------------------------------------------------------------------
-
-    def _checked(self, X: ArrayLike) -> NDArray[Any]:
-        """X as an array; NaN and infinities are left to the conversion, which reads all of it anyway."""
-        check_is_fitted(self)
-        if self._encoder is not None:
-            validate_data(self, X, reset=False, skip_check_array=True)
-            return self._encoder.transform(X)
-        return _as_numbers(validate_data(self, X, reset=False, ensure_all_finite=False))
-
-    def _of_blocks(
-        self, X: ArrayLike, array: NDArray[Any], compute: Callable[[NDArray[Any]], NDArray[Any]]
-    ) -> NDArray[Any]:
-        """What ``compute`` makes of the scores (n, classes) of X, as ``array`` (N, F), block by block."""
-
-        def block(start: int) -> tuple[NDArray[Any], bool]:
-            words, finite = self._conversion.pack(self._with_marks(array[start : start + _ROWS]))
-            return compute(self._predictor.scores(words)), finite
-
-        array = self._conversion.check(array)
-        starts, threads = range(0, len(array), _ROWS), self._threads()
-        if threads > 1 and len(starts) > 1:
-            with ThreadPoolExecutor(threads) as pool:
-                found = list(pool.map(block, starts))
-        else:
-            found = list(map(block, starts))
-        if not all(finite for _, finite in found):
-            self._check_finite(X, array)
-        return np.concatenate([result for result, _ in found])
-
-    def _check_finite(self, X: ArrayLike, array: NDArray[Any]) -> None:
-        """Raise scikit-learn's own error for infinite numbers in X, as ``array``, and for NaN in images, unless it is
-        told to assume that there are none."""
-        if self.image_shape is not None or np.isinf(array).any():
-            validate_data(self, X, reset=False, ensure_all_finite=self._finite)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """The scores of examples X (N, F), whole numbers: (N, classes), or for two classes the score of ``classes_[1]``
@@ -578,27 +436,6 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # -- the trained model ---------------------------------------------------------------------------------------------
 
     @property
-    def spec_(self) -> Spec:
-        """The model, its seed included."""
-        return self._engine.spec
-
-    @property
-    def state_(self) -> Mapping[str, NDArray[Any]]:
-        """A copy of the trained state: the array of each field of :attr:`spec_`."""
-        return self._engine.state
-
-    @property
-    def wire_names_(self) -> list[str]:
-        """The meaning of each wire, with the names of the features, or x0, x1, …"""
-        check_is_fitted(self)
-        if isinstance(self._conversion, PlaneConversion):
-            return list(self._conversion.binariser.wire_names)
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
-        numbers = [(f, t) for f, t in zip(self.wire_features_, self.wire_thresholds_, strict=True) if t == t]
-        found = [f"{names[feature]} > {threshold:g}" for feature, threshold in numbers]
-        return found + [name for marks, column in zip(self._marks, names, strict=True) for name in marks.names(column)]
-
-    @property
     def counters_(self) -> NDArray[np.int8]:
         """A copy of the counters of an ensemble, int8 (tables, 2^inputs, classes)."""
         state = self.state_
@@ -615,54 +452,7 @@ class RDAClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sum of its wires' absolute effects over all classes. Features that matter only together, as in XOR, are
         underrated; for the loss of accuracy on given data use :func:`sklearn.inspection.permutation_importance`.
         """
-        check_is_fitted(self)
-        planes = isinstance(self._conversion, PlaneConversion)
-        sizes = None if planes else self.spec_.importances(self.state_)
-        if sizes is None:
-            what = f"model {self.model!r} has no importances{' of planes' * planes}"
-            raise AttributeError(f"{what}; use sklearn.inspection.permutation_importance")
-        total = np.bincount(self.wire_features_, weights=sizes, minlength=self.n_features_in_)
-        return np.asarray(total / (total.sum() or 1.0))
-
-    # -- saving --------------------------------------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Plain values and arrays, so that pickles do not depend on the engine."""
-        state = dict(super().__getstate__())
-        names = ("_engine", "_conversion", "_predictor", "_writer")
-        engine, conversion, *_ = (state.pop(name, None) for name in names)
-        if engine is not None:
-            state["_binariser"] = getattr(conversion, "binariser", None)
-            state["_learned"] = (engine.spec.family, engine.spec.to_json(), engine.name, dict(engine.state))
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        learned, binariser = (state.pop(name, None) for name in ("_learned", "_binariser"))
-        super().__setstate__({**_DEFAULTS, **state})  # an earlier version may have had fewer parameters
-        if learned is not None:
-            family, spec, name, values = learned
-            if not hasattr(self, "_marks"):  # saved by a version without them
-                self._encoder, self.is_categorical_ = None, None
-                self._marks = [Marks(Column("number"))] * self.n_features_in_
-            self._writer = MarkWriter(self._marks)
-            engine = make_engine(find_family(family).read(spec), name, threads=self._threads())
-            engine.state = values
-            if binariser is None:
-                self._conversion = self._make_conversion(self.wire_features_, self.wire_thresholds_)
-            else:
-                self._conversion = _Planes(binariser)
-            self._run(engine)
-
-
-RDAClassifier.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [
-        inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-        *(inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=value) for n, value in _DEFAULTS.items()),
-    ]
-)
-if RDAClassifier.__doc__ is not None:
-    RDAClassifier.__doc__ = RDAClassifier.__doc__.replace("{options}", _describe_options(_OPTIONS, _MODEL))
+        return self._importances()
 
 
 @cache
@@ -703,96 +493,6 @@ def _sets_of(labels: Any) -> tuple[int, NDArray[np.int64]]:
     return members.shape[1], label_sets(members)
 
 
-def _chosen(estimator: Any, model: Any, task: str, names: Iterable[str], usual: str) -> tuple[Family, dict[str, Any]]:
-    """The family and the options that ``model`` and the parameters ``names`` of an estimator give for ``task``.
-
-    ``usual``: a model that errors name. Raises UserError for a model of other tasks, an option that it does not have,
-    and one that is given twice.
-    """
-    if not isinstance(model, str):
-        raise UserError(f"model is {model!r}; expected text such as {usual!r}")
-    family, given = parse_model(model)
-    if task not in family.tasks:
-        raise UserError(
-            f"model {model!r} is for {' and '.join(family.tasks)}, and {type(estimator).__name__} was to learn {task}; "
-            f"choose a model such as {usual!r}"
-        )
-    for name in names:
-        value = getattr(estimator, name)
-        if not _same(value, _AUTO) and value is not None:
-            if name in ("loss", "optimiser"):
-                chosen = family.rule_options(name, str(value))
-            else:
-                chosen = {name: family.known(name).parse(value, family.name)}
-            for option, said in chosen.items():
-                if given.setdefault(option, said) != said:
-                    raise UserError(
-                        f"{option} is both {given[option]} and {said}, by model {model!r} and by parameters; leave one "
-                        "of them out"
-                    )
-    return family, given
-
-
-def _draw_seed(random_state: Any) -> int:
-    seed = int(random_state) if isinstance(random_state, np.integer) else random_state
-    if not is_int(seed):
-        seed = int(check_random_state(seed).randint(1 << 31))
-    if not 0 <= seed < 1 << 64:
-        raise UserError(f"random_state is {seed}; expected a whole number from 0 to {(1 << 64) - 1}")
-    return seed
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two values of an option are equal; equal arrays count as different."""
-    return a is b or (isinstance(a, str | int | float | np.generic) and bool(a == b))
-
-
-def _quantile_levels(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """At most ``most`` thresholds for the sorted ``values`` (N,): quantiles, or one between any two values if few."""
-    if not len(values):
-        return values
-    distinct = np.unique(values)
-    below = distinct[:-1]
-    if len(below) > most:
-        ranks = -(-np.arange(1, most + 1) * len(values) // (most + 1)) - 1
-        below = np.unique(values[ranks])
-        below = below[below < distinct[-1]]
-        if not len(below):  # nearly all values are the largest one
-            below = distinct[-2:-1]
-    above = distinct[np.searchsorted(distinct, below, side="right")]
-    middle = below / 2 + above / 2
-    return np.where((below <= middle) & (middle < above), middle, below)  # adjacent floats have no value between them
-
-
-def _given_levels(thresholds: Any, features: int) -> list[NDArray[np.float64]]:
-    """The thresholds of each feature, from those for all features or a sequence for each."""
-    rows = list(thresholds)
-    if all(np.ndim(row) == 0 for row in rows):
-        rows = [rows] * features
-    if len(rows) != features:
-        raise ValueError(f"thresholds are for {len(rows)} features; expected {features}, or one sequence for all")
-    levels = [np.unique(np.asarray(row, np.float64)) for row in rows]
-    if not all(np.isfinite(values).all() for values in levels) or not any(map(len, levels)):
-        raise ValueError(f"thresholds are {thresholds!r}; expected finite numbers, at least one")
-    return levels
-
-
-def _arrange(levels: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The wires' features and thresholds: the first threshold of each feature, then the second of each, …"""
-    plane = np.concatenate([np.arange(len(values)) for values in levels])
-    feature = np.repeat(np.arange(len(levels)), [len(values) for values in levels])
-    order = np.lexsort((feature, plane))
-    return feature[order], np.concatenate(levels)[order]
-
-
-def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
-    """X (N, F) as scikit-learn's checks give it, which leave the categories of a data frame as objects."""
-    try:
-        return array.astype(np.float64) if array.dtype.kind == "O" else array
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"X has columns that are not numbers ({error}); name them in categorical_features") from None
-
-
 def _numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
     """The numbers of the labels (N,) among the classes; raises ValueError for others."""
     labels = np.searchsorted(classes, y).clip(max=len(classes) - 1)
@@ -800,10 +500,3 @@ def _numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
     if len(unknown):
         raise ValueError(f"y has the label {unknown[0]!r}, which is not among the classes {classes!r}")
     return labels
-
-
-def _whole(name: str, value: Any, other: str = "") -> int:
-    value = int(value) if isinstance(value, np.integer) else value
-    if not is_int(value) or value < 1:
-        raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1{other}")
-    return int(value)

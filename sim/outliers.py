@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rdahw.data import DECISIONS, NORMAL
-from rdahw.errors import MissingError, UserError
+from rdahw.errors import MissingError
 from rdahw.family import AUTO
 
 try:
     from sklearn.base import OutlierMixin  # type: ignore[import-untyped]
-    from sklearn.utils.validation import validate_data  # type: ignore[import-untyped]
 
     from rdahw.sim.table_estimator import TableEstimator
+    from rdahw.sim.wires import NO_LABELS
 except ImportError as error:
     raise MissingError(
         f"RDAOutlierDetector needs scikit-learn 1.6 or newer ({error}); install it with pip install 'rdahw[sklearn]'"
@@ -29,7 +29,8 @@ __all__ = ["RDAOutlierDetector"]
 class RDAOutlierDetector(OutlierMixin, TableEstimator):  # type: ignore[misc]
     """Lookup tables that count what they see in normal examples and so find those that are not normal.
 
-    X is numbers (N, F); y is ignored. The same data and ``random_state`` give the same bits on every machine.
+    X is numbers or categories (N, F); y is ignored. The same data and ``random_state`` give the same bits on every
+    machine.
 
     Parameters:
         model: as for ``rdahw train --task anomaly --model``: NAME[:OPTION=VALUE,…].
@@ -39,17 +40,21 @@ class RDAOutlierDetector(OutlierMixin, TableEstimator):  # type: ignore[misc]
         bits: the most thresholds of a feature, or "auto": 31. They are at quantiles of the training values, halfway to
             the next value; a feature of few values gets one between any two, and a constant one none.
         thresholds: instead of ``bits``, the thresholds of all features, or a sequence of them for each feature.
+        categorical_features: the columns of categories, as of :class:`rdahw.RDAClassifier`.
         random_state: the seed of all randomness; a RandomState or None draws one.
 
     Options of the model, which may also be given in ``model``; their default is "auto":
         {options}
 
-    Tables have at most as many inputs as there are wires.
+    Tables have at most as many inputs as there are wires. NaN in X is a missing value, as for
+    :class:`rdahw.RDAClassifier`.
 
     Attributes after ``fit``:
         n_features_in_, feature_names_in_: as in all of scikit-learn.
         offset_: the score below which an example is an outlier.
-        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,).
+        wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,); NaN for a wire without.
+        wire_names_: the meaning of each wire, such as "age > 3.5", "colour = red" or "x0 is missing".
+        is_categorical_: which features are categories, (F,) bool, or None if none is.
         spec_: the model, an :class:`rdahw.family.Spec`.
         state_: the trained state, an array for each field of the spec.
     """
@@ -60,21 +65,18 @@ class RDAOutlierDetector(OutlierMixin, TableEstimator):  # type: ignore[misc]
         "contamination": AUTO,
         "bits": AUTO,
         "thresholds": None,
+        "categorical_features": "from_dtype",
         "random_state": 0,
     }
 
     def fit(self, X: ArrayLike, y: Any = None) -> RDAOutlierDetector:
         """Train a new model on examples X (N, F); raises ValueError for invalid arguments."""
-        self._check_columns(X)
         part = self.contamination
         is_number = isinstance(part, Real) and not isinstance(part, bool | np.bool_)
         if not (0 < part <= 0.5 if is_number else isinstance(part, str) and part == AUTO):
             raise ValueError(f"contamination is {part!r}; expected 'auto' or a number above 0 and at most 0.5")
-        array = validate_data(self, X)
-        try:
-            self._learn(array, np.zeros(len(array), np.int64), DECISIONS)
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        array, _ = self._read_columns(X, NO_LABELS, first=True)
+        self._learn(array, np.zeros(len(array), np.int64), DECISIONS)
         if is_number:  # instead of the offset that the model chose
             scores = np.sort(self.score_samples(X))
             self._engine.state = {**self.state_, "offset": scores[[int(part * len(scores) + 1e-9)]].astype(np.int64)}

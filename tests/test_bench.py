@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from rdahw.data import load
+
 BENCH = Path(__file__).parent.parent / "bench"
 PEERS_FILE = BENCH / "peers.txt"
 
@@ -31,6 +33,7 @@ measure = bench_module("measure")
 report = bench_module("report")
 peers = bench_module("peers")
 drift = bench_module("drift")
+lfsr = bench_module("lfsr")
 
 
 class FakeLearner:
@@ -314,3 +317,18 @@ def test_a_stream_of_the_bench_changes_where_it_says() -> None:
         np.linalg.lstsq(x[part], labels[part] - 0.5, rcond=None)[0] for part in (slice(500), slice(500, 900))
     )
     assert (x.shape, np.corrcoef(before, after)[0, 1] < -0.9) == ((900, 10), True)
+
+
+@pytest.mark.parametrize(("name", "seeds"), [("lfsr:4:windows", 9), ("lfsr:4:stream", 9)])
+def test_taps_are_found_after_the_examples_that_the_rule_needs(name: str, seeds: int) -> None:
+    found = []
+    for seed in range(seeds):
+        train = load(name, seed=seed).train
+        theta, count = 0, 0
+        while theta != 0b0011:
+            window = sum(int(bit) << i for i, bit in enumerate(train.features[count]))
+            if (theta & window).bit_count() % 2 != train.labels[count]:
+                theta ^= window
+            count += 1
+        found.append(count)
+    assert lfsr.examples_needed(name, seeds) == found

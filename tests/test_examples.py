@@ -25,6 +25,13 @@ def test_a_model_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert out.exists()
 
 
+def test_the_taps_of_a_shift_register(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Runner(capsys, tmp_path)
+    options = ("--model", f"{EXAMPLES / 'my_models.py'}:taps", "--labels", "binary", "--updates", 1000)
+    result = run.ok("train", "--data", "lfsr:4:windows", *options, "--json").json
+    assert (result["out"], result["parameters"], result["test_accuracy"]) == ("lfsr-4-windows-taps.rdahw", "3", 1.0)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 @pytest.mark.parametrize("options", [["--updates", 9], ["--batch", 4, "--updates", 3]])

@@ -43,7 +43,8 @@ OWN_FILES = {
     "sim/estimator.py": {"sklearn"},
     "sim/outliers.py": {"sklearn"},
     "sim/regressor.py": {"sklearn"},
-    "sim/table_estimator.py": {"sklearn"},
+    "sim/weights.py": {"sklearn"},
+    "sim/wires.py": {"sklearn"},
 }
 MAY_PRINT = {"cli"}
 SLOW_TO_LOAD = {"numpy", "PIL", "rich", "amaranth", "numba", "sklearn", "matplotlib", "jinja2"}

@@ -20,10 +20,11 @@ from rdahw.data._formats import read
 from rdahw.data._image_sources import holds_images
 from rdahw.data._named import DRAWN, NAMES, paper_split, read_images, read_iris
 from rdahw.data._sequence_files import Layout
-from rdahw.data._sequences import draw_sequences
+from rdahw.data._sequences import WINDOWS, draw_sequences, draw_windows
 from rdahw.data._table import Log, Reading, silent
 from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
+from rdahw.languages import LANGUAGES
 from rdahw.random import permutation, stream
 
 
@@ -101,7 +102,9 @@ def load(
             what = "label column" if label is not None else "test file"
             raise UsageError(f"a {what} was given, and the data set {spec!r} has its own; leave it out")
         dataset = (
-            draw_sequences(spec, seed)
+            draw_windows(spec, seed)
+            if spec in WINDOWS
+            else draw_sequences(spec, seed)
             if spec in DRAWN
             else read_iris()
             if spec == "iris"
@@ -178,7 +181,7 @@ _OF_CLASSES: Mapping[str, Callable[[Dataset, str | None], Dataset]] = {
 def task_of(data: Any, sequence: str | None = None) -> str:
     """The usual kind of the labels of data, the name of a row of :data:`rdahw.tasks.TASKS`; ``sequence``: as in
     :func:`load`."""
-    named = isinstance(data, str) and data in DRAWN
+    named = isinstance(data, str) and data in LANGUAGES
     return "sequences" if named or sequence is not None else "classification"
 
 
@@ -195,7 +198,7 @@ def _check_sequences(data: Any, task: str, sequence: str | None) -> None:
     if sequence is not None:
         Layout.parse(sequence)
     elif task == "sequences" and (is_frame(data) or data not in NAMES):
-        names = ", ".join(DRAWN)
+        names = ", ".join(LANGUAGES)
         raise UsageError(
             "the task is sequences; say how they are in the file with --sequence rows or --sequence id=COLUMN, or give "
             f"a data set by name: {names}"

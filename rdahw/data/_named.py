@@ -18,7 +18,7 @@ import numpy as np
 from rdahw.data._dataset import Column, Dataset, Examples
 from rdahw.data._files import unreadable
 from rdahw.data._idx import read_idx
-from rdahw.data._sequences import STEPS, TEST, TRAIN
+from rdahw.data._sequences import STEPS, TEST, TRAIN, WINDOW_TEST, WINDOWS
 from rdahw.errors import MissingError, UserError
 from rdahw.languages import LANGUAGES, Language
 
@@ -299,7 +299,7 @@ IMAGES = {
 }
 
 #: The data sets that are drawn anew for each seed.
-DRAWN = tuple(LANGUAGES)
+DRAWN = (*LANGUAGES, *WINDOWS)
 NAMES = ("iris", *IMAGES, *DRAWN)
 
 
@@ -310,7 +310,7 @@ def catalogue() -> list[Record]:
         place = _found(name)
         found = None if place is None else str(place[1][0] if len(place[1]) == 1 else place[1][0].parent)
         records.append(replace(images.record, found=found, get=_how_to_get(name)))
-    return [*records, *map(_drawn, LANGUAGES.values())]
+    return [*records, *map(_drawn, LANGUAGES.values()), *map(_drawn_windows, WINDOWS)]
 
 
 def _drawn(language: Language) -> Record:
@@ -325,6 +325,17 @@ def _drawn(language: Language) -> Record:
         licence="none needed",
         citation=language.source,
         found="part of rdahw",
+    )
+
+
+def _drawn_windows(name: str) -> Record:
+    bits, streams = WINDOWS[name]
+    return replace(
+        _drawn(LANGUAGES[f"lfsr:{bits}"]),
+        name=name,
+        title=f"windows of {bits} bits, {'those of the stream in turn' if streams else 'at random'}, and the next bit",
+        features=bits,
+        test=WINDOW_TEST,
     )
 
 

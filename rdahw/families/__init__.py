@@ -90,16 +90,23 @@ def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
     if (match := re.fullmatch(r"(?:file:source=)?(.+\.py:\w+)", text)) is not None:
         return find_family("file"), {"source": match[1]}
     name, _, rest = text.partition(":")
-    if name not in names() and (family := named_models().get(name)) is not None:
-        return family, {**family.named[name], **family.parse(rest)}
+    if name not in names() and (named := _named(text)):
+        family = named_models()[named]
+        return family, {**family.named[named], **family.parse(text[len(named) + 1 :])}
     family = find_family(name)
     return family, family.parse(rest)
 
 
 def is_model_name(text: str) -> bool:
     """Whether ``text`` names a model, rather than a file with a saved one."""
-    name = text.partition(":")[0]
-    return ".py:" in text or (not os.path.isfile(text) and (name in names() or name in named_models()))
+    return ".py:" in text or (
+        not os.path.isfile(text) and (text.partition(":")[0] in names() or _named(text) is not None)
+    )
+
+
+def _named(text: str) -> str | None:
+    """The name of :func:`named_models`, which may have a colon, in ``text``, ``NAME[:OPTION=VALUE,…]``."""
+    return next((name for name in named_models() if f"{text}:".startswith(f"{name}:")), None)
 
 
 def make_model(text: str, inputs: int, outputs: int, *, seed: int = 0) -> Model:

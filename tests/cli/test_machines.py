@@ -234,6 +234,13 @@ def test_a_refutation_is_a_shortest_sequence(run: Runner) -> None:
     assert "refuted" in run("prove", "--equal", "tomita4", "tomita7").out
 
 
+def test_machines_joined_are_proved_equal_to_a_third(run: Runner) -> None:
+    joined = run.ok("prove", "--equal", "uartmarks>>pattern1011", "uart8n1", "--json").json
+    assert [(claim["size"], claim["verdict"]) for claim in joined["claims"]] == [("23 pairs of states", "proved")]
+    other = run("prove", "--equal", "uartmarks >> delay2 >> parity", "uart8n1")
+    assert (other.code, "f, uartmarks >> delay2 >> parity" in other.out) == (1, True)
+
+
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_a_language_is_a_model(run: Runner, name: str) -> None:
     shown = run.ok("show", name, "--dot", "states.dot", "--json").json
@@ -259,6 +266,15 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
     [
         (("prove", "--equal", "tomita4", "lookup"), "'tomita4' is a machine, with a state, and 'lookup' is not"),
         (("prove", "--equal", "lookup", "tomita4"), "'tomita4' is a machine, with a state, and 'lookup' is not"),
+        (
+            ("prove", "--equal", "lookup >> lookup", "lookup"),
+            "'lookup' is not a machine; only machines are joined by >>",
+        ),
+        (
+            ("prove", "--equal", "parity >> lookup", "parity"),
+            "'parity' is a machine, with a state, and 'lookup' is not",
+        ),
+        (("prove", "--equal", "parity >>", "parity"), "a model is missing beside >> in 'parity >>'"),
         (("show", "tomita8"), "there is no model 'tomita8' and no such file; did you mean 'tomita7'"),
         (("show", "tomita4:states=3"), "a machine of 3 state bits starts from tomita4, which has 2; set states=2"),
         (
@@ -273,12 +289,18 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
         (("train", "--data", "parity", "--task", "classification"), "leave --task classification out"),
         (("pack", "--data", "parity"), "is for the task sequences, and a flash image holds classes"),
         (("train", "--data", "parity", "--sequence", "rows"), "--sequence rows is for files of sequences"),
-        (("train", "--data", "parity", "--model", "machine:states=9"), "expected a whole number from 1 to 6"),
+        (("train", "--data", "parity", "--model", "machine:states=12"), "expected a whole number from 1 to 11"),
         (("train", "--data", "parity", "--batch", "2"), "a machine takes sequences one at a time: use batch 1"),
         (
             ("train", "--data", "parity", "--hdl"),
             "rule=difference learn in software only; train with --optimiser shadow",
         ),
+        (
+            ("train", "--data", "lfsr:8", "--model", "machine:states=7,rule=shadow", "--hdl"),
+            "machines of 7 state bits learn in software only; train with at most 6",
+        ),
+        (("show", "lfsr:8:states=6"), "a machine of 6 state bits starts from lfsr:8, which has 7; set states=7"),
+        (("show", "lfsr:9"), "there is no model 'lfsr:9' and no such file; did you mean 'lfsr:"),
         (("synth", "machine:rule=climb", "--data", "parity"), "rule=climb learn in software only"),
         (("train", "--data", "parity", "--device", "p"), "rule=difference learn in software only"),
         (

@@ -16,7 +16,9 @@ import pytest
 from PIL import Image
 
 from rdahw.data import DRAWN, _idx, _named, catalogue, default_rule, fit_binariser, load
+from rdahw.data._sequences import WINDOWS
 from rdahw.errors import MissingError, UsageError, UserError
+from rdahw.languages import LANGUAGES, TAPS
 
 FOLDER = Path(os.environ.get("RDAHW_DATA") or "/nowhere")
 DEBIAN = Path("/usr/share/datasets")
@@ -396,3 +398,40 @@ def test_fashion_mnist_is_the_published_one():
     assert data.checksum == "14410854cf7a289477dcfc7df3f8ec24741e281cdcc425ede0d9a748ca630214"
     assert (len(data.train), len(data.test)) == (60_000, 10_000)
     assert data.label_names[data.train.labels[0]] == "Ankle boot"
+
+
+def period(bits: int, mask: int) -> int:
+    """After how many steps a shift register with these taps is in its first state again."""
+    state, count = 1, 0
+    while True:
+        state = state >> 1 | ((state & mask).bit_count() & 1) << bits - 1
+        count += 1
+        if state == 1:
+            return count
+
+
+@pytest.mark.parametrize("bits", TAPS)
+def test_the_taps_are_the_least_that_repeat_last(bits):
+    mask = sum(1 << tap for tap in TAPS[bits])
+    assert period(bits, mask) == 2**bits - 1
+    assert all(period(bits, least) < 2**bits - 1 for least in range(1, mask, 2))
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_have_the_next_bit_of_a_register(name):
+    bits, streams = WINDOWS[name]
+    data, other = load(name), load(name, seed=1)
+    assert (len(data.train), len(data.test), data.task, data.label_names) == (
+        20_000,
+        10_000,
+        "classification",
+        ("0", "1"),
+    )
+    assert data.checksum != other.checksum
+    for part in (data.train, data.test):
+        assert part.features.shape[1] == bits
+        whole = LANGUAGES[f"lfsr:{bits}"].label(part.features.astype(np.uint8))
+        np.testing.assert_array_equal(part.labels, whole[:, -1])
+    in_turn = data.train.features[1:, :-1] == data.train.features[:-1, 1:]
+    assert bool(in_turn.all() and (data.train.features[1:, -1] == data.train.labels[:-1]).all()) == streams
+    assert data.train.features.any(1).all() == streams

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import pickle
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from rdahw import RDAClassifier
+from rdahw import RDAClassifier, RDAOutlierDetector, RDARegressor
 
 RANDOM = np.random.default_rng(12)
 N = 300
@@ -44,7 +45,7 @@ KINDS = {
     "pandas, texts": pd.DataFrame(TABLE),
     "pandas, objects": pd.DataFrame(TABLE).astype({"colour": object, "town": object}),
     "pandas, nullable": pd.DataFrame(TABLE).convert_dtypes(),
-    "polars": pl.DataFrame(TABLE, schema_overrides={"colour": pl.Categorical, "town": pl.Enum(["a", "b"])}),
+    "polars": pl.DataFrame(TABLE, schema_overrides={"colour": pl.Categorical, "town": pl.Categorical}),
     "polars, texts": pl.DataFrame(TABLE),
 }
 
@@ -259,3 +260,140 @@ def test_one_example_with_the_missing_value_of_pandas() -> None:
     frame = pd.DataFrame({"a": pd.array([1, None, 2] * 20, "Int64"), "b": np.arange(60) % 7})
     model = RDAClassifier(tables=8).fit(frame, frame["a"].isna())
     assert [model.predict_one(row) for row in frame.astype(object).to_numpy()] == list(model.predict(frame))
+
+
+# -- categories in order -----------------------------------------------------------------------------------------------
+
+SIZES = ["S", "M", "XL", "M", None] * 20
+#: Each column in order, and the names of its wires.
+ORDERED: dict[str, tuple[Any, list[str]]] = {
+    "stated": (pd.Categorical(SIZES, ["S", "M", "L", "XL"], ordered=True), ["x > S", "x > L", "x is missing"]),
+    "polars": (pl.Series(SIZES, dtype=pl.Enum(["S", "M", "L", "XL"])), ["x > S", "x > L", "x is missing"]),
+    "intervals": (pd.cut(np.arange(100.0), [0, 30, 90]), ["x > (0, 30]", "x is missing"]),
+    "texts of numbers": (["10", "9", "1", None] * 25, ["x > 5", "x > 9.5", "x is missing"]),
+    "categories of numbers": (pd.Categorical([-1.5, 2, 2, 40] * 25), ["x > 0.25", "x > 21"]),
+    "ten numbers": (pd.Categorical(np.arange(100) % 10), [f"x > {i}.5" for i in range(9)]),
+    "two numbers": (pd.Categorical(["1", "0"] * 50), ["x > 0.5"]),
+}
+#: Each column without an order, and how many wires it has.
+UNORDERED: dict[str, tuple[Any, int]] = {
+    "eleven numbers": (pd.Categorical(np.arange(100) % 11), 11),
+    "a name among numbers": (["1", "2", "3a", "4"] * 25, 4),
+    "numbers of no size": (["1", "2", "inf", "nan"] * 25, 4),
+    "a huge number": (["1", "9" * 400] * 50, 2),
+    "truth values": (pd.Categorical([True, False] * 50), 2),
+    "not stated": (pd.Categorical(SIZES, ["S", "M", "L", "XL"]), 4),
+    "polars, not stated": (pl.Series(SIZES, dtype=pl.Categorical), 4),
+    "nothing": (pd.Categorical([None] * 100), 1),
+}
+
+
+def one_column(values: Any) -> Any:
+    kind = pl.DataFrame if isinstance(values, pl.Series) else pd.DataFrame
+    return kind({"x": values})
+
+
+@pytest.mark.parametrize("case", ORDERED)
+def test_categories_in_order_have_thresholds(case: str) -> None:
+    values, names = ORDERED[case]
+    frame = one_column(values)
+    model = small().fit(frame, np.arange(100) % 2)
+    assert model.wire_names_ == names
+    assert list(model.is_categorical_) == [True]
+    column = frame["x"].to_list() if isinstance(frame, pl.DataFrame) else list(frame["x"])
+    assert [model.predict_one([value]) for value in column[:10]] == list(model.predict(frame)[:10])
+
+
+@pytest.mark.parametrize("case", UNORDERED)
+def test_categories_without_an_order_have_a_wire_each(case: str) -> None:
+    values, count = UNORDERED[case]
+    model = small().fit(one_column(values), np.arange(100) % 2)
+    assert not any(">" in name for name in model.wire_names_)
+    assert len(model.wire_names_) == count
+
+
+@pytest.mark.parametrize("case", ORDERED)
+def test_categories_that_are_listed_have_no_order(case: str) -> None:
+    frame = one_column(ORDERED[case][0])
+    for given in (["x"], [0], [True]):
+        names = small(categorical_features=given).fit(frame, np.arange(100) % 2).wire_names_
+        assert not any(" > " in name for name in names)
+
+
+def test_bits_of_categories_in_order() -> None:
+    stated = pd.DataFrame({"x": pd.Categorical(SIZES, ["S", "M", "L", "XL"], ordered=True)})
+    model = small().fit(stated, np.arange(100) % 2)
+    bits = model._bits(model._checked(stated), model._conversion)[:]
+    assert bits[:5].tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1]]
+    given = small(thresholds=[-1, 0, 3, 9]).fit(stated, np.arange(100) % 2)
+    assert given.wire_names_ == ["x > -1", "x > S", "x > XL", "x > 9", "x is missing"]
+    found = model._checked(pd.DataFrame({"x": ["L", "XS", None]}))
+    np.testing.assert_array_equal(found, [[2], [np.nan], [np.nan]])
+
+
+def test_numbers_that_fit_did_not_have_take_their_place() -> None:
+    model = small().fit(pd.DataFrame({"x": ["1", "10", "9", "9"] * 25}), np.arange(100) % 2)
+    found = model._checked(pd.DataFrame({"x": ["7", "30", "09", "seven", None]}))
+    np.testing.assert_array_equal(found, [[7], [30], [9], [np.nan], [np.nan]])
+
+
+def test_an_encoder_that_an_earlier_version_saved_has_no_orders() -> None:
+    model = small().fit(FRAME[["colour"]], LABELS)
+    expected = model.decision_function(FRAME[["colour"]])
+    del model._encoder._orders
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301
+    assert "_orders" not in vars(again._encoder)
+    assert np.array_equal(again.decision_function(FRAME[["colour"]]), expected)
+    assert again.wire_names_ == model.wire_names_
+
+
+# -- dates -------------------------------------------------------------------------------------------------------------
+
+DAY, HOUR = datetime.datetime(2024, 5, 1, 13), datetime.timedelta(hours=1)
+#: A column of each kind.
+DATES: dict[str, Any] = {
+    "timestamps": pd.to_datetime([DAY, None] * 10),
+    "timestamps of a zone": pd.to_datetime([DAY, None] * 10).tz_localize("UTC"),
+    "periods": pd.period_range("2024", periods=20, freq="Q"),
+    "spans": pd.to_timedelta([HOUR, None] * 10),
+    "dates as objects": pd.Series([None, DAY.date()] * 10, dtype=object),
+    "timestamps as objects": pd.Series([DAY, None] * 10, dtype=object),
+    "spans as objects": pd.Series([HOUR, None] * 10, dtype=object),
+    "times of day as objects": pd.Series([None, DAY.time()] * 10, dtype=object),
+    "polars, dates": pl.Series([DAY.date(), None] * 10),
+    "polars, timestamps": pl.Series([DAY, None] * 10),
+    "polars, spans": pl.Series([HOUR, None] * 10),
+    "polars, times of day": pl.Series([DAY.time(), None] * 10),
+}
+
+
+@pytest.mark.parametrize("estimator", [RDAClassifier, RDARegressor, RDAOutlierDetector])
+@pytest.mark.parametrize("case", DATES)
+def test_a_date_is_refused_with_a_way_out_that_works(case: str, estimator: Any) -> None:
+    values = DATES[case]
+    kind = pl.DataFrame if isinstance(values, pl.Series) else pd.DataFrame
+    frame = kind({"size": np.arange(20) % 3, "when": values})
+    model = estimator(tables=4)
+    y = np.arange(20) % 2
+    with pytest.raises(
+        ValueError, match=r"^column 'when' of X holds dates or times \(.*\); give numbers in its "
+    ) as error:
+        model.fit(frame, y)
+    names = {"X": frame, "pandas": pd}
+    exec(str(error.value).partition("such as ")[2], names)
+    assert len(model.fit(names["X"], y).predict(names["X"])) == 20
+    with pytest.raises(ValueError, match="^column 'when' of X holds dates or times"):
+        model.predict(kind({"size": np.arange(20) % 3, "when": values}))
+    assert {name.split()[0] for name in model.wire_names_} >= {"size"}
+
+
+def test_dates_in_an_array_and_as_categories() -> None:
+    dates = np.array(["2024-01-01", "2024-03-01"] * 10, "datetime64[D]")[:, None]
+    y = np.arange(20) % 2
+    with pytest.raises(
+        ValueError, match=r"X holds dates or times \(datetime64\[D\]\); give numbers, such as X.astype\(flo"
+    ):
+        small().fit(dates, y)
+    assert small().fit(dates.astype(float), y).score(dates.astype(float), y) == 1
+    frame = pd.DataFrame({"when": dates[:, 0]})
+    assert small(categorical_features=["when"]).fit(frame, y).score(frame, y) == 1

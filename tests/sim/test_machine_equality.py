@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +64,41 @@ def test_uart_frames_are_found() -> None:
     broken = [0, *[1] * 8, 0, 0, 1]  # no stop bit: nothing is found, and a 1 ends the wait
     found = find_language("uart8n1").label(np.array([*line, *broken, *line], np.uint8))
     assert found.tolist() == [*expected, *[0] * len(broken), *expected]
+
+
+def test_frames_are_marked() -> None:
+    frame, broken = [0, *[1, 0] * 4, 1], [0, *[0, 1] * 4, 0, 0, 1]
+    found = find_language("uartmarks").label(np.array([1, *frame, 1, 1, *broken, *frame], np.uint8))
+    marks = [0, *(0, 0, 1, 1, 0, 1, 0, 1)]
+    assert found.tolist() == [0, *marks, 1, 0, 0, *marks, 0, 0, 1, *marks, 1]
+
+
+def test_marks_and_their_pattern_are_the_detector_of_frames() -> None:
+    marks, pattern, frames = (find_language(name).machine for name in ("uartmarks", "pattern1011", "uart8n1"))
+    assert compare_machines(marks >> pattern, frames).equal
+    assert not compare_machines(pattern >> marks, frames).equal
+
+
+def _joined(following: Sequence[Sequence[int]], pair: tuple[int, int]) -> set[frozenset[int]]:
+    """The classes of the finest congruence of an automaton in which two states are one."""
+    classes, waiting = {s: frozenset([s]) for s in range(len(following))}, [pair]
+    for a, b in waiting:
+        if classes[a] != classes[b]:
+            both = classes[a] | classes[b]
+            classes |= dict.fromkeys(both, both)
+            waiting += list(zip(following[a], following[b], strict=True))
+    return set(classes.values())
+
+
+def test_a_detector_of_frames_is_a_series_only_of_a_machine_with_ten_states() -> None:
+    """Its eleven states are all needed, and each congruence but one joins all of them."""
+    language = find_language("uart8n1")
+    starts = [replace(language.machine, initial=(s,)) for s in range(11)]
+    for a, b in itertools.combinations(range(11), 2):
+        assert not compare_machines(starts[a], starts[b]).equal
+    sizes = {pair: len(_joined(language.following, pair)) for pair in itertools.combinations(range(11), 2)}
+    assert sizes.pop((9, 10)) == 10
+    assert set(sizes.values()) == {1}
 
 
 @pytest.mark.parametrize("name", LANGUAGES)

@@ -6,6 +6,7 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
@@ -14,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from rdahw import RDAOutlierDetector
 from rdahw.data import NORMAL
+from rdahw.families import BUILT_IN, find_family
 from rdahw.sim.engines import predict
 from rdahw.sim.packing import unpack_wires
 
@@ -46,6 +48,27 @@ def test_it_is_the_model_of_the_families() -> None:
     wires = unpack_wires(model._conversion.pack(OTHER)[0], model.spec_.input_bits)
     np.testing.assert_array_equal(predict(model.spec_, model.state_, wires) - NORMAL, model.decision_function(OTHER))
     np.testing.assert_array_equal(wires, OTHER[:, model.wire_features_] > model.wire_thresholds_)
+
+
+def test_each_family_is_checked() -> None:
+    checked = {estimator.model.partition(":")[0] for estimator, _ in CHECKS.args[1]}
+    assert checked == {name for name in BUILT_IN if "anomaly" in find_family(name).tasks}
+
+
+def test_missing_values_and_categories() -> None:
+    random = np.random.default_rng(3)
+    usual = pd.DataFrame({"size": random.normal(size=500), "colour": random.choice(["red", "green"], 500)})
+    usual.loc[::10, "size"] = None
+    usual["shade"] = pd.Categorical(
+        np.where(usual["colour"] == "red", "dark", "light"), ["light", "dark"], ordered=True
+    )
+    model = RDAOutlierDetector(bits=2).fit(usual)
+    assert model.wire_names_[-3:] == ["size is missing", "colour = green", "colour = red"]
+    assert "shade > light" in model.wire_names_
+    odd = usual.assign(shade=np.where(usual["colour"] == "red", "light", "dark"))
+    assert (model.predict(odd) == -1).mean() > 0.9 > 0.1 > (model.predict(usual) == -1).mean()
+    copied = pickle.loads(pickle.dumps(model))  # noqa: S301
+    np.testing.assert_array_equal(copied.score_samples(odd), model.score_samples(odd))
 
 
 @pytest.mark.parametrize("part", [0.02, 0.1, 0.5])

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_friedman1
@@ -17,8 +18,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from rdahw import RDARegressor
-from rdahw.families import find_family
+from rdahw import RDAOutlierDetector, RDARegressor
+from rdahw.families import BUILT_IN, find_family
 from rdahw.sim.engines import predict
 
 X, Y = make_friedman1(400, noise=1, random_state=0)
@@ -41,11 +42,12 @@ def test_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
 
 
 @pytest.mark.slow
-def test_no_check_of_scikit_learn_is_skipped() -> None:
+@pytest.mark.parametrize("name", ["RDARegressor", "RDAOutlierDetector"])
+def test_no_check_of_scikit_learn_is_skipped(name: str) -> None:
     """One of them needs a variable that SciPy reads when it is loaded."""
     program = (
-        "from rdahw import RDARegressor; from sklearn.utils.estimator_checks import check_estimator\n"
-        "print({result['status'] for result in check_estimator(RDARegressor())})"
+        f"from rdahw import {name}; from sklearn.utils.estimator_checks import check_estimator\n"
+        f"print({{result['status'] for result in check_estimator({name}())}})"
     )
     command = [sys.executable, "-P", "-c", program]
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
@@ -127,11 +129,71 @@ def test_errors(options: dict[str, Any], sentence: str) -> None:
         RDARegressor(**options).fit(*load_diabetes(return_X_y=True))
 
 
-def test_categories_are_refused() -> None:
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"size": X[:, 0], "colour": np.where(X[:, 1] > 0.5, "red", "green")})
-    with pytest.raises(ValueError, match="column 1 of X holds categories, and RDARegressor takes numbers; encode it"):
-        RDARegressor().fit(frame, Y)
+def frame() -> pd.DataFrame:
+    """X with a column of categories and one of ordered ones, and in both as in the numbers what is missing."""
+    size = pd.cut(X[:, 1], 5, labels=["XS", "S", "M", "L", "XL"])
+    colour = np.where(X[:, 3] > 0.5, "red", "green").astype(object)
+    made = pd.DataFrame(X).rename(columns="x{}".format).assign(x1=size, x3=colour)
+    made.loc[::7, "x0"] = np.nan
+    made.loc[1::7, "x1"] = made.loc[2::7, "x3"] = None
+    return made
+
+
+def test_missing_values_and_categories() -> None:
+    given = frame()
+    fitted = RDARegressor().fit(given[:300], Y[:300])
+    without = given.drop(columns=["x0", "x1", "x3"])
+    least = RDARegressor().fit(without[:300], Y[:300]).score(without[300:], Y[300:])
+    assert fitted.score(given[300:], Y[300:]) > least + 0.2
+    assert np.flatnonzero(fitted.is_categorical_).tolist() == [1, 3]
+    marks = ["x0 is missing", "x1 is missing", "x3 = green", "x3 = red", "x3 is missing"]
+    assert fitted.wire_names_[-5:] == marks
+    assert {name for name in fitted.wire_names_ if name.startswith("x1 >")} == {
+        f"x1 > {s}" for s in ["XS", "S", "M", "L"]
+    }
+    wires = fitted._bits(fitted._checked(given), fitted._conversion)[:]
+    for name, expected in (
+        ("x0 is missing", given["x0"].isna()),
+        ("x1 > S", given["x1"].isin(["M", "L", "XL"])),
+        ("x3 = red", given["x3"] == "red"),
+    ):
+        np.testing.assert_array_equal(wires[:, fitted.wire_names_.index(name)], expected)
+    copied = pickle.loads(pickle.dumps(fitted))  # noqa: S301
+    np.testing.assert_array_equal(copied.predict(given), fitted.predict(given))
+    unknown = given.assign(x3="blue", x1="XXL")
+    np.testing.assert_array_equal(fitted.predict(unknown), fitted.predict(given.assign(x3="blue", x1=None)))
+    assert fitted.feature_importances_[[0, 1, 3]].min() > 0
+
+
+def test_numbers_with_gaps_have_the_thresholds_of_the_others() -> None:
+    gaps = np.where(np.arange(400) % 4 == 0, np.nan, X[:, 3])[:, None]
+    fitted = RDARegressor(bits=4).fit(gaps, Y)
+    whole = RDARegressor(bits=4).fit(gaps[~np.isnan(gaps[:, 0])], Y[~np.isnan(gaps[:, 0])])
+    np.testing.assert_array_equal(fitted.wire_thresholds_[:-1], whole.wire_thresholds_)
+    assert fitted.wire_names_[-1] == "x0 is missing"
+
+
+def test_labels_are_checked_beside_categories() -> None:
+    for y, sentence in (
+        (np.where(np.arange(400) == 3, np.nan, Y), "Input y contains NaN"),
+        (Y[:-1], "inconsistent numbers of samples"),
+        (None, "requires y to be passed, but the target y is None"),
+        (np.stack([Y, Y], axis=1), "y should be a 1d array"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            RDARegressor(tables=4).fit(frame(), y)
+
+
+@pytest.mark.parametrize("estimator", [RDARegressor, RDAOutlierDetector])
+def test_models_of_other_tasks_are_not_proposed(estimator: Any) -> None:
+    name = {"RDARegressor": "boosted", "RDAOutlierDetector": "coverage"}[estimator.__name__]
+    with pytest.raises(ValueError, match=f"^model 'auto' is unknown to {estimator.__name__}; known is '{name}'$"):
+        estimator(model="auto").fit(X, Y)
+
+
+def test_each_family_is_checked() -> None:
+    checked = {estimator.model.partition(":")[0] for estimator, _ in CHECKS.args[1]}
+    assert checked == {name for name in BUILT_IN if "regression" in find_family(name).tasks}
 
 
 def test_misuse() -> None:

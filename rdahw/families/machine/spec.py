@@ -39,9 +39,12 @@ SETTLED = 1000
 #: and, for ``shadow``, :mod:`rdahw.families.machine.shadow`.
 RULES = ("difference", "xor", "climb", "shadow")
 
+#: The most state bits of a machine that learns in gateware, which has a shadow machine for each bit of the tables.
+_MOST_IN_GATEWARE = 6
+
 #: The options of the family, each a field of :class:`MachineSpec`.
 OPTIONS = (
-    Option(name="states", default=3, range=(1, 6), help="keep a state of this many bits"),
+    Option(name="states", default=3, range=(1, 11), help="keep a state of this many bits"),
     Option(name="counter", default=4, range=(2, 8), help="count the requests for a bit of a table with this many bits"),
     Option(
         name="restart",
@@ -219,11 +222,13 @@ class MachineSpec(Spec):
         tables = bits_of(state["counters"]).reshape(self.states + self.label, self.size).astype(np.int64)
         cells = (1 << np.arange(len(tables))) @ tables
         following, written, waiting = dict[int, tuple[int, ...]](), dict[int, tuple[int, ...]](), [0]
+        known = {0}
         for s in waiting:
             own = cells[s :: 1 << self.states]
             following[s] = tuple((own & (1 << self.states) - 1).tolist())
             written[s] = tuple((own >> self.states).tolist())
-            waiting += [n for n in dict.fromkeys(following[s]) if n not in waiting]
+            waiting += [n for n in dict.fromkeys(following[s]) if n not in known]
+            known |= set(following[s])
         return following, written
 
     @property
@@ -248,7 +253,12 @@ class MachineSpec(Spec):
 
     @property
     def software_only(self) -> str:
-        """Gateware learns by shadow machines."""
+        """Gateware learns by shadow machines, of which there are not too many."""
+        if self.states > _MOST_IN_GATEWARE:
+            return (
+                f"machines of {self.states} state bits learn in software only; train with at most {_MOST_IN_GATEWARE}, "
+                "or without --hdl and --device"
+            )
         if self.shadows and self.shape == SequenceShape(steps=self.steps) and self.steps <= MAX_LABELS:
             return ""
         if self.shadows:
