@@ -29,6 +29,7 @@ COMMANDS = {
     "dream": "learn an input that a trained model takes for a class",
     "binarise": "turn a trained ensemble into a Boolean circuit",
     "prove": "prove claims about a model",
+    "faults": "find test vectors for the faults of a circuit",
     "export": "write a circuit for other tools",
     "cells": "count the FPGA cells of a trained model",
     "synth": "make the bitstream of a trainer, or of a trained model",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from rdahw.family import Spec, Task
     from rdahw.saved import SavedModel
 
-__all__ = ["as_predictor", "find_model", "find_predictor", "make_spec", "predictor"]
+__all__ = [
+    "as_predictor", "find_circuit", "find_model", "find_predictor", "make_spec", "module_name", "predictor", "stem",
+]  # fmt: skip
 
 
 def make_spec(text: str, task: Task, **given: Any) -> Spec:
@@ -65,6 +68,34 @@ def find_model(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel |
 
     saved = load_model(Path(text))
     return saved.spec, saved
+
+
+def find_circuit(text: str, inputs: int, outputs: int) -> Circuit:
+    """The circuit that ``text`` names: that of a Python file as it is, else the :func:`predictor` of
+    :func:`find_predictor`."""
+    if ".py:" in text:
+        from rdahw.families import parse_model
+
+        family, options = parse_model(text)
+        if family.plain is not None:
+            with contextlib.redirect_stdout(sys.stderr):
+                made = family.plain(inputs, outputs, **options)
+            if made is not None:
+                return made
+    return predictor(*find_predictor(text, inputs, outputs))
+
+
+def stem(text: str) -> str:
+    """The name that files made from this model begin with."""
+    return text.rpartition(":")[2] if ".py:" in text else Path(text.partition(":")[0]).stem
+
+
+def module_name(text: str, taken: Collection[str]) -> str:
+    """The name of this model's module; Verilator refuses one that has the name of a port, of which ``taken`` are."""
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem(text))
+    while not name[:1].isalpha() or name in taken:
+        name = f"model_{name}"
+    return name
 
 
 def predictor(spec: Spec, saved: SavedModel | None) -> Circuit:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_model, find_predictor, predictor
+from rdahw.cli._model import find_model, find_predictor, module_name, predictor, stem
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import encoder_option, file_option, frontend_option, size_options, toolchain_option
 from rdahw.errors import UsageError
@@ -92,26 +92,22 @@ def command(
             output.log(f"the model has no circuit, or one too large for export; writing its {part}")
     if what == "inference" and saved is None:
         raise UsageError("--inference needs a trained model; give a file of rdahw train")
-    stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem
-    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)
-    if not name[:1].isalpha():
-        name = f"model_{name}"
     about = f"of the model {spec.name!r}; written by rdahw export."
     if format == "dot":
         from rdahw.draw import to_dot
 
         if what == "trainer":
             raise UsageError("a trainer has state and cannot be drawn; leave --trainer out")
+        name = module_name(model, ())
         ending, text = "dot", f"// {_ABOUT[what]} {about}\n" + to_dot(_circuit(what, spec, saved, encoder), name)
     else:
         from rdahw.hdl.export import FORMATS, export, port_names
 
         component, what_it_is, notes = _component(what, spec, saved, front, encoder)
-        while name in port_names(component):  # Verilator refuses a module with the name of a port
-            name = f"model_{name}"
+        name = module_name(model, port_names(component))
         ending = FORMATS[format].ending
         text = export(component, format, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
-    out = out or Path(f"{stem}{'' if what == 'circuit' else '-' + what}.{ending}")
+    out = out or Path(f"{stem(model)}{'' if what == 'circuit' else '-' + what}.{ending}")
     write_atomically(out, text.encode())
     output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
     output.line(f"wrote {out}")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.sim.estimator import RDAClassifier as RDAClassifier
     from rdahw.sim.outliers import RDAOutlierDetector as RDAOutlierDetector
     from rdahw.sim.regressor import RDARegressor as RDARegressor
+    from rdahw.sim.tree_imports import from_lightgbm as from_lightgbm
+    from rdahw.sim.tree_imports import from_sklearn as from_sklearn
     from rdahw.tracing import Wire as Wire
     from rdahw.tracing import cat as cat
     from rdahw.tracing import equal as equal
@@ -70,6 +72,8 @@ _HOME = {
     "expand": "rdahw.transform",
     "forward_derivative": "rdahw.derivative",
     "forward_request": "rdahw.derivative",
+    "from_lightgbm": "rdahw.sim.tree_imports",
+    "from_sklearn": "rdahw.sim.tree_imports",
     "is_safe": "rdahw.safety",
     "lookup_model": "rdahw.families.lookup",
     "make_model": "rdahw.families",

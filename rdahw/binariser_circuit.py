@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rdahw.circuit import Circuit
 from rdahw.data.binarise import Binariser
+from rdahw.data.cell_binariser import CELLS
 from rdahw.data.plane_binariser import PlaneBinariser
 from rdahw.errors import UserError
 from rdahw.tracing import Wire, cat, trace
@@ -31,8 +32,11 @@ def binariser_circuit(binariser: Binariser, bits: int) -> Circuit:
         raise UserError(
             f"{found} cannot be made of comparisons; leave out --encoder, or binarise numbers by quantile=K"
         )
-    features = _features(binariser)
-    least = _least(binariser, features, bits)
+    if binariser.rule == CELLS:
+        features, least = binariser.wire_columns.tolist(), _least_above(binariser, bits)
+    else:
+        features = _features(binariser)
+        least = _least(binariser, features, bits)
 
     def compare(x: Wire) -> Wire:
         numbers = [x[i : i + bits] for i in range(0, x.width, bits)]
@@ -78,6 +82,13 @@ def _least(binariser: Binariser, features: list[int], bits: int) -> NDArray[np.i
         is_set = binariser.transform(tried)[plane, wires] == 1
         low, high = np.where(is_set | (low == high), low, middle + 1), np.where(is_set, middle, high)
     return low.astype(np.int64)
+
+
+def _least_above(binariser: Binariser, bits: int) -> NDArray[np.int64]:
+    """As :func:`_least`, where each wire has a threshold of its own."""
+    thresholds = binariser.table.T[np.isfinite(binariser.table.T)]
+    least = (np.floor(thresholds.clip(-1, 1 << bits)) + 1).clip(0, 1 << bits)
+    return np.asarray(least, np.int64)
 
 
 def _at_least(number: Wire, least: int) -> Wire:

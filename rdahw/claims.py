@@ -307,6 +307,8 @@ def surroundings(a: SavedModel, b: SavedModel) -> list[str]:
     }
     differs = [f"{name} are {_listed(one)} and {_listed(other)}" for name, (one, other) in what.items() if one != other]
     tables = a.binariser.table, b.binariser.table
+    if not differs and tables[0].shape != tables[1].shape:  # of the rule «cells»
+        differs.append(f"the wires of their binarisers are {a.binariser.width} and {b.binariser.width}")
     if not differs and not np.array_equal(*tables):
         # A table has a column per number column, or one for all of them.
         at = int(np.argmax((tables[0] != tables[1]).any(axis=0)))

@@ -444,7 +444,8 @@ class Family:
     sections: the report's sections about the learned state. binarised: conversion to a circuit of bits, if any.
     two_classes: its models tell two classes apart, and no more. sizes: the option of type ``sizes`` whose name may be
         left out, so that ``NAME:300x4,300x4,OPTION=VALUE`` names a model. named: names that stand for a model of the
-        family, each with its options.
+        family, each with its options. plain: ``plain(inputs, outputs, **options)``, the circuit that the options name,
+        which need not be a model; None if they name none.
     """
 
     name: str
@@ -465,6 +466,7 @@ class Family:
     two_classes: bool = False
     sizes: str = ""
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    plain: Callable[..., Circuit | None] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option with a reserved name."""

@@ -59,6 +59,15 @@ class Netlist:
             gates.append((table, *(*inputs, 0, 0, 0)[:3]))  # type: ignore[arg-type]
         return _without_dead(Netlist(self.inputs, gates, [[same[i] for i in output] for output in self.outputs]))
 
+    def with_joined_inverters(self) -> Netlist:
+        """The same function with each inverter that is the only reader of a gate joined to that gate, as in a NAND."""
+        first, readers, gates = self.first_gate, self._readers(), list(self.gates)
+        for number, (table, a, *_) in enumerate(gates):
+            if table == NOT and a >= first and readers[a] == 1:
+                inner, *operands = gates[a - first]
+                gates[number] = inner ^ 0xFF, *operands  # type: ignore[assignment]
+        return _without_dead(Netlist(self.inputs, gates, self.outputs))
+
     def _merge(self, table: int, inputs: Bits, gates: list[Gate], readers: list[int]) -> tuple[int, Bits] | None:
         """The gate with one of its inputs replaced by that gate's inputs, if the result has at most three inputs."""
         for i in inputs:

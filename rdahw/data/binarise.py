@@ -269,6 +269,10 @@ class Binariser:
             from rdahw.data.plane_binariser import PlaneBinariser
 
             return PlaneBinariser.from_json(value)
+        if isinstance(value, dict) and value.get("rule") == "cells":
+            from rdahw.data.cell_binariser import CellBinariser
+
+            return CellBinariser.from_json(value)
         keys = ("rule", "names", "columns", "table")
         has_rare = isinstance(value, dict) and "rare" in value
         rule, names, columns, rows, *rare = members(value, "the binariser", (*keys, "rare") if has_rare else keys)

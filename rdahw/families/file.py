@@ -95,6 +95,11 @@ def _make(task: Task, source: str | None = None, **options: Any) -> Spec:
     return MachineSpec(seed=task.seed, own=made, own_name=str(source), **asdict(shape), **usual)
 
 
+def _plain(inputs: int, outputs: int, source: str | None) -> Circuit | None:
+    made = load_own(source, inputs, outputs)
+    return made if isinstance(made, Circuit) else None
+
+
 def _circuits(made: Circuit | None = None) -> Family:
     """The family of circuits of one's own; ``made``: the one that it makes."""
 
@@ -109,6 +114,7 @@ def _circuits(made: Circuit | None = None) -> Family:
         options=(Option(name="source", type="text", help="FILE.py:NAME; the file is run"),),
         named=lambda own: own["source"],
         tasks=(USUAL_TASK, "sequences"),
+        plain=_plain,
     )
 
 

@@ -1,0 +1,249 @@
+"""Trees of scikit-learn and LightGBM as circuits, whose predictions are those of the libraries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from golden_files import golden
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
+from sklearn.model_selection import train_test_split
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
+
+import rdahw
+from rdahw import UsageError, UserError
+from rdahw.hdl.inference import Pipeline
+from rdahw.hdl.lut_cells import count_cells
+from rdahw.saved import load_model
+from rdahw.sim.packed import Packed
+from rdahw.sim.tree_imports import ImportedTrees
+
+DATA: dict[str, Callable[..., Any]] = {
+    "iris": load_iris,
+    "wine": load_wine,
+    "breast cancer": load_breast_cancer,
+    "digits": load_digits,
+}
+
+
+def parts(name: str) -> Any:
+    """Features for training and test, then labels."""
+    return train_test_split(*DATA[name](return_X_y=True), random_state=0)
+
+
+def assert_equal(made: ImportedTrees, model: Any, *rows: Any) -> None:
+    for x in rows:
+        assert (made.predict(x) == model.predict(x)).all()
+
+
+def near_thresholds(made: ImportedTrees, x: Any) -> Any:
+    """Rows of x, in each of which one feature is at a threshold, or one or two steps of float64 from it."""
+    rows = []
+    for column, row in enumerate(made.saved.binariser.to_json()["thresholds"]):
+        for threshold in row:
+            for steps in range(-2, 3):
+                value = threshold
+                for _ in range(abs(steps)):
+                    value = np.nextafter(value, np.sign(steps) * np.inf)
+                rows.append(x[len(rows) % len(x)].copy())
+                rows[-1][column] = value
+    return np.array(rows)
+
+
+MODELS = {
+    "tree": DecisionTreeClassifier(random_state=0),
+    "one random tree": ExtraTreeClassifier(max_depth=4, random_state=0),
+    "extra-trees": ExtraTreesClassifier(8, random_state=0),
+    "shallow forest": RandomForestClassifier(5, max_depth=3, random_state=0),
+}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("name", ["iris", "wine", "breast cancer"])
+def test_predictions_are_those_of_scikit_learn(name: str, model: Any) -> None:
+    train, test, labels, _ = parts(name)
+    model.fit(train, labels)
+    made = rdahw.from_sklearn(model, train)
+    assert (made.rows, made.changed) == (len(train), 0)
+    assert_equal(made, model, train, test, near_thresholds(made, train))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("kind", [DecisionTreeClassifier, ExtraTreesClassifier])
+def test_models_with_the_defaults_of_scikit_learn(name: str, kind: Any) -> None:
+    train, test, labels, _ = parts(name)
+    model = kind(random_state=0).fit(train, labels)
+    made = rdahw.from_sklearn(model, train, whole=name == "digits")
+    assert made.exact
+    assert_equal(made, model, train, test)
+
+
+def test_ties_are_counted_and_decided_as_by_scikit_learn() -> None:
+    train, test, labels, _ = parts("digits")
+    model = RandomForestClassifier(3, max_leaf_nodes=20, random_state=0).fit(train, labels)
+    hard = RandomForestClassifier(4, random_state=0).fit(train, labels)
+    assert rdahw.from_sklearn(hard, test, whole=True).ties > 0
+    soft = rdahw.from_sklearn(model, test, bits=12, whole=True)
+    assert not soft.exact
+    assert 0 < soft.error < 0.01
+    assert soft.near_ties < len(test) // 20
+
+
+def test_too_few_bits_are_refused() -> None:
+    train, test, labels, _ = parts("digits")
+    model = RandomForestClassifier(4, max_depth=4, random_state=0).fit(train, labels)
+    with pytest.raises(UserError, match=r"rows, number \d+ among them.*3 bits; give more bits, or most_changed="):
+        rdahw.from_sklearn(model, test, bits=3)
+    made = rdahw.from_sklearn(model, test, bits=3, most_changed=0.5)
+    assert 0 < made.changed <= made.near_ties
+    assert made.changed == (made.predict(test) != model.predict(test)).sum()
+
+
+def test_whole_features_take_fewer_bits() -> None:
+    train, test, labels, _ = parts("digits")
+    model = ExtraTreesClassifier(3, max_leaf_nodes=200, random_state=0).fit(train, labels)
+    made, whole = rdahw.from_sklearn(model, test), rdahw.from_sklearn(model, test, whole=True)
+    assert whole.saved.spec.input_bits < made.saved.spec.input_bits
+    assert whole.saved.spec.input_bits <= 64 * 16
+    assert_equal(whole, model, train, test)
+    with pytest.raises(UserError, match="not whole"):
+        rdahw.from_sklearn(model, test + 0.5, whole=True)
+
+
+def test_missing_features() -> None:
+    x, y = load_iris(return_X_y=True)
+    x[::3, 2] = np.nan
+    x[1::5, 0] = np.nan
+    for model in (DecisionTreeClassifier(random_state=0), RandomForestClassifier(5, random_state=0)):
+        model.fit(x, y)
+        assert_equal(rdahw.from_sklearn(model, x, missing=True), model, x)
+
+
+def test_names_and_classes() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"size": [1.0, 2.0, 3.0, 4.0], "weight": [0.0, 1.0, 0.0, 1.0]})
+    model = DecisionTreeClassifier(random_state=0).fit(frame, ["small", "small", "large", "large"])
+    made = rdahw.from_sklearn(model, frame)
+    assert made.predict(frame).tolist() == ["small", "small", "large", "large"]
+    assert made.saved.schema.label_names == ("large", "small")
+    assert made.saved.schema.feature_names == ("size", "weight")
+    assert made.saved.binariser.wire_names == ("size > 2.5",)
+    assert rdahw.from_sklearn(model, frame, class_names=["L", "S"]).saved.schema.label_names == ("L", "S")
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (DecisionTreeRegressor(), "a DecisionTreeRegressor was given; expected a classifier"),
+        (GradientBoostingClassifier(), "a GradientBoostingClassifier was given"),
+        (object(), "a object was given"),
+        (RandomForestClassifier(), "not fitted; call its fit"),
+        (DecisionTreeClassifier().fit([[0], [1]], [[0, 1], [1, 0]]), "2 outputs"),
+        (DecisionTreeClassifier().fit([[0], [1]], [1, 1]), "one class"),
+    ],
+    ids=["regressor", "boosting", "object", "not fitted", "two outputs", "one class"],
+)
+def test_models_that_are_refused(model: Any, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        rdahw.from_sklearn(model)
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "a"]])
+def test_names_of_classes_that_do_not_fit(names: list[str]) -> None:
+    model = DecisionTreeClassifier().fit([[0], [1]], [0, 1])
+    with pytest.raises(UsageError, match="expected 2 different names"):
+        rdahw.from_sklearn(model, class_names=names)
+
+
+def test_a_saved_file_predicts_the_same(tmp_path: Path) -> None:
+    train, test, labels, _ = parts("wine")
+    model = RandomForestClassifier(3, random_state=0).fit(train, labels)
+    made = rdahw.from_sklearn(model, train)
+    made.save(tmp_path / "wine.rdahw")
+    back = load_model(tmp_path / "wine.rdahw")
+    assert (back.binariser.transform(test) == made.saved.binariser.transform(test)).all()
+    assert (back.parameters == made.saved.parameters).all()
+
+
+@pytest.mark.slow
+def test_the_netlist_of_a_forest_for_the_ulx3s_predicts_as_scikit_learn() -> None:
+    """The cells of the ECP5 that synthesis makes of ten trees for digits, on all test rows."""
+    train, test, labels, _ = parts("digits")
+    model = RandomForestClassifier(10, random_state=0).fit(train, labels)
+    made = rdahw.from_sklearn(model, test, whole=True)
+    cells = count_cells(Pipeline(made.circuit, None, cells="ecp5"), "ecp5", "yowasp")
+    assert 0 < sum(cells.luts.values()) < 10_000
+    (bits,) = Packed(cells.circuit)(made.saved.binariser.transform(test))
+    assert ((bits @ (1 << np.arange(4))) == model.predict(test)).all()
+
+
+# -- LightGBM ----------------------------------------------------------------------------------------------------------
+
+
+def recorded(name: str) -> tuple[Path, Any]:
+    """The model's file, and the predictions of LightGBM."""
+    said = json.loads((golden("lightgbm") / "predictions.json").read_text())
+    return Path(str(golden("lightgbm") / f"{name}.txt")), np.array([int(digit) for digit in said[name]])
+
+
+def test_lightgbm_on_breast_cancer() -> None:
+    path, predictions = recorded("breast-cancer")
+    x, _ = load_breast_cancer(return_X_y=True)
+    made = rdahw.from_lightgbm(path, x, predictions)
+    assert (made.rows, made.changed) == (569, 0)
+    assert (made.predict(x) == predictions).all()
+    assert 0 < made.error < 1e-3
+    assert (rdahw.from_lightgbm(path, x).predict(x) == predictions).all()
+
+
+def test_lightgbm_with_three_classes_and_missing_features() -> None:
+    path, predictions = recorded("iris-missing")
+    x, _ = load_iris(return_X_y=True)
+    x[::7, 2] = np.nan
+    made = rdahw.from_lightgbm(path, x, predictions, missing=True, class_names=["a", "b", "c"])
+    assert (made.changed, made.saved.schema.label_names) == (0, ("a", "b", "c"))
+    with pytest.raises(UserError, match="predicted otherwise"):
+        rdahw.from_lightgbm(path, x, (predictions + 1) % 3, missing=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("end of trees", "", "not a whole model"),
+        ("tree\n", "forest\n", "not a whole model"),
+        ("objective=binary", "objective=regression", "expected a classifier"),
+        ("max_feature_idx=29", "max_feature_idx=30", "do not fit"),
+        ("num_tree_per_iteration=1", "num_tree_per_iteration=7", "do not fit"),
+        ("num_tree_per_iteration=1", "num_tree_per_iteration=x", "expected a whole number"),
+        ("num_cat=0", "num_cat=1", "tree 0 has linear leaves or splits by categories"),
+        ("is_linear=0", "is_linear=1", "tree 0 has linear leaves or splits by categories"),
+        ("decision_type=2 ", "decision_type=3 ", "tree 0 splits by categories, or takes zero"),
+        ("decision_type=2 ", "decision_type=4 ", "tree 0 splits by categories, or takes zero"),
+        ("leaf_value=", "leaf_value=1 ", "the line 'leaf_value' of tree 0 is not 7 numbers"),
+        ("leaf_value=", "leaf_value=nan", "the line 'leaf_value' of tree 0 is not 7 numbers"),
+        ("left_child=", "left_child=0 ", "the line 'left_child' of tree 0"),
+        ("left_child=1 ", "left_child=0 ", "the nodes of tree 0 are not a tree"),
+        ("left_child=1 ", "left_child=2 ", "the nodes of tree 0 are not a tree"),
+        ("split_feature=", "split_feature=3", "tree 0 compares a feature"),
+    ],
+)
+def test_damaged_files_of_lightgbm(tmp_path: Path, old: str, new: str, why: str) -> None:
+    text = recorded("breast-cancer")[0].read_text()
+    assert old in text
+    (tmp_path / "model.txt").write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=why):
+        rdahw.from_lightgbm(tmp_path / "model.txt")
+
+
+def test_no_file_of_lightgbm(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="save_model"):
+        rdahw.from_lightgbm(tmp_path / "none.txt")
+    (tmp_path / "bytes.txt").write_bytes(b"tree\n\xff")
+    with pytest.raises(UserError, match="cannot be read as text"):
+        rdahw.from_lightgbm(tmp_path / "bytes.txt")
