@@ -39,9 +39,17 @@ def default_model(data: str, engine: EngineOptions, task: str) -> str:
 
 def check_automatic(options: Mapping[str, Any], engine: EngineOptions) -> None:
     """Raise :class:`UsageError` for options that a model must be named for."""
+    from rdahw.data import task_of
+
+    task = options["task"]
+    if task != USUAL_TASK and task == task_of(options["data"], options["sequence"]):
+        raise UsageError(
+            f"--model {AUTO} tries models of classes, and the task of the data {options['data']!r} is {task}; name a "
+            f"model, such as --model {_supporting('task', task)}"
+        )
     given = [name for name in (*switches(), *_OF_ONE_MODEL) if options[name] is not None]
     given += (
-        ["task"] * (options["task"] != USUAL_TASK)
+        ["task"] * (task != USUAL_TASK)
         + ["stride"] * (options["stride"] != 1)
         + ["engine"] * (engine.engine is not None)
     )

@@ -79,7 +79,9 @@ def find_circuit(text: str, inputs: int, outputs: int) -> Circuit:
         family, options = parse_model(text)
         if family.plain is not None:
             with contextlib.redirect_stdout(sys.stderr):
-                return family.plain(inputs, outputs, **options)
+                made = family.plain(inputs, outputs, **options)
+            if made is not None:
+                return made
     return predictor(*find_predictor(text, inputs, outputs))
 
 

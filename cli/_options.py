@@ -53,6 +53,7 @@ _FIXED: dict[str, tuple[type, ...]] = {
     "resize": (str, NoneType),
     "task": (str,),
     "normal": (str, NoneType),
+    "sequence": (str, NoneType),
     "range": (str, NoneType),
     "step": (float, NoneType),
     "binarise": (str,),
@@ -84,6 +85,7 @@ _BEFORE = {
     "balance": False,
     "task": USUAL_TASK,
     "normal": None,
+    "sequence": None,
     "range": None,
     "step": None,
 }
@@ -271,7 +273,7 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
         raise UsageError(f"{str(path)!r} learned from a stream; continue it with rdahw train --stream --resume {path}")
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot continue; train again")
-    if parse_model(before["model"])[0].name != saved.spec.family:
+    if parse_model(before["model"])[0].name != saved.spec.family and before["model"] != saved.spec.name:
         raise UserError(
             f"{str(path)!r} was made from a trained model and was not trained itself; resume that model, then make "
             "this one again"

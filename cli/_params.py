@@ -104,6 +104,12 @@ def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
             ),
             click.option("--resize", metavar="HxW", help="make all pictures H pixels high and W wide"),
             click.option("--test", type=click.Path(), metavar="FILE", help="take the test part from this file"),
+            click.option(
+                "--sequence",
+                metavar="FORM",
+                help=f"{verb} sequences: rows (one a row) or id=COLUMN (a step a row), and after commas labels=each, "
+                "labels=end or steps=N, the most steps",
+            ),
             click.option("--classes", metavar="A,B,…", help=f"{verb} these classes only, in this order"),
             reading_options,
             data_option(

@@ -438,7 +438,8 @@ def keep_other_checkpoint(output: Output, checkpoint: Path, resumed: Path | None
 
 def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawExamples | None]:
     """The data set, and the examples held out of it for validation."""
-    given = {name: options[name] for name in ("data", *READING, "test", "split", "resize", "seed", "task", "normal")}
+    names = ("data", *READING, "test", "split", "resize", "seed", "task", "normal", "sequence")
+    given = {name: options[name] for name in names}
     given["target"] = target_of(options)
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])

@@ -145,7 +145,7 @@ def load_examples(
         classes=None if options["classes"] is None else saved.schema.label_names,
         **{
             name: options[name]
-            for name in (*READING, "test", "split", "resize", "seed", "task", "normal")
+            for name in (*READING, "test", "split", "resize", "seed", "task", "normal", "sequence")
             if name in options
         },
     )

@@ -18,7 +18,7 @@ from rdahw.cli._params import binarise_option, count_option, dataset_options, fi
 from rdahw.cli._stream import StreamOptions, train_stream
 from rdahw.cli._training import Request, Run, load_data
 from rdahw.errors import UsageError
-from rdahw.family import AUTO, USUAL_TASK
+from rdahw.family import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,7 @@ Examples:
   rdahw train --data houses.csv --task regression --label price --split 0.25
   rdahw train --data genes.csv --task multilabel --label a,b,c --split 0.25
   rdahw train --data pumps.csv --task anomaly
+  rdahw train --data steps.csv --sequence id=run --split 0.25
   rdahw train --data mnist --model ensemble
   rdahw train --data mnist --model ensemble --hdl --epochs 1
   rdahw train --data mnist --model ensemble:tables=1024,inputs=8 \\
@@ -56,10 +57,9 @@ Examples:
 @click.option(
     "--task",
     type=click.Choice(tasks()),
-    default=USUAL_TASK,
-    show_default=True,
     help="learn classes, numbers of which the label column has one for each example, several labels (--label A,B,C) "
-    "that each are 0 or 1, or what is normal, to find anomalies",
+    "that each are 0 or 1, what is normal, to find anomalies, or sequences (--sequence)  [default: classification, "
+    "and sequences for data of them]",
 )
 @click.option(
     "--normal",
@@ -79,9 +79,9 @@ Examples:
     metavar="NAME|FILE.py:NAME|auto",
     shell_complete=complete("rdahw.families", "names"),
     help="learn this model, NAME[:OPTION=VALUE,…] such as ensemble:tables=256,inputs=6 (rdahw models lists names and "
-    "options), a circuit from a Python file, which is run, or the best of several (auto)  [default: auto for your own "
-    "data, lookup for data sets by name and with --hdl or --device, boosted for numbers and several labels, coverage "
-    "for anomalies]",
+    "options), a circuit or a machine from a Python file, which is run, or the best of several (auto)  [default: auto "
+    "for your own data, lookup for data sets by name and with --hdl or --device, boosted for numbers and several "
+    "labels, coverage for anomalies, machine for sequences]",
 )
 @click.option("--loss", metavar="RULE", help=f"learn by this loss  {rules('loss')}")
 @click.option("--optimiser", metavar="RULE", help=f"update the parameters by this rule  {rules('optimiser')}")
@@ -169,8 +169,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         saved = resume(ctx, resumed, options)
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     else:
-        if options["task"] == USUAL_TASK:
-            options["task"] = task_of(options["data"])
+        options["task"] = options["task"] or task_of(options["data"], options["sequence"])
         options["model"] = options["model"] or default_model(options["data"], engine, options["task"])
         if options["model"] == AUTO:
             check_automatic(options, engine)

@@ -104,6 +104,11 @@ def _check_selects(number: int, primitive: str, moving: Sequence[str | None]) ->
 
 
 def _wanted(f: Circuit, wrt: Iterable[str] | None) -> tuple[str, ...]:
+    if isinstance(wrt, int):
+        raise UserError(
+            f"the inputs to differentiate by are {wrt!r}; expected their names, such as {list(f.input_names[:1])} (a "
+            "number of steps is for machines)"
+        )
     wanted = f.input_names if wrt is None else tuple(wrt)
     for name in wanted:
         if name not in f.input_names:

@@ -18,6 +18,7 @@ import numpy as np
 
 from rdahw.data import Code, Dataset, default_rule, label_width
 from rdahw.data.images import Image, find_image
+from rdahw.data.sequences import SequenceShape
 from rdahw.errors import UsageError, nearest
 from rdahw.state import Field, State
 
@@ -48,6 +49,8 @@ __all__ = [
 ]
 
 
+#: The tasks that the data decide and not --task, and how to give such data.
+_OF_DATA = {"sequences": "give sequences: a file with --sequence rows, or the name of a language as --data"}
 #: The usual kind of :class:`Task`.
 USUAL_TASK = "classification"
 
@@ -60,7 +63,8 @@ class Task:
     encodes a class. image: the shape of the inputs if they are images. word: the bits of a number, where the input bits
     are numbers in fixed point: bit b of number i of n is input bit ``b * n + i``; else 1. seed: seeds all randomness.
     kind: the name of a row of :data:`rdahw.tasks.TASKS`. labels: if what is learned is a set of labels, how many there
-    are; the set is the class number, in binary.
+    are; the set is the class number, in binary. sequences: the shape of sequences; None without data.
+    is_bare: it has these widths, and no data.
     """
 
     input_bits: int
@@ -71,6 +75,8 @@ class Task:
     seed: int = 0
     kind: str = "classification"
     labels: int = 0
+    sequences: SequenceShape | None = None
+    is_bare: bool = False
 
     @property
     def output_bits(self) -> int:
@@ -84,14 +90,16 @@ class Task:
         image = find_image(schema.columns, schema.image_shape, width)
         word = binariser.planes if binariser.is_fixed else 1
         made: dict[str, Any] = {"classes": schema.label_count, "kind": schema.task, "labels": schema.set_size}
+        if schema.task == "sequences":
+            made["sequences"] = schema.sequences.shape
         return cls(input_bits=width, image=image, word=word, seed=seed, **made)
 
     @classmethod
     def of_widths(cls, inputs: int, outputs: int, *, seed: int = 0, kind: str = USUAL_TASK) -> Task:
         """The task of a model with these numbers of bits: one class per output bit, or two for a single output bit."""
         if outputs == 1:
-            return cls(input_bits=inputs, classes=2, code="binary", seed=seed, kind=kind)
-        return cls(input_bits=inputs, classes=outputs, seed=seed, kind=kind)
+            return cls(input_bits=inputs, classes=2, code="binary", seed=seed, kind=kind, is_bare=True)
+        return cls(input_bits=inputs, classes=outputs, seed=seed, kind=kind, is_bare=True)
 
 
 def _whole(value: Any) -> int:
@@ -437,7 +445,7 @@ class Family:
     two_classes: its models tell two classes apart, and no more. sizes: the option of type ``sizes`` whose name may be
         left out, so that ``NAME:300x4,300x4,OPTION=VALUE`` names a model. named: names that stand for a model of the
         family, each with its options. plain: ``plain(inputs, outputs, **options)``, the circuit that the options name,
-        which need not be a model, if they name one.
+        which need not be a model; None if they name none.
     """
 
     name: str
@@ -458,7 +466,7 @@ class Family:
     two_classes: bool = False
     sizes: str = ""
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    plain: Callable[..., Circuit] | None = None
+    plain: Callable[..., Circuit | None] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option with a reserved name."""
@@ -487,10 +495,9 @@ class Family:
     def check_task(self, kind: str) -> None:
         """Raise :class:`UsageError` if its models do not learn this kind of task."""
         if kind not in self.tasks:
-            raise UsageError(
-                f"model {self.name!r} is for {' and '.join(self.tasks)}, and the task is {kind}; choose another model, "
-                f"or train with --task {self.tasks[0]}"
-            )
+            other = _OF_DATA.get(self.tasks[0], f"train with --task {self.tasks[0]}")
+            way = "leave --model out" if kind in _OF_DATA else f"choose another model, or {other}"
+            raise UsageError(f"model {self.name!r} is for {' and '.join(self.tasks)}, and the task is {kind}; {way}")
 
     def parse(self, text: str) -> dict[str, Any]:
         """The options in ``OPTION=VALUE,…``, or ``SIZES,OPTION=VALUE,…`` where the family has :attr:`sizes`; raises

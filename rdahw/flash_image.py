@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data import Binariser, Dataset
+from rdahw.data import LABELS, Binariser, Dataset
 from rdahw.data._json import damaged, members, texts
 from rdahw.data.images import Image, find_image
 from rdahw.errors import UsageError, UserError
@@ -234,6 +234,11 @@ def make_image(
     """
     if test and dataset.test is None:
         raise UsageError(f"the data set {dataset.name!r} has no test part; ask for --part train")
+    if not LABELS[dataset.task].are_classes:
+        raise UserError(
+            f"the data set {dataset.name!r} is for the task {dataset.task}, and a flash image holds classes; pack data "
+            "of classes"
+        )
     if len(dataset.label_names) > MAX_CLASSES:
         raise UserError(
             f"the data set {dataset.name!r} has {len(dataset.label_names)} classes, and a flash image holds "

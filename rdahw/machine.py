@@ -214,7 +214,12 @@ def _check_machine(value: object) -> None:
 
 
 def lift(circuit: Circuit, parameters: int = 0) -> Machine:
-    """The machine without state that applies ``circuit`` at every step; its first inputs are ``parameters``."""
+    """The machine without state that applies ``circuit`` at every step; its first inputs are ``parameters``.
+
+    Raises :class:`UserError` for anything but a circuit.
+    """
+    if not isinstance(circuit, Circuit):
+        raise UserError(f"lift was given {shown(circuit)}; expected a circuit, as only a circuit has no state yet")
     return Machine(circuit, (), parameters)
 
 
@@ -294,8 +299,12 @@ def unroll(machine: Machine, steps: int) -> Circuit:
     """``Θ × S × Xᵀ → Yᵀ × S``: ``steps`` steps of the machine as one circuit, from any state.
 
     Inputs and outputs have the machine's names, those of a step t followed by ``_t``; the last outputs are the state
-    after the last step. Raises :class:`UserError` for less than one step.
+    after the last step. Raises :class:`UserError` for less than one step, and for anything but a machine.
     """
+    if not isinstance(machine, Machine):
+        raise UserError(
+            f"unroll was given {shown(machine)}; expected a machine, which rdahw.machine.lift makes of a circuit"
+        )
     if type(steps) is not int or steps < 1:
         raise UserError(f"{shown(steps)} steps were asked for; expected a whole number, at least 1")
     builder = Builder()

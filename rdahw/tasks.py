@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.data import NORMAL, members_of_sets
+from rdahw.data.sequences import SequenceShape
 from rdahw.family import Section
 from rdahw.wording import percent
 
@@ -380,20 +381,17 @@ class AnomalyEvaluation(Evaluation):
 
 @dataclass(frozen=True, slots=True)
 class SequenceEvaluation(Evaluation):
-    """Predicted labels of sequences (N,), each the set of the steps with label 1, and those that they should be.
-
-    steps: of a sequence.
-    """
+    """Class numbers of sequences (N,), and those that they should be. shape: what they say."""
 
     source: str
     predicted: Numbers
     labels: Numbers
-    steps: int
+    shape: SequenceShape
 
     @classmethod
     def of(cls, source: str, predicted: Numbers, labels: NDArray[Any], schema: Schema) -> SequenceEvaluation:
-        """Compare sets (N,) with those that they should be."""
-        return cls(source, predicted, labels, len(schema.label_names))
+        """Compare class numbers (N,) with those that they should be."""
+        return cls(source, predicted, labels, schema.sequences.shape)
 
     @property
     def examples(self) -> int:
@@ -401,12 +399,13 @@ class SequenceEvaluation(Evaluation):
 
     @property
     def wrong(self) -> Numbers:
-        """How many labels of each step are wrong, (steps,)."""
-        apart: Numbers = members_of_sets(self.predicted ^ self.labels, self.steps).sum(axis=0)
+        """How many labels of each step are wrong, (steps,), or (1,) at the end."""
+        found, true = map(self.shape.labels, (self.predicted, self.labels))
+        apart: Numbers = (found != true).sum(axis=0)
         return apart
 
     def to_json(self) -> dict[str, Any]:
-        labels = self.examples * self.steps
+        labels = int((self.shape.labels(self.labels) >= 0).sum())
         correct = labels - int(self.wrong.sum())
         return {
             "accuracy": correct / labels,
@@ -535,8 +534,8 @@ def _say_anomalies(part: str, result: Mapping[str, Any]) -> str:
     )
 
 
-def _steps_of_sets(sets: NDArray[Any], schema: Schema) -> list[Any]:
-    return ["".join(map(str, row)) for row in members_of_sets(sets, len(schema.label_names))]
+def _sequences_said(numbers: NDArray[Any], schema: Schema) -> list[Any]:
+    return schema.sequences.said(numbers)
 
 
 def _say_sequences(part: str, result: Mapping[str, Any]) -> str:
@@ -602,14 +601,14 @@ TASKS: Mapping[str, TaskKind] = {
         ),
         TaskKind(
             name="sequences",
-            help="examples are sequences of bits with a label at each step",
+            help="examples are sequences of symbols with a label at each step or at the end",
             evaluate=SequenceEvaluation.of,
             figures=(*_SEQUENCE_FIGURES, "accuracy"),
             metric=Metric("accuracy", "%", 100, 2, "{} %", " right"),
             line=_say_sequences,
-            said=_steps_of_sets,
-            names=_steps_of_sets,
-            purpose=lambda spec: "label each step of a sequence",
+            said=_sequences_said,
+            names=_sequences_said,
+            purpose=lambda spec: "label sequences",
         ),
     )
 }

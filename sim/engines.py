@@ -289,10 +289,10 @@ def predict(
     all cores. ``progress`` is called with (examples done, examples in all)."""
     engine = make_engine(spec, predicting_row(spec, len(x)).name, threads=os.cpu_count() or 1)
     engine.state = state
-    classes, examples = np.empty(len(x), np.int64), Examples(x, np.zeros(len(x), np.int64))
+    classes, examples = [np.empty(0, np.int64)], Examples(x, np.zeros(len(x), np.int64))
     for start in range(0, len(x), _PREDICTED):  # in parts, as the scores of all classes may be large
         part = examples.take(slice(start, start + _PREDICTED))
-        classes[start : start + len(part)] = engine.predict(engine.prepare(part))
+        classes.append(engine.predict(engine.prepare(part)))
         if progress is not None:
             progress(start + len(part), len(x))
-    return classes
+    return np.concatenate(classes)

@@ -83,10 +83,11 @@ def _why_no_number(cell: str) -> str:
 @dataclass(frozen=True, eq=False)
 class Numbers:
     """Cells that are numbers, (N,) float64, NaN where one is missing; ``odd``: the first cell that is no finite number,
-    as its row and text."""
+    as its row and text; from_texts: the file has texts, too many to keep."""
 
     cells: NDArray[np.float64]
     odd: tuple[int, str] | None = None
+    from_texts: bool = False
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -326,7 +327,7 @@ class Gathered:
             self._turn()
         if self._numbers is None:
             return self._texts()
-        return Numbers(self._numbers[: self._count], self._odd)
+        return Numbers(self._numbers[: self._count], self._odd, from_texts=True)
 
 
 def _as_numbers(texts: Sequence[str]) -> tuple[NDArray[np.float64], dict[int, str]]:

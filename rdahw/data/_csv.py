@@ -24,7 +24,8 @@ from typing import Any
 
 from rdahw.data._cells import MISSING, Cells, Gathered, has_comma, number
 from rdahw.data._files import HEAD, Source
-from rdahw.data._table import LABEL_COLUMNS, Reading, Table, check_size, made_up_names
+from rdahw.data._sequence_files import Sheet
+from rdahw.data._table import LABEL_COLUMNS, Reading, Table, check_names, check_size, made_up_names
 from rdahw.errors import UsageError, UserError
 
 #: The rows by which the delimiter and the header are found.
@@ -101,6 +102,28 @@ def read_csv(source: Source, reading: Reading) -> Table:
         where=where,
         reading=reading,
     )
+
+
+def read_sheet(source: Source, reading: Reading) -> Sheet:
+    """The cells of a text as they are, for sequences: rows may be shorter than others. Raises UserError for a malformed
+    text."""
+    style = _find_style(source, reading)
+    try:
+        source.content().decode()  # read whole, for the checksum
+    except UnicodeDecodeError:
+        raise _not_utf8(source) from None
+    rows = [(line, [cell.strip() for cell in row]) for line, row in _rows_of_file(source, style)]
+    first = rows[0][1]
+    named = has_header(first, [row for _, row in rows[1:_SAMPLE]]) if reading.header is None else reading.header
+    examples = rows[named:]
+    if not examples:
+        raise UserError(f"{source.name} has a header and no sequences under it")
+    most = max(len(row) for _, row in examples)
+    check_size(source.name, len(examples), most)
+    names = tuple(first) if named else made_up_names(most)
+    names += made_up_names(most)[len(names) :]
+    check_names(source.name, names)
+    return Sheet(source.name, names, [row for _, row in examples], lambda i: f"line {examples[i][0]}")
 
 
 # -- the form of a text ------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rdahw.data._json import damaged, is_int, is_list, members, texts
 from rdahw.data._target import Target
 from rdahw.data.labels import DECISIONS
+from rdahw.data.sequences import SequenceForm
 from rdahw.errors import UsageError, UserError, nearest
 
 Kind = Literal["number", "binary", "category"]
@@ -66,7 +67,7 @@ class Schema:
     features are red, green and blue in turn, each row by row. ``target``: of labels that are numbers; then there are no
     ``label_names``. ``task``: the kind of its labels, the name of a row of :data:`rdahw.tasks.TASKS`.
     ``label_columns``: for each of several labels its column in the training file (from 0), whose name is that of the
-    label; empty if there were none.
+    label; empty if there were none. ``sequence``: the form of sequences from a file; None for others.
     """
 
     feature_names: tuple[str, ...]
@@ -79,6 +80,7 @@ class Schema:
     target: Target | None = None
     task: str = "classification"
     label_columns: tuple[int, ...] = ()
+    sequence: SequenceForm | None = None
 
     @property
     def label_count(self) -> int:
@@ -90,6 +92,21 @@ class Schema:
         """Where an example has several labels: how many there are; else 0."""
         return len(self.label_names) if LABELS[self.task].are_sets else 0
 
+    @property
+    def sequences(self) -> SequenceForm:
+        """The form of its sequences; those of data sets with a name are of bits, with a label at each step."""
+        given = self.sequence
+        return given or SequenceForm(
+            layout="rows",
+            steps=len(self.label_names),
+            columns=("x",),
+            symbols=(1,),
+            label="y",
+            labels=1,
+            ragged=False,
+            at_end=False,
+        )
+
     def numbers(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Labels (N,) of :class:`Examples` as those of a model: class numbers, steps of the target, or sets."""
         return labels if self.target is None else self.target.numbers(labels)
@@ -100,7 +117,8 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; for the columns see :func:`columns_to_json`. ``target``, ``task`` and
-        ``label_columns`` are left out where the labels are classes, and the last two where they are numbers."""
+        ``label_columns`` are left out where the labels are classes, and the last two where they are numbers;
+        ``sequence`` is there for sequences from files."""
         return {
             "feature_names": list(self.feature_names),
             "columns": columns_to_json(self.columns),
@@ -111,6 +129,7 @@ class Schema:
             "image_shape": None if self.image_shape is None else list(self.image_shape),
             **({} if self.target is None else {"target": self.target.to_json()}),
             **({"task": self.task, "label_columns": list(self.label_columns)} if LABELS[self.task].is_stated else {}),
+            **({} if self.sequence is None else {"sequence": self.sequence.to_json()}),
         }
 
     @classmethod
@@ -119,10 +138,13 @@ class Schema:
         keys = ("feature_names", "columns", "label_names", "label_name", "label_index", "named", "image_shape")
         target, task = None, "classification"
         at: tuple[int, ...] = ()
+        sequence = None
         if isinstance(value, dict):
             value = dict(value)
             if "target" in value:
                 target, task = Target.from_json(value.pop("target")), "regression"
+            if "sequence" in value:
+                sequence = SequenceForm.from_json(value.pop("sequence"))
             if "task" in value:
                 task, at = _stated(value.pop("task"), value.pop("label_columns", None))
         names, columns, labels, label_name, label_index, named, shape = members(value, "the schema", keys)
@@ -150,6 +172,7 @@ class Schema:
             target,
             task,
             at,
+            sequence,
         )
 
 
@@ -167,8 +190,7 @@ class Labels:
 
     count: how many a model tells apart. to_json: as results show them. are_classes: each example is of one class.
     are_numbers: there is a target. are_sets: an example has several labels. is_stated: a saved model states the task;
-    the others are known by what they have. in_files: files
-    and tables can have them. least: the fewest names. groups: how many
+    the others are known by what they have. least: the fewest names. groups: how many
     values the labels have of which a test part has equal shares; 1: none. learns_normal: training has no anomalies.
     """
 
@@ -178,7 +200,6 @@ class Labels:
     are_numbers: bool = False
     are_sets: bool = False
     is_stated: bool = True
-    in_files: bool = True
     least: int = 2
     learns_normal: bool = False
     groups: Callable[[Schema], int] = lambda schema: 1
@@ -218,10 +239,13 @@ LABELS: Mapping[str, Labels] = {
         learns_normal=True,
     ),
     "sequences": Labels(
-        count=lambda schema: 1 << len(schema.label_names),
-        to_json=lambda schema: {"steps": len(schema.label_names)},
+        count=lambda schema: 1 << schema.sequences.shape.label_wires,
+        to_json=lambda schema: {
+            "steps": schema.sequences.steps,
+            **({} if schema.sequence is None else {"sequence": schema.sequence.to_json()}),
+        },
         are_sets=True,
-        in_files=False,
+        least=1,
     ),
 }
 
@@ -229,7 +253,7 @@ LABELS: Mapping[str, Labels] = {
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set; class number c is named ``label_names[c]``, feature f ``feature_names[f]``. With a ``target`` the
-    labels are numbers, and there are no classes. ``task`` and ``label_columns``: see :class:`Schema`.
+    labels are numbers, and there are no classes. ``task``, ``label_columns`` and ``sequence``: see :class:`Schema`.
 
     ``checksum`` is the SHA-256 (hexadecimal) of the concatenated files (train, then test; images before labels), each
     unpacked if it is a gzip file.
@@ -254,6 +278,7 @@ class Dataset:
     target: Target | None = field(default=None, kw_only=True)
     task: str = field(default="classification", kw_only=True)
     label_columns: tuple[int, ...] = field(default=(), kw_only=True)
+    sequence: SequenceForm | None = field(default=None, kw_only=True)
 
     @property
     def schema(self) -> Schema:

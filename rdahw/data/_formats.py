@@ -11,12 +11,13 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from rdahw.data._arrow import read_arrow, read_parquet
-from rdahw.data._csv import read_csv
+from rdahw.data._csv import read_csv, read_sheet
 from rdahw.data._dataset import Dataset, Schema
 from rdahw.data._files import Source, members_of
-from rdahw.data._npz import is_npz, read_npy, read_npz
+from rdahw.data._npz import is_npz, read_npy, read_npz, read_sequence_arrays
+from rdahw.data._sequence_files import Holds, Layout, SequenceFile
 from rdahw.data._sparse import is_arff, is_svmlight, read_arff, read_svmlight
-from rdahw.data._table import Reading
+from rdahw.data._table import Reading, Table
 from rdahw.data._xlsx import read_xlsx
 from rdahw.errors import UserError
 
@@ -30,11 +31,12 @@ class Content(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """is_it: whether a file has the format. read: reads it. name, endings: what such files are called, and how their
-    names end."""
+    """is_it: whether a file has the format. read: reads it. sequences: reads sequences in it; None: it holds none.
+    name, endings: what such files are called, and how their names end."""
 
     is_it: Callable[[Source], bool]
     read: Callable[[Source, Reading], Content]
+    sequences: Callable[[Source, Reading], Holds] | None = None
     name: str = ""
     endings: tuple[str, ...] = ()
 
@@ -62,13 +64,29 @@ def _unknown(name: str, way: str) -> Callable[[Source, Reading], Content]:
     return refuse
 
 
+def _sheet(read: Callable[[Source, Reading], Table]) -> Callable[[Source, Reading], Holds]:
+    return lambda source, reading: read(source, reading).sheet()
+
+
 #: By magic bytes where a format has them; the last two are those of text and take all that is left.
 FORMATS = (
-    Format(is_it=_begins(b"PAR1"), read=read_parquet, name="Parquet", endings=(".parquet", ".pq")),
-    Format(is_it=_begins(b"ARROW1"), read=read_arrow, name="Arrow", endings=(".feather", ".arrow")),
+    Format(
+        is_it=_begins(b"PAR1"),
+        read=read_parquet,
+        sequences=_sheet(read_parquet),
+        name="Parquet",
+        endings=(".parquet", ".pq"),
+    ),
+    Format(
+        is_it=_begins(b"ARROW1"),
+        read=read_arrow,
+        sequences=_sheet(read_arrow),
+        name="Arrow",
+        endings=(".feather", ".arrow"),
+    ),
     Format(is_it=_begins(b"\x93NUMPY"), read=read_npy, name="NPY", endings=(".npy",)),
-    Format(is_it=is_npz, read=read_npz, name="NPZ", endings=(".npz",)),
-    Format(is_it=_is_xlsx, read=read_xlsx, name="XLSX", endings=(".xlsx",)),
+    Format(is_it=is_npz, read=read_npz, sequences=read_sequence_arrays, name="NPZ", endings=(".npz",)),
+    Format(is_it=_is_xlsx, read=read_xlsx, sequences=_sheet(read_xlsx), name="XLSX", endings=(".xlsx",)),
     Format(is_it=_begins(b"FEA1"), read=_unknown("a Feather file of version 1", "write it as version 2 or Parquet")),
     Format(is_it=_begins(b"\xd0\xcf\x11\xe0"), read=_unknown("an old Excel file", "save it as XLSX or CSV")),
     Format(is_it=_begins(b"\x89HDF"), read=_unknown("an HDF5 file", "write its table as Parquet or CSV")),
@@ -80,7 +98,7 @@ FORMATS = (
     Format(is_it=_is_binary, read=_unknown("neither text nor a known format", "give a table as CSV or Parquet")),
     Format(is_it=is_arff, read=read_arff, name="ARFF", endings=(".arff",)),
     Format(is_it=is_svmlight, read=read_svmlight, name="svmlight", endings=(".svmlight", ".libsvm", ".svm")),
-    Format(is_it=lambda source: True, read=read_csv, name="CSV", endings=(".csv", ".tsv")),
+    Format(is_it=lambda source: True, read=read_csv, sequences=read_sheet, name="CSV", endings=(".csv", ".tsv")),
 )
 
 
@@ -93,4 +111,11 @@ def read(source: Source, reading: Reading) -> Content:
             f"warning: {source.name} has the name of a file in {named.name} and the content of one in {found.name}, as "
             "which it is read"
         )
-    return found.read(source, reading)
+    if reading.sequence is None:
+        return found.read(source, reading)
+    layout = Layout.parse(reading.sequence)
+    if found.sequences is None:
+        found.read(source, reading)  # raises for what is not read at all
+        raise UserError(f"{source.name} is {found.name}, which holds no sequences; give them as CSV, Parquet or NPZ")
+    held = found.sequences(source, reading)
+    return SequenceFile(held, source.stem, layout, reading.label, reading.log)

@@ -19,6 +19,7 @@ from rdahw.data._files import Progress, Source
 from rdahw.data._formats import read
 from rdahw.data._image_sources import holds_images
 from rdahw.data._named import DRAWN, NAMES, paper_split, read_images, read_iris
+from rdahw.data._sequence_files import Layout
 from rdahw.data._sequences import WINDOWS, draw_sequences, draw_windows
 from rdahw.data._table import Log, Reading, silent
 from rdahw.data._target import Target
@@ -41,9 +42,10 @@ def load(
     missing: str = "bit",
     log: Log = silent,
     progress: Progress | None = None,
-    task: str = "classification",
+    task: str | None = None,
     target: Mapping[str, float | None] | None = None,
     normal: str | None = None,
+    sequence: str | None = None,
 ) -> Dataset:
     """Load a data set: the name of one (:data:`NAMES`), the path of a file or of a folder, ZIP or TAR of pictures, or a
     table in memory.
@@ -59,12 +61,13 @@ def load(
     columns; both are found if None. ``missing``: ``bit`` reads missing cells as NaN, ``drop`` leaves their examples
     out, ``error`` raises UserError. ``log`` is called with sentences about what was found; a warning begins with
     «warning: ». ``progress`` is called with (bytes done, bytes in all) while files are read or downloaded.
-    ``task``: «classification»; «regression» for labels that are numbers, with ``target``: ``low``, ``high`` and
-    ``step`` of :meth:`Target.fit`, which by default are those of the training part; or «multilabel» for several labels
-    that each are 0 or 1: then ``label`` names all their columns, separated by commas; or «anomaly» for examples that
-    are not normal: without ``label`` no column is one, else the training part keeps the class ``normal``, by default
-    the most frequent one, and labels are 1 for the others, which are in the test part alone. Where labels are not
-    classes, the test part is drawn from all.
+    ``task``: by default that of the data; «classification»; «regression» for labels that are numbers, with ``target``:
+    ``low``, ``high`` and ``step`` of :meth:`Target.fit`, which by default are those of the training part;
+    «multilabel» for several labels that each are 0 or 1: then ``label`` names all their columns, separated by commas;
+    «anomaly» for examples that are not normal: without ``label`` no column is one, else the training part keeps the
+    class ``normal``, by default the most frequent one, and labels are 1 for the others, which are in the test part
+    alone; or «sequences», with ``sequence``, such as «rows» or «id=COLUMN», by the rules of
+    :mod:`rdahw.data._sequence_files`. Where labels are not classes, the test part is drawn from all.
 
     Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
     name is not found and cannot be downloaded, UserError for malformed content.
@@ -74,11 +77,18 @@ def load(
     if split is not None and test is not None:
         raise UsageError("a test file and a split were both given; give one of them")
 
+    task = task_of(spec, sequence) if task is None else task
     reading = Reading(
-        label=label, delimiter=delimiter, header=header, missing=missing, log=log, task=task, normal=normal
+        label=label,
+        delimiter=delimiter,
+        header=header,
+        missing=missing,
+        log=log,
+        task=task,
+        normal=normal,
+        sequence=sequence,
     )
-    if is_frame(spec) or spec not in NAMES:
-        _check_in_files(task)
+    _check_sequences(spec, task, sequence)
     if is_frame(spec):
         if test is not None:
             raise UsageError("a test file was given with a table in memory; join the two, or use --split")
@@ -86,7 +96,7 @@ def load(
         dataset = replace(dataset, checksum=frame_checksum(dataset.train.features, dataset.train.labels))
     elif spec in NAMES:
         own = task_of(spec)
-        if task not in (_OF_CLASSES if own == "classification" else ("classification", own)):
+        if task not in (_OF_CLASSES if own == "classification" else (own,)):
             raise UsageError(f"the task of the data set {spec!r} is {own}; leave --task {task} out")
         if label is not None or test is not None:
             what = "label column" if label is not None else "test file"
@@ -151,13 +161,13 @@ def read_examples(
     position. A missing cell is NaN and an unknown category -1. With ``resize`` pictures may be of any size. The other
     options are those of :func:`load`. Raises UserError if columns or classes are not those of ``schema``.
     """
-    _check_in_files(schema.task)
     if holds_images(Path(path)):
         from rdahw.data._image_files import image_examples
 
         _no_label_of_pictures(path, label)
         return image_examples(Path(path), schema, resize, progress)
-    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log)
+    layout = schema.sequences.layout if schema.task == "sequences" else None
+    reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log, sequence=layout)
     return read(Source(Path(path), hashlib.sha256(), progress), reading).examples(schema)
 
 
@@ -168,19 +178,31 @@ _OF_CLASSES: Mapping[str, Callable[[Dataset, str | None], Dataset]] = {
 }
 
 
-def task_of(data: str) -> str:
-    """The kind of the labels of a data set with a name, the name of a row of :data:`rdahw.tasks.TASKS`."""
-    return "sequences" if data in LANGUAGES else "classification"
+def task_of(data: Any, sequence: str | None = None) -> str:
+    """The usual kind of the labels of data, the name of a row of :data:`rdahw.tasks.TASKS`; ``sequence``: as in
+    :func:`load`."""
+    named = isinstance(data, str) and data in LANGUAGES
+    return "sequences" if named or sequence is not None else "classification"
 
 
 def _labels_are_classes(what: str, task: str) -> str:
     return f"the labels of the {what} are classes; leave --task {task} out"
 
 
-def _check_in_files(task: str) -> None:
-    if not LABELS[task].in_files:
-        names = ", ".join(name for name in NAMES if task_of(name) == task)
-        raise UsageError(f"no file holds data for the task {task}; give a data set by name: {names}")
+def _check_sequences(data: Any, task: str, sequence: str | None) -> None:
+    """Raise UsageError for sequences without a form, and for a form without sequences."""
+    in_file = not is_frame(data) and data not in NAMES
+    if sequence is not None and not (in_file and task == "sequences"):
+        why = f"the task is {task}" if in_file else "the data are no file"
+        raise UsageError(f"--sequence {sequence} is for files of sequences, and {why}; leave one of the two out")
+    if sequence is not None:
+        Layout.parse(sequence)
+    elif task == "sequences" and (is_frame(data) or data not in NAMES):
+        names = ", ".join(LANGUAGES)
+        raise UsageError(
+            "the task is sequences; say how they are in the file with --sequence rows or --sequence id=COLUMN, or give "
+            f"a data set by name: {names}"
+        )
 
 
 def _no_label_of_pictures(path: str | Path, label: str | None) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from rdahw.data._cells import Numbers, Texts
 from rdahw.data._dataset import Column, Dataset, Examples, Schema, anomalies
 from rdahw.data._files import MAX_UNPACKED, Source, members_of
+from rdahw.data._sequence_files import Arrays
 from rdahw.data._table import Reading, Table, made_up_names
 from rdahw.data._target import Target
 from rdahw.data.labels import MAX_LABELS, label_sets
@@ -102,6 +103,14 @@ def read_npz(source: Source, reading: Reading) -> Archive:
     return Archive(source.path, _arrays(source.path, source.content()), reading.task, reading.normal)
 
 
+def read_sequence_arrays(source: Source, reading: Reading) -> Arrays:
+    """The arrays of sequences in a numpy archive. Raises UserError for a malformed one."""
+    if reading.label is not None:
+        raise UsageError(f"a label column was given, and {source.name} is not a CSV; its labels are the array 'y'")
+    names = {f"{name}{part}" for name in ("x", "y", "lengths") for part in ("", "_test")}
+    return Arrays(source.name, _arrays(source.path, source.content(), names))
+
+
 def read_npy(source: Source, reading: Reading) -> Table:
     """The table in a numpy array. Raises UserError for a malformed one."""
     try:
@@ -160,8 +169,9 @@ def _examples(
     return features, _KINDS[schema.task].read_more(path, y_key, y, len(features), schema)
 
 
-def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
-    wanted = {*_X, *_Y, "x_test", "y_test"}
+def _arrays(
+    path: Path, content: bytes, wanted: Collection[str] = (*_X, *_Y, "x_test", "y_test")
+) -> dict[str, NDArray[Any]]:
     try:
         size = (
             sum(info.file_size for info in zipfile.ZipFile(io.BytesIO(content)).infolist())

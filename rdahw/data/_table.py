@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rdahw.data._cells import DATES_AS_NUMBERS, MAX_CLASSES, MISSING, Cells, Numbers, Refuse, are_dates, number
 from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Kind, Schema, anomalies
+from rdahw.data._sequence_files import Sheet
 from rdahw.data._target import Target
 from rdahw.data.labels import MAX_LABELS, label_sets
 from rdahw.errors import UsageError, UserError, nearest
@@ -46,7 +47,8 @@ class Reading:
     header: whether the first row of text is the names; None: it is found. missing: ``bit`` (missing cells are NaN),
     ``error``, or ``drop`` (examples with missing cells are left out). task: ``classification``, ``regression`` for
     labels that are numbers, or ``multilabel`` for several label columns of 0 and 1, separated by commas in ``label``,
-    or ``anomaly``, for which ``normal`` is the class of normal examples; None: the most frequent one.
+    or ``anomaly``, for which ``normal`` is the class of normal examples; None: the most frequent one. sequence: how
+    sequences are in the file (:mod:`rdahw.data._sequence_files`), if it holds some.
     Raises UsageError for another ``missing``.
     """
 
@@ -57,6 +59,7 @@ class Reading:
     log: Log = silent
     task: str = "classification"
     normal: str | None = None
+    sequence: str | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in MISSING_RULES:
@@ -149,6 +152,18 @@ class Table:
             )
         labels = kind.read_more(self, ats, schema)
         return values, labels if kept is None else labels[kept]
+
+    def sheet(self) -> Sheet:
+        """The cells as texts, for sequences."""
+        for name, column in zip(self.names, self.columns, strict=True):
+            if isinstance(column, Numbers) and column.from_texts:
+                raise UserError(
+                    f"{self.path}: column {name!r} has over 1000 different texts; give sequences as CSV, or with a "
+                    "column for each step"
+                )
+        texts = [column.texts() for column in self.columns]
+        cells = [[column.known[code] for code in column.codes.tolist()] for column in texts]
+        return Sheet(self.path, self.names, list(zip(*cells, strict=True)), self.where)
 
     def _values(
         self, features: Sequence[int | None], columns: Sequence[Column]

@@ -11,22 +11,30 @@ from rdahw.errors import UsageError, UserError, nearest
 
 Code = Literal["one-hot", "binary"]
 
-#: The most labels of a set: it is a number of 64 bits.
+#: The most labels of a set that is a number of 64 bits.
 MAX_LABELS = 62
 #: A model that finds anomalies predicts one of so many numbers: below ``NORMAL`` for an anomaly.
 DECISIONS = 1 << 16
 NORMAL = DECISIONS // 2
 
 
-def label_sets(members: NDArray[Any]) -> NDArray[np.int64]:
-    """The sets (N,) of the labels with a 1 in ``members`` (N, labels)."""
+def label_sets(members: NDArray[Any]) -> NDArray[Any]:
+    """The sets (N,) of the labels with a 1 in ``members`` (N, labels): int64, or whole numbers of Python (dtype object)
+    where there are more than :data:`MAX_LABELS` labels, as of long sequences."""
+    if members.shape[1] > MAX_LABELS:
+        packed = np.packbits(np.asarray(members, np.uint8), axis=1, bitorder="little")
+        return np.array([int.from_bytes(row, "little") for row in packed], object)
     sets: NDArray[np.int64] = (members.astype(np.int64) << np.arange(members.shape[1])).sum(axis=1)
     return sets
 
 
-def members_of_sets(sets: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
+def members_of_sets(sets: NDArray[Any], labels: int) -> NDArray[np.int64]:
     """0 or 1 (N, labels) for each label: the inverse of :func:`label_sets`."""
-    members: NDArray[np.int64] = sets[:, None] >> np.arange(labels) & 1
+    if labels > MAX_LABELS:
+        octets = b"".join(int(number).to_bytes((labels + 7) // 8, "little") for number in sets)
+        rows = np.frombuffer(octets, np.uint8).reshape(len(sets), -1)
+        return np.unpackbits(rows, axis=1, count=labels, bitorder="little").astype(np.int64)
+    members: NDArray[np.int64] = sets[:, None].astype(np.int64) >> np.arange(labels) & 1
     return members
 
 

@@ -1,30 +1,41 @@
-"""The family ``file``: a circuit from a Python file of the user; **the file is run**."""
+"""The family ``file``: a circuit or a machine from a Python file of the user; **the file is run**.
+
+A machine is a model of the family ``machine``: the bits of its parameters are learned in place of those of tables.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import runpy
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rdahw.circuit import Circuit
+from rdahw.data.sequences import SequenceShape
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.families.circuits import circuit_family
-from rdahw.family import Option
+from rdahw.families.machine import FAMILY as MACHINES
+from rdahw.families.machine import MachineSpec
+from rdahw.family import USUAL_TASK, Family, Option, Spec, Task
+from rdahw.machine import Machine
 
-__all__ = ["FAMILY", "load_circuit"]
+__all__ = ["FAMILY", "load_own"]
 
 
-def load_circuit(source: str | None, inputs: int, outputs: int) -> Circuit:
-    """The circuit that ``source``, ``FILE.py:NAME``, names: a circuit, or a function from (inputs, outputs) to one.
+def load_own(source: str | None, inputs: int, outputs: int) -> Circuit | Machine:
+    """What ``source``, ``FILE.py:NAME``, names: a circuit or a machine, or a function from (inputs, outputs) to one.
+    For sequences these are the bits of a symbol and of a label.
 
     Raises :class:`UsageError` for a malformed ``source`` or a missing file, and :class:`UserError` for any error in the
     file.
     """
     match = re.fullmatch(r"(.+\.py):(\w+)", source or "")
     if match is None:
-        raise UsageError("the model 'file' is a circuit in a Python file of your own; name it as FILE.py:NAME")
+        raise UsageError(
+            "the model 'file' is a circuit or a machine in a Python file of your own; name it as FILE.py:NAME"
+        )
     path, name = Path(match[1]), match[2]
     if not os.path.isfile(path):  # not Path's, which raises for some names
         raise UsageError(f"the model file {str(path)!r} does not exist; name the model as FILE.py:NAME")
@@ -33,7 +44,7 @@ def load_circuit(source: str | None, inputs: int, outputs: int) -> Circuit:
         if name not in members:
             raise UserError(f"{str(path)!r} defines no {name!r}; {nearest(name, [n for n in members if n[0] != '_'])}")
         made: Any = members[name]
-        if not isinstance(made, Circuit) and callable(made):
+        if not isinstance(made, Circuit | Machine) and callable(made):
             made = made(inputs, outputs)
     except UserError:
         raise
@@ -41,9 +52,10 @@ def load_circuit(source: str | None, inputs: int, outputs: int) -> Circuit:
         raise UserError(
             f"the model file {str(path)!r} failed: {_where(error, path)}{type(error).__name__}: {error}"
         ) from error
-    if not isinstance(made, Circuit):
+    if not isinstance(made, Circuit | Machine):
         raise UserError(
-            f"{source} is a {type(made).__name__}; expected a circuit or a function from (inputs, outputs) to one"
+            f"{source} is a {type(made).__name__}; expected a circuit or a machine, or a function from (inputs, "
+            "outputs) to one"
         )
     return made
 
@@ -58,11 +70,52 @@ def _where(error: BaseException, path: Path) -> str:
     return f"line {lines[-1]}: " if lines else ""
 
 
-FAMILY = circuit_family(
-    "file",
-    lambda task, source: load_circuit(source, task.input_bits, task.output_bits),
-    help="a circuit of your own, or a function from (inputs, outputs) to one, given as FILE.py:NAME",
-    options=(Option(name="source", type="text", help="FILE.py:NAME; the file is run"),),
-    named=lambda own: own["source"],
-    plain=lambda inputs, outputs, source: load_circuit(source, inputs, outputs),
-)
+def _make(task: Task, source: str | None = None, **options: Any) -> Spec:
+    """The spec of what ``source`` names for ``task``; raises as :func:`load_own`."""
+    shape = task.sequences
+    widths = (task.input_bits, task.output_bits) if shape is None else (shape.symbol, shape.label)
+    made = load_own(source, *widths)
+    if not isinstance(made, Machine):
+        if task.kind != USUAL_TASK:
+            raise UserError(
+                f"{source} is a circuit, and the data are {task.kind}; expected a machine (rdahw.trace_machine), or "
+                "data of classes"
+            )
+        return _circuits(made).make(task, source=source, **options)
+    if shape is None and not task.is_bare:
+        raise UserError(f"{source} is a machine, and the data are no sequences; give sequences, or a circuit")
+    for name in ("loss", "labels"):
+        if options[name] != FAMILY.known(name).default:
+            raise UsageError(f"{name} {options[name]!r} is for circuits, and {source} is a machine; leave it out")
+    rule = {} if (given := options["optimiser"]) is None else MACHINES.rule_options("optimiser", given)
+    usual = {option.name: option.default for option in MACHINES.options} | rule
+    if shape is None:
+        symbol, label = (sum(port.type.width for port in ports) for ports in (made.inputs, made.outputs))
+        shape = SequenceShape(steps=max(1, task.input_bits // max(1, symbol)), symbol=symbol, label=label)
+    return MachineSpec(seed=task.seed, own=made, own_name=str(source), **asdict(shape), **usual)
+
+
+def _plain(inputs: int, outputs: int, source: str | None) -> Circuit | None:
+    made = load_own(source, inputs, outputs)
+    return made if isinstance(made, Circuit) else None
+
+
+def _circuits(made: Circuit | None = None) -> Family:
+    """The family of circuits of one's own; ``made``: the one that it makes."""
+
+    def circuit(task: Task, source: str | None) -> Circuit:
+        assert made is not None
+        return made
+
+    return circuit_family(
+        "file",
+        circuit,
+        help="a circuit or a machine of your own, or a function from (inputs, outputs) to one, given as FILE.py:NAME",
+        options=(Option(name="source", type="text", help="FILE.py:NAME; the file is run"),),
+        named=lambda own: own["source"],
+        tasks=(USUAL_TASK, "sequences"),
+        plain=_plain,
+    )
+
+
+FAMILY = replace(_circuits(), make=_make)

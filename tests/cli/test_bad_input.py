@@ -166,7 +166,7 @@ def test_options_of_a_data_set_by_name(refused):
         (1, "models.py:fails", "the model file 'models.py' failed: line 5: ZeroDivisionError: over zero"),
         (1, "models.py:leaves", "the model file 'models.py' failed: line 8: SystemExit: 0"),
         (1, "models.py:refuses", "it is not for today"),
-        (1, "models.py:number", "models.py:number is a int; expected a circuit or a function"),
+        (1, "models.py:number", "models.py:number is a int; expected a circuit or a machine, or a function"),
         (1, "models.py:alone", "has 1 inputs and 1 outputs; expected two inputs, the parameters first, and one output"),
         (1, "models.py:wide", "models.py:wide takes 9 bits and gives 2; the data have 2 and 2"),
         (1, "models.py:tangled", "was used as a Python truth value; its bits are not known yet: use mux()"),

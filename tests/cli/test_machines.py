@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from running import Runner
 
+from rdahw.data import load, members_of_sets
 from rdahw.languages import LANGUAGES
 from rdahw.saved import load_model
 
@@ -32,18 +33,135 @@ def test_train(run: Runner, trained: dict[str, Any]) -> None:
     assert other["accuracy"] < 0.9
 
 
-def test_sequences_are_in_no_file(run: Runner, trained: dict[str, Any]) -> None:
+def test_files_of_sequences_say_how(run: Runner, trained: dict[str, Any]) -> None:
     (run.folder / "bits.csv").write_text("a,b\n0,1\n1,0\n")
-    np.savez(run.folder / "bits.npz", x=np.zeros((3, 16), np.uint8))
-    sentence = "no file holds data for the task sequences; give a data set by name: parity, "
+    failed = run("train", "--task", "sequences", "--data", "bits.csv")
+    assert (failed.code, "say how they are in the file with --sequence rows" in failed.err) == (2, True)
+    np.savez(run.folder / "bits.npz", x=np.zeros((3, 15), np.uint8))
     for words in (
-        ("eval", "tomita4-machine.rdahw", "--data", "bits.csv"),
         ("eval", "tomita4-machine.rdahw", "--data", "bits.npz"),
-        ("report", "tomita4-machine.rdahw", "--data", "bits.csv"),
-        ("train", "--task", "sequences", "--data", "bits.csv"),
+        ("report", "tomita4-machine.rdahw", "--data", "bits.npz"),
     ):
-        failed = run(*words)
-        assert (failed.code, sentence in failed.err) == (2, True)
+        assert "has a sequence of 15 steps, and all of training have 16" in run(*words).error
+    np.savez(run.folder / "bits.npz", x=np.ones((3, 16), np.uint8))
+    assert run.ok("eval", "tomita4-machine.rdahw", "--data", "bits.npz", "--json").json["predictions"] == ["1" * 16] * 3
+
+
+def parity_file(folder: Path, name: str, at_end: bool = False) -> None:
+    """700 sequences of 2 to 9 bits with the parity of the bits read so far, or at the end as a word."""
+    lines, drawn = ["bits,label"], np.random.default_rng(7)
+    for length in drawn.integers(2, 10, 700).tolist():
+        bits = drawn.integers(0, 2, length)
+        parity = bits.cumsum() % 2
+        lines.append(
+            "".join(map(str, bits)) + "," + (("even", "odd")[parity[-1]] if at_end else "".join(map(str, parity)))
+        )
+    (folder / name).write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_file_of_sequences(run: Runner, at_end: bool) -> None:
+    parity_file(run.folder, "bits.csv", at_end)
+    result = run.ok(
+        "train", "--data", "bits.csv", "--sequence", "rows", "--model", "machine:states=1", "--split", "0.1", "--json"
+    ).json
+    assert (result["task"], result["steps"], result["test_accuracy"]) == ("sequences", 9, 1.0)
+    assert result["sequence"]["labels_at"] == ("end" if at_end else "each")
+    assert result["sequence"]["labels"] == (["even", "odd"] if at_end else 1)
+    assert result["test_examples"] == 70
+    assert run.ok("eval", "bits-machine.rdahw", "--json").json["accuracy"] == 1.0
+    again = run.ok("eval", "bits-machine.rdahw", "--data", "bits.csv", "--json").json
+    assert (again["examples"], again["whole_sequences"]) == (700, 700)
+    (run.folder / "more.csv").write_text("bits\n0111\n11\n")
+    said = run.ok("eval", "bits-machine.rdahw", "--data", "more.csv", "--json").json["predictions"]
+    assert said == (["odd", "even"] if at_end else ["0101", "10"])
+    (claim,) = run.ok("prove", "--equal", "bits-machine.rdahw", "parity", "--json").json["claims"]
+    assert claim["verdict"] == "proved"
+    run.ok("show", "bits-machine.rdahw", "--dot", "states.dot")
+    assert "s0 [label=" in (run.folder / "states.dot").read_text()
+
+
+def test_resumed_training_on_a_file(run: Runner) -> None:
+    parity_file(run.folder, "bits.csv")
+    words = ("train", "--data", "bits.csv", "--sequence", "rows", "--split", "0.1")
+    run.ok(*words, "--updates", 40, "--out", "part.rdahw")
+    whole = run.ok(*words, "--updates", 90, "--json").json
+    assert (
+        run.ok("train", "--resume", "part.rdahw", "--updates", 90, "--json").json["parameters"] == whole["parameters"]
+    )
+
+
+OWN = """
+from rdahw import Bits, trace, trace_machine
+
+def step(t, s, x):
+    following = (t[0] & s) ^ (t[1] & x)
+    return following, following
+
+GATE = trace_machine(step, parameters={"t": Bits(2)}, state={"s": Bits(1)}, x=Bits(1))
+PARITY = trace_machine(lambda s, x: (s ^ x, s ^ x), state={"s": Bits(1)}, x=Bits(1))
+WIDE = trace_machine(lambda s, x: (s ^ x, x.repeat(3)), state={"s": Bits(1)}, x=Bits(1))
+CIRCUIT = trace(lambda t, x: t & x, t=Bits(4), x=Bits(4))
+
+def made(inputs, outputs):
+    return trace_machine(step, parameters={"t": Bits(2)}, state={"s": Bits(inputs)}, x=Bits(inputs))
+"""
+
+
+@pytest.mark.parametrize("rule", ["difference=3", "xor", "climb"])
+def test_a_machine_of_ones_own(run: Runner, rule: str) -> None:
+    (run.folder / "own.py").write_text(OWN)
+    parity_file(run.folder, "bits.csv")
+    result = run.ok(
+        "train", "--data", "bits.csv", "--sequence", "rows", "--model", "own.py:GATE", "--optimiser", rule,
+        "--split", "0.1", "--updates", 60, "--json"
+    ).json  # fmt: skip
+    assert (result["family"], result["optimiser"], result["test_accuracy"]) == ("machine", rule, 1.0)
+    (run.folder / "own.py").write_text(OWN.replace("GATE", "GONE"))  # the saved file has the machine
+    for other in ("own.py:PARITY", "parity"):
+        (claim,) = run.ok("prove", "--equal", "bits-GATE.rdahw", other, "--json").json["claims"]
+        assert claim["verdict"] == "proved"
+    assert run.ok("eval", "bits-GATE.rdahw", "--data", "bits.csv", "--json").json["accuracy"] == 1.0
+    run.ok("export", "bits-GATE.rdahw", "--to", "dot", "--out", "gate.dot")
+    assert run.ok("show", "own.py:PARITY", "--inputs", 3, "--json").json["inputs"] == [["theta", 1], ["x", 3]]
+
+
+def test_a_function_to_a_machine_of_ones_own(run: Runner) -> None:
+    (run.folder / "own.py").write_text(OWN)
+    result = run.ok("train", "--data", "parity", "--model", "own.py:made", "--updates", 20, "--json").json
+    assert result["family"] == "machine"
+    resumed = run.ok("train", "--resume", "parity-made.rdahw", "--updates", 40, "--json").json
+    assert resumed["updates"] == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--data", "parity", "--model", "own.py:WIDE"),
+            "own.py:WIDE writes labels of 3 bits; the sequences have labels of 1",
+        ),
+        (("--data", "parity", "--model", "own.py:PARITY"), "own.py:PARITY has no parameters to learn"),
+        (("--data", "iris", "--model", "own.py:GATE"), "own.py:GATE is a machine, and the data are no sequences"),
+        (("--data", "parity", "--model", "own.py:CIRCUIT"), "own.py:CIRCUIT is a circuit, and the data are sequences"),
+        (("--data", "parity", "--model", "own.py:GATE", "--loss", "xor"), "loss 'xor' is for circuits"),
+        (("--data", "parity", "--model", "own.py:GATE", "--optimiser", "sign=2"), "use difference=NUMBER or xor"),
+        (("--data", "parity", "--model", "own.py:GATE", "--optimiser", "shadow"), "cannot learn by rule=shadow"),
+    ],
+)
+def test_machines_of_ones_own_that_are_refused(run: Runner, arguments: tuple[str, ...], message: str) -> None:
+    (run.folder / "own.py").write_text(OWN)
+    assert message in run("train", *arguments).error
+
+
+def test_sequences_of_bits_in_a_file_learn_as_a_language_does(run: Runner) -> None:
+    """A file of a language's sequences gives the same model, which also learns in hardware."""
+    train = load("tomita4").train
+    np.savez(run.folder / "bits.npz", x=train.features, y=members_of_sets(train.labels, 16))
+    words = ("train", "--sequence", "rows", "--updates", 300, "--optimiser", "shadow", "--json")
+    own = run.ok(*words, "--data", "bits.npz").json
+    assert own["parameters"] == run.ok("train", *words[3:], "--data", "tomita4").json["parameters"]
+    assert load_model(run.folder / "bits-machine.rdahw").spec.software_only == ""
 
 
 def test_no_table_of_wrong_labels_where_none_is_wrong(run: Runner, trained: dict[str, Any]) -> None:
@@ -159,8 +277,18 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
         (("prove", "--equal", "parity >>", "parity"), "a model is missing beside >> in 'parity >>'"),
         (("show", "tomita8"), "there is no model 'tomita8' and no such file; did you mean 'tomita7'"),
         (("show", "tomita4:states=3"), "a machine of 3 state bits starts from tomita4, which has 2; set states=2"),
-        (("train", "--data", "tomita4", "--model", "lookup"), "model 'lookup' is for classification"),
-        (("train", "--data", "iris", "--model", "machine"), "model 'machine' is for sequences"),
+        (
+            ("train", "--data", "tomita4", "--model", "lookup"),
+            "model 'lookup' is for classification, and the task is sequences; leave --model out",
+        ),
+        (
+            ("train", "--data", "iris", "--model", "machine"),
+            "model 'machine' is for sequences, and the task is classification; choose another model, or give sequences",
+        ),
+        (("train", "--data", "parity", "--model", "auto"), "the task of the data 'parity' is sequences; name a model"),
+        (("train", "--data", "parity", "--task", "classification"), "leave --task classification out"),
+        (("pack", "--data", "parity"), "is for the task sequences, and a flash image holds classes"),
+        (("train", "--data", "parity", "--sequence", "rows"), "--sequence rows is for files of sequences"),
         (("train", "--data", "parity", "--model", "machine:states=12"), "expected a whole number from 1 to 11"),
         (("train", "--data", "parity", "--batch", "2"), "a machine takes sequences one at a time: use batch 1"),
         (

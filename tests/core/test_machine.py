@@ -118,6 +118,9 @@ def test_text_and_json_round_trip(machine: Machine) -> None:
         (lambda: delay(BIT) >> identity(1), "expected a machine, which rdahw.machine.lift makes of a circuit"),
         (lambda: delay(BIT) @ identity(1), "expected a machine, which rdahw.machine.lift makes of a circuit"),
         (lambda: trace_machine(lambda s: (s, s), state={"s": BIT}, s=BIT), "a name is used for two of parameters"),
+        (lambda: reverse(identity(1), 3), r"to differentiate by are 3; expected their names, such as \['x'\]"),  # type: ignore[call-overload]
+        (lambda: unroll(identity(1), 2), "expected a machine, which rdahw.machine.lift makes of a circuit"),  # type: ignore[arg-type]
+        (lambda: lift(delay(BIT)), "lift was given .*; expected a circuit"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_machines(make: Any, message: str) -> None:

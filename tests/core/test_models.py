@@ -133,9 +133,14 @@ def test_models_by_name(spec: str, outputs: int, circuit: Circuit) -> None:
             "file",
             1,
             UsageError,
-            "the model 'file' is a circuit in a Python file of your own; name it as FILE.py:NAME",
+            "the model 'file' is a circuit or a machine in a Python file of your own; name it as FILE.py:NAME",
         ),
-        ("file:source=x", 1, UsageError, "the model 'file' is a circuit in a Python file of your own; name it as"),
+        (
+            "file:source=x",
+            1,
+            UsageError,
+            "the model 'file' is a circuit or a machine in a Python file of your own; name it as",
+        ),
         (
             "mask",
             2,
@@ -182,8 +187,12 @@ def test_a_model_of_ones_own(model_file, text: str) -> None:
     ("text", "error", "message"),
     [
         ("modle = lookup_model(4, 1)", UserError, "defines no 'model'; did you mean 'modle'?"),
-        ("model = 5", UserError, "is a int; expected a circuit or a function from"),
-        ("def model(inputs, outputs): return 'x'", UserError, "is a str; expected a circuit or a function from"),
+        ("model = 5", UserError, "is a int; expected a circuit or a machine, or a function from"),
+        (
+            "def model(inputs, outputs): return 'x'",
+            UserError,
+            "is a str; expected a circuit or a machine, or a function from",
+        ),
         (
             "def model(inputs): pass",
             UserError,

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rdahw.data.sequences import SequenceShape
 from rdahw.families.machine.spec import OPTIONS, MachineSpec
 from rdahw.family import Family, Section, Task
 from rdahw.languages import LANGUAGES
@@ -17,27 +19,34 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILY", "MachineSpec", "make_machine"]
 
+#: The most bits of a symbol with which a report has a table of all states and symbols.
+_MOST_SHOWN = 3
+
 
 def make_machine(task: Task, **options: Any) -> MachineSpec:
     """The machine of the family's options for ``task``; raises :class:`UsageError` for an invalid value."""
-    return MachineSpec(steps=task.input_bits, seed=task.seed, **options)
+    shape = task.sequences or SequenceShape(steps=task.input_bits)
+    return MachineSpec(seed=task.seed, **asdict(shape), **options)
 
 
 def _sections(saved: SavedModel) -> Iterable[Section]:
     spec: Any = saved.spec
+    if spec.own is not None or spec.symbol > _MOST_SHOWN:
+        return
     following, written = spec.reached(saved.best_state)
+    symbols = range(1 << spec.symbol)
     yield Section(
         title="The states",
         text=f"The machine starts in state 0 and reaches {len(following)} of its {1 << spec.states} states.",
-        caption="Next state and label of each state, after a 0 and after a 1",
-        columns=["state", "next after 0", "label", "next after 1", "label"],
-        rows=[[s, zero, written[s][0], one, written[s][1]] for s, (zero, one) in following.items()],
+        caption="Next state and label of each state, after each symbol",
+        columns=["state", *(word for x in symbols for word in (f"next after {x}", "label"))],
+        rows=[[s, *(n for x in symbols for n in (after[x], written[s][x]))] for s, after in following.items()],
     )
 
 
 FAMILY = Family(
     name="machine",
-    help="a machine with a state, learned from sequences with a label at each step (sequences)",
+    help="a machine with a state, learned from sequences with labels at each step or at the end (sequences)",
     options=OPTIONS,
     make=make_machine,
     read=MachineSpec.from_json,

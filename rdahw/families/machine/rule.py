@@ -1,8 +1,10 @@
 """The definition of a machine that learns: the plain, slow rule by which it predicts and learns.
 
-A machine starts each sequence in state 0. At each step its tables give the bits of the next state and the label, at the
-index of the state and the bit read. It learns by the **Boolean difference** of its tables over a sequence: for every
-bit of the tables, how many labels of the sequence would be right, and are not, if that bit were the other one.
+A machine starts each sequence in state 0. At each step its tables give the bits of the next state and of the label, at
+the index of the state and the symbol read. It learns by the **Boolean difference** of its tables over a sequence: for
+every bit of the tables, how many labels of the sequence would be right, and are not, if that bit were the other one.
+Where only the last step has a label, only that one is right or wrong. A machine of the user's starts in its own first
+state, and the bits of its parameters take the place of those of the tables.
 
 For each sequence with its labels:
 
@@ -23,15 +25,12 @@ of a sequence is not safe (:mod:`rdahw.machine_derivative`). A batch is one sequ
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data import label_sets, members_of_sets
 from rdahw.families.machine.spec import SETTLED, MachineSpec, random_tables
-from rdahw.primitives import Array
 from rdahw.random import stream, words
 from rdahw.state import State
 from rdahw.training import Batches, Examples, Outcome
@@ -43,11 +42,12 @@ ENOUGH = 10
 
 
 class _Prepared(NamedTuple):
-    """Sequences (N, steps) of bits and of labels, and the class numbers (N,) of the labels."""
+    """Symbols (N, steps), -1 after the end of a sequence; labels (N, steps), -1 where there is none; and the class
+    numbers (N,) of the labels."""
 
-    x: Array
-    y: Array
-    labels: NDArray[np.int64]
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
+    labels: NDArray[Any]
 
 
 class MachineEngine(ABC):
@@ -71,30 +71,29 @@ class MachineEngine(ABC):
         self._counters, self._run = self._state["counters"], self._state["run"]
 
     @abstractmethod
-    def learn(self, x: Array, y: Array) -> NDArray[np.int64]:
-        """Learn from sequences x with labels y, (n, steps) each, in order, until it starts again; gives the class
-        numbers of the labels before each update, of as many sequences as were read."""
+    def learn(self, x: NDArray[np.int16], y: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Learn from sequences x with labels y, (n, steps) each, in order, until it starts again; gives what was
+        written at each step before each update, of as many sequences as were read."""
 
     @abstractmethod
-    def labels(self, x: Array) -> Array:
-        """The labels (N, steps) of sequences (N, steps)."""
+    def labels(self, x: NDArray[np.int16]) -> NDArray[np.int16]:
+        """What is written at each step of sequences (N, steps)."""
 
     def prepare(self, examples: Examples) -> _Prepared:
-        """The sequences and their labels as bits."""
-        return _Prepared(
-            np.ascontiguousarray(examples.x, np.uint8),
-            members_of_sets(examples.labels, self.spec.steps).astype(np.uint8),
-            examples.labels,
-        )
+        """The sequences and their labels as numbers."""
+        shape = self.spec.shape
+        x = shape.symbols(np.asarray(examples.x, np.uint8))
+        return _Prepared(x, shape.at_steps(examples.labels, x), examples.labels)
 
     def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
         """Apply update after update."""
         rows = batches.rows[:1] if batches.until_change else batches.rows
-        predicted = np.zeros(0, np.int64)
-        while len(predicted) < len(rows):
-            rest = rows[len(predicted) :]
-            predicted = np.concatenate([predicted, self.learn(prepared.x[rest], prepared.y[rest])])
+        written = np.zeros((0, self.spec.steps), np.int16)
+        while len(written) < len(rows):
+            rest = rows[len(written) :]
+            written = np.concatenate([written, self.learn(prepared.x[rest], prepared.y[rest])])
             self._start_again()
+        predicted = self.spec.shape.of_steps(written, prepared.x[rows])
         wrong = (predicted != prepared.labels[rows]).astype(np.int64)
         return Outcome(wrong, wrong, predicted)
 
@@ -109,13 +108,13 @@ class MachineEngine(ABC):
         """Take other tables."""
         self._counters[:] = random_tables(self.spec, int(self._run[2]))
 
-    def class_scores(self, prepared: _Prepared) -> NDArray[np.int64]:
+    def class_scores(self, prepared: _Prepared) -> NDArray[Any]:
         """The class numbers (N, 1): there are too many classes for a score of each."""
         return self.predict(prepared)[:, None]
 
-    def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
+    def predict(self, prepared: _Prepared) -> NDArray[Any]:
         """The class numbers (N,)."""
-        return label_sets(self.labels(prepared.x))
+        return self.spec.shape.of_steps(self.labels(prepared.x), prepared.x)
 
 
 class PlainMachine(MachineEngine):
@@ -124,26 +123,25 @@ class PlainMachine(MachineEngine):
     name = "reference"
     chunk = 16
 
-    def learn(self, x: Array, y: Array) -> NDArray[np.int64]:
+    def learn(self, x: NDArray[np.int16], y: NDArray[np.int16]) -> NDArray[np.int16]:
+        if self._run[0] >= SETTLED:
+            return self.labels(x)
         low, high = -(1 << self.spec.counter - 1), (1 << self.spec.counter - 1) - 1
-        predicted = []
+        found = []
         for sequence, labels in zip(x.tolist(), y.tolist(), strict=True):
             tables = [int(counter >= 0) for counter in self._counters]
-            written = self._written(tables, sequence)
-            predicted.append(sum(bit << t for t, bit in enumerate(written)))
+            (written,) = self._written([tables], sequence)
+            found.append(written)
             errors = _errors(written, labels)
             right, since, restarts, read = map(int, self._run)
             if right >= SETTLED:
                 continue
-            gains = partial(self._gain, sequence=sequence, labels=labels)
             if self.spec.rule == "climb":
-                for p in climbed(self.spec, read)[0].tolist():
-                    if gains(tables, p) > 0:
-                        tables[p] = 1 - tables[p]
-                        self._counters[p] = -1 - self._counters[p]
+                self._climb(tables, errors, sequence, labels)
             else:
-                for p, gain in enumerate([gains(tables, p) for p in range(len(tables))]):
-                    counter = int(self._counters[p])
+                flipped = [_flipped(tables, p) for p in range(len(tables))]
+                for p, its in enumerate(self._written(flipped, sequence)):
+                    counter, gain = int(self._counters[p]), errors - _errors(its, labels)
                     if self.spec.rule == "difference":
                         self._counters[p] = min(max(counter + (-gain if tables[p] else gain), low), high)
                     elif gain > 0:
@@ -152,34 +150,52 @@ class PlainMachine(MachineEngine):
             self._run[:] = right, since + 1, restarts, read + 1
             if since + 1 >= self.spec.restart and right < ENOUGH:
                 break
-        return np.array(predicted, np.int64)
+        return np.array(found, np.int16)
 
-    def _gain(self, tables: list[int], p: int, sequence: list[int], labels: list[int]) -> int:
-        """How many labels become right, less those that become wrong, if bit p is flipped."""
-        flipped = [*tables[:p], 1 - tables[p], *tables[p + 1 :]]
-        return _errors(self._written(tables, sequence), labels) - _errors(self._written(flipped, sequence), labels)
+    def _climb(self, tables: list[int], errors: int, sequence: list[int], labels: list[int]) -> None:
+        """Flip bits in turn; those that follow a flip that stays are tried again with it."""
+        tried = climbed(self.spec, int(self._run[3]))[0].tolist()
+        while tried and errors:
+            written = self._written([_flipped(tables, p) for p in tried], sequence)
+            better = next((i for i, its in enumerate(written) if _errors(its, labels) < errors), None)
+            if better is None:
+                return
+            p, errors = tried[better], _errors(written[better], labels)
+            tables[p] = 1 - tables[p]
+            self._counters[p] = -1 - self._counters[p]
+            tried = tried[better + 1 :]
 
-    def _written(self, tables: list[int], sequence: list[int]) -> list[int]:
+    def _written(self, variants: list[list[int]], sequence: list[int]) -> list[list[int]]:
+        """What the machines with these bits write at each step of a sequence, 0 after its end."""
         states, size = self.spec.states, self.spec.size
-        state, written = 0, []
-        for bit in sequence:
-            index = state | bit << states
-            state = sum(tables[j * size + index] << j for j in range(states))
-            written.append(tables[states * size + index])
-        return written
+        found = []
+        for tables in variants:
+            state, written = 0, [0] * len(sequence)
+            for t, symbol in enumerate(sequence):
+                if symbol < 0:
+                    break
+                index = state | symbol << states
+                cell = sum(tables[j * size + index] << j for j in range(states + self.spec.label))
+                state, written[t] = cell & (1 << states) - 1, cell >> states
+            found.append(written)
+        return found
 
-    def labels(self, x: Array) -> Array:
+    def labels(self, x: NDArray[np.int16]) -> NDArray[np.int16]:
         tables = [int(counter >= 0) for counter in self._counters]
-        return np.array([self._written(tables, row) for row in x.tolist()], np.uint8).reshape(x.shape)
+        return np.array([self._written([tables], row)[0] for row in x.tolist()], np.int16).reshape(x.shape)
+
+
+def _flipped(tables: list[int], p: int) -> list[int]:
+    return [*tables[:p], 1 - tables[p], *tables[p + 1 :]]
 
 
 def climbed(spec: MachineSpec, read: int, sequences: int = 1) -> NDArray[np.int64]:
     """The bits (sequences, P) that the rule ``climb`` tries with each of so many sequences, when ``read`` were read
     before: for sequence i words i·P to i·P + P − 1 of ``stream(seed, "climb")``, modulo the number P of all bits."""
-    count = (spec.states + 1) * spec.size
+    count = spec.count
     drawn = words(stream(spec.seed, "climb"), sequences * count, read * count) % np.uint64(count)
     return drawn.astype(np.int64).reshape(sequences, count)
 
 
 def _errors(written: list[int], labels: list[int]) -> int:
-    return sum(a != b for a, b in zip(written, labels, strict=True))
+    return sum(a != b for a, b in zip(written, labels, strict=True) if b >= 0)

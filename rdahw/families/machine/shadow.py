@@ -1,7 +1,8 @@
 """The rule of machines that learn on a stream, without a history: by *shadow machines*.
 
 For every bit p of the tables there is a shadow machine: the tables with that bit flipped, a state of its own, and its
-*evidence*, how much better than the machine it has been. For each symbol with its label:
+*evidence*, how much better than the machine it has been. For each symbol with its label, and only step 1 for a symbol
+without one:
 
 1. The machine and all shadow machines write a label and go to their next states.
 2. The evidence of a shadow machine rises by 1 if its label is right and the machine's is wrong, and falls by 1, but not
@@ -30,7 +31,6 @@ from rdahw.families.ensemble.spec import register_bits, register_number
 from rdahw.families.layers.spec import take_bits
 from rdahw.families.machine.rule import ENOUGH, MachineEngine, PlainMachine
 from rdahw.families.machine.spec import SETTLED, bits_of, without_evidence
-from rdahw.primitives import Array
 
 __all__ = ["WRAP", "PlainShadows", "ShadowEngine"]
 
@@ -64,18 +64,19 @@ class ShadowEngine(MachineEngine):
 class PlainShadows(ShadowEngine, PlainMachine):
     """The rule in plain Python."""
 
-    def learn(self, x: Array, y: Array) -> NDArray[np.int64]:
-        predicted = []
+    def learn(self, x: NDArray[np.int16], y: NDArray[np.int16]) -> NDArray[np.int16]:
+        found = []
         for sequence, labels in zip(x.tolist(), y.tolist(), strict=True):
             right, since, restarts, read = map(int, self._run)
             now = self._begin().tolist()
-            number = wrong = 0
-            for t, (bit, label) in enumerate(zip(sequence, labels, strict=True)):
-                written = self._symbol(now, bit, label, learn=right < SETTLED)
-                number |= written << t
-                wrong |= written ^ label
+            written, wrong = [0] * len(sequence), 0
+            for t, (symbol, label) in enumerate(zip(sequence, labels, strict=True)):
+                if symbol < 0:
+                    break
+                written[t] = self._symbol(now, symbol, label, learn=right < SETTLED and label >= 0)
+                wrong |= label >= 0 and written[t] != label
             self._end(np.array(now))
-            predicted.append(number)
+            found.append(written)
             if right >= SETTLED:
                 continue
             right = 0 if wrong else right + 1
@@ -83,18 +84,19 @@ class PlainShadows(ShadowEngine, PlainMachine):
             self._run[:] = right, since, restarts, read + 1 & WRAP
             if since >= self.spec.restart and right < ENOUGH:
                 break
-        return np.array(predicted, np.int64)
+        return np.array(found, np.int16)
 
-    def _symbol(self, now: list[int], bit: int, label: int, *, learn: bool) -> int:
+    def _symbol(self, now: list[int], symbol: int, label: int, *, learn: bool) -> int:
         """Steps 1 to 3 with the states ``now``, which change; gives the label of the machine."""
         states, size, level = self.spec.states, self.spec.size, self.spec.level
         tables: list[int] = bits_of(self._counters).tolist()
         written: list[int] = []
         for machine, state in enumerate(now):
-            index = state | bit << states
-            its = [tables[j * size + index] ^ (machine == 1 + j * size + index) for j in range(states + 1)]
-            now[machine] = sum(value << j for j, value in enumerate(its[:states]))
-            written.append(its[states])
+            index = state | symbol << states
+            bits = range(states + self.spec.label)
+            its = sum((tables[j * size + index] ^ (machine == 1 + j * size + index)) << j for j in bits)
+            now[machine] = its & (1 << states) - 1
+            written.append(its >> states)
         if not learn:
             return written[0]
         evidence = []

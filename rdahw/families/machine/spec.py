@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 
 from rdahw.data import MAX_LABELS, Code
 from rdahw.data._json import damaged, is_int, members
+from rdahw.data.sequences import MAX_LABEL_BITS, MAX_STEPS, MAX_SYMBOL_BITS, SequenceShape
 from rdahw.draw import state_diagram
 from rdahw.errors import UsageError, UserError
 from rdahw.families.ensemble.spec import register_bits
 from rdahw.families.layers.spec import first_noise_state
 from rdahw.family import Option, Spec
 from rdahw.languages import LANGUAGES, find_language
-from rdahw.machine import Machine, trace_machine, unroll
+from rdahw.machine import Machine, trace_machine
 from rdahw.random import stream, words
 from rdahw.state import Field, State
-from rdahw.tracing import Wire, cat, trace
+from rdahw.tracing import ElementWire, SwitchWire, Wire, cat, constant, mux, trace
+from rdahw.transform import bind
 from rdahw.types import Bits, Words
 
 if TYPE_CHECKING:
-    from rdahw.circuit import Circuit
+    from rdahw.circuit import Circuit, Port
     from rdahw.learner import Learner
     from rdahw.training import Schedule
 
@@ -72,8 +74,12 @@ OPTIONS = (
         help="start from random tables, or from the reference machine of a language",
     ),
 )
+#: The most bits of the state and of a symbol together, and of all parameters.
+_MAX_INDEX, _MAX_PARAMETERS = 14, 1 << 17
 _RANGES = {
-    "steps": (1, MAX_LABELS),
+    "steps": (1, MAX_STEPS),
+    "symbol": (1, MAX_SYMBOL_BITS),
+    "label": (1, MAX_LABEL_BITS),
     "seed": (0, (1 << 64) - 1),
     **{option.name: option.range for option in OPTIONS if option.type == "whole"},
 }
@@ -81,14 +87,17 @@ _RANGES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec(Spec):
-    """The hyperparameters of a machine that reads a bit and writes a bit at each step.
+    """The hyperparameters of a machine that reads a symbol and writes a label at each step.
 
-    steps: the length of the sequences that it learns from. states: the bits of its state, which starts with 0. counter:
-    the bits of a counter. restart, rule: see :mod:`rdahw.families.machine.rule`. start: ``random`` or a
-    language of as many state bits. live: see :mod:`rdahw.families.machine.shadow`. Its input is a sequence, its class
-    number the set of the steps whose label is 1.
+    steps, symbol, label, ragged, at_end: of the sequences that it learns from, see
+    :class:`rdahw.data.sequences.SequenceShape`, which also says what its input bits and its class number are. states:
+    the bits of its state, which starts with 0. counter: the bits of a counter. restart, rule: see
+    :mod:`rdahw.families.machine.rule`. start: ``random`` or a language of as many state bits. live: see
+    :mod:`rdahw.families.machine.shadow`. own: a machine of the user's, called ``own_name``, whose parameters are
+    learned in place of tables.
 
-    Raises :class:`UsageError` for an invalid value.
+    Raises :class:`UsageError` for an invalid value, and :class:`UserError` for an own machine that does not fit the
+    sequences.
     """
 
     family: ClassVar[str] = "machine"
@@ -104,6 +113,12 @@ class MachineSpec(Spec):
     live: bool = False
     start: str = "random"
     seed: int = 0
+    symbol: int = 1
+    label: int = 1
+    ragged: bool = False
+    at_end: bool = False
+    own: Machine | None = None
+    own_name: str = ""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
@@ -119,23 +134,67 @@ class MachineSpec(Spec):
                 f"a machine of {self.states} state bits starts from {self.start}, which has "
                 f"{find_language(self.start).state_bits}; set states={find_language(self.start).state_bits}"
             )
+        if self.start != "random" and (self.symbol, self.label) != (1, 1):
+            raise UsageError(
+                f"the machine of {self.start} reads and writes a bit, and the sequences have symbols of {self.symbol} "
+                f"bits and labels of {self.label}; leave start={self.start} out"
+            )
+        if self.own is not None:
+            self._check_own(self.own)
+        elif self.states + self.symbol > _MAX_INDEX or self.count > _MAX_PARAMETERS:
+            raise UsageError(
+                f"a machine of {self.states} state bits and symbols of {self.symbol} bits has {self.count} parameter "
+                f"bits; expected at most {_MAX_PARAMETERS}, and {_MAX_INDEX} bits of state and symbol: lower states, "
+                "or use fewer symbols"
+            )
+
+    def _check_own(self, own: Machine) -> None:
+        if self.shadows:
+            raise UsageError(f"{self.own_name} cannot learn by rule=shadow; use difference, xor or climb")
+        for what, ports, bits in (
+            ("reads symbols", own.inputs, self.symbol),
+            ("writes labels", own.outputs, self.label),
+        ):
+            if (width := sum(port.type.width for port in ports)) != bits:
+                raise UserError(
+                    f"{self.own_name} {what} of {width} bits; the sequences have {what.split()[1]} of {bits}: change "
+                    "the machine or the data"
+                )
+
+    @property
+    def shape(self) -> SequenceShape:
+        """The wires of its sequences."""
+        return SequenceShape(
+            steps=self.steps, symbol=self.symbol, label=self.label, ragged=self.ragged, at_end=self.at_end
+        )
 
     @property
     def input_bits(self) -> int:
-        return self.steps
+        return self.shape.input_bits
 
     @property
     def classes(self) -> int:
-        return 1 << self.steps
+        return 1 << self.shape.label_wires
 
     @property
     def size(self) -> int:
-        """The number of bits of a table: one for each state and each bit that is read."""
-        return 1 << self.states + 1
+        """The number of bits of a table: one for each state and each symbol that is read."""
+        return 1 << self.states + self.symbol
+
+    @property
+    def count(self) -> int:
+        """The number of bits of all tables, or of the parameters of an own machine."""
+        if self.own is not None:
+            return sum(port.type.width for port in self.own.parameter_ports)
+        return (self.states + self.label) * self.size
 
     @property
     def name(self) -> str:
-        """«machine:states=3», or the name of the language that it starts from."""
+        """«machine:states=3», the name of the language that it starts from, or that of an own machine."""
+        return self.own_name or self._usual_name
+
+    @property
+    def _usual_name(self) -> str:
         return f"machine:states={self.states}" if self.start == "random" else self.start
 
     @property
@@ -145,33 +204,42 @@ class MachineSpec(Spec):
     @property
     def description(self) -> str:
         """«machine of 3 state bits, 64 parameter bits, sequences of 16 steps»."""
-        return (
-            f"machine of {self.states} state bits, {(self.states + 1) * self.size} parameter bits, sequences of "
-            f"{self.steps} steps"
-        )
+        states = self.states if self.own is None else sum(port.type.width for port in self.own.states)
+        most = "up to " * self.ragged
+        return f"machine of {states} state bits, {self.count} parameter bits, sequences of {most}{self.steps} steps"
 
-    def diagram(self, state: State) -> str:
-        """The states that are reached from the first one, and the steps between them, as Graphviz dot text."""
+    def diagram(self, state: State) -> str | None:
+        """The states that are reached from the first one, and the steps between them, as Graphviz dot text; None for an
+        own machine, whose circuit is drawn."""
+        if self.own is not None:
+            return None
         following, written = self.reached(state)
         return state_diagram(following, written, self.name)
 
-    def reached(self, state: State) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
+    def reached(self, state: State) -> tuple[dict[int, tuple[int, ...]], dict[int, tuple[int, ...]]]:
         """For each state that is reached from the first one, in the order of a breadth-first search, the next states
-        and the labels after a 0 and after a 1."""
-        tables = bits_of(state["counters"]).reshape(self.states + 1, self.size)
-        following, written, waiting, known = {}, {}, [0], {0}
+        and the labels after each symbol."""
+        tables = bits_of(state["counters"]).reshape(self.states + self.label, self.size).astype(np.int64)
+        cells = (1 << np.arange(len(tables))) @ tables
+        following, written, waiting = dict[int, tuple[int, ...]](), dict[int, tuple[int, ...]](), [0]
+        known = {0}
         for s in waiting:
-            cells = [tables[:, s | x << self.states].tolist() for x in range(2)]
-            zero, one = (sum(bit << j for j, bit in enumerate(cell[:-1])) for cell in cells)
-            following[s], written[s] = (zero, one), (cells[0][-1], cells[1][-1])
-            waiting += [n for n in dict.fromkeys((zero, one)) if n not in known]
-            known |= {zero, one}
+            own = cells[s :: 1 << self.states]
+            following[s] = tuple((own & (1 << self.states) - 1).tolist())
+            written[s] = tuple((own >> self.states).tolist())
+            waiting += [n for n in dict.fromkeys(following[s]) if n not in known]
+            known |= set(following[s])
         return following, written
 
     @property
     def shadows(self) -> bool:
         """Whether it learns by shadow machines."""
         return self.rule == "shadow"
+
+    @property
+    def road(self) -> str:
+        """How it learns: ``tables``, ``shadow``, or ``own`` for a machine of the user's."""
+        return "own" if self.own is not None else "shadow" if self.shadows else "tables"
 
     @property
     def level(self) -> int:
@@ -191,25 +259,32 @@ class MachineSpec(Spec):
                 f"machines of {self.states} state bits learn in software only; train with at most {_MOST_IN_GATEWARE}, "
                 "or without --hdl and --device"
             )
-        if self.shadows:
+        if self.shadows and self.shape == SequenceShape(steps=self.steps) and self.steps <= MAX_LABELS:
             return ""
+        if self.shadows:
+            return (
+                f"machines learn in hardware from bits, in sequences of one length of at most {MAX_LABELS} with a "
+                "label at each step, and these are others; train without --hdl and --device"
+            )
         return (
             f"machines that learn by rule={self.rule} learn in software only; train with --optimiser shadow, or "
             "without --hdl and --device"
         )
 
     def options(self) -> dict[str, Any]:
-        return {option.name: getattr(self, option.name) for option in OPTIONS}
+        said = {option.name: getattr(self, option.name) for option in OPTIONS}
+        return said if self.own is None else {name: said[name] for name in ("counter", "restart", "rule")}
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """``counters``, ((states + 1) · 2^(states + 1),): a table for each bit of the next state, then that of the
-        label; the index is the state, and above it the bit that is read. A bit of a table is 1 where its counter is
-        not negative. ``run``: how many sequences in turn had no wrong label, how many were read since the last start,
-        how often it started again, and how many were read until it was settled. With shadow machines: ``noise``, the
-        shift register of the next random tables, as in :mod:`rdahw.families.layers.spec`; if they are ``live`` also
-        ``now``, (1 + P, states), the bits of the states of the machine and of its P shadow machines."""
-        count = (self.states + 1) * self.size
+        """``counters``, ((states + label) · 2^(states + symbol),): a table for each bit of the next state, then those
+        of the label; the index is the state, and above it the symbol that is read. An own machine has a counter for
+        each bit of its parameters instead. A bit is 1 where its counter is not negative. ``run``: how many sequences in
+        turn had no wrong label, how many were read since the last start, how often it started again, and how many were
+        read until it was settled. With shadow machines: ``noise``, the shift register of the next random tables, as in
+        :mod:`rdahw.families.layers.spec`; if they are ``live`` also ``now``, (1 + P, states), the bits of the states of
+        the machine and of its P shadow machines."""
+        count = self.count
         usual = Field("counters", Words(1, self.counter), (count,)), Field("run", Words(4, self.run_bits))
         if not self.shadows:
             return usual
@@ -237,26 +312,41 @@ class MachineSpec(Spec):
             raise damaged("the field 'run'", f"at most {SETTLED} right sequences in turn")
 
     def theta(self, state: State) -> NDArray[np.uint8]:
-        return bits_of(state["counters"])
+        return bits_of(state["counters"]) if self.count else np.zeros(1, np.uint8)
+
+    def schedule(self, examples: int) -> Mapping[str, Any]:
+        return {"scored": "epoch"}
 
     def check_schedule(self, schedule: Schedule, examples: int | None = None) -> None:
-        """Raise :class:`UsageError` for batches."""
+        """Raise :class:`UsageError` for batches, and for a machine that has nothing to learn."""
+        if not self.count:
+            raise UsageError(
+                f"{self.name} has no parameters to learn; give it some with trace_machine(…, parameters=…), or name it "
+                "in show, export and prove"
+            )
         if schedule.batch != 1:
             raise UsageError(f"batch is {schedule.batch}; a machine takes sequences one at a time: use batch 1")
 
     def machine(self, state: State) -> Machine:
-        """The machine with the tables of ``state``: it reads ``x`` and writes ``y``, a bit each."""
-        table = bits_of(state["counters"])
-        number = int("".join(map(str, table[::-1])), 2)
+        """The machine with the tables of ``state``: it reads ``x`` and writes ``y``; or the own one with its
+        parameters."""
+        bits = bits_of(state["counters"])
+        if self.own is not None:
+            return bound(self.own, bits)
+        number = int("".join(map(str, bits[::-1])), 2)
+        return self._tables(lambda wire: wire.const(number, len(bits)))
 
-        def step(s: Wire, x: Wire) -> tuple[Wire, Wire]:
-            found = s.const(number, len(table)).lookup(cat(s, x))
-            return found[: self.states], found[self.states]
+    def _tables(self, table: Callable[[Wire], Wire], **parameters: Bits) -> Machine:
+        """The machine of tables; ``table`` gives their bits for the first wire of a step."""
 
-        return trace_machine(step, state={"s": Bits(self.states)}, x=Bits(1))
+        def step(*wires: Wire) -> tuple[Wire, Wire]:
+            found = table(wires[0]).lookup(cat(*wires[-2:]))
+            return found[: self.states], found[self.states :]
+
+        return trace_machine(step, parameters=parameters, state={"s": Bits(self.states)}, x=Bits(self.symbol))
 
     def learner(self) -> Learner:
-        """The machine unrolled over a sequence, ``f : P × A → A``, with its tables as parameters."""
+        """The machine unrolled over a sequence, ``f : P × A → B``, with its tables as parameters."""
         from rdahw.learner import Learner
         from rdahw.model import Model
 
@@ -264,20 +354,31 @@ class MachineSpec(Spec):
 
     def circuit(self) -> Circuit:
         """See :meth:`learner`."""
-
-        def step(theta: Wire, s: Wire, x: Wire) -> tuple[Wire, Wire]:
-            found = theta.lookup(cat(s, x))
-            return found[: self.states], found[self.states]
-
-        bits = Bits((self.states + 1) * self.size)
-        made = trace_machine(step, parameters={"theta": bits}, state={"s": Bits(self.states)}, x=Bits(1))
-        whole = unroll(made, self.steps)
+        made = self.own or self._tables(lambda theta: theta, theta=Bits(self.count))
+        shape = self.shape
 
         def run(theta: Wire, x: Wire) -> Wire:
-            written = whole(theta, theta.zeros(self.states), *(x[t] for t in range(self.steps)))
-            return cat(*written[: self.steps])
+            builder = x.builder
+            fixed = _split(theta, made.parameter_ports)
+            state = [constant(builder, n, port.type) for n, port in zip(made.initial, made.states, strict=True)]
+            written, last = list[Wire](), x.zeros(self.label)
+            there = [x[shape.steps * shape.symbol + t] for t in range(self.steps * self.ragged)]
+            for t in range(self.steps):
+                symbol = x[t * self.symbol : (t + 1) * self.symbol]
+                outputs = builder.inline(made.step, [*fixed, *state, *_split(symbol, made.inputs)])
+                state, label = outputs[: len(state)], cat(*map(_as_bits, outputs[len(state) :]))
+                written.append(label & there[t].repeat(self.label) if self.ragged else label)
+                last = mux(there[t], label, last) if self.ragged else label
+            if self.at_end:
+                return last
+            if not self.ragged:
+                return cat(*written)
+            whole = cat(*written, x.zeros(1))
+            ends = [v & ~after if after is not None else v for v, after in zip(there, [*there[1:], None], strict=True)]
+            at = [(t + 1) * self.label for t in range(self.steps)]
+            return whole | cat(*ends).scatter(at, shape.label_wires)
 
-        return trace(run, theta=bits, x=Bits(self.steps))
+        return trace(run, theta=Bits(max(1, self.count)), x=Bits(self.input_bits))
 
     def trained(self, state: State) -> tuple[Spec, State]:
         """The machine unrolled over a sequence, whose parameters are the bits of the tables."""
@@ -291,23 +392,54 @@ class MachineSpec(Spec):
         return {"restarts": restarts, "settled_after": read if right >= SETTLED else None}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; :meth:`from_json` is the inverse."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Plain JSON values, without those of sequences that are usual; :meth:`from_json` is the inverse."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.own is not None:
+            said["own"] = self.own.to_json()
+        return {name: value for name, value in said.items() if name not in _USUAL or value != _USUAL[name]}
 
     @classmethod
     def from_json(cls, value: object) -> MachineSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
         names = tuple(field.name for field in fields(cls))
-        given: Mapping[str, Any] = dict(zip(names, members(value, "the machine", names), strict=True))
-        if not (isinstance(given["rule"], str) and isinstance(given["live"], bool)) or given["start"] not in (
-            "random",
-            *LANGUAGES,
-        ):
-            raise damaged("the 'rule', 'live' or 'start' of the machine", "the name of one, true or false")
+        whole = {**_USUAL, **value} if isinstance(value, dict) else value
+        given = dict(zip(names, members(whole, "the machine", names), strict=True))
+        flags = all(isinstance(given[name], bool) for name in ("live", "ragged", "at_end"))
+        said = isinstance(given["rule"], str) and isinstance(given["own_name"], str)
+        if not (said and flags) or given["start"] not in ("random", *LANGUAGES):
+            raise damaged("the 'rule', 'live', 'ragged', 'at_end' or 'start' of the machine", "a name, true or false")
+        if given["own"] is not None:
+            given["own"] = Machine.from_json(given["own"])
         try:
             return cls(**given)
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
+
+
+#: The values of the fields that are not in a file unless they differ.
+_USUAL = {"symbol": 1, "label": 1, "ragged": False, "at_end": False, "own": None, "own_name": ""}
+
+
+def bound(machine: Machine, bits: NDArray[np.uint8]) -> Machine:
+    """``machine`` with these bits as its parameters, the first parameter lowest."""
+    places, low = dict[str, list[int]](), 0
+    for name, type_ in machine.parameter_ports:
+        places[name] = bits[low : low + type_.width].tolist()
+        low += type_.width
+    return Machine(bind(machine.step, **places), machine.initial)
+
+
+def _split(wire: Wire, ports: Sequence[Port]) -> list[Wire]:
+    """The bits of ``wire`` as wires of these types, the first lowest."""
+    found, low = list[Wire](), 0
+    for _, type_ in ports:
+        found.append(wire[low : low + type_.width].cast(type_))
+        low += type_.width
+    return found
+
+
+def _as_bits(wire: Wire) -> Wire:
+    return wire.as_bits() if isinstance(wire, ElementWire | SwitchWire) else wire
 
 
 def bits_of(counters: NDArray[Any]) -> NDArray[np.uint8]:
@@ -323,6 +455,6 @@ def without_evidence(spec: MachineSpec, bits: NDArray[Any]) -> NDArray[np.int8]:
 def random_tables(spec: MachineSpec, start: int) -> NDArray[np.int8]:
     """The counters after start number ``start``: bit i of the tables is the highest bit of word i of ``stream(seed,
     "tables", start)``, and its counter 0 or -1."""
-    count = (spec.states + 1) * spec.size
+    count = spec.count
     bits = words(stream(spec.seed, "tables", start), count) >> np.uint64(63)
     return np.where(bits, 0, -1).astype(np.int8)
