@@ -42,6 +42,7 @@ __all__ = [
     "custom",
     "difference",
     "equal",
+    "matched",
     "one_hot",
     "robust",
     "shape",
@@ -289,6 +290,34 @@ def equal(f: Circuit, g: Circuit) -> Claim:
         f,
         g.renamed(f.input_names, f.output_names),
     )
+
+
+def matched(f: Circuit, g: Circuit) -> Circuit:
+    """``g`` with the ports in the order of ``f`` and of its types, where both have ports of the same names and widths,
+    in any order; else ``g`` itself.
+
+    A circuit that was read from a file has ports of bits, where the circuit that wrote it may have words.
+    """
+    ports = [sorted((name, type_.width) for name, type_ in h.inputs) for h in (f, g)]
+    widths = [
+        sorted((name, type_.width) for name, type_ in zip(h.output_names, h.output_types, strict=True)) for h in (f, g)
+    ]
+    if ports[0] != ports[1] or widths[0] != widths[1]:
+        return g
+    builder, its = Builder(), dict(g.inputs)
+    wires = {name: builder.input(name, type_) for name, type_ in f.inputs}
+    results = builder.inline(g, [_cast(wires[name], type_) for name, type_ in its.items()])
+    found = dict(zip(g.output_names, results, strict=True))
+    types = zip(f.output_names, f.output_types, strict=True)
+    return builder.finish({name: _cast(found[name], type_) for name, type_ in types})
+
+
+def _cast(wire: Wire, type_: Type) -> Wire:
+    """The same bits as a wire of this type."""
+    if wire.type == type_:
+        return wire
+    bits = wire if isinstance(wire.type, Bits) else wire.builder.apply("to_bits", wire)
+    return bits.cast(type_)
 
 
 def surroundings(a: SavedModel, b: SavedModel) -> list[str]:

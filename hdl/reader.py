@@ -1,0 +1,518 @@
+"""Circuits that other tools wrote: Verilog, BLIF, RTLIL and Yosys' JSON through Yosys, and AIGER.
+
+Yosys makes a netlist of words from the file; :mod:`rdahw.hdl.netlist_cells` has what each cell becomes. Cells without a
+row are broken into gates by Yosys first, and :class:`Design` says which.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rdahw.circuit import Circuit
+from rdahw.errors import MissingError, UsageError, UserError, nearest
+from rdahw.hdl.aiger import read_aiger
+from rdahw.hdl.netlist_cells import REGISTERS, ROWS, Cell
+from rdahw.hdl.toolchain import Progress, Step, ToolFailure, Toolchain, find, run, scratch
+from rdahw.machine import Machine, unused
+from rdahw.tracing import Builder, Wire, cat
+from rdahw.types import Bits
+from rdahw.wording import plural
+
+__all__ = ["SUFFIXES", "Design", "read_circuit", "read_design"]
+
+#: By file ending the command of Yosys that reads it; none: it is read here.
+SUFFIXES: Mapping[str, str] = {
+    ".v": "read_verilog",
+    ".sv": "read_verilog -sv",
+    ".blif": "read_blif -sop -wideports",
+    ".il": "read_rtlil",
+    ".rtlil": "read_rtlil",
+    ".json": "read_json",
+    ".aag": "",
+    ".aig": "",
+}
+
+#: Cells for simulators and provers, which compute nothing.
+_CHECKS = "t:$print t:$check t:$assert t:$assume t:$cover t:$live t:$fair t:$scopeinfo"
+#: Registers with an asynchronous input, which becomes one that is read at each step.
+_ASYNCHRONOUS = ("$adff", "$adffe", "$aldff", "$aldffe", "$dffsr", "$dffsre", "$_DFF_*", "$_ALDFF*", "$_DFFSR*")
+
+_SCRIPT = """{read} {file}
+hierarchy -check {top}{parameters}
+proc
+flatten -noscopeinfo
+delete {checks}
+memory_collect
+opt_expr -keepdc
+opt_muxtree
+wreduce -keepdc
+opt_clean
+memory_map t:$mem_v2 r:WR_PORTS>0 %i
+memory_map t:$mem_v2 r:RD_CLK_ENABLE>0 %i
+async2sync {asynchronous}
+dffunmap
+opt_clean
+tee -q -o before.json stat -json
+select -set kept {kept}
+select -set other * @kept %d
+{lower}
+opt_clean
+write_json netlist.json
+"""
+_LOWER = "techmap @other\nsimplemap @other"
+#: Every cell, where cells of words make a loop that those of bits do not.
+_LOWER_ALL = "techmap\nsimplemap"
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """A circuit, or a machine, that was read from a file.
+
+    top: the module. kept: how many cells of each kind became wires as they are. lowered: likewise those that Yosys
+    broke into gates. names: the ports that have another name here, from theirs to ours. notes: what the reader should
+    know, in sentences without the full stop.
+    """
+
+    made: Circuit | Machine
+    top: str
+    kept: Mapping[str, int] = field(default_factory=dict)
+    lowered: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def read_circuit(
+    path: str | Path, top: str | None = None, parameters: Mapping[str, int] | None = None
+) -> Circuit | Machine:
+    """The circuit that a file describes; with flip-flops of one clock, the machine.
+
+    path: Verilog or SystemVerilog (``.v``, ``.sv``), BLIF, AIGER (``.aag``, ``.aig``), RTLIL (``.il``) or Yosys' JSON.
+    top: its module; by default the only one that no other uses. parameters: values of parameters of that module.
+
+    Each port is a wire of bits with its name. Bit 0 is the least significant one. Values that Verilog leaves open (a
+    bit read from outside of a vector, a flip-flop without initial value) are 0. :func:`read_design` says what became of
+    the cells.
+
+    Raises :class:`UsageError` for another ending, a missing file or module, :class:`UserError` for a file that is
+    damaged or has what no circuit can be (latches, tri-states, ``x``, several clocks), with its line, and
+    :class:`MissingError` without Yosys.
+    """
+    return read_design(path, top, parameters).made
+
+
+def read_design(
+    path: str | Path,
+    top: str | None = None,
+    parameters: Mapping[str, int] | None = None,
+    *,
+    toolchain: Toolchain = "yowasp",
+    progress: Progress | None = None,
+) -> Design:
+    """As :func:`read_circuit`, with what became of the file's cells and names. progress: is told what is done."""
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{str(file)!r} has the ending {file.suffix!r}; {nearest(file.suffix, SUFFIXES)}")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the file {str(file)!r} cannot be read ({error.strerror}); name one that exists") from None
+    source = _Source(file)
+    if not SUFFIXES[file.suffix.lower()]:
+        if parameters or top:
+            raise UsageError(f"{str(file)!r} has one module without a name or parameters; leave both out")
+        try:
+            return _translated(read_aiger(data), file.stem, source, {}, progress)
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from None
+    for lower in (_LOWER, _LOWER_ALL):
+        name, module, before = _netlist(source, data, top, dict(parameters or {}), lower, toolchain, progress)
+        try:
+            return _translated(module, name, source, before, progress)
+        except _Loop as loop:
+            found = loop
+    raise UserError(
+        f"{source.place(found.cell)}the values of {found.name} depend on themselves; break the loop with a flip-flop"
+    )
+
+
+class _Loop(Exception):
+    """Cells that read each other: one of them, and the name of its output."""
+
+    def __init__(self, cell: Mapping[str, Any], name: str) -> None:
+        super().__init__(name)
+        self.cell, self.name = cell, name
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The file as messages name it."""
+
+    path: Path
+
+    def place(self, cell: Mapping[str, Any]) -> str:
+        """«FILE:LINE: » of a cell or a net, as far as Yosys knows it."""
+        found = re.match(r"[^|]*?:(\d+)", str(cell.get("attributes", {}).get("src", "")))
+        return f"{self.path}:{found[1]}: " if found else f"{self.path}: "
+
+
+# -- from the file to a netlist ----------------------------------------------------------------------------------------
+
+
+def _netlist(
+    source: _Source,
+    data: bytes,
+    top: str | None,
+    parameters: dict[str, int],
+    lower: str,
+    toolchain: Toolchain,
+    progress: Progress | None,
+) -> tuple[str, dict[str, Any], dict[str, int]]:
+    """The top module, as Yosys' JSON, its name, and the cells there were before any were broken into gates."""
+    for name in (*([top] if top else []), *parameters):
+        if not re.fullmatch(r"[A-Za-z_][\w$]*", name):
+            raise UsageError(f"{name!r} is not a name of Verilog; expected letters, digits, _ and $")
+    suffix = source.path.suffix.lower()
+    file = f"design{suffix}"
+    yosys = find("yosys", toolchain)
+    with scratch() as work:
+        (work / file).write_bytes(data)
+        _copy_included(source.path.parent, data, work)
+        script = _SCRIPT.format(
+            read=SUFFIXES[suffix],
+            file=file,
+            top=f"-top {top}" if top else "-auto-top",
+            parameters="".join(f" -chparam {name} {value}" for name, value in parameters.items()),
+            checks=_CHECKS,
+            asynchronous=" ".join(f"t:{kind}" for kind in _ASYNCHRONOUS),
+            kept=" ".join(f"t:{kind}" for kind in (*ROWS, *REGISTERS)),
+            lower=lower,
+        )
+        (work / "read.ys").write_text(script, encoding="utf-8")
+        makes = ["netlist.json", "before.json"]
+        try:
+            done = run(yosys, ["-q", "-s", "read.ys"], cwd=work, log="log", makes=makes, progress=progress)
+        except ToolFailure as failure:
+            raise _explained(failure, source, data) from None
+        if top is None:
+            _check_top(done.log, source)
+        modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]
+        counts = json.loads((work / "before.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    name, module = next(
+        ((name, each) for name, each in modules.items() if int(str(each["attributes"].get("top", "0")), 2)), ("", {})
+    )
+    if not module:
+        raise UsageError(f"{source.path}: there is no module in the file; expected one with ports")
+    known = module.get("parameter_default_values", {})
+    if wrong := next((each for each in parameters if each not in known), None):
+        raise UsageError(f"module {name!r} of {str(source.path)!r} has no parameter {wrong!r}; {nearest(wrong, known)}")
+    return name, module, counts
+
+
+#: What files name that they read: other files of Verilog, and the contents of memories.
+_INCLUDED = re.compile(rb'(?:`include|\$readmem[hb]\s*\()\s*"([^"\n]{1,200})"')
+
+
+def _copy_included(folder: Path, data: bytes, work: Path) -> None:
+    """Copy the files beside the design that it names, and those that these name, to where Yosys runs."""
+    waiting = [data]
+    while waiting:
+        for name in _INCLUDED.findall(waiting.pop()):
+            text = name.decode(errors="replace")
+            file, copy = folder / text, work / text
+            if ".." in Path(text).parts or Path(text).is_absolute() or copy.exists() or not file.is_file():
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            waiting.append(file.read_bytes())
+            copy.write_bytes(waiting[-1])
+
+
+def _check_top(log: str, source: _Source) -> None:
+    """Raise :class:`UsageError` if no module uses some module beside the top one."""
+    removed = re.findall(r"^Removing unused module `\\(.+)'\.$", log, re.MULTILINE)
+    # A module that is only used with other parameters is removed, too.
+    others = [name for name in removed if not re.search(rf"\$paramod\S*\\{re.escape(name)}(?![\w$])", log)]
+    if others:
+        found = re.findall(r"^(?:Automatically selected (.+) as design top module|Top module: +\\(.+))", log, re.MULTILINE)
+        tops = [*dict.fromkeys(a or b for a, b in found), *others]
+        raise UsageError(
+            f"{source.path}: the file has several modules that no other uses, {', '.join(map(repr, tops))}; name one, "
+            f"as in {source.path.name}:{tops[0]}"
+        )
+
+
+def _explained(failure: ToolFailure, source: _Source, data: bytes) -> UserError:
+    """What Yosys said about the file, with its line."""
+    found = re.findall(r"^(?:\S*?design\.\w+:(\d+)(?:\.[\d.:-]*)?: )?ERROR: (.+)$", failure.text, re.MULTILINE)
+    if not found:
+        return UserError(f"{source.path}: Yosys cannot read the file: {failure.reason}; correct it")
+    line, reason = found[-1]
+    reason = reason.strip().rstrip(".!").replace("\\", "")
+    if missing := re.match(r"Module `(.+)' referenced in module `(.+)' in cell `(.+)' is not part", reason):
+        kind, inside, cell = missing.groups()
+        at = re.search(rf"\b{re.escape(kind)}\b[^;]*?\b{re.escape(cell)}\b".encode(), data)
+        line = str(data.count(b"\n", 0, at.start()) + 1) if at else ""
+        reason = f"module {kind!r}, which {inside!r} uses as {cell!r}, is not in the file"
+    elif missing := re.match(r"Module `(.+)' not found", reason):
+        return UsageError(f"{source.path}: there is no module {missing[1]!r}; name one of the file")
+    where = f"{source.path}:{line}: " if line else f"{source.path}: "
+    return UserError(f"{where}{reason}; correct it, or read a file without it")
+
+
+# -- from a netlist to a circuit ---------------------------------------------------------------------------------------
+
+
+#: Kinds of cells that no circuit can be, by the beginning of their names: what they are, and what to do.
+_REFUSED: Mapping[str, tuple[str, str]] = {
+    "$dlatch": ("a latch", "assign it in every branch, or clock it"),
+    "$adlatch": ("a latch", "assign it in every branch, or clock it"),
+    "$_DLATCH": ("a latch", "clock it"),
+    "$sr": ("a latch", "clock it"),
+    "$_SR": ("a latch", "clock it"),
+    "$tribuf": ("a tri-state driver", "choose between its values with a multiplexer"),
+    "$_TBUF": ("a tri-state driver", "choose between its values with a multiplexer"),
+    "$mem": ("a memory that is clocked when read", "read it without a clock, or keep it out of the circuit"),
+}
+
+
+def _translated(
+    module: Mapping[str, Any], top: str, source: _Source, before: Mapping[str, int], progress: Progress | None
+) -> Design:
+    netlist = _Netlist(module, source)
+    made, names, notes = netlist.translate(progress)
+    kinds = Counter(cell["type"] for cell in module["cells"].values())
+    kept = {kind: count for kind, count in kinds.items() if not before or before.get(kind)}
+    lowered = {kind: count for kind, count in before.items() if kind not in kinds and kind not in (*ROWS, *REGISTERS)}
+    return Design(made, top, kept, lowered, names, notes)
+
+
+class _Netlist:
+    """A module of Yosys' JSON on its way to a circuit: which wire, and which bit of it, each net is."""
+
+    def __init__(self, module: Mapping[str, Any], source: _Source) -> None:
+        self.module, self.source = module, source
+        self.builder = Builder()
+        self._nets: dict[int, tuple[Wire, int]] = {}
+        self._drivers: dict[int, Mapping[str, Any]] = {}
+        self._notes: list[str] = []
+        self._names: dict[str, str] = {}
+
+    def fail(self, where: Mapping[str, Any], what: str) -> UserError:
+        return UserError(f"{self.source.place(where)}{what}")
+
+    def translate(self, progress: Progress | None) -> tuple[Circuit | Machine, dict[str, str], list[str]]:
+        """The circuit or machine, the names that changed, and notes."""
+        cells, registers = [], []
+        for cell in self.module["cells"].values():
+            (registers if cell["type"] in REGISTERS else cells).append(self._checked(cell))
+        clock = self._clock(registers)
+        ports = self.module["ports"]
+        for name, port in ports.items():
+            if port["direction"] == "inout":
+                raise self.fail(self._net_of(name), f"port {name!r} is an inout; make it an input and an output")
+        taken: dict[str, Any] = {}
+        states = [self._state(cell, taken) for cell in registers]
+        for name, port in ports.items():
+            if port["direction"] == "input" and port["bits"] != [clock]:
+                self._drive(self.builder.input(self._named(name, taken), Bits(len(port["bits"]))), port["bits"])
+        self._run(self._ordered(cells), progress)
+        outputs: dict[str, Wire] = {}
+        written = {}
+        for name, port in ports.items():
+            if port["direction"] == "output":
+                written[self._named(name, written)] = self.wire(port["bits"], self._net_of(name), f"output {name!r}")
+        if not written:
+            raise UserError(f"{self.source.path}: the module has no outputs; expected at least one")
+        for name, cell in zip(list(taken)[: len(states)], registers, strict=True):
+            bits = cell["connections"]["D"]
+            outputs[unused(f"next_{name}", {**outputs, **written})] = self.wire(bits, cell, f"the input of {name!r}")
+        circuit = self.builder.finish({**outputs, **written})
+        made = Machine(circuit, tuple(states)) if registers else circuit
+        return made, self._names, self._notes
+
+    def _checked(self, cell: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The cell, its outputs known as driven; raises :class:`UserError` for one that no circuit can be."""
+        kind = cell["type"]
+        if kind not in ROWS and kind not in REGISTERS:
+            what, how = next((row for begin, row in _REFUSED.items() if kind.startswith(begin)), ("", ""))
+            if not what:
+                what, how = f"a cell {kind!r} without contents", "read a file that has its contents, too"
+            raise self.fail(cell, f"there is {what}; {how}")
+        for port, direction in cell["port_directions"].items():
+            bits = cell["connections"][port]
+            if direction == "output":
+                for bit in bits:
+                    if isinstance(bit, str) or bit in self._drivers:
+                        raise self.fail(cell, "a net has two drivers; leave one of them out")
+                    self._drivers[bit] = cell
+        return cell
+
+    def _clock(self, registers: Sequence[Mapping[str, Any]]) -> Any:
+        """The net of the only clock, if there is one."""
+        found = {}
+        for cell in registers:
+            port, edge = REGISTERS[cell["type"]]
+            if port:
+                rises = edge if isinstance(edge, int) else int(str(cell["parameters"][edge]), 2)
+                found.setdefault((cell["connections"][port][0], rises), cell)
+        if len(found) > 1:
+            names = [f"{self._name_of(net)!r} ({'rising' if rises else 'falling'})" for net, rises in found]
+            raise self.fail(
+                list(found.values())[1], f"flip-flops have the clocks {', '.join(names)}; expected one, and one edge"
+            )
+        for net, _ in found:
+            inputs = [port["bits"] for port in self.module["ports"].values() if port["direction"] == "input"]
+            if [net] not in inputs:
+                raise self.fail(
+                    found[net, _], f"the clock {self._name_of(net)!r} is not an input of one bit; expected one that is"
+                )
+            return net
+        return None
+
+    def _state(self, cell: Mapping[str, Any], taken: dict[str, Any]) -> int:
+        """Make the register's output an input of the step, and return its first value."""
+        bits = cell["connections"]["Q"]
+        self._drive(self.builder.input(self._named(self._name_of(bits[0], alone=False), taken), Bits(len(bits))), bits)
+        first = [self._first.get(bit, "x") for bit in bits]
+        if "x" in first:
+            name = self._name_of(bits[0], alone=False)
+            self._notes.append(f"{self.source.place(cell)}{name!r} has no first value, and starts with 0")
+        return sum(1 << i for i, value in enumerate(first) if value == "1")
+
+    @property
+    def _first(self) -> dict[Any, str]:
+        if "first" not in self.__dict__:
+            found = {}
+            for net in self.module["netnames"].values():
+                if (init := net["attributes"].get("init")) is not None:
+                    found.update(zip(net["bits"], str(init)[::-1], strict=False))
+            self.__dict__["first"] = found
+        result: dict[Any, str] = self.__dict__["first"]
+        return result
+
+    def _named(self, name: str, taken: dict[str, Any]) -> str:
+        """The name here of a port or state, noted if it is another one."""
+        ours = re.sub(r"\W", "_", name, flags=re.ASCII)
+        ours = f"p{ours}" if not ours or not ours[0].isalpha() and ours[0] != "_" else ours
+        ours = unused(f"{ours}_" if keyword.iskeyword(ours) else ours, taken)
+        taken[ours] = name
+        if ours != name:
+            self._names[name] = ours
+        return ours
+
+    def _net_of(self, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.module["netnames"].get(name, {})
+        return found
+
+    def _name_of(self, net: Any, *, alone: bool = True) -> str:
+        """The name of a net in the file; with its index, unless it is alone or the whole vector is meant."""
+        for hidden in (0, 1):
+            for name, row in self.module["netnames"].items():
+                if row["hide_name"] == hidden and net in row["bits"]:
+                    at = row["bits"].index(net)
+                    return name if len(row["bits"]) == 1 or not alone else f"{name}[{at}]"
+        return f"net {net}"
+
+    def _ordered(self, cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The cells, each behind those that drive it; raises :class:`_Loop`."""
+        number = {id(cell): k for k, cell in enumerate(cells)}
+        readers: list[list[int]] = [[] for _ in cells]
+        missing = [0] * len(cells)
+        for k, cell in enumerate(cells):
+            before = set()
+            for port, direction in cell["port_directions"].items():
+                if direction == "input":
+                    drivers = (self._drivers.get(bit) for bit in cell["connections"][port])
+                    before |= {number[id(driver)] for driver in drivers if driver is not None and id(driver) in number}
+            missing[k] = len(before)
+            for driver in before:
+                readers[driver].append(k)
+        ready = [k for k, count in enumerate(missing) if not count]
+        for k in ready:
+            yield cells[k]
+            for reader in readers[k]:
+                missing[reader] -= 1
+                if not missing[reader]:
+                    ready.append(reader)
+        if len(ready) < len(cells):
+            cell = next(cell for cell, count in zip(cells, missing, strict=True) if count)
+            raise _Loop(cell, repr(self._name_of(cell["connections"][_output(cell)][0])))
+
+    def _run(self, cells: Iterator[Mapping[str, Any]], progress: Progress | None) -> None:
+        """Make the wires of all cells."""
+        total = len(self.module["cells"])
+        for done, data in enumerate(cells):
+            if progress is not None and done % 10_000 == 0:
+                progress(Step("reader", f"{done:,} of {plural(total, 'cell')}", 0.0))
+            cell = Cell(self._without_dead_default(data), lambda bits, data=data: self.wire(bits, data, "a value"))
+            try:
+                result = ROWS[cell.kind](cell)
+            except UserError as error:
+                message = str(error)
+                raise error if message.startswith(str(self.source.path)) else self.fail(data, message) from None
+            bits = cell.bits[_output(data)]
+            self._drive(result if result.width == len(bits) else result.extend(len(bits)), bits)
+
+    def _without_dead_default(self, cell: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A choice that lists all values of what it asks has a default ``x`` that is never taken: leave it out."""
+        if cell["type"] != "$pmux" or "x" not in cell["connections"]["A"]:
+            return cell
+        asked = set()
+        for bit in cell["connections"]["S"]:
+            driver = self._drivers.get(bit, {"type": ""})
+            compared = driver["type"] in ("$eq", "$logic_not")
+            asked.add(tuple(driver["connections"]["A"]) if compared else ())
+        if len(asked) != 1 or 1 << len(next(iter(asked))) != len(cell["connections"]["S"]):
+            return cell
+        ports = dict(cell["connections"])
+        width = len(ports["Y"])
+        ports["A"], ports["B"], ports["S"] = ports["B"][-width:], ports["B"][:-width], ports["S"][:-1]
+        return {**cell, "connections": ports}
+
+    def _drive(self, wire: Wire, bits: Sequence[Any]) -> None:
+        for i, bit in enumerate(bits):
+            if bit in self._nets:
+                raise UserError(f"{self.source.path}: {self._name_of(bit)!r} has two drivers; leave one of them out")
+            self._nets[bit] = wire, i
+
+    def wire(self, bits: Sequence[Any], where: Mapping[str, Any], what: str) -> Wire:
+        """The wire of these bits; raises :class:`UserError` if one is ``x``, ``z`` or driven by nothing."""
+        found = []
+        for bit in bits:
+            if isinstance(bit, str):
+                if bit not in "01":
+                    raise self.fail(where, _OPEN[bit].format(what))
+                found.append((None, int(bit)))
+            elif bit in self._nets:
+                found.append(self._nets[bit])
+            else:
+                raise self.fail(where, f"{self._name_of(bit)!r} is driven by nothing; give it a value")
+        parts = []
+        for wire, run_ in groupby(found, key=lambda each: each[0]):
+            indices = [i for _, i in run_]
+            if wire is None:
+                value = sum(bit << i for i, bit in enumerate(indices))
+                parts.append(self.builder.apply("const", attributes=(value, len(indices))))
+            elif indices == list(range(indices[0], indices[0] + len(indices))):
+                parts.append(wire[indices[0] : indices[-1] + 1])
+            else:
+                parts.append(wire.gather(indices))
+        return cat(*parts)
+
+
+#: Values that no circuit has.
+_OPEN = {
+    "x": "{} is x, neither 0 nor 1; give it a value",
+    "z": "{} is z, a tri-state; choose between its values with a multiplexer",
+}
+
+
+def _output(cell: Mapping[str, Any]) -> str:
+    return next(port for port, direction in cell["port_directions"].items() if direction == "output")
