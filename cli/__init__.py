@@ -31,6 +31,7 @@ COMMANDS = {
     "prove": "prove claims about a model",
     "faults": "find test vectors for the faults of a circuit",
     "export": "write a circuit for other tools",
+    "grad": "write the derivative of a design for other tools",
     "cells": "count the FPGA cells of a trained model",
     "synth": "make the bitstream of a trainer, or of a trained model",
     "boards": "list the boards",

@@ -54,12 +54,15 @@ def as_predictor(spec: Spec, saved: SavedModel | None) -> tuple[Spec, SavedModel
 
 
 def find_model(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel | None]:
-    """The model that ``text`` names: a saved one, or one by name or from a Python file with ``inputs`` and ``outputs``
-    bits. Raises :class:`UsageError` for an unknown name, and the errors of :func:`rdahw.saved.load_model`.
+    """The model that ``text`` names: a saved one, a circuit in a file of another tool, or one by name or from a Python
+    file with ``inputs`` and ``outputs`` bits. Raises :class:`UsageError` for an unknown name, and the errors of :func:`rdahw.saved.load_model`.
     """
     from rdahw.families import is_model_name, named_models, names, parse_model
     from rdahw.family import Task
+    from rdahw.given import GivenSpec, parse_design
 
+    if parse_design(text) is not None:
+        return GivenSpec.read(text), None
     if is_model_name(text):
         return make_spec(text, Task.of_widths(inputs, outputs, kind=parse_model(text)[0].tasks[0])), None
     if not os.path.exists(text) and not Path(text).suffix:
@@ -102,7 +105,7 @@ def predictor(spec: Spec, saved: SavedModel | None) -> Circuit:
     """x ↦ y with the trained parameters folded in; (theta, x) ↦ y for a model that is not trained."""
     from rdahw.transform import bind
 
-    model = spec.learner().model
     if saved is None:
-        return model.predictor
+        return spec.predicting()
+    model = spec.learner().model
     return bind(model.predictor, **{model.circuit.input_names[0]: spec.theta(saved.best_state).tolist()})

@@ -35,7 +35,7 @@ Examples:
   rdahw export fashion.rdahw --to verilog --inference --frontend pixels
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
 )
-@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
+@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME|FILE.v[:TOP]")
 @click.option("--to", "format", required=True, type=click.Choice(_FORMATS), help="write this format")
 @click.option("--reverse", "what", flag_value="reverse", help="write the reverse derivative of the circuit")
 @click.option("--trainer", "what", flag_value="trainer", help="write the trainer: the circuit that learns")
@@ -108,6 +108,8 @@ def command(
         ending = FORMATS[format].ending
         text = export(component, format, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
     out = out or Path(f"{stem(model)}{'' if what == 'circuit' else '-' + what}.{ending}")
+    if out.exists() and Path(model.partition(":")[0]).exists() and out.samefile(model.partition(":")[0]):
+        raise UsageError(f"the result would replace {str(out)!r}, which is read; name another file with --out")
     write_atomically(out, text.encode())
     output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
     output.line(f"wrote {out}")
@@ -132,7 +134,7 @@ _ABOUT = {
 
 def _is_circuit(spec: Spec) -> bool:
     try:
-        spec.learner()
+        spec.given()
     except UsageError:
         return False
     return True
@@ -143,7 +145,7 @@ def _circuit(what: str, spec: Spec, saved: SavedModel | None, encoder: int | Non
     from rdahw.folding import simplify
 
     try:
-        made = spec.learner().given
+        made = spec.given()
     except UsageError as error:
         gateware = "export its gateware with --to verilog, without --reverse and --inference"
         raise UsageError(f"{error}; or {gateware}") from None

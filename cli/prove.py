@@ -58,9 +58,10 @@ Examples:
   rdahw prove --equal iris-lookup.rdahw other.rdahw
   rdahw prove --equal tomita4-machine.rdahw tomita4
   rdahw prove --equal "uartmarks >> pattern1011" uart8n1
+  rdahw prove --equal adder.v faster.v:adder
   rdahw prove mask --inputs 12 --what custom --json""",
 )
-@click.argument("model", metavar="[MODEL|NAME|FILE.py:NAME]", required=False)
+@click.argument("model", metavar="[MODEL|NAME|FILE.py:NAME|FILE.v[:TOP]]", required=False)
 @click.option("--what", type=_What(), metavar="CLAIM,…",
               help=f"{', '.join(_CLAIMS)} (default: these), one-hot, robust:K")  # fmt: skip
 @click.option(
@@ -132,7 +133,7 @@ def command(
         proofs,
         [proof for proof in proofs if proof in unstated],
         compared,
-        surrogates(found[0][0].learner().given.circuit) if refuted else [],
+        surrogates(_circuit(found[0][0])) if refuted else [],
     )
 
 
@@ -163,7 +164,8 @@ def _statements(
     from rdahw.hdl.trainer_claims import trainer_claims
 
     if equal:
-        return {"equal": lambda: [claims.equal(*(predictor(*one) for one in found))]}
+        f, g = (predictor(*one) for one in found)
+        return {"equal": lambda: [claims.equal(f, claims.matched(f, g))]}
     ((spec, saved),) = found
     chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec, saved))
     trained = [name for name, _ in chosen if name in _PROPERTIES]
@@ -210,7 +212,7 @@ def _surroundings(a: SavedModel | None, b: SavedModel | None) -> tuple[list[str]
 
 def _circuit(spec: Spec) -> Circuit:
     """The model; raises :class:`UsageError` for one too large for a circuit."""
-    return spec.learner().given.circuit
+    return spec.given().circuit
 
 
 def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
@@ -240,7 +242,9 @@ def _gateware(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     """The hardware of the model, of its learning step, and of the trained model."""
     from rdahw.hdl.proof import gateware
 
-    claims: list[AnyClaim] = [gateware(_circuit(spec), "model"), gateware(spec.learner().step, "step")]
+    claims: list[AnyClaim] = [gateware(_circuit(spec), "model")]
+    if spec.fields:  # it learns
+        claims.append(gateware(spec.learner().step, "step"))
     return claims if saved is None else [*claims, gateware(predictor(spec, saved), "inference")]
 
 

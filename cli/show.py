@@ -33,9 +33,10 @@ Examples:
   rdahw show mask --inputs 16           a model by name
   rdahw show lookup --reverse --text    the circuit of its reverse derivative
   rdahw show my_models.py:half_adder --svg adder.svg
+  rdahw show adder.v --text              a circuit of another tool
   rdahw show tomita4 --svg states.svg   the states of a machine""",
 )
-@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME", shell_complete=complete("rdahw.families", "names"))
+@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME|FILE.v[:TOP]", shell_complete=complete("rdahw.families", "names"))
 @size_options()
 @click.option(
     "--reverse",
@@ -60,7 +61,7 @@ def command(
     """Describe a model: widths, gates, parameters, whether it is safe, and how it was trained.
 
     Safe: the reverse derivative is the Boolean difference. NAME is one of rdahw models, optionally followed by
-    :OPTION=VALUE,…; FILE.py:NAME runs the file.
+    :OPTION=VALUE,…; FILE.py:NAME runs the file. FILE.v and its like (.sv, .blif, .aag, .aig, .il, .json) are read.
     """
     from rdahw.draw import to_dot
     from rdahw.files import write_atomically
@@ -70,7 +71,7 @@ def command(
     spec, saved = find_model(model, inputs, outputs)
     result: dict[str, Any] = {"model": spec.name, "family": spec.family}
     try:
-        made = (spec if saved is None else saved.predictor.spec).learner().given
+        made = (spec if saved is None else saved.predictor.spec).given()
         circuit = made.circuit
         if of_reverse:
             whole = made.reverse()
@@ -129,7 +130,7 @@ def _spec(spec: Spec) -> dict[str, Any]:
         **options,
         "options": options,
         "input_bits": spec.input_bits,
-        "parameter_bits": spec.parameters.bits,
+        "parameter_bits": spec.parameters.bits if spec.fields else 0,
         "image": None if spec.image is None else list(spec.image),
     }
 

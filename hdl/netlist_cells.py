@@ -26,13 +26,24 @@ class Cell:
     """A cell of a netlist: its parameters as Yosys writes them, the bits of each port (nets as numbers, constants as
     ``"0"`` and ``"1"``), and the wires of its inputs."""
 
-    __slots__ = ("bits", "kind", "parameters", "_wire")
+    __slots__ = ("_driver", "_wire", "bits", "kind", "parameters")
 
-    def __init__(self, data: Mapping[str, Any], wire: Callable[[Sequence[Any]], Wire]) -> None:
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        wire: Callable[[Sequence[Any]], Wire],
+        driver: Callable[[Any], Cell | None] = lambda net: None,
+    ) -> None:
         self.kind: str = data["type"]
         self.parameters: Mapping[str, Any] = data["parameters"]
         self.bits: Mapping[str, Sequence[Any]] = data["connections"]
-        self._wire = wire
+        self._wire, self._driver = wire, driver
+
+    def driver(self, port: str) -> Cell | None:
+        """The cell whose output Y, or the low bits of it, is at an input."""
+        bits = self.bits[port]
+        found = self._driver(bits[0])
+        return found if found is not None and found.bits.get("Y", [])[: len(bits)] == bits else None
 
     def wire(self, port: str) -> Wire:
         """The wire at an input."""
@@ -92,11 +103,25 @@ def _all(a: Wire) -> Wire:
 
 def _add(cell: Cell) -> Wire:
     width, widest = cell.width, cell.widest
+    for port, other in ("AB", "BA"):
+        if not cell.signed and len(cell.bits[port]) == 1 and (inner := cell.driver(other)) is not None:
+            if (found := _with_carry(inner, width, cell.wire(port), len(cell.bits[other]))) is not None:
+                return found
     if not cell.signed and width > widest:
         a, b = cell.both(widest)
         return a.plus(b).extend(width)
     a, b = cell.both(width)
     return a.plus(b)[:width]
+
+
+def _with_carry(inner: Cell, width: int, carry: Wire, read: int) -> Wire | None:
+    """The low ``read`` bits of a sum, and a carry: one addition, with a bit more below. Its products are of different
+    input bits, those of two additions are not. None if ``inner`` is no such sum."""
+    if inner.kind != "$add" or inner.signed or read != inner.width or inner.width < min(width, inner.widest + 1):
+        return None
+    a, b = inner.both(min(width, inner.widest))
+    total = cat(a.const(1, 1), a).plus(cat(carry, b))[1:]
+    return _extend(total, width, signed=False)
 
 
 def _subtract(cell: Cell) -> Wire:

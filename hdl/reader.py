@@ -88,6 +88,19 @@ class Design:
     names: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
+    def describe(self) -> Iterator[str]:
+        """What was kept, broken up and renamed, in sentences for people."""
+        yield f"read {self.top!r}: {_listed(self.kept) or 'wires alone'}"
+        if self.lowered:
+            yield f"broken into gates: {_listed(self.lowered)}"
+        for theirs, ours in self.names.items():
+            yield f"{theirs!r} is called {ours!r} here"
+        yield from self.notes
+
+
+def _listed(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1]))
+
 
 def read_circuit(
     path: str | Path, top: str | None = None, parameters: Mapping[str, int] | None = None
@@ -449,9 +462,9 @@ class _Netlist:
         """Make the wires of all cells."""
         total = len(self.module["cells"])
         for done, data in enumerate(cells):
-            if progress is not None and done % 10_000 == 0:
+            if progress is not None and done and done % 10_000 == 0:
                 progress(Step("reader", f"{done:,} of {plural(total, 'cell')}", 0.0))
-            cell = Cell(self._without_dead_default(data), lambda bits, data=data: self.wire(bits, data, "a value"))
+            cell = self._cell(self._without_dead_default(data))
             try:
                 result = ROWS[cell.kind](cell)
             except UserError as error:
@@ -459,6 +472,13 @@ class _Netlist:
                 raise error if message.startswith(str(self.source.path)) else self.fail(data, message) from None
             bits = cell.bits[_output(data)]
             self._drive(result if result.width == len(bits) else result.extend(len(bits)), bits)
+
+    def _cell(self, data: Mapping[str, Any]) -> Cell:
+        return Cell(data, lambda bits: self.wire(bits, data, "a value"), self._driving)
+
+    def _driving(self, net: Any) -> Cell | None:
+        data = self._drivers.get(net)
+        return None if data is None else self._cell(data)
 
     def _without_dead_default(self, cell: Mapping[str, Any]) -> Mapping[str, Any]:
         """A choice that lists all values of what it asks has a default ``x`` that is never taken: leave it out."""

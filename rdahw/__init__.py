@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.families import make_model as make_model
     from rdahw.families.lookup import lookup_model as lookup_model
     from rdahw.families.mask import mask_model as mask_model
+    from rdahw.hdl.reader import read_circuit as read_circuit
     from rdahw.learner import Learner as Learner
     from rdahw.machine import Machine as Machine
     from rdahw.machine import trace_machine as trace_machine
@@ -79,6 +80,7 @@ _HOME = {
     "make_model": "rdahw.families",
     "mask_model": "rdahw.families.mask",
     "mux": "rdahw.tracing",
+    "read_circuit": "rdahw.hdl.reader",
     "reverse": "rdahw.derivative",
     "trace": "rdahw.tracing",
     "trace_machine": "rdahw.machine",

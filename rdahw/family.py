@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
     from rdahw.circuit import Circuit
     from rdahw.data import Binariser, Schema
+    from rdahw.given import Given
     from rdahw.learner import Learner
     from rdahw.machine import Machine
+    from rdahw.model import Model
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
     from rdahw.table_scores import TableLayer
@@ -243,6 +245,14 @@ class Spec(ABC):
     @abstractmethod
     def learner(self) -> Learner:
         """Its model, loss and optimiser as circuits; raises :class:`UsageError` if the model is too large for that."""
+
+    def given(self) -> Model | Given:
+        """Its circuit as it was given, to show, export or prove; raises :class:`UsageError` as :meth:`learner`."""
+        return self.learner().given
+
+    def predicting(self) -> Circuit:
+        """The circuit that predicts, (theta, x) ↦ y, from the state of the learner; raises as :meth:`learner`."""
+        return self.learner().model.predictor
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rdahw.errors import UsageError, nearest
 from rdahw.family import Family, Spec, Task
+from rdahw.given import parse_design
 from rdahw.model import Model
 
 __all__ = [
@@ -83,12 +84,14 @@ def all_families(*, skip_broken: bool = False) -> list[Family]:
 
 
 def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
-    """The family and the options that ``text`` names, ``NAME[:OPTION=VALUE,…]`` or ``FILE.py:NAME``.
+    """The family and the options that ``text`` names, ``NAME[:OPTION=VALUE,…]``, ``FILE.py:NAME`` or ``FILE.v[:TOP]``.
 
     Raises :class:`UsageError` for an unknown name or option, and for a value out of range.
     """
     if (match := re.fullmatch(r"(?:file:source=)?(.+\.py:\w+)", text)) is not None:
         return find_family("file"), {"source": match[1]}
+    if parse_design(source := text.removeprefix("file:source=")) is not None:
+        return find_family("file"), {"source": source}
     name, _, rest = text.partition(":")
     if name not in names() and (named := _named(text)):
         family = named_models()[named]
@@ -99,9 +102,9 @@ def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
 
 def is_model_name(text: str) -> bool:
     """Whether ``text`` names a model, rather than a file with a saved one."""
-    return ".py:" in text or (
-        not os.path.isfile(text) and (text.partition(":")[0] in names() or _named(text) is not None)
-    )
+    if ".py:" in text or parse_design(text) is not None:
+        return True
+    return not os.path.isfile(text) and (text.partition(":")[0] in names() or _named(text) is not None)
 
 
 def _named(text: str) -> str | None:

@@ -1,4 +1,5 @@
-"""The family ``file``: a circuit or a machine from a Python file of the user; **the file is run**.
+"""The family ``file``: a circuit or a machine of the user, from a Python file (**the file is run**), or a circuit from a
+file of another tool.
 
 A machine is a model of the family ``machine``: the bits of its parameters are learned in place of those of tables.
 """
@@ -19,6 +20,7 @@ from rdahw.families.circuits import circuit_family
 from rdahw.families.machine import FAMILY as MACHINES
 from rdahw.families.machine import MachineSpec
 from rdahw.family import USUAL_TASK, Family, Option, Spec, Task
+from rdahw.given import learnable, parse_design, read_given
 from rdahw.machine import Machine
 
 __all__ = ["FAMILY", "load_own"]
@@ -26,15 +28,18 @@ __all__ = ["FAMILY", "load_own"]
 
 def load_own(source: str | None, inputs: int, outputs: int) -> Circuit | Machine:
     """What ``source``, ``FILE.py:NAME``, names: a circuit or a machine, or a function from (inputs, outputs) to one.
-    For sequences these are the bits of a symbol and of a label.
+    For sequences these are the bits of a symbol and of a label. Of ``FILE.v`` or another file of
+    :data:`rdahw.given.READERS` the input ``theta`` is learned, and the others are the data.
 
     Raises :class:`UsageError` for a malformed ``source`` or a missing file, and :class:`UserError` for any error in the
     file.
     """
+    if parse_design(source or "") is not None:
+        return learnable(str(source), read_given(str(source)))
     match = re.fullmatch(r"(.+\.py):(\w+)", source or "")
     if match is None:
         raise UsageError(
-            "the model 'file' is a circuit or a machine in a Python file of your own; name it as FILE.py:NAME"
+            "the model 'file' is a circuit or a machine in a file of your own; name it as FILE.py:NAME or FILE.v"
         )
     path, name = Path(match[1]), match[2]
     if not os.path.isfile(path):  # not Path's, which raises for some names
@@ -110,8 +115,9 @@ def _circuits(made: Circuit | None = None) -> Family:
     return circuit_family(
         "file",
         circuit,
-        help="a circuit or a machine of your own, or a function from (inputs, outputs) to one, given as FILE.py:NAME",
-        options=(Option(name="source", type="text", help="FILE.py:NAME; the file is run"),),
+        help="a circuit or a machine of your own, or a function from (inputs, outputs) to one, given as FILE.py:NAME, "
+        "or a circuit with the parameters as its input theta, as FILE.v",
+        options=(Option(name="source", type="text", help="FILE.py:NAME, and the file is run; or FILE.v[:TOP]"),),
         named=lambda own: own["source"],
         tasks=(USUAL_TASK, "sequences"),
         plain=_plain,

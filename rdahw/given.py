@@ -1,0 +1,161 @@
+"""Circuits in files of other tools, as models: ``FILE.v`` or ``FILE.v:TOP``, by the ending of the file."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rdahw.circuit import Circuit
+from rdahw.derivative import reverse
+from rdahw.errors import UsageError, UserError, nearest
+from rdahw.family import Spec
+from rdahw.learner import Learner
+from rdahw.machine import Machine
+from rdahw.state import Field, State
+from rdahw.tracing import Wire, cat, trace
+from rdahw.types import Bits
+
+__all__ = ["READERS", "Given", "GivenSpec", "learnable", "parse_design", "read_given"]
+
+#: By file ending the function that reads such a file: from its path and the name of its module, if one is given.
+READERS: Mapping[str, str] = dict.fromkeys(
+    (".v", ".sv", ".blif", ".il", ".rtlil", ".json", ".aag", ".aig"), "rdahw.hdl.reader:read_circuit"
+)
+_DESIGN = re.compile(rf"(.+(?:{'|'.join(map(re.escape, READERS))}))(?::([A-Za-z_][\w$]*))?", re.IGNORECASE)
+
+
+def parse_design(text: str) -> tuple[Path, str | None] | None:
+    """The file and the module that ``text`` names; None if it names no file of :data:`READERS`."""
+    found = _DESIGN.fullmatch(text)
+    return None if found is None else (Path(found[1]), found[2])
+
+
+def read_given(text: str, **options: Any) -> Circuit | Machine:
+    """The circuit or machine in the file that ``text`` names; raises the errors of its reader."""
+    found = parse_design(text)
+    assert found is not None, "the caller has asked parse_design"
+    module, _, function = READERS[found[0].suffix.lower()].partition(":")
+    made: Circuit | Machine = getattr(importlib.import_module(module), function)(*found, **options)
+    return made
+
+
+def learnable(name: str, f: Circuit | Machine, parameters: Sequence[str] = ("theta",)) -> Circuit:
+    """``(theta, x) ↦ y``, to learn: the inputs ``parameters`` of ``f`` side by side, its other inputs, its outputs.
+
+    Raises :class:`UsageError` for a machine, for an unknown name, and if nothing is left to read.
+    """
+    if isinstance(f, Machine):
+        raise UsageError(f"{name!r} has flip-flops and cannot be learned as a circuit; take the circuit between them")
+    if missing := [port for port in parameters if port not in f.input_names]:
+        raise UsageError(f"{name!r} has no input {missing[0]!r} to learn; {nearest(missing[0], f.input_names)}")
+    rest = [port for port in f.input_names if port not in parameters]
+    if not rest:
+        raise UsageError(f"all inputs of {name!r} are parameters; expected one that the data come in by")
+    widths = {port: type_.width for port, type_ in f.inputs}
+
+    def body(theta: Wire, x: Wire) -> Wire:
+        wires = {}
+        for whole, ports in ((theta, parameters), (x, rest)):
+            at = 0
+            for port in ports:
+                wires[port] = whole[at : at + widths[port]]
+                at += widths[port]
+        results = theta.builder.inline(f, [wires[port] for port in f.input_names])
+        return cat(*results)
+
+    return trace(body, theta=Bits(sum(widths[p] for p in parameters)), x=Bits(sum(widths[p] for p in rest)))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A circuit with any ports, and its name: what a command shows, exports or proves."""
+
+    name: str
+    circuit: Circuit
+
+    @property
+    def predictor(self) -> Circuit:
+        """The circuit itself."""
+        return self.circuit
+
+    def reverse(self) -> Circuit:
+        """The reverse derivative by all inputs."""
+        return reverse(self.circuit)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSpec(Spec):
+    """A circuit or machine that is there already: it has nothing to learn.
+
+    made: with any ports.
+    """
+
+    name: str
+    made: Circuit | Machine
+
+    family = "file"
+    software_only = "it has nothing to learn; give a model with parameters"
+    loss = optimiser = "none"
+    code = "binary"
+
+    @classmethod
+    def read(cls, text: str) -> GivenSpec:
+        """That of the file that ``text`` names."""
+        return cls(text, read_given(text))
+
+    @property
+    def _circuit(self) -> Circuit:
+        return self.made.step if isinstance(self.made, Machine) else self.made
+
+    @property
+    def input_bits(self) -> int:
+        return sum(type_.width for type_ in self._circuit.input_types)
+
+    @property
+    def classes(self) -> int:
+        return 1 << sum(type_.width for type_ in self._circuit.output_types)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """None."""
+        return ()
+
+    def learner(self) -> Learner:
+        raise UsageError(
+            f"{self.name!r} is a circuit that is there already, and has nothing to learn; give the model to train as "
+            "--model, with the inputs to learn called theta"
+        )
+
+    def given(self) -> Given:
+        """The circuit; that of a step for a machine."""
+        return Given(self.name, self._circuit)
+
+    def predicting(self) -> Circuit:
+        """The circuit itself; raises :class:`UserError` for a machine."""
+        if isinstance(self.made, Machine):
+            names = ", ".join(port.name for port in self.made.states)
+            raise UserError(
+                f"{self.name!r} has flip-flops ({names}) and is a machine; give a circuit, or compare two machines "
+                "with rdahw prove --equal"
+            )
+        return self.made
+
+    def machine(self, state: State) -> Machine | None:
+        return self.made if isinstance(self.made, Machine) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The name and the circuit or machine."""
+        return {"name": self.name, "made": self.made.to_json()}
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def description(self) -> str:
+        """Such as «adder.v, a circuit»."""
+        kind = f"a machine of {len(self.made.initial)} registers" if isinstance(self.made, Machine) else "a circuit"
+        return f"{self.name}, {kind}"

@@ -1,0 +1,82 @@
+"""A derivative compared with flipping input bits, on random vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rdahw.circuit import Circuit
+from rdahw.derivative import forward_derivative, reverse
+from rdahw.primitives import Array
+from rdahw.sim.reference import run
+from rdahw.types import Bits
+
+__all__ = ["Comparison", "compare"]
+
+#: How many random vectors there are, fewer where there are many input bits.
+_VECTORS = 1000
+#: The most runs of single assignments, so that a comparison takes some seconds.
+_MOST_RUNS = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """vectors: how many were run; 0 for a circuit with words, which has no Boolean difference. adjoint: whether the
+    derivative obeys its law on all of them. parts: the input bits, as ``a[3]``, where the reverse derivative is not the
+    Boolean difference, and on how many vectors."""
+
+    vectors: int
+    adjoint: bool
+    parts: dict[str, int]
+
+
+def compare(f: Circuit, derivative: Circuit, wrt: Collection[str] | None, law: str) -> Comparison:
+    """Run a derivative of ``f`` by the inputs ``wrt`` (None: all) and flip each of their bits.
+
+    law: ``"reverse"`` and ``"forward"``, which are adjoint, or ``"boolean"``, which is what the flips show.
+    """
+    if not all(isinstance(type_, Bits) for type_ in (*f.input_types, *f.output_types)):
+        return Comparison(0, True, {})
+    wanted = [k for k, name in enumerate(f.input_names) if wrt is None or name in wrt]
+    flips = sum(f.input_types[k].width for k in wanted)
+    count = max(8, min(_VECTORS, _MOST_RUNS // max(1, flips * len(f.assignments))))
+    random = np.random.default_rng(0)
+    x, dy, dx = (
+        [random.integers(0, 2, (count, type_.width), np.uint8) for type_ in types]
+        for types in (f.input_types, f.output_types, [f.input_types[k] for k in wanted])
+    )
+    names = [f.input_names[k] for k in wanted]
+    pulled = run(derivative if law != "forward" else reverse(f, names), *x, *dy)
+    if law != "boolean":
+        pushed = run(derivative if law == "forward" else forward_derivative(f, names), *x, *dx)
+        adjoint = bool(np.array_equal(_product(dy, pushed), _product(dx, pulled)))
+    flipped = _flips(f, x, dy, wanted)
+    parts = {
+        f"{name}[{i}]": int(differs)
+        for name, ours, theirs in zip(names, pulled, flipped, strict=True)
+        for i, differs in enumerate((ours != theirs).sum(axis=0))
+        if differs
+    }
+    return Comparison(count, not parts if law == "boolean" else adjoint, parts)
+
+
+def _product(a: Sequence[Array], b: Sequence[Array]) -> Array:
+    """The parities of the products of both, for each vector."""
+    total: Array = sum((p & q).sum(axis=-1) for p, q in zip(a, b, strict=True)) % 2
+    return total
+
+
+def _flips(f: Circuit, x: Sequence[Array], dy: Sequence[Array], wanted: Sequence[int]) -> list[Array]:
+    """The Boolean difference by running ``f`` once for each input bit."""
+    here, result = run(f, *x), []
+    for k in wanted:
+        column = []
+        for i in range(f.input_types[k].width):
+            there = x[k].copy()
+            there[:, i] ^= 1
+            changed = run(f, *x[:k], there, *x[k + 1 :])
+            column.append(_product([a ^ b for a, b in zip(here, changed, strict=True)], dy))
+        result.append(np.stack(column, axis=-1).astype(np.uint8))
+    return result
