@@ -142,18 +142,20 @@ def read_design(
         if parameters or top:
             raise UsageError(f"{str(file)!r} has one module without a name or parameters; leave both out")
         try:
-            return _translated(read_aiger(data), file.stem, source, {}, progress)
+            module = read_aiger(data)
         except UserError as error:
             raise UserError(f"{file}: {error}") from None
+        try:
+            return _translated(module, file.stem, source, {}, progress)
+        except _Loop as loop:
+            raise loop.refused(source) from None
     for lower in (_LOWER, _LOWER_ALL):
         name, module, before = _netlist(source, data, top, dict(parameters or {}), lower, toolchain, progress)
         try:
             return _translated(module, name, source, before, progress)
         except _Loop as loop:
             found = loop
-    raise UserError(
-        f"{source.place(found.cell)}the values of {found.name} depend on themselves; break the loop with a flip-flop"
-    )
+    raise found.refused(source)
 
 
 class _Loop(Exception):
@@ -162,6 +164,11 @@ class _Loop(Exception):
     def __init__(self, cell: Mapping[str, Any], name: str) -> None:
         super().__init__(name)
         self.cell, self.name = cell, name
+
+    def refused(self, source: _Source) -> UserError:
+        """That no circuit can be made of it."""
+        place = source.place(self.cell)
+        return UserError(f"{place}the values of {self.name} depend on themselves; break the loop with a flip-flop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +224,10 @@ def _netlist(
         if top is None:
             _check_top(done.log, source)
         modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]
-        counts = json.loads((work / "before.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+        said = json.loads((work / "before.json").read_text(encoding="utf-8"))["modules"]
+        counts = Counter[str]()
+        for each in said.values():
+            counts.update(each.get("num_cells_by_type", {}))
     name, module = next(
         ((name, each) for name, each in modules.items() if int(str(each["attributes"].get("top", "0")), 2)), ("", {})
     )
@@ -314,6 +324,7 @@ class _Netlist:
         self.builder = Builder()
         self._nets: dict[int, tuple[Wire, int]] = {}
         self._drivers: dict[int, Mapping[str, Any]] = {}
+        self._given: set[int] = set()
         self._notes: list[str] = []
         self._names: dict[str, str] = {}
 
@@ -323,6 +334,9 @@ class _Netlist:
     def translate(self, progress: Progress | None) -> tuple[Circuit | Machine, dict[str, str], list[str]]:
         """The circuit or machine, the names that changed, and notes."""
         cells, registers = [], []
+        for port in self.module["ports"].values():
+            if port["direction"] == "input":
+                self._given.update(port["bits"])
         for cell in self.module["cells"].values():
             (registers if cell["type"] in REGISTERS else cells).append(self._checked(cell))
         clock = self._clock(registers)
@@ -362,7 +376,7 @@ class _Netlist:
             bits = cell["connections"][port]
             if direction == "output":
                 for bit in bits:
-                    if isinstance(bit, str) or bit in self._drivers:
+                    if isinstance(bit, str) or bit in self._drivers or bit in self._given:
                         raise self.fail(cell, "a net has two drivers; leave one of them out")
                     self._drivers[bit] = cell
         return cell
@@ -392,10 +406,10 @@ class _Netlist:
     def _state(self, cell: Mapping[str, Any], taken: dict[str, Any]) -> int:
         """Make the register's output an input of the step, and return its first value."""
         bits = cell["connections"]["Q"]
-        self._drive(self.builder.input(self._named(self._name_of(bits[0], alone=False), taken), Bits(len(bits))), bits)
+        name = self._name_of(bits[0], alone=False)
+        self._drive(self.builder.input(self._named(name, taken), Bits(len(bits))), bits)
         first = [self._first.get(bit, "x") for bit in bits]
         if "x" in first:
-            name = self._name_of(bits[0], alone=False)
             self._notes.append(f"{self.source.place(cell)}{name!r} has no first value, and starts with 0")
         return sum(1 << i for i, value in enumerate(first) if value == "1")
 
@@ -425,13 +439,19 @@ class _Netlist:
         return found
 
     def _name_of(self, net: Any, *, alone: bool = True) -> str:
-        """The name of a net in the file; with its index, unless it is alone or the whole vector is meant."""
-        for hidden in (0, 1):
-            for name, row in self.module["netnames"].items():
-                if row["hide_name"] == hidden and net in row["bits"]:
-                    at = row["bits"].index(net)
-                    return name if len(row["bits"]) == 1 or not alone else f"{name}[{at}]"
-        return f"net {net}"
+        """The name of a net in the file, with its index unless the whole vector is meant; rather one of the file than
+        one of Yosys, and rather that of a vector that begins with it and is no port."""
+
+        def rank(name: str) -> tuple[int, bool, bool]:
+            return nets[name]["hide_name"], nets[name]["bits"][0] != net, name in self.module["ports"]
+
+        nets = self.module["netnames"]
+        names = [name for name, row in nets.items() if net in row["bits"]]
+        if not names:
+            return f"net {net}"
+        name = min(names, key=rank)
+        bits = nets[name]["bits"]
+        return name if len(bits) == 1 or not alone else f"{name}[{bits.index(net)}]"
 
     def _ordered(self, cells: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """The cells, each behind those that drive it; raises :class:`_Loop`."""

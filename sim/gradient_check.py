@@ -48,9 +48,9 @@ def compare(f: Circuit, derivative: Circuit, wrt: Collection[str] | None, law: s
         for types in (f.input_types, f.output_types, [f.input_types[k] for k in wanted])
     )
     names = [f.input_names[k] for k in wanted]
-    pulled = run(derivative if law != "forward" else reverse(f, names), *x, *dy)
+    pulled = _run(derivative if law != "forward" else reverse(f, names), [*x, *dy], count)
     if law != "boolean":
-        pushed = run(derivative if law == "forward" else forward_derivative(f, names), *x, *dx)
+        pushed = _run(derivative if law == "forward" else forward_derivative(f, names), [*x, *dx], count)
         adjoint = bool(np.array_equal(_product(dy, pushed), _product(dx, pulled)))
     flipped = _flips(f, x, dy, wanted)
     parts = {
@@ -62,6 +62,11 @@ def compare(f: Circuit, derivative: Circuit, wrt: Collection[str] | None, law: s
     return Comparison(count, not parts if law == "boolean" else adjoint, parts)
 
 
+def _run(f: Circuit, inputs: Sequence[Array], count: int) -> list[Array]:
+    """The outputs, also constant ones, for ``count`` vectors."""
+    return [np.broadcast_to(array, (count, array.shape[-1])) for array in run(f, *inputs)]
+
+
 def _product(a: Sequence[Array], b: Sequence[Array]) -> Array:
     """The parities of the products of both, for each vector."""
     total: Array = sum((p & q).sum(axis=-1) for p, q in zip(a, b, strict=True)) % 2
@@ -70,13 +75,14 @@ def _product(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
 def _flips(f: Circuit, x: Sequence[Array], dy: Sequence[Array], wanted: Sequence[int]) -> list[Array]:
     """The Boolean difference by running ``f`` once for each input bit."""
-    here, result = run(f, *x), []
+    count = len(x[0])
+    here, result = _run(f, x, count), []
     for k in wanted:
         column = []
         for i in range(f.input_types[k].width):
             there = x[k].copy()
             there[:, i] ^= 1
-            changed = run(f, *x[:k], there, *x[k + 1 :])
+            changed = _run(f, [*x[:k], there, *x[k + 1 :]], count)
             column.append(_product([a ^ b for a, b in zip(here, changed, strict=True)], dy))
         result.append(np.stack(column, axis=-1).astype(np.uint8))
     return result

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from icarus import simulate
 from strategies import GATES, circuits
 
-from rdahw import Bits, Circuit, Machine, trace
+from rdahw import Bits, Circuit, Machine, reverse
 from rdahw.claims import equal, matched
 from rdahw.errors import UsageError, UserError
+from rdahw.given import READERS
 from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.export import FORMATS, export
 from rdahw.hdl.proof import prove
-from rdahw.hdl.reader import read_circuit, read_design
+from rdahw.hdl.reader import SUFFIXES, read_circuit, read_design
 from rdahw.sim import run
 from rdahw.sim.machine import run_machine
 from rdahw.tracing import Builder
@@ -82,3 +82,201 @@ def test_each_primitive_comes_back(format: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_random_circuits_come_back(format: str, tmp_path: Path) -> None:
     _check_round_trip(_drawn(50, tuple(GATES), list(FORMATS).index(format)), format, tmp_path)
+
+
+# -- Verilog -----------------------------------------------------------------------------------------------------------
+
+
+def _written(folder: Path, text: str, name: str = "dut.v") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+_ALU = """module alu #(parameter WIDTH = 8) (input [WIDTH-1:0] a, b, input [2:0] op, input cin,
+  output reg [WIDTH-1:0] y, output zero, output [WIDTH:0] sum);
+  assign sum = a + b + cin;
+  assign zero = y == 0;
+  always @* case (op)
+    0: y = sum; 1: y = a - b; 2: y = a & b; 3: y = a * b; 4: y = a >> b[2:0];
+    5: y = $signed(a) < $signed(b); 6: y = $signed(a) >>> b[2:0]; default: y = a / (b | 1);
+  endcase
+endmodule
+"""
+
+
+@pytest.mark.slow
+def test_words_of_verilog_stay_words_and_equal_icarus(tmp_path: Path) -> None:
+    design = read_design(_written(tmp_path, _ALU))
+    assert isinstance(design.made, Circuit)
+    assert design.lowered == {"$div": 1}
+    assert {"$add", "$mul", "$sshr", "$lt"} <= design.kept.keys()
+    assert {"plus", "less_equal", "mux"} <= {a.primitive for a in design.made.assignments}
+    _check_with_icarus(tmp_path / "dut.v", "alu", design.made, tmp_path)
+
+
+def _check_with_icarus(file: Path, top: str, circuit: Circuit, work: Path, names: dict[str, str] | None = None) -> None:
+    random = np.random.default_rng(2)
+    inputs = [random.integers(0, 2, (1000, type_.width), np.uint8) for type_ in circuit.input_types]
+    theirs = simulate(file, top, circuit, inputs, names or {}, work)
+    for ours, other in zip(run(circuit, *inputs), theirs, strict=True):
+        np.testing.assert_array_equal(np.broadcast_to(ours, other.shape), other)
+
+
+@pytest.mark.slow
+def test_parameters_of_the_top_are_set(tmp_path: Path) -> None:
+    path = _written(tmp_path, _ALU)
+    made = read_circuit(path, "alu", {"WIDTH": 3})
+    assert isinstance(made, Circuit)
+    assert dict(made.inputs)["a"] == Bits(3)
+    with pytest.raises(UsageError, match="has no parameter 'WIDHT'; did you mean 'WIDTH'"):
+        read_circuit(path, None, {"WIDHT": 3})
+
+
+@pytest.mark.slow
+def test_tables_stay_tables_and_included_files_are_found(tmp_path: Path) -> None:
+    (tmp_path / "table.mem").write_text("3 1 4 1 5 9 2 6\n")
+    (tmp_path / "width.vh").write_text("`define WIDTH 4\n")
+    text = """`include "width.vh"
+    module dut(input [2:0] i, input [7:0] theta, output [`WIDTH-1:0] y, output z);
+      reg [`WIDTH-1:0] rom [0:7]; initial $readmemh("table.mem", rom);
+      assign y = rom[i]; assign z = theta[i]; endmodule"""
+    made = read_circuit(_written(tmp_path, text))
+    assert isinstance(made, Circuit)
+    assert [a.primitive for a in made.assignments].count("lookup") == 2
+    numbers = np.arange(8)[:, None] >> np.arange(3) & 1
+    y, z = run(made, numbers.astype(np.uint8), np.tile(np.array([[0, 1, 1, 0, 1, 0, 0, 1]], np.uint8), (8, 1)))
+    assert (y @ (1 << np.arange(4))).tolist() == [3, 1, 4, 1, 5, 9, 2, 6]
+    assert z[:, 0].tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
+
+
+@pytest.mark.slow
+def test_a_false_loop_of_words_is_broken_up_and_a_true_one_refused(tmp_path: Path) -> None:
+    # Bit 1 of the vector is made of bit 0 of the same: no loop, but one cell of words.
+    text = "module dut(input [1:0] a, input b, output [1:0] y); assign y = {y[0], b} & a; endmodule"
+    made = read_circuit(_written(tmp_path, text))
+    assert isinstance(made, Circuit)
+    _check_with_icarus(tmp_path / "dut.v", "dut", made, tmp_path)
+    text = "module dut(input a,\n output y);\n wire t;\n assign t = a & y;\n assign y = t ^ a;\nendmodule"
+    with pytest.raises(UserError, match=r"dut.v:[45]: the values of '[ty]' depend on themselves"):
+        read_circuit(_written(tmp_path, text))
+
+
+@pytest.mark.slow
+def test_flip_flops_make_a_machine(tmp_path: Path) -> None:
+    text = """module dut(input clk, rst, en, output [2:0] n);
+      reg [2:0] q = 5; assign n = q;
+      always @(posedge clk) if (rst) q <= 0; else if (en) q <= q + 1; endmodule"""
+    made = read_circuit(_written(tmp_path, text))
+    assert isinstance(made, Machine)
+    assert (made.initial, [port.name for port in made.states]) == ((5,), ["q"])
+    assert [port.name for port in made.inputs] == ["rst", "en"]
+    rst, en = [0, 0, 0, 0, 1, 0], [1, 0, 1, 1, 1, 1]
+    columns = [np.array(column, np.uint8)[:, None] for column in (rst, en)]
+    written = run_machine(made, *columns).outputs[0]
+    assert (written @ (1 << np.arange(3))).tolist() == [5, 6, 6, 7, 0, 0]
+
+
+@pytest.mark.slow
+def test_names_that_python_does_not_take_are_mapped(tmp_path: Path) -> None:
+    text = r"module dut(input \in , input \a[0] , output \a.b ); assign \a.b = \in ^ \a[0] ; endmodule"
+    design = read_design(_written(tmp_path, text))
+    assert isinstance(design.made, Circuit)
+    assert design.names == {"in": "in_", "a[0]": "a_0_", "a.b": "a_b"}
+    assert design.made.input_names == ("in_", "a_0_")
+
+
+#: Files that are refused: the text, and what is said.
+_REFUSED = {
+    "syntax": ("module m(input a, output y);\n assign y = a +;\nendmodule", r"dut.v:2: syntax error"),
+    "latch": ("module m(input e, d, output reg y);\n always @* if (e) y = d;\nendmodule", r"dut.v:2: there is a latch"),
+    "tri-state": ("module m(input e, d, output y);\n assign y = e ? d : 1'bz;\nendmodule", r"dut.v:2: .*tri-state"),
+    "inout": ("module m(inout a, output y);\n assign y = a;\nendmodule", r"dut.v:1: port 'a' is an inout"),
+    "unknown value": ("module m(input a, output y);\n assign y = a ? 1'b1 : 1'bx;\nendmodule", r"dut.v:2: .* is x"),
+    "undriven": ("module m(input a, output y);\n wire t;\n assign y = a & t;\nendmodule", r"dut.v:3: 't' is driven by n"),
+    "two tops": ("module a(output y); assign y = 0; endmodule\nmodule b(output y); assign y = 1; endmodule",
+                 r"several modules that no other uses, 'b', 'a'; name one, as in dut.v:b"),
+    "missing module": ("module m(input a, output y);\n n u(a, y);\nendmodule", r"dut.v:2: module 'n', which 'm' uses as 'u'"),
+    "two clocks": ("module m(input c, d, x, output reg p, q);\n always @(posedge c) p <= x;\n"
+                   " always @(posedge d) q <= x;\nendmodule", r"dut.v:\d: flip-flops have the clocks"),
+    "black box": ("(* blackbox *) module n(input a, output y); endmodule\nmodule m(input a, output y);\n"
+                  " n u(a, y);\nendmodule", r"dut.v:3: there is a cell 'n' without contents"),
+    "no output": ("module m(input a);\nendmodule", "the module has no outputs|no module"),
+    "empty": ("", "no module|cannot read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), _REFUSED.values(), ids=_REFUSED)
+@pytest.mark.slow
+def test_what_no_circuit_can_be_is_refused_in_a_sentence(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said) as found:
+        read_circuit(_written(tmp_path, text))
+    assert "\n" not in str(found.value)
+
+
+def test_a_file_of_another_ending_or_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has the ending '.vhd'"):
+        read_circuit(tmp_path / "dut.vhd")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_circuit(tmp_path / "dut.v")
+
+
+def test_readers_are_those_of_the_commands() -> None:
+    assert READERS.keys() == SUFFIXES.keys()
+
+
+# -- AIGER -------------------------------------------------------------------------------------------------------------
+
+#: y = a ∧ ¬b, and a latch that starts with 1 and takes y.
+_ASCII = "aag 4 2 1 2 1\n2\n4\n6 8 1\n8\n7\n8 2 5\ni0 a[0]\ni1 a[1]\no0 y\nc\nnothing\n"
+_BINARY = b"aig 4 2 1 2 1\n8 1\n8\n7\n\x03\x03i0 a[0]\ni1 a[1]\no0 y\nc\nnothing\n"
+
+
+@pytest.mark.parametrize("name", ["dut.aag", "dut.aig"])
+def test_aiger_is_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(_ASCII.encode() if name.endswith("aag") else _BINARY)
+    made = read_circuit(tmp_path / name)
+    assert isinstance(made, Machine)
+    assert (made.initial, [str(port.type) for port in made.inputs]) == ((1,), ["Bits(2)"])
+    a = np.array([[1, 0], [1, 1], [0, 0]], np.uint8)
+    y, o1 = run_machine(made, a).outputs
+    assert (y[:, 0].tolist(), o1[:, 0].tolist()) == ([1, 0, 0], [0, 0, 1])
+
+
+@pytest.mark.parametrize("name", ["dut.aag", "dut.aig"])
+def test_a_truncated_aiger_file_is_refused_wherever_it_ends(name: str, tmp_path: Path) -> None:
+    data = _ASCII.encode() if name.endswith("aag") else _BINARY
+    end = data.index(b"i0 ")
+    for length in range(end - 1):
+        (tmp_path / name).write_bytes(data[:length])
+        with pytest.raises(UserError, match=f"{name}: ") as found:
+            read_circuit(tmp_path / name)
+        assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("aag 1 1 0 1 0 1\n2\n2\n", "without the properties of a model checker"),
+        ("aag 99999999 1 0 1 0\n2\n2\n", "each at most"),
+        ("aag 1 1 0 1 0\n2\n9\n", "line 3 has the literal 9; expected at most 3"),
+        ("aag 1 1 0 1 0\n3\n2\n", "line 2 defines the literal 3"),
+        ("aag 2 1 0 1 1\n2\n4\n2 2 2\n", "two drivers"),
+        ("aag 3 1 0 1 1\n2\n4\n4 6 2\n", "driven by nothing"),
+        ("aag 3 1 0 1 2\n2\n4\n4 6 2\n6 4 2\n", "depend on themselves"),
+        ("hello\n", "line 1 is not the header of AIGER"),
+    ],
+)
+def test_wrong_aiger_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    path = _written(tmp_path, text, "dut.aag")
+    with pytest.raises(UserError, match=said):
+        read_circuit(path)
+
+
+def test_a_deep_circuit_needs_no_recursion(tmp_path: Path) -> None:
+    depth = 20_000
+    lines = [f"aag {depth + 2} 2 0 1 {depth}", "2", "4", str(2 * depth + 4)]
+    lines += [f"{2 * k + 6} {2 * k + 4} {2 + k % 2}" for k in range(depth)]
+    made = read_circuit(_written(tmp_path, "\n".join(lines) + "\n", "dut.aag"))
+    assert isinstance(made, Circuit)
+    assert len(reverse(made).assignments) > depth
