@@ -55,7 +55,8 @@ def as_predictor(spec: Spec, saved: SavedModel | None) -> tuple[Spec, SavedModel
 
 def find_model(text: str, inputs: int, outputs: int) -> tuple[Spec, SavedModel | None]:
     """The model that ``text`` names: a saved one, a circuit in a file of another tool, or one by name or from a Python
-    file with ``inputs`` and ``outputs`` bits. Raises :class:`UsageError` for an unknown name, and the errors of :func:`rdahw.saved.load_model`.
+    file with ``inputs`` and ``outputs`` bits. Raises :class:`UsageError` for an unknown name, and the errors of
+    :func:`rdahw.saved.load_model`.
     """
     from rdahw.families import is_model_name, named_models, names, parse_model
     from rdahw.family import Task

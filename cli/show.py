@@ -36,7 +36,9 @@ Examples:
   rdahw show adder.v --text              a circuit of another tool
   rdahw show tomita4 --svg states.svg   the states of a machine""",
 )
-@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME|FILE.v[:TOP]", shell_complete=complete("rdahw.families", "names"))
+@click.argument(
+    "model", metavar="MODEL|NAME|FILE.py:NAME|FILE.v[:TOP]", shell_complete=complete("rdahw.families", "names")
+)
 @size_options()
 @click.option(
     "--reverse",

@@ -104,9 +104,9 @@ def _all(a: Wire) -> Wire:
 def _add(cell: Cell) -> Wire:
     width, widest = cell.width, cell.widest
     for port, other in ("AB", "BA"):
-        if not cell.signed and len(cell.bits[port]) == 1 and (inner := cell.driver(other)) is not None:
-            if (found := _with_carry(inner, width, cell.wire(port), len(cell.bits[other]))) is not None:
-                return found
+        inner = None if cell.signed or len(cell.bits[port]) > 1 else cell.driver(other)
+        if inner is not None and _is_sum(inner, width, len(cell.bits[other])):
+            return _with_carry(inner, width, cell.wire(port))
     if not cell.signed and width > widest:
         a, b = cell.both(widest)
         return a.plus(b).extend(width)
@@ -114,11 +114,15 @@ def _add(cell: Cell) -> Wire:
     return a.plus(b)[:width]
 
 
-def _with_carry(inner: Cell, width: int, carry: Wire, read: int) -> Wire | None:
-    """The low ``read`` bits of a sum, and a carry: one addition, with a bit more below. Its products are of different
-    input bits, those of two additions are not. None if ``inner`` is no such sum."""
-    if inner.kind != "$add" or inner.signed or read != inner.width or inner.width < min(width, inner.widest + 1):
-        return None
+def _is_sum(inner: Cell, width: int, read: int) -> bool:
+    """Whether all ``read`` bits of a cell are a sum that has not wrapped before its low ``width`` bits are taken."""
+    whole = read == inner.width and inner.width >= min(width, inner.widest + 1)
+    return inner.kind == "$add" and not inner.signed and whole
+
+
+def _with_carry(inner: Cell, width: int, carry: Wire) -> Wire:
+    """A sum and a carry: one addition, with a bit more below. Its products are of different input bits, and those of
+    two additions are not."""
     a, b = inner.both(min(width, inner.widest))
     total = cat(a.const(1, 1), a).plus(cat(carry, b))[1:]
     return _extend(total, width, signed=False)
@@ -236,7 +240,11 @@ def _pmux(cell: Cell) -> Wire:
 
 def _bmux(cell: Cell) -> Wire:
     address, width = cell.wire("S"), cell.width
-    return cell.wire("A").gather(j + row * width for j in range(width) for row in range(1 << address.width)).lookup(address)
+    return (
+        cell.wire("A")
+        .gather(j + row * width for j in range(width) for row in range(1 << address.width))
+        .lookup(address)
+    )
 
 
 def _table(content: int, address: Wire) -> Wire:

@@ -10,17 +10,17 @@ import json
 import keyword
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rdahw.circuit import Circuit
-from rdahw.errors import MissingError, UsageError, UserError, nearest
+from rdahw.errors import UsageError, UserError, nearest
 from rdahw.hdl.aiger import read_aiger
 from rdahw.hdl.netlist_cells import REGISTERS, ROWS, Cell
-from rdahw.hdl.toolchain import Progress, Step, ToolFailure, Toolchain, find, run, scratch
+from rdahw.hdl.toolchain import Progress, Step, Toolchain, ToolFailure, find, run, scratch
 from rdahw.machine import Machine, unused
 from rdahw.tracing import Builder, Wire, cat
 from rdahw.types import Bits
@@ -228,9 +228,9 @@ def _netlist(
         counts = Counter[str]()
         for each in said.values():
             counts.update(each.get("num_cells_by_type", {}))
-    name, module = next(
-        ((name, each) for name, each in modules.items() if int(str(each["attributes"].get("top", "0")), 2)), ("", {})
-    )
+    tops = [name for name, each in modules.items() if int(str(each["attributes"].get("top", "0")), 2)]
+    name = tops[0] if tops else ""
+    module: dict[str, Any] = modules.get(name, {})
     if not module:
         raise UsageError(f"{source.path}: there is no module in the file; expected one with ports")
     known = module.get("parameter_default_values", {})
@@ -263,7 +263,9 @@ def _check_top(log: str, source: _Source) -> None:
     # A module that is only used with other parameters is removed, too.
     others = [name for name in removed if not re.search(rf"\$paramod\S*\\{re.escape(name)}(?![\w$])", log)]
     if others:
-        found = re.findall(r"^(?:Automatically selected (.+) as design top module|Top module: +\\(.+))", log, re.MULTILINE)
+        found = re.findall(
+            r"^(?:Automatically selected (.+) as design top module|Top module: +\\(.+))", log, re.MULTILINE
+        )
         tops = [*dict.fromkeys(a or b for a, b in found), *others]
         raise UsageError(
             f"{source.path}: the file has several modules that no other uses, {', '.join(map(repr, tops))}; name one, "
@@ -333,7 +335,8 @@ class _Netlist:
 
     def translate(self, progress: Progress | None) -> tuple[Circuit | Machine, dict[str, str], list[str]]:
         """The circuit or machine, the names that changed, and notes."""
-        cells, registers = [], []
+        cells: list[Mapping[str, Any]] = []
+        registers: list[Mapping[str, Any]] = []
         for port in self.module["ports"].values():
             if port["direction"] == "input":
                 self._given.update(port["bits"])
@@ -351,7 +354,7 @@ class _Netlist:
                 self._drive(self.builder.input(self._named(name, taken), Bits(len(port["bits"]))), port["bits"])
         self._run(self._ordered(cells), progress)
         outputs: dict[str, Wire] = {}
-        written = {}
+        written: dict[str, Any] = {}
         for name, port in ports.items():
             if port["direction"] == "output":
                 written[self._named(name, written)] = self.wire(port["bits"], self._net_of(name), f"output {name!r}")
@@ -383,7 +386,7 @@ class _Netlist:
 
     def _clock(self, registers: Sequence[Mapping[str, Any]]) -> Any:
         """The net of the only clock, if there is one."""
-        found = {}
+        found: dict[tuple[Any, int], Mapping[str, Any]] = {}
         for cell in registers:
             port, edge = REGISTERS[cell["type"]]
             if port:
@@ -416,7 +419,7 @@ class _Netlist:
     @property
     def _first(self) -> dict[Any, str]:
         if "first" not in self.__dict__:
-            found = {}
+            found: dict[Any, str] = {}
             for net in self.module["netnames"].values():
                 if (init := net["attributes"].get("init")) is not None:
                     found.update(zip(net["bits"], str(init)[::-1], strict=False))
@@ -524,7 +527,7 @@ class _Netlist:
 
     def wire(self, bits: Sequence[Any], where: Mapping[str, Any], what: str) -> Wire:
         """The wire of these bits; raises :class:`UserError` if one is ``x``, ``z`` or driven by nothing."""
-        found = []
+        found: list[tuple[Wire | None, int]] = []
         for bit in bits:
             if isinstance(bit, str):
                 if bit not in "01":
@@ -555,4 +558,5 @@ _OPEN = {
 
 
 def _output(cell: Mapping[str, Any]) -> str:
-    return next(port for port, direction in cell["port_directions"].items() if direction == "output")
+    outputs = (port for port, direction in cell["port_directions"].items() if direction == "output")
+    return str(next(outputs))

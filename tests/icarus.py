@@ -15,7 +15,9 @@ from rdahw import Circuit
 from rdahw.primitives import Array
 
 
-def simulate(file: Path, top: str, circuit: Circuit, inputs: Sequence[Array], names: Mapping[str, str], work: Path) -> list[Array]:
+def simulate(
+    file: Path, top: str, circuit: Circuit, inputs: Sequence[Array], names: Mapping[str, str], work: Path
+) -> list[Array]:
     """The outputs, (n, width) bits each, of the module ``top`` of ``file`` for the inputs (n, width) of ``circuit``.
 
     names: from a name in the file to that of the circuit, where they differ. A bit that is x fails.

@@ -17,7 +17,17 @@ from rdahw.sim import run
 
 _Row = tuple[str, dict[str, Any], dict[str, int], int]
 
-_UNARY = ("$not", "$pos", "$neg", "$reduce_and", "$reduce_or", "$reduce_xor", "$reduce_xnor", "$reduce_bool", "$logic_not")
+_UNARY = (
+    "$not",
+    "$pos",
+    "$neg",
+    "$reduce_and",
+    "$reduce_or",
+    "$reduce_xor",
+    "$reduce_xnor",
+    "$reduce_bool",
+    "$logic_not",
+)
 _SHIFTS = ("$shl", "$shr", "$sshl", "$sshr", "$shift")
 _BINARY = (
     *("$and", "$or", "$xor", "$xnor", "$add", "$sub", "$mul", "$eq", "$ne", "$eqx", "$nex"),

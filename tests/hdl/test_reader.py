@@ -193,10 +193,12 @@ _REFUSED = {
     "tri-state": ("module m(input e, d, output y);\n assign y = e ? d : 1'bz;\nendmodule", r"dut.v:2: .*tri-state"),
     "inout": ("module m(inout a, output y);\n assign y = a;\nendmodule", r"dut.v:1: port 'a' is an inout"),
     "unknown value": ("module m(input a, output y);\n assign y = a ? 1'b1 : 1'bx;\nendmodule", r"dut.v:2: .* is x"),
-    "undriven": ("module m(input a, output y);\n wire t;\n assign y = a & t;\nendmodule", r"dut.v:3: 't' is driven by n"),
+    "undriven": ("module m(input a, output y);\n wire t;\n assign y = a & t;\nendmodule",
+                 r"dut.v:3: 't' is driven by nothing"),
     "two tops": ("module a(output y); assign y = 0; endmodule\nmodule b(output y); assign y = 1; endmodule",
                  r"several modules that no other uses, 'b', 'a'; name one, as in dut.v:b"),
-    "missing module": ("module m(input a, output y);\n n u(a, y);\nendmodule", r"dut.v:2: module 'n', which 'm' uses as 'u'"),
+    "missing module": ("module m(input a, output y);\n n u(a, y);\nendmodule",
+                       r"dut.v:2: module 'n', which 'm' uses as 'u'"),
     "two clocks": ("module m(input c, d, x, output reg p, q);\n always @(posedge c) p <= x;\n"
                    " always @(posedge d) q <= x;\nendmodule", r"dut.v:\d: flip-flops have the clocks"),
     "black box": ("(* blackbox *) module n(input a, output y); endmodule\nmodule m(input a, output y);\n"
