@@ -94,8 +94,8 @@ def test_gradients_by_some_inputs_and_by_other_laws(tmp_path: Path, run: Runner)
 @pytest.mark.slow
 def test_files_of_verilog_are_taken_where_models_are(tmp_path: Path, run: Runner) -> None:
     (tmp_path / "a.v").write_text("module a(input [3:0] x, y, output [3:0] s); assign s = x - y; endmodule\n")
-    (tmp_path / "b.v").write_text("module b(input [3:0] y, x, output [3:0] s); assign s = ~(~x + y);\nendmodule\n"
-                                  "module c(input [3:0] x, y, output [3:0] s); assign s = x + y; endmodule\n")  # fmt: skip
+    other = "module {}(input [3:0] y, x, output [3:0] s); assign s = {}; endmodule\n"
+    (tmp_path / "b.v").write_text(other.format("b", "~(~x + y)") + other.format("c", "x + y"))
     assert run.ok("show", "a.v", "--json").json["inputs"] == [["x", 4], ["y", 4]]
     assert run.ok("prove", "--equal", "a.v", "b.v:b", "--json").json["claims"][0]["verdict"] == "proved"
     refused(run, 1, "refuted", "prove", "--equal", "a.v", "b.v:c")
