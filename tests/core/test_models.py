@@ -133,13 +133,13 @@ def test_models_by_name(spec: str, outputs: int, circuit: Circuit) -> None:
             "file",
             1,
             UsageError,
-            "the model 'file' is a circuit or a machine in a Python file of your own; name it as FILE.py:NAME",
+            "the model 'file' is a circuit or a machine in a file of your own; name it as FILE.py:NAME",
         ),
         (
             "file:source=x",
             1,
             UsageError,
-            "the model 'file' is a circuit or a machine in a Python file of your own; name it as",
+            "the model 'file' is a circuit or a machine in a file of your own; name it as",
         ),
         (
             "mask",
