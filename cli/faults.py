@@ -30,7 +30,7 @@ Examples:
   rdahw faults iris-lookup.rdahw --out iris-vectors.v
   rdahw faults mask --inputs 12""",
 )
-@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME")
+@click.argument("model", metavar="MODEL|NAME|FILE.py:NAME|FILE.v[:TOP]")
 @click.option("--nets", is_flag=True, help="say also for each gate how often a flip is seen")
 @file_option("--out", help="write the test vectors here as a Verilog test bench")
 @click.option("--top", metavar="NAME", help="test the module of this name  [default: that of rdahw export]")

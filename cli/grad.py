@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._model import find_predictor, predictor
+from rdahw.cli._model import find_circuit, module_name
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import file_option, size_options, toolchain_option
 from rdahw.errors import InternalError, UsageError
@@ -143,9 +143,7 @@ def _design(
         return GivenSpec(model, design.made).predicting(), re.sub(r"\W", "_", design.top)
     if parameters:
         raise UsageError("--chparam sets a parameter of a module of Verilog; leave it out, or give FILE.v")
-    stem = model.rpartition(":")[2] if ".py:" in model else Path(model.partition(":")[0]).stem
-    name = re.sub(r"\W", "_", stem)
-    return predictor(*find_predictor(model, inputs, outputs)), name if name[:1].isalpha() else f"model_{name}"
+    return find_circuit(model, inputs, outputs), module_name(model, ())
 
 
 def _said(safe: bool, found: Comparison) -> list[str]:
