@@ -1,5 +1,5 @@
-"""The family ``file``: a circuit or a machine of the user, from a Python file (**the file is run**), or a circuit from a
-file of another tool.
+"""The family ``file``: a circuit or a machine of the user, from a Python file (**the file is run**), or a circuit from
+a file of another tool.
 
 A machine is a model of the family ``machine``: the bits of its parameters are learned in place of those of tables.
 """
