@@ -18,10 +18,11 @@ from rdahw.hdl.layer_words import counters_of_octets, octets_of_counters, row_oc
 from scenarios import Design, Run, memory_trainer
 from scenarios.memory_trainer import TrainerBench, examples
 
-#: Two layers in the even bank and one in the odd one, and one of fewer inputs. With this seed each input of the first
-#: layer reads the first and the last bit of a byte, and above it some table is read twice by the same input.
+#: Two layers in the even bank and one in the odd one, one of fewer inputs, and no number of a table that there is not.
+#: With this seed each input of the first layer reads the first and the last bit of a byte, and above it some table is
+#: read twice by the same input.
 SPEC = LayersSpec(
-    input_bits=16, classes=3, sizes=((8, 3), (6, 2), (6, 3), (7, 3)), counter=3, noise=2, margin=1, seed=394
+    input_bits=16, classes=3, sizes=((10, 3), (7, 3), (8, 2), (7, 3)), counter=3, noise=2, margin=1, seed=338
 )
 #: The most examples of a batch here.
 BATCH = 4
