@@ -3,6 +3,7 @@ is run as there."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -18,11 +19,17 @@ from rdahw.hdl.layer_words import counters_of_octets, octets_of_counters, row_oc
 from scenarios import Design, Run, memory_trainer
 from scenarios.memory_trainer import TrainerBench, examples
 
-#: Two layers in the even bank and one in the odd one, one of fewer inputs, and no number of a table that there is not.
-#: With this seed each input of the first layer reads the first and the last bit of a byte, and above it some table is
-#: read twice by the same input.
+#: Two layers in each bank below the last one, which has fewer inputs, and no number of a table that there is not. With
+#: this seed each input of the first layer reads the first and the last bit of a byte, and above it tables next to each
+#: other, and those with one between them, read the same table by the same input.
 SPEC = LayersSpec(
-    input_bits=16, classes=3, sizes=((10, 3), (7, 3), (8, 2), (7, 3)), counter=3, noise=2, margin=1, seed=338
+    input_bits=16,
+    classes=3,
+    sizes=((10, 3), (3, 3), (8, 3), (7, 3), (4, 2)),
+    counter=3,
+    noise=2,
+    margin=1,
+    seed=2383,
 )
 #: The most examples of a batch here.
 BATCH = 4
@@ -172,21 +179,25 @@ class Scenarios(memory_trainer.Scenarios):
 
     def settings(self, run: Run) -> None:
         """The margin is changed."""
-        t, trainer = self.start(run), self._trainer
-        at = trainer.settings_address + 8
-        for margin in (0, (1 << trainer.margin_bits) - 1, 1, 2):
-            for i in range(4):
-                t.write(at + i, margin >> 8 * i & 0xFF)
-            assert [t.read(at + i) for i in range(4)] == [margin, 0, 0, 0], "settings"
-            state = t.software.state
-            t.software = PlainLayers(LayersSpec(**{**self._options, "margin": margin}))
-            t.software.state = state
+        t = self.start(run)
+        for margin in (0, (1 << self._trainer.margin_bits) - 1, 1, 2):
+            self._with_margin(t, margin)
             t.work(*examples(self.spec, 16, 9 + margin))
 
-    @property
-    def _options(self) -> dict[str, Any]:
-        names = ("input_bits", "classes", "sizes", "counter", "noise", "seed")
-        return {name: getattr(self.spec, name) for name in names}
+    def _with_margin(self, t: Trainer, margin: int) -> None:
+        at = self._trainer.settings_address + 8
+        for i in range(4):
+            t.write(at + i, margin >> 8 * i & 0xFF)
+        assert [t.read(at + i) for i in range(4)] == [margin, 0, 0, 0], "settings"
+        t.software.spec = replace(self.spec, margin=margin)
+
+    def batches_without_requests(self, run: Run) -> None:
+        """Nothing is applied after them."""
+        t, (x, labels) = self.start(run), examples(self.spec, 3, 18)
+        self._with_margin(t, 0)
+        for _ in range(4):
+            t.work(np.repeat(x, 10, axis=0), np.repeat(labels, 10), timed=True)
+        assert 0 < t.updates < t.learned, "all or none of the examples ask"
 
     def a_clear_in_a_batch(self, run: Run) -> None:
         """The sums of an open batch are forgotten."""
@@ -209,7 +220,14 @@ class Scenarios(memory_trainer.Scenarios):
         t.agrees()
 
     def all(self) -> list[Any]:
-        return [*super().all(), *([self.a_clear_in_a_batch, self.a_large_batch] if self._trainer.batch else [])]
+        return [
+            *super().all(),
+            *(
+                [self.batches_without_requests, self.a_clear_in_a_batch, self.a_large_batch]
+                if self._trainer.batch
+                else []
+            ),
+        ]
 
 
 def designs() -> list[Design]:
