@@ -236,6 +236,7 @@ def designs() -> list[Design]:
             "layer trainer" + ", batches" * batch,
             partial(make, batch),
             Scenarios(make(batch)).all(),
+            skip=("scores",),  # those of the memory trainer
             bench=TrainerBench,
         )
         for batch in (False, True)
