@@ -11,8 +11,10 @@ import pytest
 from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+from faults import KINDS
 from flash_training import Bench as FlashBench
 from flash_training import small_image
+from scenarios import layer_trainer as scenarios
 
 from rdahw.errors import UsageError, UserError
 from rdahw.families.ensemble.spec import register_bits
@@ -247,6 +249,28 @@ def test_a_reset_at_any_time_begins_anew(after: int, batch: bool) -> None:
     bench.settle()
     bench.same()
     bench.work(data)
+
+
+DESIGNS = {design.name: design for design in scenarios.designs()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DESIGNS)
+def test_scenarios(name: str) -> None:
+    for design, scenario in DESIGNS[name].all_scenarios():
+        assert design.ask(scenario) is None, design.called(scenario)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_scenario_finds_a_fault(name: str, kind: str) -> None:
+    design = DESIGNS[name]
+    (training, *_) = design.scenarios
+    for where in ("request_up", "values.new0[0]", "buffer.release"):
+        number = next(number for number, site in enumerate(design.sites) if site.text == where)
+        with design.stuck(number, kind):
+            assert design.ask(training) is not None, where
 
 
 @pytest.mark.slow
