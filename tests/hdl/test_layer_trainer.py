@@ -11,7 +11,6 @@ import pytest
 from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
-from faults import KINDS
 from flash_training import Bench as FlashBench
 from flash_training import small_image
 from scenarios import layer_trainer as scenarios
@@ -259,18 +258,6 @@ DESIGNS = {design.name: design for design in scenarios.designs()}
 def test_scenarios(name: str) -> None:
     for design, scenario in DESIGNS[name].all_scenarios():
         assert design.ask(scenario) is None, design.called(scenario)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", DESIGNS)
-def test_a_scenario_finds_a_fault(name: str, kind: str) -> None:
-    design = DESIGNS[name]
-    (training, *_) = design.scenarios
-    for where in ("request_up", "values.new0[0]", "buffer.release"):
-        number = next(number for number, site in enumerate(design.sites) if site.text == where)
-        with design.stuck(number, kind):
-            assert design.ask(training) is not None, where
 
 
 @pytest.mark.slow
