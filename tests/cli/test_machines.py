@@ -219,6 +219,11 @@ def test_there_is_no_claim_about_the_trainer(run: Runner) -> None:
     assert "there is no claim about a trainer in registers, a symbol at a time" in ran.out + ran.error
 
 
+def test_a_file_of_a_machine_has_no_other_trainer_than_its_own(run: Runner, trained: dict[str, Any]) -> None:
+    ran = run("prove", "--what", "trainer", "tomita4-machine.rdahw")
+    assert "trainer is open: machines that learn by rule=difference learn in software only; train with" in ran.out
+
+
 def test_prove_that_a_learned_machine_is_the_language(run: Runner, trained: dict[str, Any]) -> None:
     (claim,) = run.ok("prove", "--equal", "tomita4-machine.rdahw", "tomita4", "--json").json["claims"]
     assert (claim["name"], claim["verdict"]) == ("equal", "proved")
