@@ -169,13 +169,14 @@ class MachineTrainer(Trainer):
         with m.If(flips):
             self._flip(m, r)
         self._end(m, r, wrong, starts)
+        self.proof_registers = r.all | {"example": example, "full": full, "left": left, "wrong": wrong}
         self._access(m, r, access)
         # Last, so that it takes the reset of the flip-flops and no logic.
         with m.If(flips | starts):
             m.d.sync += [evidence.eq(0) for evidence in r.evidence]
         with m.If(starts if spec.live else starts | (step & last) | (flips & r.fresh)):
             m.d.sync += [state.eq(0) for state in r.now]
-        count(m, control, r.ended, wrong)
+        self.proof_registers["erred"] = count(m, control, r.ended, wrong)
         return m
 
     def _read(
@@ -198,15 +199,14 @@ class MachineTrainer(Trainer):
         learn = step & example.learn
         first = r.now[0]
         if spec.live:
-            probe = Signal(states)  # the state of an example that is only predicted
-            first = Mux(example.learn, r.now[0], probe)
+            first = Mux(example.learn, r.now[0], r.probe)
         own = machine("machine", rows, first)
         m.d.comb += label.eq(own[states])
         with m.If(learn if spec.live else step):
             m.d.comb += r.next_now[0].eq(own[:states])
         if spec.live:
             with m.If(step):
-                m.d.sync += probe.eq(Mux(last, 0, own[:states]))
+                m.d.sync += r.probe.eq(Mux(last, 0, own[:states]))
         counts = Signal()
         m.d.comb += counts.eq(learn & (r.right != SETTLED))
         for p, (state, evidence) in enumerate(zip(r.now[1:], r.evidence, strict=True)):
@@ -274,7 +274,8 @@ class _Registers:
     """The registers of a trainer: views of its ``fields``, and those that are not part of the state.
 
     bits, evidence: of the tables. now: the states of the machine and of its shadow machines, 0 between sequences unless
-    ``live``. reached: which evidence has reached the level with the last symbol. fresh: no symbol of the current
+    ``live``. probe: with ``live``, the state of an example that is only predicted. reached: which evidence has reached
+    the level with the last symbol. fresh: no symbol of the current
     sequence has been read. ended: a sequence was learned in the cycle before. starting: the cycles left of a start.
     after: by field, the parts of its next value, which stays unless it is set; next_bits and so on: views of them.
     """
@@ -297,9 +298,13 @@ class _Registers:
         right, self.since, self.restarts, self.read = (number[:-1] for number in parts["run"])
         self.right = right[: SETTLED.bit_length()]
         self.reached, self.fresh, self.ended = Signal(count), Signal(init=1), Signal()
+        self.probe = Signal(spec.states)
         self.next_reached = [Signal(name=f"next_reached{p}") for p in range(count)]
         m.d.sync += self.reached.eq(Cat(*self.next_reached))
         self.starting = Signal(range(count // _TAKEN + 1))
+        #: By name, for proofs.
+        self.all = {name: getattr(self, name) for name in ("reached", "fresh", "ended", "probe", "starting")}
+        self.all["now"] = fields["now"]
 
 
 def _below(value: Value, limit: int) -> Value:

@@ -96,9 +96,20 @@ def test_shadow_machines_learn_in_simulated_hardware_as_in_software(run: Runner)
         np.testing.assert_array_equal(hard.state[name], value)
 
 
-def test_there_is_no_claim_about_the_trainer(run: Runner) -> None:
-    ran = run("prove", "--what", "trainer", "machine:states=1,rule=shadow")
-    assert "there is no claim about a trainer in registers, a symbol at a time" in ran.out + ran.error
+@pytest.mark.slow
+def test_the_gateware_of_a_machine_and_its_trainer_are_proved(run: Runner) -> None:
+    options = ("machine:states=1,counter=2,rule=shadow", "--inputs", 2, "--outputs", 2)
+    claims = run.ok("prove", *options, "--what", "gateware,trainer", "--timeout", 300, "--json").json["claims"]
+    assert [(claim["name"], claim["size"], claim["verdict"]) for claim in claims] == [
+        ("gateware", "machine: 1 -> 1, 1 bits of state", "proved"),
+        ("trainer", "1 state bits, counters of 2, 2 steps", "proved"),
+    ]
+
+
+@pytest.mark.slow
+def test_the_gateware_of_a_learned_machine_is_proved(run: Runner, trained: dict[str, Any]) -> None:
+    (claim,) = run.ok("prove", "tomita4-machine.rdahw", "--what", "gateware", "--json").json["claims"]
+    assert (claim["size"], claim["verdict"]) == ("machine: 1 -> 1, 3 bits of state", "proved")
 
 
 def test_prove_that_a_learned_machine_is_the_language(run: Runner, trained: dict[str, Any]) -> None:
