@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,15 +99,14 @@ def test_a_small_trainer_is_proved(changes: dict[str, Any], tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("results.payload.correct", "stuck at 1"), ("evidence", "stuck at 0"), ("results.ready", "stuck at 1")],
-)
+@pytest.mark.parametrize(("name", "kind"), [("examples.ready", "stuck at 0"), ("after[0]", "stuck at 1")])
 def test_a_faulty_trainer_is_refuted(name: str, kind: str, tmp_path: Path) -> None:
-    site = next(site for site in sites(MachineTrainer(SMALL)) if name in site.text)
+    (site,) = [site for site in sites(MachineTrainer(SMALL)) if site.text == name]
     with fault(MachineTrainer, site, kind):
         proof = prove_one(machine_trainer(SMALL), tmp_path)
-    assert (proof.verdict, bool(proof.found)) == ("refuted", True)
+    assert proof.verdict == "refuted"
+    assert proof.found is not None
+    assert proof.found["trainer"] != proof.found["rule"]
 
 
 @pytest.mark.slow
@@ -114,9 +114,8 @@ def test_machines_on_a_stream_are_proved(tmp_path: Path) -> None:
     def step(s: Any, n: Any, x: Any, c: Any) -> Any:
         return (s ^ x, n + n), (s & x, n.as_bits() ^ c)
 
-    machine = trace_machine(
-        step, state={"s": Bits(2), "n": Words(1, 3)}, initial={"s": 1, "n": 5}, x=Bits(2), c=Bits(3)
-    )
+    state = {"s": Bits(2), "n": Words(1, 3)}
+    machine = trace_machine(step, state=state, initial={"s": 1, "n": 5}, x=Bits(2), c=Bits(3))
     for claim in (machine_gateware(machine), machine_gateware(find_language("tomita4").machine)):
         assert prove_one(claim, tmp_path).verdict == "proved"
 
@@ -130,7 +129,9 @@ def test_a_faulty_machine_is_refuted(tmp_path: Path) -> None:
     assert (proof.verdict, bool(proof.found)) == ("refuted", True)
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_machine_with_parameters_has_no_gateware() -> None:
     machine = trace_machine(lambda p, s, x: (s ^ x, p), parameters={"p": Bits(1)}, state={"s": Bits(1)}, x=Bits(1))
     with pytest.raises(UserError, match="bind them to constants"):
         MachineModule(machine)
+    gc.collect()  # while the warning is ignored
