@@ -25,7 +25,7 @@ from rdahw.hdl.machine_interface import machine_interface, machine_places
 from rdahw.hdl.trainer import Trainer, TrainerControl, count, example_layout, result_layout
 from rdahw.primitives import Array
 
-__all__ = ["MachineTrainer"]
+__all__ = ["MachineTrainer", "sequence_cycles"]
 
 #: The bits that a start takes from the shift register in a cycle.
 _TAKEN = 8
@@ -104,23 +104,12 @@ class MachineTrainer(Trainer):
 
     def cycles(self, updated: bool = True) -> int:
         """See :meth:`rdahw.hdl.trainer.Trainer.cycles`; an update may have several flips, and a start."""
-        flips = 1 + (self.spec.steps - 1) // self.spec.level
-        return self.spec.steps + (flips + self._starting + 1 if updated else 0)
+        return sequence_cycles(self.spec, updated)
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
         """See :meth:`rdahw.hdl.trainer.Trainer.usual_cycles`; flips are rare."""
         return {"training_examples": self.spec.steps, "predictions": self.spec.steps}
-
-    @property
-    def _count(self) -> int:
-        """The number P of bits of the tables."""
-        return (self.spec.states + 1) * self.spec.size
-
-    @property
-    def _starting(self) -> int:
-        """The cycles in which a start takes new tables."""
-        return self._count // _TAKEN
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -227,7 +216,7 @@ class MachineTrainer(Trainer):
 
     def _flip(self, m: Module, r: _Registers) -> None:
         """Flip the lowest bit whose evidence has reached the level: step 3 of the rule."""
-        chosen = Signal(self._count)
+        chosen = Signal(_count(self.spec))
         m.d.comb += chosen.eq(Cat(*_lowest(list(r.reached))))
         state = reduce(or_, [its & one.replicate(len(its)) for its, one in zip(r.now[1:], chosen, strict=True)])
         m.d.comb += [its.eq(state) for its in r.next_now]
@@ -244,7 +233,7 @@ class MachineTrainer(Trainer):
         with m.If(starts):
             m.d.comb += [right.eq(0), since.eq(0)]
             m.d.comb += restarts.eq(r.restarts + 1)
-            m.d.sync += r.starting.eq(self._starting)
+            m.d.sync += r.starting.eq(_count(self.spec) // _TAKEN)
         with m.If(r.starting != 0):
             taken = noise[:_TAKEN] ^ noise[31 : 31 + _TAKEN]
             m.d.sync += r.starting.eq(r.starting - 1)
@@ -268,6 +257,17 @@ class MachineTrainer(Trainer):
         if not self.spec.live:
             m.d.sync += r.own_now.eq(Cat(*r.after["now"]))
         m.d.sync += control.parameter_read.eq(Cat(*octets).word_select(control.parameter_address, 8))
+
+
+def sequence_cycles(spec: MachineSpec, updated: bool) -> int:
+    """The most cycles of a sequence; with ``updated``, of one with as many flips as there can be, and a start."""
+    flips = 1 + (spec.steps - 1) // spec.level
+    return spec.steps + (flips + _count(spec) // _TAKEN + 1 if updated else 0)
+
+
+def _count(spec: MachineSpec) -> int:
+    """The number P of bits of the tables."""
+    return (spec.states + 1) * spec.size
 
 
 class _Registers:

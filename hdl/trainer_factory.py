@@ -50,11 +50,11 @@ class Row:
     """A trainer or a fixed model.
 
     name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
-    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash``, ``drift`` and ``frontend`` that
-    it supports. make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec,
-    state, levels, cells, **options)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces,
-    with a frontend if one is given. needs: what it needs of a board with such memories, also to train from a flash, or
-    with a frontend, if known.
+    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash``, ``drift``, ``frontend`` and
+    ``frontend pins`` that it supports. make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed
+    model ``make(spec, state, levels, cells, **options)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its
+    possible interfaces, with a frontend if one is given. needs: what it needs of a board with such memories, also to
+    train from a flash, or with a frontend, if known.
     """
 
     name: str
@@ -177,6 +177,7 @@ TRAINERS = (
         name="registers, a symbol at a time",
         family="machine",
         fits=lambda spec: True,
+        options=("frontend pins",),
         make=_with_shadows,
         interfaces=lambda spec, frontend: [machine_interface(spec)],
     ),
