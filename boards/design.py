@@ -125,7 +125,7 @@ def live_design(spec: Any, board: Board, *, sample: float | None = None, name: s
     sample: samples a second; ``None``: at each rising edge of the clock pin. Raises :class:`rdahw.UsageError` for a
     model that does not learn from a stream, :class:`UserError` for a board without such pins.
     """
-    from rdahw.hdl.live_pins import PinSampler, live_trainer
+    from rdahw.hdl.live_pins import AloneTrainer, PinSampler, live_trainer
 
     choose_trainer(spec, **{"frontend pins": True})
     if not spec.live:
@@ -136,7 +136,7 @@ def live_design(spec: Any, board: Board, *, sample: float | None = None, name: s
         )
     return Design(
         name=name,
-        core=partial(make_trainer, spec),
+        core=lambda: AloneTrainer(spec),
         link=lambda clock, baud: live_trainer(spec, clock, sample),
         cycles_per_example=_cycles,
         frontend=lambda: PinSampler(spec.steps, round(board.clock * 1e6), sample),

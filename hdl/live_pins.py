@@ -19,7 +19,7 @@ from rdahw.hdl.circuit import Value
 from rdahw.hdl.machine_trainer import MachineTrainer, sequence_cycles
 from rdahw.hdl.trainer import example_layout
 
-__all__ = ["DEBOUNCE", "LiveTrainer", "PinSampler", "live_trainer", "pins_signature"]
+__all__ = ["DEBOUNCE", "AloneTrainer", "LiveTrainer", "PinSampler", "live_trainer", "pins_signature"]
 
 #: The label follows its button when that has stayed for about so many seconds.
 DEBOUNCE = 5e-3
@@ -120,6 +120,27 @@ class LiveTrainer(wiring.Component):  # type: ignore[misc]
         m.d.comb += [result.ready.eq(1), self.error.eq(result.valid & ~result.payload.correct)]
         with m.If(result.valid):
             m.d.sync += self.activity.eq(result.payload.prediction[-1])
+        return m
+
+
+class AloneTrainer(wiring.Component):  # type: ignore[misc]
+    """The trainer of ``spec`` as it is on pins, without the access to its state; for its size."""
+
+    learns = True
+
+    def __init__(self, spec: MachineSpec) -> None:
+        self._trainer = trainer = MachineTrainer(spec)
+        super().__init__({name: trainer.signature.members[name] for name in ("examples", "results")})
+
+    def cycles(self, updated: bool = True) -> int:
+        """See :meth:`rdahw.hdl.trainer.Trainer.cycles`."""
+        return self._trainer.cycles(updated)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.trainer = self._trainer
+        wiring.connect(m, wiring.flipped(self.examples), self._trainer.examples)
+        wiring.connect(m, wiring.flipped(self.results), self._trainer.results)
         return m
 
 
