@@ -43,6 +43,11 @@ class MachineModule(wiring.Component):  # type: ignore[misc]
     Raises :class:`UserError` for a machine with parameters, and for one that reads or writes nothing.
     """
 
+    stream_notes = (
+        "A symbol with the bit first begins a sequence in the initial state. A result is valid in the cycle after its",
+        "symbol was taken, and until it is taken itself.",
+    )
+
     def __init__(self, machine: Machine) -> None:
         if machine.parameters:
             raise UserError("the machine has parameters; bind them to constants before it becomes gateware")

@@ -109,7 +109,7 @@ def test_the_gateware_of_a_machine_and_its_trainer_are_proved(run: Runner) -> No
 @pytest.mark.slow
 def test_the_gateware_of_a_learned_machine_is_proved(run: Runner, trained: dict[str, Any]) -> None:
     (claim,) = run.ok("prove", "tomita4-machine.rdahw", "--what", "gateware", "--json").json["claims"]
-    assert (claim["size"], claim["verdict"]) == ("machine: 1 -> 1, 3 bits of state", "proved")
+    assert (claim["size"], claim["verdict"]) == ("machine: 1 -> 1, 2 bits of state", "proved")
 
 
 def test_prove_that_a_learned_machine_is_the_language(run: Runner, trained: dict[str, Any]) -> None:
@@ -205,3 +205,19 @@ def test_sequences_for_another_model_are_refused(run: Runner, tmp_path: Path, tr
         "the task of the data set 'iris' is classification"
         in run("eval", "tomita4-machine.rdahw", "--data", "iris").error
     )
+
+
+@pytest.mark.slow
+def test_a_machine_is_exported_with_its_state(run: Runner, trained: dict[str, Any]) -> None:
+    run.ok("export", "tomita4-machine.rdahw", "--to", "verilog", "--stream")
+    text = (run.folder / "tomita4-machine-stream.v").read_text()
+    assert "// The machine, which takes a symbol in a clock cycle, of the model 'machine:states=2'" in text
+    assert "symbols__payload[1:1] is first" in text
+    assert "always @(posedge clk)" in text
+    ran = run("export", "lookup", "--to", "verilog", "--stream")
+    assert "is no machine; leave --stream out" in ran.error
+
+
+def test_a_machine_is_not_drawn_as_gateware(run: Runner) -> None:
+    ran = run("export", "tomita4", "--to", "dot", "--stream")
+    assert "a machine has state and cannot be drawn; leave --stream out" in ran.error
