@@ -260,7 +260,7 @@ class _Trainer:
 
     def model(self) -> Model:
         hidden = ("reached", "starting", "example", "full", "left", "fresh", "wrong", "ended", "now", "probe", "erred")
-        outputs_at = {name: ("proof_registers", name) for name in hidden}
+        outputs_at: dict[str, tuple[str, ...]] = {name: ("proof_registers", name) for name in hidden}
         outputs_at |= {name: ("fields", name) for name in ("counters", "run", "noise")} | {"busy": ("busy",), **RESULTS}
         kept = [f"own_{name}" for name in _EXAMPLE]  # without a reset, as they mean nothing then
         return self.registers.model(self.following, self.expected, STREAMS, outputs_at, kept)

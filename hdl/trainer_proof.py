@@ -445,7 +445,7 @@ def _top(model: Model, machine: Circuit) -> Iterator[str]:
     device = {"clk": ["\\clk"], "rst": ["\\rst"]}
     # The fields of a port, the first in its lowest bits.
     inputs = {name for name, _ in model.inputs}
-    for name, path in sorted(model.paths, key=lambda one: list(model.inputs_at | model.outputs_at).index(one[0])):
+    for name, path in sorted(model.paths, key=lambda one: [*model.inputs_at, *model.outputs_at].index(one[0])):
         device.setdefault("__".join(path[:2]), []).insert(0, f"\\{'' if name in inputs else 'its_'}{name}")
     ports = {port: f"{{ {' '.join(fields)} }}" for port, fields in device.items()}
     yield from cell("\\gate", "\\its_gate_cell", ports)
