@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.family import Spec
     from rdahw.hdl.proof import AnyClaim, Proof, Solver, Verdict
+    from rdahw.machine import Machine
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
 
@@ -104,13 +105,15 @@ def command(
 
     named = _named(model, what, equal)
     find = cache(partial(find_model, inputs=inputs, outputs=outputs))
-    if equal is not None and (machines := find_machines(equal, find)) is not None:
+    machines = find_machines(named, find)
+    if equal is not None and machines is not None:
         return _report(output, [compare(equal, machines)], [])
     given = [find(name) for name in named]
     found = [as_predictor(*one) for one in given]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []
-    for name, make in _statements(found, given[0][0], what, equal is not None, partial(_search, *given[0])).items():
+    search = partial(_search, *given[0])
+    for name, make in _statements(found, given[0][0], what, equal is not None, search, machines).items():
         try:
             stated += make()
         except (TooLarge, UsageError) as error:  # UsageError: too large for a circuit, or no trainer
@@ -158,9 +161,11 @@ def _statements(
     what: tuple[tuple[str, int], ...] | None,
     equal: bool,
     search: Callable[[Circuit], tuple[Array, int] | None],
+    machines: Sequence[Machine] | None,
 ) -> Mapping[str, Callable[[], Iterable[AnyClaim]]]:
     """Functions that state the claims, by name; one raises :class:`TooLarge` for a model that is too large. own: the
-    first model as it is trained, which may predict by another circuit; trainers are those of it."""
+    first model as it is trained, which may predict by another circuit; trainers are those of it. machines: what the
+    models are, if machines."""
     from rdahw import claims
     from rdahw.hdl.trainer_claims import trainer_claims
 
@@ -175,7 +180,7 @@ def _statements(
         "adjoint": lambda _: [claims.adjoint(_circuit(spec))],
         "difference": lambda _: [claims.difference(_circuit(spec))],
         "custom": lambda _: claims.custom(_circuit(spec)),
-        "gateware": lambda _: _gateware(spec, saved),
+        "gateware": lambda _: _gateware(spec, saved, machines or ()),
         "trainer": lambda _: trainer_claims(own),
         "synthesis": lambda _: _netlists(spec, own, saved),
         "one-hot": lambda _: [claims.one_hot(predictor(spec, saved))],
@@ -238,9 +243,13 @@ def _applies(claim: str, spec: Spec, own: Spec, saved: SavedModel | None) -> boo
     return claim != "difference" or is_safe(circuit)
 
 
-def _gateware(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
-    """The hardware of the model, of its learning step, and of the trained model."""
+def _gateware(spec: Spec, saved: SavedModel | None, machines: Sequence[Machine]) -> list[AnyClaim]:
+    """The hardware of the model, of its learning step, and of the trained model, or of the machine that it is."""
+    from rdahw.hdl.machine_proof import machine_gateware
     from rdahw.hdl.proof import gateware
+
+    if machines:
+        return [machine_gateware(machine) for machine in machines]
 
     claims: list[AnyClaim] = [gateware(_circuit(spec), "model"), gateware(spec.learner().step, "step")]
     return claims if saved is None else [*claims, gateware(predictor(spec, saved), "inference")]
