@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FAMILIES", "Board", "DataFlash", "Family", "Programmer", "platform"]
+__all__ = ["FAMILIES", "Board", "DataFlash", "Family", "LivePins", "Programmer", "platform"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +141,19 @@ class DataFlash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LivePins:
+    """The pins of a board that learns from a signal.
+
+    connector: its name and number on the platform. signal, clock: pins of it. label: resource and number of a button.
+    """
+
+    connector: tuple[str, int]
+    signal: str
+    clock: str
+    label: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
     """One board; ``docs/boards.md`` says how to add one.
 
@@ -153,6 +166,7 @@ class Board:
         a design that fills the device.
     uart: resource and number. baud: default speed of the link in bits a second.
     leds: for ``error`` and ``activity``, resource and number, and its signal if it has several.
+    pins: those of ``--frontend pins``; ``None``: none, or not tried.
     flash: the flash memory that gateware can read data from; ``None``: none, or not tried.
     logic_cells, ebr, spram: how many the device has. ebr_bits: the size of a memory block.
     programmers: the programs that can program it, the usual one first.
@@ -179,6 +193,7 @@ class Board:
     ebr_bits: int
     spram: int = 0
     flash: DataFlash | None = None
+    pins: LivePins | None = None
     programmers: tuple[Programmer, ...]
 
     def levels(self, clock: float) -> float:

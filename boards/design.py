@@ -25,7 +25,7 @@ from rdahw.hdl.trainer_factory import choose_trainer, make_trainer, predictors
 from rdahw.hdl.uart import divisor_for
 from rdahw.state import State
 
-__all__ = ["Design", "Rates", "inference_design", "trainer_design"]
+__all__ = ["Design", "Rates", "inference_design", "live_design", "trainer_design"]
 
 #: From a core, the clock in MHz and the link's speed in bits a second to examples a second, by purpose and by what
 #: limits them; see :func:`rdahw.boards.rates.rates_of`.
@@ -38,8 +38,8 @@ class Design:
 
     name: of the files that synthesis writes: letters, digits, ``_`` and ``-``.
     core: makes the trainer or the circuit alone, an Amaranth component.
-    link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins: ``rx : In(1)``
-        and ``tx : Out(1)``, a UART that is idle high; optionally ``error`` and ``activity : Out(1)`` for LEDs.
+    link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins, as
+        :class:`rdahw.boards.top.Top` takes it.
     cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
         the slowest kind. latency: to those from an example to its result; ``None``: not known.
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
@@ -116,6 +116,30 @@ def trainer_design(
         cycles_per_example=_cycles,
         rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
         frontend=_planes(frontend),
+    )
+
+
+def live_design(spec: Any, board: Board, *, sample: float | None = None, name: str = "live") -> Design:
+    """The trainer of a machine on the pins of ``board``, without a host link: see :mod:`rdahw.hdl.live_pins`.
+
+    sample: samples a second; ``None``: at each rising edge of the clock pin. Raises :class:`rdahw.UsageError` for a
+    model that does not learn from a stream, :class:`UserError` for a board without such pins.
+    """
+    from rdahw.hdl.live_pins import AloneTrainer, PinSampler, live_trainer
+
+    choose_trainer(spec, **{"frontend pins": True})
+    if not spec.live:
+        raise UsageError("--frontend pins is for a machine that learns from one stream; add live=1 to the model")
+    if board.pins is None:
+        raise UserError(
+            f"{board.title} has no row of pins to learn from; leave out --frontend pins, or choose icebreaker"
+        )
+    return Design(
+        name=name,
+        core=lambda: AloneTrainer(spec),
+        link=lambda clock, baud: live_trainer(spec, clock, sample),
+        cycles_per_example=_cycles,
+        frontend=lambda: PinSampler(spec.steps, round(board.clock * 1e6), sample),
     )
 
 

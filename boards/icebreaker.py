@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdahw.boards.board import Board, DataFlash, Programmer, platform
+from rdahw.boards.board import Board, DataFlash, LivePins, Programmer, platform
 
 BOARD = Board(
     name="icebreaker",
@@ -24,6 +24,8 @@ BOARD = Board(
     spram=4,
     # A bitstream has 104,090 bytes; a megabyte leaves room for some, as for warm boot.
     flash=DataFlash(part="W25Q128JV", bytes=16 << 20, offset=1 << 20, resource="spi_flash_4x"),
+    # PMOD1A, pins 1 and 2; the user button.
+    pins=LivePins(connector=("pmod", 0), signal="1", clock="2", label=("button", 0)),
     programmers=(
         Programmer(tool="iceprog", load=("-S", "{file}"), store=("{file}",), data=("-o", "{offset}", "{file}")),
         Programmer(

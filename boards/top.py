@@ -22,14 +22,20 @@ _GLOW = 1 / 16
 
 
 class Top(Elaboratable):  # type: ignore[misc]
-    """A component with the members ``rx`` and ``tx`` on the board's UART, at ``clock`` MHz.
+    """A component on a board, at ``clock`` MHz.
 
-    ``rx`` is the unsynchronised pin; ``tx`` must come from a flip-flop. Optional members: ``error`` and ``activity``,
+    Optional members: ``rx`` and ``tx`` on the board's UART: ``rx`` is the unsynchronised pin, and ``tx`` must come from
+    a flip-flop; ``pins`` (:func:`rdahw.hdl.live_pins.pins_signature`), also unsynchronised; ``error`` and ``activity``,
     high for a cycle or longer at an event, light the board's LEDs of that name; ``flash`` is connected to the board's
     flash memory, with a flip-flop in each direction.
     """
 
     def __init__(self, board: Board, component: Any, clock: float) -> None:
+        if "pins" in component.signature.members and board.pins is None:
+            raise UserError(
+                f"the design learns from pins, and {board.title} has no row of them; choose another board, such as "
+                "icebreaker"
+            )
         if "flash" in component.signature.members and board.flash is None:
             raise UserError(
                 f"the design reads a flash memory, and {board.title} has none for data; choose another board"
@@ -45,11 +51,14 @@ class Top(Elaboratable):  # type: ignore[misc]
         resource, oscillator = board.oscillator
         add_clock(m, platform, kind=board.pll, resource=resource, oscillator=oscillator, core=self._clock)
         m.submodules.design = design = self._component
-        uart = platform.request(*board.uart, dir="-")
-        m.submodules.rx = rx = io.Buffer("i", uart.rx)
-        m.submodules.tx = tx = io.Buffer("o", uart.tx)
-        m.d.comb += [design.rx.eq(rx.i), tx.o.eq(design.tx)]
         members = design.signature.members
+        if "rx" in members:
+            uart = platform.request(*board.uart, dir="-")
+            m.submodules.rx = rx = io.Buffer("i", uart.rx)
+            m.submodules.tx = tx = io.Buffer("o", uart.tx)
+            m.d.comb += [design.rx.eq(rx.i), tx.o.eq(design.tx)]
+        if "pins" in members:
+            _connect_pins(m, platform, board, design.pins)
         if "flash" in members:
             _connect_flash(m, platform, board, design.flash)
         events = {name: getattr(design, name) for name in board.leds if name in members}
@@ -72,6 +81,20 @@ class Top(Elaboratable):  # type: ignore[misc]
                 m.d.sync += glow.eq(glow >> 1)
             m.d.comb += led.o.eq(glow != 0)
         return m
+
+
+def _connect_pins(m: Module, platform: Any, board: Board, pins: Any) -> None:
+    """Connect the pins of :func:`rdahw.hdl.live_pins.pins_signature`."""
+    from amaranth.build import Attrs, Pins, Resource  # type: ignore[import-untyped]
+
+    assert board.pins is not None
+    for name in ("signal", "clock"):
+        pin = Pins(getattr(board.pins, name), dir="i", conn=board.pins.connector)
+        platform.add_resources([Resource(f"live_{name}", 0, pin, Attrs(IO_STANDARD="SB_LVCMOS"))])
+    places = {"signal": ("live_signal", 0), "clock": ("live_clock", 0), "label": board.pins.label}
+    for name, place in places.items():
+        m.submodules[f"live_{name}"] = line = io.Buffer("i", platform.request(*place, dir="-"))
+        m.d.comb += getattr(pins, name).eq(line.i)
 
 
 def _connect_flash(m: Module, platform: Any, board: Board, flash: Any) -> None:

@@ -108,13 +108,15 @@ def compiling(output: Output, may_compile: bool = True) -> Iterator[None]:
 def make_hardware(output: Output, spec: Spec, asked: EngineOptions, *, batch: bool, updates: int) -> HardwareEngine:
     """The model in simulated hardware that is compared with software, for a run of ``updates`` updates."""
     from rdahw.files import check_writable
+    from rdahw.hdl.trainer_factory import choose_trainer
     from rdahw.sim.engines import find_engine
     from rdahw.sim.hardware import HardwareEngine
     from rdahw.sim.simulator import choose_engine
 
     if asked.vcd is not None:
         check_writable(asked.vcd)
-    engine = choose_engine(asked.engine, cycles=updates * max(1, spec.parameters.bits // 64))
+    cycles, first = updates * max(1, spec.parameters.bits // 64), choose_trainer(spec).simulator
+    engine = choose_engine(asked.engine, cycles=cycles, first=first)
     with compiling(output, find_engine(spec).is_compiled):  # the software that it is compared with
         return HardwareEngine(spec, engine, stages=asked.stages, batch=batch, check=True, vcd=asked.vcd, log=output.log)
 

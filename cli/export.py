@@ -31,6 +31,7 @@ Examples:
   rdahw export iris-lookup.rdahw --to verilog --inference
   rdahw export digits-grown.rdahw --to verilog --inference --encoder 5
   rdahw export iris-lookup.rdahw --to aiger --reverse
+  rdahw export tomita4-machine.rdahw --to verilog --stream
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
   rdahw export fashion.rdahw --to verilog --inference --frontend pixels
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
@@ -39,6 +40,7 @@ Examples:
 @click.option("--to", "format", required=True, type=click.Choice(_FORMATS), help="write this format")
 @click.option("--reverse", "what", flag_value="reverse", help="write the reverse derivative of the circuit")
 @click.option("--trainer", "what", flag_value="trainer", help="write the trainer: the circuit that learns")
+@click.option("--stream", "what", flag_value="stream", help="write a machine: a symbol in and a symbol out a clock")
 @click.option("--inference", "what", flag_value="inference", help="write the circuit with its parameters folded in")
 @size_options()
 @frontend_option
@@ -67,8 +69,8 @@ def command(
     """
     from rdahw.files import write_atomically
 
-    # A trainer is that of the model itself, as rdahw synth makes it.
-    spec, saved = (find_model if what == "trainer" else find_predictor)(model, inputs, outputs)
+    # A trainer is that of the model itself, as rdahw synth makes it, and so is a machine.
+    spec, saved = (find_model if what in _WHOLE else find_predictor)(model, inputs, outputs)
     front = None
     if frontend is not None:
         from rdahw.hdl.frontend import FRONTENDS
@@ -96,8 +98,8 @@ def command(
     if format == "dot":
         from rdahw.draw import to_dot
 
-        if what == "trainer":
-            raise UsageError("a trainer has state and cannot be drawn; leave --trainer out")
+        if what in _WHOLE:
+            raise UsageError(f"a {_WHOLE[what]} has state and cannot be drawn; leave --{what} out")
         name = module_name(model, ())
         ending, text = "dot", f"// {_ABOUT[what]} {about}\n" + to_dot(_circuit(what, spec, saved, encoder), name)
     else:
@@ -124,10 +126,14 @@ _NAMED = 8
 #: The largest reverse derivative that is written.
 _MOST_ASSIGNMENTS = 1 << 15
 
+#: What is of the model itself, and not of what it needs to predict.
+_WHOLE = {"trainer": "trainer", "stream": "machine"}
+
 _ABOUT = {
     "circuit": "The circuit",
     "reverse": "The reverse derivative",
     "trainer": "The trainer",
+    "stream": "The machine, which takes a symbol in a clock cycle,",
     "inference": "The circuit, with its parameters folded in,",
 }
 
@@ -174,6 +180,13 @@ def _component(
     from rdahw.hdl.circuit import CircuitModule
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer, predictors
 
+    if what == "stream":
+        from rdahw.hdl.machine_module import MachineModule
+
+        machine = spec.machine(spec.initial_state() if saved is None else saved.best_state)
+        if machine is None:
+            raise UsageError(f"the model {spec.name!r} is no machine; leave --stream out")
+        return MachineModule(machine), _ABOUT[what], MachineModule.stream_notes
     if what == "trainer":
         trainer = make_trainer(spec, frontend=frontend)
         return trainer, _ABOUT[what], trainer.stream_notes

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.family import Spec
     from rdahw.hdl.proof import AnyClaim, Proof, Solver, Verdict
+    from rdahw.machine import Machine
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
 
@@ -105,13 +106,15 @@ def command(
 
     named = _named(model, what, equal)
     find = cache(partial(find_model, inputs=inputs, outputs=outputs))
-    if equal is not None and (machines := find_machines(equal, find)) is not None:
+    machines = find_machines(named, find)
+    if equal is not None and machines is not None:
         return _report(output, [compare(equal, machines)], [])
     given = [find(name) for name in named]
     found = [as_predictor(*one) for one in given]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
     stated: list[AnyClaim] = []
-    for name, make in _statements(found, what, equal is not None, partial(_search, *given[0])).items():
+    search = partial(_search, *given[0])
+    for name, make in _statements(found, given[0][0], what, equal is not None, search, machines).items():
         try:
             stated += make()
         except (TooLarge, UsageError) as error:  # UsageError: too large for a circuit, or no trainer
@@ -155,11 +158,15 @@ def _named(
 
 def _statements(
     found: list[_Found],
+    own: Spec,
     what: tuple[tuple[str, int], ...] | None,
     equal: bool,
     search: Callable[[Circuit], tuple[Array, int] | None],
+    machines: Sequence[Machine] | None,
 ) -> Mapping[str, Callable[[], Iterable[AnyClaim]]]:
-    """Functions that state the claims, by name; one raises :class:`TooLarge` for a model that is too large."""
+    """Functions that state the claims, by name; one raises :class:`TooLarge` for a model that is too large. own: the
+    first model as it is trained, which may predict by another circuit; trainers are those of it. machines: what the
+    models are, if machines."""
     from rdahw import claims
     from rdahw.hdl.trainer_claims import trainer_claims
 
@@ -167,7 +174,7 @@ def _statements(
         f, g = (predictor(*one) for one in found)
         return {"equal": lambda: [claims.equal(f, claims.matched(f, g))]}
     ((spec, saved),) = found
-    chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec, saved))
+    chosen = what or tuple((name, 0) for name in _CLAIMS if _applies(name, spec, own, saved))
     trained = [name for name, _ in chosen if name in _PROPERTIES]
     if trained and saved is None:
         raise UsageError(f"--what {trained[0]} needs a trained model; give a file of rdahw train")
@@ -175,9 +182,9 @@ def _statements(
         "adjoint": lambda _: [claims.adjoint(_circuit(spec))],
         "difference": lambda _: [claims.difference(_circuit(spec))],
         "custom": lambda _: claims.custom(_circuit(spec)),
-        "gateware": lambda _: _gateware(spec, saved),
-        "trainer": lambda _: trainer_claims(spec),
-        "synthesis": lambda _: _netlists(spec, saved),
+        "gateware": lambda _: _gateware(spec, saved, machines or ()),
+        "trainer": lambda _: trainer_claims(own),
+        "synthesis": lambda _: _netlists(spec, own, saved),
         "one-hot": lambda _: [claims.one_hot(predictor(spec, saved))],
         "robust": lambda flips: [claims.robust(predictor(spec, saved), flips, search)],
     }
@@ -215,7 +222,7 @@ def _circuit(spec: Spec) -> Circuit:
     return spec.given().circuit
 
 
-def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
+def _applies(claim: str, spec: Spec, own: Spec, saved: SavedModel | None) -> bool:
     """Whether a claim is made about this model by default. A model too large for a circuit has all claims, which stay
     open."""
     from rdahw.claims import bent
@@ -231,16 +238,20 @@ def _applies(claim: str, spec: Spec, saved: SavedModel | None) -> bool:
         return False
     if claim == "adjoint" and bent(circuit):
         return False
-    if claim == "synthesis" and saved is None and not netlist_forms(spec):
+    if claim == "synthesis" and saved is None and not netlist_forms(own):
         return False
-    if claim == "trainer" and spec.software_only:
+    if claim == "trainer" and own.software_only:
         return False
     return claim != "difference" or is_safe(circuit)
 
 
-def _gateware(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
-    """The hardware of the model, of its learning step, and of the trained model."""
+def _gateware(spec: Spec, saved: SavedModel | None, machines: Sequence[Machine]) -> list[AnyClaim]:
+    """The hardware of the model, of its learning step, and of the trained model, or of the machine that it is."""
+    from rdahw.hdl.machine_proof import machine_gateware
     from rdahw.hdl.proof import gateware
+
+    if machines:
+        return [machine_gateware(machine) for machine in machines]
 
     claims: list[AnyClaim] = [gateware(_circuit(spec), "model")]
     if spec.fields:  # it learns
@@ -248,7 +259,7 @@ def _gateware(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     return claims if saved is None else [*claims, gateware(predictor(spec, saved), "inference")]
 
 
-def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
+def _netlists(spec: Spec, own: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     """The netlists of the designs behind the host link: the trainer, and the trained model."""
     from rdahw.boards import board
     from rdahw.boards.board import FAMILIES
@@ -264,8 +275,8 @@ def _netlists(spec: Spec, saved: SavedModel | None) -> list[AnyClaim]:
             f"a netlist of {gates:,} gates is more than {MAX_GATES:,}, the largest tried: prove a smaller size"
         )
     designs: dict[str, Callable[[], Any]] = {
-        f"{describe_kind(**form)}: {shape(_circuit(spec))}": partial(make_trainer, spec, **form)
-        for form in netlist_forms(spec)
+        f"{describe_kind(**form)}: {shape(_circuit(own))}": partial(make_trainer, own, **form)
+        for form in netlist_forms(own)
     }
     its_predictor = ""
     if saved is not None and spec.learner().model.parameter_bits <= 8 * MOST_LOGIC_ROWS:

@@ -15,11 +15,11 @@ from rdahw.cli._data import load_dataset
 from rdahw.cli._model import find_model, make_spec
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import (
+    board_frontend_option,
     board_option,
     count_option,
     data_option,
     file_option,
-    frontend_option,
     size_options,
     toolchain_option,
 )
@@ -63,6 +63,7 @@ Examples:
   rdahw synth mnist-ensemble.rdahw             a trainer of an ensemble
   rdahw synth mnist-ensemble.rdahw --flash quad --epochs 0
   rdahw synth fashion-ensemble.rdahw --frontend pixels
+  rdahw synth machine:rule=shadow,live=1 --inputs 1 --frontend pins --sample 10
   rdahw synth ensemble --data mnist --baud 3000000""",
 )
 @click.argument(
@@ -83,7 +84,13 @@ Examples:
     type=click.Choice(["single", "quad"]),
     help="ensemble: train from the data of rdahw pack in the board's flash, over one data line or four",
 )
-@frontend_option
+@board_frontend_option
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, min_open=True),
+    metavar="HZ",
+    help="with --frontend pins: sample so often  [default: at each rising edge of the clock pin]",
+)
 @click.option("--drift", is_flag=True, help="ensemble: with a counter of alarms for a rising error rate")
 @click.option(
     "--epochs",
@@ -118,6 +125,7 @@ def command(
     seed: int | None,
     flash: str | None,
     frontend: str | None,
+    sample: float | None,
     drift: bool,
     epochs: int | None,
     clock: float | None,
@@ -132,16 +140,24 @@ def command(
     misses its clock.
     """
     from rdahw.boards import board
-    from rdahw.boards.design import inference_design, trainer_design
+    from rdahw.boards.design import inference_design, live_design, trainer_design
     from rdahw.boards.synthesis import synthesise
     from rdahw.hdl.frontend import FRONTENDS
 
     its = board(board_name)
     of_names: dict[str, Any] = {"data": data, "binarise": binarise, "seed": seed}
     spec, saved, binariser = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
-    front = None if frontend is None else FRONTENDS[frontend](binariser)
+    is_live = frontend == "pins"
+    if sample is not None and not is_live:
+        raise UsageError(f"--sample {sample:g} was given without --frontend pins; add it, or leave --sample out")
+    front = FRONTENDS[frontend](binariser) if frontend in FRONTENDS else None
     options: dict[str, Any] = {"batch": batch, "stages": stages, "flash": flash, "drift": drift, "epochs": epochs}
-    if inference:
+    if is_live:
+        of_link = {"inference": inference or None, "baud": baud}
+        _refuse({n: v for n, v in (options | of_link).items() if v != _OF_TRAINERS.get(n)},
+                "cannot be used with --frontend pins")  # fmt: skip
+        design = live_design(spec, its, sample=sample)
+    elif inference:
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is None:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")

@@ -104,7 +104,7 @@ def _ports(component: Any) -> list[str]:
         lines.append(f"  {'input ' if member.flow is In else 'output'} {port} : {len(Value.cast(value))} bits")
         for field, at in _fields(member.shape):
             lines.append(f"           {port}{at} is {field}")
-    if "examples" in component.signature.members:
+    if {"examples", "symbols"} & component.signature.members.keys():
         lines.append("  input  clk, rst: clock, rising edge, and synchronous reset, active high")
     return lines
 

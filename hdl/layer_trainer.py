@@ -522,6 +522,8 @@ class _Shared:
         self.voter = Signal(classes)
         self.request_up, self.request_down = Signal(), Signal()
         self.sum_at, self.apply_at = Signal.like(tables.address), Signal.like(tables.address)
+        for name, value in vars(self).items():
+            value.name = name
 
 
 def _moved(counter: Value, up: Value, down: Value) -> Value:

@@ -25,7 +25,7 @@ from rdahw.hdl.machine_interface import machine_interface, machine_places
 from rdahw.hdl.trainer import Trainer, TrainerControl, count, example_layout, result_layout
 from rdahw.primitives import Array
 
-__all__ = ["MachineTrainer"]
+__all__ = ["MachineTrainer", "sequence_cycles"]
 
 #: The bits that a start takes from the shift register in a cycle.
 _TAKEN = 8
@@ -104,23 +104,12 @@ class MachineTrainer(Trainer):
 
     def cycles(self, updated: bool = True) -> int:
         """See :meth:`rdahw.hdl.trainer.Trainer.cycles`; an update may have several flips, and a start."""
-        flips = 1 + (self.spec.steps - 1) // self.spec.level
-        return self.spec.steps + (flips + self._starting + 1 if updated else 0)
+        return sequence_cycles(self.spec, updated)
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
         """See :meth:`rdahw.hdl.trainer.Trainer.usual_cycles`; flips are rare."""
         return {"training_examples": self.spec.steps, "predictions": self.spec.steps}
-
-    @property
-    def _count(self) -> int:
-        """The number P of bits of the tables."""
-        return (self.spec.states + 1) * self.spec.size
-
-    @property
-    def _starting(self) -> int:
-        """The cycles in which a start takes new tables."""
-        return self._count // _TAKEN
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -169,13 +158,14 @@ class MachineTrainer(Trainer):
         with m.If(flips):
             self._flip(m, r)
         self._end(m, r, wrong, starts)
+        self.proof_registers = r.all | {"example": example, "full": full, "left": left, "wrong": wrong}
         self._access(m, r, access)
         # Last, so that it takes the reset of the flip-flops and no logic.
         with m.If(flips | starts):
             m.d.sync += [evidence.eq(0) for evidence in r.evidence]
         with m.If(starts if spec.live else starts | (step & last) | (flips & r.fresh)):
             m.d.sync += [state.eq(0) for state in r.now]
-        count(m, control, r.ended, wrong)
+        self.proof_registers["erred"] = count(m, control, r.ended, wrong)
         return m
 
     def _read(
@@ -198,15 +188,14 @@ class MachineTrainer(Trainer):
         learn = step & example.learn
         first = r.now[0]
         if spec.live:
-            probe = Signal(states)  # the state of an example that is only predicted
-            first = Mux(example.learn, r.now[0], probe)
+            first = Mux(example.learn, r.now[0], r.probe)
         own = machine("machine", rows, first)
         m.d.comb += label.eq(own[states])
         with m.If(learn if spec.live else step):
             m.d.comb += r.next_now[0].eq(own[:states])
         if spec.live:
             with m.If(step):
-                m.d.sync += probe.eq(Mux(last, 0, own[:states]))
+                m.d.sync += r.probe.eq(Mux(last, 0, own[:states]))
         counts = Signal()
         m.d.comb += counts.eq(learn & (r.right != SETTLED))
         for p, (state, evidence) in enumerate(zip(r.now[1:], r.evidence, strict=True)):
@@ -227,7 +216,7 @@ class MachineTrainer(Trainer):
 
     def _flip(self, m: Module, r: _Registers) -> None:
         """Flip the lowest bit whose evidence has reached the level: step 3 of the rule."""
-        chosen = Signal(self._count)
+        chosen = Signal(_count(self.spec))
         m.d.comb += chosen.eq(Cat(*_lowest(list(r.reached))))
         state = reduce(or_, [its & one.replicate(len(its)) for its, one in zip(r.now[1:], chosen, strict=True)])
         m.d.comb += [its.eq(state) for its in r.next_now]
@@ -244,7 +233,7 @@ class MachineTrainer(Trainer):
         with m.If(starts):
             m.d.comb += [right.eq(0), since.eq(0)]
             m.d.comb += restarts.eq(r.restarts + 1)
-            m.d.sync += r.starting.eq(self._starting)
+            m.d.sync += r.starting.eq(_count(self.spec) // _TAKEN)
         with m.If(r.starting != 0):
             taken = noise[:_TAKEN] ^ noise[31 : 31 + _TAKEN]
             m.d.sync += r.starting.eq(r.starting - 1)
@@ -270,11 +259,23 @@ class MachineTrainer(Trainer):
         m.d.sync += control.parameter_read.eq(Cat(*octets).word_select(control.parameter_address, 8))
 
 
+def sequence_cycles(spec: MachineSpec, updated: bool) -> int:
+    """The most cycles of a sequence; with ``updated``, of one with as many flips as there can be, and a start."""
+    flips = 1 + (spec.steps - 1) // spec.level
+    return spec.steps + (flips + _count(spec) // _TAKEN + 1 if updated else 0)
+
+
+def _count(spec: MachineSpec) -> int:
+    """The number P of bits of the tables."""
+    return (spec.states + 1) * spec.size
+
+
 class _Registers:
     """The registers of a trainer: views of its ``fields``, and those that are not part of the state.
 
     bits, evidence: of the tables. now: the states of the machine and of its shadow machines, 0 between sequences unless
-    ``live``. reached: which evidence has reached the level with the last symbol. fresh: no symbol of the current
+    ``live``. probe: with ``live``, the state of an example that is only predicted. reached: which evidence has reached
+    the level with the last symbol. fresh: no symbol of the current
     sequence has been read. ended: a sequence was learned in the cycle before. starting: the cycles left of a start.
     after: by field, the parts of its next value, which stays unless it is set; next_bits and so on: views of them.
     """
@@ -297,9 +298,13 @@ class _Registers:
         right, self.since, self.restarts, self.read = (number[:-1] for number in parts["run"])
         self.right = right[: SETTLED.bit_length()]
         self.reached, self.fresh, self.ended = Signal(count), Signal(init=1), Signal()
+        self.probe = Signal(spec.states)
         self.next_reached = [Signal(name=f"next_reached{p}") for p in range(count)]
         m.d.sync += self.reached.eq(Cat(*self.next_reached))
         self.starting = Signal(range(count // _TAKEN + 1))
+        #: By name, for proofs.
+        self.all = {name: getattr(self, name) for name in ("reached", "fresh", "ended", "probe", "starting")}
+        self.all["now"] = fields["now"]
 
 
 def _below(value: Value, limit: int) -> Value:

@@ -312,8 +312,9 @@ class RegisterTrainer(Trainer):
                 m.d.sync += self.theta[byte].eq(moved[byte] if self._write_by_flipping else control.parameter_write)
 
 
-def count(m: Module, control: Any, counted: Value, wrong: Value) -> None:
-    """Count ``counted`` and ``counted & wrong`` in the counters of a trainer's ``control``."""
+def count(m: Module, control: Any, counted: Value, wrong: Value) -> Value:
+    """Count ``counted`` and ``counted & wrong`` in the counters of a trainer's ``control``; gives the register of the
+    latter."""
     erred = Signal()  # registered, as ``wrong`` is valid late in the cycle
     m.d.sync += erred.eq(counted & wrong)
     for event, counter in ((counted, control.example_count), (erred, control.error_count)):
@@ -321,6 +322,7 @@ def count(m: Module, control: Any, counted: Value, wrong: Value) -> None:
             m.d.sync += counter.eq(counter + 1)
     with m.If(control.clear):
         m.d.sync += [erred.eq(0), control.example_count.eq(0), control.error_count.eq(0)]
+    return erred
 
 
 def _register(m: Module, name: str, enable: Value, value: Value) -> Value:

@@ -52,10 +52,17 @@ def _in_memory(spec: Any, row: Row) -> Iterable[AnyClaim]:
     yield memory_trainer(spec, make_trainer)
 
 
+def _of_machine(spec: Any, row: Row) -> Iterable[AnyClaim]:
+    from rdahw.hdl.machine_proof import machine_trainer
+
+    yield machine_trainer(spec, make_trainer)
+
+
 #: The claims about a trainer, by the name of its row.
 _CLAIMS: Mapping[str, Callable[[Spec, Row], Iterable[AnyClaim]]] = {
     "registers": _in_registers,
     "block memory": _in_memory,
+    "registers, a symbol at a time": _of_machine,
 }
 
 

@@ -50,11 +50,12 @@ class Row:
     """A trainer or a fixed model.
 
     name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
-    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash``, ``drift`` and ``frontend`` that
-    it supports. make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed model ``make(spec,
-    state, levels, cells, **options)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces,
-    with a frontend if one is given. needs: what it needs of a board with such memories, also to train from a flash, or
-    with a frontend, if known.
+    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash``, ``drift``, ``frontend`` and
+    ``frontend pins`` that it supports. make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed
+    model ``make(spec, state, levels, cells, **options)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its
+    possible interfaces, with a frontend if one is given. needs: what it needs of a board with such memories, also to
+    train from a flash, or with a frontend, if known. simulator: the compiled engine of :mod:`rdahw.sim.simulator` to
+    prefer, if not the usual one.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Row:
     options: tuple[str, ...] = ()
     make: Callable[..., Trainer]
     interfaces: Callable[[Any, PixelFrontend | None], Iterable[Interface]]
+    simulator: str = ""
     needs: Callable[[Any, Memories, bool, PixelFrontend | None], Needs | None] = lambda *given: None
 
 
@@ -177,7 +179,10 @@ TRAINERS = (
         name="registers, a symbol at a time",
         family="machine",
         fits=lambda spec: True,
+        options=("frontend pins",),
         make=_with_shadows,
+        # What CXXRTL writes of 64 shadow machines takes the C++ compiler more than four minutes.
+        simulator="verilator",
         interfaces=lambda spec, frontend: [machine_interface(spec)],
     ),
     Row(

@@ -26,11 +26,17 @@ from rdahw.tracing import Wire, WordWire, equal, mux, trace
 from rdahw.types import Bits, Words
 
 __all__ = [
+    "ACCESSES",
+    "RESULTS",
+    "STREAMS",
+    "Model",
     "Refutation",
     "Replay",
     "TrainerClaim",
     "check_counterexample",
+    "claim_of",
     "describe_kind",
+    "on_bits",
     "port_of",
     "simulate",
     "to_bits",
@@ -58,29 +64,34 @@ dffunmap
 """
 
 #: The inputs and the observed outputs of a trainer: the name here, and the attributes that lead to the port.
-_INPUTS: Mapping[str, tuple[str, ...]] = {
+STREAMS: Mapping[str, tuple[str, ...]] = {
     "x": ("examples", "payload", "x"),
     "y": ("examples", "payload", "y"),
     "last": ("examples", "payload", "last"),
     "learn": ("examples", "payload", "learn"),
     "offered": ("examples", "valid"),
     "taken": ("results", "ready"),
+}
+ACCESSES: Mapping[str, tuple[str, ...]] = {
     "address": ("control", "parameter_address"),
     "write": ("control", "parameter_write"),
     "write_enable": ("control", "parameter_write_enable"),
     "clear": ("control", "clear"),
 }
-_OUTPUTS: Mapping[str, tuple[str, ...]] = {
-    "theta": ("theta",),
-    "accumulator": ("accumulator",),
+RESULTS: Mapping[str, tuple[str, ...]] = {
     "accepts": ("examples", "ready"),
     "waiting": ("results", "valid"),
     "prediction": ("results", "payload", "prediction"),
     "correct": ("results", "payload", "correct"),
-    "read": ("control", "parameter_read"),
     "answers": ("control", "ready"),
     "example_count": ("control", "example_count"),
     "error_count": ("control", "error_count"),
+}
+_OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "theta": ("theta",),
+    "accumulator": ("accumulator",),
+    "read": ("control", "parameter_read"),
+    **RESULTS,
 }
 
 #: Runs a circuit on one input an array; :func:`rdahw.sim.reference.run` is the one to give.
@@ -116,30 +127,50 @@ def to_text(bits: Array) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
-    """The specification of a trainer: its registers in the next cycle, and its outputs in this one.
+class Model:
+    """The specification of a component: its registers in the next cycle, and its outputs in this one.
 
-    Both circuits take the states, which begin as 0, and the inputs. ``_RESULT`` is compared only if ``waiting`` is 1.
+    Both circuits take the states, which begin as 0, and the inputs. inputs_at, outputs_at: the attributes of the
+    component that lead to each input except ``rst``, and to each output. Outputs named ``prediction`` and ``correct``
+    are compared only if ``waiting`` is 1; ``unreachable``, which is none of the component, is 1 in states that are not
+    reached from power-up, which is part of the claim.
     """
 
     states: tuple[Port, ...]
     inputs: tuple[Port, ...]
     following: Circuit
     expected: Circuit
+    inputs_at: Mapping[str, tuple[str, ...]]
+    outputs_at: Mapping[str, tuple[str, ...]]
+
+    @property
+    def seen(self) -> tuple[Port, ...]:
+        """The outputs of the component."""
+        circuit = self.expected
+        ports = map(Port, circuit.output_names, circuit.output_types)
+        return tuple(port for port in ports if port.name != "unreachable")
+
+    @property
+    def paths(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """By name, the attributes that lead to each input and output of the component."""
+        yield from ((port.name, self.inputs_at[port.name]) for port in self.inputs if port.name != "rst")
+        yield from ((port.name, self.outputs_at[port.name]) for port in self.seen)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainerClaim:
-    """The claim of :func:`trainer`. files, script: for Yosys. make: makes the trainer again, for a replay."""
+    """The claim of :func:`trainer`. files, script: for Yosys. make: makes the trainer again, for a replay. sides: the
+    names of the component and its model."""
 
     size: str
     files: Mapping[str, str] = field(repr=False)
     script: str = field(repr=False)
-    model: _Model = field(repr=False)
+    model: Model = field(repr=False)
     make: Callable[[], Any] = field(repr=False)
     name: str = "trainer"
     words: str = "the trainer learns as its learner, for any number of cycles, valid/ready pattern and resets"
     symbols: str = "theta(t + 1) = step(theta(t), x, y) where an example is accepted, else theta(t)"
+    sides: tuple[str, str] = ("trainer", "learner")
 
     @property
     def question(self) -> Question:
@@ -153,7 +184,8 @@ class TrainerClaim:
         Raises :class:`InternalError` unless the two differ in the last cycle and agree in all others.
         """
         model = self.model
-        seen = simulate(self.make(), cycles, _INPUTS, {name: _OUTPUTS[name] for name in model.expected.output_names})
+        outputs_at = {name: model.outputs_at[name] for name, _ in model.seen}
+        seen = simulate(self.make(), cycles, model.inputs_at, outputs_at)
         states = [np.zeros(port.type.width, np.uint8) for port in model.states]
         wrong = []
         for row, its in zip(cycles, seen, strict=True):
@@ -161,10 +193,10 @@ class TrainerClaim:
             outputs = map(to_text, replay(model.expected, *states, *given))
             mine = dict(zip(model.expected.output_names, outputs, strict=True))
             states = list(replay(model.following, *states, *given))
-            compared = [name for name in mine if name not in _RESULT or mine["waiting"] == "1"]
+            compared = [name for name in its if name not in _RESULT or mine["waiting"] == "1"]
             wrong.append([name for name in compared if mine[name] != its[name]])
         check_counterexample(self, wrong)
-        sides = {"trainer": its, "learner": mine}
+        sides = dict(zip(self.sides, (its, mine), strict=True))
         found = {side: {name: values[name] for name in wrong[-1]} for side, values in sides.items()}
         return Refutation(cycles, found)
 
@@ -192,9 +224,6 @@ def trainer(
 
     make: another constructor, with the same arguments. Raises :class:`rdahw.claims.TooLarge`.
     """
-    from amaranth.back import rtlil  # type: ignore[import-untyped]
-    from amaranth.hdl import Module  # type: ignore[import-untyped]
-
     from rdahw.hdl.trainer import RegisterTrainer
 
     if (gates := count_gates(learner.step)) > MAX_GATES:
@@ -203,17 +232,23 @@ def trainer(
     def device() -> Any:
         return (make or RegisterTrainer)(learner, batch=batch, stages=stages, access=access)
 
-    m = Module()
-    m.submodules.trainer = made = device()
-    model = _model(learner, batch=batch, stages=stages, access=access)
-    inputs = [name for name, _ in model.inputs if name in _INPUTS]
-    names = {_INPUTS[name][:2] for name in inputs} | {_OUTPUTS[name][:2] for name in model.expected.output_names}
-    ports = [port_of(made, path) for path in sorted(names)]
-    files = {"gate.il": str(rtlil.convert(m, name="gate", ports=ports, emit_src=False)), "model.il": _machines(model)}
     kind = f"{describe_kind(batch, stages)}{', access' * access}"
     bits = learner.model
     size = f"{kind}: {bits.parameter_bits}+{bits.input_bits} -> {bits.output_bits}"
-    return TrainerClaim(size, files, _SCRIPT, model, device)
+    return claim_of(_model(learner, batch=batch, stages=stages, access=access), device, size)
+
+
+def claim_of(model: Model, make: Callable[[], Any], size: str, **described: Any) -> TrainerClaim:
+    """The claim that the component that ``make`` makes is ``model`` in every cycle. described: further fields of
+    :class:`TrainerClaim`."""
+    from amaranth.back import rtlil  # type: ignore[import-untyped]
+    from amaranth.hdl import Fragment  # type: ignore[import-untyped]
+
+    made = make()
+    fragment = Fragment.get(made, None)  # makes its registers
+    ports = {"__".join(path[:2]): (port_of(made, path[:2]), None) for _, path in model.paths}
+    text = str(rtlil.convert(fragment, name="gate", ports=dict(sorted(ports.items())), emit_src=False))
+    return TrainerClaim(size, {"gate.il": text, "model.il": _machines(model)}, _SCRIPT, model, make, **described)
 
 
 def describe_kind(batch: bool, stages: int) -> str:
@@ -256,13 +291,16 @@ def simulate(
 
 
 def port_of(device: Any, path: Sequence[str]) -> Any:
-    """The port of a component that these attributes lead to, as plain bits."""
+    """The port or register of a component that these attributes, or names in a mapping, lead to, as plain bits."""
     from amaranth.hdl import Value
 
-    return Value.cast(reduce(getattr, path, device))
+    def step(at: Any, name: str) -> Any:
+        return at[name] if isinstance(at, Mapping) else getattr(at, name)
+
+    return Value.cast(reduce(step, path, device))
 
 
-def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Model:
+def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> Model:
     """The specification of the trainer with these arguments."""
     model = learner.model
     state, label = Bits(model.parameter_bits), Bits(model.output_bits)
@@ -293,10 +331,10 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
         accept = w["offered"] & accepts(w)
         learns = accept & w["learn"] if access else accept
         moves = learns & last if batch else learns
-        request, output = _on_bits(learner.request, theta, w["x"], w["y"])
-        total = request if not batch else _on_bits(learner.total, w["accumulator"], request)[0]
+        request, output = on_bits(learner.request, theta, w["x"], w["y"])
+        total = request if not batch else on_bits(learner.total, w["accumulator"], request)[0]
         result = {
-            "theta": mux(moves, _on_bits(learner.update, theta, total)[0], theta),
+            "theta": mux(moves, on_bits(learner.update, theta, total)[0], theta),
             "prediction": mux(accept, output, w["prediction"]),
             "correct": mux(accept, equal(output, w["y"]), w["correct"]),
             "waiting": accept | (w["waiting"] & ~w["taken"]),
@@ -325,13 +363,16 @@ def _model(learner: Learner, *, batch: bool, stages: int, access: bool) -> _Mode
         if access:
             result |= {name: w[name] for name in ("example_count", "error_count")}
             result |= {"read": _byte(result["theta"], w["address"]), "answers": ~w["rst"].zeros(1)}
+            # The induction would need another cycle and many seconds without it.
+            result |= {"unreachable": w["counted"] & ~w["waiting"]}
         return result
 
     given = {name: type_ for name, type_ in (*states, *inputs)}
-    return _Model(tuple(states), tuple(inputs), trace(following, **given), trace(expected, **given))
+    circuits = trace(following, **given), trace(expected, **given)
+    return Model(tuple(states), tuple(inputs), *circuits, {**STREAMS, **ACCESSES}, _OUTPUTS)
 
 
-def _on_bits(circuit: Circuit, *wires: Wire) -> list[Wire]:
+def on_bits(circuit: Circuit, *wires: Wire) -> list[Wire]:
     """The outputs, as bits, of a circuit whose inputs are given as bits."""
     builder = wires[0].builder
     given = zip(wires, circuit.input_types, strict=True)
@@ -359,21 +400,20 @@ def _byte(theta: Wire, address: Wire) -> Wire:
 # -- the two machines --------------------------------------------------------------------------------------------------
 
 
-def _compare(model: _Model) -> Circuit:
-    """The model's registers in the next cycle, and whether the trainer's outputs (``its_``) differ from the model's."""
+def _compare(model: Model) -> Circuit:
+    """The model's registers in the next cycle, and whether the component's outputs (``its_``) differ from the
+    model's."""
     given = [*model.states, *model.inputs]
-    names = model.expected.output_names
-    seen = [Port(f"its_{name}", type_) for name, type_ in zip(names, model.expected.output_types, strict=True)]
+    seen = [Port(f"its_{name}", type_) for name, type_ in model.seen]
 
     def machine(*wires: Wire) -> dict[str, Wire]:
         own = wires[: len(given)]
         following, expected = ([*one(*own)] for one in (model.following, model.expected))
-        waiting = expected[names.index("waiting")]
-        own_states = dict(zip((name for name, _ in model.states), own, strict=False))
-        # Unreachable from power-up; excluded here, as the induction would need another cycle and many seconds for it.
-        differs = own_states["counted"] & ~waiting if "counted" in own_states else waiting.zeros(1)
-        for name, mine, its in zip(names, expected, wires[len(given) :], strict=True):
-            wrong = ~equal(mine, its)
+        mine = dict(zip(model.expected.output_names, expected, strict=True))
+        waiting = mine["waiting"]
+        differs = mine.get("unreachable", waiting.zeros(1))
+        for (name, _), its in zip(model.seen, wires[len(given) :], strict=True):
+            wrong = ~equal(mine[name], its)
             differs = differs | (wrong & waiting if name in _RESULT else wrong)
         following_ = {f"next_{name}": wire for (name, _), wire in zip(model.states, following, strict=True)}
         return following_ | {"differ": differs}
@@ -381,14 +421,14 @@ def _compare(model: _Model) -> Circuit:
     return trace(machine, **{name: type_ for name, type_ in (*given, *seen)})
 
 
-def _machines(model: _Model) -> str:
-    """RTLIL of the model, and of the model beside the trainer as module ``top``."""
+def _machines(model: Model) -> str:
+    """RTLIL of the model, and of the model beside the component as module ``top``."""
     machine = _compare(model)
     text = to_rtlil(*to_gates(machine), "machine", machine.inputs, machine.output_names)
     return text + "".join(f"{line}\n" for line in _top(model, machine))
 
 
-def _top(model: _Model, machine: Circuit) -> Iterator[str]:
+def _top(model: Model, machine: Circuit) -> Iterator[str]:
     incoming = [Port("clk", Bits(1)), *model.inputs]
     yield "module \\top"
     for number, (name, type_) in enumerate(incoming, 1):
@@ -404,13 +444,9 @@ def _top(model: _Model, machine: Circuit) -> Iterator[str]:
     yield from cell("\\machine", "\\its_machine_cell", own)
     device = {"clk": ["\\clk"], "rst": ["\\rst"]}
     # The fields of a port, the first in its lowest bits.
-    for names, prefix, paths in (
-        ([name for name, _ in model.inputs], "", _INPUTS),
-        (model.expected.output_names, "its_", _OUTPUTS),
-    ):
-        for name, path in paths.items():
-            if name in names:
-                device.setdefault("__".join(path[:2]), []).insert(0, f"\\{prefix}{name}")
+    inputs = {name for name, _ in model.inputs}
+    for name, path in sorted(model.paths, key=lambda one: [*model.inputs_at, *model.outputs_at].index(one[0])):
+        device.setdefault("__".join(path[:2]), []).insert(0, f"\\{'' if name in inputs else 'its_'}{name}")
     ports = {port: f"{{ {' '.join(fields)} }}" for port, fields in device.items()}
     yield from cell("\\gate", "\\its_gate_cell", ports)
     yield "end"

@@ -151,8 +151,10 @@ class Simulator(Protocol):
         """Free the simulator and finish its VCD file. Closing twice does nothing."""
 
 
-def choose_engine(name: str | None = None, *, cycles: int | None = None) -> str:
+def choose_engine(name: str | None = None, *, cycles: int | None = None, first: str = "") -> str:
     """The engine called ``name``; ``None``: the fastest installed one for a run of ``cycles`` (``None``: a long run).
+
+    first: the engine that comes before the others in a long run, if it is installed.
 
     Raises :class:`UsageError` for an unknown name, and :class:`MissingError` that says how to install what is missing.
     """
@@ -169,7 +171,7 @@ def choose_engine(name: str | None = None, *, cycles: int | None = None) -> str:
         return name
     if cycles is not None and cycles < SHORT:
         return "amaranth"
-    for name in ENGINES:
+    for name in sorted(ENGINES, key=lambda name: name != first):
         try:
             return choose_engine(name)
         except MissingError:

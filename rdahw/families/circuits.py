@@ -139,6 +139,7 @@ def circuit_family(
     optimiser: str | None = None,
     named: Callable[[Mapping[str, Any]], str] | None = None,
     sections: Callable[[Any], Iterable[Section]] = lambda saved: (),
+    check: Callable[[CircuitSpec], None] = lambda spec: None,
     **rows: Any,
 ) -> Family:
     """The family of the models ``circuit(task, **options)``, each an ``f : P × A → B`` whose output is the label's bits
@@ -146,8 +147,8 @@ def circuit_family(
 
     ``options``: those of the circuit; labels, loss and optimiser are added. ``loss``, ``optimiser``: their defaults; by
     default the first rule for its types. ``named``: the name of a model with these options; by default
-    ``NAME:OPTION=VALUE,…`` with the options that differ from their defaults. ``rows``: further fields of
-    :class:`Family`.
+    ``NAME:OPTION=VALUE,…`` with the options that differ from their defaults. ``check``: raises :class:`UsageError` for
+    options that do not go together. ``rows``: further fields of :class:`Family`.
     """
     defaults = {"loss": loss, "optimiser": optimiser}
 
@@ -166,7 +167,9 @@ def circuit_family(
         f = model.circuit
         loss = loss or usual_rule(LOSSES, f.output_types[0])
         optimiser = optimiser or usual_rule(OPTIMISERS, f.input_types[0])
-        return CircuitSpec(name, Learner(model, loss, optimiser), task.classes, task.code, own)
+        spec = CircuitSpec(name, Learner(model, loss, optimiser), task.classes, task.code, own)
+        check(spec)
+        return spec
 
     return Family(
         name=name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rdahw.circuit import Circuit
 from rdahw.errors import UsageError
-from rdahw.families.circuits import circuit_family
+from rdahw.families.circuits import CircuitSpec, circuit_family
 from rdahw.family import Option, Task
 from rdahw.surrogates import number, shift_right
 from rdahw.tracing import Wire, WordWire, trace
@@ -57,6 +57,25 @@ def _circuit(task: Task, word: int | None, bits: int) -> Circuit:
     return linear_model(task.input_bits // word, task.classes, word=word, bits=bits)
 
 
+def _check_counters(spec: CircuitSpec) -> None:
+    """Refuse counters with which scores could wrap."""
+    rule, _, bits = spec.optimiser.partition("=")
+    weights = spec.made.given.circuit.input_types[0]
+    if rule != "counter" or not isinstance(weights, Words):
+        return
+    numbers = weights.count // spec.classes
+    word = spec.input_bits // numbers
+    largest = numbers << (FRACTION if word == 1 else word - 1)  # score of weights of 1
+    needed = (largest << int(bits) - 1).bit_length() + 1
+    if needed > weights.bits:
+        ways = [f"--model linear:bits={needed}"] if needed <= MAX_WORD_BITS else []
+        ways += [f"--optimiser counter={most}"] if (most := weights.bits - largest.bit_length()) > 1 else []
+        raise UsageError(
+            f"optimiser {spec.optimiser!r} does not suit: scores of {numbers} such counters could wrap in words of "
+            f"{weights.bits} bits; use {' or '.join(ways) or 'another optimiser'}"
+        )
+
+
 FAMILY = circuit_family(
     "linear",
     _circuit,
@@ -70,6 +89,7 @@ FAMILY = circuit_family(
         ),
         Option(name="bits", default=32, range=(FRACTION + 3, MAX_WORD_BITS), help="compute in words of this many bits"),
     ),
+    check=_check_counters,
     loss=f"quadratic={FRACTION}",
     optimiser=f"descent=8,{FRACTION}",
     binarise=lambda dataset: (

@@ -214,9 +214,25 @@ def test_shadow_machines_learn_in_simulated_hardware_as_in_software(run: Runner)
         np.testing.assert_array_equal(hard.state[name], value)
 
 
-def test_there_is_no_claim_about_the_trainer(run: Runner) -> None:
-    ran = run("prove", "--what", "trainer", "machine:states=1,rule=shadow")
-    assert "there is no claim about a trainer in registers, a symbol at a time" in ran.out + ran.error
+@pytest.mark.slow
+def test_the_gateware_of_a_machine_and_its_trainer_are_proved(run: Runner) -> None:
+    options = ("machine:states=1,counter=2,rule=shadow", "--inputs", 2, "--outputs", 2)
+    claims = run.ok("prove", *options, "--what", "gateware,trainer", "--timeout", 300, "--json").json["claims"]
+    assert [(claim["name"], claim["size"], claim["verdict"]) for claim in claims] == [
+        ("gateware", "machine: 1 -> 1, 1 bits of state", "proved"),
+        ("trainer", "1 state bits, counters of 2, 2 steps", "proved"),
+    ]
+
+
+@pytest.mark.slow
+def test_the_gateware_of_a_learned_machine_is_proved(run: Runner, trained: dict[str, Any]) -> None:
+    (claim,) = run.ok("prove", "tomita4-machine.rdahw", "--what", "gateware", "--json").json["claims"]
+    assert (claim["size"], claim["verdict"]) == ("machine: 1 -> 1, 2 bits of state", "proved")
+
+
+def test_a_file_of_a_machine_has_no_other_trainer_than_its_own(run: Runner, trained: dict[str, Any]) -> None:
+    ran = run("prove", "--what", "trainer", "tomita4-machine.rdahw")
+    assert "trainer is open: machines that learn by rule=difference learn in software only; train with" in ran.out
 
 
 def test_prove_that_a_learned_machine_is_the_language(run: Runner, trained: dict[str, Any]) -> None:
@@ -322,3 +338,19 @@ def test_sequences_for_another_model_are_refused(run: Runner, tmp_path: Path, tr
         "the task of the data set 'iris' is classification"
         in run("eval", "tomita4-machine.rdahw", "--data", "iris").error
     )
+
+
+@pytest.mark.slow
+def test_a_machine_is_exported_with_its_state(run: Runner, trained: dict[str, Any]) -> None:
+    run.ok("export", "tomita4-machine.rdahw", "--to", "verilog", "--stream")
+    text = (run.folder / "tomita4-machine-stream.v").read_text()
+    assert "// The machine, which takes a symbol in a clock cycle, of the model 'machine:states=2'" in text
+    assert "symbols__payload[1:1] is first" in text
+    assert "always @(posedge clk)" in text
+    ran = run("export", "lookup", "--to", "verilog", "--stream")
+    assert "is no machine; leave --stream out" in ran.error
+
+
+def test_a_machine_is_not_drawn_as_gateware(run: Runner) -> None:
+    ran = run("export", "tomita4", "--to", "dot", "--stream")
+    assert "a machine has state and cannot be drawn; leave --stream out" in ran.error

@@ -68,6 +68,15 @@ def test_prove(run: Runner, trained: dict[str, Any], tmp_path: Path, monkeypatch
     assert {claim["verdict"] for claim in claims} == {"proved"}
 
 
+@pytest.mark.slow
+def test_the_trainer_of_a_file_is_the_one_that_trained_it(run: Runner, trained: dict[str, Any]) -> None:
+    """Not that of the Boolean circuit that it predicts by, of which there are claims."""
+    for model in ("iris.rdahw", "layers:3x1"):
+        (claim,) = run("prove", model, "--what", "trainer", "--json").json["claims"]
+        assert claim["verdict"] == "open"
+        assert claim["reason"].startswith("there is no claim about a trainer in memory, a table at a time; compare")
+
+
 #: Small enough for its learner to be a circuit.
 TINY = ("layers:3x1,2x2,noise=0,margin=0,cotangents=sum", "--inputs", "3", "--outputs", "2")
 

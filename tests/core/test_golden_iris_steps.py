@@ -33,6 +33,9 @@ def test_parameters_after_every_update(experiment: dict[str, Any]) -> None:
     predict = Reference(learner.model.circuit)
     x = np.array([bits(x, a) for x, _ in experiment["test"]])
     assert [number(y) for y in predict(theta, x)[0]] == experiment["test_predictions"]
+    right = sum(p == y for p, (_, y) in zip(experiment["test_predictions"], experiment["test"], strict=True))
+    assert right == experiment["test_correct"]
+    assert right / len(x) == experiment["accuracy"] == experiment["accuracy_by_runExperiment"]
     assert [number(y) for y in predict(theta, every(a))[0]] == experiment["table"]
 
 

@@ -23,7 +23,9 @@ CASES = pytest.mark.parametrize("row", GOLDEN, ids=[f"Z{row['modulus']}-{i}" for
 
 
 def elements(row: Any, count: int) -> Type:
-    return Bits(count) if row["modulus"] == 2 else Words(count, row["modulus"].bit_length() - 1)
+    bits = row["modulus"].bit_length() - 1
+    assert row["modulus"] == 1 << bits, "the modulus is no power of two"
+    return Bits(count) if bits == 1 else Words(count, bits)
 
 
 def machine_of(row: Any) -> Machine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,17 @@ from rdahw.claims import surrogates
 from rdahw.data import Column
 from rdahw.data._named import read_iris
 from rdahw.data.binarise import FIXED_BITS, Binariser, fit_binariser
-from rdahw.families import find_family, spec_of_widths
+from rdahw.families import find_family, parse_model, spec_of_widths
 from rdahw.families.linear import linear_model
-from rdahw.family import Task
+from rdahw.family import Spec, Task
 from rdahw.optimisers import OPTIMISERS
 from rdahw.saved import load_model
 from rdahw.scores import quadratic
 from rdahw.sim.engines import make_engine
+from rdahw.sim.hardware import HardwareEngine
 from rdahw.sim.reference import Reference
-from rdahw.training import Examples, Schedule, Training
+from rdahw.sim.simulator import choose_engine
+from rdahw.training import Engine, Examples, Schedule, Training
 from rdahw.types import Bits, Words
 
 RECORDED = json.loads(golden("iris-fixed-point.json").read_text())
@@ -62,12 +65,19 @@ def test_golden_fixed_point_updates() -> None:
 
 
 @pytest.mark.slow
-def test_golden_fixed_point_accuracy() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda spec: make_engine(spec, "packed"), id="software"),
+        pytest.param(lambda spec: HardwareEngine(spec, choose_engine()), id="hardware"),
+    ],
+)
+def test_golden_fixed_point_accuracy(make: Callable[[Spec], Engine]) -> None:
     binariser = fit_binariser(IRIS, "fixed=10")
     order = np.arange(len(IRIS.train)).reshape(CLASSES, -1).T.ravel()  # a class after the other
     examples = Examples(binariser.transform(IRIS.train.features[order]), IRIS.train.labels[order])
     spec = find_family("linear").spec(Task.of(IRIS.schema, binariser))
-    training = Training(make_engine(spec, "packed"), Schedule(epochs=60), examples)
+    training = Training(make(spec), Schedule(epochs=60), examples)
     weights = spec.learner().model.circuit.input_types[0]
     assert isinstance(weights, Words)
     for recorded, _ in itertools.zip_longest(RECORDED["first_steps"], training.run(1)):
@@ -131,6 +141,22 @@ def test_descent_rounds_down(rate: int, fraction: int) -> None:
     assert found[:, 0].tolist() == [t - ((-g >> fraction) * rate >> fraction) for t, g in pairs.tolist()]
 
 
+@pytest.mark.parametrize(("word", "counter", "bits"), [(1, 24, 41), (1, 2, 19), (16, 20, 38), (16, 2, 20)])
+def test_scores_of_the_largest_counters_do_not_wrap(word: int, counter: int, bits: int) -> None:
+    numbers = 80 if word == 1 else 5
+
+    def make(bits: int) -> Learner:
+        return of_counters(f"word={word},bits={bits}", numbers * word, counter)
+
+    with pytest.raises(UsageError, match=f"use --model linear:bits={bits}"):
+        make(bits - 1)
+    weights, scores = Words(2 * numbers, bits), Words(2, bits)
+    lowest, feature = -1 << counter - 1, 1 << 10 if word == 1 else -1 << word - 1
+    theta, x = weights.to_bits(np.full(2 * numbers, lowest)), np.repeat(np.arange(word) == word - 1, numbers)
+    (found,) = Reference(make(bits).model.circuit)(theta, x)
+    assert scores.to_integers(found).tolist() == [numbers * feature * lowest >> 10] * 2
+
+
 def test_a_bit_of_input_is_0_or_1() -> None:
     f = linear_model(3, 2, word=1, fraction=4, bits=10)
     w = Words(6, 10)
@@ -147,6 +173,15 @@ def test_a_bit_of_input_is_0_or_1() -> None:
             "takes numbers of 3 bits, and 8 bits of input are not a multiple",
         ),
         (lambda: spec_of_widths("linear:word=16,bits=13", 32, 2), "which do not hold numbers of 16; raise bits"),
+        (
+            lambda: of_counters("word=1", 784, 24),
+            "scores of 784 such counters could wrap in words of 32 bits; use --model linear:bits=44 or "
+            "--optimiser counter=12",
+        ),
+        (
+            lambda: of_counters("word=40,bits=40", 80, 40),
+            "could wrap in words of 40 bits; use another optimiser",
+        ),
         (lambda: spec_of_widths("linear", 8, 1), "has a score for each class; take --labels one-hot"),
         (
             lambda: learner(loss="quadratic=9"),
@@ -163,6 +198,15 @@ def test_a_misuse_is_said(make: Any, message: str) -> None:
     with pytest.raises(UsageError) as told:
         make()
     assert message in str(told.value)
+
+
+def of_counters(options: str, inputs: int, counter: int) -> Learner:
+    task = Task.of_widths(inputs, 2)
+    return (
+        find_family("linear")
+        .spec(task, optimiser=f"counter={counter}", **parse_model(f"linear:{options}")[1])
+        .learner()
+    )
 
 
 def learner(loss: str = "quadratic=4", optimiser: str = "descent=8,4") -> Learner:

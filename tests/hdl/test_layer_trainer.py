@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from flash_training import Bench as FlashBench
 from flash_training import small_image
+from scenarios import layer_trainer as scenarios
 
 from rdahw.errors import UsageError, UserError
 from rdahw.families.ensemble.spec import register_bits
@@ -247,6 +248,16 @@ def test_a_reset_at_any_time_begins_anew(after: int, batch: bool) -> None:
     bench.settle()
     bench.same()
     bench.work(data)
+
+
+DESIGNS = {design.name: design for design in scenarios.designs()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DESIGNS)
+def test_scenarios(name: str) -> None:
+    for design, scenario in DESIGNS[name].all_scenarios():
+        assert design.ask(scenario) is None, design.called(scenario)
 
 
 @pytest.mark.slow

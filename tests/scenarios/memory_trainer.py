@@ -10,7 +10,7 @@ import numpy as np
 from faults import Faulty
 
 from rdahw.families.ensemble.rule import PlainEnsemble
-from rdahw.families.ensemble.spec import EnsembleSpec, first_dropout_state
+from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.table_words import counters_of_words, words_of_counters
 from rdahw.sim.simulator import Exchange, Stuck
@@ -23,11 +23,40 @@ SPEC = EnsembleSpec(input_bits=16, tables=8, inputs=2, classes=3, counter=3, mar
 class Trainer:
     """A trainer in a run, and the software that it must equal."""
 
+    #: The most cycles that it works without a sign.
+    PATIENCE = 300
+    software: Any
+
     def __init__(self, run: Run, trainer: Any) -> None:
         self.run, self.trainer, self.spec = run, trainer, trainer.spec
-        self.software: PlainEnsemble = Drawn(self.spec)
         self.result = trainer.results.payload.shape()
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """The software as after a reset."""
+        self.software = Drawn(self.spec)
         self.learned = self.errors = self.updates = 0
+
+    @property
+    def words(self) -> Any:
+        """The bytes of each word of counters, at the addresses ``pitch`` * word + byte."""
+        return words_of_counters(self.spec, self.software.counters)
+
+    @property
+    def pitch(self) -> int:
+        return int(self.trainer.word_octets)
+
+    @property
+    def settings(self) -> bytes:
+        """The settings, from the first one on."""
+        state = self.software.dropout_state.to_bytes(8, "little")
+        return bytes(state + self.margin.to_bytes(4, "little") + bytes([self.below]))
+
+    def found(self, results: Any, name: str) -> Any:
+        """A field of results, as numbers."""
+        f = self.result[name]
+        bits = results[:, f.offset : f.offset + f.width].astype(int)
+        return (bits << np.arange(f.width)).sum(axis=1)
 
     def beats(self, x: Any, labels: Any, learn: bool) -> Any:
         last = (np.asarray(labels) & 0x7F | learn << 7).astype(np.uint8)
@@ -37,7 +66,7 @@ class Trainer:
     def exchange(self, beats: Any, give: int, **pace: Any) -> Any:
         try:
             made = self.run.simulator.exchange(
-                Exchange("examples", "results", beats, len(beats), give, patience=300, **pace)
+                Exchange("examples", "results", beats, len(beats), give, patience=self.PATIENCE, **pace)
             )
         except Stuck as error:
             raise AssertionError("the trainer stands still") from error
@@ -46,8 +75,8 @@ class Trainer:
             self.run.simulator.set("results__ready", 0)
         return made
 
-    def until_idle(self, limit: int = 300) -> None:
-        for _ in range(limit):
+    def until_idle(self) -> None:
+        for _ in range(self.PATIENCE):
             busy, ready = self.run.get("busy", "control__ready")
             assert not (busy and ready), "busy and ready"
             if not busy:
@@ -68,11 +97,7 @@ class Trainer:
         else:
             predictions, updated = self.software.classify(x), np.zeros(len(x), bool)
         made = self.exchange(self.beats(x, labels, learn), len(x), **pace)
-        found = {}
-        for name in ("prediction", "correct", "updated"):
-            f = self.result[name]
-            bits = made.results[:, f.offset : f.offset + f.width].astype(int)
-            found[name] = (bits << np.arange(f.width)).sum(axis=1)
+        found = {name: self.found(made.results, name) for name in ("prediction", "correct", "updated")}
         assert found["prediction"].tolist() == predictions.tolist(), "predictions"
         assert found["updated"].tolist() == updated.astype(int).tolist(), "what was updated"
         if known.all():
@@ -102,7 +127,7 @@ class Trainer:
     def access(self, **values: int) -> None:
         """Hold an access until it takes effect."""
         self.run.set(**{f"control__{name}": value for name, value in values.items()})
-        for _ in range(300):
+        for _ in range(self.PATIENCE):
             if self.run.get("control__ready"):
                 break
             self.run.tick()
@@ -119,16 +144,12 @@ class Trainer:
         self.access(parameter_address=at, parameter_write=octet, parameter_write_enable=1)
 
     def agrees(self) -> None:
-        """All counters, the dropout's state, margin and rule, as they are read."""
-        trainer, spec = self.trainer, self.spec
-        words = words_of_counters(spec, self.software.counters)
-        for number, word in enumerate(words):
-            found = [self.read(number * trainer.word_octets + i) for i in range(trainer.table_octets)]
+        """All counters and settings, as they are read."""
+        for number, word in enumerate(self.words):
+            found = [self.read(number * self.pitch + i) for i in range(len(word))]
             assert found == word.tolist(), f"word {number}"
-        at = trainer.settings_address
-        state = self.software.dropout_state.to_bytes(8, "little")
-        settings = state + self.margin.to_bytes(4, "little") + bytes([self.below])
-        assert bytes(self.read(at + i) for i in range(13)) == settings, "settings"
+        at, settings = self.trainer.settings_address, self.settings
+        assert bytes(self.read(at + i) for i in range(len(settings))) == settings, "settings"
 
     @property
     def margin(self) -> int:
@@ -151,7 +172,7 @@ class Drawn(PlainEnsemble):
         return self.draws[-1]
 
 
-def examples(spec: EnsembleSpec, count: int, seed: int) -> tuple[Any, Any]:
+def examples(spec: Any, count: int, seed: int) -> tuple[Any, Any]:
     """Few different inputs, so that counters move far."""
     rng = np.random.default_rng(seed)
     kinds = rng.integers(0, 2, (5, spec.input_bits), np.uint8)
@@ -162,13 +183,16 @@ def examples(spec: EnsembleSpec, count: int, seed: int) -> tuple[Any, Any]:
 
 
 class Scenarios:
-    """The scenarios of a trainer of one spec."""
+    """The scenarios of a trainer."""
 
-    def __init__(self, spec: EnsembleSpec) -> None:
-        self.spec = spec
-        self._trainer = MemoryTrainer(spec)
+    #: Classes that there are not.
+    labels: tuple[int, ...] = (4, 8, 64, 65, 127)
 
-    def start(self, run: Run) -> Trainer:
+    def __init__(self, trainer: Any) -> None:
+        self.spec = trainer.spec
+        self._trainer = trainer
+
+    def start(self, run: Run) -> Any:
         return Trainer(run, self._trainer)
 
     def training(self, run: Run) -> None:
@@ -199,17 +223,17 @@ class Scenarios:
                 predictions.append(t.learn(x, labels, i) if learn[i] else int(t.software.classify(x[i : i + 1])[0]))
             beats = np.concatenate([t.beats(x[i : i + 1], labels[i : i + 1], bool(learn[i])) for i in range(24)])
             made = t.exchange(beats, 24)
-            f = self._trainer.results.payload.shape()["prediction"]
-            found = (made.results[:, f.offset : f.offset + f.width].astype(int) << np.arange(f.width)).sum(axis=1)
-            assert found.tolist() == predictions, "predictions"
-            # Two are there ahead of their results: the second comes in while the first is worked on.
-            octets = len(beats) // 24
-            t.until_idle()
-            begun = run.simulator.cycles
-            taken = t.exchange(t.beats(x[:2], labels[:2], False), 2).taken
-            assert taken[-1] - begun <= 2 * octets + 2, "the second example waits"
-            t.work(x[:1], labels[:1], False)
+            assert t.found(made.results, "prediction").tolist() == predictions, "predictions"
+            self.two_in_a_row(t, x, labels)
         t.agrees()
+
+    def two_in_a_row(self, t: Any, x: Any, labels: Any) -> None:
+        """Two are there ahead of their results: the second comes in while the first is worked on."""
+        t.until_idle()
+        begun, beats = t.run.simulator.cycles, t.beats(x[:2], labels[:2], False)
+        taken = t.exchange(beats, 2).taken
+        assert taken[-1] - begun <= len(beats) + 2, "the second example waits"
+        t.work(x[:1], labels[:1], False)
 
     def long_training(self, run: Run) -> None:
         """Until counters are at their ends."""
@@ -246,9 +270,9 @@ class Scenarios:
         for i in range(len(x)):
             t.learn(x, labels, i)
             t.exchange(t.beats(x[i : i + 1], labels[i : i + 1], True), 0)
-            number = i % len(words_of_counters(self.spec, t.software.counters))
-            octet = t.read(number * self._trainer.word_octets)
-            assert octet == words_of_counters(self.spec, t.software.counters)[number, 0], "what was read"
+            number = i % len(t.words)
+            octet = t.read(number * t.pitch)
+            assert octet == t.words[number][0], "what was read"
             assert run.simulator.get("results__valid"), "an access came before its example"
             t.exchange(t.beats(x[:0], labels[:0], True), 1)
         t.counts()
@@ -287,9 +311,9 @@ class Scenarios:
 
     def bits_behind_the_counters(self, run: Run) -> None:
         """The bits of a word above its counters are read as they were written."""
-        t, trainer = self.start(run), self._trainer
+        t = self.start(run)
         t.until_idle()
-        at = trainer.word_octets + trainer.table_octets - 1
+        at = t.pitch + len(t.words[1]) - 1
         for octet in (0xFE, 0x00, 0x54, 0xAA):
             t.write(at, octet)
             assert t.read(at) == octet, "what was written"
@@ -309,7 +333,7 @@ class Scenarios:
         """An example with a class that there is not is only predicted."""
         t, (x, labels) = self.start(run), examples(self.spec, 16, 10)
         t.work(x, labels)
-        for label in (self.spec.classes, self.spec.classes + 1, 4, 8, 64, 65, 127):
+        for label in (self.spec.classes, self.spec.classes + 1, *self.labels):
             t.work(x[:2], np.full(2, label))
         t.work(x, labels, False)
         t.agrees()
@@ -324,8 +348,7 @@ class Scenarios:
             t.access(clear=1, parameter_write_enable=write, parameter_address=3, parameter_write=0x55)
             assert run.get("busy", "control__ready") == [1, 0], "ready after a clear"
             t.until_idle()
-            t.software = PlainEnsemble(self.spec)
-            t.learned = t.errors = t.updates = 0
+            t.start_anew()
             t.counts()
             t.agrees()
 
@@ -344,7 +367,6 @@ class Scenarios:
         t = self.start(run)
         t.work(*examples(self.spec, 12, 13))
         t.agrees()
-        assert first_dropout_state(self.spec.seed) == PlainEnsemble(self.spec).dropout_state
 
     def all(self) -> list[Any]:
         return [
@@ -399,7 +421,7 @@ def designs() -> list[Design]:
         Design(
             "memory trainer",
             partial(MemoryTrainer, SPEC),
-            Scenarios(SPEC).all(),
+            Scenarios(MemoryTrainer(SPEC)).all(),
             bench=TrainerBench,
         )
     ]

@@ -266,8 +266,11 @@ def test_choice_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise MissingError(f"{name} (compiling) is not installed; install it (Debian: apt install g++)")
 
+    monkeypatch.setattr(toolchain, "find", lambda name: None)
+    assert (choose_engine(), choose_engine(first="verilator")) == ("cxxrtl", "verilator")
+    assert choose_engine(cycles=10, first="verilator") == "amaranth"
     monkeypatch.setattr(toolchain, "find", missing)
-    assert choose_engine(None) == "amaranth"
+    assert (choose_engine(), choose_engine(first="verilator")) == ("amaranth", "amaranth")
     with pytest.raises(
         MissingError,
         match=r"engine 'cxxrtl' needs yosys .* is not installed; install it .*; or choose --engine amaranth",
