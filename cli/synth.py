@@ -63,7 +63,7 @@ Examples:
   rdahw synth mnist-ensemble.rdahw             a trainer of an ensemble
   rdahw synth mnist-ensemble.rdahw --flash quad --epochs 0
   rdahw synth fashion-ensemble.rdahw --frontend pixels
-  rdahw synth machine:rule=shadow,live=1 --inputs 1 --frontend pins --sample 10
+  rdahw synth machine:rule=shadow,live=1 --inputs 1 --frontend pins
   rdahw synth ensemble --data mnist --baud 3000000""",
 )
 @click.argument(
