@@ -38,7 +38,7 @@ Examples:
 @click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
               help="auto: try all of few inputs; yosys for the rest")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S",
-              help="seconds for each question to the solver  [default: 60]")  # fmt: skip
+              help="seconds for all questions to the solver, a tenth of it for each  [default: 300]")  # fmt: skip
 @toolchain_option
 @output_options
 def command(
@@ -71,7 +71,12 @@ def command(
     with output.progress("finding flips", "vectors") as bar:
         sensitivities = found.sensitivities(nets=nets, progress=bar)
     with output.progress("deciding", "faults") as bar:
-        tests = found.tests(solver=solver, timeout=timeout, toolchain=toolchain, progress=bar)
+
+        def said(done: int, total: int, what: str) -> None:
+            output.log_once(what)
+            bar(done, total, what)
+
+        tests = found.tests(solver=solver, timeout=timeout, toolchain=toolchain, progress=said)
     output.json(_result(found, tests, sensitivities) | {"model": model, "out": None if out is None else str(out)})
     _for_people(output, found, tests, sensitivities)
     if out is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +32,7 @@ from rdahw.sim.packing import Words, pack_examples, unpack_examples, words_for
 from rdahw.sim.reference import run
 from rdahw.tracing import Builder, Wire
 from rdahw.types import Bits, Type
+from rdahw.wording import plural
 
 __all__ = ["Fault", "Faults", "Sensitivity", "Tests"]
 
@@ -49,6 +51,9 @@ _MOST_BLOCKS = 512
 _OPERATIONS = 1 << 26
 #: So many faults are asked about at once.
 _GROUP = 64
+#: The default time limit of all questions to the solver, in seconds, and the part of it that one question may take.
+SECONDS = 300.0
+_PART = 0.1
 #: The quantile of the normal distribution for intervals of 95 %.
 _Z = 1.959964
 
@@ -296,7 +301,7 @@ class Faults:
         solver: Solver = "auto",
         timeout: float | None = None,
         toolchain: Toolchain = "yowasp",
-        progress: Callable[[int, int], object] | None = None,
+        progress: Callable[[int, int, str], object] | None = None,
     ) -> Tests:
         """A small set of vectors that finds every fault that any vector finds, and a proof that none finds the others.
 
@@ -305,21 +310,32 @@ class Faults:
         (:func:`rdahw.hdl.proof.prove`). Of these vectors a few are chosen greedily, and then each one is left out whose
         faults the others find.
 
-        timeout: seconds for each question. progress: called with the number of classes decided and of all. Raises
-        :class:`rdahw.MissingError` without the solver.
+        timeout: seconds for all questions to the solver (:data:`SECONDS`), of which one may take a tenth; the faults
+        that are then left are undecided. progress: called with the number of classes decided, that of all, and what is
+        done. Raises :class:`rdahw.MissingError` without the solver.
         """
-        report = progress or (lambda done, of: None)
+        report = progress or (lambda done, of, what: None)
         every = [members[0] for members in self.classes]
-        pool, rest = self._by_chance(every, seed, lambda left: report(len(every) - left, len(every)))
+        pool, rest = self._by_chance(every, seed, lambda left: report(len(every) - left, len(every), "trying vectors"))
+        limit = SECONDS if timeout is None else timeout
+        end = time.monotonic() + limit
+        what = f"asking the solver about {plural(len(rest), 'fault')}, for up to {limit:,g} s"
         proofs: list[Proof] = []
         undetectable: list[Fault] = []
         undecided: list[Fault] = []
         groups = [rest[i : i + _GROUP] for i in range(0, len(rest), _GROUP)]
-        while groups:
-            group = groups.pop()
-            claim = self._no_test(group)
-            (proof,) = prove([claim], replay=run, solver=solver, timeout=timeout, toolchain=toolchain)
+
+        def still_asking(*_: int) -> None:
+            report(len(every) - len(undecided) - sum(map(len, groups)), len(every), what)
+
+        while groups and (left := end - time.monotonic()) > 0:
+            claim = self._no_test(groups[0])
+            seconds = min(left, _PART * limit)
+            (proof,) = prove(
+                [claim], replay=run, solver=solver, timeout=seconds, toolchain=toolchain, progress=still_asking
+            )
             proofs.append(proof)
+            group = groups.pop(0)
             if proof.verdict == "proved":
                 undetectable += group
             elif proof.verdict == "open":
@@ -330,11 +346,12 @@ class Faults:
                 assert proof.counterexample is not None
                 vector = np.array([int(bit) for bit in reversed(proof.counterexample["x"])], np.uint8)
                 near = np.concatenate([vector[None], vector ^ np.eye(len(vector), dtype=np.uint8)])
-                kept, rest = self._keep(near, [fault for each in [*groups, group] for fault in each])
-                pool, left = np.concatenate([pool, kept]), {*rest}
-                groups = [here for each in [*groups, group] if (here := [fault for fault in each if fault in left])]
-            report(len(every) - sum(map(len, groups)), len(every))
-        detected = [fault for fault in every if fault not in {*undetectable, *undecided}]
+                kept, rest = self._keep(near, [fault for each in [group, *groups] for fault in each])
+                pool, open_ = np.concatenate([pool, kept]), {*rest}
+                groups = [here for each in [group, *groups] if (here := [fault for fault in each if fault in open_])]
+        undecided += [fault for group in groups for fault in group]
+        others = {*undetectable, *undecided}
+        detected = [fault for fault in every if fault not in others]
         vectors = pool[_cover(self.detects(pool, detected))]
         outputs = unpack_examples(self._simulate(pack_examples(vectors))[self._outputs], len(vectors))
         return Tests(vectors, outputs, tuple(detected), tuple(undetectable), tuple(undecided), tuple(proofs))

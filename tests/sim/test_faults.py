@@ -13,7 +13,9 @@ from oracles import evaluate, every
 from strategies import PLAIN, circuits
 
 from rdahw import Bits, Circuit, UserError, equal, trace
+from rdahw.claims import Claim
 from rdahw.hdl import proof
+from rdahw.hdl.proof import Proof
 from rdahw.hdl.test_bench import test_bench as make_bench
 from rdahw.hdl.toolchain import find
 from rdahw.primitives import Array
@@ -197,6 +199,38 @@ def test_out_of_time_is_undecided() -> None:
     assert len(tests.undecided) == 1
     assert tests.undetectable == ()
     assert len(tests.detected) == len(found.classes) - 1
+
+
+class Clock:
+    """The module ``time`` with a clock that goes on by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.monotonic = itertools.count().__next__
+
+
+@pytest.mark.parametrize(("timeout", "asked"), [(None, [30, 30, 30, 30]), (3, [0.3, 0.3]), (1, [])])
+def test_all_questions_together_have_a_limit(
+    monkeypatch: pytest.MonkeyPatch, timeout: float | None, asked: list[float]
+) -> None:
+    """A solver that leaves all open: two groups, then the halves of both while there is time; the rest is undecided."""
+    timeouts, said = [], []
+
+    def prove(claims: list[Claim], *, timeout: float, **_: object) -> list[Proof]:
+        timeouts.append(timeout)
+        return [Proof("undetectable", "", "", "", "open", 0.0, "none")]
+
+    monkeypatch.setattr(faults, "prove", prove)
+    monkeypatch.setattr(faults, "time", Clock())
+    monkeypatch.setattr(faults, "_FEW_INPUTS", 0)
+    monkeypatch.setattr(faults, "_MOST_BLOCKS", 0)
+    monkeypatch.setattr(faults, "_GROUP", 5)
+    found = Faults(trace(lambda a, b: a & b, a=Bits(2), b=Bits(2)))
+    assert len(found.classes) == 8
+    tests = found.tests(timeout=timeout, progress=lambda *values: said.append(values))
+    assert timeouts[:4] == pytest.approx(asked)
+    assert len(timeouts) == (14 if timeout is None else len(asked))  # 5, 3; 2, 3, 1, 2; and so on
+    assert {*tests.undecided} == {members[0] for members in found.classes}
+    assert tests.detected == tests.undetectable == ()
 
 
 def with_fault(place: int, value: int) -> str:
