@@ -7,9 +7,10 @@ has no place in it. NaN, None and what else a data frame calls missing become Na
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -21,10 +22,18 @@ from sklearn.utils.validation import check_array  # type: ignore[import-untyped]
 from rdahw.data import Column
 from rdahw.data.marks import Marks, find_rare
 
-__all__ = ["CategoryEncoder", "find_categorical", "find_marks", "is_missing", "refuse_dates"]
+__all__ = [
+    "CategoryEncoder",
+    "as_numbers",
+    "find_categorical",
+    "find_marks",
+    "is_missing",
+    "refuse_dates",
+    "refuse_tables",
+]
 
 #: How pandas and polars call the types of columns that hold categories.
-_CATEGORIES = {"category", "categorical", "enum", "str", "string"}
+_CATEGORIES = {"category", "categorical", "dictionary", "enum", "large_string", "str", "string"}
 #: The most values that are in order because they are numbers; more of them are rather names.
 _MOST_NUMBERS = 10
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
@@ -47,7 +56,7 @@ def find_categorical(X: Any, given: Any) -> NDArray[np.bool_] | None:
         return None
     names = [str(name) for name in getattr(X, "columns", ())]
     if isinstance(given, str) and given == "from_dtype":
-        kinds = [str(kind).lower().partition("(")[0] for kind in X.dtypes] if names else []
+        kinds = [re.split(r"[(<[]", str(kind).lower())[0] for kind in X.dtypes] if names else []
         found = np.array([kind in _CATEGORIES or kind == "object" and _is_text(X, i) for i, kind in enumerate(kinds)])
         return found if found.any() else None
     width, chosen = _table(X).shape[1], np.asarray(given)
@@ -72,8 +81,12 @@ def _is_within(chosen: NDArray[Any], width: int) -> bool:
 
 
 def _is_text(X: Any, i: int) -> bool:
-    """Whether a column of Python objects in a data frame of pandas has texts."""
-    return any(isinstance(value, str) for value in X.iloc[:, i])
+    """Whether a column of Python objects in a data frame has texts."""
+    return any(isinstance(value, str) for value in _column(X, i))
+
+
+def _column(X: Any, i: int) -> Any:
+    return X.iloc[:, i] if hasattr(X, "iloc") else X[:, i]
 
 
 class CategoryEncoder:
@@ -89,6 +102,10 @@ class CategoryEncoder:
     _orders: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
     def __init__(self, X: Any, categorical: NDArray[np.bool_], *, by_type: bool) -> None:
+        names = list(getattr(X, "columns", ()))
+        for name in names if len({*names}) < len(names) else ():
+            if names.count(name) > 1:
+                raise ValueError(f"X has {names.count(name)} columns of the name {name!r}; expected one of each name")
         self._numbers = np.flatnonzero(~categorical).tolist()
         self._codes: dict[int, dict[Any, float]] = {}
         self._orders = orders = {}
@@ -134,8 +151,8 @@ class CategoryEncoder:
         array = np.empty((table.shape[0], len(self._numbers) + len(self._codes)))
         if self._numbers:
             numbers = _safe_indexing(table, self._numbers, axis=1)
-            array[:, self._numbers] = check_array(
-                numbers, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X"
+            array[:, self._numbers] = as_numbers(
+                numbers, lambda X: check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
             )
         for i in self._codes:
             values = _values(table, i)
@@ -166,11 +183,50 @@ def _as_number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def refuse_dates(X: Any, categorical: NDArray[np.bool_] | None) -> None:
-    """Raise ValueError for dates and spans of time in X, except in columns of categories, (F,)."""
+def refuse_tables(X: Any) -> None:
+    """Raise ValueError for tables other than arrays and the data frames of pandas and polars."""
+    way = next((way for way in ("collect", "to_pandas") if hasattr(X, way)), None)
+    if way == "collect" or way is not None and not hasattr(X, "dtypes"):
+        raise ValueError(f"X is a {type(X).__name__}; give an array or a data frame, such as X.{way}()")
+
+
+def as_numbers(X: Any, convert: Callable[[Any], Any]) -> Any:
+    """``convert(X)``, where missing values among the objects of a data frame are NaN; raises ValueError that names the
+    first column of it with a value that is no number."""
+    try:
+        return convert(X)
+    except (TypeError, ValueError):
+        if not hasattr(X, "columns"):
+            raise
+        objects = {}
+        for i, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+            with contextlib.suppress(TypeError, ValueError):
+                np.asarray(_column(X, i), np.float64)
+                continue
+            values = [math.nan if is_missing(value) else value for value in _column(X, i).to_list()]
+            for value in values:
+                _refuse_no_number(name, value)
+            if str(dtype) == "object":
+                objects[name] = np.array(values, np.float64)
+        if not objects or not hasattr(X, "iloc"):
+            raise
+    return convert(X.assign(**objects))
+
+
+def _refuse_no_number(name: Any, value: Any) -> None:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        way = "list it in categorical_features, or give numbers" if isinstance(value, str | bytes) else "give numbers"
+        raise ValueError(f"column {name!r} of X holds {value!r:.60}, which is no number; {way}") from None
+
+
+def refuse_dates(X: Any, categorical: NDArray[np.bool_] | None, called: str = "X") -> None:
+    """Raise ValueError for dates, spans of time and complex numbers in X, except in columns of categories, (F,)."""
     if not hasattr(X, "columns"):
         if getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
-            raise ValueError(f"X holds dates or times ({X.dtype}); give numbers, such as X.astype(float)")
+            way = "X.astype(float)" if called == "X" else f"numpy.asarray({called}).astype(float)"
+            raise ValueError(f"{called} holds dates or times ({X.dtype}); give numbers, such as {way}")
         return
     pandas = hasattr(X, "iloc")
     for i, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
@@ -178,7 +234,9 @@ def refuse_dates(X: Any, categorical: NDArray[np.bool_] | None) -> None:
             continue
         kind = str(dtype)
         if objects := kind == "object":
-            kind = type(next((value for value in X.iloc[:, i] if not is_missing(value)), None)).__name__
+            kind = type(next((value for value in _column(X, i) if not is_missing(value)), None)).__name__
+        if kind.startswith("complex"):
+            raise ValueError(f"column {name!r} of X holds complex numbers; give real ones")
         for kinds, *forms in _TIMES:
             if kind.lower().startswith(kinds):
                 column = forms[objects if pandas else 2].format(f"X[{name!r}]")

@@ -233,6 +233,8 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         """Examples to learn, as numbers, and their labels; the ``first`` ones say which columns are categories."""
         several = _is_indicator(y)
         array, labels = self._read_columns(X, y, first=first, multi_output=several)
+        if getattr(getattr(labels, "dtype", None), "kind", "") == "O" and any(map(is_missing, labels.ravel())):
+            raise ValueError("y has a missing label; expected a label of each example")
         check_classification_targets(labels)
         count, sets = _sets_of(labels) if several else (0, labels)
         if not first and count != self._labels:

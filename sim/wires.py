@@ -33,7 +33,7 @@ from rdahw.data.marks import Marks, MarkWriter
 from rdahw.errors import UserError, nearest
 from rdahw.families import all_families, find_family, named_models, names, parse_model
 from rdahw.family import AUTO, Family, Option, Spec
-from rdahw.sim.columns import CategoryEncoder, find_categorical, find_marks, refuse_dates
+from rdahw.sim.columns import CategoryEncoder, as_numbers, find_categorical, find_marks, refuse_dates, refuse_tables
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor
 from rdahw.sim.planes import PlaneConversion
@@ -116,18 +116,25 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
     def _read_columns(self, X: ArrayLike, y: Any, *, first: bool, **checks: Any) -> tuple[NDArray[Any], Any]:
         """Examples to learn, as numbers, and their labels y, or :data:`NO_LABELS`; the ``first`` ones say which columns
         are categories. checks: what scikit-learn's ``check_X_y`` is told about y."""
+        refuse_tables(X)
         if first:
             self.is_categorical_ = chosen = find_categorical(X, self.categorical_features)
             by_type = same(self.categorical_features, "from_dtype")
             self._encoder = None if chosen is None else CategoryEncoder(X, chosen, by_type=by_type)
         refuse_dates(X, self.is_categorical_)
         labelled = y is not NO_LABELS
+        if checks.get("y_numeric"):
+            refuse_dates(np.asarray(y), None, "y")
         if self._encoder is None:
-            if labelled:
-                array, y = validate_data(self, X, y, reset=first, ensure_all_finite=self._finite, **checks)
-            else:
-                array = validate_data(self, X, reset=first, ensure_all_finite=self._finite)
-            return _as_numbers(array), y
+            more = {"y": y, **checks} if labelled else {}
+
+            def convert(X: Any) -> tuple[NDArray[Any], Any]:
+                found = validate_data(self, X, reset=first, ensure_all_finite=self._finite, **more)
+                array, labels = found if labelled else (found, y)
+                return _without_objects(array), labels
+
+            read: tuple[NDArray[Any], Any] = as_numbers(X, convert)
+            return read
         validate_data(self, X, y, reset=first, skip_check_array=True)
         if labelled and not checks.get("multi_output"):
             y = column_or_1d(y, warn=True)
@@ -140,11 +147,15 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
     def _checked(self, X: ArrayLike) -> NDArray[Any]:
         """X as an array; NaN and infinities are left to the conversion, which reads all of it anyway."""
         check_is_fitted(self)
+        refuse_tables(X)
         refuse_dates(X, self.is_categorical_)
         if self._encoder is not None:
             validate_data(self, X, reset=False, skip_check_array=True)
             return self._encoder.transform(X)
-        return _as_numbers(validate_data(self, X, reset=False, ensure_all_finite=False))
+        array: NDArray[Any] = as_numbers(
+            X, lambda X: _without_objects(validate_data(self, X, reset=False, ensure_all_finite=False))
+        )
+        return array
 
     def _check_finite(self, X: ArrayLike, array: NDArray[Any]) -> None:
         """Raise scikit-learn's own error for infinite numbers in X, as ``array``, and for NaN where it may not be,
@@ -433,7 +444,7 @@ def _arrange(levels: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.int64], 
     return feature[order], np.concatenate(levels)[order]
 
 
-def _as_numbers(array: NDArray[Any]) -> NDArray[Any]:
+def _without_objects(array: NDArray[Any]) -> NDArray[Any]:
     """X (N, F) as scikit-learn's checks give it, which leave the categories of a data frame as objects."""
     try:
         return array.astype(np.float64) if array.dtype.kind == "O" else array

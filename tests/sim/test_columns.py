@@ -242,11 +242,78 @@ def test_values_that_cannot_be_categories(column: Any, sentence: str) -> None:
         small(categorical_features=["b"]).fit(frame, [0, 1, 1])
 
 
+@pytest.mark.parametrize("estimator", [RDAClassifier, RDARegressor, RDAOutlierDetector])
+@pytest.mark.parametrize("beside", ["numbers", "categories"])
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        (pd.Series([b"a", b"b"] * 10), "^column 'k' of X holds b'a', which is no number; list it in cat"),
+        (pd.Series([1, [2]] * 10, dtype=object), r"^column 'k' of X holds \[2\], which is no number; give numbers$"),
+        (pl.Series([[1], None] * 10), "^column 'k' of X holds .* which is no number; give numbers$"),
+        (pl.Series([object()] * 20, dtype=pl.Object), "^column 'k' of X holds <object.*, which is no number; give nu"),
+        (pd.Series([1j] * 20), "^column 'k' of X holds complex numbers; give real ones$"),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_no_numbers_is_named(column: Any, beside: str, estimator: Any, sentence: str) -> None:
+    kind = pl.DataFrame if isinstance(column, pl.Series) else pd.DataFrame
+    other = {"numbers": [1.5, 2.5] * 10, "categories": ["a", "b"] * 10}[beside]
+    with pytest.raises(ValueError, match=sentence):
+        estimator(tables=4).fit(kind({"other": other, "k": column}), [0, 1] * 10)
+
+
+@pytest.mark.parametrize("beside", [[1.5, 2.5, 3.5] * 10, ["a", "b", "c"] * 10])
+def test_missing_values_of_pandas_among_objects_are_missing_numbers(beside: Any) -> None:
+    y = [0, 1, 1] * 10
+    frames = [
+        pd.DataFrame({"k": pd.Series([1, gap, 2] * 10, dtype=object), "other": beside})
+        for gap in (pd.NA, np.nan, pd.NaT)
+    ]
+    models = [small().fit(frame, y) for frame in frames]
+    assert "k is missing" in models[0].wire_names_
+    for frame, model in zip(frames, models, strict=True):
+        assert model.wire_names_ == models[1].wire_names_
+        assert np.array_equal(model.decision_function(frame), models[1].decision_function(frames[1]))
+
+
+def test_columns_of_arrow_in_pandas() -> None:
+    arrow = pd.DataFrame(TABLE).convert_dtypes(dtype_backend="pyarrow")
+    assert str(arrow.dtypes["colour"]).endswith("[pyarrow]")
+    model = small().fit(arrow, LABELS)
+    assert model.wire_names_ == FITTED.wire_names_
+    assert np.array_equal(model.decision_function(arrow), FITTED.decision_function(FRAME))
+
+
+@pytest.mark.parametrize("way", ["to_pandas", "collect"])
+def test_tables_that_are_no_data_frames_are_refused_with_a_way_out_that_works(way: str) -> None:
+    frame = pl.DataFrame(TABLE)
+    X = frame.to_arrow() if way == "to_pandas" else frame.lazy()
+    with pytest.raises(ValueError, match="give an array or a data frame, such as") as error:
+        small().fit(X, LABELS)
+    names = {"X": X}
+    exec(f"X = {str(error.value).partition('such as ')[2]}", names)
+    found = names["X"]
+    assert np.array_equal(small().fit(found, LABELS).predict(found), FITTED.predict(FRAME))
+    with pytest.raises(ValueError, match="give an array or a data frame, such as"):
+        FITTED.predict(X)
+
+
+def test_two_columns_of_one_name() -> None:
+    frame = pd.DataFrame([[1, "a", 2], [2, "b", 3]] * 5, columns=["k", "c", "k"])
+    with pytest.raises(ValueError, match="^X has 2 columns of the name 'k'; expected one of each name$"):
+        small().fit(frame, [0, 1] * 5)
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
+def test_a_missing_label(gap: Any) -> None:
+    with pytest.raises(ValueError, match="^y has a missing label; expected|Input y contains NaN"):
+        small().fit(FRAME[:9], pd.Series(["a", "b", gap] * 3, dtype=object))
+
+
 def test_categories_that_are_to_be_numbers() -> None:
     colours = pd.Categorical(["red", None, "blue"] * 20)
     frame = pd.DataFrame({"size": np.arange(60.0), "colour": colours})
     model = RDAClassifier(tables=8, categorical_features=None)
-    with pytest.raises(ValueError, match="X has columns that are not numbers .*red.*; name them in categorical_feat"):
+    with pytest.raises(ValueError, match="^column 'colour' of X holds 'red', which is no number; list it in cat"):
         model.fit(frame, np.arange(60) > 30)
     frame["colour"] = pd.Categorical([3, None, 1] * 20)
     array = frame.to_numpy(np.float64)
@@ -397,3 +464,13 @@ def test_dates_in_an_array_and_as_categories() -> None:
     assert small().fit(dates.astype(float), y).score(dates.astype(float), y) == 1
     frame = pd.DataFrame({"when": dates[:, 0]})
     assert small(categorical_features=["when"]).fit(frame, y).score(frame, y) == 1
+
+
+@pytest.mark.parametrize("y", [pd.date_range("2024", periods=20), pl.Series([DAY] * 20), np.ones(20, "m8[D]")])
+def test_dates_are_no_numbers_to_predict(y: Any) -> None:
+    X = np.arange(20)[:, None]
+    with pytest.raises(ValueError, match=r"^y holds dates or times \(.*\); give numbers, such as ") as error:
+        RDARegressor(tables=4).fit(X, y)
+    names = {"y": y, "numpy": np}
+    exec(f"y = {str(error.value).partition('such as ')[2]}", names)
+    assert len(RDARegressor(tables=4).fit(X, names["y"]).predict(X)) == 20
