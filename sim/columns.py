@@ -201,8 +201,8 @@ def as_numbers(X: Any, convert: Callable[[Any], Any]) -> Any:
         objects = {}
         for i, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
             with contextlib.suppress(TypeError, ValueError):
-                np.asarray(_column(X, i), np.float64)
-                continue
+                if np.asarray(_column(X, i), np.float64).ndim == 1:
+                    continue
             values = [math.nan if is_missing(value) else value for value in _column(X, i).to_list()]
             for value in values:
                 _refuse_no_number(name, value)

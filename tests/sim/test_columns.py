@@ -250,6 +250,7 @@ def test_values_that_cannot_be_categories(column: Any, sentence: str) -> None:
         (pd.Series([b"a", b"b"] * 10), "^column 'k' of X holds b'a', which is no number; list it in cat"),
         (pd.Series([1, [2]] * 10, dtype=object), r"^column 'k' of X holds \[2\], which is no number; give numbers$"),
         (pl.Series([[1], None] * 10), "^column 'k' of X holds .* which is no number; give numbers$"),
+        (pl.Series([{"a": 1}, {"a": 2}] * 10), "^column 'k' of X holds {'a': 1}, which is no number; give numbers$"),
         (pl.Series([object()] * 20, dtype=pl.Object), "^column 'k' of X holds <object.*, which is no number; give nu"),
         (pd.Series([1j] * 20), "^column 'k' of X holds complex numbers; give real ones$"),
     ],
