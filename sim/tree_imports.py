@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +75,9 @@ class ImportedTrees:
         return Packed(self.circuit)
 
     def predict(self, features: ArrayLike) -> NDArray[Any]:
-        """The classes (N,) of examples (N, F), by the circuit. Raises :class:`UserError` for another F."""
-        array = np.asarray(features)
+        """The classes (N,) of examples (N, F), by the circuit. Raises :class:`UserError` for another F, and for missing
+        numbers in a circuit that was made without ``missing``."""
+        array = self._checked(features)
         numbers = []
         for start in range(0, len(array), _ROWS):
             bits = self._packed(self.saved.binariser.transform(array[start : start + _ROWS]))[0]
@@ -85,11 +88,14 @@ class ImportedTrees:
         """Write the model to a file that every command takes."""
         save_model(self.saved, Path(path))
 
-    def compare(self, features: ArrayLike, expected: NDArray[Any], most_changed: float) -> None:
-        """Count ties, and rows that are predicted otherwise than ``expected`` (N,) says. Raises :class:`UserError` if
-        these are more than a share of ``most_changed``."""
-        array = np.asarray(features).astype(np.float64)
+    def compare(self, features: ArrayLike, expected: NDArray[Any] | None, most_changed: float) -> None:
+        """Count ties, and rows that are predicted otherwise than ``expected`` (N,) says, or the sums of leaf values in
+        float64. Raises :class:`UserError` if these are more than a share of ``most_changed``."""
+        array = self._checked(features)
         exact, whole = self.model.sums(array), self._whole_sums(array)
+        expected = exact.argmax(axis=1) if expected is None else expected
+        if expected.shape != (len(array),):
+            raise UserError(f"the predictions have the shape {expected.shape}; expected ({len(array)},), classes")
         first, second = np.sort(whole, axis=1)[:, :-3:-1].T
         lead, behind = np.sort(exact, axis=1)[:, :-3:-1].T
         self.rows = len(array)
@@ -100,9 +106,17 @@ class ImportedTrees:
         if self.changed > most_changed * self.rows:
             raise UserError(
                 f"{self.changed} of {self.rows} rows, number {int(np.argmax(different))} among them, are predicted "
-                f"otherwise with leaf values of {self.bits} bits; give more bits, or most_changed="
-                f"{self.changed / self.rows:.2g}"
+                f"otherwise with leaf values of {self.bits} bits; give {'' if self.exact else 'more bits, or '}"
+                f"most_changed={math.ceil(1e3 * self.changed / self.rows) / 1e3:g}"
             )
+
+    def _checked(self, features: ArrayLike) -> NDArray[np.float64]:
+        array = np.asarray(features, np.float64)
+        if array.ndim != 2 or array.shape[1] != len(self.model.features):
+            raise UserError(f"features of shape {array.shape} do not fit, expected (N, {len(self.model.features)})")
+        if not self.model.missing and np.isnan(array).any():
+            raise UserError("the features have missing numbers (NaN); give missing=True when the circuit is made")
+        return array
 
     def _whole_sums(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
         total = np.tile(self.votes.bias, (len(features), 1))
@@ -184,8 +198,7 @@ def from_lightgbm(
     classes = np.arange(len(made.classes))
     expected = None
     if features is not None:
-        sums = made.sums(np.asarray(features).astype(np.float64))
-        expected = sums.argmax(axis=1) if predictions is None else np.asarray(predictions)
+        expected = None if predictions is None else np.asarray(predictions)
     return _imported(made, classes, features, expected, bits, whole, most_changed)
 
 
@@ -200,13 +213,15 @@ def _imported(
 ) -> ImportedTrees:
     if len(model.classes) != len(classes) or len({*model.classes}) < len(classes):
         raise UsageError(f"class_names are {model.classes}; expected {len(classes)} different names")
+    if not isinstance(bits, Integral):
+        raise UsageError(f"bits is {bits!r}; expected a whole number")
     if len(classes) < 2:
         raise UsageError("the model has one class, and its prediction never changes; fit it to two or more")
     model = model.whole() if whole else model
     if whole and features is not None and (np.nan_to_num(np.asarray(features, np.float64)) % 1 != 0).any():
         raise UserError("the features are not whole numbers; leave out whole=True, or round them before the fit")
     made = ImportedTrees(model, round_votes(model, bits), classes)
-    if features is not None and expected is not None:
+    if features is not None:
         made.compare(features, expected, most_changed)
     return made
 

@@ -105,6 +105,43 @@ def test_too_few_bits_are_refused() -> None:
     assert made.changed == (made.predict(test) != model.predict(test)).sum()
 
 
+def test_the_way_out_for_other_predictions_works() -> None:
+    """More bits are none where leaf values are exact, and the share is not rounded down: 1 of 120 rows is 0.00834."""
+    x, y = load_iris(return_X_y=True)
+    model = DecisionTreeClassifier(random_state=0).fit(x[30:], y[30:])
+    model.predict = lambda features: np.r_[3, y[31:]]  # as if one were another
+    with pytest.raises(UserError, match=r"^1 of 120 rows, number 0 .* of 1 bits; give most_changed=") as error:
+        rdahw.from_sklearn(model, x[30:])
+    share = float(str(error.value).rpartition("=")[2])
+    assert rdahw.from_sklearn(model, x[30:], most_changed=share).changed == 1
+
+
+@pytest.mark.parametrize(
+    ("features", "predictions", "why"),
+    [
+        (np.zeros((9, 3)), None, r"features of shape \(9, 3\) do not fit, expected \(N, 30\)"),
+        (np.zeros(30), None, r"features of shape \(30,\) do not fit, expected \(N, 30\)"),
+        (np.zeros((9, 30)), [0, 1], r"the predictions have the shape \(2,\); expected \(9,\)"),
+        (np.zeros((9, 30)), np.zeros((9, 2)), r"the predictions have the shape \(9, 2\); expected \(9,\)"),
+        (np.full((9, 30), np.nan), None, "missing numbers .*; give missing=True when"),
+    ],
+)
+def test_rows_that_do_not_fit_a_model_of_lightgbm(features: Any, predictions: Any, why: str) -> None:
+    path, _ = recorded("breast-cancer")
+    with pytest.raises(UserError, match=why):
+        rdahw.from_lightgbm(path, features, predictions)
+    if predictions is None:
+        with pytest.raises(UserError, match=why):
+            rdahw.from_lightgbm(path).predict(features)
+
+
+@pytest.mark.parametrize("bits", [1.5, "8", None])
+def test_bits_that_are_no_number(bits: Any) -> None:
+    x, y = load_iris(return_X_y=True)
+    with pytest.raises(UsageError, match="^bits is .*; expected a whole number$"):
+        rdahw.from_sklearn(DecisionTreeClassifier().fit(x, y), bits=bits)
+
+
 def test_whole_features_take_fewer_bits() -> None:
     train, test, labels, _ = parts("digits")
     model = ExtraTreesClassifier(3, max_leaf_nodes=200, random_state=0).fit(train, labels)
