@@ -213,7 +213,8 @@ def _imported(
 ) -> ImportedTrees:
     if len(model.classes) != len(classes) or len({*model.classes}) < len(classes):
         raise UsageError(f"class_names are {model.classes}; expected {len(classes)} different names")
-    if not isinstance(bits, Integral):
+    given: Any = bits
+    if not isinstance(given, Integral):
         raise UsageError(f"bits is {bits!r}; expected a whole number")
     if len(classes) < 2:
         raise UsageError("the model has one class, and its prediction never changes; fit it to two or more")

@@ -78,7 +78,8 @@ def _where(error: BaseException, path: Path) -> str:
 def _make(task: Task, source: str | None = None, **options: Any) -> Spec:
     """The spec of what ``source`` names for ``task``; raises as :func:`load_own`."""
     shape = task.sequences
-    widths = (task.input_bits, task.output_bits) if shape is None else (shape.symbol, shape.label)
+    coded = task if task.code == "binary" else replace(task, code=options["labels"])
+    widths = (coded.input_bits, coded.output_bits) if shape is None else (shape.symbol, shape.label)
     made = load_own(source, *widths)
     if not isinstance(made, Machine):
         if task.kind != USUAL_TASK:
