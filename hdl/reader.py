@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -362,7 +363,7 @@ class _Netlist:
             raise UserError(f"{self.source.path}: the module has no outputs; expected at least one")
         for name, cell in zip(list(taken)[: len(states)], registers, strict=True):
             bits = cell["connections"]["D"]
-            outputs[unused(f"next_{name}", {**outputs, **written})] = self.wire(bits, cell, f"the input of {name!r}")
+            outputs[unused(f"next_{name}", ChainMap(outputs, written))] = self.wire(bits, cell, f"the input of {name!r}")
         circuit = self.builder.finish({**outputs, **written})
         made = Machine(circuit, tuple(states)) if registers else circuit
         return made, self._names, self._notes
@@ -416,16 +417,22 @@ class _Netlist:
             self._notes.append(f"{self.source.place(cell)}{name!r} has no first value, and starts with 0")
         return sum(1 << i for i, value in enumerate(first) if value == "1")
 
-    @property
+    @cached_property
     def _first(self) -> dict[Any, str]:
-        if "first" not in self.__dict__:
-            found: dict[Any, str] = {}
-            for net in self.module["netnames"].values():
-                if (init := net["attributes"].get("init")) is not None:
-                    found.update(zip(net["bits"], str(init)[::-1], strict=False))
-            self.__dict__["first"] = found
-        result: dict[Any, str] = self.__dict__["first"]
-        return result
+        found: dict[Any, str] = {}
+        for net in self.module["netnames"].values():
+            if (init := net["attributes"].get("init")) is not None:
+                found.update(zip(net["bits"], str(init)[::-1], strict=False))
+        return found
+
+    @cached_property
+    def _names_of(self) -> dict[Any, list[str]]:
+        """The names of each net, once for all of them: each register of a large design is named."""
+        found: dict[Any, list[str]] = {}
+        for name, row in self.module["netnames"].items():
+            for bit in dict.fromkeys(row["bits"]):
+                found.setdefault(bit, []).append(name)
+        return found
 
     def _named(self, name: str, taken: dict[str, Any]) -> str:
         """The name here of a port or state, noted if it is another one."""
@@ -448,8 +455,7 @@ class _Netlist:
         def rank(name: str) -> tuple[int, bool, bool]:
             return nets[name]["hide_name"], nets[name]["bits"][0] != net, name in self.module["ports"]
 
-        nets = self.module["netnames"]
-        names = [name for name, row in nets.items() if net in row["bits"]]
+        nets, names = self.module["netnames"], self._names_of.get(net)
         if not names:
             return f"net {net}"
         name = min(names, key=rank)

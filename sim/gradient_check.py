@@ -19,6 +19,8 @@ __all__ = ["Comparison", "compare"]
 _VECTORS = 1000
 #: The most runs of single assignments, so that a comparison takes some seconds.
 _MOST_RUNS = 1 << 28
+#: The most bytes of the values of all wires at once.
+_MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,16 @@ def _product(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
 
 def _flips(f: Circuit, x: Sequence[Array], dy: Sequence[Array], wanted: Sequence[int]) -> list[Array]:
-    """The Boolean difference by running ``f`` once for each input bit."""
+    """The Boolean difference by running ``f`` with each input bit flipped, as many bits at once as fit."""
     count = len(x[0])
-    here, result = _run(f, x, count), []
-    for k in wanted:
-        column = []
-        for i in range(f.input_types[k].width):
-            there = x[k].copy()
-            there[:, i] ^= 1
-            changed = _run(f, [*x[:k], there, *x[k + 1 :]], count)
-            column.append(_product([a ^ b for a, b in zip(here, changed, strict=True)], dy))
-        result.append(np.stack(column, axis=-1).astype(np.uint8))
-    return result
+    here, at_once = _run(f, x, count), max(1, _MOST_BYTES // (count * sum(type_.width for type_ in f.types)))
+    bits, columns = [(k, i) for k in wanted for i in range(f.input_types[k].width)], list[Array]()
+    for start in range(0, len(bits), at_once):
+        chosen = bits[start : start + at_once]
+        there = [np.tile(array, (len(chosen), 1)) for array in x]
+        for row, (k, i) in enumerate(chosen):
+            there[k][row * count : (row + 1) * count, i] ^= 1
+        changed = [array.reshape(len(chosen), count, -1) for array in _run(f, there, count * len(chosen))]
+        columns += list(_product([a ^ b for a, b in zip(here, changed, strict=True)], dy).astype(np.uint8))
+    ends = np.cumsum([0, *(f.input_types[k].width for k in wanted)]).tolist()
+    return [np.stack(columns[a:b], axis=-1) for a, b in zip(ends, ends[1:], strict=False)]
