@@ -41,6 +41,12 @@ SUFFIXES: Mapping[str, str] = {
     ".aig": "",
 }
 
+#: The most bytes of a file, 16 MB except where a gate takes more text than in Verilog: some 300,000 gates, which Yosys
+#: reads in minutes.
+_MOST_BYTES = {**dict.fromkeys(SUFFIXES, 16_000_000), ".il": 64_000_000, ".rtlil": 64_000_000, ".json": 300_000_000}
+#: The most cells, which a short file can have, too.
+_MOST_CELLS = 400_000
+
 #: Cells for simulators and provers, which compute nothing.
 _CHECKS = "t:$print t:$check t:$assert t:$assume t:$cover t:$live t:$fair t:$scopeinfo"
 #: Registers with an asynchronous input, which becomes one that is read at each step.
@@ -48,7 +54,7 @@ _ASYNCHRONOUS = ("$adff", "$adffe", "$aldff", "$aldffe", "$dffsr", "$dffsre", "$
 
 _SCRIPT = """{read} {file}
 hierarchy -check {top}{parameters}
-proc
+proc -noopt
 flatten -noscopeinfo
 delete {checks}
 memory_collect
@@ -60,7 +66,6 @@ memory_map t:$mem_v2 r:WR_PORTS>0 %i
 memory_map t:$mem_v2 r:RD_CLK_ENABLE>0 %i
 async2sync {asynchronous}
 dffunmap
-opt_clean
 tee -q -o before.json stat -json
 select -set kept {kept}
 select -set other * @kept %d
@@ -115,9 +120,9 @@ def read_circuit(
     bit read from outside of a vector, a flip-flop without initial value) are 0. :func:`read_design` says what became of
     the cells.
 
-    Raises :class:`UsageError` for another ending, a missing file or module, :class:`UserError` for a file that is
-    damaged or has what no circuit can be (latches, tri-states, ``x``, several clocks), with its line, and
-    :class:`MissingError` without Yosys.
+    Raises :class:`UsageError` for another ending, a missing file or module, :class:`UserError` for a file that is too
+    large (16 MB of Verilog, 400,000 cells), damaged, or has what no circuit can be (latches, tri-states, ``x``, several
+    clocks), with its line, and :class:`MissingError` without Yosys.
     """
     return read_design(path, top, parameters).made
 
@@ -135,6 +140,11 @@ def read_design(
     if file.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{str(file)!r} has the ending {file.suffix!r}; {nearest(file.suffix, SUFFIXES)}")
     try:
+        if (size := file.stat().st_size) > (most := _MOST_BYTES[file.suffix.lower()]):
+            raise UserError(
+                f"{file}: the file has {size / 1e6:,.0f} MB; expected at most {most / 1e6:,.0f}, some 300,000 gates; "
+                "read its modules one by one, each from a file of its own"
+            )
         data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"the file {str(file)!r} cannot be read ({error.strerror}); name one that exists") from None
@@ -311,6 +321,10 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 def _translated(
     module: Mapping[str, Any], top: str, source: _Source, before: Mapping[str, int], progress: Progress | None
 ) -> Design:
+    if (count := len(module["cells"])) > _MOST_CELLS:
+        raise UserError(
+            f"{source.path}: {top!r} has {count:,} cells; expected at most {_MOST_CELLS:,}; read a part of the design"
+        )
     netlist = _Netlist(module, source)
     made, names, notes = netlist.translate(progress)
     kinds = Counter(cell["type"] for cell in module["cells"].values())
@@ -363,7 +377,9 @@ class _Netlist:
             raise UserError(f"{self.source.path}: the module has no outputs; expected at least one")
         for name, cell in zip(list(taken)[: len(states)], registers, strict=True):
             bits = cell["connections"]["D"]
-            outputs[unused(f"next_{name}", ChainMap(outputs, written))] = self.wire(bits, cell, f"the input of {name!r}")
+            outputs[unused(f"next_{name}", ChainMap(outputs, written))] = self.wire(
+                bits, cell, f"the input of {name!r}"
+            )
         circuit = self.builder.finish({**outputs, **written})
         made = Machine(circuit, tuple(states)) if registers else circuit
         return made, self._names, self._notes
