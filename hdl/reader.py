@@ -148,6 +148,7 @@ def read_design(
         data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"the file {str(file)!r} cannot be read ({error.strerror}); name one that exists") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")  # the mark of UTF-8, which editors write and Yosys refuses
     source = _Source(file)
     if not SUFFIXES[file.suffix.lower()]:
         if parameters or top:
@@ -243,7 +244,7 @@ def _netlist(
     name = tops[0] if tops else ""
     module: dict[str, Any] = modules.get(name, {})
     if not module:
-        raise UsageError(f"{source.path}: there is no module in the file; expected one with ports")
+        raise UsageError(f"{source.path}: there is no module in the file with contents; expected one with outputs")
     known = module.get("parameter_default_values", {})
     if wrong := next((each for each in parameters if each not in known), None):
         raise UsageError(f"module {name!r} of {str(source.path)!r} has no parameter {wrong!r}; {nearest(wrong, known)}")
@@ -286,7 +287,7 @@ def _check_top(log: str, source: _Source) -> None:
 
 def _explained(failure: ToolFailure, source: _Source, data: bytes) -> UserError:
     """What Yosys said about the file, with its line."""
-    found = re.findall(r"^(?:\S*?design\.\w+:(\d+)(?:\.[\d.:-]*)?: )?ERROR: (.+)$", failure.text, re.MULTILINE)
+    found = re.findall(r"^(?:\S*?design\.\w+:(\d+)(?:\.[\d.:-]*)?: )?ERROR: ?(.+)$", failure.text, re.MULTILINE)
     if not found:
         return UserError(f"{source.path}: Yosys cannot read the file: {failure.reason}; correct it")
     line, reason = found[-1]

@@ -204,6 +204,8 @@ _REFUSED = {
                    " always @(posedge d) q <= x;\nendmodule", r"dut.v:\d: flip-flops have the clocks"),
     "black box": ("(* blackbox *) module n(input a, output y); endmodule\nmodule m(input a, output y);\n"
                   " n u(a, y);\nendmodule", r"dut.v:3: there is a cell 'n' without contents"),
+    "ended": ("module m(input a, output y);\n initial $finish;\n assign y = a;\nendmodule",
+              r"dut.v:\d: System task `\$finish' executed; correct it"),
     "no output": ("module m(input a);\nendmodule", "the module has no outputs|no module"),
     "empty": ("", "no module|cannot read"),
 }  # fmt: skip
@@ -215,6 +217,14 @@ def test_what_no_circuit_can_be_is_refused_in_a_sentence(text: str, said: str, t
     with pytest.raises(UserError, match=said) as found:
         read_circuit(_written(tmp_path, text))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.slow
+def test_a_file_may_begin_with_the_mark_of_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "dut.v").write_text("module m(input a, output y);\r\n assign y = ~a;\r\nendmodule\r\n", "utf-8-sig")
+    made = read_circuit(tmp_path / "dut.v")
+    assert isinstance(made, Circuit)
+    assert (made.input_names, made.output_names) == (("a",), ("y",))
 
 
 def test_a_file_of_another_ending_or_none_is_refused(tmp_path: Path) -> None:
