@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
+import threading
 from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from rdahw.circuit import Circuit
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.hdl.aiger import read_aiger
 from rdahw.hdl.netlist_cells import REGISTERS, ROWS, Cell
+from rdahw.hdl.processes import Stopped
 from rdahw.hdl.toolchain import Progress, Step, Toolchain, ToolFailure, find, run, scratch
 from rdahw.machine import Machine, unused
 from rdahw.tracing import Builder, Wire, cat
@@ -46,6 +48,8 @@ SUFFIXES: Mapping[str, str] = {
 _MOST_BYTES = {**dict.fromkeys(SUFFIXES, 16_000_000), ".il": 64_000_000, ".rtlil": 64_000_000, ".json": 300_000_000}
 #: The most cells, which a short file can have, too.
 _MOST_CELLS = 400_000
+#: The most seconds for Yosys, which a loop without end would keep busy.
+_MOST_SECONDS = 1800
 
 #: Cells for simulators and provers, which compute nothing.
 _CHECKS = "t:$print t:$check t:$assert t:$assume t:$cover t:$live t:$fair t:$scopeinfo"
@@ -228,11 +232,21 @@ def _netlist(
             lower=lower,
         )
         (work / "read.ys").write_text(script, encoding="utf-8")
-        makes = ["netlist.json", "before.json"]
+        makes, stop = ["netlist.json", "before.json"], threading.Event()
+        timer = threading.Timer(_MOST_SECONDS, stop.set)
+        timer.daemon = True
         try:
-            done = run(yosys, ["-q", "-s", "read.ys"], cwd=work, log="log", makes=makes, progress=progress)
+            timer.start()
+            done = run(yosys, ["-q", "-s", "read.ys"], cwd=work, log="log", makes=makes, progress=progress, stop=stop)
+        except Stopped:
+            raise UserError(
+                f"{source.path}: Yosys did not read the file in {_MOST_SECONDS:,} seconds; look for a loop without end "
+                "in it, or read a smaller part"
+            ) from None
         except ToolFailure as failure:
             raise _explained(failure, source, data) from None
+        finally:
+            timer.cancel()
         if top is None:
             _check_top(done.log, source)
         modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]

@@ -206,8 +206,8 @@ class _Made:
         """A single element, as gates have it: without the search for runs, which takes longer than the gate."""
         if code < 2:
             return constant(self.builder, code, type_.of(1))
-        place = int(self.place[code])
-        return self.wires[self.owner[code]][place : place + 1]
+        place, wire = int(self.place[code]), self.wires[int(self.owner[code])]
+        return wire[place : place + 1]
 
     def _from_one(self, codes: _Codes, owner: int, type_: Type) -> Wire:
         if owner < 0:

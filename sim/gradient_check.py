@@ -19,15 +19,17 @@ __all__ = ["Comparison", "compare"]
 _VECTORS = 1000
 #: The most runs of single assignments, so that a comparison takes some seconds.
 _MOST_RUNS = 1 << 28
+#: The most bits of wires to compute; a circuit that has more, with few vectors, is not compared.
+_MOST_WORK = 1 << 34
 #: The most bytes of the values of all wires at once.
 _MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """vectors: how many were run; 0 for a circuit with words, which has no Boolean difference. adjoint: whether the
-    derivative obeys its law on all of them. parts: the input bits, as ``a[3]``, where the reverse derivative is not the
-    Boolean difference, and on how many vectors."""
+    """vectors: how many were run; 0 for a circuit with words, which has no Boolean difference, and one that is too large
+    to flip each of its input bits. adjoint: whether the derivative obeys its law on all of them. parts: the input bits,
+    as ``a[3]``, where the reverse derivative is not the Boolean difference, and on how many vectors."""
 
     vectors: int
     adjoint: bool
@@ -54,6 +56,8 @@ def compare(f: Circuit, derivative: Circuit, wrt: Collection[str] | None, law: s
     if law != "boolean":
         pushed = _run(derivative if law == "forward" else forward_derivative(f, names), [*x, *dx], count)
         adjoint = bool(np.array_equal(_product(dy, pushed), _product(dx, pulled)))
+    if flips * count * sum(type_.width for type_ in f.types) > _MOST_WORK:
+        return Comparison(0, law == "boolean" or adjoint, {})
     flipped = _flips(f, x, dy, wanted)
     parts = {
         f"{name}[{i}]": int(differs)

@@ -14,7 +14,7 @@ from rdahw.claims import adjoint, difference
 from rdahw.hdl.proof import prove
 from rdahw.hdl.reader import read_circuit
 from rdahw.sim import run as run_circuit
-from rdahw.sim.gradient_check import compare
+from rdahw.sim.gradient_check import Comparison, compare
 
 #: Designs that engineers have: the text, and whether the circuit is safe.
 DESIGNS = {
@@ -140,3 +140,5 @@ def test_flips_in_parts_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("rdahw.sim.gradient_check._MOST_BYTES", 1)
     assert compare(f, boolean_difference(f), None, "boolean") == whole
     assert whole.adjoint
+    monkeypatch.setattr("rdahw.sim.gradient_check._MOST_WORK", 1)
+    assert compare(f, reverse(f), None, "reverse") == Comparison(0, True, {})

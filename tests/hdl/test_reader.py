@@ -335,3 +335,11 @@ def test_a_design_that_is_too_large_is_refused_in_a_sentence(tmp_path: Path, mon
     monkeypatch.setattr("rdahw.hdl.reader._MOST_CELLS", 1)
     with pytest.raises(UserError, match="'dut' has 2 cells; expected at most 1"):
         read_circuit(_written(tmp_path, "aag 4 2 0 1 2\n2\n4\n8\n6 4 2\n8 6 2\n", "dut.aag"))
+
+
+@pytest.mark.slow
+def test_a_loop_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "module m(output y);\n genvar i;\n for (i = 0; i < 2; i = i - 1) wire t;\n assign y = 0;\nendmodule\n"
+    monkeypatch.setattr("rdahw.hdl.reader._MOST_SECONDS", 0)
+    with pytest.raises(UserError, match="Yosys did not read the file in 0 seconds; look for a loop"):
+        read_circuit(_written(tmp_path, text))
