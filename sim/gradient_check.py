@@ -27,9 +27,10 @@ _MOST_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """vectors: how many were run; 0 for a circuit with words, which has no Boolean difference, and one that is too large
-    to flip each of its input bits. adjoint: whether the derivative obeys its law on all of them. parts: the input bits,
-    as ``a[3]``, where the reverse derivative is not the Boolean difference, and on how many vectors."""
+    """vectors: how many were run; 0 for a circuit with words, which has no Boolean difference, or one too large to flip
+    each input bit. adjoint: whether the derivative obeys its law on all of them. parts: the input bits, as ``a[3]``,
+    where the reverse derivative is not the Boolean difference, and on how many vectors.
+    """
 
     vectors: int
     adjoint: bool
