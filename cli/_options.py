@@ -188,7 +188,7 @@ def _augmentation(option: Option) -> str:
 
 #: The settings of a switch for click, by the type of its option.
 _FORMS: Mapping[str, Callable[[Option], dict[str, Any]]] = {
-    "text": lambda option: {"type": click.Choice(list(option.range))},
+    "text": lambda option: {"type": click.Choice(option.range)} if option.range else {"metavar": "NAME,…"},
     "whole": lambda option: {"type": click.IntRange(option.range[0]), "metavar": "N"},
     "fraction": lambda option: {"type": float, "metavar": "FRACTION"},
     "flag": lambda option: {"is_flag": True, "flag_value": True},

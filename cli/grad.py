@@ -152,9 +152,11 @@ def _said(safe: bool, found: Comparison) -> list[str]:
         lines = ["Safe: the reverse derivative is the Boolean difference."]
     else:
         lines = ["Not shown to be safe: some product is of values that depend on the same input bit."]
-    if found.vectors and not found.parts:
+    if not found.vectors:
+        lines.append("It was not compared with flipping each input bit: it has words, or is too large for it.")
+    elif not found.parts:
         lines.append(f"On {found.vectors:,} random vectors both derivatives agree at every input bit.")
-    elif found.parts:
+    else:
         where = ", ".join(f"{bit} ({count:,})" for bit, count in list(found.parts.items())[:8])
         more = f" and {len(found.parts) - 8} more bits" if len(found.parts) > 8 else ""
         lines.append(f"Of {found.vectors:,} random vectors the derivatives differ at {where}{more}.")

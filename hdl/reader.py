@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections import Counter
+import threading
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from rdahw.circuit import Circuit
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.hdl.aiger import read_aiger
 from rdahw.hdl.netlist_cells import REGISTERS, ROWS, Cell
+from rdahw.hdl.processes import Stopped
 from rdahw.hdl.toolchain import Progress, Step, Toolchain, ToolFailure, find, run, scratch
 from rdahw.machine import Machine, unused
 from rdahw.tracing import Builder, Wire, cat
@@ -40,6 +43,14 @@ SUFFIXES: Mapping[str, str] = {
     ".aig": "",
 }
 
+#: The most bytes of a file, 16 MB except where a gate takes more text than in Verilog: some 300,000 gates, which Yosys
+#: reads in minutes.
+_MOST_BYTES = {**dict.fromkeys(SUFFIXES, 16_000_000), ".il": 64_000_000, ".rtlil": 64_000_000, ".json": 300_000_000}
+#: The most cells, which a short file can have, too.
+_MOST_CELLS = 400_000
+#: The most seconds for Yosys, which a loop without end would keep busy.
+_MOST_SECONDS = 1800
+
 #: Cells for simulators and provers, which compute nothing.
 _CHECKS = "t:$print t:$check t:$assert t:$assume t:$cover t:$live t:$fair t:$scopeinfo"
 #: Registers with an asynchronous input, which becomes one that is read at each step.
@@ -47,7 +58,7 @@ _ASYNCHRONOUS = ("$adff", "$adffe", "$aldff", "$aldffe", "$dffsr", "$dffsre", "$
 
 _SCRIPT = """{read} {file}
 hierarchy -check {top}{parameters}
-proc
+proc -noopt
 flatten -noscopeinfo
 delete {checks}
 memory_collect
@@ -59,7 +70,6 @@ memory_map t:$mem_v2 r:WR_PORTS>0 %i
 memory_map t:$mem_v2 r:RD_CLK_ENABLE>0 %i
 async2sync {asynchronous}
 dffunmap
-opt_clean
 tee -q -o before.json stat -json
 select -set kept {kept}
 select -set other * @kept %d
@@ -114,9 +124,9 @@ def read_circuit(
     bit read from outside of a vector, a flip-flop without initial value) are 0. :func:`read_design` says what became of
     the cells.
 
-    Raises :class:`UsageError` for another ending, a missing file or module, :class:`UserError` for a file that is
-    damaged or has what no circuit can be (latches, tri-states, ``x``, several clocks), with its line, and
-    :class:`MissingError` without Yosys.
+    Raises :class:`UsageError` for another ending, a missing file or module, :class:`UserError` for a file that is too
+    large (16 MB of Verilog, 400,000 cells), damaged, or has what no circuit can be (latches, tri-states, ``x``, several
+    clocks), with its line, and :class:`MissingError` without Yosys.
     """
     return read_design(path, top, parameters).made
 
@@ -134,9 +144,15 @@ def read_design(
     if file.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{str(file)!r} has the ending {file.suffix!r}; {nearest(file.suffix, SUFFIXES)}")
     try:
+        if (size := file.stat().st_size) > (most := _MOST_BYTES[file.suffix.lower()]):
+            raise UserError(
+                f"{file}: the file has {size / 1e6:,.0f} MB; expected at most {most / 1e6:,.0f}, some 300,000 gates; "
+                "read its modules one by one, each from a file of its own"
+            )
         data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"the file {str(file)!r} cannot be read ({error.strerror}); name one that exists") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")  # the mark of UTF-8, which editors write and Yosys refuses
     source = _Source(file)
     if not SUFFIXES[file.suffix.lower()]:
         if parameters or top:
@@ -216,11 +232,21 @@ def _netlist(
             lower=lower,
         )
         (work / "read.ys").write_text(script, encoding="utf-8")
-        makes = ["netlist.json", "before.json"]
+        makes, stop = ["netlist.json", "before.json"], threading.Event()
+        timer = threading.Timer(_MOST_SECONDS, stop.set)
+        timer.daemon = True
         try:
-            done = run(yosys, ["-q", "-s", "read.ys"], cwd=work, log="log", makes=makes, progress=progress)
+            timer.start()
+            done = run(yosys, ["-q", "-s", "read.ys"], cwd=work, log="log", makes=makes, progress=progress, stop=stop)
+        except Stopped:
+            raise UserError(
+                f"{source.path}: Yosys did not read the file in {_MOST_SECONDS:,} seconds; look for a loop without end "
+                "in it, or read a smaller part"
+            ) from None
         except ToolFailure as failure:
             raise _explained(failure, source, data) from None
+        finally:
+            timer.cancel()
         if top is None:
             _check_top(done.log, source)
         modules = json.loads((work / "netlist.json").read_text(encoding="utf-8"))["modules"]
@@ -232,7 +258,7 @@ def _netlist(
     name = tops[0] if tops else ""
     module: dict[str, Any] = modules.get(name, {})
     if not module:
-        raise UsageError(f"{source.path}: there is no module in the file; expected one with ports")
+        raise UsageError(f"{source.path}: there is no module in the file with contents; expected one with outputs")
     known = module.get("parameter_default_values", {})
     if wrong := next((each for each in parameters if each not in known), None):
         raise UsageError(f"module {name!r} of {str(source.path)!r} has no parameter {wrong!r}; {nearest(wrong, known)}")
@@ -275,7 +301,7 @@ def _check_top(log: str, source: _Source) -> None:
 
 def _explained(failure: ToolFailure, source: _Source, data: bytes) -> UserError:
     """What Yosys said about the file, with its line."""
-    found = re.findall(r"^(?:\S*?design\.\w+:(\d+)(?:\.[\d.:-]*)?: )?ERROR: (.+)$", failure.text, re.MULTILINE)
+    found = re.findall(r"^(?:\S*?design\.\w+:(\d+)(?:\.[\d.:-]*)?: )?ERROR: ?(.+)$", failure.text, re.MULTILINE)
     if not found:
         return UserError(f"{source.path}: Yosys cannot read the file: {failure.reason}; correct it")
     line, reason = found[-1]
@@ -310,6 +336,10 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 def _translated(
     module: Mapping[str, Any], top: str, source: _Source, before: Mapping[str, int], progress: Progress | None
 ) -> Design:
+    if (count := len(module["cells"])) > _MOST_CELLS:
+        raise UserError(
+            f"{source.path}: {top!r} has {count:,} cells; expected at most {_MOST_CELLS:,}; read a part of the design"
+        )
     netlist = _Netlist(module, source)
     made, names, notes = netlist.translate(progress)
     kinds = Counter(cell["type"] for cell in module["cells"].values())
@@ -362,7 +392,9 @@ class _Netlist:
             raise UserError(f"{self.source.path}: the module has no outputs; expected at least one")
         for name, cell in zip(list(taken)[: len(states)], registers, strict=True):
             bits = cell["connections"]["D"]
-            outputs[unused(f"next_{name}", {**outputs, **written})] = self.wire(bits, cell, f"the input of {name!r}")
+            outputs[unused(f"next_{name}", ChainMap(outputs, written))] = self.wire(
+                bits, cell, f"the input of {name!r}"
+            )
         circuit = self.builder.finish({**outputs, **written})
         made = Machine(circuit, tuple(states)) if registers else circuit
         return made, self._names, self._notes
@@ -416,16 +448,22 @@ class _Netlist:
             self._notes.append(f"{self.source.place(cell)}{name!r} has no first value, and starts with 0")
         return sum(1 << i for i, value in enumerate(first) if value == "1")
 
-    @property
+    @cached_property
     def _first(self) -> dict[Any, str]:
-        if "first" not in self.__dict__:
-            found: dict[Any, str] = {}
-            for net in self.module["netnames"].values():
-                if (init := net["attributes"].get("init")) is not None:
-                    found.update(zip(net["bits"], str(init)[::-1], strict=False))
-            self.__dict__["first"] = found
-        result: dict[Any, str] = self.__dict__["first"]
-        return result
+        found: dict[Any, str] = {}
+        for net in self.module["netnames"].values():
+            if (init := net["attributes"].get("init")) is not None:
+                found.update(zip(net["bits"], str(init)[::-1], strict=False))
+        return found
+
+    @cached_property
+    def _names_of(self) -> dict[Any, list[str]]:
+        """The names of each net, once for all of them: each register of a large design is named."""
+        found: dict[Any, list[str]] = {}
+        for name, row in self.module["netnames"].items():
+            for bit in dict.fromkeys(row["bits"]):
+                found.setdefault(bit, []).append(name)
+        return found
 
     def _named(self, name: str, taken: dict[str, Any]) -> str:
         """The name here of a port or state, noted if it is another one."""
@@ -448,8 +486,7 @@ class _Netlist:
         def rank(name: str) -> tuple[int, bool, bool]:
             return nets[name]["hide_name"], nets[name]["bits"][0] != net, name in self.module["ports"]
 
-        nets = self.module["netnames"]
-        names = [name for name, row in nets.items() if net in row["bits"]]
+        nets, names = self.module["netnames"], self._names_of.get(net)
         if not names:
             return f"net {net}"
         name = min(names, key=rank)

@@ -184,6 +184,8 @@ class _Made:
 
     def wire(self, codes: _Codes, type_: Type) -> Wire:
         """The elements as a wire of as many such elements."""
+        if len(codes) == 1:
+            return self._one(int(codes[0]), type_)
         if len(codes) > 1 and codes[0] > 1 and (codes == codes[0]).all():
             return self.wire(codes[:1], type_).repeat(len(codes))
         owner = np.where(codes < 2, -1, self.owner[codes])
@@ -199,6 +201,13 @@ class _Made:
         inside = np.where(codes < 2, codes, self.place[codes])
         chosen = inside + offsets[np.searchsorted(sources, owner)]
         return wires[0].concat(*wires).gather(chosen.tolist())
+
+    def _one(self, code: int, type_: Type) -> Wire:
+        """A single element, as gates have it: without the search for runs, which takes longer than the gate."""
+        if code < 2:
+            return constant(self.builder, code, type_.of(1))
+        place, wire = int(self.place[code]), self.wires[int(self.owner[code])]
+        return wire[place : place + 1]
 
     def _from_one(self, codes: _Codes, owner: int, type_: Type) -> Wire:
         if owner < 0:

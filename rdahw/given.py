@@ -52,6 +52,8 @@ def learnable(name: str, f: Circuit | Machine, parameters: Sequence[str] = ("the
         raise UsageError(f"{name!r} has flip-flops and cannot be learned as a circuit; take the circuit between them")
     if missing := [port for port in parameters if port not in f.input_names]:
         raise UsageError(f"{name!r} has no input {missing[0]!r} to learn; {nearest(missing[0], f.input_names)}")
+    if not parameters:
+        raise UsageError(f"no input of {name!r} is to learn; name one of {', '.join(f.input_names)}")
     rest = [port for port in f.input_names if port not in parameters]
     if not rest:
         raise UsageError(f"all inputs of {name!r} are parameters; expected one that the data come in by")

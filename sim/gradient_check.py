@@ -19,13 +19,18 @@ __all__ = ["Comparison", "compare"]
 _VECTORS = 1000
 #: The most runs of single assignments, so that a comparison takes some seconds.
 _MOST_RUNS = 1 << 28
+#: The most bits of wires to compute; a circuit that has more, with few vectors, is not compared.
+_MOST_WORK = 1 << 34
+#: The most bytes of the values of all wires at once.
+_MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """vectors: how many were run; 0 for a circuit with words, which has no Boolean difference. adjoint: whether the
-    derivative obeys its law on all of them. parts: the input bits, as ``a[3]``, where the reverse derivative is not the
-    Boolean difference, and on how many vectors."""
+    """vectors: how many were run; 0 for a circuit with words, which has no Boolean difference, or one too large to flip
+    each input bit. adjoint: whether the derivative obeys its law on all of them. parts: the input bits, as ``a[3]``,
+    where the reverse derivative is not the Boolean difference, and on how many vectors.
+    """
 
     vectors: int
     adjoint: bool
@@ -52,6 +57,8 @@ def compare(f: Circuit, derivative: Circuit, wrt: Collection[str] | None, law: s
     if law != "boolean":
         pushed = _run(derivative if law == "forward" else forward_derivative(f, names), [*x, *dx], count)
         adjoint = bool(np.array_equal(_product(dy, pushed), _product(dx, pulled)))
+    if flips * count * sum(type_.width for type_ in f.types) > _MOST_WORK:
+        return Comparison(0, law == "boolean" or adjoint, {})
     flipped = _flips(f, x, dy, wanted)
     parts = {
         f"{name}[{i}]": int(differs)
@@ -74,15 +81,16 @@ def _product(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
 
 def _flips(f: Circuit, x: Sequence[Array], dy: Sequence[Array], wanted: Sequence[int]) -> list[Array]:
-    """The Boolean difference by running ``f`` once for each input bit."""
+    """The Boolean difference by running ``f`` with each input bit flipped, as many bits at once as fit."""
     count = len(x[0])
-    here, result = _run(f, x, count), []
-    for k in wanted:
-        column = []
-        for i in range(f.input_types[k].width):
-            there = x[k].copy()
-            there[:, i] ^= 1
-            changed = _run(f, [*x[:k], there, *x[k + 1 :]], count)
-            column.append(_product([a ^ b for a, b in zip(here, changed, strict=True)], dy))
-        result.append(np.stack(column, axis=-1).astype(np.uint8))
-    return result
+    here, at_once = _run(f, x, count), max(1, _MOST_BYTES // (count * sum(type_.width for type_ in f.types)))
+    bits, columns = [(k, i) for k in wanted for i in range(f.input_types[k].width)], list[Array]()
+    for start in range(0, len(bits), at_once):
+        chosen = bits[start : start + at_once]
+        there = [np.tile(array, (len(chosen), 1)) for array in x]
+        for row, (k, i) in enumerate(chosen):
+            there[k][row * count : (row + 1) * count, i] ^= 1
+        changed = [array.reshape(len(chosen), count, -1) for array in _run(f, there, count * len(chosen))]
+        columns += list(_product([a ^ b for a, b in zip(here, changed, strict=True)], dy).astype(np.uint8))
+    ends = np.cumsum([0, *(f.input_types[k].width for k in wanted)]).tolist()
+    return [np.stack(columns[a:b], axis=-1) for a, b in zip(ends, ends[1:], strict=False)]

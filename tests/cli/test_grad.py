@@ -14,7 +14,7 @@ from rdahw.claims import adjoint, difference
 from rdahw.hdl.proof import prove
 from rdahw.hdl.reader import read_circuit
 from rdahw.sim import run as run_circuit
-from rdahw.sim.gradient_check import compare
+from rdahw.sim.gradient_check import Comparison, compare
 
 #: Designs that engineers have: the text, and whether the circuit is safe.
 DESIGNS = {
@@ -116,3 +116,29 @@ def test_verilog_with_a_port_theta_learns_to_the_same_bits_as_the_model_built_in
     ]
     assert len({each["parameters_sha256"] for each in learned}) == 1
     assert len({each["test_correct"] for each in learned}) == 1
+
+
+@pytest.mark.slow
+def test_inputs_of_other_names_are_learned(tmp_path: Path, run: Runner) -> None:
+    (tmp_path / "two.v").write_text("module two(input [31:0] high, input [15:0] low, input [3:0] x,\n"
+                                    "  output [2:0] y);\n  wire [47:0] all = {high, low};\n"
+                                    "  assign y = {all[{2'd2, x}], all[{2'd1, x}], all[{2'd0, x}]};\n"
+                                    "endmodule\n")  # fmt: skip
+    theirs = run.ok("train", "--model", "two.v", "--parameters", "low,high", "--json").json
+    ours = run.ok("train", "--model", "lookup", "--json").json
+    assert theirs["parameters"] == ours["parameters"]
+    refused(run, 2, "no input 'w' to learn", "train", "--model", "two.v", "--parameters", "w")
+    refused(run, 2, "name one of high, low, x", "train", "--model", "two.v", "--parameters", ",")
+    refused(run, 2, "all inputs of 'two.v' are parameters", "train", "--model", "two.v", "--parameters", "high,low,x")
+
+
+def test_flips_in_parts_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdahw import Bits, trace
+
+    f = trace(lambda a, b, c: (a & b.repeat(3)) ^ (a & c[:3]), a=Bits(3), b=Bits(1), c=Bits(4))
+    whole = compare(f, boolean_difference(f), None, "boolean")
+    monkeypatch.setattr("rdahw.sim.gradient_check._MOST_BYTES", 1)
+    assert compare(f, boolean_difference(f), None, "boolean") == whole
+    assert whole.adjoint
+    monkeypatch.setattr("rdahw.sim.gradient_check._MOST_WORK", 1)
+    assert compare(f, reverse(f), None, "reverse") == Comparison(0, True, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from rdahw.given import READERS
 from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.export import FORMATS, export
 from rdahw.hdl.proof import prove
-from rdahw.hdl.reader import SUFFIXES, read_circuit, read_design
+from rdahw.hdl.reader import SUFFIXES, _Netlist, _Source, read_circuit, read_design
 from rdahw.sim import run
 from rdahw.sim.machine import run_machine
 from rdahw.tracing import Builder
@@ -203,6 +204,8 @@ _REFUSED = {
                    " always @(posedge d) q <= x;\nendmodule", r"dut.v:\d: flip-flops have the clocks"),
     "black box": ("(* blackbox *) module n(input a, output y); endmodule\nmodule m(input a, output y);\n"
                   " n u(a, y);\nendmodule", r"dut.v:3: there is a cell 'n' without contents"),
+    "ended": ("module m(input a, output y);\n initial $finish;\n assign y = a;\nendmodule",
+              r"dut.v:\d: System task `\$finish' executed; correct it"),
     "no output": ("module m(input a);\nendmodule", "the module has no outputs|no module"),
     "empty": ("", "no module|cannot read"),
 }  # fmt: skip
@@ -214,6 +217,14 @@ def test_what_no_circuit_can_be_is_refused_in_a_sentence(text: str, said: str, t
     with pytest.raises(UserError, match=said) as found:
         read_circuit(_written(tmp_path, text))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.slow
+def test_a_file_may_begin_with_the_mark_of_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "dut.v").write_text("module m(input a, output y);\r\n assign y = ~a;\r\nendmodule\r\n", "utf-8-sig")
+    made = read_circuit(tmp_path / "dut.v")
+    assert isinstance(made, Circuit)
+    assert (made.input_names, made.output_names) == (("a",), ("y",))
 
 
 def test_a_file_of_another_ending_or_none_is_refused(tmp_path: Path) -> None:
@@ -282,3 +293,53 @@ def test_a_deep_circuit_needs_no_recursion(tmp_path: Path) -> None:
     made = read_circuit(_written(tmp_path, "\n".join(lines) + "\n", "dut.aag"))
     assert isinstance(made, Circuit)
     assert len(reverse(made).assignments) > depth
+
+
+def test_many_registers_are_named_in_linear_time(tmp_path: Path) -> None:
+    count = 4_000
+    nets = {f"r{k}": {"hide_name": 0, "bits": [2 + k], "attributes": {"init": "1"}} for k in range(count)}
+    directions = {"CLK": "input", "D": "input", "Q": "output"}
+    cells = {
+        f"c{k}": {
+            "type": "$dff", "parameters": {"CLK_POLARITY": "1"}, "attributes": {}, "port_directions": directions,
+            "connections": {"CLK": [1], "D": [2 + (k + 1) % count], "Q": [2 + k]},
+        }
+        for k in range(count)
+    }  # fmt: skip
+    ports = {"clk": {"direction": "input", "bits": [1]}, "y": {"direction": "output", "bits": [2]}}
+    netlist = _Netlist({"ports": ports, "cells": cells, "netnames": _Counted(nets)}, _Source(tmp_path / "dut.json"))
+    made, names, _ = netlist.translate(None)
+    assert isinstance(made, Machine)
+    assert (len(made.initial), names) == (count, {})
+    assert _Counted.walks <= 4
+
+
+class _Counted(dict[str, Any]):
+    """The nets of a module, which counts how often all of them are walked through."""
+
+    walks = 0
+
+    def items(self) -> Any:
+        _Counted.walks += 1
+        return super().items()
+
+    def values(self) -> Any:
+        _Counted.walks += 1
+        return super().values()
+
+
+def test_a_design_that_is_too_large_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _written(tmp_path, "// " + "a million gates " * 1_000_001)
+    with pytest.raises(UserError, match="the file has 16 MB; expected at most 16, some 300,000 gates"):
+        read_circuit(path)
+    monkeypatch.setattr("rdahw.hdl.reader._MOST_CELLS", 1)
+    with pytest.raises(UserError, match="'dut' has 2 cells; expected at most 1"):
+        read_circuit(_written(tmp_path, "aag 4 2 0 1 2\n2\n4\n8\n6 4 2\n8 6 2\n", "dut.aag"))
+
+
+@pytest.mark.slow
+def test_a_loop_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "module m(output y);\n genvar i;\n for (i = 0; i < 2; i = i - 1) wire t;\n assign y = 0;\nendmodule\n"
+    monkeypatch.setattr("rdahw.hdl.reader._MOST_SECONDS", 0)
+    with pytest.raises(UserError, match="Yosys did not read the file in 0 seconds; look for a loop"):
+        read_circuit(_written(tmp_path, text))
