@@ -31,6 +31,9 @@ _PROPERTIES = ("one-hot", "robust")
 _OF_BITS = ("difference", "custom")
 #: Boards for which netlists are made: one for each family of FPGAs whose cells have models for proofs.
 _BOARDS = ("icebreaker", "ulx3s")
+#: The most gates of a trained model whose netlist is proved; for more, to make the design takes minutes, which no time
+#: limit ends.
+_MOST_UNFOLDED = 1 << 16
 
 
 class _What(click.ParamType):  # type: ignore[type-arg]
@@ -259,6 +262,13 @@ def _gateware(spec: Spec, saved: SavedModel | None, machines: Sequence[Machine])
     return claims if saved is None else [*claims, gateware(predictor(spec, saved), "inference")]
 
 
+def _check_netlist(gates: int, most: int) -> None:
+    from rdahw.claims import TooLarge
+
+    if gates > most:
+        raise TooLarge(f"a netlist of {gates:,} gates is more than {most:,}, the largest tried: prove a smaller size")
+
+
 def _netlists(spec: Spec, own: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     """The netlists of the designs behind the host link: the trainer, and the trained model."""
     from rdahw.boards import board
@@ -270,17 +280,16 @@ def _netlists(spec: Spec, own: Spec, saved: SavedModel | None) -> list[AnyClaim]
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer
     from rdahw.hdl.trainer_proof import describe_kind
 
-    if (gates := count_gates(spec.learner().step)) > MAX_GATES:
-        raise TooLarge(
-            f"a netlist of {gates:,} gates is more than {MAX_GATES:,}, the largest tried: prove a smaller size"
-        )
+    _check_netlist(count_gates(spec.learner().step), MAX_GATES)
     designs: dict[str, Callable[[], Any]] = {
         f"{describe_kind(**form)}: {shape(_circuit(own))}": partial(make_trainer, own, **form)
         for form in netlist_forms(own)
     }
     its_predictor = ""
     if saved is not None and spec.learner().model.parameter_bits <= 8 * MOST_LOGIC_ROWS:
-        its_predictor = f"inference: {shape(predictor(spec, saved))}"
+        inference = predictor(spec, saved)
+        _check_netlist(count_gates(inference), _MOST_UNFOLDED)
+        its_predictor = f"inference: {shape(inference)}"
     if not designs and not its_predictor:
         raise TooLarge(
             "netlists with block memory, whose output is undefined at power-up, are not proved: they are compared with "

@@ -230,6 +230,15 @@ def test_the_gateware_of_a_learned_machine_is_proved(run: Runner, trained: dict[
     assert (claim["size"], claim["verdict"]) == ("machine: 1 -> 1, 2 bits of state", "proved")
 
 
+def test_the_netlist_of_a_machine_over_many_steps_is_too_large(run: Runner) -> None:
+    (run.folder / "bits.csv").write_text(f"bits,label\n{'01' * 150},{'10' * 150}\n1,0\n")
+    run.ok("train", "--data", "bits.csv", "--sequence", "rows")
+    failed = run("prove", "bits-machine.rdahw", "--what", "synthesis", "--json")
+    (claim,) = failed.json["claims"]
+    assert (failed.code, claim["verdict"]) == (1, "open")
+    assert "the largest tried" in claim["reason"]
+
+
 def test_a_file_of_a_machine_has_no_other_trainer_than_its_own(run: Runner, trained: dict[str, Any]) -> None:
     ran = run("prove", "--what", "trainer", "tomita4-machine.rdahw")
     assert "trainer is open: machines that learn by rule=difference learn in software only; train with" in ran.out
