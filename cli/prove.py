@@ -111,7 +111,8 @@ def command(
     find = cache(partial(find_model, inputs=inputs, outputs=outputs))
     machines = find_machines(named, find)
     if equal is not None and machines is not None:
-        return _report(output, [compare(equal, machines)], [])
+        alphabets = [] if any(">>" in name for name in equal) else _alphabets(*(find(name)[1] for name in equal))
+        return _report(output, [compare(equal, machines), *alphabets], [])
     given = [find(name) for name in named]
     found = [as_predictor(*one) for one in given]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
@@ -218,6 +219,21 @@ def _surroundings(a: SavedModel | None, b: SavedModel | None) -> tuple[list[str]
     verdict: Verdict = "refuted" if differs else "proved"
     proof = Proof("equal", "data, labels", words, symbols, verdict, 0.0, "comparison", reason="; ".join(differs))
     return [*_CIRCUITS, "binariser", "labels"], [proof]
+
+
+def _alphabets(a: SavedModel | None, b: SavedModel | None) -> list[Proof]:
+    """The result of comparing what two machines from files of sequences read and write; none without such files."""
+    from rdahw.hdl.proof import Proof
+
+    f, g = (None if saved is None else saved.schema.sequence for saved in (a, b))
+    if f is None or g is None:
+        return []
+    same = (f.symbols, f.labels) == (g.symbols, g.labels)
+    reason = "" if same else f"they are {f.symbols}, {f.labels} and {g.symbols}, {g.labels}"
+    words, symbols = "the same symbols become the same bits, and the same bits the same label", "alphabets of f = of g"
+    return [
+        Proof("equal", "alphabets", words, symbols, "proved" if same else "refuted", 0.0, "comparison", reason=reason)
+    ]
 
 
 def _circuit(spec: Spec) -> Circuit:

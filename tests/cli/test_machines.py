@@ -259,6 +259,15 @@ def test_a_refutation_is_a_shortest_sequence(run: Runner) -> None:
     assert "refuted" in run("prove", "--equal", "tomita4", "tomita7").out
 
 
+def test_machines_of_other_alphabets_are_not_equal(run: Runner) -> None:
+    for name, (first, second) in {"f": ("go", "stop"), "g": ("stop", "zero"), "h": ("go", "stop")}.items():
+        (run.folder / f"{name}.csv").write_text(f"event,label\n{first} {second},0 0\n{second} {first},0 0\n" * 20)
+        run.ok("train", "--data", f"{name}.csv", "--sequence", "rows", "--model", "machine:states=1", "--epochs", 40)
+    for other, verdict in {"g": "refuted", "h": "proved"}.items():
+        ran = run("prove", "--equal", "f-machine.rdahw", f"{other}-machine.rdahw", "--json")
+        assert {claim["size"]: claim["verdict"] for claim in ran.json["claims"]}["alphabets"] == verdict
+
+
 def test_machines_joined_are_proved_equal_to_a_third(run: Runner) -> None:
     joined = run.ok("prove", "--equal", "uartmarks>>pattern1011", "uart8n1", "--json").json
     assert [(claim["size"], claim["verdict"]) for claim in joined["claims"]] == [("23 pairs of states", "proved")]
