@@ -31,6 +31,9 @@ _PROPERTIES = ("one-hot", "robust")
 _OF_BITS = ("difference", "custom")
 #: Boards for which netlists are made: one for each family of FPGAs whose cells have models for proofs.
 _BOARDS = ("icebreaker", "ulx3s")
+#: The most gates of a trained model whose netlist is proved; for more, to make the design takes minutes, which no time
+#: limit ends.
+_MOST_UNFOLDED = 1 << 16
 
 
 class _What(click.ParamType):  # type: ignore[type-arg]
@@ -108,7 +111,8 @@ def command(
     find = cache(partial(find_model, inputs=inputs, outputs=outputs))
     machines = find_machines(named, find)
     if equal is not None and machines is not None:
-        return _report(output, [compare(equal, machines)], [])
+        alphabets = [] if any(">>" in name for name in equal) else _alphabets(*(find(name)[1] for name in equal))
+        return _report(output, [compare(equal, machines), *alphabets], [])
     given = [find(name) for name in named]
     found = [as_predictor(*one) for one in given]
     compared, unstated = ([], []) if equal is None else _surroundings(*(saved for _, saved in found))
@@ -217,6 +221,21 @@ def _surroundings(a: SavedModel | None, b: SavedModel | None) -> tuple[list[str]
     return [*_CIRCUITS, "binariser", "labels"], [proof]
 
 
+def _alphabets(a: SavedModel | None, b: SavedModel | None) -> list[Proof]:
+    """The result of comparing what two machines from files of sequences read and write; none without such files."""
+    from rdahw.hdl.proof import Proof
+
+    f, g = (None if saved is None else saved.schema.sequence for saved in (a, b))
+    if f is None or g is None:
+        return []
+    same = (f.symbols, f.labels) == (g.symbols, g.labels)
+    reason = "" if same else f"they are {f.symbols}, {f.labels} and {g.symbols}, {g.labels}"
+    words, symbols = "the same symbols become the same bits, and the same bits the same label", "alphabets of f = of g"
+    return [
+        Proof("equal", "alphabets", words, symbols, "proved" if same else "refuted", 0.0, "comparison", reason=reason)
+    ]
+
+
 def _circuit(spec: Spec) -> Circuit:
     """The model; raises :class:`UsageError` for one too large for a circuit."""
     return spec.given().circuit
@@ -259,6 +278,13 @@ def _gateware(spec: Spec, saved: SavedModel | None, machines: Sequence[Machine])
     return claims if saved is None else [*claims, gateware(predictor(spec, saved), "inference")]
 
 
+def _check_netlist(gates: int, most: int) -> None:
+    from rdahw.claims import TooLarge
+
+    if gates > most:
+        raise TooLarge(f"a netlist of {gates:,} gates is more than {most:,}, the largest tried: prove a smaller size")
+
+
 def _netlists(spec: Spec, own: Spec, saved: SavedModel | None) -> list[AnyClaim]:
     """The netlists of the designs behind the host link: the trainer, and the trained model."""
     from rdahw.boards import board
@@ -270,17 +296,16 @@ def _netlists(spec: Spec, own: Spec, saved: SavedModel | None) -> list[AnyClaim]
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer
     from rdahw.hdl.trainer_proof import describe_kind
 
-    if (gates := count_gates(spec.learner().step)) > MAX_GATES:
-        raise TooLarge(
-            f"a netlist of {gates:,} gates is more than {MAX_GATES:,}, the largest tried: prove a smaller size"
-        )
+    _check_netlist(count_gates(spec.learner().step), MAX_GATES)
     designs: dict[str, Callable[[], Any]] = {
         f"{describe_kind(**form)}: {shape(_circuit(own))}": partial(make_trainer, own, **form)
         for form in netlist_forms(own)
     }
     its_predictor = ""
     if saved is not None and spec.learner().model.parameter_bits <= 8 * MOST_LOGIC_ROWS:
-        its_predictor = f"inference: {shape(predictor(spec, saved))}"
+        inference = predictor(spec, saved)
+        _check_netlist(count_gates(inference), _MOST_UNFOLDED)
+        its_predictor = f"inference: {shape(inference)}"
     if not designs and not its_predictor:
         raise TooLarge(
             "netlists with block memory, whose output is undefined at power-up, are not proved: they are compared with "

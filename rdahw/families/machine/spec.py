@@ -74,6 +74,8 @@ OPTIONS = (
         help="start from random tables, or from the reference machine of a language",
     ),
 )
+#: The most arrows of a picture of states; Graphviz takes minutes for a thousand of them.
+_MOST_ARROWS = 128
 #: The most bits of the state and of a symbol together, and of all parameters.
 _MAX_INDEX, _MAX_PARAMETERS = 14, 1 << 17
 _RANGES = {
@@ -210,10 +212,12 @@ class MachineSpec(Spec):
 
     def diagram(self, state: State) -> str | None:
         """The states that are reached from the first one, and the steps between them, as Graphviz dot text; None for an
-        own machine, whose circuit is drawn."""
+        own machine, and for one of many states or symbols, whose circuit is drawn."""
         if self.own is not None:
             return None
         following, written = self.reached(state)
+        if sum(len(set(after)) for after in following.values()) > _MOST_ARROWS:
+            return None
         return state_diagram(following, written, self.name)
 
     def reached(self, state: State) -> tuple[dict[int, tuple[int, ...]], dict[int, tuple[int, ...]]]:
