@@ -29,19 +29,19 @@ __all__ = ["FAMILY", "load_own"]
 _THETA = "theta"
 
 
-def load_own(source: str | None, inputs: int, outputs: int, ports: str = _THETA) -> Circuit | Machine:
+def load_own(source: str | None, inputs: int, outputs: int, theta_ports: str = _THETA) -> Circuit | Machine:
     """What ``source``, ``FILE.py:NAME``, names: a circuit or a machine, or a function from (inputs, outputs) to one.
     For sequences these are the bits of a symbol and of a label. Of ``FILE.v`` or another file of
-    :data:`rdahw.given.READERS` the inputs ``ports``, names with commas between, are learned, and the others are
+    :data:`rdahw.given.READERS` the inputs ``theta_ports``, names with commas between, are learned, and the others are
     the data.
 
     Raises :class:`UsageError` for a malformed ``source`` or a missing file, and :class:`UserError` for any error in the
     file.
     """
     if parse_design(source or "") is not None:
-        names = list(dict.fromkeys(name for name in ports.split(",") if name))
+        names = list(dict.fromkeys(name for name in theta_ports.split(",") if name))
         return learnable(str(source), read_given(str(source)), names)
-    if ports != _THETA:
+    if theta_ports != _THETA:
         raise UsageError(
             f"--parameters names inputs of a circuit in FILE.v, and the model is {source!r}; leave it out, or give "
             "FILE.v"
@@ -85,19 +85,19 @@ def _where(error: BaseException, path: Path) -> str:
     return f"line {lines[-1]}: " if lines else ""
 
 
-def _make(task: Task, source: str | None = None, ports: str = _THETA, **options: Any) -> Spec:
+def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **options: Any) -> Spec:
     """The spec of what ``source`` names for ``task``; raises as :func:`load_own`."""
     shape = task.sequences
     coded = task if task.code == "binary" else replace(task, code=options["labels"])
     widths = (coded.input_bits, coded.output_bits) if shape is None else (shape.symbol, shape.label)
-    made = load_own(source, *widths, ports)
+    made = load_own(source, *widths, theta_ports)
     if not isinstance(made, Machine):
         if task.kind != USUAL_TASK:
             raise UserError(
                 f"{source} is a circuit, and the data are {task.kind}; expected a machine (rdahw.trace_machine), or "
                 "data of classes"
             )
-        return _circuits(made).make(task, source=source, ports=ports, **options)
+        return _circuits(made).make(task, source=source, theta_ports=theta_ports, **options)
     if shape is None and not task.is_bare:
         raise UserError(f"{source} is a machine, and the data are no sequences; give sequences, or a circuit")
     for name in ("loss", "labels"):
@@ -111,15 +111,15 @@ def _make(task: Task, source: str | None = None, ports: str = _THETA, **options:
     return MachineSpec(seed=task.seed, own=made, own_name=str(source), **asdict(shape), **usual)
 
 
-def _plain(inputs: int, outputs: int, source: str | None, ports: str = _THETA) -> Circuit | None:
-    made = load_own(source, inputs, outputs, ports)
+def _plain(inputs: int, outputs: int, source: str | None, theta_ports: str = _THETA) -> Circuit | None:
+    made = load_own(source, inputs, outputs, theta_ports)
     return made if isinstance(made, Circuit) else None
 
 
 def _circuits(made: Circuit | None = None) -> Family:
     """The family of circuits of one's own; ``made``: the one that it makes."""
 
-    def circuit(task: Task, source: str | None, ports: str) -> Circuit:
+    def circuit(task: Task, source: str | None, theta_ports: str) -> Circuit:
         assert made is not None
         return made
 
@@ -131,7 +131,7 @@ def _circuits(made: Circuit | None = None) -> Family:
         options=(
             Option(name="source", type="text", help="FILE.py:NAME, and the file is run; or FILE.v[:TOP]"),
             Option(
-                name="ports",
+                name="theta_ports",
                 type="text",
                 default=_THETA,
                 switch="parameters",
