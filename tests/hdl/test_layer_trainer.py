@@ -250,13 +250,12 @@ def test_a_reset_at_any_time_begins_anew(after: int, batch: bool) -> None:
     bench.work(data)
 
 
-DESIGNS = {design.name: design for design in scenarios.designs()}
+BATCHES = scenarios.design(True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DESIGNS)
-def test_scenarios(name: str) -> None:
-    for design, scenario in DESIGNS[name].all_scenarios():
+def test_scenarios_of_batches() -> None:
+    for design, scenario in BATCHES.all_scenarios():
         assert design.ask(scenario) is None, design.called(scenario)
 
 

@@ -211,5 +211,5 @@ class Design:
 @cache
 def designs() -> list[Design]:
     """All designs, module by module."""
-    names = ("flash_reader", "host_link", "memory_trainer", "flash_trainer", "machine_trainer")
+    names = ("flash_reader", "host_link", "memory_trainer", "flash_trainer", "layer_trainer", "machine_trainer")
     return [design for name in names for design in import_module(f"scenarios.{name}").designs()]

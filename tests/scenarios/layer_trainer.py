@@ -1,7 +1,5 @@
 """The layer trainer against the plain rule of layers, with and without batches; what it shares with the memory trainer
-is run as there.
-
-Its faults are not in the list of mutants, as those that change nothing are not proved to."""
+is run as there."""
 
 from __future__ import annotations
 
@@ -21,17 +19,18 @@ from rdahw.hdl.layer_words import counters_of_octets, octets_of_counters, row_oc
 from scenarios import Design, Run, memory_trainer
 from scenarios.memory_trainer import TrainerBench, examples
 
-#: Two layers in each bank below the last one, which has fewer inputs, and no number of a table that there is not. With
-#: this seed each input of the first layer reads the first and the last bit of a byte, and above it tables next to each
-#: other, and those with one between them, read the same table by the same input.
+#: Two layers in each bank below the last one, one of them with fewer inputs, and no number of a table that there is
+#: not. With this seed each input of the first layer reads the first and the last bit of a byte; above it tables next to
+#: each other, and those with one between them, read the same table by the same input, and by each input one is read
+#: whose place in the other bank is that of a table of another layer.
 SPEC = LayersSpec(
     input_bits=16,
     classes=3,
-    sizes=((10, 3), (3, 3), (8, 3), (7, 3), (4, 2)),
+    sizes=((10, 3), (3, 3), (8, 2), (7, 3), (4, 3)),
     counter=3,
     noise=2,
     margin=1,
-    seed=2383,
+    seed=3244,
 )
 #: The most examples of a batch here.
 BATCH = 4
@@ -238,14 +237,17 @@ class Scenarios(memory_trainer.Scenarios):
         return [*super().all(), self.training_of_other_counters, *(batches if self._trainer.batch else [])]
 
 
+def design(batch: bool) -> Design:
+    """The trainer, or that of batches."""
+    return Design(
+        "layer trainer" + ", batches" * batch,
+        partial(make, batch),
+        Scenarios(make(batch)).all(),
+        skip=("scores",),  # those of the memory trainer
+        bench=TrainerBench,
+    )
+
+
 def designs() -> list[Design]:
-    return [
-        Design(
-            "layer trainer" + ", batches" * batch,
-            partial(make, batch),
-            Scenarios(make(batch)).all(),
-            skip=("scores",),  # those of the memory trainer
-            bench=TrainerBench,
-        )
-        for batch in (False, True)
-    ]
+    """Without the trainer of batches: not all of its faults that change nothing are proved to."""
+    return [design(False)]
