@@ -25,7 +25,7 @@ from rdahw.derivative import reverse
 from rdahw.tracing import Builder
 from rdahw.transform import to_rows
 
-__all__ = ["ROWS", "CircuitModule", "Value", "with_reverse"]
+__all__ = ["ROWS", "CircuitModule", "Value", "port_names_of", "with_reverse"]
 
 #: Amaranth numbers the bits of a value by 16 bits.
 _MAX_WIDTH = (1 << 16) - 1
@@ -99,6 +99,15 @@ ROWS: Mapping[str, Callable[..., Value]] = {
 }
 
 
+def port_names_of(circuit: Circuit) -> tuple[list[str], list[str]]:
+    """The names of the ports of a :class:`CircuitModule` of ``circuit``: of its inputs, and of its outputs."""
+    taken = {*dir(CircuitModule), "circuit", "operands", "results"}
+    return (
+        [_free_name(name, taken) for name in circuit.input_names],
+        [_free_name(name, taken) for name in circuit.output_names],
+    )
+
+
 class CircuitModule(wiring.Component):  # type: ignore[misc]
     """A circuit ``f : A1 × … × An → B1 × … × Bm`` as combinational logic.
 
@@ -118,9 +127,7 @@ class CircuitModule(wiring.Component):  # type: ignore[misc]
         self.circuit = circuit
         self.operands: tuple[Value, ...] = ()
         self.results: tuple[Value, ...] = ()
-        taken = set(dir(self))
-        operands = [_free_name(name, taken) for name in circuit.input_names]
-        results = [_free_name(name, taken) for name in circuit.output_names]
+        operands, results = port_names_of(circuit)
         members = {name: In(type_.width) for name, type_ in zip(operands, circuit.input_types, strict=True)}
         members |= {name: Out(type_.width) for name, type_ in zip(results, circuit.output_types, strict=True)}
         super().__init__(members)

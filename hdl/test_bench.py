@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rdahw.circuit import Circuit
-from rdahw.hdl.circuit import CircuitModule
+from rdahw.hdl.circuit import port_names_of
 from rdahw.primitives import Array
 
 __all__ = ["test_bench"]
@@ -22,8 +22,7 @@ def test_bench(module: str, circuit: Circuit, inputs: Array, outputs: Array, abo
 
 
 def _lines(module: str, circuit: Circuit, inputs: Array, outputs: Array, about: str) -> Iterator[str]:
-    ports = CircuitModule(circuit)
-    operands, results = (list(members) for members in _names(ports))
+    operands, results = port_names_of(circuit)
     given, expected = sum(t.width for t in circuit.input_types), sum(t.width for t in circuit.output_types)
     top = max(0, len(inputs) - 1)
     yield f"// {about}"
@@ -57,11 +56,6 @@ def _lines(module: str, circuit: Circuit, inputs: Array, outputs: Array, about: 
     yield "    $finish;"
     yield "  end"
     yield "endmodule"
-
-
-def _names(ports: CircuitModule) -> Iterator[list[str]]:
-    names = {id(value): str(path[0]) for path, _, value in ports.signature.flatten(ports)}
-    yield from ([names[id(port)] for port in each] for each in (ports.operands, ports.results))
 
 
 def _connections(vector: str, names: Sequence[str], widths: Sequence[int]) -> Iterator[str]:

@@ -35,7 +35,7 @@ LAYERS = {
 }
 # Files whose whole purpose is one package, loaded only when that purpose is asked for.
 OWN_FILES = {
-    "rdahw/__init__.py": {"rdahw.sim"},  # the table of public names, for type checkers
+    "rdahw/__init__.py": {"rdahw.hdl", "rdahw.sim"},  # the table of public names, for type checkers
     "rdahw/pictures.py": {"matplotlib"},
     "rdahw/data/_image_files.py": {"PIL"},
     "rdahw/report.py": {"jinja2", "matplotlib"},

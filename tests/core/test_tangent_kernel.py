@@ -78,7 +78,7 @@ def test_a_cut_leaves_nothing_behind_it() -> None:
 
 
 def test_an_output_to_cut_at_must_be_one_of_several() -> None:
-    with pytest.raises(UserError, match=r"^the circuit has no output 'c' beside others; known are 'y'$"):
+    with pytest.raises(UserError, match=r"^the circuit has no output 'c' beside others; known is 'y'$"):
         output_to_input(trace(lambda x: x, x=Bits(1)), "c")
 
 

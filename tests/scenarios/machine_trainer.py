@@ -67,7 +67,7 @@ class Trainer:
             self.software.flips.clear()
             before = self.software.state["run"]
             if learn:
-                expected.append(_bits(int(self.software.learn(sequence, labels)[0]), self.spec.steps))
+                expected.append(self.software.learn(sequence, labels)[0])
                 self.software._start_again()
                 self.errors += int((expected[-1] != labels[0]).any())
             else:
@@ -122,9 +122,6 @@ class Trainer:
 def _octets(spec: MachineSpec, state: Any) -> bytes:
     return b"".join(place.pack(state[place.field.name]) for place in machine_places(spec))
 
-
-def _bits(number: int, width: int) -> Any:
-    return (number >> np.arange(width) & 1).astype(np.uint8)
 
 
 def sequences(spec: MachineSpec, count: int, seed: int, mess: float = 0.1) -> tuple[Any, Any]:
