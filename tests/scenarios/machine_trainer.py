@@ -123,7 +123,6 @@ def _octets(spec: MachineSpec, state: Any) -> bytes:
     return b"".join(place.pack(state[place.field.name]) for place in machine_places(spec))
 
 
-
 def sequences(spec: MachineSpec, count: int, seed: int, mess: float = 0.1) -> tuple[Any, Any]:
     """Sequences with the labels of another machine for each ten, some of them wrong."""
     rng = np.random.default_rng(seed)
