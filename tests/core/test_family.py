@@ -14,7 +14,7 @@ from rdahw import UsageError
 from rdahw import families as registry
 from rdahw.cli._options import given_options, switches
 from rdahw.families import BUILT_IN, all_families, find_family, is_model_name, names, parse_model, spec_of_widths
-from rdahw.family import RESERVED, Family, Option, Task
+from rdahw.family import RESERVED, DataSize, Family, Option, Task
 
 #: One option of each type.
 OPTIONS = (
@@ -303,3 +303,14 @@ def test_a_family_that_cannot_be_loaded_is_one_sentence(run: Runner, installed: 
     run.ok("train", "-q")
     run.ok("eval", "iris-lookup.rdahw")
     assert [family.name for family in all_families(skip_broken=True)] == list(BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "tables"),
+    [(1_000, 2, [1000, 2000]), (600_000, 2, [1000, 2000]), (1_000_000, 2, [600, 1200]), (1_000_000, 10, [1500, 1500])],
+)
+def test_grown_models_of_few_classes_have_fewer_tables_for_very_many_rows(
+    rows: int, classes: int, tables: list[int]
+) -> None:
+    tried = find_family("grown").candidates(DataSize(rows=rows, columns=10, classes=classes, images=False))
+    assert [candidate.options["tables"] for candidate in tried if "tables" in candidate.options] == tables

@@ -48,12 +48,20 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "inputs": inputs and min(inputs, task.input_bits)}
 
 
+#: Models of few classes have fewer tables for more rows than this.
+_MANY_ROWS = 600_000
+
+
 def _candidates(size: DataSize) -> list[Candidate]:
     if size.images:
         return [Candidate(options={"copies": 5})]
     most = RANGES["tables"][1] // size.classes
-    # A class needs 150 tables. All bits as candidates find the few that matter among many.
-    few, many = (size.classes * min(most, max(150, -(-tables // size.classes))) for tables in (1000, 2000))
+    # A class needs 150 tables, and few classes need fewer in all where each table is fitted to very many rows. All bits
+    # as candidates find the few that matter among many.
+    rows = max(_MANY_ROWS, min(size.rows, 2_000_000))
+    few, many = (
+        size.classes * min(most, max(150, -(-tables * _MANY_ROWS // rows // size.classes))) for tables in (1000, 2000)
+    )
     return [
         Candidate(options={"tables": few, "candidates": 64, "sample": 16000}, thresholds=size.thresholds(31)),
         Candidate(options={"inputs": 4, "tables": many, "candidates": 64}, thresholds=size.thresholds(48)),
