@@ -180,7 +180,9 @@ class Sheet(NamedTuple):
             split = [each(row[0]) for row in given]
             if at_end is None:
                 same = sum(len(row) == count for row, count in zip(split, lengths.tolist(), strict=True))
-                at_end = 2 * same < len(split)
+                # Texts such as 01 may be labels at each step of which there are too few.
+                bits = all(len(row[0]) > 1 and {*row[0]} <= {"0", "1"} for row in given)
+                at_end = 2 * same < len(split) and not bits
         if at_end:
             split = [row[:1] for row in given]
         for i, row in enumerate(split):

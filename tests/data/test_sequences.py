@@ -149,6 +149,11 @@ def test_a_test_part_is_of_sequences(tmp_path: Path) -> None:
             "bits,label\n011,010\n10,110\n",
             "line 3: a sequence of 2 steps has 3 labels; expected 2 .say labels=end",
         ),
+        (
+            "rows",
+            "bits,label\n010,01\n01,010\n",
+            "line 2: a sequence of 3 steps has 2 labels; expected 3 .say labels=end",
+        ),
         ("rows,labels=end", "x0,x1,y0,y1\n1,1,0,0\n", "2 columns of labels, and labels=end was asked for"),
         ("rows", "x0,x1,x2,y\n1,,1,0\n", "line 2: a sequence has an empty cell"),
         ("rows", "y\n1\n", "has only the labels"),
