@@ -24,6 +24,7 @@ __all__ = [
     "model_argument",
     "reading_options",
     "size_options",
+    "solver_options",
     "toolchain_option",
 ]
 
@@ -51,6 +52,18 @@ def data_option(*, help: str, **more: Any) -> Callable[[_Command], _Command]:
     return click.option(
         "--data", metavar="NAME|FILE|FOLDER", shell_complete=complete("rdahw.data", "NAMES"), help=help, **more
     )
+
+
+def solver_options(*, auto: str, timeout: str) -> Callable[[_Command], _Command]:
+    """The options --solver and --timeout. auto: what --solver auto does. timeout: what the seconds are for."""
+
+    def decorate(command: _Command) -> _Command:
+        choice = click.Choice(["auto", "yosys", "boolector", "z3"])
+        seconds = click.FloatRange(0, min_open=True)
+        command = click.option("--timeout", type=seconds, metavar="S", help=timeout)(command)
+        return click.option("--solver", type=choice, default="auto", show_default=True, help=f"auto: {auto}")(command)
+
+    return decorate
 
 
 #: The argument MODEL of commands that take a saved model only.

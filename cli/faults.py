@@ -9,7 +9,7 @@ import click
 
 from rdahw.cli._model import find_circuit, module_name
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._params import file_option, size_options, toolchain_option
+from rdahw.cli._params import file_option, size_options, solver_options, toolchain_option
 from rdahw.errors import UsageError, UserError
 from rdahw.wording import plural
 
@@ -35,10 +35,10 @@ Examples:
 @file_option("--out", help="write the test vectors here as a Verilog test bench")
 @click.option("--top", metavar="NAME", help="test the module of this name  [default: that of rdahw export]")
 @size_options()
-@click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
-              help="auto: try all of few inputs; yosys for the rest")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S",
-              help="seconds for all questions to the solver, a tenth of it for each  [default: 300]")  # fmt: skip
+@solver_options(
+    auto="try all of few inputs; yosys for the rest",
+    timeout="seconds for all questions to the solver, a tenth of it for each  [default: 300]",
+)
 @toolchain_option
 @output_options
 def command(

@@ -12,7 +12,7 @@ import click
 from rdahw.cli._machines import compare, find_machines
 from rdahw.cli._model import as_predictor, find_model, predictor
 from rdahw.cli._output import Output, output_options
-from rdahw.cli._params import size_options, toolchain_option
+from rdahw.cli._params import size_options, solver_options, toolchain_option
 from rdahw.errors import UsageError, UserError, nearest
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ Examples:
     "what A writes",
 )
 @size_options()
-@click.option("--solver", type=click.Choice(["auto", "yosys", "boolector", "z3"]), default="auto", show_default=True,
-              help="auto: search, or try all of few inputs; boolector for trainers, yosys for the rest")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S",
-              help="seconds for each claim, which then stays open  [default: 60]")  # fmt: skip
+@solver_options(
+    auto="search, or try all of few inputs; boolector for trainers, yosys for the rest",
+    timeout="seconds for each claim, which then stays open  [default: 60]",
+)
 @toolchain_option
 @output_options
 def command(
