@@ -133,11 +133,10 @@ def _design(
     """The circuit, and a name for it."""
     from rdahw.given import GivenSpec, parse_design
 
-    if parse_design(model) is not None:
+    if (named := parse_design(model)) is not None:
         from rdahw.hdl.reader import read_design
 
-        path, top = parse_design(model) or (Path(), None)
-        design = read_design(path, top, parameters, toolchain=toolchain, progress=output.step)
+        design = read_design(*named, parameters, toolchain=toolchain, progress=output.step)
         for note in design.describe():
             output.log(note)
         return GivenSpec(model, design.made).predicting(), re.sub(r"\W", "_", design.top)

@@ -10,7 +10,7 @@ import operator
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +84,10 @@ class Task:
     def output_bits(self) -> int:
         """The number of wires of a label."""
         return label_width(self.classes, self.code)
+
+    def coded(self, code: Code) -> Task:
+        """The task with outputs of this code; itself if its code is binary, which is that of bare widths."""
+        return self if self.code == "binary" else replace(self, code=code)
 
     @classmethod
     def of(cls, schema: Schema, binariser: Binariser, *, seed: int = 0) -> Task:

@@ -158,7 +158,7 @@ def circuit_family(
         return f"{name}:{','.join(said)}".removesuffix(":")
 
     def make(task: Task, *, labels: Code, loss: str | None, optimiser: str | None, **own: Any) -> CircuitSpec:
-        task = task if task.code == "binary" else replace(task, code=labels)
+        task = task.coded(labels)
         model = Model((named or name_of)(own), circuit(task, **own))
         if (model.input_bits, model.output_bits) != (task.input_bits, task.output_bits):
             raise UserError(

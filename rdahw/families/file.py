@@ -88,7 +88,7 @@ def _where(error: BaseException, path: Path) -> str:
 def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **options: Any) -> Spec:
     """The spec of what ``source`` names for ``task``; raises as :func:`load_own`."""
     shape = task.sequences
-    coded = task if task.code == "binary" else replace(task, code=options["labels"])
+    coded = task.coded(options["labels"])
     widths = (coded.input_bits, coded.output_bits) if shape is None else (shape.symbol, shape.label)
     made = load_own(source, *widths, theta_ports)
     if not isinstance(made, Machine):
