@@ -249,10 +249,10 @@ def switch_values(spec: Spec) -> dict[str, Any]:
     """The value of each switch that gives the options of ``spec``."""
     from rdahw.families import find_family
 
-    chosen, said = spec.options(), {}
+    chosen, said = spec.options(), {}  # a file from before an option says nothing of it
     own: dict[str, dict[str, Any]] = {}
     for option in find_family(spec.family).switches():
-        own.setdefault(option.switch, {})[option.name] = chosen[option.name]
+        own.setdefault(option.switch, {})[option.name] = chosen.get(option.name, option.default)
     for switch in switches():
         values = own.get(switch, {})
         if switch == "augment":

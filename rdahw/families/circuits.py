@@ -114,9 +114,8 @@ class CircuitSpec(Spec):
         }
 
     @classmethod
-    def from_json(cls, family: str, value: object, defaults: Mapping[str, Any]) -> CircuitSpec:
-        """Read :meth:`to_json` back. ``defaults``: of options that a file from before them has not. Raises
-        :class:`UserError` for a malformed value."""
+    def from_json(cls, family: str, value: object) -> CircuitSpec:
+        """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
         keys = ("name", "circuit", "loss", "optimiser", "labels", "classes", "options")
         name, circuit, loss, optimiser, labels, classes, options = members(value, "its 'spec'", keys)
         if not all(isinstance(text, str) for text in (name, loss, optimiser, labels)):
@@ -125,7 +124,7 @@ class CircuitSpec(Spec):
             raise damaged("its 'spec'", "a number of classes and options")
         try:
             learner = Learner(Model(name, Circuit.from_json(circuit)), loss, optimiser)
-            return cls(family, learner, classes, labels, {**defaults, **options})
+            return cls(family, learner, classes, labels, options)
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
 
@@ -180,7 +179,7 @@ def circuit_family(
             *(replace(o, default=default) if (default := defaults.get(o.name)) else o for o in LEARNER_OPTIONS),
         ),
         make=make,
-        read=lambda value: CircuitSpec.from_json(name, value, {option.name: option.default for option in options}),
+        read=lambda value: CircuitSpec.from_json(name, value),
         sections=sections,
         **rows,
     )

@@ -319,7 +319,7 @@ def test_a_saved_state_continues_to_the_same_bits(name: str) -> None:
 
     whole = trained(spec, spec.initial_state(), range(40))
     half = state_to_json(spec.fields, trained(spec, spec.initial_state(), range(17)))
-    again = CircuitSpec.from_json(spec.family, json.loads(json.dumps(spec.to_json())), {})
+    again = CircuitSpec.from_json(spec.family, json.loads(json.dumps(spec.to_json())))
     rest = trained(again, state_from_json(again.fields, json.loads(json.dumps(half)), "its state"), range(17, 40))
     np.testing.assert_array_equal(rest["parameters"], whole["parameters"])
     assert whole["parameters"].any()
