@@ -125,13 +125,12 @@ def test_cells_of_a_lookup(run: Runner) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pipelined", [[], ["--inference"]])
-def test_cells_with_the_comparisons(run: Runner, pipelined: list[str]) -> None:
+def test_cells_with_the_comparisons(run: Runner) -> None:
     rows = [f"{a},{b},{'yes' if a > 50 and b < 9 else 'no'}" for a in range(0, 101, 4) for b in range(0, 16, 3)]
     (run.folder / "whole.csv").write_text("\n".join(["a,b,y", *rows]))
     run.ok("train", "--data", "whole.csv", "--label", "y", "--split", "0.3", "--model", MODEL, "--out", "whole.rdahw")
     without, counted = (
-        run.ok("cells", "whole.rdahw", *pipelined, *encoder, "--json").json for encoder in ([], ["--encoder", "7"])
+        run.ok("cells", "whole.rdahw", "--inference", *encoder, "--json").json for encoder in ([], ["--encoder", "7"])
     )
     assert counted["encoder_bits"] == 7
     assert "encoder_bits" not in without

@@ -52,7 +52,6 @@ def wait_for_change(path: Path, seen: int | None) -> int:
 @pytest.mark.parametrize(
     ("name", "kills"),
     [
-        ("iris", 1),
         ("iris", 3),
         ("batches", 3),
         ("validation", 3),

@@ -16,7 +16,6 @@ from rdahw.errors import MissingError
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.hdl import solvers
 from rdahw.hdl.class_scores import ClassScores
-from rdahw.hdl.example_buffer import ExampleBuffer
 from rdahw.hdl.memory_proof import memory_trainer
 from rdahw.hdl.memory_trainer import MemoryTrainer
 from rdahw.hdl.proof import Proof, prove
@@ -39,9 +38,9 @@ def prove_one(spec: EnsembleSpec, cache: Path, **options: Any) -> Proof:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
         {"dropout": 0.25, "counter": 3, "sign": True},
-        {"classes": 3, "inputs": 2, "input_bits": 3, "margin": 0},
+        {"classes": 3, "margin": 0},
+        {"inputs": 2, "input_bits": 3, "margin": 0},
         {"tables": 3, "margin": 200},
     ],
 )
@@ -69,10 +68,8 @@ def test_without_boolector_yosys_is_asked(tmp_path: Path, monkeypatch: pytest.Mo
 #: A signal of a part that is stuck at a value, and what is then seen to be wrong.
 FAULTS = [
     (MemoryTrainer, "results.payload.correct", "stuck at 1"),
-    (MemoryTrainer, "results.ready", "stuck at 1"),
     (WriteBackBuffer, "flips", "stuck at 0"),
     (ClassScores, "updates", "stuck at 1"),
-    (ExampleBuffer, "index", "stuck at 1"),
 ]
 
 
