@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rdahw.hdl.frontend import PixelFrontend
     from rdahw.saved import SavedModel
 
-_FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot")
+_FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot", "c", "arduino")
+#: Formats that are folders of programs, in :data:`rdahw.sim.c_export.FORMATS`.
+_PROGRAMS = ("c", "arduino")
 
 
 @click.command(
@@ -34,7 +36,9 @@ Examples:
   rdahw export tomita4-machine.rdahw --to verilog --stream
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
   rdahw export fashion.rdahw --to verilog --inference --frontend pixels
-  rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer""",
+  rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer
+  rdahw export iris-lookup.rdahw --to c
+  rdahw export mnist-ensemble.rdahw --to arduino --learn""",
 )
 @click.argument("model", metavar="MODEL|NAME|FILE.py:NAME|FILE.v[:TOP]")
 @click.option("--to", "format", required=True, type=click.Choice(_FORMATS), help="write this format")
@@ -42,10 +46,11 @@ Examples:
 @click.option("--trainer", "what", flag_value="trainer", help="write the trainer: the circuit that learns")
 @click.option("--stream", "what", flag_value="stream", help="write a machine: a symbol in and a symbol out a clock")
 @click.option("--inference", "what", flag_value="inference", help="write the circuit with its parameters folded in")
+@click.option("--learn", "what", flag_value="learn", help="for c and arduino: with a function that learns")
 @size_options()
 @frontend_option
 @encoder_option
-@file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING]")
+@file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING, or the folder MODEL-c or MODEL-arduino]")
 @toolchain_option
 @output_options
 def command(
@@ -64,11 +69,21 @@ def command(
 
     Of a trained model too large for a circuit the predictor is written, of one by name the trainer.
 
+    c is a folder with a C99 program and its test, arduino one with a library: without floating point, and with the
+    same predictions as the software.
+
     Ports, widths and bit order are in the comments of the file. NAME is one of rdahw models; FILE.py:NAME runs the
     file.
     """
     from rdahw.files import write_atomically
 
+    if format in _PROGRAMS:
+        if what not in (None, "learn") or frontend is not None or encoder is not None:
+            raise UsageError(f"--to {format} writes programs and no hardware; leave out all options but --learn")
+        _write_program(output, model, format, what is not None, inputs, outputs, out)
+        return
+    if what == "learn":
+        raise UsageError("--learn is for programs; use --to c or --to arduino, or --trainer for hardware that learns")
     # A trainer is that of the model itself, as rdahw synth makes it, and so is a machine.
     spec, saved = (find_model if what in _WHOLE else find_predictor)(model, inputs, outputs)
     front = None
@@ -115,6 +130,41 @@ def command(
     write_atomically(out, text.encode())
     output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
     output.line(f"wrote {out}")
+
+
+def _write_program(
+    output: Output, model: str, format: str, learn: bool, inputs: int, outputs: int, out: Path | None
+) -> None:
+    from rdahw.files import write_atomically
+    from rdahw.sim.c_export import FORMATS, c_model, c_name
+
+    spec, saved = find_model(model, inputs, outputs)
+    if saved is None and not learn:
+        raise UsageError(f"--to {format} needs a trained model; give a file of rdahw train, or add --learn")
+    of_data: dict[str, Any] = {} if saved is None else {"binariser": saved.binariser, "schema": saved.schema}
+    state = spec.initial_state() if saved is None else saved.best_state
+    made = c_model(spec, state, name=c_name(stem(model)), learn=learn, **of_data)
+    if saved is not None and made.inputs is None:
+        output.log(f"note: the rule {saved.binariser.rule!r} is not written in C, which takes the bits of examples")
+    sizes = made.sizes
+    output.line(
+        f"flash {sizes['flash_bytes']:,} bytes, RAM {sizes['ram_bytes']:,} bytes and {sizes['stack_bytes']:,} of stack "
+        "(Cortex-M3, gcc -Os)"
+    )
+    files, folder = FORMATS[format](made), out or Path(f"{stem(model)}-{format}")
+    for path, text in files.items():
+        try:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"the folder {str(folder)!r} cannot be made ({(error.strerror or '').lower()}); name another with --out"
+            ) from error
+        write_atomically(folder / path, text.encode())
+    what = "learner" if learn else "predictor"
+    output.json(
+        {"model": spec.name, "what": what, "format": format, **sizes, "files": sorted(files), "out": str(folder)}
+    )
+    output.line(f"wrote {folder}")
 
 
 #: A circuit with more parameter bits as ports is not written unless it is asked for by name.

@@ -137,6 +137,7 @@ _TOOLS = (
     Tool("verilator", "compiled simulation, lint", debian="verilator", minimum=(5, 0)),
     Tool("iverilog", "simulation of exported Verilog", debian="iverilog", version=("-V",), minimum=(11,)),
     Tool("c++", "compiled simulation", debian="g++", others=("g++", "clang++")),
+    Tool("cc", "models compiled from C", debian="gcc", others=("gcc", "clang")),
     Tool("dot", "drawings of circuits as SVG", debian="graphviz", version=("-V",)),
     Tool(
         "openFPGALoader",

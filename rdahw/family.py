@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rdahw.model import Model
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
-    from rdahw.table_scores import TableLayer
+    from rdahw.table_scores import TableLayer, TableLearning
     from rdahw.training import Schedule
 
 __all__ = [
@@ -355,6 +355,11 @@ class Spec(ABC):
         """The tables whose sums are the class scores, layer by layer, at ``state``; nothing if the scores are those of
         the circuit of :meth:`learner`."""
         return ()
+
+    def table_learning(self, state: State) -> TableLearning | None:
+        """How the only one of the :meth:`table_layers` learns from ``state`` on; None if it does not learn by counters
+        that vote for all classes."""
+        return None
 
     def facts(self, state: State) -> dict[str, Any]:
         """Further facts about the learned state, as JSON values."""

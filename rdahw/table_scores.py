@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.primitives import Array
 
-__all__ = ["TableLayer", "TableScores", "votes_in_turn"]
+if TYPE_CHECKING:
+    from rdahw.family import Spec
+
+__all__ = ["TableLayer", "TableLearning", "TableScores", "votes_in_turn"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,3 +92,27 @@ def votes_in_turn(bits: NDArray[Any], classes: int) -> NDArray[np.int8]:
     every = np.arange(len(bits))
     values[every, :, every % classes] = bits
     return values
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TableLearning:
+    """How counters that vote for all classes learn; :mod:`rdahw.families.ensemble.rule` is the rule.
+
+    counters (tables, 2^inputs, classes) and low, high: their range. sign: whether a counter votes by its sign. margin:
+    the lead up to which an example is learned. dropout (b, d): a table is dropped if its b random bits are below d;
+    register: the 63 bits that they come from, as a number, first: before the first example. forget: counters are halved
+    after so many examples, 0: never; age: the examples since. spec: the model that learns so in software, without
+    augmentation.
+    """
+
+    counters: NDArray[np.int8]
+    low: int
+    high: int
+    sign: bool
+    margin: int
+    dropout: tuple[int, int]
+    register: int
+    first: int
+    forget: int
+    age: int
+    spec: Spec

@@ -472,7 +472,8 @@ class TaskKind:
     name, help: of the task. evaluate: from source, predictions (N,), labels (N,) and schema. figures: the names of the
     figures in the result of a training, in their order. metric: the one that is summed up over several trainings.
     line: the figures of a part in a result of a training, for people. said: predictions (N,) as users read them, None
-    for none; names: the same of labels (N,). purpose: what a model does. counts_wrong: a prediction that is not equal
+    for none; names: the same of labels (N,). number: what the number that a program predicts says. purpose: what a
+    model does. counts_wrong: a prediction that is not equal
     to the label is wrong, and worth counting. from_score: the figures on ``examples`` with a score of
     :meth:`rdahw.family.Spec.score`, if that alone decides them.
     """
@@ -485,6 +486,7 @@ class TaskKind:
     line: Callable[[str, Mapping[str, Any]], str]
     said: Callable[[Numbers, Schema], list[Any]]
     names: Callable[[NDArray[Any], Schema], list[Any]]
+    number: Callable[[Schema], str]
     purpose: Callable[[Spec], str]
     counts_wrong: bool = True
     from_score: Callable[[int, int], dict[str, Any]] | None = None
@@ -497,6 +499,11 @@ class TaskKind:
 def _steps_said(predicted: Numbers, schema: Schema) -> list[Any]:
     assert schema.target is not None
     return [float(value) for value in schema.target.values(predicted)]
+
+
+def _number_of_step(schema: Schema) -> str:
+    assert schema.target is not None
+    return f"a step; the value is {schema.target.low!r} + {schema.target.step!r} times it"
 
 
 def _sets_said(sets: NDArray[Any], schema: Schema) -> list[Any]:
@@ -560,6 +567,7 @@ TASKS: Mapping[str, TaskKind] = {
             line=_say_classes,
             said=lambda predicted, schema: [schema.label_names[c] if c >= 0 else None for c in predicted],
             names=lambda labels, schema: [schema.label_names[c] for c in labels],
+            number=lambda schema: "the number of the class, from 0, or -1 for none",
             purpose=lambda spec: f"tell {spec.classes} classes apart",
             from_score=lambda score, examples: {"correct": score, "accuracy": score / examples},
         ),
@@ -572,6 +580,7 @@ TASKS: Mapping[str, TaskKind] = {
             line=_say_numbers,
             said=_steps_said,
             names=lambda labels, schema: labels.tolist(),
+            number=_number_of_step,
             purpose=lambda spec: "predict a number",
             counts_wrong=False,
         ),
@@ -584,6 +593,7 @@ TASKS: Mapping[str, TaskKind] = {
             line=_say_sets,
             said=_sets_said,
             names=_sets_said,
+            number=lambda schema: "a bit for each label, in this order: " + ", ".join(schema.label_names),
             purpose=lambda spec: f"tell which of {spec.classes.bit_length() - 1} labels an example has",
             counts_wrong=False,
         ),
@@ -596,6 +606,7 @@ TASKS: Mapping[str, TaskKind] = {
             line=_say_anomalies,
             said=lambda predicted, schema: (predicted - NORMAL).tolist(),
             names=lambda labels, schema: [("normal", "anomaly")[label] for label in labels],
+            number=lambda schema: f"below {NORMAL} for an anomaly, and the lower, the less normal",
             purpose=lambda spec: "find examples that are not normal",
             counts_wrong=False,
         ),
@@ -608,6 +619,7 @@ TASKS: Mapping[str, TaskKind] = {
             line=_say_sequences,
             said=_sequences_said,
             names=_sequences_said,
+            number=lambda schema: "the bits of the labels, step by step, or of the one at the end",
             purpose=lambda spec: "label sequences",
         ),
     )

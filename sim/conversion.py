@@ -47,6 +47,11 @@ class Conversion:
         self._firsts = np.where(adjacent, groups[:, 0], -1)
         self._kinds: dict[Any, _Limits] = {}
 
+    @property
+    def compared(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The feature and the threshold of each wire, (A,) both."""
+        return self._features, self._thresholds
+
     def check(self, x: NDArray[Any]) -> NDArray[Any]:
         """Examples x (N, F) as they are: all numbers can be converted."""
         return x

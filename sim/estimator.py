@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rdahw.data import MAX_LABELS, Column, label_sets, members_of_sets
 from rdahw.data.images import Image, with_mirrored
 from rdahw.data.plane_binariser import PlaneBinariser
-from rdahw.errors import MissingError, UserError
+from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.families import find_family, parse_model
 from rdahw.family import AUTO, USUAL_TASK, Candidate, DataSize, Family, Spec, Task
 from rdahw.sim.automatic import Choice, choose, spec_of
@@ -358,6 +358,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         return [low + (high - low) * np.arange(1, most + 1) / (most + 1)] * array.shape[1]
 
     def _learn(self, array: NDArray[Any], y: NDArray[Any], passes: int) -> None:
+        self._compiled = None
         labels = self._numbers(y)
         # As if all epochs before had used these examples: their order depends on the place in the run.
         count = len(labels) << self.spec_.mirror
@@ -396,7 +397,7 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
             bits, finite = self._conversion.one(self._with_marks(array)[0].astype(np.float64))
             if not finite:
                 self._check_finite(X, array)
-            return np.asarray(self._named(self._predictor.class_of(bits)))[None]
+            return np.asarray(self._named((self._compiled or self._predictor).class_of(bits)))[None]
         if self._labels:
             return self._of_blocks(X, array, lambda scores: (scores > 0).astype(np.int64))
         numbers = self._of_blocks(X, array, lambda scores: scores.argmax(axis=1))
@@ -428,12 +429,32 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"x has the shape {row.shape}; expected a row of {self.n_features_in_} numbers; predict takes many rows"
             )
+        if self._compiled is not None and not self._writer.width:
+            found = self._compiled.class_of_row(row)
+            if found is not None:
+                return self._named(found)
         bits, finite = self._conversion.one(self._with_marks(row[None])[0] if self._writer.width else row)
         if not finite:
             wrong = np.isinf(row) if self.image_shape is None else ~np.isfinite(row)
             for place in np.flatnonzero(wrong)[:1]:
                 raise ValueError(f"x[{place}] is {row[place]}; expected a finite number")
-        return self._named(self._predictor.class_of(bits))
+        return self._named((self._compiled or self._predictor).class_of(bits))
+
+    def compile(self) -> RDAClassifier:
+        """Compile the model with a C compiler, and give it back: then :meth:`predict_one`, and :meth:`predict` of one
+        row, take less time, until ``fit`` or ``partial_fit`` change it.
+
+        Takes seconds for large models. Copies and saved files are not compiled. Raises :class:`rdahw.MissingError`
+        without a C compiler, ValueError for a model that is too large for C, and scikit-learn's NotFittedError before
+        ``fit``.
+        """
+        from rdahw.sim.c_library import CPredictor
+
+        try:
+            self._compiled = CPredictor(self.spec_, self.state_, self._conversion, self.n_features_in_)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return self
 
     # -- the trained model ---------------------------------------------------------------------------------------------
 

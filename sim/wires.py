@@ -12,7 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,6 +37,9 @@ from rdahw.sim.columns import CategoryEncoder, as_numbers, find_categorical, fin
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor
 from rdahw.sim.planes import PlaneConversion
+
+if TYPE_CHECKING:
+    from rdahw.sim.c_library import CPredictor
 
 __all__ = ["NO_LABELS", "Planes", "WireEstimator", "chosen", "draw_seed", "same", "whole"]
 
@@ -68,6 +71,8 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
 
     _engine: SoftwareEngine
     _predictor: Predictor
+    #: Predicts single examples, if the model was compiled.
+    _compiled: CPredictor | None
     _conversion: Conversion | PlaneConversion
     _encoder: CategoryEncoder | None
     _marks: list[Marks]
@@ -243,6 +248,7 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _run(self, engine: SoftwareEngine) -> None:
         self._engine, self._predictor = engine, make_predictor(engine)
+        self._compiled = None
 
     def _threads(self) -> int:
         return 1
@@ -285,7 +291,7 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Plain values and arrays, so that pickles do not depend on the engine."""
         state = dict(super().__getstate__())
-        fields = ("_engine", "_conversion", "_predictor", "_writer")
+        fields = ("_engine", "_conversion", "_predictor", "_writer", "_compiled")
         engine, conversion, *_ = (state.pop(name, None) for name in fields)
         if engine is not None:
             state["_binariser"] = getattr(conversion, "binariser", None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -145,6 +147,15 @@ def test_export(rdahw: Commands, trained: dict[str, Any], what: str) -> None:
     asked = [] if what == "circuit" else [f"--{what}"]
     rdahw("export", "iris.rdahw", "--to", "verilog", *asked, "--out", f"{what}.v")
     assert "module iris" in (rdahw.folder / f"{what}.v").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc, which is not installed")
+def test_export_to_c(rdahw: Commands, trained: dict[str, Any]) -> None:
+    rdahw("export", "iris.rdahw", "--to", "c", "--learn")
+    sources = map(str, (rdahw.folder / "iris-c").glob("*.c"))
+    subprocess.run(["gcc", "-std=c99", *sources, "-o", str(rdahw.folder / "iris")], check=True)
+    assert subprocess.run([rdahw.folder / "iris"], check=False).returncode == 0
 
 
 @pytest.mark.slow

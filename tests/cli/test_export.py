@@ -112,3 +112,45 @@ def test_a_reverse_derivative_that_is_too_large_is_said(run: Runner, monkeypatch
     ran = run("export", "lookup", "--inputs", "3", "--to", "dot", "--reverse")
     assert ran.code == 2
     assert "assignments, and at most 16 are exported" in ran.error
+
+
+def test_a_program_in_c(run: Runner) -> None:
+    run.ok("train", "-q")
+    said = run.ok("export", "iris-lookup.rdahw", "--to", "c").out.splitlines()
+    assert re.fullmatch(r"flash \d+ bytes, RAM 0 bytes and \d+ of stack \(Cortex-M3, gcc -Os\)", said[0])
+    assert said[1:] == ["wrote iris-lookup-c"]
+    names = ["iris_lookup.c", "iris_lookup.h", "iris_lookup_test.c"]
+    assert sorted(path.name for path in (run.folder / "iris-lookup-c").iterdir()) == names
+    header = (run.folder / "iris-lookup-c" / "iris_lookup.h").read_text()
+    assert " *   petal_length: in units of 1/100, rounded up\n" in header
+    assert '#define IRIS_LOOKUP_CLASS_NAMES {"Iris-setosa", "Iris-versicolor", "Iris-virginica"}\n' in header
+    assert "learn" not in header
+    (run.folder / "iris-lookup.rdahw").rename(run.folder / "model-2.rdahw")
+    run.ok("export", "model-2.rdahw", "--to", "c", "--out", "another")
+    assert '#include "model_2.h"\n' in (run.folder / "another" / "model_2.c").read_text()
+    (run.folder / "model-2.rdahw").rename(run.folder / "iris-lookup.rdahw")
+    result = run.ok("export", "iris-lookup.rdahw", "--to", "arduino", "--learn", "--out", "library", "--json").json
+    assert (result["what"], result["out"]) == ("learner", "library")
+    assert result["ram_bytes"] > 0
+    assert result["files"] == [
+        "examples/iris_lookup_serial/iris_lookup_serial.ino",
+        "library.properties",
+        "src/iris_lookup.c",
+        "src/iris_lookup.h",
+    ]
+    assert all((run.folder / "library" / name).is_file() for name in result["files"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("lookup", "--to", "c"), "--to c needs a trained model; give a file of rdahw train, or add --learn"),
+        (("lookup", "--to", "c", "--reverse"), "--to c writes programs and no hardware; leave out all options but"),
+        (("lookup", "--to", "verilog", "--learn"), "--learn is for programs; use --to c or --to arduino"),
+        (("lookup", "--to", "c", "--learn", "--out", "a/b"), "the folder 'a/b' cannot be made (not a directory)"),
+    ],
+)
+def test_what_no_program_can_be(run: Runner, arguments: tuple[str, ...], said: str) -> None:
+    (run.folder / "a").write_text("")
+    failed = run("export", *arguments)
+    assert (failed.code, failed.error.startswith(said)) == (2, True), failed.error

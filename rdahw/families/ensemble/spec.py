@@ -34,7 +34,7 @@ from rdahw.family import Option, Spec
 from rdahw.primitives import Array
 from rdahw.random import stream, words
 from rdahw.state import Field, State, state_from_json, state_to_json
-from rdahw.table_scores import TableLayer
+from rdahw.table_scores import TableLayer, TableLearning
 from rdahw.types import Bits, Words
 
 if TYPE_CHECKING:
@@ -392,6 +392,23 @@ class EnsembleSpec(Spec):
         """The counters of all classes, with ``sign`` a bit for each."""
         counters = state["counters"]
         return (TableLayer(make_wiring(self), counters >= 0 if self.sign else counters),)
+
+    def table_learning(self, state: State) -> TableLearning:
+        """The rule of :mod:`rdahw.families.ensemble.rule`, without shifts of images."""
+        low, high = self.counter_range
+        return TableLearning(
+            counters=state["counters"],
+            low=low,
+            high=high,
+            sign=self.sign,
+            margin=self.margin,
+            dropout=self.dropout_rule,
+            register=register_number(state["dropout"]),
+            first=first_dropout_state(self.seed),
+            forget=self.forget,
+            age=int(state["age"][0]) if self.forget else 0,
+            spec=replace(self, shift=0),
+        )
 
     def facts(self, state: State) -> dict[str, Any]:
         """The fractions of the counters that are ``saturated`` (at an end of their range) and ``zero``."""
