@@ -35,7 +35,8 @@ MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "NAN", "null", "NULL", "None
 
 _BINARY_WORDS = {"false": 0.0, "true": 1.0, "no": 0.0, "yes": 1.0}
 _COMMA = re.compile(r"[+-]?\d+,\d+")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+#: Thousands separated by commas, points, apostrophes or blanks, and further digits behind the other mark.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}([,.'’ \xa0\u202f])\d{3}(?:\1\d{3})*((?!\1)[.,]\d*)?")
 
 #: The beginning of a date: 2024-01-31, 31.01.2024, 1/31/24 and the like.
 _DATE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d\d))(?!\d)")
@@ -56,8 +57,15 @@ def number(cell: str) -> float | None:
 
 
 def has_comma(cell: str) -> bool:
-    """Whether the cell is a number with a decimal comma or with commas between thousands."""
+    """Whether the cell is a number with a decimal comma or with marks between thousands."""
     return bool(_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell))
+
+
+def without_marks(cell: str) -> str:
+    """The cell without the marks between its thousands and with a decimal point, if it is a number with them."""
+    if number(cell) is None and (found := _THOUSANDS.fullmatch(cell)):
+        return cell.replace(found[1], "").replace(",", ".")
+    return cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
 
 
 def are_dates(texts: Sequence[str]) -> bool:
@@ -71,10 +79,11 @@ def _numeric(cell: str) -> bool:
 
 def _why_no_number(cell: str) -> str:
     way = ""
-    if _THOUSANDS.fullmatch(cell):
-        plain = cell.replace(",", "")
-        decimal = f", or {cell.replace(',', '.')} if it is a decimal comma" if cell.count(",") == 1 else ""
-        way = f" (write {plain} if its comma separates thousands{decimal if '.' not in cell else ''})"
+    if (found := _THOUSANDS.fullmatch(cell)) and found[1] == ",":
+        decimal = f", or {cell.replace(',', '.')} if it is a decimal comma" if _COMMA.fullmatch(cell) else ""
+        way = f" (write {without_marks(cell)} if its comma separates thousands{decimal})"
+    elif found:
+        way = f" (write {without_marks(cell)})"
     elif _COMMA.fullmatch(cell):
         way = " (write a decimal point)"
     return f"{cell!r} is not a number{way}, and the column is one of numbers; correct it or drop the line"

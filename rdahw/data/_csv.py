@@ -6,8 +6,8 @@
   white space around a cell is removed; last columns that are empty everywhere are left out.
 - The first row is a header unless one of its cells is a number. With numbers in it, it is a header if a cell is text
   above numbers; if all are numbers, and one is above texts; if its texts are not below them and one of them is a usual
-  name of the label, or the numbers count on as pandas names columns: 0, 1, … Without a header the columns are called
-  ``column 1``, ``column 2``, …
+  name of the label, or the numbers count on as pandas names columns: 0, 1, …; also behind an empty cell, the name of
+  its index. Without a header the columns are called ``column 1``, ``column 2``, …
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rdahw.data._cells import MISSING, Cells, Gathered, has_comma, number
+from rdahw.data._cells import MISSING, Cells, Gathered, has_comma, number, without_marks
 from rdahw.data._files import HEAD, Source
 from rdahw.data._sequence_files import Sheet
 from rdahw.data._table import LABEL_COLUMNS, Reading, Table, check_names, check_size, made_up_names
@@ -78,16 +78,9 @@ def read_csv(source: Source, reading: Reading) -> Table:
     separated = _DELIMITERS.get(style.delimiter, repr(style.delimiter))
     found = "the first row has the names of the columns" if named else "no names of columns"
     reading.log(f"{source.name}: cells separated by {separated}, {found}")
-    if named and reading.header is None:
-        doubtful = [
-            cell for cell, column in zip(first, zip(*below, strict=False), strict=False) if cell and cell in column
-        ]
-        if doubtful:
-            reading.log(
-                f"warning: {source.name}: the first row ({', '.join(first[:6])}{', …' if len(first) > 6 else ''}) is "
-                f"taken as the names of the columns, and {doubtful[0]!r} is also a value below; if it is an example, "
-                "use --no-header"
-            )
+    if reading.header is None and (doubt := _doubt(first, list(zip(*below, strict=False)), named)):
+        row = f"{', '.join(first[:6])}{', …' if len(first) > 6 else ''}"
+        reading.log(f"warning: {source.name}: the first row ({row}) is taken as {doubt}")
 
     def where(row: int) -> str:
         lines = (line for line, _ in _rows_of_file(source, style))
@@ -102,6 +95,20 @@ def read_csv(source: Source, reading: Reading) -> Table:
         where=where,
         reading=reading,
     )
+
+
+def _doubt(first: Sequence[str], columns: Sequence[Sequence[str]], named: bool) -> str:
+    """What the first row is taken as, and why it may be the other; empty without a doubt."""
+    cells = [(cell, column) for cell, column in zip(first, columns, strict=False) if cell]
+    if named:
+        below = next((cell for cell, column in cells if cell in column), None)
+        why = f"the names of the columns, and {below!r} is also a value below; if it is an example, use --no-header"
+        return "" if below is None else why
+    for cell, column in cells:  # the only one of its kind, where all others come again
+        counts = Counter(column) if number(without_marks(cell)) is None else Counter()
+        if cell not in counts and sum(counts.values()) > 9 and min(counts.values()) > 1:
+            return f"an example, and {cell!r} is nowhere below; if it has the names of the columns, use --header"
+    return ""
 
 
 def read_sheet(source: Source, reading: Reading) -> Sheet:
@@ -185,7 +192,7 @@ def _commas_are_in_numbers(rows: list[list[str]]) -> bool:
 
 def has_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether the first row has the names of the columns, by the rows below it (see the rules above)."""
-    numbers = [number(cell.replace(",", "") if has_comma(cell) else cell) for cell in first]
+    numbers = [number(without_marks(cell)) for cell in first]
     if all(value is None for value in numbers):
         return True
     if not below:
@@ -204,6 +211,9 @@ def has_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     counts_on = whole == list(range(whole[0], whole[0] + len(numbers) - len(texts))) if whole else False
     if any(cell in column for cell, column in texts):
         return False
+    if not first[0] and len(whole) > 1 and whole == list(range(len(first) - 1 - len(texts))):  # an index of pandas'
+        is_index = columns[0] == list(map(str, range(len(below))))
+        return is_index or len(first) > 3 and len(columns[0]) == len(below)
     if any(cell.lower() in LABEL_COLUMNS for cell, _ in texts):
         return True
     if texts:  # texts of which none comes twice say nothing about the first

@@ -57,6 +57,10 @@ def _is_binary(source: Source) -> bool:
     return bool(re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", source.head[:512]))
 
 
+def _looks_like(pattern: bytes) -> Callable[[Source], bool]:
+    return lambda source: re.match(pattern, source.head, re.IGNORECASE) is not None
+
+
 def _unknown(name: str, way: str) -> Callable[[Source, Reading], Content]:
     def refuse(source: Source, reading: Reading) -> Content:
         raise UserError(f"{source.name} is {name}, which is not read; {way}")
@@ -96,6 +100,13 @@ FORMATS = (
     Format(is_it=_begins(b"\xff\xfe", b"\xfe\xff"), read=_unknown("text in UTF-16", "save it as CSV in UTF-8")),
     Format(is_it=_begins(b"\x80"), read=_unknown("a Python pickle", "write its table as Parquet or CSV")),
     Format(is_it=_is_binary, read=_unknown("neither text nor a known format", "give a table as CSV or Parquet")),
+    Format(
+        is_it=_looks_like(rb"\s*(\[\s*)?\{\s*\""),
+        read=_unknown(
+            "JSON", "write its table as CSV or Parquet, or give objects, one a line, to rdahw train --stream"
+        ),
+    ),
+    Format(is_it=_looks_like(rb"\s*<(!doctype|html|\?xml)"), read=_unknown("HTML or XML", "save its table as CSV")),
     Format(is_it=is_arff, read=read_arff, name="ARFF", endings=(".arff",)),
     Format(is_it=is_svmlight, read=read_svmlight, name="svmlight", endings=(".svmlight", ".libsvm", ".svm")),
     Format(is_it=lambda source: True, read=read_csv, sequences=read_sheet, name="CSV", endings=(".csv", ".tsv")),

@@ -136,6 +136,7 @@ def read_svmlight(source: Source, reading: Reading) -> Table:
                 continue
             try:
                 labels.append(words[0].decode())
+                begin = len(places)
                 for word in words[1:]:
                     place, colon, value = word.partition(b":")
                     if place == b"qid":
@@ -150,6 +151,9 @@ def read_svmlight(source: Source, reading: Reading) -> Table:
                 raise UserError(
                     f"{source.name}, line {n} is not «LABEL NUMBER:VALUE …», as svmlight files are"
                 ) from None
+            if len(set(own := places[begin:])) < len(own):
+                twice = next(place for place in own if own.count(place) > 1)
+                raise UserError(f"{source.name}, line {n} has feature {twice} twice; keep one of them")
             lines.append(n)
     first = 0 if 0 in places else 1
     width = max(places, default=0) + 1 - first

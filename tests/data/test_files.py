@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -107,6 +108,8 @@ def test_svmlight(write):
     zero = load(str(write("1 0:2.5 1:1\n-1 1:3\n")))
     features, _ = read_examples(write("1 1:5\n"), zero.schema)  # its numbers are from 0 too
     assert features.tolist() == [[0, 5]]
+    with pytest.raises(UserError, match="line 2 has feature 3 twice; keep one of them"):
+        load(str(write("0 1:1\n1 3:2 1:4 3:5\n")))
     with pytest.raises(UserError, match="line 2 is not «LABEL NUMBER:VALUE …»"):
         load(str(write("1 1:2\n0 x\n1 1:2\n")))
 
@@ -313,6 +316,25 @@ def test_numbers_as_names_above_numbers(write):
     assert load(str(write("0,1,2,3\n" + named))).label_names == ("0", "1", "2")
 
 
+@pytest.mark.parametrize("index", [range(30), range(29, -1, -1)])
+def test_pandas_names_of_columns_beside_an_index(write, index):
+    rows = "".join(f"{i},{i / 7:.3f},{i % 5},{'xyz'[i % 3]}\n" for i in index)
+    for names in (",0,1,2\n", ",0,1,kind\n"):
+        with pytest.raises(UserError, match="column 1 has no name in the header; name it, or drop it if it is an ind"):
+            load(str(write(names + rows)))
+    assert len(load(str(write(",0,1,x\n" + rows))).train) == 31  # class x comes again: an example without a number
+
+
+def test_names_taken_as_an_example(write):
+    rows = "".join(f"{i / 7:.3f},{i % 5},{'xyz'[i % 3]}\n" for i in range(30))
+    data, log = said(write("2019,2020,kind\n" + rows))
+    assert len(data.label_names) == 4
+    (warning,) = [line for line in log if line.startswith("warning")]
+    assert "(2019, 2020, kind) is taken as an example, and 'kind' is nowhere below; if it has the names" in warning
+    for known in (said(write("2019,2020,kind\n" + rows), header=False), said(write("2019,2020,x\n" + rows))):
+        assert not any(line.startswith("warning") for line in known[1])
+
+
 @pytest.mark.parametrize("text", ["0,1,label\n1,2,3\n1,2,4\n", "label,0,1\n3,1,2\n4,1,3\n"])
 def test_a_name_above_numbers(write, text):
     assert load(str(write(text))).label_names == ("3", "4")
@@ -361,6 +383,10 @@ def test_commas_in_numbers(write):
         load(str(write('a,label\n"1,234,567",x\n"2",y\n')))
     with pytest.raises(UserError, match=r"line 2, column 'a': '0,5' is not a number \(write a decimal point\)"):
         load(str(TABLES / "decimal_comma.csv"))
+    marked = {"1.000,50": "1000.50", "1'000": "1000", "12 000": "12000", "1.234.567": "1234567"}
+    for cell, plain in marked.items():  # not categories
+        with pytest.raises(UserError, match=rf"column 'a': .* is not a number \(write {re.escape(plain)}\)"):
+            load(str(write(f"a;label\n{cell};x\n{cell};y\n")))
     with pytest.raises(UserError, match=r"column 'column 1': '1,5' is not a number \(write a decimal point\)"):
         load(str(write("1,5;2,5;x\n3,5;4,5;y\n")))
 
@@ -468,6 +494,8 @@ def test_number_column_of_more_values_than_categories(write):
         (zipped(a="1", b="2"), r"holds 2 files \('a', 'b'\); expected one"),
         (zipped(**{"[Content_Types].xml": "", "word/x.xml": ""}), "is a zip archive of another format"),
         (zipped(**{"[Content_Types].xml": "", "xl/x.xml": ""}), "is a damaged Excel file"),
+        ('{"a": 1, "label": "x"}\n', "is JSON, which is not read; .* objects, one a line, to rdahw train --stream"),
+        ("\n <!doctype html>\n<table>", "is HTML or XML, which is not read; save its table as CSV"),
         ("label\nx y\nz w v\n", "only the label column 'label'.*say what separates them with --delimiter"),
     ],
 )
