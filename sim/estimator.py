@@ -33,7 +33,7 @@ try:
     from sklearn.utils.validation import check_is_fitted  # type: ignore[import-untyped]
 
     from rdahw.sim.columns import is_missing
-    from rdahw.sim.weights import arranged, keys_of, weighted
+    from rdahw.sim.weights import arranged, weighted
     from rdahw.sim.wires import Planes, WireEstimator, chosen, draw_seed, same, whole
 except ImportError as error:
     raise MissingError(
@@ -157,9 +157,12 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         X, y, repeats = weighted(X, y, sample_weight)
         array, labels = self._read(X, y, first=True)
         epochs = whole("epochs", self.epochs)
-        array, labels, keys = self._arranged(array, labels, repeats)
-        rows = self._weighted(labels, keys)
-        self._begin(array, np.arange(self._labels) if self._labels else np.unique(labels), labels, rows)
+        array, labels = self._arranged(array, labels, repeats)
+        rows = self._weighted(array, labels)
+        classes = np.arange(self._labels) if self._labels else np.unique(labels)
+        if sample_weight is not None and len(classes) < 2:
+            raise ValueError("y has 1 class with a sample_weight above 0; expected 2 or more")
+        self._begin(array, classes, labels, rows)
         array, labels = array[rows], labels[rows]
         self._learn(array, labels, self.spec_.schedule(len(labels)).get("epochs", epochs))
         return self
@@ -174,8 +177,8 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         first = not hasattr(self, "_engine")
         if same(self.class_weight, _BALANCED):
             raise ValueError("class_weight 'balanced' needs all examples, and partial_fit has a part; give the weights")
-        array, labels, keys = self._arranged(*self._read(X, y, first=first))
-        rows = self._weighted(labels, keys)
+        array, labels = self._arranged(*self._read(X, y, first=first))
+        rows = self._weighted(array, labels)
         if self._labels and classes is None:
             classes = np.arange(self._labels)
         if first and classes is None:
@@ -189,9 +192,9 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
 
     def _arranged(
         self, array: NDArray[Any], labels: NDArray[Any], repeats: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bytes_]]:
-        """The examples to learn, their labels and their keys, each example ``repeats`` (N,) times; raises ValueError
-        for images that cannot be, while they are in the order of X."""
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The examples to learn and their labels, each example ``repeats`` (N,) times; raises ValueError for images
+        that cannot be, while they are in the order of X."""
         shape, features = self.image_shape, array.shape[1]
         if shape is not None and not (
             np.shape(shape) in ((2,), (3,)) and np.prod(shape) == features and min(shape) > 0
@@ -204,11 +207,10 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
                 Planes(self._planes(features)).check(array)
             except UserError as error:
                 raise ValueError(str(error)) from None
-        keys = keys_of(array, labels)
-        rows = arranged(keys, repeats)
-        return array[rows], labels[rows], keys[rows]
+        rows = arranged(array, labels, repeats)
+        return array[rows], labels[rows]
 
-    def _weighted(self, labels: NDArray[Any], keys: NDArray[np.bytes_]) -> Any:
+    def _weighted(self, array: NDArray[Any], labels: NDArray[Any]) -> Any:
         """The numbers of the examples to learn, each as often as the weight of its class says, or all of them."""
         given = self.class_weight
         if given is None:
@@ -216,13 +218,13 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         if self._labels:
             raise ValueError(f"class_weight is {given!r}, and examples have several labels; leave it out")
         if same(given, _BALANCED):
-            return arranged(keys, to_balance(np.unique(labels, return_inverse=True)[1]))
+            return arranged(array, labels, to_balance(np.unique(labels, return_inverse=True)[1]))
         weights = compute_sample_weight(given, labels) if isinstance(given, dict) else np.full(1, -1.0)
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
             raise ValueError(
                 f"class_weight is {given!r}; expected None, 'balanced', or a dict of weights of at least 0, not all 0"
             )
-        return arranged(keys, repeats_of(weights))
+        return arranged(array, labels, repeats_of(weights))
 
     @property
     def _finite(self) -> Any:

@@ -16,7 +16,7 @@ try:
     from sklearn.base import RegressorMixin  # type: ignore[import-untyped]
 
     from rdahw.sim.table_estimator import TableEstimator
-    from rdahw.sim.weights import arranged, keys_of, weighted
+    from rdahw.sim.weights import arranged, weighted
 except ImportError as error:
     raise MissingError(
         f"RDARegressor needs scikit-learn 1.6 or newer ({error}); install it with pip install 'rdahw[sklearn]'"
@@ -83,7 +83,7 @@ class RDARegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
                 raise ValueError(f"{name} is {value!r}; expected a finite number or None")
         X, y, repeats = weighted(X, y, sample_weight)
         array, labels = self._read_columns(X, y, first=True, y_numeric=True)
-        rows = arranged(keys_of(array, labels), repeats)
+        rows = arranged(array, labels, repeats)
         array, labels = array[rows], labels[rows]
         try:
             target = Target.fit(labels, low=self.low, high=self.high, step=self.step)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples  # type:
 
 from rdahw.training import repeats_of, spread
 
-__all__ = ["arranged", "keys_of", "weighted"]
+__all__ = ["arranged", "weighted"]
 
 #: A weight that is no whole number is rounded to a multiple of this part of the mean, at the finest.
 _PARTS = 16
@@ -54,24 +55,35 @@ def weighted(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, NDArray[np.i
     return X, y, repeats
 
 
-def keys_of(array: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.bytes_]:
-    """A key of 16 bytes for each example (N, F) and its label (N,), the same for equal ones: a hash of the features as
-    float64 and of the number of the label among those there are."""
+def arranged(array: NDArray[Any], labels: NDArray[Any], repeats: NDArray[np.int64] | None = None) -> Any:
+    """The numbers of the examples (N, F) of these labels (N,), each ``repeats`` (N,) times, in the order in which they
+    are learned; a slice for all of them as they are."""
     numbers = np.unique(labels, return_inverse=True)[1]
-    keys = []
-    for start in range(0, len(array), _ROWS):
-        rows = slice(start, start + _ROWS)
-        values = np.column_stack([array[rows], numbers[rows]]).astype("<f8", "C") + 0.0  # -0 becomes 0
-        values[np.isnan(values)] = np.nan
-        keys += [hashlib.blake2b(row, digest_size=16).digest() for row in values]
-    return np.frombuffer(b"".join(keys), "S16")
-
-
-def arranged(keys: NDArray[np.bytes_], repeats: NDArray[np.int64] | None = None) -> Any:
-    """The numbers of the examples of these ``keys`` (N,), each ``repeats`` (N,) times, in the order in which they are
-    learned; a slice for all of them as they are."""
-    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+    if (repeats is None or repeats.max() == 1) and _all_differ(array, numbers):
+        return slice(None) if repeats is None else np.flatnonzero(repeats)
+    keys = [hashlib.blake2b(row, digest_size=16).digest() for rows in _blocks(array, numbers) for row in rows]
+    _, first, number = np.unique(np.array(keys, "S16"), return_index=True, return_inverse=True)
     total = np.bincount(number, weights=repeats).astype(np.int64)
     if total.max() > 1:
         return first[spread(total)]
     return slice(None) if repeats is None else np.flatnonzero(repeats)
+
+
+def _blocks(array: NDArray[Any], numbers: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """The features and the number of the label of some examples after others, the same bits for equal ones."""
+    for start in range(0, len(array), _ROWS):
+        rows = slice(start, start + _ROWS)
+        values = np.column_stack([array[rows], numbers[rows]]).astype("<f8", "C") + 0.0  # -0 becomes 0
+        values[np.isnan(values)] = np.nan
+        yield values
+
+
+def _all_differ(array: NDArray[Any], numbers: NDArray[np.int64]) -> bool:
+    """Whether sums of the examples' bits with random factors tell that no two are equal; False: some may be."""
+    factors = np.random.default_rng(0).integers(1 << 63, size=array.shape[1] + 1, dtype=np.uint64) | np.uint64(1)
+    sums = []
+    for values in _blocks(array, numbers):
+        words = values.view("<u8")
+        sums.append((words ^ (words >> np.uint64(32))) @ factors)  # the low bits of whole numbers are all 0
+    found = np.sort(np.concatenate(sums))
+    return bool((found[1:] != found[:-1]).all())

@@ -123,6 +123,7 @@ def test_the_order_of_examples_matters_only_where_none_comes_twice() -> None:
     once = [small().fit(x[rows], y[rows]).counters_ for rows in (slice(None), order)]
     assert not np.array_equal(*once)
     x, y = np.concatenate([x, x[:1]]), np.append(y, y[0])
+    x[0, 0], x[-1, 0] = 0.0, -0.0  # which are equal
     assert_equal_states(small().fit(x, y), small().fit(x[ORDER], y[ORDER]))
 
 
@@ -133,7 +134,7 @@ def test_examples_of_weight_0_are_left_out() -> None:
     assert_equal_states(given, small().fit(frame[:100], Y[:100]))
     assert given.classes_.tolist() == [0, 1]
     assert "kind = z" not in given.wire_names_
-    with pytest.raises(ValueError, match="y has 1 class; expected 2 or more"):
+    with pytest.raises(ValueError, match="y has 1 class with a sample_weight above 0; expected 2 or more"):
         small().fit(frame, Y, sample_weight=(Y == 2).astype(float))
 
 
