@@ -12,7 +12,21 @@ import numpy as np
 import pytest
 
 from rdahw import Circuit
+from rdahw.cli._model import predictor
 from rdahw.primitives import Array
+from rdahw.saved import load_model
+from rdahw.sim.engines import predict
+
+
+def exported(folder: Path, name: str) -> None:
+    """Fails unless the exported predictor ``name``.v gives the predictions of ``name``.rdahw on 500 random examples
+    of its bits."""
+    its = load_model(folder / f"{name}.rdahw").predictor
+    x = np.random.default_rng(0).integers(0, 2, (500, its.spec.input_bits), dtype=np.uint8)
+    (bits,) = simulate(folder / f"{name}.v", name, predictor(its.spec, its), [x], {}, folder)
+    expected = predict(its.spec, its.best_state, x)
+    assert len(np.unique(expected)) > 2
+    np.testing.assert_array_equal(bits @ (1 << np.arange(bits.shape[1])), expected)
 
 
 def simulate(
