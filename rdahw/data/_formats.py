@@ -99,6 +99,10 @@ FORMATS = (
     Format(is_it=_begins(b"%PDF"), read=_unknown("a PDF document", "save its table as CSV")),
     Format(is_it=_begins(b"\xff\xfe", b"\xfe\xff"), read=_unknown("text in UTF-16", "save it as CSV in UTF-8")),
     Format(is_it=_begins(b"\x80"), read=_unknown("a Python pickle", "write its table as Parquet or CSV")),
+    Format(
+        is_it=_begins(b"\x89PNG", b"\xff\xd8\xff", b"GIF8"),
+        read=_unknown("a single picture", "give a folder of pictures, or an archive of them"),
+    ),
     Format(is_it=_is_binary, read=_unknown("neither text nor a known format", "give a table as CSV or Parquet")),
     Format(
         is_it=_looks_like(rb"\s*(\[\s*)?\{\s*\""),

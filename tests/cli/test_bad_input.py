@@ -96,7 +96,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (1, "one-class.csv", "one-class.csv: every label in column 'label' is 'yes'; expected two classes or more"),
         (1, "no-rows.csv", "no-rows.csv has a header and no examples under it"),
         (1, "empty.csv", "empty.csv is empty; expected a table with a column of labels"),
-        (1, "binary.csv", "binary.csv is neither text nor a known format, which is not read; give a table as CSV"),
+        (1, "binary.csv", "binary.csv is a single picture, which is not read; give a folder of pictures, or"),
         (1, "folder", "folder holds no picture; expected files such as train/CLASS/1.png"),
         (2, "irs", "there is no data set 'irs' and no file of that name; did you mean 'iris'?"),
         (2, "fashion-mnits", "did you mean 'fashion-mnist'?"),

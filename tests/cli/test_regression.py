@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from icarus import exported
+from PIL import Image
 from running import Runner
 
 from rdahw.data import load

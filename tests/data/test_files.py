@@ -481,6 +481,7 @@ def test_number_column_of_more_values_than_categories(write):
         (b"FEA1rest", "is a Feather file of version 1"),
         (b"%PDF-1.4", "is a PDF document"),
         (b"SQLite format 3\0", "is a SQLite database"),
+        (b"\xff\xd8\xff\xe0\0", "is a single picture, which is not read; give a folder of pictures, or an archive"),
         (b"\0\1\2\3", "is neither text nor a known format"),
         (b"PAR1rest", "is a damaged Parquet file"),
         (b"ARROW1\0\0rest", "is a damaged Arrow file"),
