@@ -148,7 +148,10 @@ class ExampleStream:
         first = next((line for line in lines if line.strip()), "")
         number, width = self.lines, 0
         lines = chain([first], lines)
-        rows = self._objects(lines) if first.lstrip().startswith("{") else self._table(first, lines)
+        is_objects = first.lstrip().startswith("{")
+        if is_objects:
+            self._reading = replace(self._reading, header=True)
+        rows = self._objects(lines) if is_objects else self._table(first, lines)
         for row in rows:
             if not any(row) and len(row) <= 1:
                 continue

@@ -71,6 +71,13 @@ def test_objects_are_rows():
     assert (of_objects[1] == of_table[1]).all()
 
 
+def test_keys_of_objects_are_names_also_as_numbers():
+    said = []
+    dataset = stream('{"1": 1, "0": 5, "2": 1}\n{"1": 2, "0": 4, "2": 0}\n', log=said.append).first(2)
+    assert (dataset.feature_names, len(dataset.train)) == (("1", "0"), 2)
+    assert not any("--no-header" in line for line in said)
+
+
 def test_values_of_objects():
     lines = [{"n": 1e3, "t": True, "s": "x, y", "label": 1}, {"label": 0, "s": " z", "t": False, "n": -2}] * 4
     source = stream("\n".join(map(json.dumps, lines)))
