@@ -41,13 +41,20 @@ _MOST_NEW = 5
 Examples:
   rdahw eval iris-lookup.rdahw                    on its own test examples
   rdahw eval table-lookup.rdahw --data more.csv   on another file with labels
-  rdahw eval table-lookup.rdahw --data unlabelled.csv > predictions.csv""",
+  rdahw eval table-lookup.rdahw --data unlabelled.csv > predictions.csv
+  rdahw eval mnist-ensemble.rdahw --margins       predictions, and how clear""",
 )
 @model_argument
 @evaluation_options
 @click.option("--predictions", is_flag=True, help="print every prediction, also where there are labels")
+@click.option(
+    "--margins",
+    is_flag=True,
+    help="print beside every prediction how far the score of the class is above that of the next one, or each label's "
+    "above the middle",
+)
 @output_options
-def command(output: Output, model: Path, data: str | None, predictions: bool, **reading: Any) -> None:
+def command(output: Output, model: Path, data: str | None, predictions: bool, margins: bool, **reading: Any) -> None:
     """Measure a saved model: accuracy and confusion matrix; R2, RMSE and MAE of numbers; F1 and Hamming loss where
     examples have several labels; or the predictions if the data have no labels.
 
@@ -57,8 +64,10 @@ def command(output: Output, model: Path, data: str | None, predictions: bool, **
     from rdahw.saved import load_model
 
     saved = load_model(model)
-    result = {"model": str(model), **evaluate(output, saved, classifier(output, saved), data, reading, predictions)}
-    output.json(result)
+    clear = _margins_of(output, saved) if margins else None
+    classify = classifier(output, saved)
+    result = evaluate(output, saved, classify, data, reading, predictions or margins, clear)
+    output.json({"model": str(model), **result})
 
 
 def classifier(output: Output, saved: SavedModel) -> Callable[[BitRows], NDArray[np.int64]]:
@@ -77,6 +86,24 @@ def classifier(output: Output, saved: SavedModel) -> Callable[[BitRows], NDArray
     return classify
 
 
+def _margins_of(output: Output, saved: SavedModel) -> Callable[[BitRows], list[Any]]:
+    """A function from bits (N, A) to the margins of the model's predictions, N numbers or lists of one for each label.
+    Raises UsageError if predictions have none."""
+    from rdahw.sim.engines import class_scores
+    from rdahw.tasks import TASKS
+
+    find = TASKS[saved.schema.task].margins
+    if find is None:
+        raise UsageError(f"--margins is for classes and labels, and the task is {saved.schema.task}; leave it out")
+
+    def margins(x: BitRows) -> list[Any]:
+        with output.progress("scoring", "examples") as bar:
+            scores = class_scores(saved.spec, saved.best_state, x, bar)
+            return [margin for part in scores for margin in find(part).tolist()]
+
+    return margins
+
+
 def evaluate(
     output: Output,
     saved: SavedModel,
@@ -84,9 +111,11 @@ def evaluate(
     data: str | None,
     reading: Mapping[str, Any],
     predictions: bool,
+    margins: Callable[[BitRows], list[Any]] | None = None,
 ) -> dict[str, Any]:
     """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, or to steps of the target, with the
-    binariser and the labels of ``saved``; print the result for people and return it as JSON.
+    binariser and the labels of ``saved``; print the result for people and return it as JSON. ``predictions``: print
+    them, also where there are labels; ``margins``: gives their margins.
     """
     from rdahw.tasks import TASKS
 
@@ -99,16 +128,21 @@ def evaluate(
     predicted = classify(x)
     result: dict[str, Any] = {"data": source, "examples": len(predicted), **new}
     if labels is None or predictions:
-        result["predictions"] = task.said(predicted, schema)
-        _print_predictions(output, result["predictions"], None if labels is None else task.names(labels, schema))
+        columns = {"prediction": task.said(predicted, schema)}
+        if labels is not None:
+            columns["label"] = task.names(labels, schema)
+        if margins is not None:
+            columns["margin"] = result["margins"] = margins(x)
+        result["predictions"] = columns["prediction"]
+        _print_columns(output, columns)
     if labels is not None:
         measured = task.evaluate(source, predicted, labels, schema)
         result |= measured.to_json()
         if not predictions:
             output.line(f"{source}: {measured.line()}")
-            columns, rows = measured.table()
-            if columns:
-                output.table(columns, rows)
+            titles, rows = measured.table()
+            if titles:
+                output.table(titles, rows)
     return result
 
 
@@ -189,13 +223,12 @@ def _kinds(columns: Sequence[Column]) -> str:
 
 def _cell(said: Any) -> Any:
     """What is predicted as a cell of CSV: nothing for none, and several labels with ; between them."""
-    return ";".join(said) if isinstance(said, list) else "" if said is None else said
+    return ";".join(map(str, said)) if isinstance(said, list) else "" if said is None else said
 
 
-def _print_predictions(output: Output, predicted: list[Any], labels: list[Any] | None) -> None:
+def _print_columns(output: Output, columns: Mapping[str, list[Any]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["prediction"] if labels is None else ["prediction", "label"])
-    for i, name in enumerate(predicted):
-        writer.writerow([_cell(each) for each in (name, *([] if labels is None else [labels[i]]))])
+    writer.writerow(columns)
+    writer.writerows(map(_cell, row) for row in zip(*columns.values(), strict=True))
     output.line(text.getvalue().rstrip("\n"))

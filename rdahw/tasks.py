@@ -475,7 +475,8 @@ class TaskKind:
     for none; names: the same of labels (N,). number: what the number that a program predicts says. purpose: what a
     model does. counts_wrong: a prediction that is not equal
     to the label is wrong, and worth counting. from_score: the figures on ``examples`` with a score of
-    :meth:`rdahw.family.Spec.score`, if that alone decides them.
+    :meth:`rdahw.family.Spec.score`, if that alone decides them. margins: how clear predictions (N, …) are, from the
+    scores (N, …) of the model; None if a prediction has no margin.
     """
 
     name: str
@@ -490,6 +491,7 @@ class TaskKind:
     purpose: Callable[[Spec], str]
     counts_wrong: bool = True
     from_score: Callable[[int, int], dict[str, Any]] | None = None
+    margins: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
     def described(self, part: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         """The figures of a result of :meth:`Evaluation.to_json` as those of a part of the data: «test_accuracy»."""
@@ -570,6 +572,7 @@ TASKS: Mapping[str, TaskKind] = {
             number=lambda schema: "the number of the class, from 0, or -1 for none",
             purpose=lambda spec: f"tell {spec.classes} classes apart",
             from_score=lambda score, examples: {"correct": score, "accuracy": score / examples},
+            margins=lambda scores: np.diff(np.partition(scores.astype(np.int64), -2)[:, -2:])[:, 0],
         ),
         TaskKind(
             name="regression",
@@ -596,6 +599,7 @@ TASKS: Mapping[str, TaskKind] = {
             number=lambda schema: "a bit for each label, in this order: " + ", ".join(schema.label_names),
             purpose=lambda spec: f"tell which of {spec.classes.bit_length() - 1} labels an example has",
             counts_wrong=False,
+            margins=lambda scores: scores,
         ),
         TaskKind(
             name="anomaly",

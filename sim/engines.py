@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
@@ -287,12 +287,27 @@ def predict(
 ) -> NDArray[np.int64]:
     """The classes (N,) of the examples x (N, A) with ``state``, -1 for outputs that are not the code of a class; uses
     all cores. ``progress`` is called with (examples done, examples in all)."""
+    classes = (engine.predict(engine.prepare(part)) for engine, part in _parts(spec, state, x, progress))
+    return np.concatenate([np.empty(0, np.int64), *classes])
+
+
+def class_scores(
+    spec: Spec, state: State, x: BitRows, progress: Callable[[int, int], object] | None = None
+) -> Iterator[NDArray[Any]]:
+    """The scores of some examples after others, as :meth:`SoftwareEngine.class_scores`; see :func:`predict`."""
+    for engine, part in _parts(spec, state, x, progress):
+        yield engine.class_scores(engine.prepare(part))
+
+
+def _parts(
+    spec: Spec, state: State, x: BitRows, progress: Callable[[int, int], object] | None
+) -> Iterator[tuple[SoftwareEngine, Examples]]:
+    """An engine with ``state``, and the examples in parts, as the scores of all classes may be large."""
     engine = make_engine(spec, predicting_row(spec, len(x)).name, threads=os.cpu_count() or 1)
     engine.state = state
-    classes, examples = [np.empty(0, np.int64)], Examples(x, np.zeros(len(x), np.int64))
-    for start in range(0, len(x), _PREDICTED):  # in parts, as the scores of all classes may be large
+    examples = Examples(x, np.zeros(len(x), np.int64))
+    for start in range(0, len(x), _PREDICTED):
         part = examples.take(slice(start, start + _PREDICTED))
-        classes.append(engine.predict(engine.prepare(part)))
+        yield engine, part
         if progress is not None:
             progress(start + len(part), len(x))
-    return np.concatenate(classes)

@@ -14,13 +14,17 @@ from itertools import takewhile
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from running import Ran
 
 import rdahw
 from rdahw.cli import COMMANDS, cli
 from rdahw.cli.reproduce import paper_iris
-from rdahw.data import _named
+from rdahw.data import _named, load
+from rdahw.saved import load_model
+from rdahw.sim.engines import make_engine
+from rdahw.training import Examples
 
 TABLE = "size,colour,label\n1,red,apple\n2,green,pear\n3,red,apple\n4,green,pear\n"
 
@@ -169,7 +173,30 @@ def test_eval_shows_no_class_for_a_code_of_none(run, tmp_path):
     assert result["predictions"] == ["apple", None, None, None]
     rows = list(csv.reader(run.ok("eval", "table-lookup.rdahw", "--data", "table.csv", "--predictions").out.split()))
     assert rows == [["prediction", "label"], ["apple", "apple"], ["", "pear"], ["", "apple"], ["", "pear"]]
+    assert run.ok("eval", "table-lookup.rdahw", "--data", "table.csv", "--margins", "--json").json["margins"] == [
+        1,
+        0,
+        0,
+        0,
+    ]
     assert result["confusion"] == [[1, 0, 1], [0, 0, 2]]
+
+
+def test_margins_are_the_lead_over_the_next_class(run):
+    run.ok("train", "--model", "ensemble:tables=9,inputs=3", "--out", "iris.rdahw")
+    its = load_model(run.folder / "iris.rdahw")
+    features = load("iris").test.features
+    engine = make_engine(its.spec, "reference")
+    engine.state = its.best_state
+    scores = engine.class_scores(engine.prepare(Examples(its.binariser.transform(features), np.zeros(75, np.int64))))
+    expected = [int(best - second) for *_, second, best in np.sort(scores.astype(int), axis=1)]
+    result = run.ok("eval", "iris.rdahw", "--margins", "--json").json
+    assert result["margins"] == expected
+    assert result["predictions"] == [result["classes"][c] for c in scores.argmax(axis=1)]
+    assert len(set(expected)) > 10
+    lines = run.ok("eval", "iris.rdahw", "--margins").out.splitlines()
+    assert lines[0] == "prediction,label,margin"
+    assert [int(line.split(",")[2]) for line in lines[1:76]] == expected
 
 
 def test_eval_says_that_the_data_have_changed(run, table, tmp_path):

@@ -86,6 +86,10 @@ def test_eval(run: Runner, trained: dict[str, Any], table: Path) -> None:
         ";".join(n for n, bit in zip(("barks", "purrs", "old"), (r[0], *r[2:4]), strict=True) if bit) for r in rows()
     ]
     assert [line.split(",")[1] for line in lines[1:]] == expected
+    measured = run.ok("eval", "pets.rdahw", "--margins", "--json").json
+    names = ("barks", "purrs", "old")
+    above = [[name for name, margin in zip(names, row, strict=True) if margin > 0] for row in measured["margins"]]
+    assert measured["predictions"] == above
     shuffled = [["age", "legs", "weight"], *([row[5], row[4], row[1]] for row in rows()[:5])]
     (run.folder / "new.csv").write_text("\n".join(",".join(map(str, row)) for row in shuffled))
     predictions = run.ok("eval", "pets.rdahw", "--data", "new.csv", "--json").json["predictions"]

@@ -116,6 +116,8 @@ def test_eval(run: Runner, trained: dict[str, Any], table: Path) -> None:
     assert [float(line.split(",")[1]) for line in lines[1:]] == [float(label) for label in labels]
     errors = [float(p) - float(y) for p, y in (line.split(",") for line in lines[1:])]
     assert np.mean(np.square(errors)) < 0.1 * np.var(np.array(labels, float))
+    refused = run("eval", "house.rdahw", "--margins")
+    assert (refused.code, "--margins is for classes and labels, and the task is regression" in refused.err) == (2, True)
     unlabelled = "\n".join(row.split(",", 1)[1] for row in table.read_text().splitlines()[:4])
     (run.folder / "new.csv").write_text(unlabelled)
     predictions = run.ok("eval", "house.rdahw", "--data", "new.csv", "--json").json["predictions"]
