@@ -61,6 +61,8 @@ class MachineTrainer(Trainer):
     """
 
     spec: MachineSpec
+    #: The fields of the state that are in registers.
+    in_registers = ("counters", "run", "noise", "now")
 
     def __init__(self, spec: MachineSpec) -> None:
         if spec.software_only:
@@ -79,6 +81,7 @@ class MachineTrainer(Trainer):
         self.fields = {
             p.field.name: Signal(p.field.bits, name=p.field.name, init=p.number(first[p.field.name]))
             for p in its.places
+            if p.field.name in self.in_registers
         }
 
     @cached_property
