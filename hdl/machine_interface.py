@@ -13,7 +13,51 @@ from numpy.typing import NDArray
 from rdahw.families.machine.spec import MachineSpec
 from rdahw.hdl.interface import Interface, Place
 
-__all__ = ["counters_of", "machine_interface", "machine_places", "memory_interface", "settings_address", "words_of"]
+__all__ = [
+    "in_memory",
+    "counters_of",
+    "machine_interface",
+    "machine_places",
+    "memory_cycles",
+    "memory_interface",
+    "register_cycles",
+    "sequence_cycles",
+    "settings_address",
+    "words_of",
+]
+
+#: The most state bits of a machine whose shadow machines are all in registers: those of more fill the small boards.
+REGISTER_STATES = 3
+#: Of a trainer in registers: the bits that a start takes from the shift register in a cycle.
+TAKEN = 8
+#: Of a trainer in memory: the cycles of a symbol that is only predicted, and those of a sequence around its symbols.
+PREDICTING, AROUND = 3, 4
+
+
+def in_memory(spec: MachineSpec) -> bool:
+    """Whether its trainer has the shadow machines in memory."""
+    return spec.states > REGISTER_STATES
+
+
+def sequence_cycles(spec: MachineSpec, updated: bool = True) -> int:
+    """The most cycles of a sequence; with ``updated``, of one with as many flips as there can be, and a start."""
+    return (memory_cycles if in_memory(spec) else register_cycles)(spec, updated)
+
+
+def register_cycles(spec: MachineSpec, updated: bool) -> int:
+    """:func:`sequence_cycles` of a trainer in registers."""
+    return spec.steps + (_flips(spec) + spec.count // TAKEN + 1 if updated else 0)
+
+
+def memory_cycles(spec: MachineSpec, updated: bool) -> int:
+    """:func:`sequence_cycles` of a trainer in memory."""
+    machines = spec.count + 1
+    return spec.steps * machines + AROUND + (_flips(spec) * (machines + 2) + machines if updated else 0)
+
+
+def _flips(spec: MachineSpec) -> int:
+    """The most flips in a sequence."""
+    return 1 + (spec.steps - 1) // spec.level
 
 
 def words_of(spec: MachineSpec, counters: NDArray[Any]) -> NDArray[np.int16]:

@@ -22,14 +22,19 @@ from rdahw.families.machine.spec import SETTLED, MachineSpec, bits_of
 from rdahw.hdl.block_memory import block_memory
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.interface import Interface, Place
-from rdahw.hdl.machine_interface import counters_of, memory_interface, settings_address, words_of
+from rdahw.hdl.machine_interface import (
+    AROUND,
+    PREDICTING,
+    counters_of,
+    memory_cycles,
+    memory_interface,
+    settings_address,
+    words_of,
+)
 from rdahw.hdl.machine_trainer import MachineTrainer
 from rdahw.hdl.trainer import count
 
 __all__ = ["MachineMemoryTrainer"]
-
-#: The cycles of a symbol that is only predicted, and those of a sequence around its symbols.
-_PREDICTING, _AROUND = 3, 4
 
 
 class MachineMemoryTrainer(MachineTrainer):
@@ -88,15 +93,12 @@ class MachineMemoryTrainer(MachineTrainer):
 
     def cycles(self, updated: bool = True) -> int:
         """See :meth:`rdahw.hdl.trainer.Trainer.cycles`."""
-        spec = self.spec
-        flips = 1 + (spec.steps - 1) // spec.level
-        more = flips * (spec.count + 3) + spec.count + 1 if updated else 0
-        return spec.steps * (spec.count + 1) + _AROUND + more
+        return memory_cycles(self.spec, updated)
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
         """See :meth:`rdahw.hdl.trainer.Trainer.usual_cycles`; flips are rare."""
-        return {"training_examples": self.cycles(False), "predictions": self.spec.steps * _PREDICTING + _AROUND}
+        return {"training_examples": self.cycles(False), "predictions": self.spec.steps * PREDICTING + AROUND}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -126,7 +128,7 @@ class MachineMemoryTrainer(MachineTrainer):
             m.d.sync += [example.eq(self.examples.payload), w.left.eq(spec.steps - 1), w.wrong.eq(0)]
             m.d.sync += [w.idle.eq(0), w.reading.eq(1)]
         with m.If(w.reading):
-            with m.If(w.at != Mux(example.learn, spec.count, _PREDICTING - 1)):
+            with m.If(w.at != Mux(example.learn, spec.count, PREDICTING - 1)):
                 m.d.sync += w.at.eq(w.at + 1)
             with m.Elif(free):
                 m.d.sync += [

@@ -18,7 +18,7 @@ from rdahw.family import Spec
 from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
 from rdahw.hdl.layer_words import layers_interface
-from rdahw.hdl.machine_interface import machine_interface, memory_interface
+from rdahw.hdl.machine_interface import in_memory, machine_interface, memory_interface
 from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, layer_needs, rom_needs, table_needs
 from rdahw.hdl.table_words import SETTINGS_OCTETS, settings_address, table_interface, word_stride
 from rdahw.learner import Learner
@@ -40,8 +40,6 @@ __all__ = [
 
 #: The widest mask that is kept in registers: it takes about ten logic cells a bit, a word-serial one about 500 in all.
 REGISTER_MASK_INPUTS = 64
-#: The most state bits of a machine whose shadow machines are all in registers: those of more fill the small boards.
-REGISTER_STATES = 3
 #: The most parameter bits that are kept in registers: at some ten logic cells a bit, no supported board has room for
 #: as many.
 MOST_REGISTER_BITS = 1 << 15
@@ -186,7 +184,7 @@ TRAINERS = (
     Row(
         name="registers, a symbol at a time",
         family="machine",
-        fits=lambda spec: spec.states <= REGISTER_STATES,
+        fits=lambda spec: not in_memory(spec),
         options=("frontend pins",),
         make=_with_shadows,
         # What CXXRTL writes of 64 shadow machines takes the C++ compiler more than four minutes.
@@ -196,7 +194,8 @@ TRAINERS = (
     Row(
         name="block memory, a shadow machine at a time",
         family="machine",
-        fits=lambda spec: spec.states > REGISTER_STATES,
+        fits=in_memory,
+        options=("frontend pins",),
         make=_with_shadows_in_memory,
         interfaces=lambda spec, frontend: [memory_interface(spec)],
     ),

@@ -12,7 +12,7 @@ from rdahw.data import load
 from rdahw.errors import MissingError, UsageError
 from rdahw.families.machine import MachineSpec
 from rdahw.families.machine.spec import RULES, SETTLED
-from rdahw.hdl import trainer_factory
+from rdahw.hdl import machine_interface
 from rdahw.hdl.trainer_factory import choose_trainer, make_trainer
 from rdahw.sim.engines import make_engine
 from rdahw.sim.hardware import HardwareEngine, Mismatch
@@ -23,7 +23,7 @@ from rdahw.training import Batches, Examples
 @pytest.fixture(params=["registers", "memory"], autouse=True)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """All tests are of both trainers, at sizes at which the product has the one in registers."""
-    monkeypatch.setattr(trainer_factory, "REGISTER_STATES", 3 if request.param == "registers" else 0)
+    monkeypatch.setattr(machine_interface, "REGISTER_STATES", 3 if request.param == "registers" else 0)
     assert request.param in choose_trainer(shadow()).name
     return str(request.param)
 
