@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from trainers import simulate
 
 from rdahw.data import load
@@ -169,6 +170,49 @@ def test_stalled_streams_change_nothing() -> None:
 
     simulate(trainer, bench)
     assert predicted == list(expected)
+
+
+def test_after_a_reset_it_starts_anew() -> None:
+    spec = shadow(live=True, restart=1, counter=2)
+    trainer, reset, found = make_trainer(spec), Signal(), list[list[int]]()
+    first = {
+        address: octet
+        for place in trainer.interface.places
+        for address, octet in enumerate(place.pack(spec.initial_state()[place.field.name]), place.at)
+    }
+
+    async def bench(ctx: Any) -> None:
+        async def read() -> None:
+            while ctx.get(trainer.busy):
+                await ctx.tick()
+            found.append([])
+            for address in first:
+                ctx.set(trainer.control.parameter_address, address)
+                await ctx.tick()
+                found[-1].append(ctx.get(trainer.control.parameter_read))
+
+        async def learn() -> None:
+            ctx.set(trainer.examples.payload, {"x": 0xB6D1, "y": 0x492E, "learn": 1})
+            ctx.set(trainer.examples.valid, 1)
+            await ctx.tick()
+            ctx.set(trainer.examples.valid, 0)
+            await ctx.tick()
+
+        ctx.set(trainer.results.ready, 1)
+        await read()
+        await learn()
+        await read()
+        await learn()
+        for _ in range(spec.steps // 2):
+            await ctx.tick()
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        await read()
+
+    simulate(ResetInserter(reset)(trainer), bench)
+    assert found[0] == list(first.values()) != found[1]
+    assert found[2] == found[0]
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "shadow"])
