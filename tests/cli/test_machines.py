@@ -335,8 +335,8 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
             "rule=difference learn in software only; train with --optimiser shadow",
         ),
         (
-            ("train", "--data", "lfsr:8", "--model", "machine:states=7,rule=shadow", "--hdl"),
-            "machines of 7 state bits learn in software only; train with at most 6",
+            ("train", "--data", "lfsr:8", "--model", "machine:states=9,rule=shadow", "--hdl"),
+            "machines of 9 state bits learn in software only; train with at most 8",
         ),
         (("show", "lfsr:8:states=6"), "a machine of 6 state bits starts from lfsr:8, which has 7; set states=7"),
         (("show", "lfsr:9"), "there is no model 'lfsr:9' and no such file; did you mean 'lfsr:"),

@@ -41,7 +41,7 @@ SETTLED = 1000
 RULES = ("difference", "xor", "climb", "shadow")
 
 #: The most state bits of a machine that learns in gateware, which has a shadow machine for each bit of the tables.
-_MOST_IN_GATEWARE = 6
+_MOST_IN_GATEWARE = 8
 
 #: The options of the family, each a field of :class:`MachineSpec`.
 OPTIONS = (
