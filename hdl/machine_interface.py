@@ -131,7 +131,8 @@ def memory_interface(spec: MachineSpec) -> Interface:
     places = []
     for field in spec.fields:
         at, size, *forms = rows[field.name]
-        places.append(Place(field, at, size, *(forms or (field.pack, field.unpack)), cleared[field.name]))
+        pack, unpack = forms or (field.pack, field.unpack)
+        places.append(Place(field, at, size, pack, unpack, cleared[field.name]))
     return _interface(spec, tuple(places))
 
 

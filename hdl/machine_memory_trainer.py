@@ -105,9 +105,9 @@ class MachineMemoryTrainer(MachineTrainer):
         w = _Shared(m, self)
         self._symbol(m, w)
         self._shadow(m, w)
-        self._end(m, w)
+        self._count_sequence(m, w)
         self._fill(m, w)
-        self._access(m, w)
+        self._serve(m, w)
         return m
 
     def _symbol(self, m: Module, w: _Shared) -> None:
@@ -182,7 +182,7 @@ class MachineMemoryTrainer(MachineTrainer):
         with m.If(better & (w.its_evidence == most) & ~w.found):
             m.d.sync += [w.found.eq(1), w.chosen.eq(w.at2), w.chosen_state.eq(cell[:-1])]
 
-    def _end(self, m: Module, w: _Shared) -> None:
+    def _count_sequence(self, m: Module, w: _Shared) -> None:
         """Count a sequence after its last symbol, and start again if it is time: steps 3 and 4 of the rule."""
         ended, learn = Signal(), w.example.learn
         with m.If(w.ending):
@@ -238,7 +238,7 @@ class MachineMemoryTrainer(MachineTrainer):
             w.tables_at.eq(Mux(w.flipping, w.chosen[:k], w.read_index)),
         ]
 
-    def _access(self, m: Module, w: _Shared) -> None:
+    def _serve(self, m: Module, w: _Shared) -> None:
         """Read, write and clear the state."""
         spec, control, k = self.spec, self.control, self.spec.states + 1
         bits = settings_address(spec).bit_length() - 1

@@ -59,7 +59,7 @@ class MachineTrainer(Trainer):
 
     spec: MachineSpec
     #: The fields of the state that are in registers.
-    in_registers = ("counters", "run", "noise", "now")
+    in_registers: tuple[str, ...] = ("counters", "run", "noise", "now")
 
     def __init__(self, spec: MachineSpec) -> None:
         if spec.software_only:
