@@ -115,8 +115,8 @@ def make_hardware(output: Output, spec: Spec, asked: EngineOptions, *, batch: bo
 
     if asked.vcd is not None:
         check_writable(asked.vcd)
-    cycles, first = updates * max(1, spec.parameters.bits // 64), choose_trainer(spec).simulator
-    engine = choose_engine(asked.engine, cycles=cycles, first=first)
+    row = choose_trainer(spec)
+    engine = choose_engine(asked.engine, cycles=updates * row.cycles(spec), first=row.simulator)
     with compiling(output, find_engine(spec).is_compiled):  # the software that it is compared with
         return HardwareEngine(spec, engine, stages=asked.stages, batch=batch, check=True, vcd=asked.vcd, log=output.log)
 

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from rdahw.errors import UsageError, UserError
+from rdahw.wording import plural
 
 if TYPE_CHECKING:
     from rdahw.family import Spec
@@ -58,7 +59,7 @@ def compare(names: Sequence[str], machines: Sequence[Machine]) -> Proof:
     result = compare_machines(f, g)
     proof = {
         "name": "equal",
-        "size": f"{result.states} pairs of states",
+        "size": f"{plural(result.states, 'pair')} of states",
         "words": "both machines write the same at each step of every sequence",
         "symbols": "f(x) = g(x)",
         "seconds": time.perf_counter() - started,

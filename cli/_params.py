@@ -121,8 +121,8 @@ def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
             click.option(
                 "--sequence",
                 metavar="FORM",
-                help=f"{verb} sequences: rows (one a row) or id=COLUMN (a step a row), and after commas labels=each, "
-                "labels=end or steps=N, the most steps",
+                help=f"{verb} sequences: rows (one a row), id=COLUMN (a step a row) or files (one a file of a folder), "
+                "and after commas labels=each, labels=end or steps=N, the most steps",
             ),
             click.option("--classes", metavar="A,B,…", help=f"{verb} these classes only, in this order"),
             reading_options,

@@ -119,7 +119,8 @@ class Run:
                 "--updates, or leave both out"
             )
         self.resumed_from = None if saved is None else self.training.progress
-        self.curve = [] if saved is None else saved.curve[: self.training.progress.epoch]
+        whole = None if self.training.is_settled else self.training.progress.epoch
+        self.curve = [] if saved is None else saved.curve[:whole]
 
     def _to_learn(self) -> Examples:
         examples = training_bits(self.output, self.spec, self.binariser, self.dataset)
@@ -208,11 +209,7 @@ class Run:
     def _after(self, done: Progress) -> None:
         """At the end of an epoch, add a row to the curve of a model that is scored by epochs."""
         whole = done.position == len(self.training.train)
-        if (
-            self.spec.preparation is not None
-            or self.schedule.scored != "epoch"
-            or not (whole or done.updates == self.training.total_updates)
-        ):
+        if self.spec.preparation is not None or self.schedule.scored != "epoch" or not (whole or self.training.is_over):
             return
         row: dict[str, Any] = {"epoch": done.epoch + 1, "examples": done.position}
         if self.task.counts_wrong:
@@ -373,7 +370,9 @@ class Run:
         log(f"{self.dataset.name}: {len(self.dataset.train)} examples to learn, {self.spec.description}")
         for caution in filter(None, (self.spec.caution, self.dataset.caution)):
             log(f"warning: {caution}")
-        if before is not None and before.updates < total:
+        if before is not None and self.training.is_settled:
+            log("nothing to continue: the model is settled, and no further example changes it")
+        elif before is not None and before.updates < total:
             log(f"continuing after update {before.updates} of {total}")
         elif before is not None:
             done = f"nothing to continue: {before.updates} of {total} updates are done"

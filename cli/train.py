@@ -152,7 +152,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     The model is saved to --out when the training ends. Until then a checkpoint is saved beside it, regularly and on
     Ctrl-C; give it to --resume to continue. With --seeds each model is saved, as OUT with -seedK before the ending.
     """
-    from rdahw.data import task_of
+    from rdahw.data import LABELS, task_of
     from rdahw.families import parse_model
 
     started = time.perf_counter()
@@ -170,6 +170,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         out = out or resumed.with_name(re.sub(r"\.checkpoint(\.previous)?$", "", resumed.name) or resumed.name)
     else:
         options["task"] = options["task"] or task_of(options["data"], options["sequence"])
+        if options["binarise"] and LABELS[options["task"]].of_symbols:
+            raise UsageError("--binarise makes bits of values, and symbols of sequences have their own; leave it out")
         options["model"] = options["model"] or default_model(options["data"], engine, options["task"])
         if options["model"] == AUTO:
             check_automatic(options, engine)

@@ -27,7 +27,8 @@ __all__ = ["Interface", "Place", "circuit_interface", "is_state_of_learner"]
 class Place:
     """The place of a field of the state: bytes behind :class:`rdahw.hdl.trainer.TrainerControl`, or a register.
 
-    at: the address of its first byte; for a register, Amaranth's signal or memory, for simulators. size: its bytes.
+    at: the address of its first byte; for a register, Amaranth's signal or memory, for simulators, or a tuple of
+        several, the lowest bits first. size: its bytes.
     pack, unpack: from a value to these bytes, and back. cleared: its value after ``clear``, zeros if None.
     """
 

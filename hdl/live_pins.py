@@ -16,8 +16,9 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.errors import UsageError
 from rdahw.families.machine.spec import MachineSpec
 from rdahw.hdl.circuit import Value
-from rdahw.hdl.machine_trainer import MachineTrainer, sequence_cycles
+from rdahw.hdl.machine_interface import sequence_cycles
 from rdahw.hdl.trainer import example_layout
+from rdahw.hdl.trainer_factory import make_trainer
 
 __all__ = ["DEBOUNCE", "AloneTrainer", "LiveTrainer", "PinSampler", "live_trainer", "pins_signature"]
 
@@ -108,7 +109,7 @@ class LiveTrainer(wiring.Component):  # type: ignore[misc]
     """
 
     def __init__(self, spec: MachineSpec, sampler: PinSampler) -> None:
-        self.trainer, self._sampler = MachineTrainer(spec), sampler
+        self.trainer, self._sampler = make_trainer(spec), sampler
         super().__init__({"pins": Out(pins_signature()), "activity": Out(1), "error": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -129,7 +130,7 @@ class AloneTrainer(wiring.Component):  # type: ignore[misc]
     learns = True
 
     def __init__(self, spec: MachineSpec) -> None:
-        self._trainer = trainer = MachineTrainer(spec)
+        self._trainer = trainer = make_trainer(spec)
         super().__init__({name: trainer.signature.members[name] for name in ("examples", "results")})
 
     def cycles(self, updated: bool = True) -> int:
@@ -150,7 +151,7 @@ def live_trainer(spec: MachineSpec, clock: int, sample: float | None) -> LiveTra
     Raises :class:`UsageError` if samples come faster than it learns, updates included.
     """
     if sample is not None:
-        least = max(2, -(-sequence_cycles(spec, True) // spec.steps))
+        least = max(2, -(-sequence_cycles(spec) // spec.steps))
         if clock / sample < least:
             raise UsageError(
                 f"--sample {sample:g} is too fast for a clock of {clock:,} Hz; give at most {clock // least}, or leave "

@@ -20,6 +20,7 @@ from rdahw.hdl.trainer_proof import RESULTS, STREAMS, Model, TrainerClaim, claim
 from rdahw.machine import Machine
 from rdahw.tracing import Wire, cat, equal, mux, trace
 from rdahw.types import Bits
+from rdahw.wording import plural
 
 __all__ = ["Shadows", "machine_gateware", "machine_trainer", "shadow_circuits"]
 
@@ -109,7 +110,7 @@ def machine_gateware(machine: Machine, make: Callable[[Machine], Any] | None = N
     return claim_of(
         model,
         lambda: (make or MachineModule)(machine),
-        f"machine: {read} -> {written}, {state} bits of state",
+        f"machine: {read} -> {written}, {plural(state, 'bit')} of state",
         name="gateware",
         words="the emitted machine does what the machine does on all sequences, for any valid/ready pattern and resets",
         symbols="(state, y)(t + 1) = step(state(t), x(t)) where a symbol is accepted",
@@ -214,7 +215,8 @@ def machine_trainer(spec: MachineSpec, make: Callable[[MachineSpec], Any] | None
     if (gates := count_gates(rule.read)) > MAX_GATES:
         raise TooLarge(f"the rule's step has {gates:,} gates; at most {MAX_GATES:,} are tried: prove fewer state bits")
     model = _Trainer(spec, rule).model()
-    size = f"{spec.states} state bits, counters of {spec.counter}, {spec.steps} steps{', live' * spec.live}"
+    size = f"{plural(spec.states, 'state bit')}, counters of {spec.counter}, {plural(spec.steps, 'step')}"
+    size += ", live" * spec.live
     return claim_of(
         model,
         lambda: (make or MachineTrainer)(spec),

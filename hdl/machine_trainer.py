@@ -21,14 +21,11 @@ from rdahw.families.machine.spec import SETTLED, MachineSpec
 from rdahw.hdl.beats import Encoder
 from rdahw.hdl.circuit import Value
 from rdahw.hdl.interface import Interface, Place
-from rdahw.hdl.machine_interface import machine_interface, machine_places
+from rdahw.hdl.machine_interface import TAKEN, machine_interface, machine_places, register_cycles
 from rdahw.hdl.trainer import Trainer, TrainerControl, count, example_layout, result_layout
 from rdahw.primitives import Array
 
-__all__ = ["MachineTrainer", "sequence_cycles"]
-
-#: The bits that a start takes from the shift register in a cycle.
-_TAKEN = 8
+__all__ = ["MachineTrainer"]
 
 
 class _SequenceEncoder(Encoder):
@@ -61,6 +58,8 @@ class MachineTrainer(Trainer):
     """
 
     spec: MachineSpec
+    #: The fields of the state that are in registers.
+    in_registers: tuple[str, ...] = ("counters", "run", "noise", "now")
 
     def __init__(self, spec: MachineSpec) -> None:
         if spec.software_only:
@@ -79,6 +78,7 @@ class MachineTrainer(Trainer):
         self.fields = {
             p.field.name: Signal(p.field.bits, name=p.field.name, init=p.number(first[p.field.name]))
             for p in its.places
+            if p.field.name in self.in_registers
         }
 
     @cached_property
@@ -104,7 +104,7 @@ class MachineTrainer(Trainer):
 
     def cycles(self, updated: bool = True) -> int:
         """See :meth:`rdahw.hdl.trainer.Trainer.cycles`; an update may have several flips, and a start."""
-        return sequence_cycles(self.spec, updated)
+        return register_cycles(self.spec, updated)
 
     @property
     def usual_cycles(self) -> Mapping[str, int]:
@@ -216,7 +216,7 @@ class MachineTrainer(Trainer):
 
     def _flip(self, m: Module, r: _Registers) -> None:
         """Flip the lowest bit whose evidence has reached the level: step 3 of the rule."""
-        chosen = Signal(_count(self.spec))
+        chosen = Signal(self.spec.count)
         m.d.comb += chosen.eq(Cat(*_lowest(list(r.reached))))
         state = reduce(or_, [its & one.replicate(len(its)) for its, one in zip(r.now[1:], chosen, strict=True)])
         m.d.comb += [its.eq(state) for its in r.next_now]
@@ -233,12 +233,12 @@ class MachineTrainer(Trainer):
         with m.If(starts):
             m.d.comb += [right.eq(0), since.eq(0)]
             m.d.comb += restarts.eq(r.restarts + 1)
-            m.d.sync += r.starting.eq(_count(self.spec) // _TAKEN)
+            m.d.sync += r.starting.eq(self.spec.count // TAKEN)
         with m.If(r.starting != 0):
-            taken = noise[:_TAKEN] ^ noise[31 : 31 + _TAKEN]
+            taken = noise[:TAKEN] ^ noise[31 : 31 + TAKEN]
             m.d.sync += r.starting.eq(r.starting - 1)
-            m.d.comb += r.after["noise"][0].eq(Cat(noise[_TAKEN:], taken))
-            m.d.comb += [bit.eq(later) for bit, later in zip(r.next_bits, [*r.bits[_TAKEN:], *taken], strict=True)]
+            m.d.comb += r.after["noise"][0].eq(Cat(noise[TAKEN:], taken))
+            m.d.comb += [bit.eq(later) for bit, later in zip(r.next_bits, [*r.bits[TAKEN:], *taken], strict=True)]
 
     def _access(self, m: Module, r: _Registers, access: Value) -> None:
         """Read, write and clear the state, or move it on."""
@@ -257,17 +257,6 @@ class MachineTrainer(Trainer):
         if not self.spec.live:
             m.d.sync += r.own_now.eq(Cat(*r.after["now"]))
         m.d.sync += control.parameter_read.eq(Cat(*octets).word_select(control.parameter_address, 8))
-
-
-def sequence_cycles(spec: MachineSpec, updated: bool) -> int:
-    """The most cycles of a sequence; with ``updated``, of one with as many flips as there can be, and a start."""
-    flips = 1 + (spec.steps - 1) // spec.level
-    return spec.steps + (flips + _count(spec) // _TAKEN + 1 if updated else 0)
-
-
-def _count(spec: MachineSpec) -> int:
-    """The number P of bits of the tables."""
-    return (spec.states + 1) * spec.size
 
 
 class _Registers:
@@ -301,7 +290,7 @@ class _Registers:
         self.probe = Signal(spec.states)
         self.next_reached = [Signal(name=f"next_reached{p}") for p in range(count)]
         m.d.sync += self.reached.eq(Cat(*self.next_reached))
-        self.starting = Signal(range(count // _TAKEN + 1))
+        self.starting = Signal(range(count // TAKEN + 1))
         #: By name, for proofs.
         self.all = {name: getattr(self, name) for name in ("reached", "fresh", "ended", "probe", "starting")}
         self.all["now"] = fields["now"]

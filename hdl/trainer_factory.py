@@ -18,7 +18,7 @@ from rdahw.family import Spec
 from rdahw.hdl.frontend import PixelFrontend
 from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
 from rdahw.hdl.layer_words import layers_interface
-from rdahw.hdl.machine_interface import machine_interface
+from rdahw.hdl.machine_interface import in_memory, machine_interface, memory_interface, sequence_cycles
 from rdahw.hdl.memory_fit import Memories, Needs, folded_needs, is_circuit, layer_needs, rom_needs, table_needs
 from rdahw.hdl.table_words import SETTINGS_OCTETS, settings_address, table_interface, word_stride
 from rdahw.learner import Learner
@@ -55,7 +55,7 @@ class Row:
     model ``make(spec, state, levels, cells, **options)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its
     possible interfaces, with a frontend if one is given. needs: what it needs of a board with such memories, also to
     train from a flash, or with a frontend, if known. simulator: the compiled engine of :mod:`rdahw.sim.simulator` to
-    prefer, if not the usual one.
+    prefer, if not the usual one. cycles: about those of an update, to choose an engine by.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Row:
     make: Callable[..., Trainer]
     interfaces: Callable[[Any, PixelFrontend | None], Iterable[Interface]]
     simulator: str = ""
+    cycles: Callable[[Any], int] = lambda spec: max(1, spec.parameters.bits // 64)
     needs: Callable[[Any, Memories, bool, PixelFrontend | None], Needs | None] = lambda *given: None
 
 
@@ -107,6 +108,12 @@ def _with_shadows(spec: Any, access: bool, memory_kind: str) -> Trainer:
     from rdahw.hdl.machine_trainer import MachineTrainer
 
     return MachineTrainer(spec)
+
+
+def _with_shadows_in_memory(spec: Any, access: bool, memory_kind: str) -> Trainer:
+    from rdahw.hdl.machine_memory_trainer import MachineMemoryTrainer
+
+    return MachineMemoryTrainer(spec)
 
 
 def _folded(spec: Spec, state: State, levels: float | None = None, cells: str | None = None) -> Trainer:
@@ -178,12 +185,21 @@ TRAINERS = (
     Row(
         name="registers, a symbol at a time",
         family="machine",
-        fits=lambda spec: True,
+        fits=lambda spec: not in_memory(spec),
         options=("frontend pins",),
         make=_with_shadows,
         # What CXXRTL writes of 64 shadow machines takes the C++ compiler more than four minutes.
         simulator="verilator",
         interfaces=lambda spec, frontend: [machine_interface(spec)],
+    ),
+    Row(
+        name="block memory, a shadow machine at a time",
+        family="machine",
+        fits=in_memory,
+        cycles=sequence_cycles,
+        options=("frontend pins",),
+        make=_with_shadows_in_memory,
+        interfaces=lambda spec, frontend: [memory_interface(spec)],
     ),
     Row(
         name="memory, a word at a time",

@@ -238,6 +238,8 @@ class Spec(ABC):
     mirror: bool = False
     #: Whether :meth:`augment` changes examples.
     moves_examples: bool = False
+    #: Whether :meth:`is_settled` may be true.
+    settles: bool = False
     #: The name of its updates in the progress of a training.
     update_unit: str = "updates"
 
@@ -317,6 +319,10 @@ class Spec(ABC):
         """Raise :class:`UsageError` for a schedule that the model does not support with this number of ``examples``;
         None if the number is not known."""
         return
+
+    def is_settled(self, state: State) -> bool:
+        """Whether no further example changes the model, so that training ends; asked if ``settles``."""
+        return False
 
     def score(self, predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> int:
         """How good predictions (N,) of ``labels`` (N,) are, at least 0; by default how many are right."""

@@ -173,10 +173,11 @@ class Schedule:
 
     Each epoch uses every example once, in batches of ``batch``; the last batch of an epoch may be smaller. An *update*
     is an applied batch, even if it changes nothing. Training ends after ``epochs`` epochs or ``updates`` updates,
-    whichever comes first. With ``shuffle`` epoch e takes the examples in the order ``permutation(stream(seed,
-    "shuffle", e), N)`` of :mod:`rdahw.random`. Otherwise example i of every epoch is number ``i * stride mod N``, which
-    needs no memory and no random numbers: for data streamed from a flash memory. ``scored``: validation examples are
-    scored at the start and after every ``update``, or after every whole ``epoch``.
+    whichever comes first, or soon after the model is settled (:meth:`rdahw.family.Spec.is_settled`). With
+    ``shuffle`` epoch e takes the examples in the order ``permutation(stream(seed, "shuffle", e), N)`` of
+    :mod:`rdahw.random`. Otherwise example i of every epoch is number ``i * stride mod N``, which needs no memory
+    and no random numbers: for data streamed from a flash memory. ``scored``: validation examples are scored at the
+    start and after every ``update``, or after every whole ``epoch``.
 
     Raises :class:`UsageError` for a batch, epochs, updates or stride outside of 1 to 2^63 - 1, and for a stride with
     ``shuffle``.
@@ -274,7 +275,8 @@ class Training:
     Without ``progress`` it starts from the state ``start``, or the spec's initial one. With ``validation`` the
     parameters are scored on it as the schedule says, and the best are kept, the later ones on equal scores. Iterate
     over :meth:`run`; after each step ``progress`` and the engine's state are consistent and can be saved, and a run
-    resumed from them gives the same results. ``seconds``: time of the loop, without scoring.
+    resumed from them gives the same results. ``seconds``: time of the loop, without scoring. ``is_settled``: no further
+    example changes the model.
 
     Raises :class:`UserError` for examples that do not fit the model, :class:`UsageError` for a schedule that does not.
     """
@@ -286,6 +288,7 @@ class Training:
     progress: Progress = field(default_factory=Progress)
     start: State | None = None
     seconds: float = field(default=0.0, init=False)
+    is_settled: bool = field(default=False, init=False)
     _prepared: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
     _scored: tuple[bytes, int] | None = field(default=None, init=False, repr=False)
     _ordered: tuple[int, NDArray[np.int64]] | None = field(default=None, init=False, repr=False)
@@ -311,11 +314,17 @@ class Training:
             self.engine.state = spec.initial_state() if self.start is None else self.start
             if self._scores_updates:
                 self.progress = replace(self.progress, best=self._score(0, 0))
+        self._look_whether_settled()
 
     @property
     def total_updates(self) -> int:
-        """The number of updates of the whole run, including those before ``progress``."""
+        """The most updates of the whole run, including those before ``progress``."""
         return self.schedule.total_updates(len(self.train))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all updates are done, or no further example changes the model."""
+        return self.progress.updates >= self.total_updates or self.is_settled
 
     @property
     def parameters(self) -> NDArray[Any]:
@@ -339,10 +348,10 @@ class Training:
             self._score(0, 0)  # the parameters from which a resumed training continues
         started = time.perf_counter()
         prepared = self.prepare(self.train)
-        while self.progress.updates < total:
+        while not self.is_over:
             epoch = self.progress.epoch
             order = self._order(epoch)
-            while self.progress.epoch == epoch and self.progress.updates < total:
+            while self.progress.epoch == epoch and not self.is_over:
                 before = self.progress
                 rest = order[before.position :]
                 ends = self._ends(len(rest), min(at_once, total - before.updates))
@@ -358,6 +367,10 @@ class Training:
                 if fixed is None:
                     at_once = _adapted(at_once, len(ends), len(outcome.wrong), spent, seconds)
                 started = time.perf_counter()
+
+    def _look_whether_settled(self) -> None:
+        spec = self.engine.spec
+        self.is_settled = spec.settles and spec.is_settled(self.engine.state)
 
     def _begin_epoch(self) -> None:
         """Start the next epoch if the current one is over."""
@@ -404,6 +417,7 @@ class Training:
             changed=changed,
         )
         self.progress = done
+        self._look_whether_settled()
         whole = done.position == len(self.train)
         if self._scores_updates:
             # Only the last of several updates changed the parameters; those before it keep the previous score.
@@ -411,7 +425,7 @@ class Training:
                 done = replace(done, best=self._better(before.best, self._scored[1], done.updates - 1, done.epoch))
                 self.progress = done
             self.progress = replace(done, best=self._score(done.updates, done.epoch + whole))
-        elif self.validation is not None and whole:
+        elif self.validation is not None and (whole or self.is_settled):
             self.progress = replace(done, best=self._score(done.updates, done.epoch + 1))
 
     def _score(self, update: int, epoch: int) -> Best:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from amaranth.hdl import Shape  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from rdahw.errors import InternalError, UserError
@@ -54,7 +55,10 @@ class _Made:
         # Synthesis does not keep the names of registers, so a netlist is read and written through its ports.
         self._places = trainer.interface.places if netlist else trainer.registers
         self._by_ports = netlist is not None
-        registers = {} if netlist else {place.field.name: place.at for place in self._places}
+        parts = {} if netlist else {p.field.name: p.at if isinstance(p.at, tuple) else (p.at,) for p in self._places}
+        registers = {_part(name, i): part for name, its in parts.items() for i, part in enumerate(its)}
+        #: The registers and memories of each field, and their bits.
+        self._parts = {name: [(_part(name, i), _bits(p)) for i, p in enumerate(its)] for name, its in parts.items()}
         self.simulator: Simulator = make_simulator(
             trainer, engine, registers=registers, netlist=netlist, vcd=vcd, log=log
         )
@@ -69,7 +73,7 @@ class _Made:
     def read(self) -> dict[str, NDArray[Any]]:
         """The state."""
         if not self._by_ports:
-            return {p.field.name: p.value(self.simulator.peek(p.field.name)) for p in self._places}
+            return {p.field.name: p.value(self._peek(p.field.name)) for p in self._places}
         return {p.field.name: p.unpack(bytes(map(self._octet, range(p.at, p.at + p.size)))) for p in self._places}
 
     def write(self, state: State) -> None:
@@ -80,7 +84,17 @@ class _Made:
                 for address, octet in enumerate(place.pack(value), place.at):
                     self._put(address, octet)
             else:
-                self.simulator.poke(place.field.name, place.number(value))
+                number = place.number(value)
+                for part, bits in self._parts[place.field.name]:
+                    self.simulator.poke(part, number & (1 << bits) - 1)
+                    number >>= bits
+
+    def _peek(self, field: str) -> int:
+        """The number in the registers and memories of a field, the first one lowest."""
+        number = 0
+        for part, bits in reversed(self._parts[field]):
+            number = number << bits | self.simulator.peek(part)
+        return number
 
     def _octet(self, address: int) -> int:
         """Read a byte through ``control``, in one cycle."""
@@ -96,6 +110,17 @@ class _Made:
         self.simulator.tick()
         self.simulator.set("control__parameter_write_enable", 0)
         self.settle()
+
+
+def _part(field: str, number: int) -> str:
+    """The name of a register or memory of a field."""
+    return f"{field}{number}" if number else field
+
+
+def _bits(register: Any) -> int:
+    """The bits of a signal or a memory."""
+    depth = getattr(register, "depth", None)
+    return len(register) if depth is None else depth * Shape.cast(register.shape).width
 
 
 class HardwareEngine:

@@ -192,6 +192,7 @@ class Labels:
     are_numbers: there is a target. are_sets: an example has several labels. is_stated: a saved model states the task;
     the others are known by what they have. least: the fewest names. groups: how many
     values the labels have of which a test part has equal shares; 1: none. learns_normal: training has no anomalies.
+    of_symbols: they are those of sequences of symbols, of which no binariser makes bits.
     """
 
     count: Callable[[Schema], int]
@@ -202,6 +203,7 @@ class Labels:
     is_stated: bool = True
     least: int = 2
     learns_normal: bool = False
+    of_symbols: bool = False
     groups: Callable[[Schema], int] = lambda schema: 1
 
 
@@ -246,6 +248,7 @@ LABELS: Mapping[str, Labels] = {
         },
         are_sets=True,
         least=1,
+        of_symbols=True,
     ),
 }
 

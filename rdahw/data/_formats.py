@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from rdahw.data._arrow import read_arrow, read_parquet
 from rdahw.data._csv import read_csv, read_sheet
 from rdahw.data._dataset import Dataset, Schema
-from rdahw.data._files import Source, members_of
+from rdahw.data._files import Progress, Source, members_of, stem
 from rdahw.data._npz import is_npz, read_npy, read_npz, read_sequence_arrays
-from rdahw.data._sequence_files import Holds, Layout, SequenceFile
+from rdahw.data._sequence_files import Holds, Layout, SequenceFile, Sheet, joined
 from rdahw.data._sparse import is_arff, is_svmlight, read_arff, read_svmlight
 from rdahw.data._table import Reading, Table
 from rdahw.data._xlsx import read_xlsx
@@ -117,8 +118,47 @@ FORMATS = (
 )
 
 
+def read_file(
+    path: Path, digest: Any, reading: Reading, progress: Progress | None
+) -> tuple[Content, Callable[[], Any]]:
+    """The content of the file, or of a folder of sequences, and what gives ``digest`` after its bytes. Raises UserError
+    for a malformed one."""
+    layout = None if reading.sequence is None else Layout.parse(reading.sequence)
+    if layout is None or not layout.in_files:
+        source = Source(path, digest, progress)
+        return read(source, reading), lambda: source.hash
+    sheets: dict[str, Sheet] = {}
+    whole = path.is_dir()
+    for file in sorted(its for its in path.iterdir() if not its.name.startswith(".")) if whole else [path]:
+        source = Source(file, digest, progress)
+        held = _sequences(source, reading)
+        if not isinstance(held, Sheet):
+            raise UserError(f"{file} has arrays; expected a table with a step a row, such as CSV")
+        sheets[file.name], digest = held, source.hash
+    if not sheets:
+        raise UserError(f"{path} has no files; expected one for each sequence, with a step a row")
+    return SequenceFile(joined(str(path), sheets), stem(path), layout, reading.label, reading.log), lambda: digest
+
+
 def read(source: Source, reading: Reading) -> Content:
     """The content of the file. Raises UserError for a malformed one."""
+    if reading.sequence is None:
+        return _format(source, reading).read(source, reading)
+    layout = Layout.parse(reading.sequence)
+    return SequenceFile(_sequences(source, reading), source.stem, layout, reading.label, reading.log)
+
+
+def _sequences(source: Source, reading: Reading) -> Holds:
+    """The sequences in the file."""
+    found = _format(source, reading)
+    if found.sequences is None:
+        found.read(source, reading)  # raises for what is not read at all
+        raise UserError(f"{source.name} is {found.name}, which holds no sequences; give them as CSV, Parquet or NPZ")
+    return found.sequences(source, reading)
+
+
+def _format(source: Source, reading: Reading) -> Format:
+    """The format of the file by its content."""
     found = next(row for row in FORMATS if row.is_it(source))
     named = next((row for row in FORMATS if source.suffix in row.endings), found)
     if found.name and named is not found:
@@ -126,11 +166,4 @@ def read(source: Source, reading: Reading) -> Content:
             f"warning: {source.name} has the name of a file in {named.name} and the content of one in {found.name}, as "
             "which it is read"
         )
-    if reading.sequence is None:
-        return found.read(source, reading)
-    layout = Layout.parse(reading.sequence)
-    if found.sequences is None:
-        found.read(source, reading)  # raises for what is not read at all
-        raise UserError(f"{source.name} is {found.name}, which holds no sequences; give them as CSV, Parquet or NPZ")
-    held = found.sequences(source, reading)
-    return SequenceFile(held, source.stem, layout, reading.label, reading.log)
+    return found

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from rdahw.data._arrow import frame_checksum, is_frame, read_frame
 from rdahw.data._dataset import LABELS, Dataset, Examples, Schema
-from rdahw.data._files import Progress, Source
-from rdahw.data._formats import read
+from rdahw.data._files import Progress
+from rdahw.data._formats import read_file
 from rdahw.data._image_sources import holds_images
 from rdahw.data._named import DRAWN, NAMES, paper_split, read_images, read_iris
 from rdahw.data._sequence_files import Layout
@@ -66,7 +66,7 @@ def load(
     «multilabel» for several labels that each are 0 or 1: then ``label`` names all their columns, separated by commas;
     «anomaly» for examples that are not normal: without ``label`` no column is one, else the training part keeps the
     class ``normal``, by default the most frequent one, and labels are 1 for the others, which are in the test part
-    alone; or «sequences», with ``sequence``, such as «rows» or «id=COLUMN», by the rules of
+    alone; or «sequences», with ``sequence``, such as «rows», «id=COLUMN» or «files», for a folder, by the rules of
     :mod:`rdahw.data._sequence_files`. Where labels are not classes, the test part is drawn from all.
 
     Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
@@ -110,13 +110,15 @@ def load(
             if spec == "iris"
             else read_images(spec, progress)
         )
-    elif holds_images(Path(spec)):
+    elif sequence is None and holds_images(Path(spec)):
         if task not in _OF_CLASSES:
             raise UsageError(_labels_are_classes(f"pictures {str(spec)!r}", task))
         dataset = _read_pictures(Path(spec), label, test, resize, progress)
     else:
         dataset = _read_files(spec, test, reading, progress)
-    if resize is not None and (not isinstance(spec, str | Path) or spec in NAMES or not holds_images(Path(spec))):
+    if resize is not None and (
+        not isinstance(spec, str | Path) or spec in NAMES or sequence is not None or not holds_images(Path(spec))
+    ):
         raise UsageError(
             f"a size of {resize[0]}x{resize[1]} was given, and {spec!r:.60} is not a folder or archive of pictures; "
             "leave out --resize"
@@ -161,14 +163,14 @@ def read_examples(
     position. A missing cell is NaN and an unknown category -1. With ``resize`` pictures may be of any size. The other
     options are those of :func:`load`. Raises UserError if columns or classes are not those of ``schema``.
     """
-    if holds_images(Path(path)):
+    layout = schema.sequences.layout if schema.task == "sequences" else None
+    if layout is None and holds_images(Path(path)):
         from rdahw.data._image_files import image_examples
 
         _no_label_of_pictures(path, label)
         return image_examples(Path(path), schema, resize, progress)
-    layout = schema.sequences.layout if schema.task == "sequences" else None
     reading = Reading(label=label, delimiter=delimiter, header=header, missing=missing, log=log, sequence=layout)
-    return read(Source(Path(path), hashlib.sha256(), progress), reading).examples(schema)
+    return read_file(Path(path), hashlib.sha256(), reading, progress)[0].examples(schema)
 
 
 #: What makes a data set for another task of one whose labels are classes.
@@ -200,7 +202,7 @@ def _check_sequences(data: Any, task: str, sequence: str | None) -> None:
     elif task == "sequences" and (is_frame(data) or data not in NAMES):
         names = ", ".join(LANGUAGES)
         raise UsageError(
-            "the task is sequences; say how they are in the file with --sequence rows or --sequence id=COLUMN, or give "
+            "the task is sequences; say how they are in the file with --sequence rows, id=COLUMN or files, or give "
             f"a data set by name: {names}"
         )
 
@@ -232,18 +234,19 @@ def _read_files(spec: str, test: str | Path | None, reading: Reading, progress: 
     path = Path(spec)
     if not path.suffix and path.name == spec and not os.path.exists(path):  # not Path's, which raises
         raise UsageError(f"there is no data set {spec!r} and no file of that name; {nearest(spec, NAMES)}")
-    source = Source(path, hashlib.sha256(), progress)
-    dataset = read(source, reading).dataset(lambda: str(source.hash.hexdigest()))
+    content, digest = read_file(path, hashlib.sha256(), reading, progress)
+    dataset = content.dataset(lambda: str(digest().hexdigest()))
     if test is None:
         return dataset
 
     if dataset.test is not None:
         raise UsageError(f"the test file {test} was given, and {path} has a test part of its own; leave one out")
-    test_source = Source(Path(test), source.hash, progress)  # so that the checksum is that of both
-    features, labels = read(test_source, replace(reading, label=None)).examples(dataset.schema)
+    # So that the checksum is that of both.
+    content, digest = read_file(Path(test), digest(), replace(reading, label=None), progress)
+    features, labels = content.examples(dataset.schema)
     if labels is None:
         raise UserError(f"{test} has no labels; expected a test file with labels as in {path}")
-    return replace(dataset, test=Examples(features, labels), checksum=test_source.hash.hexdigest())
+    return replace(dataset, test=Examples(features, labels), checksum=digest().hexdigest())
 
 
 def _split(dataset: Dataset, fraction: float, seed: int) -> Dataset:

@@ -6,6 +6,8 @@
   may have ``lengths``, (N,).
 - ``id=COLUMN``: a row is a step, and the column names the sequence that it belongs to. Steps are in the order of the
   file, sequences in that of their first step. Each further column is a part of the symbol.
+- ``files``: each file of a folder is a sequence, with a row a step, in the order of the names of the files. All have
+  the same columns, which are as those of ``id=COLUMN``.
 - ``labels=each`` or ``labels=end``: there is a label at each step, or one at the end of a sequence. Without it, labels
   are at each step if at least half of the sequences have as many labels as steps, or, with ``id=COLUMN``, any step but
   a last one has a label.
@@ -37,9 +39,11 @@ from rdahw.data.sequences import (
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.wording import plural
 
+#: The column of the names of files.
+FILE = "the name of the file"
 #: Names of the column of labels.
 _LABELS = ("label", "class", "target", "species", "y", "labels")
-_EXPECTED = "expected rows or id=COLUMN, and after a comma labels=each, labels=end or steps=N"
+_EXPECTED = "expected rows, id=COLUMN or files, and after a comma labels=each, labels=end or steps=N"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,12 @@ class Layout:
     @property
     def key(self) -> str | None:
         """The column that names the sequence of a row; None if a row is a sequence."""
-        return self.name.partition("=")[2] or None
+        return FILE if self.in_files else self.name.partition("=")[2] or None
+
+    @property
+    def in_files(self) -> bool:
+        """Whether each file is a sequence."""
+        return self.name == "files"
 
     @classmethod
     def parse(cls, text: str) -> Layout:
@@ -61,7 +70,7 @@ class Layout:
         name, *rest = (word.strip() for word in text.split(","))
         given = dict(word.partition("=")[::2] for word in rest)
         at, steps = given.pop("labels", None), given.pop("steps", None)
-        if not re.fullmatch(r"rows|id=.+", name) or given or at not in (None, "each", "end"):
+        if not re.fullmatch(r"rows|files|id=.+", name) or given or at not in (None, "each", "end"):
             raise UsageError(f"--sequence {text} is not a form of sequences; {_EXPECTED}")
         if steps is not None and not (re.fullmatch("[0-9]{1,6}", steps) and 1 <= int(steps) <= MAX_STEPS):
             raise UsageError(f"--sequence {text} has steps={steps}; expected a whole number from 1 to {MAX_STEPS}")
@@ -124,7 +133,7 @@ class Sheet(NamedTuple):
             wanted = next((names[lower.index(name)] for name in _LABELS if name in lower), None)
             if wanted is None:
                 numbered = [at for at, name in enumerate(lower) if re.fullmatch(r"(label|y)_?[0-9]+", name)]
-                return numbered or [len(names) - 1]
+                return numbered or [len([name for name in names if name != FILE]) - 1]
         if wanted in names:
             return [names.index(wanted)]
         found = [at for at, name in enumerate(names) if re.fullmatch(re.escape(wanted) + r"_?[0-9]+", name)]
@@ -248,6 +257,28 @@ def _splitter(cells: Sequence[str], alphabet: Alphabet | None) -> Callable[[str]
     """What cuts a cell into symbols: at white space, if a cell has some or a symbol has several characters."""
     long = isinstance(alphabet, int) and alphabet > 3 or isinstance(alphabet, tuple) and max(map(len, alphabet)) > 1
     return str.split if long or any(len(cell.split()) > 1 for cell in cells) else list
+
+
+def joined(path: str, sheets: Mapping[str, Sheet]) -> Sheet:
+    """The tables of several files, by their names, with these in a column behind the others. Raises
+    :class:`UserError` for other columns than those of the first file."""
+    first, names = next(iter(sheets)), next(iter(sheets.values())).names
+    rows, places = list[list[str]](), list[tuple[str, Sheet, int]]()
+    for file, sheet in sheets.items():
+        if list(sheet.names) != list(names):
+            raise UserError(
+                f"{sheet.path} has the columns {', '.join(sheet.names)}, and {first} has {', '.join(names)}; give all "
+                "files the same"
+            )
+        for i, row in enumerate(sheet.rows):
+            rows.append([*row, *[""] * (len(names) - len(row)), file])
+            places.append((file, sheet, i))
+
+    def where(i: int) -> str:
+        file, sheet, row = places[i]
+        return f"{file}, {sheet.where(row)}"
+
+    return Sheet(path, (*names, FILE), rows, where)
 
 
 class Arrays(NamedTuple):

@@ -120,9 +120,9 @@ class SequenceShape:
 class SequenceForm:
     """Sequences in files.
 
-    layout: ``rows``, or ``id=COLUMN``. steps, ragged, at_end: see :class:`SequenceShape`. columns: the names of the
-    columns that make a symbol, the first lowest; symbols: the alphabet of each. label: the column of the labels, or the
-    beginning of the names of several; labels: the alphabet of the labels.
+    layout: ``rows``, ``id=COLUMN`` or ``files``. steps, ragged, at_end: see :class:`SequenceShape`. columns: the names
+    of the columns that make a symbol, the first lowest; symbols: the alphabet of each. label: the column of the labels,
+    or the beginning of the names of several; labels: the alphabet of the labels.
     """
 
     layout: str

@@ -224,6 +224,9 @@ def check_forms(one: Type, machine: Machine, seed: int, steps: int = 3) -> None:
     ]
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
+    found = run_machine(machine, x, parameters=[theta], state=[state], engine="packed")
+    for a, b in zip(run(unroll(machine, steps), theta, state, *x), [*found.outputs[0], *found.state], strict=True):
+        np.testing.assert_array_equal(a, b)
     dtheta, ds, *dx = results[0]
     rtrl = rtrl_machine(machine)
     zeros = [np.zeros(port.type.width, np.uint8) for port in rtrl.states[1:]]

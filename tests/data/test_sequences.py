@@ -81,6 +81,53 @@ def test_forms_of_text(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(labels, dataset.train.labels)
 
 
+def write_runs(folder: Path) -> Path:
+    """A folder with a file for each sequence of ``WANTED``; returns it."""
+    folder.mkdir()
+    (folder / "b.csv").write_text("x,y\n1,1\n0,1\n")
+    (folder / "a.csv").write_text("x,y\n0,0\n1,1\n1,0\n")
+    return folder
+
+
+def test_a_file_for_each_sequence(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs")
+    dataset = load(str(runs), sequence="files", test=runs)
+    assert sequences_of(dataset) == WANTED
+    assert dataset.test is not None
+    np.testing.assert_array_equal(dataset.test.labels, dataset.train.labels)
+    schema = Schema.from_json(dataset.schema.to_json())
+    features, labels = read_examples(runs, schema)
+    np.testing.assert_array_equal(features, dataset.train.features)
+    np.testing.assert_array_equal(read_examples(runs / "b.csv", schema)[0], features[1:])
+    before = load(str(runs), sequence="files").checksum
+    (runs / "b.csv").write_text("x,y\n1,1\n0,0\n")
+    assert load(str(runs), sequence="files").checksum != before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("c.csv", "x,z\n1,1\n", "c.csv has the columns x, z, and a.csv has x, y; give all files the same"),
+        ("c.csv", "x,y\n1,1\n,1\n", "c.csv, line 3: the cell of column 'x' is empty"),
+        ("a.csv", "x\n1\n0\n", "b.csv has the columns x, y, and a.csv has x"),
+        ("c.csv", "", "c.csv is empty"),
+    ],
+)
+def test_malformed_folders(tmp_path: Path, name: str, text: str, message: str) -> None:
+    runs = write_runs(tmp_path / "runs")
+    (runs / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        load(str(runs), sequence="files")
+
+
+def test_folders_without_tables(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no files; expected one for each sequence"):
+        load(str(tmp_path), sequence="files")
+    np.savez(tmp_path / "a.npz", x=np.zeros((1, 2), np.uint8), y=np.zeros((1, 2), np.uint8))
+    with pytest.raises(UserError, match="has arrays; expected a table with a step a row"):
+        load(str(tmp_path), sequence="files")
+
+
 @pytest.mark.parametrize("ending", ["parquet", "feather"])
 def test_tables_of_other_formats(tmp_path: Path, ending: str) -> None:
     import pyarrow as pa
@@ -176,7 +223,9 @@ def test_malformed_files(tmp_path: Path, form: str, text: str, message: str) -> 
         load(str(tmp_path / "file.csv"), sequence=form)
 
 
-@pytest.mark.parametrize("form", ["columns", "id=", "rows,labels=middle", "rows,steps=0", "rows,steps=x", "rows,by=2"])
+@pytest.mark.parametrize(
+    "form", ["columns", "id=", "files=2", "rows,labels=middle", "rows,steps=0", "rows,steps=x", "rows,by=2"]
+)
 def test_malformed_forms(tmp_path: Path, form: str) -> None:
     (tmp_path / "file.csv").write_text("bits,label\n011,010\n")
     with pytest.raises(UsageError, match=f"--sequence {form} "):

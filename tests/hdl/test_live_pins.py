@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import MemoryData
 from trainers import simulate
 
 from rdahw.boards import all_boards, board
@@ -15,6 +16,7 @@ from rdahw.boards.top import Top
 from rdahw.errors import UsageError, UserError
 from rdahw.families.machine import MachineSpec
 from rdahw.families.machine.spec import bits_of
+from rdahw.hdl import machine_interface
 from rdahw.hdl.live_pins import LiveTrainer, live_trainer
 from rdahw.languages import LANGUAGES
 from rdahw.sim.engines import make_engine
@@ -43,7 +45,16 @@ class Taught:
         self.made, self.lit, self.errors = made, [], 0
 
     def state(self, ctx: Any) -> dict[str, Any]:
-        return {p.field.name: p.value(ctx.get(p.at)) for p in self.made.trainer.registers}
+        found = {}
+        for place in self.made.trainer.registers:
+            number = low = 0
+            for part in place.at if isinstance(place.at, tuple) else (place.at,):
+                rows = [part[row] for row in range(part.depth)] if isinstance(part, MemoryData) else [part]
+                for row in rows:
+                    number |= ctx.get(row) << low
+                    low += len(row)
+            found[place.field.name] = place.value(number)
+        return found
 
 
 async def hold(ctx: Any, taught: Taught, cycles: int, **pins: int) -> None:
@@ -55,8 +66,13 @@ async def hold(ctx: Any, taught: Taught, cycles: int, **pins: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("steps", "clocked"), [(1, False), (1, True), (3, True)])
-def test_it_is_taught_a_language_through_its_pins(steps: int, clocked: bool) -> None:
+@pytest.mark.parametrize(
+    ("steps", "clocked", "memory"), [(1, False, False), (1, True, False), (3, True, False), (1, True, True)]
+)
+def test_it_is_taught_a_language_through_its_pins(
+    steps: int, clocked: bool, memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_interface, "REGISTER_STATES", 0 if memory else 3)
     spec = replace(SPEC, steps=steps)
     (x, y), predicted, expected = stream(spec, 240 // steps)
     assert (predicted[-60 // steps :] == (y << np.arange(steps)).sum(1)[-60 // steps :]).all(), "it was learned"

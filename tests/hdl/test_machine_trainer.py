@@ -6,18 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from trainers import simulate
 
 from rdahw.data import load
 from rdahw.errors import MissingError, UsageError
 from rdahw.families.machine import MachineSpec
 from rdahw.families.machine.spec import RULES, SETTLED
-from rdahw.hdl.machine_interface import machine_places
-from rdahw.hdl.trainer_factory import make_trainer
+from rdahw.hdl import machine_interface
+from rdahw.hdl.trainer_factory import choose_trainer, make_trainer
 from rdahw.sim.engines import make_engine
 from rdahw.sim.hardware import HardwareEngine, Mismatch
 from rdahw.sim.simulator import choose_engine
 from rdahw.training import Batches, Examples
+
+
+@pytest.fixture(params=["registers", "memory"], autouse=True)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All tests are of both trainers, at sizes at which the product has the one in registers."""
+    monkeypatch.setattr(machine_interface, "REGISTER_STATES", 3 if request.param == "registers" else 0)
+    assert request.param in choose_trainer(shadow()).name
+    return str(request.param)
 
 
 def shadow(**options: Any) -> MachineSpec:
@@ -77,42 +86,57 @@ def test_numbers_of_sequences_wrap_as_in_software() -> None:
 def test_a_fault_is_found() -> None:
     spec = shadow()
     engine = HardwareEngine(spec, check=True)
-    engine.simulator.poke("counters", engine.simulator.peek("counters") ^ 0x8888_8888)  # all bits of the tables
+    state = engine.state
+    engine._made.write({**state, "counters": -1 - state["counters"]})  # all bits of the tables, in hardware only
     with pytest.raises(Mismatch):
         learned(engine, examples(20))
 
 
 def test_the_state_behind_control_is_that_of_the_registers() -> None:
     spec = shadow(live=True)
-    trainer, found = make_trainer(spec), bytearray()
-    expected = b"".join(place.pack(spec.initial_state()[place.field.name]) for place in machine_places(spec))
+    trainer, found = make_trainer(spec), list[dict[int, int]]()
+    places = trainer.interface.places
+    first = {
+        address: octet
+        for place in places
+        for address, octet in enumerate(place.pack(spec.initial_state()[place.field.name]), place.at)
+    }
+    # Within the bits that there are: of a counter, of a number below its sign, of a state.
+    written = {address: octet ^ 1 for address, octet in first.items()}
 
     async def bench(ctx: Any) -> None:
         control = trainer.control
 
-        async def read() -> bytes:
-            octets = bytearray()
-            for address in range(len(expected)):
+        async def ready() -> None:
+            while ctx.get(trainer.busy):
+                await ctx.tick()
+            assert ctx.get(control.ready)
+
+        async def read() -> dict[int, int]:
+            octets = {}
+            for address in first:
                 ctx.set(control.parameter_address, address)
                 await ctx.tick()
-                octets.append(ctx.get(control.parameter_read))
-            return bytes(octets)
+                octets[address] = ctx.get(control.parameter_read)
+            return octets
 
-        found[:] = await read()
-        assert ctx.get(control.ready)
-        ctx.set(control.parameter_address, 0)
-        ctx.set(control.parameter_write, expected[0] ^ 0xA5)
-        ctx.set(control.parameter_write_enable, 1)
-        await ctx.tick()
+        await ready()
+        found.append(await read())
+        for address, octet in reversed(written.items()):
+            ctx.set(control.parameter_address, address)
+            ctx.set(control.parameter_write, octet)
+            ctx.set(control.parameter_write_enable, 1)
+            await ctx.tick()
         ctx.set(control.parameter_write_enable, 0)
-        assert await read() == bytes([expected[0] ^ 0xA5]) + expected[1:]
+        found.append(await read())
         ctx.set(control.clear, 1)
         await ctx.tick()
         ctx.set(control.clear, 0)
-        assert await read() == expected
+        await ready()
+        found.append(await read())
 
     simulate(trainer, bench)
-    assert bytes(found) == expected
+    assert found == [first, written, first]
 
 
 def test_stalled_streams_change_nothing() -> None:
@@ -129,7 +153,7 @@ def test_stalled_streams_change_nothing() -> None:
     async def bench(ctx: Any) -> None:
         sent = cycle = 0
         while len(predicted) < 10:
-            assert cycle < 2000, "the trainer is stuck"
+            assert cycle < 5000, "the trainer is stuck"
             offered = sent < 10 and cycle % 3 > 0
             ctx.set(trainer.examples.valid, offered)
             if offered:
@@ -146,6 +170,49 @@ def test_stalled_streams_change_nothing() -> None:
 
     simulate(trainer, bench)
     assert predicted == list(expected)
+
+
+def test_after_a_reset_it_starts_anew() -> None:
+    spec = shadow(live=True, restart=1, counter=2)
+    trainer, reset, found = make_trainer(spec), Signal(), list[list[int]]()
+    first = {
+        address: octet
+        for place in trainer.interface.places
+        for address, octet in enumerate(place.pack(spec.initial_state()[place.field.name]), place.at)
+    }
+
+    async def bench(ctx: Any) -> None:
+        async def read() -> None:
+            while ctx.get(trainer.busy):
+                await ctx.tick()
+            found.append([])
+            for address in first:
+                ctx.set(trainer.control.parameter_address, address)
+                await ctx.tick()
+                found[-1].append(ctx.get(trainer.control.parameter_read))
+
+        async def learn() -> None:
+            ctx.set(trainer.examples.payload, {"x": 0xB6D1, "y": 0x492E, "learn": 1})
+            ctx.set(trainer.examples.valid, 1)
+            await ctx.tick()
+            ctx.set(trainer.examples.valid, 0)
+            await ctx.tick()
+
+        ctx.set(trainer.results.ready, 1)
+        await read()
+        await learn()
+        await read()
+        await learn()
+        for _ in range(spec.steps // 2):
+            await ctx.tick()
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        await read()
+
+    simulate(ResetInserter(reset)(trainer), bench)
+    assert found[0] == list(first.values()) != found[1]
+    assert found[2] == found[0]
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "shadow"])

@@ -234,3 +234,17 @@ def test_resuming_gives_the_same_machine() -> None:
         pass
     for name, value in whole.engine.state.items():
         np.testing.assert_array_equal(parts.engine.state[name], value)
+
+
+def test_training_ends_soon_after_the_machine_is_settled() -> None:
+    spec, data = MachineSpec(steps=16, states=1), examples("parity", count=5000)
+    engine = compiled(spec, 1)
+    training = Training(engine, Schedule(scored="epoch"), data, validation=data.take(slice(100)))
+    for _ in training.run(chunk=64):
+        pass
+    after = spec.facts(engine.state)["settled_after"]
+    assert training.is_over
+    assert after <= training.progress.updates < after + 64
+    assert training.progress.best is not None, "scored though the epoch is not whole"
+    again = Training(engine, Schedule(scored="epoch"), data, progress=training.progress)
+    assert list(again.run()) == []

@@ -24,6 +24,7 @@ from rdahw.state import Field, State
 from rdahw.tracing import ElementWire, SwitchWire, Wire, cat, constant, mux, trace
 from rdahw.transform import bind
 from rdahw.types import Bits, Words
+from rdahw.wording import plural
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit, Port
@@ -40,7 +41,7 @@ SETTLED = 1000
 RULES = ("difference", "xor", "climb", "shadow")
 
 #: The most state bits of a machine that learns in gateware, which has a shadow machine for each bit of the tables.
-_MOST_IN_GATEWARE = 6
+_MOST_IN_GATEWARE = 8
 
 #: The options of the family, each a field of :class:`MachineSpec`.
 OPTIONS = (
@@ -106,6 +107,7 @@ class MachineSpec(Spec):
     code: ClassVar[Code] = "binary"
     loss: ClassVar[str] = "xor"
     update_unit: ClassVar[str] = "sequences"  # type: ignore[misc]
+    settles: ClassVar[bool] = True  # type: ignore[misc]
 
     steps: int
     states: int = 3
@@ -208,7 +210,8 @@ class MachineSpec(Spec):
         """«machine of 3 state bits, 64 parameter bits, sequences of 16 steps»."""
         states = self.states if self.own is None else sum(port.type.width for port in self.own.states)
         most = "up to " * self.ragged
-        return f"machine of {states} state bits, {self.count} parameter bits, sequences of {most}{self.steps} steps"
+        bits = ", ".join(plural(n, f"{what} bit") for n, what in ((states, "state"), (self.count, "parameter")))
+        return f"machine of {bits}, sequences of {most}{plural(self.steps, 'step')}"
 
     def diagram(self, state: State) -> str | None:
         """The states that are reached from the first one, and the steps between them, as Graphviz dot text; None for an
@@ -314,6 +317,10 @@ class MachineSpec(Spec):
             raise damaged("the field 'noise'", "63 bits, not all zero")
         if self.shadows and state["run"][0] > SETTLED:
             raise damaged("the field 'run'", f"at most {SETTLED} right sequences in turn")
+
+    def is_settled(self, state: State) -> bool:
+        """Whether :data:`SETTLED` sequences in turn had no wrong label. The states of a ``live`` one still move."""
+        return not self.live and int(state["run"][0]) >= SETTLED
 
     def theta(self, state: State) -> NDArray[np.uint8]:
         return bits_of(state["counters"]) if self.count else np.zeros(1, np.uint8)
