@@ -39,8 +39,8 @@ def plain(text: str) -> str:
 class Output:
     """The stdout and stderr of one command, as --json, -v and -q ask for."""
 
-    def __init__(self, result: dict[str, Any], *, as_json: bool, verbosity: int) -> None:
-        self._result = result
+    def __init__(self, result: dict[str, Any], *, as_json: bool, verbosity: int, shows_progress: bool = True) -> None:
+        self._result, self._shows_progress = result, shows_progress
         self.as_json = as_json
         self.verbosity = verbosity
         self._bars: list[Bar] = []
@@ -106,7 +106,7 @@ class Output:
     @contextlib.contextmanager
     def progress(self, what: str, unit: str = "", *, rate: bool = False) -> Iterator[Bar]:
         """A bar on stderr for long work, with ``rate`` also the work per second; see :class:`Bar`."""
-        shown = self.verbosity >= 0 and sys.stderr.isatty() and not self._bars  # one at a time
+        shown = self._shows_progress and self.verbosity >= 0 and sys.stderr.isatty() and not self._bars  # one at a time
         bar = Bar(what, unit, shown=shown, rate=rate)
         self._bars.append(bar)
         try:

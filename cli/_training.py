@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,20 +21,24 @@ from rdahw.cli._model import make_spec
 from rdahw.cli._options import READING, apply_defaults, given_options, recorded, target_of
 from rdahw.cli._output import percent
 from rdahw.errors import UsageError, UserError
+from rdahw.jobs import stopping
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from rdahw.cli._output import Output
-    from rdahw.data import Dataset
+    from rdahw.data import Binariser, Dataset
     from rdahw.data import Examples as RawExamples
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
     from rdahw.state import State
     from rdahw.training import Engine, Examples, Progress
 
-__all__ = ["Interrupted", "Request", "Run", "describe_test", "keep_other_checkpoint", "load_data"]
+__all__ = [
+    "Converted", "Interrupted", "Request", "Run", "convert", "describe_test", "find_spec", "keep_other_checkpoint",
+    "load_data",
+]  # fmt: skip
 
 #: Every epoch is logged up to this many epochs; of more, about half as many are logged.
 _ALL_LINES = 50
@@ -47,13 +52,29 @@ class Interrupted(UserError):
     exit_code = 130
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Converted:
+    """A data set as the bits of a model.
+
+    dataset: the data set without features, as they may be large. train: the examples to learn. test, held_out: those to
+    measure, and labels: the labels of ``held_out`` as they were read; None if there are none.
+    """
+
+    dataset: Dataset
+    binariser: Binariser
+    train: Examples
+    test: Examples | None
+    held_out: Examples | None
+    labels: NDArray[Any] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Request:
-    """What a run needs: the options that are recorded, the training and held-out data, the engine, and the files."""
+    """What a run needs: the options that are recorded, the model, the data, the engine, and the files."""
 
     options: dict[str, Any]
-    dataset: Dataset
-    held_out: RawExamples | None
+    spec: Spec
+    data: Converted
     engine: EngineOptions
     out: Path
     resume: Path | None
@@ -63,6 +84,8 @@ class Request:
     is_one_of_several: bool = False
     #: What --model auto tried, as JSON.
     tried: Sequence[Mapping[str, Any]] = ()
+    #: Threads of the engine; None: one a processor.
+    threads: int | None = None
 
 
 class Run:
@@ -70,43 +93,21 @@ class Run:
     Call :meth:`close` in any case."""
 
     def __init__(self, output: Output, request: Request) -> None:
-        from rdahw.data import fit_binariser
         from rdahw.families import parse_model
-        from rdahw.family import Task
         from rdahw.tasks import TASKS
         from rdahw.training import Progress, Schedule
 
         self.output, self.request, self.out = output, request, request.out
-        self.options, self.dataset = request.options, request.dataset
-        self.task = TASKS[request.dataset.schema.task]
-        options, dataset, saved = self.options, self.dataset, request.saved
+        self.options, self.data, self.spec, saved = request.options, request.data, request.spec, request.saved
+        self.dataset, self.binariser, self.test = self.data.dataset, self.data.binariser, self.data.test
+        self.task = TASKS[self.dataset.schema.task]
         self.checkpoint = self.out.with_name(self.out.name + ".checkpoint")
         #: From the start of the command to the saved model.
         self.seconds_total = 0.0
         if saved is None:
-            family = parse_model(options["model"])[0]
-            given = given_options(family, options)
-            options["binarise"] = options["binarise"] or family.binarise(dataset)
-            self.binariser = fit_binariser(dataset, options["binarise"])
-            self.spec = make_spec(
-                options["model"], Task.of(dataset.schema, self.binariser, seed=options["seed"]), **given
-            )
-            self._examples = self._to_learn()
-            apply_defaults(options, family, self.spec, len(self._examples))
-        else:
-            if saved.provenance.get("data_sha256") != dataset.checksum:
-                raise UserError(
-                    f"the data {options['data']!r} are not those of the first part of this training (checksum "
-                    f"{dataset.checksum[:12]}…); give that data set with --data, or leave --resume out"
-                )
-            self.binariser, self.spec = saved.binariser, saved.spec
-            self._examples = self._to_learn()
-        self.schedule = Schedule(**{name: options[name] for name in Schedule.__dataclass_fields__})
-        self.spec.check_schedule(self.schedule, len(self._examples))
-
-        self.test = to_bits(output, self.binariser, dataset.test, dataset.schema)
-        self._held_out = to_bits(output, self.binariser, request.held_out, dataset.schema)
-        self.dataset = request.dataset = dataset.without_features()  # they may be large, and are not read again
+            apply_defaults(self.options, parse_model(self.options["model"])[0], self.spec, len(self.data.train))
+        self.schedule = Schedule(**{name: self.options[name] for name in Schedule.__dataclass_fields__})
+        self.spec.check_schedule(self.schedule, len(self.data.train))
         self.hardware: Any = None
         self._opened = ExitStack()
         self._may_compile = False
@@ -122,15 +123,11 @@ class Run:
         whole = None if self.training.is_settled else self.training.progress.epoch
         self.curve = [] if saved is None else saved.curve[:whole]
 
-    def _to_learn(self) -> Examples:
-        examples = training_bits(self.output, self.spec, self.binariser, self.dataset)
-        return examples.balanced() if self.options["balance"] else examples
-
     def _begin(self, progress: Progress, state: State | None = None) -> None:
         """Make the engine and the training of the model, or of its preparation if there is one to come."""
         from rdahw.training import Schedule, Training
 
-        first, train = self.spec.preparation, self._examples
+        first, train = self.spec.preparation, self.data.train
         schedule = self.schedule if first is None else Schedule(**first.schedule(len(train)))
         if first is None:
             self.engine = self._make_engine(schedule.total_updates(len(train)) - progress.updates, progress)
@@ -139,7 +136,7 @@ class Run:
             self.engine = self._make_software(first, None if asked.where == "hdl" else asked.engine)
         if state is not None:
             self.engine.state = state
-        self.training = Training(self.engine, schedule, train, self._held_out if first is None else None, progress)
+        self.training = Training(self.engine, schedule, train, self.data.held_out if first is None else None, progress)
 
     def _make_engine(self, updates: int, progress: Progress) -> Engine:
         output, spec, asked = self.output, self.spec, self.request.engine
@@ -159,7 +156,7 @@ class Run:
 
         self._may_compile = find_engine(spec, name).is_compiled
         with compiling(self.output, self._may_compile):
-            return make_engine(spec, name, threads=os.cpu_count() or 1)
+            return make_engine(spec, name, threads=self.request.threads or os.cpu_count() or 1)
 
     @property
     def seconds(self) -> float:
@@ -194,7 +191,7 @@ class Run:
             for done in self.training.run():
                 self._after(done)
                 bar(done.updates, total)
-                if interrupted:
+                if interrupted or stopping():
                     self._save_or_rescue(self.checkpoint, finished=False)
                     raise Interrupted(
                         f"stopped after update {done.updates} of {total}; continue with "
@@ -234,10 +231,11 @@ class Run:
         ``predicted``, may be known."""
         if score is not None and self.task.from_score is not None:
             return self.task.described(part, self.task.from_score(score, len(examples)))
-        raw = self.dataset.test if part == "test" else self.request.held_out
-        assert raw is not None
+        test = self.dataset.test
+        labels = test.labels if part == "test" and test is not None else self.data.labels
+        assert labels is not None
         found = self._predicted(examples) if predicted is None else predicted
-        measured = self.task.evaluate(part, found, raw.labels, self.dataset.schema)
+        measured = self.task.evaluate(part, found, labels, self.dataset.schema)
         return self.task.described(part, measured.to_json())
 
     def _log_epoch(self, row: Mapping[str, Any]) -> None:
@@ -317,8 +315,9 @@ class Run:
         """Training examples, evenly spread."""
         from rdahw.training import Examples
 
-        step = -(-len(self._examples) // _LOOK_AT)
-        return Examples(self._examples.x[::step], self._examples.labels[::step])
+        train = self.data.train
+        step = -(-len(train) // _LOOK_AT)
+        return Examples(train.x[::step], train.labels[::step])
 
     def _warn_of_one_class(self, predicted: NDArray[np.int64], examples: Examples, part: str) -> None:
         """Say that examples of several classes were all predicted as one."""
@@ -444,6 +443,47 @@ def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawE
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
 
 
+def convert(
+    output: Output, options: dict[str, Any], dataset: Dataset, held_out: RawExamples | None, saved: SavedModel | None
+) -> tuple[Spec, Converted]:
+    """The model that ``options`` name, or the ``saved`` one, and the data as its bits; fills in the option binarise.
+
+    Raises :class:`UserError` if the saved model was trained on other data.
+    """
+    if saved is None:
+        from rdahw.data import fit_binariser
+        from rdahw.families import parse_model
+
+        options["binarise"] = options["binarise"] or parse_model(options["model"])[0].binarise(dataset)
+        binariser = fit_binariser(dataset, options["binarise"])
+        spec = find_spec(options, dataset, binariser)
+    else:
+        if saved.provenance.get("data_sha256") != dataset.checksum:
+            raise UserError(
+                f"the data {options['data']!r} are not those of the first part of this training (checksum "
+                f"{dataset.checksum[:12]}…); give that data set with --data, or leave --resume out"
+            )
+        spec, binariser = saved.spec, saved.binariser
+    train = training_bits(output, spec, binariser, dataset)
+    return spec, Converted(
+        dataset=dataset.without_features(),
+        binariser=binariser,
+        train=train.balanced() if options["balance"] else train,
+        test=to_bits(output, binariser, dataset.test, dataset.schema),
+        held_out=to_bits(output, binariser, held_out, dataset.schema),
+        labels=None if held_out is None else held_out.labels,
+    )
+
+
+def find_spec(options: Mapping[str, Any], dataset: Dataset, binariser: Binariser) -> Spec:
+    """The model that ``options`` name."""
+    from rdahw.families import parse_model
+    from rdahw.family import Task
+
+    given = given_options(parse_model(options["model"])[0], options)
+    return make_spec(options["model"], Task.of(dataset.schema, binariser, seed=options["seed"]), **given)
+
+
 def describe_test(correct: int | None, examples: int) -> dict[str, Any]:
     """The result on the test examples as JSON; ``correct`` is None if there are none."""
     accuracy = None if correct is None else correct / examples
@@ -453,8 +493,11 @@ def describe_test(correct: int | None, examples: int) -> dict[str, Any]:
 @contextmanager
 def _interrupt_flag() -> Iterator[list[int]]:
     """A list that is empty until the first Ctrl-C, so that the caller can finish an update; the second Ctrl-C stops at
-    once."""
+    once. In a thread, which gets no signals, it stays empty."""
     came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
 
     def handler(number: int, frame: FrameType | None) -> None:
         if came:

@@ -6,25 +6,21 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rdahw.cli._automatic import check_automatic, choose_model, default_model
 from rdahw.cli._engine import EngineOptions, engine_options
+from rdahw.cli._jobs import cluster_option, jobs_option, open_jobs
 from rdahw.cli._options import family_options, given_options, resume, rules, tasks, usual
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
 from rdahw.cli._stream import StreamOptions, train_stream
-from rdahw.cli._training import Request, Run, load_data
+from rdahw.cli._training import Request, Run, convert, load_data
 from rdahw.errors import UsageError
 from rdahw.family import AUTO
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rdahw.data import Dataset
-    from rdahw.data import Examples as RawExamples
+from rdahw.files import check_writable
 
 
 @click.command(
@@ -116,6 +112,8 @@ Examples:
 @click.option(
     "--seeds", type=click.IntRange(2), metavar="N", help="train N times, from --seed on, and report mean and spread"
 )
+@jobs_option("with --seeds: train models in processes of their own", "1")
+@cluster_option("with --seeds: train models")
 @file_option("--out", help="save the model here  [default: DATA-MODEL.rdahw]")
 @file_option("--report", help="save a page about the model here (rdahw report)")
 @file_option("--resume", help="continue from a checkpoint or model, to the bits of an uninterrupted run")
@@ -162,7 +160,9 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         return
     out, resumed, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
     seeds, page, saved = options.pop("seeds"), options.pop("report"), None
+    jobs, cluster = options.pop("jobs"), options.pop("cluster")
     engine = EngineOptions.take(options)
+    _check_jobs(jobs, cluster, seeds, engine)
     if resumed is not None:
         if seeds is not None:
             raise UsageError("--seeds starts new trainings and --resume continues one; leave one of them out")
@@ -182,26 +182,54 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
-    given: dict[str, Any] = {"engine": engine, "resume": resumed, "saved": saved, "started": started}
-    results = []
-    for request in _requests(output, options, out, seeds, given):
-        run = Run(output, request)
-        try:
-            run.train(checkpoint_seconds)
-            results.append(run.result())
-        finally:
-            run.close()
     if seeds is not None:
-        summary = summarise(results)
+        from rdahw.cli._seeds import show_seeds, train_seeds
+
+        with open_jobs(jobs, cluster) as found:
+            summary = train_seeds(output, options, engine, out, seeds, checkpoint_seconds, found)
         output.json(summary)
-        _show_seeds(output, summary)
+        show_seeds(output, summary)
         return
-    output.json(results[0])
-    run.show(results[0])
+    check_writable(out)
+    dataset, held_out = load_data(output, options)
+    tried = choose_model(output, options, dataset) if options["model"] == AUTO else []
+    spec, data = convert(output, options, dataset, held_out, saved)
+    del dataset, held_out  # their features may be large
+    request = Request(
+        options=options,
+        spec=spec,
+        data=data,
+        engine=engine,
+        out=out,
+        resume=resumed,
+        saved=saved,
+        started=started,
+        tried=tried,
+    )
+    run = Run(output, request)
+    try:
+        run.train(checkpoint_seconds)
+        result = run.result()
+    finally:
+        run.close()
+    output.json(result)
+    run.show(result)
     if page is not None:
         from rdahw.cli.report import write_report
 
         write_report(output, out, page)
+
+
+def _check_jobs(jobs: int | None, cluster: str | None, seeds: int | None, engine: EngineOptions) -> None:
+    """Raise :class:`UsageError` for --jobs or --cluster where nothing can run at once."""
+    for given, text in ((jobs, f"--jobs {jobs}"), (cluster, f"--cluster {cluster}")):
+        if given is None:
+            continue
+        if seeds is None:
+            raise UsageError(f"{text} trains several seeds at once; add --seeds N, or leave it out")
+        if engine.device is not None or engine.vcd is not None:
+            what = "--device, and a board" if engine.vcd is None else "--vcd, which"
+            raise UsageError(f"{text} was given with {what} is for one training at a time; leave it out")
 
 
 def _check_report(page: Path, seeds: int | None) -> None:
@@ -218,70 +246,3 @@ def _default_name(data: str, model: str) -> str:
     data_name = stem(Path(data)) if os.sep in data or "." in data else data
     model_name = model.rpartition(":")[2] if ".py:" in model else model.partition(":")[0]
     return f"{data_name}-{model_name}.rdahw".replace(":", "-")
-
-
-def _requests(
-    output: Output, options: dict[str, Any], out: Path, seeds: int | None, given: dict[str, Any]
-) -> Iterator[Request]:
-    """The request of the run, or one for each seed; each run is the same as with its ``--seed`` alone."""
-    from rdahw.data import DRAWN
-    from rdahw.files import check_writable
-
-    first = options["seed"]
-    loaded: list[tuple[Dataset, RawExamples | None]] = []
-    outs = [out] if seeds is None else [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
-    for path in outs:
-        check_writable(path)
-    for i, path in enumerate(outs):
-        own = {**options, "seed": first + i}
-        if i:
-            given["started"] = time.perf_counter()
-        # The split and what is drawn depend on the seed.
-        if not loaded or options["split"] is not None or options["data"] in DRAWN:
-            loaded[:] = [load_data(output, own)]
-        if seeds is not None:
-            output.log(f"seed {own['seed']}, {i + 1} of {seeds}")
-        tried = choose_model(output, own, loaded[0][0]) if own["model"] == AUTO else []
-        more = {**given, "is_one_of_several": seeds is not None, "tried": tried}
-        yield _request(loaded, path is outs[-1], options=own, out=path, **more)
-
-
-def _request(loaded: list[tuple[Dataset, RawExamples | None]], is_last: bool, **given: Any) -> Request:
-    """A request with the data; the last one alone holds them, so that a run can free their memory."""
-    dataset, held_out = loaded.pop() if is_last else loaded[0]
-    return Request(dataset=dataset, held_out=held_out, **given)
-
-
-def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The results of several seeds, with mean, minimum, maximum and standard deviation (of a sample: divided by n − 1)
-    of the accuracies (of numbers: R2) and seconds."""
-    import statistics
-
-    from rdahw.tasks import TASKS
-
-    summary: dict[str, Any] = {"seeds": [result["seed"] for result in results], "runs": results}
-    metric = TASKS[results[0]["task"]].metric.name
-    for name in (f"test_{metric}", f"validation_{metric}", "seconds"):
-        values = [result[name] for result in results if result.get(name) is not None]
-        if len(values) == len(results):
-            mean, deviation = statistics.mean(values), statistics.stdev(values)
-            summary[name] = {"mean": mean, "min": min(values), "max": max(values), "stdev": deviation}
-    return summary
-
-
-def _show_seeds(output: Output, summary: dict[str, Any]) -> None:
-    from rdahw.tasks import TASKS
-
-    metric = TASKS[summary["runs"][0]["task"]].metric
-    names = {f"{part}_{metric.name}": f"{part} {metric.title}" for part in ("validation", "test")}
-    names["seconds"] = "seconds"
-    shown = [name for name in names if name in summary]
-
-    def cell(name: str, value: float) -> float:
-        return round(value, 3) if name == "seconds" else metric.shown(value)
-
-    rows = [(run["seed"], *(cell(name, run[name]) for name in shown), run["out"]) for run in summary["runs"]]
-    output.table(("seed", *(names[name] for name in shown), "saved"), rows)
-    for name in shown:
-        mean, low, high, deviation = (cell(name, summary[name][key]) for key in ("mean", "min", "max", "stdev"))
-        output.line(f"{names[name]:13} mean {mean:g}, from {low:g} to {high:g}, standard deviation {deviation:g}")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rdahw.errors import UserError
 from rdahw.files import can_hold_files, temporary_cache, user_cache
@@ -67,6 +67,10 @@ class ToolFailure(UserError):
         self.reason = reason
         self.log = log
         self.text = text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which a process sends it by."""
+        return ToolFailure, (self.tool, self.reason, self.log, self.text)
 
 
 def run(

@@ -1,0 +1,83 @@
+"""Work in independent pieces on a cluster, by Dask (``pip install 'rdahw[cluster]'``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor
+from contextlib import contextmanager
+from typing import Any
+
+from rdahw import __version__
+from rdahw.errors import MissingError, UserError
+from rdahw.jobs import ExecutorJobs
+
+try:
+    from distributed import Client, KilledWorker  # type: ignore[import-untyped]
+except ImportError as error:
+    raise MissingError(
+        f"a cluster needs Dask's scheduler ({error}); install it with pip install 'rdahw[cluster]'"
+    ) from error
+
+__all__ = ["ClusterJobs", "connect"]
+
+#: Seconds for the scheduler to answer, and to have a worker.
+_PATIENCE = 10
+
+
+class ClusterJobs(ExecutorJobs):
+    """Runs pieces on the workers of Dask's scheduler that ``client`` is connected to. What the pieces share is
+    scattered to the workers once; Dask runs the pieces of a worker that dies again."""
+
+    shares_files = False
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client.get_executor(pure=False))
+        self._client = client
+
+    @contextmanager
+    def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
+        # In a list, as the elements of a collection would be scattered one by one.
+        (sent,) = self._client.scatter([shared], broadcast=True, hash=False)
+        try:
+            yield self._executor, sent, lambda: None
+        except KilledWorker as error:
+            raise UserError(f"workers of the cluster died again and again ({error}); {self._way_out}") from error
+        except CancelledError as error:
+            raise UserError("the scheduler of the cluster has ended, or dropped the work; start both again") from error
+        finally:
+            sent.release()
+
+
+@contextmanager
+def connect(address: str) -> Iterator[ClusterJobs]:
+    """The workers of the scheduler at ``address``, such as ``tcp://HOST:PORT``.
+
+    Raises :class:`UserError` if there is none, if it has no worker, or if a worker has another version of rdahw.
+    """
+    try:
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise UserError(
+            f"no scheduler of Dask answers at {address!r} ({error}); start one with dask scheduler, and give the "
+            "address that it prints"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError:
+            raise UserError(
+                f"the scheduler at {address!r} has no worker; start one with dask worker {address}"
+            ) from None
+        for worker, version in sorted(client.run(_version, on_error="return").items()):
+            if version != __version__:
+                raise UserError(
+                    f"the worker {worker} has rdahw {version}, and this is rdahw {__version__}; install the same "
+                    "version on all machines"
+                )
+        yield ClusterJobs(client)
+
+
+def _version() -> str:
+    from rdahw import __version__
+
+    return __version__

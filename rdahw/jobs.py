@@ -1,0 +1,195 @@
+"""Work in independent pieces, by a :class:`concurrent.futures.Executor`: one after another, in several processes, by an
+executor of one's own, or on a cluster (:mod:`rdahw.cluster`).
+
+Where a piece runs, and which ends first, changes no result. What all pieces share, such as the data, is sent to a
+worker once and not with each piece. The pieces of a worker that dies run again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from rdahw.errors import UserError
+
+__all__ = ["ExecutorJobs", "Jobs", "ProcessJobs", "cores", "stopping"]
+
+_S = TypeVar("_S")
+_P = TypeVar("_P")
+_R = TypeVar("_R")
+
+#: So often a pool is made anew without the end of any piece in between.
+_MOST_FAILURES = 3
+#: Seconds between looks for Ctrl-C, which some systems do not deliver to a thread that waits.
+_LOOK = 0.25
+
+
+def cores() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Jobs:
+    """Runs pieces in this process, one after another. Its subclasses run them elsewhere, several at once."""
+
+    #: Whether pieces run in this process, one after another.
+    is_here = True
+    #: Whether workers see the files of this machine under the same names.
+    shares_files = True
+    #: How many pieces run at once; None: not known.
+    count: int | None = 1
+
+    def run(
+        self,
+        function: Callable[[_S, _P], _R],
+        pieces: Sequence[_P],
+        shared: _S,
+        *,
+        done: Callable[[int, _R], object] = lambda number, result: None,
+        progress: Callable[[int, int], object] = lambda done, pieces: None,
+    ) -> list[_R]:
+        """``function(shared, piece)`` of each piece, in the order of the pieces.
+
+        done: called here with (number of the piece, result) when a piece has ended. progress: called with (pieces that
+        have ended, pieces in all). The first error of a piece ends the work and is raised here. On Ctrl-C no further
+        piece is started, those that run are asked to end (:func:`stopping`) and reported if they have a result, and
+        KeyboardInterrupt is raised.
+        """
+        results = []
+        for number, piece in enumerate(pieces):
+            progress(number, len(pieces))
+            results.append(function(shared, piece))
+            done(number, results[-1])
+        return results
+
+
+class ExecutorJobs(Jobs):
+    """Runs pieces by any executor of the form of ``concurrent.futures``, which the caller shuts down.
+
+    Where it pickles what it is given, ``function`` has to be a function of a module, and ``shared`` is sent with each
+    piece: not every executor has a way to send it once.
+    """
+
+    is_here = False
+    count: int | None = None
+    #: Whether :meth:`_open` gives a working executor after one broke.
+    _opens_anew = False
+    #: What may be done about workers that die.
+    _way_out = "look for the reason in their log; often it is a lack of memory"
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    @contextmanager
+    def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
+        """The executor for so many pieces, what to submit in place of ``shared``, and a function that asks running
+        pieces to end."""
+        yield self._executor, shared, lambda: None
+
+    def run(
+        self,
+        function: Callable[[_S, _P], _R],
+        pieces: Sequence[_P],
+        shared: _S,
+        *,
+        done: Callable[[int, _R], object] = lambda number, result: None,
+        progress: Callable[[int, int], object] = lambda done, pieces: None,
+    ) -> list[_R]:
+        """As :meth:`Jobs.run`; raises :class:`UserError` if workers die again and again."""
+        results: dict[int, _R] = {}
+
+        def ended(number: int, result: _R) -> None:
+            results[number] = result
+            done(number, result)
+            progress(len(results), len(pieces))
+
+        progress(0, len(pieces))
+        failures = 0
+        while len(results) < len(pieces):
+            before = len(results)
+            try:
+                rest = [number for number in range(len(pieces)) if number not in results]
+                with self._open(shared, len(rest)) as (executor, sent, stop):
+                    waiting = {executor.submit(_call, function, sent, pieces[number]): number for number in rest}
+                    _collect(waiting, ended, stop)
+            except BrokenExecutor as error:
+                failures = failures + 1 if len(results) == before else 1
+                if failures == _MOST_FAILURES or not self._opens_anew:
+                    times = f"{failures} times " if self._opens_anew else ""
+                    raise UserError(
+                        f"{len(results)} of {len(pieces)} pieces of the work are done, and the workers died {times}"
+                        f"before another was; {self._way_out}"
+                    ) from error
+        return [results[number] for number in range(len(pieces))]
+
+
+def _collect(waiting: dict[Future[_R], int], ended: Callable[[int, _R], object], stop: Callable[[], object]) -> None:
+    """Report what is ``waiting``, which maps futures to the numbers of their pieces, as it ends. After an exception the
+    others are cancelled or asked to stop, and those that end with a result all the same are reported."""
+    try:
+        while waiting:
+            over, _ = wait(waiting, timeout=_LOOK, return_when=FIRST_COMPLETED)
+            # With results first: they stay, whatever the others raise.
+            for future in sorted(over, key=lambda future: (future.exception() is not None, waiting[future])):
+                result = future.result()
+                ended(waiting.pop(future), result)
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        stop()
+        for future, number in waiting.items():
+            if not future.cancelled() and future.exception() is None:
+                ended(number, future.result())
+        raise
+
+
+class ProcessJobs(ExecutorJobs):
+    """Runs pieces in ``count`` processes of this machine.
+
+    The processes are started anew (and not forked), as threads of this one would be lost in a copy of it; a program
+    that uses it directly therefore needs Python's usual ``if __name__ == "__main__":``.
+    """
+
+    _opens_anew = True
+    _way_out = "use fewer with --jobs, as often they lack memory"
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    @contextmanager
+    def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
+        assert self.count is not None
+        context = multiprocessing.get_context("spawn")
+        stop = context.Event()
+        with ProcessPoolExecutor(min(self.count, pieces), context, _begin, (shared, stop)) as pool:
+            yield pool, _HELD, stop.set
+
+
+class _Held:
+    """Stands for what a worker of :class:`ProcessJobs` was sent when it started."""
+
+
+_HELD = _Held()
+_held: Any = None
+_stop: Any = None
+
+
+def _begin(shared: Any, stop: Any) -> None:
+    """What a process does first. Ctrl-C reaches the processes of a terminal all at once, and the first one decides."""
+    global _held, _stop
+    _held, _stop = shared, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _call(function: Callable[[Any, _P], _R], sent: Any, piece: _P) -> _R:
+    return function(_held if isinstance(sent, _Held) else sent, piece)
+
+
+def stopping() -> bool:
+    """For pieces: whether to end early, since the whole work was interrupted or has failed."""
+    return _stop is not None and bool(_stop.is_set())
