@@ -16,7 +16,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +45,7 @@ from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
 from rdahw.hdl.block_memory import FORGET_FIRST_READ
 from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolFailure, find, run
+from rdahw.jobs import ThreadJobs, cores
 
 __all__ = ["synthesise"]
 
@@ -149,18 +149,13 @@ class _Flow:
             raise InternalError(f"the placer was asked for {required:g} MHz and the core's clock is {self.clock:g} MHz")
         return Seed(seed, round(fmax, 2)), done
 
-    def place_all(self, name: str, seeds: Sequence[int], dense: bool) -> list[tuple[Seed, Run | None]]:
-        """Place and route each seed, in parallel; in the order of the seeds."""
-        with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
-            runs = [pool.submit(self.place, name, seed, dense) for seed in seeds]
-            try:
-                wait(runs, return_when=FIRST_EXCEPTION)
-                failed = [one for one in runs if one.done() and one.exception()]
-                return [one.result() for one in failed or runs]
-            finally:  # after an exception, Ctrl-C too, the other runs are stopped
-                self.stop.set()
-                pool.shutdown(cancel_futures=True)
-                self.stop.clear()
+    def place_all(
+        self, name: str, seeds: Sequence[int], dense: bool, jobs: int | None
+    ) -> list[tuple[Seed, Run | None]]:
+        """Place and route each seed, ``jobs`` at once; in the order of the seeds. After an exception, Ctrl-C too, the
+        other runs are stopped."""
+        pool = ThreadJobs(jobs or cores(), self.stop.set)
+        return pool.run(lambda flow, seed: flow.place(name, seed, dense), seeds, self)
 
     def pack_best(self, name: str, best: Seed) -> tuple[str, Run]:
         """The bitstream's name, and the packer's run, from the files of one seed."""
@@ -189,13 +184,15 @@ def synthesise(
     out: Path,
     toolchain: Toolchain = "yowasp",
     pnr_seeds: Sequence[int] = (1,),
+    jobs: int | None = None,
     clock_mhz: float | None = None,
     baud: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Make the bitstream of ``design`` for ``board``, and its intermediate files, in the folder ``out``.
 
-    pnr_seeds: each is tried, and the one with the highest Fmax is kept. clock_mhz: of the core; by default the board's.
+    pnr_seeds: each is tried, ``jobs`` at once (default: one a processor), and the one with the highest Fmax is kept.
+    clock_mhz: of the core; by default the board's.
     baud: of the UART; by default the board's. progress: called from several threads, but one at a time.
 
     For a design called NAME it writes: ``NAME.bin`` (``.bit``), the bitstream; ``NAME.il`` and ``NAME.v``, the design
@@ -227,7 +224,7 @@ def synthesise(
         cycles = design.cycles_per_example(core)
         core_cells = flow.alone(core, _CORE)["logic_cells"]
         frontend = {} if design.frontend is None else flow.alone(design.frontend(), _FRONTEND)
-        placed = flow.place_all(name, seeds, design.dense)
+        placed = flow.place_all(name, seeds, design.dense, jobs)
         best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)

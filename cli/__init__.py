@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "describe a model",
     "models": "list the families of models and their options",
     "dream": "learn an input that a trained model takes for a class",
+    "merge": "add up what several models have learned",
     "binarise": "turn a trained ensemble into a Boolean circuit",
     "prove": "prove claims about a model",
     "faults": "find test vectors for the faults of a circuit",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rdahw.data import Dataset
     from rdahw.family import Candidate, Family, Task
+    from rdahw.jobs import Jobs
     from rdahw.training import Examples
 
 __all__ = ["check_automatic", "choose_model", "default_model"]
@@ -78,7 +79,9 @@ def _is_hardware(engine: EngineOptions) -> bool:
     return engine.where == "hdl" or engine.device is not None
 
 
-def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> list[dict[str, Any]]:
+def choose_model(
+    output: Output, options: dict[str, Any], dataset: Dataset, jobs: Jobs | None = None
+) -> list[dict[str, Any]]:
     """Try models on held-out training examples and write the best one into ``options``; gives what was tried, as
     JSON."""
     from rdahw.data import Binariser, default_rule
@@ -110,7 +113,8 @@ def choose_model(output: Output, options: dict[str, Any], dataset: Dataset) -> l
     )
     output.log(f"{dataset.name}: trying models on held-out training examples; --model NAME skips this")
     with output.progress("trying", "models") as bar, compiling(output, True):
-        choice = choose(size, train.labels, look, seed=options["seed"], balance=options["balance"], progress=bar)
+        more = {"seed": options["seed"], "balance": options["balance"], "jobs": jobs, "progress": bar}
+        choice = choose(size, train.labels, look, **more)
     for trial in choice.trials:
         count = len(trial.correct)
         output.log(f"  {percent(int(trial.correct.sum()), count) if count else 'untried':>8}  {trial.model}")

@@ -34,13 +34,17 @@ def cluster_option(pieces: str) -> Callable[[_Command], _Command]:
 
 
 @contextmanager
-def open_jobs(jobs: int | None, cluster: str | None) -> Iterator[Jobs]:
-    """What --jobs and --cluster ask for; neither: this process. Raises :class:`UsageError` for both."""
+def open_jobs(jobs: int | None, cluster: str | None, workers: Callable[[int], Jobs] = ProcessJobs) -> Iterator[Jobs]:
+    """What --jobs and --cluster ask for: this process, several ``workers``, or a cluster. Raises :class:`UsageError`
+    for both options."""
     if cluster is None:
-        yield Jobs() if jobs in (None, 1) else ProcessJobs(jobs)
+        yield Jobs() if jobs in (None, 1) else workers(jobs)
         return
     if jobs is not None:
-        raise UsageError(f"--jobs {jobs} and --cluster were both given; the cluster decides how much runs at once")
+        raise UsageError(
+            f"--jobs {jobs} and --cluster {cluster} were both given; leave --jobs out, as the cluster decides how much "
+            "runs at once"
+        )
     from rdahw.cluster import connect
 
     with connect(cluster) as found:

@@ -271,6 +271,10 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
     before = options_of(saved)
     if "stream" in saved.provenance:
         raise UsageError(f"{str(path)!r} learned from a stream; continue it with rdahw train --stream --resume {path}")
+    if "merged" in saved.provenance:
+        raise UserError(
+            f"{str(path)!r} was merged from models of different data and was not trained itself; resume one of those"
+        )
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot continue; train again")
     if parse_model(before["model"])[0].name != saved.spec.family and before["model"] != saved.spec.name:

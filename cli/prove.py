@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rdahw.cli._jobs import jobs_option
 from rdahw.cli._machines import compare, find_machines
 from rdahw.cli._model import as_predictor, find_model, predictor
 from rdahw.cli._output import Output, output_options
@@ -80,6 +81,7 @@ Examples:
     auto="search, or try all of few inputs; boolector for trainers, yosys for the rest",
     timeout="seconds for each claim, which then stays open  [default: 60]",
 )
+@jobs_option("prove claims", "one a processor")
 @toolchain_option
 @output_options
 def command(
@@ -91,6 +93,7 @@ def command(
     outputs: int,
     solver: Solver,
     timeout: float | None,
+    jobs: int | None,
     toolchain: Literal["yowasp", "native"],
 ) -> int:
     """Prove claims for all inputs, or show an input for which one fails.
@@ -129,6 +132,7 @@ def command(
             replay=run,
             solver=solver,
             timeout=timeout,
+            jobs=jobs,
             toolchain=toolchain,
             progress=bar,
             report=lambda proof: output.log(f"{proof.name} ({proof.size}): {proof.verdict}, {proof.seconds:.2f} s"),

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from rdahw.cli._data import load_dataset
+from rdahw.cli._jobs import jobs_option
 from rdahw.cli._model import find_model, make_spec
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import (
@@ -108,6 +109,7 @@ Examples:
     show_default=True,
     help="seed of place and route, or the best of several",
 )
+@jobs_option("place and route seeds", "one a processor")
 @toolchain_option
 @file_option("--out", metavar="DIR", help="write here  [default: build/BOARD]")
 @output_options
@@ -131,6 +133,7 @@ def command(
     clock: float | None,
     baud: int | None,
     seeds: tuple[int, ...],
+    jobs: int | None,
     toolchain: Literal["yowasp", "native"],
     out: Path | None,
 ) -> None:
@@ -183,6 +186,7 @@ def command(
         out=out or Path("build", its.name),
         toolchain=toolchain,
         pnr_seeds=seeds,
+        jobs=jobs,
         clock_mhz=clock,
         baud=baud,
         progress=output.step,

@@ -21,6 +21,7 @@ from rdahw.cli._training import Request, Run, convert, load_data
 from rdahw.errors import UsageError
 from rdahw.family import AUTO
 from rdahw.files import check_writable
+from rdahw.jobs import ThreadJobs
 
 
 @click.command(
@@ -112,8 +113,8 @@ Examples:
 @click.option(
     "--seeds", type=click.IntRange(2), metavar="N", help="train N times, from --seed on, and report mean and spread"
 )
-@jobs_option("with --seeds: train models in processes of their own", "1")
-@cluster_option("with --seeds: train models")
+@jobs_option("train the models of --seeds, or try those of --model auto", "1")
+@cluster_option("train the models of --seeds, or try those of --model auto")
 @file_option("--out", help="save the model here  [default: DATA-MODEL.rdahw]")
 @file_option("--report", help="save a page about the model here (rdahw report)")
 @file_option("--resume", help="continue from a checkpoint or model, to the bits of an uninterrupted run")
@@ -162,7 +163,6 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     seeds, page, saved = options.pop("seeds"), options.pop("report"), None
     jobs, cluster = options.pop("jobs"), options.pop("cluster")
     engine = EngineOptions.take(options)
-    _check_jobs(jobs, cluster, seeds, engine)
     if resumed is not None:
         if seeds is not None:
             raise UsageError("--seeds starts new trainings and --resume continues one; leave one of them out")
@@ -179,6 +179,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
             family = parse_model(options["model"])[0]
             family.check_task(options["task"])
             given_options(family, options)  # raises before any data are read
+    _check_jobs({"jobs": jobs, "cluster": cluster}, options["model"], seeds, engine)
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
@@ -192,7 +193,10 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         return
     check_writable(out)
     dataset, held_out = load_data(output, options)
-    tried = choose_model(output, options, dataset) if options["model"] == AUTO else []
+    tried = []
+    if options["model"] == AUTO:
+        with open_jobs(jobs, cluster, ThreadJobs) as found:
+            tried = choose_model(output, options, dataset, found)
     spec, data = convert(output, options, dataset, held_out, saved)
     del dataset, held_out  # their features may be large
     request = Request(
@@ -220,16 +224,16 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         write_report(output, out, page)
 
 
-def _check_jobs(jobs: int | None, cluster: str | None, seeds: int | None, engine: EngineOptions) -> None:
+def _check_jobs(given: dict[str, Any], model: str, seeds: int | None, engine: EngineOptions) -> None:
     """Raise :class:`UsageError` for --jobs or --cluster where nothing can run at once."""
-    for given, text in ((jobs, f"--jobs {jobs}"), (cluster, f"--cluster {cluster}")):
-        if given is None:
+    for name, value in given.items():
+        if value is None:
             continue
-        if seeds is None:
-            raise UsageError(f"{text} trains several seeds at once; add --seeds N, or leave it out")
+        if seeds is None and model != AUTO:
+            raise UsageError(f"--{name} {value} trains several models at once; add --seeds N, or leave it out")
         if engine.device is not None or engine.vcd is not None:
             what = "--device, and a board" if engine.vcd is None else "--vcd, which"
-            raise UsageError(f"{text} was given with {what} is for one training at a time; leave it out")
+            raise UsageError(f"--{name} {value} was given with {what} is for one training at a time; leave it out")
 
 
 def _check_report(page: Path, seeds: int | None) -> None:

@@ -12,12 +12,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +34,7 @@ from rdahw.hdl.solvers import SOLVERS, Answer, Budget, OutOfTime, Question, Verd
 from rdahw.hdl.solvers import Solver as SolverRow
 from rdahw.hdl.toolchain import FoundTool, Stopped, Toolchain, find
 from rdahw.hdl.trainer_proof import Replay, TrainerClaim, check_counterexample, to_bits, to_text
+from rdahw.jobs import ThreadJobs, cores
 
 __all__ = ["AnyClaim", "Gateware", "Proof", "Solver", "Verdict", "gateware", "prove"]
 
@@ -168,22 +167,14 @@ def prove(
     folder = user_cache("proofs") if cache is None else cache
     stop = threading.Event()
     decide = _Decider(replay, solver, SECONDS if timeout is None else timeout, folder, toolchain, stop)
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        futures = [pool.submit(decide, claim) for claim in claims]
-        try:
-            waiting = set(futures)
-            while waiting:
-                # Short, so that Ctrl-C is handled.
-                done, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
-                for future in done:
-                    report(future.result())
-                if progress is not None:
-                    progress(len(futures) - len(waiting), len(futures))
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [future.result() for future in futures]
+    pool = ThreadJobs(jobs or cores(), stop.set)  # the work is done by solvers, which are programs
+    return pool.run(
+        lambda decide, claim: decide(claim),
+        claims,
+        decide,
+        done=lambda number, proof: report(proof),
+        progress=progress or (lambda done, claims: None),
+    )
 
 
 @dataclass(frozen=True, slots=True)

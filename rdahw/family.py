@@ -470,7 +470,8 @@ class Family:
     two_classes: its models tell two classes apart, and no more. sizes: the option of type ``sizes`` whose name may be
         left out, so that ``NAME:300x4,300x4,OPTION=VALUE`` names a model. named: names that stand for a model of the
         family, each with its options. plain: ``plain(inputs, outputs, **options)``, the circuit that the options name,
-        which need not be a model; None if they name none.
+        which need not be a model; None if they name none. counters: the field of the state that holds counters, if what
+        several trainings changed in them may be added (:mod:`rdahw.merging`).
     """
 
     name: str
@@ -492,6 +493,7 @@ class Family:
     sizes: str = ""
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plain: Callable[..., Circuit | None] | None = None
+    counters: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option with a reserved name."""

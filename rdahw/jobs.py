@@ -11,13 +11,21 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rdahw.errors import UserError
 
-__all__ = ["ExecutorJobs", "Jobs", "ProcessJobs", "cores", "stopping"]
+__all__ = ["ExecutorJobs", "Jobs", "ProcessJobs", "ThreadJobs", "cores", "stopping"]
 
 _S = TypeVar("_S")
 _P = TypeVar("_P")
@@ -56,9 +64,9 @@ class Jobs:
         """``function(shared, piece)`` of each piece, in the order of the pieces.
 
         done: called here with (number of the piece, result) when a piece has ended. progress: called with (pieces that
-        have ended, pieces in all). The first error of a piece ends the work and is raised here. On Ctrl-C no further
-        piece is started, those that run are asked to end (:func:`stopping`) and reported if they have a result, and
-        KeyboardInterrupt is raised.
+        have ended, pieces in all), now and then. The first error of a piece ends the work and is raised here. On Ctrl-C
+        no further piece is started, those that run are asked to end (:func:`stopping`) and reported if they have a
+        result, and KeyboardInterrupt is raised.
         """
         results = []
         for number, piece in enumerate(pieces):
@@ -106,9 +114,10 @@ class ExecutorJobs(Jobs):
         def ended(number: int, result: _R) -> None:
             results[number] = result
             done(number, result)
+
+        def tick() -> None:
             progress(len(results), len(pieces))
 
-        progress(0, len(pieces))
         failures = 0
         while len(results) < len(pieces):
             before = len(results)
@@ -116,7 +125,7 @@ class ExecutorJobs(Jobs):
                 rest = [number for number in range(len(pieces)) if number not in results]
                 with self._open(shared, len(rest)) as (executor, sent, stop):
                     waiting = {executor.submit(_call, function, sent, pieces[number]): number for number in rest}
-                    _collect(waiting, ended, stop)
+                    _collect(waiting, ended, stop, tick)
             except BrokenExecutor as error:
                 failures = failures + 1 if len(results) == before else 1
                 if failures == _MOST_FAILURES or not self._opens_anew:
@@ -128,7 +137,12 @@ class ExecutorJobs(Jobs):
         return [results[number] for number in range(len(pieces))]
 
 
-def _collect(waiting: dict[Future[_R], int], ended: Callable[[int, _R], object], stop: Callable[[], object]) -> None:
+def _collect(
+    waiting: dict[Future[_R], int],
+    ended: Callable[[int, _R], object],
+    stop: Callable[[], object],
+    tick: Callable[[], object],
+) -> None:
     """Report what is ``waiting``, which maps futures to the numbers of their pieces, as it ends. After an exception the
     others are cancelled or asked to stop, and those that end with a result all the same are reported."""
     try:
@@ -138,6 +152,7 @@ def _collect(waiting: dict[Future[_R], int], ended: Callable[[int, _R], object],
             for future in sorted(over, key=lambda future: (future.exception() is not None, waiting[future])):
                 result = future.result()
                 ended(waiting.pop(future), result)
+            tick()
     except BaseException:
         for future in waiting:
             future.cancel()
@@ -146,6 +161,20 @@ def _collect(waiting: dict[Future[_R], int], ended: Callable[[int, _R], object],
             if not future.cancelled() and future.exception() is None:
                 ended(number, future.result())
         raise
+
+
+class ThreadJobs(ExecutorJobs):
+    """Runs pieces in ``count`` threads of this process: for work that other programs do, or compiled kernels. stop:
+    asks pieces that run to end."""
+
+    def __init__(self, count: int, stop: Callable[[], object] = lambda: None) -> None:
+        self.count, self._stop = count, stop
+
+    @contextmanager
+    def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
+        assert self.count is not None
+        with ThreadPoolExecutor(min(self.count, pieces)) as pool:
+            yield pool, shared, self._stop
 
 
 class ProcessJobs(ExecutorJobs):
@@ -187,6 +216,8 @@ def _begin(shared: Any, stop: Any) -> None:
 
 
 def _call(function: Callable[[Any, _P], _R], sent: Any, piece: _P) -> _R:
+    if stopping():  # a process has a few pieces in advance
+        raise KeyboardInterrupt
     return function(_held if isinstance(sent, _Held) else sent, piece)
 
 

@@ -63,6 +63,16 @@ class Field:
             return shape, np.uint8, 0, 1
         return shape, np.int8 if bits <= 8 else np.int64, -(1 << bits - 1), (1 << bits - 1) - 1
 
+    @property
+    def range(self) -> tuple[int, int]:
+        """The smallest and the largest value of an element."""
+        return self._form[2:]
+
+    def saturated(self, values: NDArray[Any]) -> NDArray[Any]:
+        """``values`` in the field's own dtype, each at most as far from zero as its type allows."""
+        _, dtype, low, high = self._form
+        return np.clip(values, low, high).astype(dtype)
+
     def zero(self) -> NDArray[Any]:
         """The value of all zeros."""
         shape, dtype, _, _ = self._form

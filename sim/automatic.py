@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.errors import UserError
-from rdahw.families import all_families
+from rdahw.families import all_families, find_family
 from rdahw.family import Candidate, DataSize, Family, Spec, Task
+from rdahw.jobs import Jobs
 from rdahw.random import permutation, stream
 from rdahw.sim.engines import make_engine
 from rdahw.training import Examples, Schedule, Training, prepare
@@ -100,36 +101,36 @@ def choose(
     seed: int,
     epochs: int | None = None,
     balance: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    jobs: Jobs | None = None,
+    progress: Callable[[int, int], object] = lambda done, models: None,
 ) -> Choice:
     """Try all candidates on training examples of classes ``labels`` (N,), whose bits ``look`` gives.
 
     epochs: of the models that do not state their own; None: those of the family. balance: learn balanced examples, and
-    weigh the classes of held-out ones equally. progress: called with (models tried, models in all). Raises
-    :class:`UserError` if no candidate can learn the data.
+    weigh the classes of held-out ones equally. jobs: where models are tried, by default in this process. progress:
+    called with (models tried, models in all). Raises :class:`UserError` if no candidate can learn the data.
     """
     rows = np.sort(permutation(stream(seed, "auto"), len(labels))[:MOST_ROWS])
     parts = list(_parts(labels[rows], seed))
-    trials: list[Trial] = []
     refused: list[UserError] = []
-    tried: list[tuple[Spec, Family, Candidate]] = []
-    candidates = all_candidates(size)
-    for done, (family, candidate) in enumerate(candidates):
-        if progress is not None:
-            progress(done, len(candidates))
+    tried: list[tuple[Spec, _Tried]] = []
+    for family, candidate in all_candidates(size):
         try:
             task, examples = look(family, candidate, rows)
             spec = spec_of(family, candidate, task)
             # Without columns of numbers, candidates that differ in their thresholds alone are the same.
-            if any(spec == s and np.array_equal(examples.x, look(f, c, rows)[1].x) for s, f, c in tried):
-                continue
-            tried.append((spec, family, candidate))
-            model = _text(spec, family, task)
-            correct = [_correct(family, candidate, task, examples, held, seed, epochs, balance) for held in parts]
+            if not any(spec == other and np.array_equal(examples.x, piece.examples.x) for other, piece in tried):
+                tried.append((spec, _Tried(family.name, candidate, _text(spec, family, task), task, examples)))
         except UserError as error:
             refused.append(error)
-            continue
-        trials.append(Trial(family.name, candidate, model, np.concatenate([np.zeros(0, np.bool_), *correct])))
+    run = (jobs or Jobs()).run
+    found = run(_try, [piece for _, piece in tried], _Given(parts, seed, epochs, balance), progress=progress)
+    trials = [
+        Trial(piece.family, piece.candidate, piece.model, correct)
+        for (_, piece), correct in zip(tried, found, strict=True)
+        if not isinstance(correct, UserError)
+    ]
+    refused += [correct for correct in found if isinstance(correct, UserError)]
     if not trials:
         raise refused[0] if refused else UserError("no family of models has candidates to try; name a model")
     return Choice(max(trials, key=lambda trial: int(trial.correct.sum())), trials)
@@ -148,22 +149,45 @@ def _parts(labels: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
             return
 
 
-def _correct(
-    family: Family,
-    candidate: Candidate,
-    task: Task,
-    examples: Examples,
-    held: NDArray[np.bool_],
-    seed: int,
-    epochs: int | None,
-    balance: bool,
-) -> NDArray[np.bool_]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """A candidate of the family of this name, the model as text, and the examples as its bits."""
+
+    family: str
+    candidate: Candidate
+    model: str
+    task: Task
+    examples: Examples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Given:
+    """The arguments of :func:`choose`, and the parts."""
+
+    parts: Sequence[NDArray[np.bool_]]
+    seed: int
+    epochs: int | None
+    balance: bool
+
+
+def _try(given: _Given, piece: _Tried) -> NDArray[np.bool_] | UserError:
+    """Which of the held-out examples of all parts the candidate predicts correctly; the error of one that cannot learn
+    the data."""
+    try:
+        return np.concatenate([np.zeros(0, np.bool_), *(_correct(given, piece, held) for held in given.parts)])
+    except UserError as error:
+        return error
+
+
+def _correct(given: _Given, piece: _Tried, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of the examples ``held`` (n,) a model that learned the others predicts correctly."""
-    parts = (examples.take(rows) for rows in (~held, held))
-    train, test = (part.balanced() if balance else part for part in parts)
-    spec = prepare(spec_of(family, candidate, task), train, make_engine)
-    given = {} if epochs is None else {"epochs": epochs}
-    schedule = Schedule(**{"shuffle": True, **family.schedule, **given, **spec.schedule(len(train)), "seed": seed})
+    family, candidate = find_family(piece.family), piece.candidate
+    parts = (piece.examples.take(rows) for rows in (~held, held))
+    train, test = (part.balanced() if given.balance else part for part in parts)
+    spec = prepare(spec_of(family, candidate, piece.task), train, make_engine)
+    epochs = {} if given.epochs is None else {"epochs": given.epochs}
+    own = {**family.schedule, **epochs, **spec.schedule(len(train))}
+    schedule = Schedule(**{"shuffle": True, **own, "seed": given.seed})
     engine = make_engine(spec)
     for _ in Training(engine, schedule, train).run():
         pass

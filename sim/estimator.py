@@ -16,6 +16,7 @@ from rdahw.data.plane_binariser import PlaneBinariser
 from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.families import find_family, parse_model
 from rdahw.family import AUTO, USUAL_TASK, Candidate, DataSize, Family, Spec, Task
+from rdahw.jobs import ThreadJobs
 from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import make_engine, predicting_row
@@ -78,7 +79,8 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         class_weight: None, "balanced", which learns the examples of rare classes more often so that all classes are
             equally frequent (as ``rdahw train --balance``), or the weight of each class, a dict; 1 for the others.
         random_state: the seed of all randomness; a RandomState or None draws one.
-        n_jobs: how many threads predict and grow tables, -1 for one on each core; None is 1. The bits are the same.
+        n_jobs: how many threads predict, grow tables and try models ("auto"), -1 for one on each core; None is 1. The
+            bits are the same.
 
     An example of a class of weight w is learned w times in each epoch. Whole numbers up to 1,000 stay as they are;
     other weights are divided by the smallest one above 0, or by a thousandth of the largest if that is more, rounded,
@@ -307,7 +309,8 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         rows = len(array)
         columns = sum((marks.column.kind == "number") + marks.width for marks in self._marks)
         size = DataSize(rows=rows, columns=columns, classes=len(classes), images=self.image_shape is not None)
-        return choose(size, labels, look, seed=seed, epochs=whole("epochs", self.epochs))
+        jobs = ThreadJobs(self._threads()) if self._threads() > 1 else None
+        return choose(size, labels, look, seed=seed, epochs=whole("epochs", self.epochs), jobs=jobs)
 
     def _task(self, wires: int, classes: int, seed: int) -> Task:
         image = None

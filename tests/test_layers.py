@@ -36,6 +36,7 @@ LAYERS = {
 # Files whose whole purpose is one package, loaded only when that purpose is asked for.
 OWN_FILES = {
     "rdahw/__init__.py": {"rdahw.hdl", "rdahw.sim"},  # the table of public names, for type checkers
+    "rdahw/cluster.py": {"distributed"},
     "rdahw/pictures.py": {"matplotlib"},
     "rdahw/data/_image_files.py": {"PIL"},
     "rdahw/report.py": {"jinja2", "matplotlib"},

@@ -250,6 +250,39 @@ def test_several_seeds(run, tmp_path):
     assert "test %        mean " in out
 
 
+@pytest.mark.slow  # starts processes
+@pytest.mark.parametrize("more", [(), ("--split", 0.5)], ids=["data once", "data of each seed"])
+def test_seeds_at_once_are_those_one_after_another(run, more):
+    command = (*SMALL, "--seeds", 2, *more, "--json")
+    expected = run.ok(*command).json["runs"]
+    ran = run.ok(*command, "--jobs", 2, "--out", "x.rdahw")
+    found = ran.json["runs"]
+    for name in ("parameters_sha256", "test_accuracy", "seed", "binarise", "epochs"):
+        assert [one[name] for one in found] == [one[name] for one in expected]
+    assert [load_model(run.folder / one["out"]).spec.seed for one in found] == [0, 1]
+    assert {"seed 0, 1 of 2", "seed 1, 2 of 2"} <= set(ran.err.splitlines())
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_finished_seeds_and_checkpoints(run):
+    words = ("train", *SMALL[1:], "--epochs", 2000000, "--seeds", 2, "--jobs", 2, "--json", "--checkpoint", 0.1)
+    process = start(*words, folder=run.folder, preexec_fn=lower_priority)
+    paths = [run.folder / f"iris-ensemble-seed{seed}.rdahw.checkpoint" for seed in (0, 1)]
+    while not all(path.exists() for path in paths):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    ran = finish(process)
+    assert ran.code == 130, ran.err
+    assert ran.json["runs"] == []
+    assert "stopped after 0 of 2 seeds; continue with rdahw train --resume iris-ensemble-seed0.rdahw.checkpoint" in (
+        ran.err
+    )
+    assert "Traceback" not in ran.err
+    for path in paths:
+        assert load_model(path).progress.updates > 0
+
+
 def test_several_seeds_of_a_circuit_with_a_split_each(run):
     command = ("train", "--shuffle", "--split", 0.5, "--json")
     result = run.ok(*command, "--seeds", 2, "--out", "x.rdahw").json
@@ -352,6 +385,12 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--model ensemble:table=3", "model 'ensemble' has no option 'table=3'"),
         ("--model ensemble:wiring=patch3", "wiring 'patch3' needs images and the data are not images; use wiring=any"),
         ("--resume x --seeds 2", "--seeds starts new trainings and --resume continues one; leave one of them out"),
+        ("--jobs 2", "--jobs 2 trains several models at once; add --seeds N, or leave it out"),
+        (
+            "--seeds 2 --jobs 2 --device x",
+            "--jobs 2 was given with --device, and a board is for one training at a time",
+        ),
+        ("--seeds 2 --jobs 2 --cluster tcp://h:1", "--jobs 2 and --cluster tcp://h:1 were both given; leave --jobs"),
     ],
 )
 def test_options_that_do_not_go_with_an_ensemble(run, options, sentence):

@@ -120,5 +120,6 @@ FAMILY = Family(
     thresholds=(16, 3),
     candidates=_candidates,
     sections=_sections,
+    counters="counters",
     binarised=Binarised(circuit=_circuit, state=_signs, tuned=_through_signs),
 )

@@ -1,0 +1,104 @@
+"""``rdahw merge``."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdahw.cli._output import Output, output_options, percent
+from rdahw.cli._params import file_option
+from rdahw.errors import UsageError
+
+if TYPE_CHECKING:
+    from rdahw.saved import SavedModel
+
+
+@click.command(
+    "merge",
+    epilog="""\b
+Examples:
+  rdahw merge part1.rdahw part2.rdahw part3.rdahw --out whole.rdahw
+  rdahw merge board1.rdahw board2.rdahw --start before.rdahw --out after.rdahw""",
+)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@file_option("--start", help="the model that all of them started from  [default: an untrained one]")
+@file_option("--out", help="save the merged model here  [default: merged.rdahw]")
+@output_options
+def command(output: Output, models: tuple[Path, ...], start: Path | None, out: Path | None) -> None:
+    """Merge models that learned different examples, such as those of several boards, into one.
+
+    What each model changed in its counters since the start is added, and the sums saturate where counters do. The
+    models must be of one kind: same options, seed, columns and thresholds, and a family with counters.
+    """
+    import numpy as np
+
+    import rdahw
+    from rdahw.files import check_writable
+    from rdahw.merging import counters_of, merge_states
+    from rdahw.saved import load_model, save_model
+    from rdahw.training import Progress
+
+    if len(models) < 2:
+        raise UsageError(f"{str(models[0])!r} alone was given; give the files of two or more models")
+    out = out or Path("merged.rdahw")
+    check_writable(out)
+    first, *others = loaded = [load_model(path) for path in models]
+    base = None if start is None else load_model(start)
+    for path, other in zip((*models[1:], start), (*others, base), strict=True):
+        if path is not None and other is not None:
+            _check_same(models[0], first, path, other)
+    field, spec = counters_of(first.spec), first.spec
+    state = merge_states(
+        spec, spec.initial_state() if base is None else base.best_state, [one.best_state for one in loaded]
+    )
+    before = 0 if base is None else base.progress.examples
+    examples = before + sum(max(0, one.progress.examples - before) for one in loaded)
+    provenance = {
+        **{name: first.provenance[name] for name in ("options", "data_sha256") if name in first.provenance},
+        "command": "rdahw merge",
+        "package_version": rdahw.__version__,
+        "finished": True,
+        "merged": [str(path) for path in models],
+    }
+    save_model(replace(first, state=state, progress=Progress(examples=examples), provenance=provenance), out)
+    low, high = field.range
+    counters = state[field.name]
+    saturated = int(np.count_nonzero(counters == low) + np.count_nonzero(counters == high))
+    output.json({
+        "models": [str(path) for path in models],
+        "start": None if start is None else str(start),
+        "examples": examples,
+        "counters": counters.size,
+        "saturated": saturated,
+        "out": str(out),
+    })  # fmt: skip
+    output.line(f"merged    {len(models)} models, {examples:,} examples, {spec.description}")
+    output.line(f"saturated {percent(saturated, counters.size)} of {counters.size:,} counters")
+    output.line(f"saved     {out}")
+    output.log(f"next: rdahw eval {shlex.quote(str(out))}")
+
+
+def _check_same(path: Path, model: SavedModel, other_path: Path, other: SavedModel) -> None:
+    """Raise :class:`UsageError` if the counters of two models do not mean the same."""
+    from rdahw.claims import surroundings
+
+    differs: list[str] = []
+    if model.spec != other.spec:
+        a, b = ({"family": one.spec.family, **one.spec.to_json()} for one in (model, other))
+        differs = [f"{name} is {_short(a.get(name))} and {_short(b.get(name))}" for name in a if a[name] != b.get(name)]
+    differs += surroundings(model, other)
+    if differs:
+        raise UsageError(
+            f"{str(path)!r} and {str(other_path)!r} cannot be merged, as their counters mean different things: "
+            f"{'; '.join(differs)}; train them with the same options, and on data of the same thresholds, as "
+            "--binarise threshold=K has them"
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"

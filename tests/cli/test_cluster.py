@@ -1,0 +1,81 @@
+"""Work in pieces on a cluster: Dask's scheduler with two workers, all of them on the loopback interface."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pieces
+import pytest
+from running import Runner
+
+from rdahw.errors import UserError
+from rdahw.saved import load_model
+
+pytest.importorskip("distributed", reason="needs Dask, the extra cluster of rdahw")
+
+TESTS = Path(__file__).parents[1]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # those of Dask are not ours
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the scheduler. Its workers are processes that a nanny starts again when they die."""
+    from distributed import LocalCluster
+
+    folder = tmp_path_factory.mktemp("dask")
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(TESTS)  # for the file of the pieces
+    try:
+        with LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(folder)
+        ) as cluster:
+            yield cluster.scheduler_address
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def test_the_pieces_of_a_worker_that_dies_run_again(address: str, tmp_path: Path) -> None:
+    from rdahw.cluster import connect
+
+    with connect(address) as jobs:
+        assert jobs.run(pieces.die_once, range(6), tmp_path) == [n * n for n in range(6)]
+        assert (tmp_path / "died").exists()
+        with pytest.raises(UserError, match="is odd$"):
+            jobs.run(pieces.refuse_odd, range(3), None)
+
+
+def test_shared_data_arrive_once_at_each_worker(address: str, tmp_path: Path) -> None:
+    from rdahw.cluster import connect
+
+    with connect(address) as jobs:
+        assert jobs.run(pieces.square, range(12), pieces.Counted(tmp_path)) == [n * n for n in range(12)]
+    arrived = [path.name.split("-")[1] for path in tmp_path.iterdir()]
+    assert len(set(arrived)) <= 2
+    assert len(arrived) <= 4  # and once more at most, from one worker to the other
+
+
+def test_seeds_on_a_cluster_are_those_of_one_process(run: Runner, address: str) -> None:
+    command = ("train", "--model", "ensemble:tables=20,inputs=3", "--seeds", 2, "--json")
+    alone = run.ok(*command).json["runs"]
+    there = run.ok(*command, "--cluster", address, "--out", "there.rdahw").json["runs"]
+    assert [one["parameters_sha256"] for one in there] == [one["parameters_sha256"] for one in alone]
+    assert [one["out"] for one in there] == ["there-seed0.rdahw", "there-seed1.rdahw"]
+    assert [load_model(run.folder / one["out"]).spec.seed for one in there] == [0, 1]
+
+
+def test_what_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdahw import cluster
+
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+    for wrong in ("tcp://127.0.0.1:1", "nonsense://x"):
+        with pytest.raises(UserError, match=f"^no scheduler of Dask answers at '{wrong}' .*; start one with dask sch"):
+            with cluster.connect(wrong):
+                pass
