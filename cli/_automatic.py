@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["check_automatic", "choose_model", "default_model"]
 
 #: Options that not every model supports.
-_OF_ONE_MODEL = ("loss", "optimiser", "batch", "epochs", "updates", "shuffle", "scored")
+_OF_ONE_MODEL = ("loss", "optimiser", "batch", "epochs", "updates", "shuffle", "scored", "shards")
 
 
 def default_model(data: str, engine: EngineOptions, task: str) -> str:

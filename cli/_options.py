@@ -66,6 +66,7 @@ _FIXED: dict[str, tuple[type, ...]] = {
     "validation": (int, NoneType),
     "scored": (str, NoneType),
     "seed": (int,),
+    "shards": (int, NoneType),
 }
 #: … except files, which may have been moved and are checked by checksum …
 _FILES = ("data", "test")
@@ -88,6 +89,7 @@ _BEFORE = {
     "sequence": None,
     "range": None,
     "step": None,
+    "shards": None,
 }
 
 _PLAIN = (str, int, float, bool, NoneType)

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from rdahw.data import Binariser, Dataset
     from rdahw.data import Examples as RawExamples
     from rdahw.family import Spec
+    from rdahw.jobs import Jobs
     from rdahw.saved import SavedModel
+    from rdahw.sim.engines import SoftwareEngine
     from rdahw.state import State
     from rdahw.training import Engine, Examples, Progress
 
@@ -86,6 +88,8 @@ class Request:
     tried: Sequence[Mapping[str, Any]] = ()
     #: Threads of the engine; None: one a processor.
     threads: int | None = None
+    #: Where shards are learned; None: here, one after another.
+    jobs: Jobs | None = None
 
 
 class Run:
@@ -149,9 +153,14 @@ class Run:
         if (board := connect_device(asked, spec, self.binariser)) is not None:
             self._opened.callback(board.device.close)
             return board
-        return self._make_software(spec, asked.engine)
+        software = self._make_software(spec, asked.engine)
+        if (shards := self.options["shards"]) is None:
+            return software
+        from rdahw.sim.shards import ShardedEngine
 
-    def _make_software(self, spec: Spec, name: str | None) -> Engine:
+        return ShardedEngine(spec, software, shards, len(self.data.train), self.request.jobs)
+
+    def _make_software(self, spec: Spec, name: str | None) -> SoftwareEngine:
         from rdahw.sim.engines import find_engine, make_engine
 
         self._may_compile = find_engine(spec, name).is_compiled

@@ -26,9 +26,10 @@ Examples:
 )
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @file_option("--start", help="the model that all of them started from  [default: an untrained one]")
+@click.option("--mean", is_flag=True, help="take the mean of the changes, and not their sum")
 @file_option("--out", help="save the merged model here  [default: merged.rdahw]")
 @output_options
-def command(output: Output, models: tuple[Path, ...], start: Path | None, out: Path | None) -> None:
+def command(output: Output, models: tuple[Path, ...], start: Path | None, mean: bool, out: Path | None) -> None:
     """Merge models that learned different examples, such as those of several boards, into one.
 
     What each model changed in its counters since the start is added, and the sums saturate where counters do. The
@@ -52,9 +53,8 @@ def command(output: Output, models: tuple[Path, ...], start: Path | None, out: P
         if path is not None and other is not None:
             _check_same(models[0], first, path, other)
     field, spec = counters_of(first.spec), first.spec
-    state = merge_states(
-        spec, spec.initial_state() if base is None else base.best_state, [one.best_state for one in loaded]
-    )
+    begun = spec.initial_state() if base is None else base.best_state
+    state = merge_states(spec, begun, [one.best_state for one in loaded], mean=mean)
     before = 0 if base is None else base.progress.examples
     examples = before + sum(max(0, one.progress.examples - before) for one in loaded)
     provenance = {
@@ -71,6 +71,7 @@ def command(output: Output, models: tuple[Path, ...], start: Path | None, out: P
     output.json({
         "models": [str(path) for path in models],
         "start": None if start is None else str(start),
+        "mean": mean,
         "examples": examples,
         "counters": counters.size,
         "saturated": saturated,

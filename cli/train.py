@@ -113,8 +113,14 @@ Examples:
 @click.option(
     "--seeds", type=click.IntRange(2), metavar="N", help="train N times, from --seed on, and report mean and spread"
 )
-@jobs_option("train the models of --seeds, or try those of --model auto", "1")
-@cluster_option("train the models of --seeds, or try those of --model auto")
+@count_option(
+    "--shards",
+    metavar="S",
+    help="let each of S shards learn a part of the examples, and average their counters four times an epoch; the bits "
+    "depend on S and not on --jobs (ensemble)",
+)
+@jobs_option("train the models of --seeds, try those of --model auto, or learn --shards", "1")
+@cluster_option("train the models of --seeds, try those of --model auto, or learn --shards")
 @file_option("--out", help="save the model here  [default: DATA-MODEL.rdahw]")
 @file_option("--report", help="save a page about the model here (rdahw report)")
 @file_option("--resume", help="continue from a checkpoint or model, to the bits of an uninterrupted run")
@@ -179,7 +185,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
             family = parse_model(options["model"])[0]
             family.check_task(options["task"])
             given_options(family, options)  # raises before any data are read
-    _check_jobs({"jobs": jobs, "cluster": cluster}, options["model"], seeds, engine)
+    _check_jobs({"jobs": jobs, "cluster": cluster}, options, seeds, engine)
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
@@ -193,29 +199,28 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         return
     check_writable(out)
     dataset, held_out = load_data(output, options)
-    tried = []
-    if options["model"] == AUTO:
-        with open_jobs(jobs, cluster, ThreadJobs) as found:
-            tried = choose_model(output, options, dataset, found)
-    spec, data = convert(output, options, dataset, held_out, saved)
-    del dataset, held_out  # their features may be large
-    request = Request(
-        options=options,
-        spec=spec,
-        data=data,
-        engine=engine,
-        out=out,
-        resume=resumed,
-        saved=saved,
-        started=started,
-        tried=tried,
-    )
-    run = Run(output, request)
-    try:
-        run.train(checkpoint_seconds)
-        result = run.result()
-    finally:
-        run.close()
+    with open_jobs(jobs, cluster, ThreadJobs) as found:
+        tried = choose_model(output, options, dataset, found) if options["model"] == AUTO else []
+        spec, data = convert(output, options, dataset, held_out, saved)
+        del dataset, held_out  # their features may be large
+        request = Request(
+            options=options,
+            spec=spec,
+            data=data,
+            engine=engine,
+            out=out,
+            resume=resumed,
+            saved=saved,
+            started=started,
+            tried=tried,
+            jobs=found,
+        )
+        run = Run(output, request)
+        try:
+            run.train(checkpoint_seconds)
+            result = run.result()
+        finally:
+            run.close()
     output.json(result)
     run.show(result)
     if page is not None:
@@ -224,13 +229,23 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         write_report(output, out, page)
 
 
-def _check_jobs(given: dict[str, Any], model: str, seeds: int | None, engine: EngineOptions) -> None:
-    """Raise :class:`UsageError` for --jobs or --cluster where nothing can run at once."""
+def _check_jobs(given: dict[str, Any], options: dict[str, Any], seeds: int | None, engine: EngineOptions) -> None:
+    """Raise :class:`UsageError` for --jobs or --cluster where nothing can run at once, and for --shards with what they
+    do not support."""
+    if (shards := options["shards"]) is not None:
+        hardware = "--hdl" if engine.where == "hdl" else None if engine.device is None else "--device"
+        scored = "--score update" if options["scored"] == "update" else None
+        updates = None if options["updates"] is None else f"--updates {options['updates']}"
+        if other := hardware or scored or updates:
+            raise UsageError(f"--shards {shards} learns in software, whole epochs; leave it or {other} out")
     for name, value in given.items():
         if value is None:
             continue
-        if seeds is None and model != AUTO:
-            raise UsageError(f"--{name} {value} trains several models at once; add --seeds N, or leave it out")
+        if seeds is None and options["model"] != AUTO and shards is None:
+            raise UsageError(
+                f"--{name} {value} is for what runs at once, and this is one training; add --seeds N or --shards S, or "
+                "leave it out"
+            )
         if engine.device is not None or engine.vcd is not None:
             what = "--device, and a board" if engine.vcd is None else "--vcd, which"
             raise UsageError(f"--{name} {value} was given with {what} is for one training at a time; leave it out")

@@ -333,6 +333,10 @@ class Spec(ABC):
         its predicting circuit depends on more of the trained state than the parameters."""
         return self, state
 
+    def of_shard(self, state: State, shard: int) -> State:
+        """``state`` as shard number ``shard`` of a training in shards begins with it, with randomness of its own."""
+        return state
+
     def augment(self, x: Array, rows: NDArray[Any], epoch: int, examples: int) -> Array:
         """The examples x (n, A) after the augmentation of ``epoch``; they are numbers ``rows`` (n,) of ``examples``."""
         return x

@@ -76,6 +76,6 @@ def test_what_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
     for wrong in ("tcp://127.0.0.1:1", "nonsense://x"):
-        with pytest.raises(UserError, match=f"^no scheduler of Dask answers at '{wrong}' .*; start one with dask sch"):
-            with cluster.connect(wrong):
-                pass
+        said = f"^no scheduler of Dask answers at '{wrong}' .*; start one with dask scheduler, and give the address "
+        with pytest.raises(UserError, match=said), cluster.connect(wrong):
+            pass

@@ -385,12 +385,22 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ("--model ensemble:table=3", "model 'ensemble' has no option 'table=3'"),
         ("--model ensemble:wiring=patch3", "wiring 'patch3' needs images and the data are not images; use wiring=any"),
         ("--resume x --seeds 2", "--seeds starts new trainings and --resume continues one; leave one of them out"),
-        ("--jobs 2", "--jobs 2 trains several models at once; add --seeds N, or leave it out"),
+        (
+            "--jobs 2",
+            "--jobs 2 is for what runs at once, and this is one training; add --seeds N or --shards S, or leave",
+        ),
         (
             "--seeds 2 --jobs 2 --device x",
             "--jobs 2 was given with --device, and a board is for one training at a time",
         ),
         ("--seeds 2 --jobs 2 --cluster tcp://h:1", "--jobs 2 and --cluster tcp://h:1 were both given; leave --jobs"),
+        ("--shards 2 --hdl", "--shards 2 learns in software, whole epochs; leave it or --hdl out"),
+        ("--shards 2 --updates 9", "--shards 2 learns in software, whole epochs; leave it or --updates 9 out"),
+        (
+            "--shards 2 --model lookup",
+            "models of the family 'lookup' have no counters whose changes could be added; use",
+        ),
+        ("--shards 2 --forget 9", "forget is 9, and shards have no common order to forget by; leave one out"),
     ],
 )
 def test_options_that_do_not_go_with_an_ensemble(run, options, sentence):

@@ -326,6 +326,18 @@ class EnsembleSpec(Spec):
         register = first_dropout_state(self.seed)
         return {**super(EnsembleSpec, self).initial_state(), "dropout": register_bits(register)}
 
+    def of_shard(self, state: State, shard: int) -> State:
+        """With a dropout register of its own but for the first shard, the stream ``(register, "shard", shard)``.
+
+        Raises :class:`UsageError` for a model that forgets: which examples are old depends on their order.
+        """
+        if self.forget:
+            raise UsageError(f"forget is {self.forget}, and shards have no common order to forget by; leave one out")
+        if not shard:
+            return state
+        register = stream(register_number(state["dropout"]), "shard", shard) >> 1 or 1
+        return {**state, "dropout": register_bits(register)}
+
     def learner(self) -> Learner:
         """The learner of :func:`rdahw.families.ensemble.circuits.ensemble_learner`, without dropout and forgetting."""
         from rdahw.families.ensemble.circuits import ensemble_learner

@@ -1,0 +1,98 @@
+"""``rdahw merge``, and ``rdahw train --shards``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import Runner
+
+from rdahw.saved import load_model
+
+MODEL = ("--model", "ensemble:tables=20,inputs=3", "--binarise", "threshold=3")
+SHARDED = ("train", *MODEL[:2], "--shards", 3, "--epochs", 4, "--validation", 15)
+
+
+def parts(run: Runner, *more: object) -> list[Path]:
+    """Three models of thirds of the examples, and the training data as one file."""
+    rng = np.random.default_rng(0)
+    rows = [",".join(map(str, x)) + f",{'odd' if x[0] > 3 else 'even'}" for x in rng.integers(0, 7, (90, 4))]
+    files = []
+    for part in range(3):
+        table, out = run.folder / f"part{part}.csv", run.folder / f"part{part}.rdahw"
+        table.write_text("\n".join(["a,b,c,d,label", *rows[part * 30 : (part + 1) * 30]]) + "\n")
+        run.ok("train", "--data", table.name, *MODEL, *more, "--out", out.name)
+        files.append(out)
+    return files
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_merged_counters_are_the_sums_of_the_changes(run: Runner, mean: bool) -> None:
+    files = parts(run)
+    ran = run.ok("merge", *(file.name for file in files), "--out", "all.rdahw", "--json", *["--mean"] * mean).json
+    merged, models = load_model(run.folder / "all.rdahw"), [load_model(file) for file in files]
+    total = sum(model.state["counters"].astype(int) for model in models)
+    expected = np.floor(total / 3 + 0.5) if mean else np.clip(total, -32, 31)
+    assert np.array_equal(merged.state["counters"], expected)
+    assert merged.spec == models[0].spec
+    assert ran == {
+        "models": [file.name for file in files],
+        "start": None,
+        "mean": mean,
+        "examples": 3 * 30 * 15,
+        "counters": total.size,
+        "saturated": int(np.isin(expected, (-32, 31)).sum()),
+        "out": "all.rdahw",
+    }
+    assert run.ok("eval", "all.rdahw", "--data", "part2.csv", "--json").json["accuracy"] > 0.9
+    refused = run("train", "--resume", "all.rdahw")
+    assert (refused.code, "was merged from models of different data" in refused.error) == (1, True)
+
+
+def test_merging_from_a_trained_model(run: Runner) -> None:
+    """Models that both learned from a third one: what that one had is counted once."""
+    start, a, b = parts(run)
+    run.ok("merge", a.name, b.name, "--start", start.name)
+    merged, counters = load_model(run.folder / "merged.rdahw"), [load_model(f).state["counters"] for f in (start, a, b)]
+    before, *after = (each.astype(int) for each in counters)
+    assert np.array_equal(merged.state["counters"], np.clip(sum(after) - before, -32, 31))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("part0.rdahw",), "'part0.rdahw' alone was given; give the files of two or more models"),
+        (("part0.rdahw", "nothing"), "there is no model file 'nothing'; make one with rdahw train --out 'nothing'"),
+        (("part0.rdahw", "other.rdahw"), "their counters mean different things: counter is 6 and 5, seed is 0 and 1; "),
+        (("part0.rdahw", "bits.rdahw"), "the rules of their binarisers are 'threshold=3' and 'threshold=4'; train"),
+        (
+            ("iris-lookup.rdahw",) * 2,
+            "models of the family 'lookup' have no counters whose changes could be added",
+        ),
+    ],
+)
+def test_what_cannot_be_merged(run: Runner, arguments: tuple[str, ...], sentence: str) -> None:
+    parts(run)
+    given = ("train", "--data", "part0.csv", *MODEL[:2])
+    run.ok(*given, *MODEL[2:], "--optimiser", "counter=5", "--seed", 1, "--out", "other.rdahw")
+    run.ok(*given, "--binarise", "threshold=4", "--out", "bits.rdahw")
+    run.ok("train")
+    ran = run("merge", *arguments)
+    assert ran.code == 2
+    assert sentence in ran.error
+    assert not (run.folder / "merged.rdahw").exists()
+
+
+def test_shards_go_on_after_a_checkpoint_to_the_same_bits(run: Runner) -> None:
+    whole = run.ok(*SHARDED, "--json").json
+    assert whole["engine"] == "compiled, 3 shards"
+    assert [row["updates"] <= row["examples"] == 60 for row in whole["curve"]] == [True] * 4
+    run.ok(*SHARDED[:-4], "--epochs", 2, "--validation", 15, "--out", "half.rdahw")
+    rest = run.ok("train", "--resume", "half.rdahw", "--epochs", 4, "--json", "--jobs", 2).json
+    for name in ("parameters_sha256", "validation_correct", "best_epoch", "updates", "engine"):
+        assert rest[name] == whole[name]
+    refused = run("train", "--resume", "half.rdahw", "--shards", 2)
+    assert "--shards 2 was given, and 'half.rdahw' was trained with --shards 3; leave --shards out" in refused.error
+    several = run.ok(*SHARDED, "--seeds", 2, "--json").json["runs"]
+    assert several[0]["parameters_sha256"] == whole["parameters_sha256"]
