@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rdahw.errors import UsageError
 from rdahw.families import find_family, parse_model
 from rdahw.family import Candidate, DataSize, Family, Task
+from rdahw.jobs import Jobs, ThreadJobs
 from rdahw.sim import automatic
 from rdahw.sim.automatic import Choice, all_candidates, choose, epochs_for, spec_of
 from rdahw.training import Examples
@@ -19,7 +20,7 @@ from rdahw.training import Examples
 Rows = NDArray[np.int64]
 
 
-def chosen(x: Any, labels: Any, *, seed: int = 0) -> tuple[Choice, list[Rows]]:
+def chosen(x: Any, labels: Any, *, seed: int = 0, jobs: Jobs | None = None) -> tuple[Choice, list[Rows]]:
     """The choice for examples of bits, and which rows were looked at."""
     looked: list[Rows] = []
 
@@ -29,7 +30,7 @@ def chosen(x: Any, labels: Any, *, seed: int = 0) -> tuple[Choice, list[Rows]]:
 
     classes = int(labels.max()) + 1
     size = DataSize(rows=len(x), columns=x.shape[1], classes=classes, images=False)
-    return choose(size, labels, look, seed=seed), looked
+    return choose(size, labels, look, seed=seed, jobs=jobs), looked
 
 
 def tries(monkeypatch: pytest.MonkeyPatch, *models: tuple[str, dict[str, Any]]) -> None:
@@ -56,6 +57,16 @@ def test_growth_is_chosen_where_one_bit_of_many_matters(monkeypatch: pytest.Monk
     family, options = parse_model(choice.trial.model)
     task = Task(input_bits=300, classes=2)
     assert family.spec(task, **options) == spec_of(find_family("grown"), choice.trial.candidate, task)
+
+
+def test_models_tried_at_once_are_those_tried_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = ("grown", {"tables": 4, "inputs": 3, "patch": 3})  # the data are not images
+    tries(monkeypatch, ENSEMBLE, refused, GROWN)
+    expected, found = (chosen(*needle(100), jobs=jobs)[0] for jobs in (None, ThreadJobs(2)))
+    assert [trial.model for trial in found.trials] == [trial.model for trial in expected.trials]
+    assert len(found.trials) == 2
+    assert all(np.array_equal(a.correct, b.correct) for a, b in zip(found.trials, expected.trials, strict=True))
+    assert found.reason == expected.reason
 
 
 def test_the_first_of_equals_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

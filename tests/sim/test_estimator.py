@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_backend
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -570,7 +571,8 @@ def test_saved_and_copied_it_predicts_and_goes_on_alike() -> None:
 
 
 @pytest.mark.slow
-def test_in_pipelines_searches_and_cross_validation() -> None:
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_in_pipelines_searches_and_cross_validation(backend: str) -> None:
     pipeline = make_pipeline(FunctionTransformer(np.log1p), small())
     search = GridSearchCV(
         pipeline,
@@ -579,7 +581,8 @@ def test_in_pipelines_searches_and_cross_validation() -> None:
         n_jobs=2,
         error_score="raise",
     )
-    search.fit(IRIS_X, IRIS_Y)
+    with parallel_backend(backend):
+        search.fit(IRIS_X, IRIS_Y)
     assert search.best_params_["rdaclassifier__tables"] == 60
     scores = cross_val_score(search.best_estimator_, IRIS_X, IRIS_Y, cv=5)
     assert scores.mean() > 0.92
