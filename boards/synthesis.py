@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 
 from rdahw import __version__
 from rdahw.boards import Board, all_boards
+from rdahw.boards import board as board_of_name
 from rdahw.boards.board import FAMILIES, Family
 from rdahw.boards.clock import choose
 from rdahw.boards.design import Design
@@ -45,7 +46,7 @@ from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
 from rdahw.hdl.block_memory import FORGET_FIRST_READ
 from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolFailure, find, run
-from rdahw.jobs import ThreadJobs, cores
+from rdahw.jobs import Jobs, ThreadJobs, cores
 
 __all__ = ["synthesise"]
 
@@ -150,12 +151,23 @@ class _Flow:
         return Seed(seed, round(fmax, 2)), done
 
     def place_all(
-        self, name: str, seeds: Sequence[int], dense: bool, jobs: int | None
+        self, name: str, seeds: Sequence[int], dense: bool, jobs: int | None, elsewhere: Jobs | None
     ) -> list[tuple[Seed, Run | None]]:
         """Place and route each seed, ``jobs`` at once; in the order of the seeds. After an exception, Ctrl-C too, the
-        other runs are stopped."""
-        pool = ThreadJobs(jobs or cores(), self.stop.set)
-        return pool.run(lambda flow, seed: flow.place(name, seed, dense), seeds, self)
+        other runs are stopped. elsewhere: where the seeds are placed, if not by tools of this machine."""
+        if elsewhere is None:
+            pool = ThreadJobs(jobs or cores(), self.stop.set)
+            return pool.run(lambda flow, seed: flow.place(name, seed, dense), seeds, self)
+        files = {
+            file: (self.folder / file).read_bytes() for file in (f"{name}.json", f"{name}.{self.family.constraints}")
+        }
+        given = _Elsewhere(self.board.name, self.clock, self.pnr.origin, str(self.pnr), name, dense, files)
+        placed = []
+        for seed, done, made in elsewhere.run(_place_elsewhere, seeds, given):
+            for file, content in made.items():
+                (self.folder / file).write_bytes(content)
+            placed.append((seed, done))
+        return placed
 
     def pack_best(self, name: str, best: Seed) -> tuple[str, Run]:
         """The bitstream's name, and the packer's run, from the files of one seed."""
@@ -164,6 +176,41 @@ class _Flow:
         files = [word.format(placed=placed, bitstream=bitstream) for word in self.family.pack_files]
         log = f"{name}.{self.pack.tool.name}.log"
         return bitstream, self.run(self.pack, [*self.board.pack, *files], log, [bitstream])
+
+
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """What another machine needs to place and route a netlist. tool: what runs there has to be this, for the same bits.
+    files: the netlist and the constraints, by name."""
+
+    board: str
+    clock: float
+    toolchain: str
+    tool: str
+    name: str
+    dense: bool
+    files: Mapping[str, bytes]
+
+
+def _place_elsewhere(given: _Elsewhere, seed: int) -> tuple[Seed, Run | None, dict[str, bytes]]:
+    """As :meth:`_Flow.place`, in a folder of its own; also gives the files that were made."""
+    its = board_of_name(given.board)
+    family = FAMILIES[its.family]
+    pnr = find(family.pnr, "native" if given.toolchain == "native" else "yowasp")
+    if str(pnr) != given.tool:
+        raise UserError(f"a worker has {pnr}, and this machine {given.tool}; install the same version on all machines")
+    with tempfile.TemporaryDirectory(prefix="rdahw-") as name:
+        folder = Path(name)
+        for file, content in given.files.items():
+            (folder / file).write_bytes(content)
+        # Of the tools only that of place and route is used.
+        flow = _Flow(family, its, given.clock, pnr, pnr, pnr, folder, None, threading.Event())
+        try:
+            found, done = flow.place(given.name, seed, given.dense)
+        except ToolFailure as failure:  # its log is lost with the folder
+            raise UserError(f"{failure.tool} failed on a worker: {failure.reason}") from failure
+        made = {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in given.files}
+        return found, done, made
 
 
 #: nextpnr's messages when a seed cannot be placed or routed; another seed may succeed.
@@ -185,6 +232,7 @@ def synthesise(
     toolchain: Toolchain = "yowasp",
     pnr_seeds: Sequence[int] = (1,),
     jobs: int | None = None,
+    elsewhere: Jobs | None = None,
     clock_mhz: float | None = None,
     baud: int | None = None,
     progress: Progress | None = None,
@@ -192,8 +240,8 @@ def synthesise(
     """Make the bitstream of ``design`` for ``board``, and its intermediate files, in the folder ``out``.
 
     pnr_seeds: each is tried, ``jobs`` at once (default: one a processor), and the one with the highest Fmax is kept.
-    clock_mhz: of the core; by default the board's.
-    baud: of the UART; by default the board's. progress: called from several threads, but one at a time.
+    elsewhere: what places and routes them instead, on machines with the same tools. clock_mhz: of the core; by default
+    the board's. baud: of the UART; by default the board's. progress: called from several threads, but one at a time.
 
     For a design called NAME it writes: ``NAME.bin`` (``.bit``), the bitstream; ``NAME.il`` and ``NAME.v``, the design
     as RTLIL and Verilog; ``NAME.json`` and ``NAME.netlist.v``, the netlist; the file of pins and clocks; ``NAME.ys``,
@@ -224,7 +272,7 @@ def synthesise(
         cycles = design.cycles_per_example(core)
         core_cells = flow.alone(core, _CORE)["logic_cells"]
         frontend = {} if design.frontend is None else flow.alone(design.frontend(), _FRONTEND)
-        placed = flow.place_all(name, seeds, design.dense, jobs)
+        placed = flow.place_all(name, seeds, design.dense, jobs, elsewhere)
         best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)

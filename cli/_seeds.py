@@ -113,7 +113,7 @@ def _what_is_kept(finished: list[Path], outs: list[Path]) -> str:
 
 
 def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: Jobs) -> dict[str, Any]:
-    """The data that all seeds have in common, as the fields of :class:`_Shared`."""
+    """The data that all seeds have in common, as the fields of :class:`_Shared`; fills in the option binarise."""
     from rdahw.data import DRAWN
 
     if options["split"] is not None or options["data"] in DRAWN:  # they depend on the seed
@@ -121,8 +121,7 @@ def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: 
     dataset, held_out = load_data(output, options)
     if options["model"] == AUTO:
         return {"raw": (dataset, held_out)}
-    given = dict(options)  # the rule of the bits is filled in
-    spec, data = convert(output, given, dataset, held_out, None)
+    spec, data = convert(output, options, dataset, held_out, None)
     if not jobs.is_here and engine.where == "sim":
         from rdahw.sim.engines import find_engine, make_engine
 
@@ -147,7 +146,6 @@ def _train_seed(shared: _Shared, piece: _Piece) -> _Trained:
         spec, data = convert(output, options, dataset, held_out, None)
     else:
         data = shared.data
-        options["binarise"] = options["binarise"] or data.binariser.rule
         spec = find_spec(options, data.dataset, data.binariser)
     with _folder(out, shared.remote) as folder:
         request = Request(

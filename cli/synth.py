@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from rdahw.cli._data import load_dataset
-from rdahw.cli._jobs import jobs_option
+from rdahw.cli._jobs import cluster_option, jobs_option, open_jobs
 from rdahw.cli._model import find_model, make_spec
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import (
@@ -110,6 +111,7 @@ Examples:
     help="seed of place and route, or the best of several",
 )
 @jobs_option("place and route seeds", "one a processor")
+@cluster_option("place and route seeds")
 @toolchain_option
 @file_option("--out", metavar="DIR", help="write here  [default: build/BOARD]")
 @output_options
@@ -134,6 +136,7 @@ def command(
     baud: int | None,
     seeds: tuple[int, ...],
     jobs: int | None,
+    cluster: str | None,
     toolchain: Literal["yowasp", "native"],
     out: Path | None,
 ) -> None:
@@ -180,17 +183,19 @@ def command(
             quad=flash != "single",
             epochs=15 if epochs is None else epochs,
         )
-    report = synthesise(
-        design,
-        its,
-        out=out or Path("build", its.name),
-        toolchain=toolchain,
-        pnr_seeds=seeds,
-        jobs=jobs,
-        clock_mhz=clock,
-        baud=baud,
-        progress=output.step,
-    )
+    with open_jobs(jobs, cluster) if cluster is not None else nullcontext() as elsewhere:
+        report = synthesise(
+            design,
+            its,
+            out=out or Path("build", its.name),
+            toolchain=toolchain,
+            pnr_seeds=seeds,
+            jobs=jobs,
+            elsewhere=elsewhere,
+            clock_mhz=clock,
+            baud=baud,
+            progress=output.step,
+        )
     for warning in report.warnings:
         output.log(f"warning: {warning}")
     output.json(report.to_json())

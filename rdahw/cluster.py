@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,23 +29,27 @@ class ClusterJobs(ExecutorJobs):
     scattered to the workers once; Dask runs the pieces of a worker that dies again."""
 
     shares_files = False
+    _opens_anew = True
 
     def __init__(self, client: Client) -> None:
         super().__init__(client.get_executor(pure=False))
         self._client = client
+        #: What was scattered last, and the future that stands for it.
+        self._sent: tuple[Any, Any] | None = None
 
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
-        # In a list, as the elements of a collection would be scattered one by one.
-        (sent,) = self._client.scatter([shared], broadcast=True, hash=False)
+        if self._sent is None or self._sent[0] is not shared:
+            # In a list, as the elements of a collection would be scattered one by one.
+            (future,) = self._client.scatter([shared], broadcast=True, hash=False)
+            self._sent = shared, future
         try:
-            yield self._executor, sent, lambda: None
+            yield self._executor, self._sent[1], lambda: None
         except KilledWorker as error:
             raise UserError(f"workers of the cluster died again and again ({error}); {self._way_out}") from error
-        except CancelledError as error:
-            raise UserError("the scheduler of the cluster has ended, or dropped the work; start both again") from error
-        finally:
-            sent.release()
+        except CancelledError as error:  # the last worker that had the shared data died
+            self._sent = None
+            raise BrokenExecutor from error
 
 
 @contextmanager

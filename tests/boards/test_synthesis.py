@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rdahw.boards.synthesis import synthesise
 from rdahw.errors import UserError
 from rdahw.families import spec_of_widths
 from rdahw.hdl.toolchain import Step, ToolFailure
+from rdahw.jobs import ExecutorJobs
 
 SUFFIXES = ("bin", "il", "v", "json", "netlist.v", "pcf", "asc", "ys", "log")
 FILES = {f"small.{suffix}" for suffix in SUFFIXES}
@@ -54,8 +56,18 @@ def test_the_report_is_right(built: tuple[Path, Report]) -> None:
 
 @pytest.mark.slow
 def test_the_same_inputs_make_the_same_bytes(built: tuple[Path, Report], tmp_path: Path) -> None:
+    """Here, and with place and route elsewhere."""
     out, report = built
-    synthesise(small_design(), board("icebreaker"), out=tmp_path / "again", pnr_seeds=(report.pnr_seed,))
+    with ThreadPoolExecutor(1) as pool:
+        again = synthesise(
+            small_design(),
+            board("icebreaker"),
+            out=tmp_path / "again",
+            pnr_seeds=(report.pnr_seed,),
+            elsewhere=ExecutorJobs(pool),
+        )
+    assert again.seeds == tuple(seed for seed in report.seeds if seed.seed == report.pnr_seed)
+    assert {path.name for path in (tmp_path / "again").iterdir()} == FILES | {"report.json"}
     for name in ("small.bin", "small.il", "small.v", "small.json", "small.netlist.v", "small.pcf"):
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
 
