@@ -158,7 +158,7 @@ class Run:
             return software
         from rdahw.sim.shards import ShardedEngine
 
-        return ShardedEngine(spec, software, shards, len(self.data.train), self.request.jobs)
+        return ShardedEngine(spec, software, shards, self.request.jobs)
 
     def _make_software(self, spec: Spec, name: str | None) -> SoftwareEngine:
         from rdahw.sim.engines import find_engine, make_engine

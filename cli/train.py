@@ -116,8 +116,8 @@ Examples:
 @count_option(
     "--shards",
     metavar="S",
-    help="let each of S shards learn a part of the examples, and average their counters four times an epoch; the bits "
-    "depend on S and not on --jobs (ensemble)",
+    help="let S shards learn a part of every 500 examples each, and add up what they changed; the bits depend on S, and "
+    "not on --jobs (ensemble)",
 )
 @jobs_option("train the models of --seeds, try those of --model auto, or learn --shards", "1")
 @cluster_option("train the models of --seeds, try those of --model auto, or learn --shards")

@@ -1,8 +1,7 @@
 """Models that learned different examples, as one: what each changed in its counters is added, or averaged.
 
-Both saturate where counters do. The sum keeps everything where few counters saturate. The mean never leaves the range
-of the models and can be repeated: it is *iterative parameter mixing* (McDonald, Hall and Mann, 2010), while sums of
-models that each correct the same mistake would correct it several times.
+Both saturate where counters do. The sum loses nothing where few counters saturate; the mean stays within the range of
+the models.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ class Field:
     def saturated(self, values: NDArray[Any]) -> NDArray[Any]:
         """``values`` in the field's own dtype, each at most as far from zero as its type allows."""
         _, dtype, low, high = self._form
-        return np.clip(values, low, high).astype(dtype)
+        kept: NDArray[Any] = np.clip(values, low, high).astype(dtype)
+        return kept
 
     def zero(self) -> NDArray[Any]:
         """The value of all zeros."""

@@ -1,9 +1,9 @@
-"""Training in shards: several engines learn a part of the examples each, and their counters are averaged.
+"""Training in shards: several engines learn a part of the examples each, and what they changed is added.
 
-An epoch has a number of rounds. In each round the examples that are next are cut into one part for each shard, in
-order; each shard learns its part from the same state, and the next round begins from the mean of what they changed
-(:func:`rdahw.merging.merge_states`). This is a schedule of its own: its bits depend on the number of shards, and not
-on where or in which order they run.
+An epoch has rounds of :data:`ROUND` examples. In each round the examples that are next are cut into one part for each
+shard, in order; each shard learns its part from the same state, and the next round begins from that state and all that
+they changed (:func:`rdahw.merging.merge_states`). This is a schedule of its own: its bits depend on the number of
+shards, and not on where or in which order they run.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from rdahw.sim.engines import SoftwareEngine, make_engine
 from rdahw.state import State
 from rdahw.training import Batches, Examples, Outcome
 
-__all__ = ["ROUNDS", "ShardedEngine"]
+__all__ = ["ROUND", "ShardedEngine"]
 
-#: The rounds of an epoch.
-ROUNDS = 4
+#: The examples of a round, of all shards together. In much longer rounds shards correct the same mistakes, and the sum
+#: corrects them several times.
+ROUND = 500
 
 
 class _Learner:
@@ -76,19 +77,17 @@ def _learn(learner: _Learner, part: _Part) -> tuple[Outcome, State]:
 
 
 class ShardedEngine:
-    """An engine (:class:`rdahw.training.Engine`) of ``shards`` parts for a training on so many ``examples``.
+    """An engine (:class:`rdahw.training.Engine`) of so many ``shards``, each learned by one like ``engine``.
 
-    jobs: where the parts are learned; by default in this process, one after another. Raises
-    :class:`rdahw.UsageError` for a model whose changes cannot be averaged.
+    jobs: where they are learned; by default in this process, one after another. Raises :class:`rdahw.UsageError` for a
+    model whose changes cannot be added.
     """
 
-    def __init__(
-        self, spec: Spec, engine: SoftwareEngine, shards: int, examples: int, jobs: Jobs | None = None
-    ) -> None:
+    def __init__(self, spec: Spec, engine: SoftwareEngine, shards: int, jobs: Jobs | None = None) -> None:
         counters_of(spec)
         spec.of_shard(spec.initial_state(), 1)
         self.spec, self._engine, self._shards, self._jobs = spec, engine, shards, jobs or Jobs()
-        self.chunk: int | None = -(-examples // ROUNDS)
+        self.chunk: int | None = ROUND
         self.name = f"{engine.name}, {shards} shards"
 
     @property
@@ -117,7 +116,7 @@ class ShardedEngine:
             for shard, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
         ]
         ended = self._jobs.run(_learn, parts, prepared)
-        self._engine.state = merge_states(self.spec, start, [state for _, state in ended], mean=True)
+        self._engine.state = merge_states(self.spec, start, [state for _, state in ended])
         wrong = np.concatenate([outcome.wrong for outcome, _ in ended])
         changed = [outcome.changed for outcome, _ in ended if outcome.changed is not None]
         return Outcome(wrong, np.concatenate(changed) if len(changed) == len(ended) else None)
