@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,8 @@ class Request:
     tried: Sequence[Mapping[str, Any]] = ()
     #: Threads of the engine; None: one a processor.
     threads: int | None = None
+    #: The model from whose state it starts, and its name; None: an untrained one.
+    start: tuple[SavedModel, str] | None = None
     #: Where shards are learned; None: here, one after another.
     jobs: Jobs | None = None
 
@@ -140,7 +142,19 @@ class Run:
             self.engine = self._make_software(first, None if asked.where == "hdl" else asked.engine)
         if state is not None:
             self.engine.state = state
-        self.training = Training(self.engine, schedule, train, self.data.held_out if first is None else None, progress)
+        held_out = self.data.held_out if first is None else None
+        self.training = Training(self.engine, schedule, train, held_out, progress, self._start())
+
+    def _start(self) -> State | None:
+        """The state to start from, if a model to start from was given; raises :class:`UsageError` for another kind."""
+        if self.request.start is None:
+            return None
+        from rdahw.merging import check_same
+
+        saved, name = self.request.start
+        own = replace(saved, spec=self.spec, schema=self.dataset.schema, binariser=self.binariser)
+        check_same(name, saved, str(self.out), own)
+        return saved.best_state
 
     def _make_engine(self, updates: int, progress: Progress) -> Engine:
         output, spec, asked = self.output, self.spec, self.request.engine

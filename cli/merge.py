@@ -5,16 +5,12 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from rdahw.cli._output import Output, output_options, percent
 from rdahw.cli._params import file_option
 from rdahw.errors import UsageError
-
-if TYPE_CHECKING:
-    from rdahw.saved import SavedModel
 
 
 @click.command(
@@ -39,7 +35,7 @@ def command(output: Output, models: tuple[Path, ...], start: Path | None, mean: 
 
     import rdahw
     from rdahw.files import check_writable
-    from rdahw.merging import counters_of, merge_states
+    from rdahw.merging import check_same, counters_of, merge_states
     from rdahw.saved import load_model, save_model
     from rdahw.training import Progress
 
@@ -51,7 +47,7 @@ def command(output: Output, models: tuple[Path, ...], start: Path | None, mean: 
     base = None if start is None else load_model(start)
     for path, other in zip((*models[1:], start), (*others, base), strict=True):
         if path is not None and other is not None:
-            _check_same(models[0], first, path, other)
+            check_same(str(models[0]), first, str(path), other)
     field, spec = counters_of(first.spec), first.spec
     begun = spec.initial_state() if base is None else base.best_state
     state = merge_states(spec, begun, [one.best_state for one in loaded], mean=mean)
@@ -81,25 +77,3 @@ def command(output: Output, models: tuple[Path, ...], start: Path | None, mean: 
     output.line(f"saturated {percent(saturated, counters.size)} of {counters.size:,} counters")
     output.line(f"saved     {out}")
     output.log(f"next: rdahw eval {shlex.quote(str(out))}")
-
-
-def _check_same(path: Path, model: SavedModel, other_path: Path, other: SavedModel) -> None:
-    """Raise :class:`UsageError` if the counters of two models do not mean the same."""
-    from rdahw.claims import surroundings
-
-    differs: list[str] = []
-    if model.spec != other.spec:
-        a, b = ({"family": one.spec.family, **one.spec.to_json()} for one in (model, other))
-        differs = [f"{name} is {_short(a.get(name))} and {_short(b.get(name))}" for name in a if a[name] != b.get(name)]
-    differs += surroundings(model, other)
-    if differs:
-        raise UsageError(
-            f"{str(path)!r} and {str(other_path)!r} cannot be merged, as their counters mean different things: "
-            f"{'; '.join(differs)}; train them with the same options, and on data of the same thresholds, as "
-            "--binarise threshold=K has them"
-        )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -116,11 +116,12 @@ Examples:
 @count_option(
     "--shards",
     metavar="S",
-    help="let S shards learn a part of every 500 examples each, and add up what they changed; the bits depend on S, and "
-    "not on --jobs (ensemble)",
+    help="let S shards learn a part of every 500 examples, and add up what they changed; the bits depend on S, and not "
+    "on --jobs (ensemble)",
 )
 @jobs_option("train the models of --seeds, try those of --model auto, or learn --shards", "1")
 @cluster_option("train the models of --seeds, try those of --model auto, or learn --shards")
+@file_option("--start", help="start from what this model has learned, of other data (the same options and thresholds)")
 @file_option("--out", help="save the model here  [default: DATA-MODEL.rdahw]")
 @file_option("--report", help="save a page about the model here (rdahw report)")
 @file_option("--resume", help="continue from a checkpoint or model, to the bits of an uninterrupted run")
@@ -167,7 +168,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         return
     out, resumed, checkpoint_seconds = options.pop("out"), options.pop("resume"), options.pop("checkpoint")
     seeds, page, saved = options.pop("seeds"), options.pop("report"), None
-    jobs, cluster = options.pop("jobs"), options.pop("cluster")
+    jobs, cluster, start = options.pop("jobs"), options.pop("cluster"), options.pop("start")
     engine = EngineOptions.take(options)
     if resumed is not None:
         if seeds is not None:
@@ -189,6 +190,9 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
+    if start is not None and (resumed is not None or seeds is not None or options["model"] == AUTO):
+        what = "--resume" if resumed is not None else f"--model {AUTO}" if seeds is None else "--seeds"
+        raise UsageError(f"--start {start} was given with {what}, which begins otherwise; leave one of them out")
     if seeds is not None:
         from rdahw.cli._seeds import show_seeds, train_seeds
 
@@ -197,6 +201,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         output.json(summary)
         show_seeds(output, summary)
         return
+    from rdahw.saved import load_model
+
     check_writable(out)
     dataset, held_out = load_data(output, options)
     with open_jobs(jobs, cluster, ThreadJobs) as found:
@@ -213,6 +219,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
             saved=saved,
             started=started,
             tried=tried,
+            start=None if start is None else (load_model(start), str(start)),
             jobs=found,
         )
         run = Run(output, request)

@@ -7,7 +7,7 @@ the models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,10 @@ from rdahw.families import all_families, find_family
 from rdahw.family import Spec
 from rdahw.state import Field, State
 
-__all__ = ["counters_of", "merge_states"]
+if TYPE_CHECKING:
+    from rdahw.saved import SavedModel
+
+__all__ = ["check_same", "counters_of", "merge_states"]
 
 
 def counters_of(spec: Spec) -> Field:
@@ -45,3 +48,24 @@ def merge_states(
     if mean:
         change = (2 * change + len(states)) // (2 * len(states))
     return {**states[0], field.name: field.saturated(before + change)}
+
+
+def check_same(name: str, model: SavedModel, other_name: str, other: SavedModel) -> None:
+    """Raise :class:`UsageError` if counters of two models, which are called by these names, do not mean the same."""
+    from rdahw.claims import surroundings
+
+    differs: list[str] = []
+    if model.spec != other.spec:
+        a, b = ({"family": one.spec.family, **one.spec.to_json()} for one in (model, other))
+        differs = [f"{key} is {_short(a[key])} and {_short(b.get(key))}" for key in a if a[key] != b.get(key)]
+    differs += surroundings(model, other)
+    if differs:
+        raise UsageError(
+            f"the counters of {name!r} and {other_name!r} mean different things: {'; '.join(differs)}; train with the "
+            "same options, and with the same thresholds, as --binarise threshold=K has them for any data"
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from running import Runner
 
+from rdahw.data import load
 from rdahw.saved import load_model
+from rdahw.sim.engines import make_engine
+from rdahw.training import Examples, Training
 
 MODEL = ("--model", "ensemble:tables=20,inputs=3", "--binarise", "threshold=3")
 SHARDED = ("train", *MODEL[:2], "--shards", 3, "--epochs", 4, "--validation", 15)
@@ -59,12 +62,33 @@ def test_merging_from_a_trained_model(run: Runner) -> None:
     assert np.array_equal(merged.state["counters"], np.clip(sum(after) - before, -32, 31))
 
 
+def test_training_starts_from_a_merged_model(run: Runner) -> None:
+    first, second, _ = parts(run)
+    run.ok("merge", first.name, second.name, "--out", "both.rdahw")
+    again = ("train", "--data", "part2.csv", *MODEL, "--start", "both.rdahw", "--out", "on.rdahw", "--json")
+    ran = run.ok(*again).json
+    both, found = load_model(run.folder / "both.rdahw"), load_model(run.folder / "on.rdahw")
+    engine = make_engine(both.spec)
+    data = load(str(run.folder / "part2.csv"))
+    examples = Examples(found.binariser.pack(data.train.features), data.train.labels)
+    for _ in Training(engine, found.schedule, examples, start=both.state).run():
+        pass
+    assert np.array_equal(found.state["counters"], engine.state["counters"])
+    assert (ran["examples"], found.progress.examples) == (450, 450)
+    for more, sentence in {
+        ("--optimiser", "counter=5"): "mean different things: counter is 6 and 5; train with the same options",
+        ("--seeds", 2): "--start both.rdahw was given with --seeds, which begins otherwise; leave one of them out",
+    }.items():
+        refused = run(*again, *more)
+        assert (refused.code, sentence in refused.error) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("part0.rdahw",), "'part0.rdahw' alone was given; give the files of two or more models"),
         (("part0.rdahw", "nothing"), "there is no model file 'nothing'; make one with rdahw train --out 'nothing'"),
-        (("part0.rdahw", "other.rdahw"), "their counters mean different things: counter is 6 and 5, seed is 0 and 1; "),
+        (("part0.rdahw", "other.rdahw"), "mean different things: counter is 6 and 5; seed is 0 and 1; "),
         (("part0.rdahw", "bits.rdahw"), "the rules of their binarisers are 'threshold=3' and 'threshold=4'; train"),
         (
             ("iris-lookup.rdahw",) * 2,

@@ -266,7 +266,7 @@ def test_seeds_at_once_are_those_one_after_another(run, more):
 @pytest.mark.slow
 def test_ctrl_c_keeps_finished_seeds_and_checkpoints(run):
     words = ("train", *SMALL[1:], "--epochs", 2000000, "--seeds", 2, "--jobs", 2, "--json", "--checkpoint", 0.1)
-    process = start(*words, folder=run.folder, preexec_fn=lower_priority)
+    process = start(*words, folder=run.folder)
     paths = [run.folder / f"iris-ensemble-seed{seed}.rdahw.checkpoint" for seed in (0, 1)]
     while not all(path.exists() for path in paths):
         assert process.poll() is None
