@@ -5,9 +5,9 @@
 256 x 6 tables, 15 epochs. Rows: one training; 4 shards (rdahw train --shards 4); four models, each trained on a quarter
 of the training images alone and merged after every epoch (rdahw merge --mean, and rdahw train --start); and four models
 with counters of 8 bits, each trained for 60 epochs on its quarter, which are as many examples as 15 epochs of all, and
-merged once at the end (rdahw merge, without and with --mean). The accuracy is that on the test images. ``--held-out`` trains on the
-first 50,000 training images and scores on the other 10,000, also with rounds of other lengths; the settings were chosen
-by it.
+merged once at the end (rdahw merge, without and with --mean). The accuracy is that on the test images. ``--held-out``
+trains on the first 50,000 training images and scores on the other 10,000, also with rounds of other lengths; the
+settings were chosen by it.
 """
 
 from __future__ import annotations

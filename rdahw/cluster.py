@@ -12,13 +12,15 @@ from rdahw.errors import MissingError, UserError
 from rdahw.jobs import ExecutorJobs
 
 try:
-    from distributed import Client, KilledWorker  # type: ignore[import-untyped]
+    import distributed
 except ImportError as error:
     raise MissingError(
         f"a cluster needs Dask's scheduler ({error}); install it with pip install 'rdahw[cluster]'"
     ) from error
 
 __all__ = ["ClusterJobs", "connect"]
+
+_dask: Any = distributed  # only some of its functions have types
 
 #: Seconds for the scheduler to answer, and to have a worker.
 _PATIENCE = 10
@@ -31,7 +33,7 @@ class ClusterJobs(ExecutorJobs):
     shares_files = False
     _opens_anew = True
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Any) -> None:
         super().__init__(client.get_executor(pure=False))
         self._client = client
         #: What was scattered last, and the future that stands for it.
@@ -45,7 +47,7 @@ class ClusterJobs(ExecutorJobs):
             self._sent = shared, future
         try:
             yield self._executor, self._sent[1], lambda: None
-        except KilledWorker as error:
+        except _dask.KilledWorker as error:
             raise UserError(f"workers of the cluster died again and again ({error}); {self._way_out}") from error
         except CancelledError as error:  # the last worker that had the shared data died
             self._sent = None
@@ -59,7 +61,7 @@ def connect(address: str) -> Iterator[ClusterJobs]:
     Raises :class:`UserError` if there is none, if it has no worker, or if a worker has another version of rdahw.
     """
     try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+        client = _dask.Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise UserError(
             f"no scheduler of Dask answers at {address!r} ({error}); start one with dask scheduler, and give the "

@@ -44,7 +44,9 @@ def merge_states(
     """
     field = counters_of(spec)
     before = start[field.name].astype(np.int32)
-    change = sum(state[field.name] - before for state in states)
+    change = np.zeros_like(before)
+    for state in states:
+        change += state[field.name] - before
     if mean:
         change = (2 * change + len(states)) // (2 * len(states))
     return {**states[0], field.name: field.saturated(before + change)}
