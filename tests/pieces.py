@@ -65,3 +65,10 @@ def until_stopped(folder: Path, piece: int) -> str:
     while not ((folder / "began-1").exists() if piece == 0 else stopping()):
         time.sleep(0.01)
     return "ended" if piece == 0 else "stopped"
+
+
+def hold(folder: Path, piece: int) -> None:
+    """Never ends of itself."""
+    note(folder, "began")
+    while True:
+        time.sleep(0.05)

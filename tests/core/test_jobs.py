@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -88,3 +91,19 @@ def test_ctrl_c_keeps_what_is_done_and_asks_the_others_to_end(tmp_path: Path) ->
     assert ended.pop(0) == "ended"
     assert ended.pop(1) == "stopped"
     assert ended.items() <= {2: "stopped"}.items()  # the process that had piece 0 may have begun it
+
+
+@posix
+@pytest.mark.slow
+def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); import pathlib, pieces; from rdahw.jobs import ProcessJobs\n"
+        "ProcessJobs(1).run(pieces.hold, [0], pathlib.Path(sys.argv[2]))"
+    )
+    words = [sys.executable, "-P", "-c", program, str(Path(pieces.__file__).parent), str(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
+    while not (tmp_path / "began").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=900)  # ends when the last process that inherited the pipe has ended
