@@ -15,10 +15,11 @@ from rdahw.boards.rates import rates_of
 from rdahw.boards.top import FLASH_LATENCY
 from rdahw.errors import UsageError, UserError
 from rdahw.family import Spec
+from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.flash_reader import FlashReader
 from rdahw.hdl.flash_trainer import FlashTrainer
 from rdahw.hdl.flash_trainer_link import FlashTrainerLink
-from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.frontend import Frontend, NumberFrontend, PixelFrontend
 from rdahw.hdl.link import UartLink
 from rdahw.hdl.pixels import PixelPlanes
 from rdahw.hdl.trainer_factory import choose_trainer, make_trainer, predictors
@@ -115,7 +116,7 @@ def trainer_design(
         link=link,
         cycles_per_example=_cycles,
         rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
-        frontend=_planes(frontend),
+        frontend=_alone(frontend),
     )
 
 
@@ -149,7 +150,7 @@ def inference_design(
     board: Board,
     *,
     clock: float | None = None,
-    frontend: PixelFrontend | None = None,
+    frontend: Frontend | None = None,
     name: str = "inference",
 ) -> Design:
     """A predictor behind the host link, with the parameters of ``state`` as constants, in as many stages as ``clock``
@@ -169,12 +170,19 @@ def inference_design(
         dense=True,
         rates=rates_of,
         tables=row.name if len(predictors(spec)) > 1 else None,
-        frontend=_planes(frontend),
+        frontend=_alone(frontend),
     )
 
 
-def _planes(frontend: PixelFrontend | None) -> Callable[[], Any] | None:
-    return None if frontend is None else partial(PixelPlanes, frontend.rule, frontend.image_shape)
+#: The gateware of a frontend alone.
+_FRONTENDS: Mapping[type, Callable[[Any], Any]] = {
+    PixelFrontend: lambda its: PixelPlanes(its.rule, its.image_shape),
+    NumberFrontend: lambda its: CircuitModule(its.circuit),
+}
+
+
+def _alone(frontend: Frontend | None) -> Callable[[], Any] | None:
+    return None if frontend is None else partial(_FRONTENDS[type(frontend)], frontend)
 
 
 def _cycles(core: Any) -> Fraction:

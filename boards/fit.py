@@ -12,7 +12,7 @@ from rdahw.boards.board import Board
 from rdahw.boards.report import EBR, LOGIC_CELLS, SPRAM, DesignError, Usage
 from rdahw.errors import UsageError
 from rdahw.family import Spec
-from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.frontend import Frontend, PixelFrontend
 from rdahw.hdl.memory_fit import Needs, frontend_needs
 from rdahw.hdl.trainer_factory import Row, choose_trainer, predictors
 
@@ -37,15 +37,15 @@ def check_trainer_fits(
     raise DesignError(f"{spec.description} does not fit {board.title}: it needs {needs}; {advice}", usage=short(spec))
 
 
-def _share(spec: Any, board: Board, frontend: PixelFrontend | None) -> str:
-    """What the frontend alone needs, in words."""
-    if frontend is None:
+def _share(spec: Any, board: Board, frontend: Frontend | None) -> str:
+    """What the frontend alone needs, in words, if that is known before synthesis."""
+    if not isinstance(frontend, PixelFrontend):
         return ""
     its = frontend_needs(spec, board, frontend)
     return f", of these the frontend at least {its.logic_cells:,} {LOGIC_CELLS} and {its.ebr:,} {EBR}"
 
 
-def choose_predictor(spec: Spec, board: Board, frontend: PixelFrontend | None = None) -> Row:
+def choose_predictor(spec: Spec, board: Board, frontend: Frontend | None = None) -> Row:
     """The first predictor of ``spec`` that fits ``board`` and has the frontend, if one is given.
 
     Raises :class:`DesignError`, with what is short for each and how to make the model smaller, if none fits, or if
@@ -102,11 +102,11 @@ def _describe(needs: Needs | None, board: Board) -> str:
     )
 
 
-def _fits_packet(spec: Spec, row: Row, frontend: PixelFrontend | None) -> bool:
+def _fits_packet(spec: Spec, row: Row, frontend: Frontend | None) -> bool:
     return all(its.input_bits <= its.most_input_bits for its in row.interfaces(spec, frontend))
 
 
-def _check_packet(spec: Spec, row: Row, frontend: PixelFrontend | None) -> None:
+def _check_packet(spec: Spec, row: Row, frontend: Frontend | None) -> None:
     if _fits_packet(spec, row, frontend):
         return
     most = min(interface.most_input_bits for interface in row.interfaces(spec, frontend))
@@ -117,8 +117,8 @@ def _check_packet(spec: Spec, row: Row, frontend: PixelFrontend | None) -> None:
             usage={},
         )
     raise DesignError(
-        f"images of {frontend.octets:,} pixels do not fit a packet of the host link, which takes at most "
-        f"{most // 8:,}; train on smaller images (--resize)",
+        f"{frontend.size} do not fit a packet of the host link, which takes at most {most // 8:,} bytes; "
+        f"{frontend.smaller}",
         usage={},
     )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
@@ -29,7 +29,7 @@ from rdahw.bits import BitRows, PackedBits
 from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.family import Spec
 from rdahw.fields import join, size, split
-from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.frontend import Frontend
 from rdahw.hdl.interface import Interface
 from rdahw.hdl.protocol import (
     COMMANDS,
@@ -185,6 +185,15 @@ class Status:
     error_count: int
 
 
+def _compared(identity: Identity, known: Interface) -> Iterator[tuple[str, object, object]]:
+    """What must be equal: its name, the device's value and that of ``known``, which takes long for the fingerprint."""
+    yield "input bits", identity.input_bits, known.input_bits
+    yield "output bits", identity.output_bits, known.output_bits
+    yield "parameter bits", identity.parameter_bits, known.parameter_bits
+    yield "fingerprint", f"{identity.fingerprint:016x}", f"{known.fingerprint:016x}"
+    yield "learns", identity.learns, known.learns
+
+
 def _read_report(data: bytes) -> tuple[Identity, Status]:
     values = split(REPORT, data)
     flags = {name: bool(values[name]) for name in ("learns", "batches")}
@@ -196,8 +205,8 @@ def _read_report(data: bytes) -> tuple[Identity, Status]:
 class Device:
     """A trainer behind ``stream``; a context manager that opens a session and closes the stream.
 
-    spec: the model that the device must have been made from; ``None``: any device is accepted. frontend: the device may
-    take this instead of the model's bits.
+    spec: the model that the device must have been made from; ``None``: any device is accepted. frontends: the device
+    may take one of these instead of the model's bits.
     timeout: the seconds without a byte after which a packet is sent again (:data:`SILENCE`). attempts: how often a
     packet is sent. draw: gives the number of a new session, 32 bits that no earlier session had.
 
@@ -208,20 +217,20 @@ class Device:
     _identity: Identity
     _found: Status
     _interface: Interface | None = None
-    _frontend: PixelFrontend | None = None
+    _frontends: Sequence[Frontend] = ()
 
     def __init__(
         self,
         stream: ByteStream,
         spec: Spec | None = None,
         *,
-        frontend: PixelFrontend | None = None,
+        frontends: Sequence[Frontend] = (),
         timeout: float | None = None,
         attempts: int = 10,
         draw: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
         self._stream = stream
-        self._spec, self._frontend = spec, frontend
+        self._spec, self._frontends = spec, frontends
         self._timeout = SILENCE if timeout is None else timeout
         self._attempts = attempts
         self._draw = draw
@@ -294,15 +303,8 @@ class Device:
     def _recognise(self, identity: Identity, spec: Spec) -> Interface:
         """The trainer or predictor of ``spec`` that the device is; tried first: that of the session before."""
         message = ""
-        for known in chain(filter(None, [self._interface]), interfaces(spec, self._frontend)):
-            rows = (
-                ("input bits", identity.input_bits, known.input_bits),
-                ("output bits", identity.output_bits, known.output_bits),
-                ("parameter bits", identity.parameter_bits, known.parameter_bits),
-                ("fingerprint", f"{identity.fingerprint:016x}", f"{known.fingerprint:016x}"),
-                ("learns", identity.learns, known.learns),
-            )
-            difference = next((row for row in rows if row[1] != row[2]), None)
+        for known in chain(filter(None, [self._interface]), interfaces(spec, self._frontends)):
+            difference = next((row for row in _compared(identity, known) if row[1] != row[2]), None)
             if difference is None:
                 return known
             message = message or "its {}: {}, the model's: {}".format(*difference)
@@ -574,7 +576,7 @@ class DeviceEngine:
         if its.frontend is None:
             x = self.spec.augment(prepared.x[rows], rows, batches.epoch, len(prepared))
         else:
-            x = self._images(its.frontend, prepared.x, rows)
+            x = self._features(its.frontend, prepared.x, rows)
         y = its.encode(prepared.labels[rows])
         outputs = self.device.train(x, y, last)
         wrong = (outputs != y).any(axis=1).astype(np.int64)
@@ -587,14 +589,14 @@ class DeviceEngine:
     def classify(self, x: BitRows, progress: Progress | None = None) -> NDArray[np.int64]:
         """The classes (N,) of examples x (N, A)."""
         frontend = self._interface.frontend
-        sent = np.asarray(x) if frontend is None else self._images(frontend, x, slice(None))
+        sent = np.asarray(x) if frontend is None else self._features(frontend, x, slice(None))
         return self._interface.decode(self.device.predict(sent, progress))
 
-    def _images(self, frontend: PixelFrontend, x: BitRows, rows: Any) -> Array:
+    def _features(self, frontend: Frontend, x: BitRows, rows: Any) -> Array:
         """What the frontend takes instead of these rows of the examples x (N, A)."""
         if not isinstance(x, PackedBits) or x.source is None:
             raise UsageError(
-                f"{self.device} takes the pixels of images, and only the bits of examples were given; give them as "
-                "rdahw.sim.planes.to_wires makes them of the images"
+                f"{self.device} takes {frontend.takes}, and only their bits were given; give rdahw.bits.PackedBits "
+                "with the features as their source"
             )
         return frontend.encode(x.source[rows])

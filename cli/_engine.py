@@ -128,7 +128,7 @@ def connect_device(asked: EngineOptions, spec: Spec, binariser: Binariser) -> De
     if spec.software_only:
         raise UsageError(spec.software_only)
     from rdahw.boards.host import BAUD, DeviceEngine, connect
-    from rdahw.hdl.frontend import known_frontend
+    from rdahw.hdl.frontend import known_frontends
 
-    frontend = known_frontend(binariser)
-    return DeviceEngine(connect(asked.device, baud=asked.baud or BAUD, spec=spec, frontend=frontend), spec)
+    frontends = known_frontends(binariser)
+    return DeviceEngine(connect(asked.device, baud=asked.baud or BAUD, spec=spec, frontends=frontends), spec)

@@ -57,14 +57,14 @@ def command(
     rdahw synth. A serial port has a name like /dev/ttyUSB1 or COM3.
     """
     from rdahw.boards.host import BAUD, DeviceEngine, connect
-    from rdahw.hdl.frontend import known_frontend
+    from rdahw.hdl.frontend import known_frontends
     from rdahw.saved import load_model
 
     of_predict: dict[str, Any] = {"data": data, "reading": reading, "predictions": predictions}
     _check_options(action, model, {"data": data, "label": reading["label"], "predictions": predictions}, out)
     saved = None if model is None else load_model(model).predictor
     result: dict[str, Any] = {"port": port, "action": action}
-    known: dict[str, Any] = {} if saved is None else {"spec": saved.spec, "frontend": known_frontend(saved.binariser)}
+    known: dict[str, Any] = {} if saved is None else {"spec": saved.spec, "frontends": known_frontends(saved.binariser)}
     with connect(port, baud=baud or BAUD, **known) as device:
         if saved is None:
             result |= _status(output, device)
@@ -119,7 +119,7 @@ def _act(
     parameters = saved.spec.parameters
     if action == "predict":
         with output.progress("predicting", "examples") as bar:
-            return evaluate(output, saved, lambda x: board.classify(x, bar), **of_predict)
+            return evaluate(output, saved, lambda x: board.classify(x, bar), **of_predict, keeps_features=True)
     if action == "load":
         with output.progress("loading", "bytes") as bar:
             board.write(saved.best_state, bar)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdahw.bits import BitRows, PackedBits
 from rdahw.cli._data import load_dataset, to_wires
 from rdahw.cli._options import READING, options_of
 from rdahw.cli._output import Output, output_options
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rdahw.bits import BitRows
     from rdahw.data import Column
     from rdahw.saved import SavedModel
 
@@ -112,10 +112,13 @@ def evaluate(
     reading: Mapping[str, Any],
     predictions: bool,
     margins: Callable[[BitRows], list[Any]] | None = None,
+    *,
+    keeps_features: bool = False,
 ) -> dict[str, Any]:
     """Measure ``classify``, from bits (N, A) to class numbers (N,), -1 for none, or to steps of the target, with the
     binariser and the labels of ``saved``; print the result for people and return it as JSON. ``predictions``: print
-    them, also where there are labels; ``margins``: gives their margins.
+    them, also where there are labels; ``margins``: gives their margins; ``keeps_features``: the bits have the features
+    as their source.
     """
     from rdahw.tasks import TASKS
 
@@ -124,6 +127,8 @@ def evaluate(
     schema = saved.schema
     task = TASKS[schema.task]
     x = to_wires(output, saved.binariser, features)
+    if keeps_features and x.source is None:
+        x = PackedBits(x.words, x.shape[1], features)
     del features  # they may be large, and are not read again
     predicted = classify(x)
     result: dict[str, Any] = {"data": source, "examples": len(predicted), **new}

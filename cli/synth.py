@@ -21,6 +21,7 @@ from rdahw.cli._params import (
     board_option,
     count_option,
     data_option,
+    encoder_option,
     file_option,
     size_options,
     toolchain_option,
@@ -60,6 +61,7 @@ Examples:
   rdahw synth                                  a trainer of Iris
   rdahw synth --board ulx3s --pnr-seed best-of-4
   rdahw synth iris-lookup.rdahw --inference    a trained circuit
+  rdahw synth digits-grown.rdahw --inference --encoder 5
   rdahw synth mask --inputs 16 --outputs 1 --batch 10
   rdahw synth lookup:labels=binary --data iris
   rdahw synth mnist-ensemble.rdahw             a trainer of an ensemble
@@ -86,6 +88,7 @@ Examples:
     type=click.Choice(["single", "quad"]),
     help="ensemble: train from the data of rdahw pack in the board's flash, over one data line or four",
 )
+@encoder_option
 @board_frontend_option
 @click.option(
     "--sample",
@@ -131,6 +134,7 @@ def command(
     frontend: str | None,
     sample: float | None,
     drift: bool,
+    encoder: int | None,
     epochs: int | None,
     clock: float | None,
     baud: int | None,
@@ -148,7 +152,7 @@ def command(
     from rdahw.boards import board
     from rdahw.boards.design import inference_design, live_design, trainer_design
     from rdahw.boards.synthesis import synthesise
-    from rdahw.hdl.frontend import FRONTENDS
+    from rdahw.hdl.frontend import FRONTENDS, NumberFrontend
 
     its = board(board_name)
     of_names: dict[str, Any] = {"data": data, "binarise": binarise, "seed": seed}
@@ -157,6 +161,11 @@ def command(
     if sample is not None and not is_live:
         raise UsageError(f"--sample {sample:g} was given without --frontend pins; add it, or leave --sample out")
     front = FRONTENDS[frontend](binariser) if frontend in FRONTENDS else None
+    if encoder is not None and (not inference or frontend is not None):
+        raise UsageError(
+            "--encoder is for the predictor of a trained model; add --inference, without --frontend, or leave "
+            "--encoder out"
+        )
     options: dict[str, Any] = {"batch": batch, "stages": stages, "flash": flash, "drift": drift, "epochs": epochs}
     if is_live:
         of_link = {"inference": inference or None, "baud": baud}
@@ -168,7 +177,8 @@ def command(
         if saved is None:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
         trained = saved.predictor
-        design = inference_design(trained.spec, trained.best_state, its, clock=clock, frontend=front)
+        numbers = None if encoder is None else NumberFrontend(saved.binariser, encoder)
+        design = inference_design(trained.spec, trained.best_state, its, clock=clock, frontend=numbers or front)
     else:
         if flash is None and epochs is not None:
             raise UsageError(f"--epochs {epochs} was given without --flash; add --flash, or leave --epochs out")

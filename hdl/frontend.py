@@ -1,4 +1,4 @@
-"""The frontend of a trainer or predictor: what it takes on its stream of examples if not the bits of the model.
+"""The frontends of trainers and predictors: what these take on their stream of examples if not the bits of the model.
 
 This module does not import Amaranth, so a host can talk to a board without it.
 """
@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from rdahw.binariser_circuit import MOST_BITS, binariser_circuit, comparisons, number_bits
+from rdahw.circuit import Circuit
 from rdahw.data import Binariser
 from rdahw.data.plane_binariser import PlaneBinariser
 from rdahw.data.planes import PlaneRule
-from rdahw.errors import UsageError
+from rdahw.errors import UsageError, UserError
 from rdahw.family import Spec
 from rdahw.primitives import Array
+from rdahw.tracing import trace
+from rdahw.types import Bits
 
-__all__ = ["FRONTENDS", "PixelFrontend", "known_frontend"]
+__all__ = ["FRONTENDS", "Frontend", "NumberFrontend", "PixelFrontend", "known_frontends"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,11 @@ class PixelFrontend:
 
     rule: PlaneRule
     image_shape: tuple[int, int]
+
+    #: The option of the commands, what is sent, and how there can be less of it.
+    option: ClassVar[str] = "frontend"
+    takes: ClassVar[str] = "the pixels of images"
+    smaller: ClassVar[str] = "train on smaller images (--resize)"
 
     @classmethod
     def of(cls, binariser: Binariser | None) -> PixelFrontend:
@@ -50,6 +59,11 @@ class PixelFrontend:
     def octets(self) -> int:
         """The bytes of an image."""
         return math.prod(self.image_shape)
+
+    @property
+    def size(self) -> str:
+        """Of an example, in words."""
+        return f"images of {self.octets:,} pixels"
 
     def check(self, spec: Spec, *, learns: bool) -> None:
         """Raise :class:`UsageError` if the model ``spec`` does not have these images, or moves planes to learn."""
@@ -79,12 +93,63 @@ def _size(binariser: PlaneBinariser) -> str:
     return " x ".join(map(str, binariser.image_shape[-2:]))
 
 
-def known_frontend(binariser: Binariser) -> PixelFrontend | None:
-    """The frontend that a device of a model behind ``binariser`` may have, None if there is none."""
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberFrontend:
+    """The features as whole numbers of ``bits`` bits, feature i in the bits from i * bits on; the bits of the model are
+    those that ``binariser`` makes of them by comparisons. Raises :class:`UserError` if it does more than compare."""
+
+    binariser: Binariser
+    bits: int
+
+    option: ClassVar[str] = "encoder"
+    takes: ClassVar[str] = "the features of examples"
+    smaller: ClassVar[str] = "give fewer bits, or leave --encoder out"
+
+    def __post_init__(self) -> None:
+        comparisons(self.binariser, self.bits)
+
+    @property
+    def octets(self) -> int:
+        """The bytes of an example; the bits after its last number are 0."""
+        return -(-len(self.binariser.columns) * self.bits // 8)
+
+    @property
+    def size(self) -> str:
+        """Of an example, in words."""
+        return f"{len(self.binariser.columns):,} numbers of {self.bits} bits"
+
+    @property
+    def circuit(self) -> Circuit:
+        """From the bits on the stream of examples, Bits(8 * octets), to those of the model."""
+        compare = binariser_circuit(self.binariser, self.bits)
+        width = compare.input_types[0].width
+        return trace(lambda x: compare(x[:width]), x=Bits(8 * self.octets))
+
+    def encode(self, features: ArrayLike) -> Array:
+        """Features (N, F) as the bits on the stream of examples, (N, 8 * octets); raises :class:`UserError` for numbers
+        that are not whole ones of so many bits."""
+        found = number_bits(self.binariser, features, self.bits)
+        return np.pad(found, ((0, 0), (0, 8 * self.octets - found.shape[1])))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        features, least = comparisons(self.binariser, self.bits)
+        return {"frontend": "numbers", "bits": self.bits, "features": features, "least": least}
+
+
+Frontend: TypeAlias = PixelFrontend | NumberFrontend
+
+
+def known_frontends(binariser: Binariser) -> list[Frontend]:
+    """The frontends that a device of a model behind ``binariser`` may have."""
     try:
-        return PixelFrontend.of(binariser)
+        return [PixelFrontend.of(binariser)]
     except UsageError:
-        return None
+        pass
+    try:
+        return [NumberFrontend(binariser, bits) for bits in range(1, MOST_BITS + 1)]
+    except UserError:
+        return []
 
 
 #: From the name of a frontend to what makes it of a binariser.

@@ -19,6 +19,7 @@ from rdahw.circuit import Assignment, Circuit
 from rdahw.families.circuits import CircuitSpec
 from rdahw.family import Spec
 from rdahw.hdl.circuit import ROWS
+from rdahw.hdl.frontend import NumberFrontend
 from rdahw.hdl.trainer import Trainer, TrainerControl, example_layout, result_layout
 from rdahw.learner import Learner
 from rdahw.lut_circuits import count_ones
@@ -212,6 +213,7 @@ class FixedModel(Trainer):
     and read parameters, but does not learn (``learns``): ``learn``, writes and ``clear`` are ignored, and the counts
     stay 0. An example is accepted each cycle, unless a result waits to be taken; its result is valid ``stages`` cycles
     later. ``levels``, ``cells``: see :class:`Pipeline`. ``spec``: the model, if it is more than its learner's circuits.
+    ``frontend``: x is what it takes, and its comparisons are a part of the pipeline.
     """
 
     learns = False
@@ -224,17 +226,22 @@ class FixedModel(Trainer):
         levels: float = LEVELS,
         cells: str | None = None,
         spec: Spec | None = None,
+        frontend: NumberFrontend | None = None,
     ) -> None:
+        self.frontend = frontend
         self.spec = spec or CircuitSpec.of(learner)
         self.learner = learner
         model = learner.model
         self.bits = [int(bit) for bit in theta]
         bound = bind(model.predictor, **{model.circuit.input_names[0]: self.bits})
+        if frontend is not None:
+            bound = frontend.circuit >> bound
+        (x,) = bound.input_types
         self._pipeline = Pipeline(bound, levels, cells=cells)
         self.delay = self.stages = self._pipeline.stages
         super().__init__(
             {
-                "examples": In(stream.Signature(example_layout(model.input_bits, model.output_bits, learn=True))),
+                "examples": In(stream.Signature(example_layout(x.width, model.output_bits, learn=True))),
                 "results": Out(stream.Signature(result_layout(model.output_bits))),
                 "control": In(TrainerControl(model.parameter_bits)),
             }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rdahw.data import Code, decode, encode, label_width
 from rdahw.family import Spec
-from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.frontend import Frontend
 from rdahw.hdl.protocol import MAX_PAYLOAD, Layout, fingerprint_of, payload_of
 from rdahw.primitives import Array
 from rdahw.state import Field
@@ -75,7 +75,7 @@ class Interface:
     batches: bool = False
     places: tuple[Place, ...]
     run: int | None = None
-    frontend: PixelFrontend | None = None
+    frontend: Frontend | None = None
 
     @property
     def input_bits(self) -> int:
@@ -85,7 +85,9 @@ class Interface:
     @property
     def payload(self) -> int:
         """The longest payload of a request; an image, which has no smaller form, is given room."""
-        return MAX_PAYLOAD if self.frontend is None else payload_of(1 + self.frontend.octets)
+        return (
+            MAX_PAYLOAD if self.frontend is None else payload_of(-(-(1 + self.output_bits) // 8) + self.frontend.octets)
+        )
 
     @cached_property
     def layout(self) -> Layout:
@@ -126,12 +128,18 @@ def is_state_of_learner(spec: Spec) -> bool:
     return [field.bits for field in spec.fields] == [spec.learner().model.parameter_bits]
 
 
-def circuit_interface(spec: Spec, **given: Any) -> Interface:
+def circuit_interface(spec: Spec, *, frontend: Frontend | None = None, **given: Any) -> Interface:
     """The interface of gateware made of the circuits of the learner of ``spec``; ``given``: further arguments."""
     learner = spec.learner()
+
+    def described() -> object:
+        step = learner.step.to_json()
+        return step if frontend is None else [step, frontend.to_json()]
+
     return Interface(
         spec=spec,
-        described=lambda: learner.step.to_json(),
+        described=described,
+        frontend=frontend,
         parameter_bits=learner.model.parameter_bits,
         output_bits=learner.model.output_bits,
         code=spec.code,

@@ -91,7 +91,7 @@ class Trainer(wiring.Component):  # type: ignore[misc]
     batch: it has an accumulator for batches. word: the bits of a word of x; 0: x is not sent in words. latency: the
     cycles from accepting an example to its update; None: until its result was taken and ``busy`` is low. delay: those
     to its result, if neither stream waits; None: they differ. stream_notes: sentences about the beats of an example,
-    beyond the fields of a beat.
+    beyond the fields of a beat. frontend: see :class:`rdahw.hdl.interface.Interface`.
     """
 
     spec: Spec
@@ -101,11 +101,13 @@ class Trainer(wiring.Component):  # type: ignore[misc]
     latency: int | None = None
     delay: int | None = None
     stream_notes: Sequence[str] = ()
+    frontend: Any = None
 
     @cached_property
     def interface(self) -> Interface:
         """Its interface to the host link, hosts and simulators."""
-        return circuit_interface(self.spec, word_bits=self.word, learns=self.learns, batches=self.batch)
+        its = {"word_bits": self.word, "learns": self.learns, "batches": self.batch}
+        return circuit_interface(self.spec, frontend=self.frontend, **its)
 
     @property
     def encoder(self) -> Encoder:

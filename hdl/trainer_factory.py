@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from rdahw.errors import UsageError
 from rdahw.families.mask import mask_model
 from rdahw.family import Spec
-from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.frontend import Frontend, NumberFrontend, PixelFrontend
 from rdahw.hdl.interface import Interface, circuit_interface, is_state_of_learner
 from rdahw.hdl.layer_words import layers_interface
 from rdahw.hdl.machine_interface import in_memory, machine_interface, memory_interface, sequence_cycles
@@ -50,12 +51,13 @@ class Row:
     """A trainer or a fixed model.
 
     name: where its parameters are. family: the family whose models it is for; "": all families without their own rows.
-    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash``, ``drift``, ``frontend`` and
-    ``frontend pins`` that it supports. make: for a trainer ``make(spec, access, memory_kind, **options)``, for a fixed
-    model ``make(spec, state, levels, cells, **options)`` as :class:`rdahw.hdl.inference.FixedModel`. interfaces: its
-    possible interfaces, with a frontend if one is given. needs: what it needs of a board with such memories, also to
-    train from a flash, or with a frontend, if known. simulator: the compiled engine of :mod:`rdahw.sim.simulator` to
-    prefer, if not the usual one. cycles: about those of an update, to choose an engine by.
+    fits: whether it suits a spec. options: those of ``batch``, ``stages``, ``flash``, ``drift``, ``frontend``,
+    ``frontend pins`` and ``encoder`` that it supports. make: for a trainer ``make(spec, access, memory_kind,
+    **options)``, for a fixed model ``make(spec, state, levels, cells, **options)`` as
+    :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces, with a frontend if one is given.
+    needs: what it needs of a board with such memories, also to train from a flash, or with a frontend, if known.
+    simulator: the compiled engine of :mod:`rdahw.sim.simulator` to prefer, if not the usual one. cycles: about those of
+    an update, to choose an engine by.
     """
 
     name: str
@@ -63,10 +65,10 @@ class Row:
     fits: Callable[[Any], bool]
     options: tuple[str, ...] = ()
     make: Callable[..., Trainer]
-    interfaces: Callable[[Any, PixelFrontend | None], Iterable[Interface]]
+    interfaces: Callable[[Any, Any], Iterable[Interface]]
     simulator: str = ""
     cycles: Callable[[Any], int] = lambda spec: max(1, spec.parameters.bits // 64)
-    needs: Callable[[Any, Memories, bool, PixelFrontend | None], Needs | None] = lambda *given: None
+    needs: Callable[[Any, Memories, bool, Any], Needs | None] = lambda *given: None
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -116,10 +118,21 @@ def _with_shadows_in_memory(spec: Any, access: bool, memory_kind: str) -> Traine
     return MachineMemoryTrainer(spec)
 
 
-def _folded(spec: Spec, state: State, levels: float | None = None, cells: str | None = None) -> Trainer:
+def _folded(
+    spec: Spec,
+    state: State,
+    levels: float | None = None,
+    cells: str | None = None,
+    frontend: NumberFrontend | None = None,
+) -> Trainer:
     from rdahw.hdl.inference import LEVELS, FixedModel
 
-    return FixedModel(spec.learner(), spec.theta(state), levels=levels or LEVELS, cells=cells, spec=spec)
+    theta = spec.theta(state)
+    return FixedModel(spec.learner(), theta, levels=levels or LEVELS, cells=cells, spec=spec, frontend=frontend)
+
+
+def _of_logic(spec: Spec, frontend: NumberFrontend | None) -> list[Interface]:
+    return [circuit_interface(spec, learns=False, frontend=frontend)]
 
 
 def _from_rom(
@@ -220,8 +233,9 @@ PREDICTORS = (
         name="logic",
         family="ensemble",
         fits=is_circuit,
+        options=("encoder",),
         make=_folded,
-        interfaces=lambda spec, frontend: [circuit_interface(spec, learns=False)],
+        interfaces=_of_logic,
         needs=lambda spec, memories, flash, frontend: folded_needs(spec, memories),
     ),
     Row(
@@ -236,8 +250,9 @@ PREDICTORS = (
     Row(
         name="logic",
         fits=lambda spec: True,
+        options=("encoder",),
         make=_folded,
-        interfaces=lambda spec, frontend: [circuit_interface(spec, learns=False)],
+        interfaces=_of_logic,
     ),
 )
 
@@ -292,28 +307,28 @@ def make_trainer(spec: Spec, *, access: bool = True, memory_kind: str = "block",
     return row.make(spec, access, memory_kind, **own)
 
 
-def predictors(spec: Spec, frontend: PixelFrontend | None = None) -> list[Row]:
+def predictors(spec: Spec, frontend: Frontend | None = None) -> list[Row]:
     """The rows of the fixed models of the family of ``spec``, whether or not they fit it. Raises :class:`UsageError` if
     none supports a frontend that is given."""
-    rows = [row for row in _rows(PREDICTORS, spec) if frontend is None or "frontend" in row.options]
-    if not rows:
-        raise _unsupported(spec, "frontend")
+    rows = [row for row in _rows(PREDICTORS, spec) if frontend is None or frontend.option in row.options]
+    if frontend is not None and not rows:
+        raise _unsupported(spec, frontend.option)
     return rows
 
 
-def make_predictor(spec: Spec, state: State, frontend: PixelFrontend | None = None, **options: Any) -> Trainer:
+def make_predictor(spec: Spec, state: State, frontend: Frontend | None = None, **options: Any) -> Trainer:
     """The first fixed model that fits ``spec``, with the parameters of ``state``; options: ``levels`` and ``cells`` of
     :class:`rdahw.hdl.inference.FixedModel`."""
     own = {} if frontend is None else {"frontend": frontend}
     return next(row for row in predictors(spec, frontend) if row.fits(spec)).make(spec, state, **options, **own)
 
 
-def interfaces(spec: Spec, frontend: PixelFrontend | None = None) -> Iterator[Interface]:
+def interfaces(spec: Spec, frontends: Sequence[Frontend] = ()) -> Iterator[Interface]:
     """The possible interfaces of a device of ``spec``: that of its usual trainer first, those with a frontend last."""
     rows = (*([] if spec.software_only else _rows(TRAINERS, spec)), *_rows(PREDICTORS, spec))
     fitting = [row for row in rows if row.fits(spec)]
     for row in fitting:
         yield from row.interfaces(spec, None)
-    for row in fitting:
-        if frontend is not None and "frontend" in row.options:
+    for row, frontend in product(fitting, frontends):
+        if frontend.option in row.options:
             yield from row.interfaces(spec, frontend)

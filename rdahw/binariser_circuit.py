@@ -13,7 +13,7 @@ from rdahw.errors import UserError
 from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
-__all__ = ["MOST_BITS", "binariser_circuit", "number_bits"]
+__all__ = ["MOST_BITS", "binariser_circuit", "comparisons", "number_bits"]
 
 #: The most bits of a number.
 MOST_BITS = 16
@@ -22,9 +22,20 @@ MOST_BITS = 16
 def binariser_circuit(binariser: Binariser, bits: int) -> Circuit:
     """``x ↦ wires``: what :meth:`Binariser.transform` gives for features that are whole numbers of ``bits`` bits.
 
-    x: Bits(features * bits), feature i in the bits from i * bits on, the lowest first. Raises :class:`UserError` for a
-    binariser that does more than compare numbers.
+    x: Bits(features * bits), feature i in the bits from i * bits on, the lowest first. Raises as :func:`comparisons`.
     """
+    features, least = comparisons(binariser, bits)
+
+    def compare(x: Wire) -> Wire:
+        numbers = [x[i : i + bits] for i in range(0, x.width, bits)]
+        return cat(*(_at_least(numbers[feature], n) for feature, n in zip(features, least, strict=True)))
+
+    return trace(compare, x=Bits(len(binariser.columns) * bits))
+
+
+def comparisons(binariser: Binariser, bits: int) -> tuple[list[int], list[int]]:
+    """The feature of each wire, and the least whole number for which it is 1; ``1 << bits`` if it never is. Raises
+    :class:`UserError` for a binariser that does more than compare numbers."""
     kinds = [column.kind for column in binariser.columns]
     missing = any(column.missing for column in binariser.columns)
     if missing or "category" in kinds or binariser.is_fixed or isinstance(binariser, PlaneBinariser):
@@ -33,16 +44,9 @@ def binariser_circuit(binariser: Binariser, bits: int) -> Circuit:
             f"{found} cannot be made of comparisons; leave out --encoder, or binarise numbers by quantile=K"
         )
     if binariser.rule == CELLS:
-        features, least = binariser.wire_columns.tolist(), _least_above(binariser, bits)
-    else:
-        features = _features(binariser)
-        least = _least(binariser, features, bits)
-
-    def compare(x: Wire) -> Wire:
-        numbers = [x[i : i + bits] for i in range(0, x.width, bits)]
-        return cat(*(_at_least(numbers[feature], int(n)) for feature, n in zip(features, least, strict=True)))
-
-    return trace(compare, x=Bits(len(kinds) * bits))
+        return binariser.wire_columns.tolist(), _least_above(binariser, bits).tolist()
+    features = _features(binariser)
+    return features, _least(binariser, features, bits).tolist()
 
 
 def number_bits(binariser: Binariser, features: ArrayLike, bits: int) -> NDArray[np.uint8]:

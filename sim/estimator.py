@@ -142,7 +142,8 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = not (isinstance(self.model, str) and _tells_two_classes(self.model))
         model = self._model_for(_SETS)
-        given = [name for name in self._OPTIONS if self._is_given(name)]
+        values = vars(self)  # scikit-learn asks at each prediction, and most options are as they were made
+        given = [name for name in self._OPTIONS if values[name] is not AUTO and self._is_given(name)]
         tags.classifier_tags.multi_label = isinstance(model, str) and _learns_sets(model, *given)
         return tags
 

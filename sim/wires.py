@@ -151,7 +151,8 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _checked(self, X: ArrayLike) -> NDArray[Any]:
         """X as an array; NaN and infinities are left to the conversion, which reads all of it anyway."""
-        check_is_fitted(self)
+        if not hasattr(self, "_predictor"):
+            check_is_fitted(self)
         refuse_tables(X)
         refuse_dates(X, self.is_categorical_)
         if self._encoder is not None:

@@ -52,7 +52,7 @@ def test_a_trainer_learns_over_the_link_as_in_software(shape: tuple[int, int]) -
     frontend, spec = model("threshold=90+hog=4/3/9", shape)
     core = trainer_design(spec, board("ulx3s"), frontend=frontend).core()
     engine = "amaranth" if shape == (4, 5) else "cxxrtl"
-    device = Device(SimulatedStream(simulate(core=core, engine=engine), 40_000), spec, frontend=frontend)
+    device = Device(SimulatedStream(simulate(core=core, engine=engine), 40_000), spec, frontends=[frontend])
     there, software = DeviceEngine(device, spec), make_engine(spec, "reference")
     data, rows = examples(frontend, 4), np.array([3, 0, 3])
     made = [engine.train(engine.prepare(data), Batches.single(rows)) for engine in (there, software)]
@@ -71,7 +71,7 @@ def test_a_predictor_behind_the_pins_of_a_uart() -> None:
     software.train(software.prepare(data), Batches.single(np.arange(5)))
     design = inference_design(spec, software.state, board("ulx3s"), frontend=frontend)
     simulator = simulate(core=design.core(), divisor=8)
-    there = DeviceEngine(Device(SimulatedStream(simulator, 40_000), spec, frontend=frontend), spec)
+    there = DeviceEngine(Device(SimulatedStream(simulator, 40_000), spec, frontends=[frontend]), spec)
     assert there.predict(data).tolist() == software.predict(software.prepare(data)).tolist()
     assert design.tables == "block RAM"
 
@@ -83,9 +83,9 @@ def test_a_device_that_takes_pixels_needs_them() -> None:
         DeviceEngine(Device(stream, spec), spec)
     other = PixelFrontend(parse_planes("threshold=91"), (5, 4))
     with pytest.raises(UserError, match="is not a trainer of 'ensemble'"):
-        DeviceEngine(Device(stream, spec, frontend=other), spec)
-    there = DeviceEngine(Device(stream, spec, frontend=frontend), spec)
-    with pytest.raises(UsageError, match="takes the pixels of images, and only the bits of examples were given"):
+        DeviceEngine(Device(stream, spec, frontends=[other]), spec)
+    there = DeviceEngine(Device(stream, spec, frontends=[frontend]), spec)
+    with pytest.raises(UsageError, match="takes the pixels of images, and only their bits were given"):
         there.predict(Examples(np.zeros((1, 20), np.uint8), np.zeros(1, np.int64)))
 
 
@@ -128,7 +128,7 @@ def test_steps_are_about_as_expected(tables: int, inputs: int) -> None:
 
 def test_images_that_fit_no_packet() -> None:
     frontend, spec = model("threshold=9", (256, 256))
-    with pytest.raises(DesignError, match=r"images of 65,536 pixels do not fit a packet.*at most 65,247; train on sm"):
+    with pytest.raises(DesignError, match=r"images of 65,536 pixels do not fit .*at most 65,247 bytes; train on sm"):
         trainer_design(spec, board("ulx3s-85f"), frontend=frontend)
 
 

@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Fragment
 from icarus import simulate
+from link_helpers import SimulatedDevice, pseudo_terminal
+from link_helpers import simulate as simulate_link
 from running import Runner
 
 from rdahw.binariser_circuit import binariser_circuit, number_bits
+from rdahw.boards.design import Design
 from rdahw.cli._model import predictor
 from rdahw.data import decode
 from rdahw.hdl import proof
+from rdahw.hdl.trainer_factory import make_predictor
 from rdahw.saved import load_model
 from rdahw.sim.engines import predict
 
@@ -158,6 +163,39 @@ def test_an_exported_predictor_takes_the_features(run: Runner, tmp_path: Path) -
     (outputs,) = simulate(run.folder / out, "whole", circuit, [number_bits(its.binariser, features, 7)], {}, run.folder)
     x = its.binariser.transform(features)
     assert (decode(outputs, its.spec.classes, its.spec.code) == predict(its.spec, its.best_state, x)).all()
+
+
+@pytest.mark.parametrize(("model", "bits", "octets"), [(MODEL, 7, 3), ("ensemble:tables=6,inputs=2,counter=3", 9, 4)])
+def test_a_board_makes_the_comparisons(run: Runner, designs: list[Design], model: str, bits: int, octets: int) -> None:
+    rows = [f"{a},{b},{a % 2},{'yes' if a > 50 and b < 9 else 'no'}" for a in range(0, 101, 9) for b in (1, 5, 15)]
+    (run.folder / "whole.csv").write_text("\n".join(["a,b,c,y", *rows]))
+    train = ("train", "--data", "whole.csv", "--label", "y", "--split", "0.4", "--model", model, "--out", "whole.rdahw")
+    run.ok(*train, "--binarise", "quantile=3")
+    expected = run.ok("eval", "whole.rdahw", "--predictions", "--json").json["predictions"]
+    assert len(set(expected)) == 2
+    assert run("synth", "whole.rdahw", "--inference", "--encoder", bits).error == "synthesis was left out"
+    for made in (core := designs[-1].core(), frontend := designs[-1].frontend()):
+        Fragment.get(made, None)  # Amaranth warns of components that are never elaborated
+    assert frontend.circuit.input_types[0].width == 8 * octets
+    its = load_model(run.folder / "whole.rdahw").predictor
+    core = make_predictor(its.spec, its.best_state, core.frontend)  # of no family of FPGAs, so without its cells
+    with pseudo_terminal(SimulatedDevice(simulate_link(core=core))) as port:
+        found = run.ok("device", port, "predict", "whole.rdahw", "--predictions", "--json").json["predictions"]
+        assert run.ok("device", port, "status", "--json").json["input_bits"] == 8 * octets
+    assert found == expected
+
+
+def test_comparisons_that_no_board_makes(run: Runner, trained: dict[str, Any]) -> None:
+    for words, said in (
+        (("--encoder", 7), "add --inference, without --frontend"),
+        (
+            ("--inference", "--encoder", 7, "--frontend", "pixels"),
+            "needs a model of images that is binarised by planes",
+        ),
+    ):
+        ran = run("synth", "iris.rdahw", *words)
+        assert ran.code == 2
+        assert said in ran.error
 
 
 @pytest.mark.parametrize("more", [[], ["--reverse"], ["--trainer"], ["--inference", "--frontend", "pixels"]])
