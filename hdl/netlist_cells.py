@@ -14,30 +14,33 @@ from typing import Any
 from rdahw.errors import UserError
 from rdahw.tracing import Wire, cat, equal, mux
 
-__all__ = ["REGISTERS", "ROWS", "Cell"]
+__all__ = ["LIBRARY", "REGISTERS", "ROWS", "Cell"]
 
 #: The most address bits of a table.
 _MOST_ADDRESS = 20
 #: Tables of so many inputs become gates: the XOR of the products of their inputs that have a 1.
 _FEW = 2
+#: The most inputs of a sum of products that becomes a table where tables are to be kept.
+_MOST_INPUTS = 8
 
 
 class Cell:
     """A cell of a netlist: its parameters as Yosys writes them, the bits of each port (nets as numbers, constants as
-    ``"0"`` and ``"1"``), and the wires of its inputs."""
+    ``"0"`` and ``"1"``), and the wires of its inputs. keeps_tables: small tables become no gates."""
 
-    __slots__ = ("_driver", "_wire", "bits", "kind", "parameters")
+    __slots__ = ("_driver", "_wire", "bits", "keeps_tables", "kind", "parameters")
 
     def __init__(
         self,
         data: Mapping[str, Any],
         wire: Callable[[Sequence[Any]], Wire],
         driver: Callable[[Any], Cell | None] = lambda net: None,
+        keeps_tables: bool = False,
     ) -> None:
         self.kind: str = data["type"]
         self.parameters: Mapping[str, Any] = data["parameters"]
         self.bits: Mapping[str, Sequence[Any]] = data["connections"]
-        self._wire, self._driver = wire, driver
+        self._wire, self._driver, self.keeps_tables = wire, driver, keeps_tables
 
     def driver(self, port: str) -> Cell | None:
         """The cell whose output Y, or the low bits of it, is at an input."""
@@ -247,10 +250,10 @@ def _bmux(cell: Cell) -> Wire:
     )
 
 
-def _table(content: int, address: Wire) -> Wire:
-    """The bit of a constant table."""
+def _table(content: int, address: Wire, keep: bool) -> Wire:
+    """The bit of a constant table; keep: it becomes no gates."""
     width = address.width
-    if width > _FEW:
+    if width > (0 if keep else _FEW):
         return address.const(content, 1 << width).lookup(address)
     terms = []
     for chosen in range(1 << width):
@@ -263,7 +266,7 @@ def _table(content: int, address: Wire) -> Wire:
 
 def _lut(cell: Cell) -> Wire:
     address = cell.wire("A")
-    return _table(int(cell.text("LUT").replace("x", "0"), 2), address)
+    return _table(int(cell.text("LUT").replace("x", "0"), 2), address, cell.keeps_tables)
 
 
 def _sop(cell: Cell) -> Wire:
@@ -275,12 +278,12 @@ def _sop(cell: Cell) -> Wire:
         zeros, ones = ([i for i in range(a.width) if part[2 * i + at] == "1"] for at in (0, 1))
         read = [*([~a.gather(zeros)] if zeros else []), *([a.gather(ones)] if ones else [])]
         products.append((zeros, ones, _all(cat(*read)) if read else a.const(1, 1)))
-    if 0 < a.width <= _FEW:
+    if 0 < a.width <= (_MOST_INPUTS if cell.keeps_tables else _FEW):
         rows = (
             any(all(not r >> i & 1 for i in z) and all(r >> i & 1 for i in o) for z, o, _ in products)
             for r in range(1 << a.width)
         )
-        return _table(sum(bit << row for row, bit in enumerate(rows)), a)
+        return _table(sum(bit << row for row, bit in enumerate(rows)), a, cell.keeps_tables)
     return _any(cat(*(product for _, _, product in products))) if products else a.zeros(1)
 
 
@@ -388,4 +391,40 @@ REGISTERS: Mapping[str, tuple[str, str | int]] = {
     "$_DFF_N_": ("C", 0),
     "$ff": ("", 1),
     "$_FF_": ("", 1),
+}
+
+#: Cells of FPGAs in Verilog, for netlists that use them and do not have them: those of the iCE40, then of the ECP5.
+LIBRARY: Mapping[str, str] = {
+    "SB_LUT4": """module SB_LUT4(input I0, I1, I2, I3, output O);
+  parameter [15:0] LUT_INIT = 0;
+  assign O = LUT_INIT[{I3, I2, I1, I0}];
+endmodule
+""",
+    "SB_CARRY": """module SB_CARRY(input I0, I1, CI, output CO);
+  assign CO = I0 & I1 | (I0 | I1) & CI;
+endmodule
+""",
+    "LUT4": """module LUT4(input A, B, C, D, output Z);
+  parameter [15:0] INIT = 0;
+  assign Z = INIT[{D, C, B, A}];
+endmodule
+""",
+    "PFUMX": """module PFUMX(input ALUT, BLUT, C0, output Z);
+  assign Z = C0 ? ALUT : BLUT;
+endmodule
+""",
+    "L6MUX21": """module L6MUX21(input D0, D1, SD, output Z);
+  assign Z = SD ? D1 : D0;
+endmodule
+""",
+    "CCU2C": """module CCU2C(input CIN, A0, B0, C0, D0, A1, B1, C1, D1, output S0, S1, COUT);
+  parameter [15:0] INIT0 = 0, INIT1 = 0;
+  parameter INJECT1_0 = "YES", INJECT1_1 = "YES";
+  localparam OPEN0 = INJECT1_0 != "YES", OPEN1 = INJECT1_1 != "YES";
+  wire p0 = INIT0[{D0, C0, B0, A0}], p1 = INIT1[{D1, C1, B1, A1}];
+  wire c = p0 ? CIN : OPEN0 & INIT0[{B0, A0}];
+  assign COUT = p1 ? c : OPEN1 & INIT1[{B1, A1}];
+  assign S0 = p0 ^ (OPEN0 & CIN), S1 = p1 ^ (OPEN1 & c);
+endmodule
+""",
 }

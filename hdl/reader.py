@@ -21,7 +21,7 @@ from typing import Any
 from rdahw.circuit import Circuit
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.hdl.aiger import read_aiger
-from rdahw.hdl.netlist_cells import REGISTERS, ROWS, Cell
+from rdahw.hdl.netlist_cells import LIBRARY, REGISTERS, ROWS, Cell
 from rdahw.hdl.processes import Stopped
 from rdahw.hdl.toolchain import Progress, Step, Toolchain, ToolFailure, find, run, scratch
 from rdahw.machine import Machine, unused
@@ -57,7 +57,8 @@ _CHECKS = "t:$print t:$check t:$assert t:$assume t:$cover t:$live t:$fair t:$sco
 _ASYNCHRONOUS = ("$adff", "$adffe", "$aldff", "$aldffe", "$dffsr", "$dffsre", "$_DFF_*", "$_ALDFF*", "$_DFFSR*")
 
 _SCRIPT = """{read} {file}
-hierarchy -check {top}{parameters}
+{boxes}
+hierarchy -check -libdir cells {top}{parameters}
 proc -noopt
 flatten -noscopeinfo
 delete {checks}
@@ -113,12 +114,14 @@ def _listed(kinds: Mapping[str, int]) -> str:
 
 
 def read_circuit(
-    path: str | Path, top: str | None = None, parameters: Mapping[str, int] | None = None
+    path: str | Path, top: str | None = None, parameters: Mapping[str, int] | None = None, *, tables: bool = False
 ) -> Circuit | Machine:
     """The circuit that a file describes; with flip-flops of one clock, the machine.
 
     path: Verilog or SystemVerilog (``.v``, ``.sv``), BLIF, AIGER (``.aag``, ``.aig``), RTLIL (``.il``) or Yosys' JSON.
     top: its module; by default the only one that no other uses. parameters: values of parameters of that module.
+    tables: LUTs of one or two inputs, which otherwise become gates, stay tables (lookups), and so do sums of products
+    of up to eight.
 
     Each port is a wire of bits with its name. Bit 0 is the least significant one. Values that Verilog leaves open (a
     bit read from outside of a vector, a flip-flop without initial value) are 0. :func:`read_design` says what became of
@@ -128,7 +131,7 @@ def read_circuit(
     large (16 MB of Verilog, 400,000 cells), damaged, or has what no circuit can be (latches, tri-states, ``x``, several
     clocks), with its line, and :class:`MissingError` without Yosys.
     """
-    return read_design(path, top, parameters).made
+    return read_design(path, top, parameters, tables=tables).made
 
 
 def read_design(
@@ -136,6 +139,7 @@ def read_design(
     top: str | None = None,
     parameters: Mapping[str, int] | None = None,
     *,
+    tables: bool = False,
     toolchain: Toolchain = "yowasp",
     progress: Progress | None = None,
 ) -> Design:
@@ -162,13 +166,13 @@ def read_design(
         except UserError as error:
             raise UserError(f"{file}: {error}") from None
         try:
-            return _translated(module, file.stem, source, {}, progress)
+            return _translated(module, file.stem, source, {}, progress, tables)
         except _Loop as loop:
             raise loop.refused(source) from None
     for lower in (_LOWER, _LOWER_ALL):
         name, module, before = _netlist(source, data, top, dict(parameters or {}), lower, toolchain, progress)
         try:
-            return _translated(module, name, source, before, progress)
+            return _translated(module, name, source, before, progress, tables)
         except _Loop as loop:
             found = loop
     raise found.refused(source)
@@ -220,10 +224,16 @@ def _netlist(
     yosys = find("yosys", toolchain)
     with scratch() as work:
         (work / file).write_bytes(data)
+        library = [name for name in LIBRARY if name.encode() in data]
+        (work / "cells").mkdir()
+        for each in library:
+            (work / "cells" / f"{each}.v").write_text(LIBRARY[each], encoding="utf-8")
         _copy_included(source.path.parent, data, work)
         script = _SCRIPT.format(
             read=SUFFIXES[suffix],
             file=file,
+            # Where a file has no box of such a cell Yosys takes the cell from the folder.
+            boxes="delete =A:blackbox =A:whitebox" if library and suffix == ".json" else "",
             top=f"-top {top}" if top else "-auto-top",
             parameters="".join(f" -chparam {name} {value}" for name, value in parameters.items()),
             checks=_CHECKS,
@@ -334,13 +344,18 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 
 
 def _translated(
-    module: Mapping[str, Any], top: str, source: _Source, before: Mapping[str, int], progress: Progress | None
+    module: Mapping[str, Any],
+    top: str,
+    source: _Source,
+    before: Mapping[str, int],
+    progress: Progress | None,
+    tables: bool,
 ) -> Design:
     if (count := len(module["cells"])) > _MOST_CELLS:
         raise UserError(
             f"{source.path}: {top!r} has {count:,} cells; expected at most {_MOST_CELLS:,}; read a part of the design"
         )
-    netlist = _Netlist(module, source)
+    netlist = _Netlist(module, source, tables)
     made, names, notes = netlist.translate(progress)
     kinds = Counter(cell["type"] for cell in module["cells"].values())
     kept = {kind: count for kind, count in kinds.items() if not before or before.get(kind)}
@@ -351,8 +366,8 @@ def _translated(
 class _Netlist:
     """A module of Yosys' JSON on its way to a circuit: which wire, and which bit of it, each net is."""
 
-    def __init__(self, module: Mapping[str, Any], source: _Source) -> None:
-        self.module, self.source = module, source
+    def __init__(self, module: Mapping[str, Any], source: _Source, keeps_tables: bool) -> None:
+        self.module, self.source, self.keeps_tables = module, source, keeps_tables
         self.builder = Builder()
         self._nets: dict[int, tuple[Wire, int]] = {}
         self._drivers: dict[int, Mapping[str, Any]] = {}
@@ -534,7 +549,7 @@ class _Netlist:
             self._drive(result if result.width == len(bits) else result.extend(len(bits)), bits)
 
     def _cell(self, data: Mapping[str, Any]) -> Cell:
-        return Cell(data, lambda bits: self.wire(bits, data, "a value"), self._driving)
+        return Cell(data, lambda bits: self.wire(bits, data, "a value"), self._driving, self.keeps_tables)
 
     def _driving(self, net: Any) -> Cell | None:
         data = self._drivers.get(net)

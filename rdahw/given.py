@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.family import Spec
 from rdahw.learner import Learner
 from rdahw.machine import Machine
+from rdahw.primitives import PRIMITIVES, Array
 from rdahw.state import Field, State
-from rdahw.tracing import Wire, cat, trace
+from rdahw.tracing import Builder, Wire, cat, trace
 from rdahw.types import Bits
 
-__all__ = ["READERS", "Given", "GivenSpec", "learnable", "parse_design", "read_given"]
+__all__ = ["READERS", "TABLES", "Given", "GivenSpec", "free_tables", "learnable", "parse_design", "read_given"]
+
+#: Names the tables of a circuit where its parameters are named, unless it has an input of this name.
+TABLES = "tables"
 
 #: By file ending the function that reads such a file: from its path and the name of its module, if one is given.
 READERS: Mapping[str, str] = dict.fromkeys(
@@ -43,25 +49,68 @@ def read_given(text: str, **options: Any) -> Circuit | Machine:
     return made
 
 
-def learnable(name: str, f: Circuit | Machine, parameters: Sequence[str] = ("theta",)) -> Circuit:
-    """``(theta, x) ↦ y``, to learn: the inputs ``parameters`` of ``f`` side by side, its other inputs, its outputs.
+def free_tables(f: Circuit) -> tuple[Circuit, tuple[int, ...]]:
+    """The circuit with the contents of its tables as one more input, :data:`TABLES`, and these contents bit by bit.
 
-    Raises :class:`UsageError` for a machine, for an unknown name, and if nothing is left to read.
+    Tables are lookups in what does not depend on an input, in the order of the circuit, each lookup a table of its own.
+    """
+    known: dict[int, Array] = {}
+    places: dict[int, slice] = {}
+    contents: list[Array] = [np.zeros(0, np.uint8)]
+    end = 0
+    for number, (primitive, operands, attributes) in f.wires():
+        evaluate = PRIMITIVES[primitive].evaluate if primitive in PRIMITIVES else None
+        if evaluate is not None and all(i in known for i in operands):
+            known[number] = evaluate(*(known[i] for i in operands), *attributes)
+        elif primitive == "lookup" and operands[0] in known:
+            contents.append(known[operands[0]])
+            places[number] = slice(end, end := end + len(contents[-1]))
+    builder = Builder()
+    wires = [builder.input(port, type_) for port, type_ in f.inputs]
+    if end:
+        tables = builder.input(TABLES, Bits(end))
+    for number, (primitive, operands, attributes) in f.wires():
+        given = [wires[i] for i in operands]
+        if number in places:
+            wires.append(tables[places[number]].lookup(given[1]))
+        else:
+            wires.append(builder.apply(primitive, *given, attributes=attributes))
+    made = builder.finish({port: wires[i] for port, i in f.outputs})
+    return made, tuple(np.concatenate(contents).tolist())
+
+
+def learnable(
+    name: str, f: Circuit | Machine, parameters: Sequence[str] = ("theta",)
+) -> tuple[Circuit, tuple[int, ...]]:
+    """``(theta, x) ↦ y``, to learn: the inputs ``parameters`` of ``f`` side by side, its other inputs, its outputs; and
+    the bits that theta starts with, which are those of the tables among the parameters (:data:`TABLES`), others 0.
+
+    Raises :class:`UsageError` for a machine, for an unknown name, if there are no tables, and if nothing is left to
+    read.
     """
     if isinstance(f, Machine):
         raise UsageError(f"{name!r} has flip-flops and cannot be learned as a circuit; take the circuit between them")
-    if missing := [port for port in parameters if port not in f.input_names]:
+    contents: tuple[int, ...] = ()
+    names = list(parameters)
+    if TABLES in names and TABLES not in f.input_names:
+        f, contents = free_tables(f)
+        if not contents:
+            raise UsageError(
+                f"{name!r} has no tables to learn, neither LUTs nor memories with contents; map it to LUTs first, as "
+                "with Yosys' synth -lut 4, or name inputs"
+            )
+    if missing := [port for port in names if port not in f.input_names]:
         raise UsageError(f"{name!r} has no input {missing[0]!r} to learn; {nearest(missing[0], f.input_names)}")
-    if not parameters:
+    if not names:
         raise UsageError(f"no input of {name!r} is to learn; name one of {', '.join(f.input_names)}")
-    rest = [port for port in f.input_names if port not in parameters]
+    rest = [port for port in f.input_names if port not in names]
     if not rest:
         raise UsageError(f"all inputs of {name!r} are parameters; expected one that the data come in by")
     widths = {port: type_.width for port, type_ in f.inputs}
 
     def body(theta: Wire, x: Wire) -> Wire:
         wires = {}
-        for whole, ports in ((theta, parameters), (x, rest)):
+        for whole, ports in ((theta, names), (x, rest)):
             at = 0
             for port in ports:
                 wires[port] = whole[at : at + widths[port]]
@@ -69,7 +118,9 @@ def learnable(name: str, f: Circuit | Machine, parameters: Sequence[str] = ("the
         results = theta.builder.inline(f, [wires[port] for port in f.input_names])
         return cat(*results)
 
-    return trace(body, theta=Bits(sum(widths[p] for p in parameters)), x=Bits(sum(widths[p] for p in rest)))
+    made = trace(body, theta=Bits(sum(widths[p] for p in names)), x=Bits(sum(widths[p] for p in rest)))
+    start = [bit for port in names for bit in (contents if contents and port == TABLES else (0,) * widths[port])]
+    return made, tuple(start)
 
 
 @dataclass(frozen=True, slots=True)

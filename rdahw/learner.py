@@ -16,6 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
@@ -150,6 +154,16 @@ class Learner:
                     f"{self.model.name!r} would wrap, as its words have {state.bits} bits; use fewer bits for a "
                     "counter, or a model of wider words"
                 )
+
+    def first_state(self, parameters: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The state (S,) as bits before the first example, from which theta is ``parameters`` (P,), bits."""
+        given = self.given.circuit.input_types[0]
+        row, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, "the model has parameters of", given)
+        state: Any = self.model.circuit.input_types[0]
+        bits = np.zeros(state.width, np.uint8)
+        first = row.start(parameters, given.tangent, **numbers)
+        bits[: len(first)] = first
+        return bits
 
     @property
     def largest_batch(self) -> int | None:

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rdahw.errors import UsageError
 from rdahw.fixed_point import divide, magnitude, multiply, signed_words, square_root, times
 from rdahw.random_circuit import draw, state_words
@@ -37,13 +40,18 @@ def _none(width: int, /, **numbers: int) -> int:
     return 0
 
 
+def _same(parameters: NDArray[np.uint8], unit: Type, **numbers: int) -> NDArray[np.uint8]:
+    return parameters
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimiser(Rule):
     """A row of :data:`OPTIMISERS`.
 
     put: ``put(vectors, request, **numbers)``, the new vectors of the state. vectors: how many there are. get:
     ``get(vectors, **numbers)``, the parameters; by default the first vector. learn: the parameters that requests are
-    made with, if they are others. more: ``more(bits, **numbers)``, the number of further words of so many bits in the
+    made with, if they are others. start: ``start(bits, unit, **numbers)``, the bits of the first vector, of type
+    ``unit``, of a state that has not learned yet and gives the parameters with these bits. more: ``more(bits, **numbers)``, the number of further words of so many bits in the
     state; they are the last of ``vectors`` where there are some.
     """
 
@@ -51,6 +59,7 @@ class Optimiser(Rule):
     vectors: int = 1
     get: Callable[..., Wire] = _first
     learn: Callable[..., Wire] | None = None
+    start: Callable[..., NDArray[np.uint8]] = _same
     more: Callable[..., int] = _none
 
     def bound(self, parameters: Type, numbers: Mapping[str, int]) -> Bound:
@@ -164,6 +173,12 @@ def _count_signs(vectors: Sequence[WordWire], request: WordWire, bits: int, nois
 def _signs(vectors: Sequence[WordWire], bits: int, noise: int) -> Wire:
     counters = vectors[0]
     return (~planes(counters.as_bits(), counters.type.bits)[-1]).as_switches(counters.type.bits)
+
+
+def _half_sure(switches: NDArray[np.uint8], unit: Words, bits: int, noise: int) -> NDArray[np.uint8]:
+    """Counters half-way to the ends of their range."""
+    half = 1 << bits - 2
+    return unit.to_bits(np.where(switches, half - 1, -half))
 
 
 def _noise_words(vectors: Sequence[WordWire], noise: int) -> int:
@@ -292,6 +307,7 @@ OPTIMISERS: Mapping[str, Optimiser] = {
         put=_count_signs,
         get=_signs,
         learn=_noisy_signs,
+        start=_half_sure,
         numbers=(_BITS, Number("noise", range(17), 0, True)),
         more=_of_generator,
     ),

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rdahw.circuit import Circuit
 from rdahw.data import Code, label_width
 from rdahw.data._json import damaged, is_int, members
@@ -44,8 +47,9 @@ LEARNER_OPTIONS = (
 class CircuitSpec(Spec):
     """A learner of a circuit that predicts one of ``classes`` classes, encoded on its output wires by ``code``.
 
-    Its state is one field, the bits of the optimiser's state. ``chosen``: the options that it was made with. Raises
-    :class:`UserError` for a circuit whose output does not fit the classes, and as :class:`Learner`.
+    Its state is one field, the bits of the optimiser's state. ``chosen``: the options that it was made with. ``start``:
+    the bits of the parameters before the first example; empty: the state is zero. Raises :class:`UserError` for a
+    circuit whose output does not fit the classes, and as :class:`Learner`.
     """
 
     family: str
@@ -53,6 +57,7 @@ class CircuitSpec(Spec):
     classes: int
     code: Code = "one-hot"
     chosen: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    start: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.made.model.output_bits != label_width(self.classes, self.code):
@@ -92,6 +97,11 @@ class CircuitSpec(Spec):
     def learner(self) -> Learner:
         return self.made
 
+    def initial_state(self) -> dict[str, NDArray[Any]]:
+        if not self.start:
+            return super(CircuitSpec, self).initial_state()
+        return {self.parameters.name: self.made.first_state(np.array(self.start, np.uint8))}
+
     def options(self) -> dict[str, Any]:
         return {**self.chosen, "labels": self.code, "loss": self.loss, "optimiser": self.optimiser}
 
@@ -103,7 +113,8 @@ class CircuitSpec(Spec):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values. The circuit is among them, so that reading needs no Python file of the user."""
-        return {
+        begins = {"start": "".join(map(str, self.start))} if self.start else {}
+        return begins | {
             "name": self.name,
             "circuit": self.made.given.circuit.to_json(),
             "loss": self.loss,
@@ -117,14 +128,20 @@ class CircuitSpec(Spec):
     def from_json(cls, family: str, value: object) -> CircuitSpec:
         """Read :meth:`to_json` back. Raises :class:`UserError` for a malformed value."""
         keys = ("name", "circuit", "loss", "optimiser", "labels", "classes", "options")
-        name, circuit, loss, optimiser, labels, classes, options = members(value, "its 'spec'", keys)
+        begins = "start" in value if isinstance(value, dict) else False
+        found = members(value, "its 'spec'", (*keys, *(["start"] if begins else [])))
+        name, circuit, loss, optimiser, labels, classes, options = found[: len(keys)]
         if not all(isinstance(text, str) for text in (name, loss, optimiser, labels)):
             raise damaged("a name", "text")
+        start = found[-1] if begins else ""
         if not is_int(classes) or not isinstance(options, dict):
             raise damaged("its 'spec'", "a number of classes and options")
         try:
             learner = Learner(Model(name, Circuit.from_json(circuit)), loss, optimiser)
-            return cls(family, learner, classes, labels, options)
+            width = learner.given.parameter_bits
+            if begins and not (isinstance(start, str) and len(start) == width and {*start} <= {"0", "1"}):
+                raise damaged("'start' of its 'spec'", f"{width} digits 0 and 1")
+            return cls(family, learner, classes, labels, options, tuple(map(int, start)))
         except UsageError as error:
             raise UserError(f"{error} (in the file: it is damaged or was not written by rdahw)") from None
 

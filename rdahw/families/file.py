@@ -20,7 +20,7 @@ from rdahw.families.circuits import circuit_family
 from rdahw.families.machine import FAMILY as MACHINES
 from rdahw.families.machine import MachineSpec
 from rdahw.family import USUAL_TASK, Family, Option, Spec, Task
-from rdahw.given import learnable, parse_design, read_given
+from rdahw.given import TABLES, learnable, parse_design, read_given
 from rdahw.machine import Machine
 
 __all__ = ["FAMILY", "load_own"]
@@ -29,18 +29,20 @@ __all__ = ["FAMILY", "load_own"]
 _THETA = "theta"
 
 
-def load_own(source: str | None, inputs: int, outputs: int, theta_ports: str = _THETA) -> Circuit | Machine:
+def load_own(
+    source: str | None, inputs: int, outputs: int, theta_ports: str = _THETA
+) -> tuple[Circuit | Machine, tuple[int, ...]]:
     """What ``source``, ``FILE.py:NAME``, names: a circuit or a machine, or a function from (inputs, outputs) to one.
     For sequences these are the bits of a symbol and of a label. Of ``FILE.v`` or another file of
     :data:`rdahw.given.READERS` the inputs ``theta_ports``, names with commas between, are learned, and the others are
-    the data.
+    the data; ``tables`` are the contents of its tables. Also the bits that the parameters start with, or none.
 
     Raises :class:`UsageError` for a malformed ``source`` or a missing file, and :class:`UserError` for any error in the
     file.
     """
     if parse_design(source or "") is not None:
         names = list(dict.fromkeys(name for name in theta_ports.split(",") if name))
-        return learnable(str(source), read_given(str(source)), names)
+        return learnable(str(source), read_given(str(source), tables=TABLES in names), names)
     if theta_ports != _THETA:
         raise UsageError(
             f"--parameters names inputs of a circuit in FILE.v, and the model is {source!r}; leave it out, or give "
@@ -72,7 +74,7 @@ def load_own(source: str | None, inputs: int, outputs: int, theta_ports: str = _
             f"{source} is a {type(made).__name__}; expected a circuit or a machine, or a function from (inputs, "
             "outputs) to one"
         )
-    return made
+    return made, ()
 
 
 def _where(error: BaseException, path: Path) -> str:
@@ -90,14 +92,15 @@ def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **op
     shape = task.sequences
     coded = task.coded(options["labels"])
     widths = (coded.input_bits, coded.output_bits) if shape is None else (shape.symbol, shape.label)
-    made = load_own(source, *widths, theta_ports)
+    made, start = load_own(source, *widths, theta_ports)
     if not isinstance(made, Machine):
         if task.kind != USUAL_TASK:
             raise UserError(
                 f"{source} is a circuit, and the data are {task.kind}; expected a machine (rdahw.trace_machine), or "
                 "data of classes"
             )
-        return _circuits(made).make(task, source=source, theta_ports=theta_ports, **options)
+        spec: Any = _circuits(made).make(task, source=source, theta_ports=theta_ports, **options)
+        return replace(spec, start=start if any(start) else ())
     if shape is None and not task.is_bare:
         raise UserError(f"{source} is a machine, and the data are no sequences; give sequences, or a circuit")
     for name in ("loss", "labels"):
@@ -112,7 +115,7 @@ def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **op
 
 
 def _plain(inputs: int, outputs: int, source: str | None, theta_ports: str = _THETA) -> Circuit | None:
-    made = load_own(source, inputs, outputs, theta_ports)
+    made, _ = load_own(source, inputs, outputs, theta_ports)
     return made if isinstance(made, Circuit) else None
 
 
@@ -135,7 +138,8 @@ def _circuits(made: Circuit | None = None) -> Family:
                 type="text",
                 default=_THETA,
                 switch="parameters",
-                help="learn these inputs of FILE.v, names with commas between; its others are the data",
+                help="learn these inputs of FILE.v, names with commas between, or tables, its LUTs and other tables; "
+                "its other inputs are the data",
             ),
         ),
         named=lambda own: own["source"],
