@@ -17,9 +17,10 @@ from rdahw.errors import UsageError, UserError, nearest
 from rdahw.family import Spec
 from rdahw.learner import Learner
 from rdahw.machine import Machine
-from rdahw.primitives import PRIMITIVES, Array
+from rdahw.primitives import Array
 from rdahw.state import Field, State
 from rdahw.tracing import Builder, Wire, cat, trace
+from rdahw.transform import constants
 from rdahw.types import Bits
 
 __all__ = ["READERS", "TABLES", "Given", "GivenSpec", "free_tables", "learnable", "parse_design", "read_given"]
@@ -54,15 +55,12 @@ def free_tables(f: Circuit) -> tuple[Circuit, tuple[int, ...]]:
 
     Tables are lookups in what does not depend on an input, in the order of the circuit, each lookup a table of its own.
     """
-    known: dict[int, Array] = {}
+    known = constants(f)
     places: dict[int, slice] = {}
     contents: list[Array] = [np.zeros(0, np.uint8)]
     end = 0
-    for number, (primitive, operands, attributes) in f.wires():
-        evaluate = PRIMITIVES[primitive].evaluate if primitive in PRIMITIVES else None
-        if evaluate is not None and all(i in known for i in operands):
-            known[number] = evaluate(*(known[i] for i in operands), *attributes)
-        elif primitive == "lookup" and operands[0] in known:
+    for number, (primitive, operands, _) in f.wires():
+        if primitive == "lookup" and operands[0] in known and number not in known:
             contents.append(known[operands[0]])
             places[number] = slice(end, end := end + len(contents[-1]))
     builder = Builder()
@@ -120,7 +118,7 @@ def learnable(
 
     made = trace(body, theta=Bits(sum(widths[p] for p in names)), x=Bits(sum(widths[p] for p in rest)))
     start = [bit for port in names for bit in (contents if contents and port == TABLES else (0,) * widths[port])]
-    return made, tuple(start)
+    return made, tuple(start) if contents else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,9 @@ from rdahw.model import Model
 from rdahw.optimisers import OPTIMISERS
 from rdahw.ranges import word_range
 from rdahw.rules import Number, Rule, find_rule
-from rdahw.scores import FRACTIONS, dot, margin, quadratic, softmax
+from rdahw.scores import FRACTIONS, dot, margin, perceptron, quadratic, softmax
 from rdahw.tracing import Wire, cat, constant, ring_sum, trace
+from rdahw.transform import constants
 from rdahw.types import Bits, Switches, Words
 
 __all__ = ["LOSSES", "Learner", "Loss"]
@@ -38,19 +39,21 @@ __all__ = ["LOSSES", "Learner", "Loss"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss(Rule):
     """A row of :data:`LOSSES`. apply: ``apply(output, label, **numbers)``, the cotangent of the output, a direction of
-    improvement."""
+    improvement. of_units: its words are -1, 0 and 1 alone."""
 
     apply: Callable[..., Wire]
+    of_units: bool = False
 
 
 _FRACTION = (Number("fraction", FRACTIONS, 10),)
 
 #: Losses: (output, label) to the cotangent of the output. ``xor`` is the paper's: the output bits to change.
-#: ``margin=T``, ``quadratic=F``, ``dot=F`` and ``softmax=F`` are for class scores and one-hot labels: see
-#: :mod:`rdahw.scores`.
+#: ``perceptron`` is label - output of switches. ``margin=T``, ``quadratic=F``, ``dot=F`` and ``softmax=F`` are for class
+#: scores and one-hot labels: see :mod:`rdahw.scores`.
 LOSSES: Mapping[str, Loss] = {
     "xor": Loss(kind=Bits, apply=lambda output, label: output ^ label),
-    "margin": Loss(kind=Words, apply=margin, numbers=(Number("threshold", range((1 << 28) + 1), 80),)),
+    "perceptron": Loss(kind=Switches, apply=perceptron, of_units=True),
+    "margin": Loss(kind=Words, apply=margin, numbers=(Number("threshold", range((1 << 28) + 1), 80),), of_units=True),
     "quadratic": Loss(kind=Words, apply=quadratic, numbers=_FRACTION),
     "dot": Loss(kind=Words, apply=dot, numbers=_FRACTION),
     "softmax": Loss(kind=Words, apply=softmax, numbers=_FRACTION),
@@ -99,7 +102,7 @@ class Learner:
         lens = row.bound(parameters, numbers)
         state = lens.state
         pull_back = reverse(given, wrt=given.input_names[:1])
-        self._check_width(pull_back)
+        self._check_width(pull_back, loss)
 
         def request(theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
             read = (lens.learn or lens.get)(theta)
@@ -133,10 +136,10 @@ class Learner:
             whole = trace(lambda theta, x: {given.output_names[0]: given(lens.get(theta), x)}, **names)
             object.__setattr__(self, "model", Model(self.model.name, whole))
 
-    def _check_width(self, pull_back: Circuit) -> None:
+    def _check_width(self, pull_back: Circuit, loss: Loss) -> None:
         state = self.model.circuit.input_types[0]
         name, _, number = self.optimiser.partition("=")
-        if isinstance(state, Switches) and self.loss.startswith("margin="):
+        if isinstance(state, Switches) and loss.of_units:
             found = word_range(pull_back, pull_back.input_names[-1], (-1, 1))
             limit = 1 << state.bits - 1
             if found is not None and not -limit <= found[0] <= found[1] < limit:
@@ -164,6 +167,15 @@ class Learner:
         first = row.start(parameters, given.tangent, **numbers)
         bits[: len(first)] = first
         return bits
+
+    def parameters(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The bits of theta (P,) at the bits of a ``state`` (S,)."""
+        given = self.given.circuit.input_types[0]
+        row, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, "the model has parameters of", given)
+        lens = row.bound(given, numbers)
+        get = trace(lambda state: {"theta": lens.get(state)}, state=lens.state)
+        (result,) = (constants(get, state=state)[wire] for _, wire in get.outputs)
+        return result
 
     @property
     def largest_batch(self) -> int | None:

@@ -1,7 +1,7 @@
 """Models: circuits ``f : P × A → B`` from parameters ``theta`` and an input ``x`` to the output ``y``.
 
-If the output is bits, it is the prediction; if it is words, these are class scores, and a head after the model makes
-the prediction from them.
+If the output is bits or switches, these are the prediction; if it is words, these are class scores, and a head after
+the model makes the prediction from them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rdahw.circuit import Circuit
 from rdahw.derivative import reverse
 from rdahw.errors import UserError
 from rdahw.scores import one_hot_prediction
-from rdahw.tracing import Wire, WordWire, trace
+from rdahw.tracing import SwitchWire, Wire, WordWire, trace
 from rdahw.types import Bits, Words
 
 __all__ = ["Model"]
@@ -22,8 +22,8 @@ __all__ = ["Model"]
 class Model:
     """A circuit ``f : P × A → B`` to learn, and its name.
 
-    predictor : P × A → Y, the circuit followed by the head: the output itself if it is bits, else the class of the
-        largest score, one-hot, the lowest class on a tie.
+    predictor : P × A → Y, the circuit followed by the head: the output as bits, or of words the class of the largest
+        score, one-hot, the lowest class on a tie.
 
     Raises :class:`UserError` unless the circuit has two inputs and one output, and its data are bits.
     """
@@ -42,12 +42,14 @@ class Model:
         if not isinstance(f.input_types[1], Bits):
             raise UserError(f"model {self.name!r} takes data of type {f.input_types[1]}; expected bits")
         predictor = f
-        if isinstance(f.output_types[0], Words):
+        if not isinstance(f.output_types[0], Bits):
             predictor = trace(lambda *wires: {f.output_names[0]: self.head(f(*wires))}, **dict(f.inputs))
         object.__setattr__(self, "predictor", predictor)
 
     def head(self, output: Wire) -> Wire:
         """The prediction for an output of the model."""
+        if isinstance(output, SwitchWire):
+            return output.as_bits()
         return one_hot_prediction(output) if isinstance(output, WordWire) else output
 
     def reverse(self) -> Circuit:

@@ -50,9 +50,9 @@ class Optimiser(Rule):
 
     put: ``put(vectors, request, **numbers)``, the new vectors of the state. vectors: how many there are. get:
     ``get(vectors, **numbers)``, the parameters; by default the first vector. learn: the parameters that requests are
-    made with, if they are others. start: ``start(bits, unit, **numbers)``, the bits of the first vector, of type
-    ``unit``, of a state that has not learned yet and gives the parameters with these bits. more: ``more(bits, **numbers)``, the number of further words of so many bits in the
-    state; they are the last of ``vectors`` where there are some.
+    made with, if they are others. start: ``start(bits, unit, **numbers)``, the bits of the first vector, of the type
+    ``unit``, of a state without updates that gives the parameters with these bits. more: ``more(bits, **numbers)``, the
+    number of further words of so many bits in the state; they are the last of ``vectors`` where there are some.
     """
 
     put: Callable[..., Sequence[Wire]]

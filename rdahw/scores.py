@@ -11,7 +11,7 @@ from functools import reduce
 from rdahw.errors import UsageError
 from rdahw.fixed_point import divide, exponentials
 from rdahw.surrogates import clip, number, shift_right
-from rdahw.tracing import Wire, WordWire, cat, mux
+from rdahw.tracing import SwitchWire, Wire, WordWire, cat, mux
 from rdahw.word_primitives import from_planes, planes
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "largest",
     "margin",
     "one_hot_prediction",
+    "perceptron",
     "quadratic",
     "saturating_sum",
     "softmax",
@@ -61,6 +62,11 @@ def _each(scores: WordWire) -> list[Wire]:
 def _in_order(scores: WordWire) -> list[Wire]:
     """The scores plus an offset, as unsigned numbers."""
     return [score ^ (1 << score.width - 1) for score in _each(scores)]
+
+
+def perceptron(output: SwitchWire, label: Wire) -> WordWire:
+    """Label - output of each switch: +1 where it should be on and is off, -1 the other way round, else 0."""
+    return label.as_switches(output.type.bits).embed() - output.embed()
 
 
 def margin(scores: WordWire, label: Wire, threshold: int) -> WordWire:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 
 from rdahw.circuit import Assignment, Circuit
 from rdahw.errors import UserError, nearest
-from rdahw.primitives import CORE, LOWERED, PRIMITIVES, Primitive
+from rdahw.primitives import CORE, LOWERED, PRIMITIVES, Array, Primitive
 from rdahw.tracing import Builder, Wire, constant
 from rdahw.types import Type
 
-__all__ = ["bind", "expand", "replay", "to_rows"]
+__all__ = ["bind", "constants", "expand", "replay", "to_rows"]
 
 
 def replay(circuit: Circuit, rule: Callable[[Assignment, list[Wire]], Wire | None]) -> Circuit:
@@ -107,6 +107,16 @@ def output_to_input(circuit: Circuit, output: str) -> Circuit:
         else:
             wires.append(builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes))
     return builder.finish({name: wires[i] for name, i in circuit.outputs if name != output})
+
+
+def constants(circuit: Circuit, **values: Array) -> dict[int, Array]:
+    """The bits of each wire that depends on no inputs but these ``values``, by its number. Blocks are not followed."""
+    known = {i: values[name] for i, name in enumerate(circuit.input_names) if name in values}
+    for number, (primitive, operands, attributes) in circuit.wires():
+        evaluate = PRIMITIVES[primitive].evaluate
+        if evaluate is not None and all(i in known for i in operands):
+            known[number] = evaluate(*(known[i] for i in operands), *attributes)
+    return known
 
 
 def bind(circuit: Circuit, **values: Sequence[int]) -> Circuit:

@@ -18,8 +18,8 @@ from rdahw.learner import LOSSES, Learner
 from rdahw.model import Model
 from rdahw.optimisers import OPTIMISERS
 from rdahw.rules import usual_rule
-from rdahw.state import Field
-from rdahw.types import Bits
+from rdahw.state import Field, State
+from rdahw.types import Bits, Switches
 
 __all__ = ["LEARNER_OPTIONS", "CircuitSpec", "circuit_family"]
 
@@ -101,6 +101,16 @@ class CircuitSpec(Spec):
         if not self.start:
             return super(CircuitSpec, self).initial_state()
         return {self.parameters.name: self.made.first_state(np.array(self.start, np.uint8))}
+
+    def trained(self, state: State) -> tuple[Spec, State]:
+        """Where switches are learned and predicted, the circuit of bits, whose parameters are those at ``state``."""
+        from rdahw.families.switched import plain
+
+        given = self.made.given.circuit
+        if not all(isinstance(type_, Switches) for type_ in (given.input_types[0], given.output_types[0])):
+            return self, state
+        learner = Learner(Model(self.name, plain(given)))
+        return replace(self, made=learner, start=()), {"parameters": self.made.parameters(state["parameters"])}
 
     def options(self) -> dict[str, Any]:
         return {**self.chosen, "labels": self.code, "loss": self.loss, "optimiser": self.optimiser}

@@ -19,9 +19,12 @@ from rdahw.errors import UsageError, UserError, nearest
 from rdahw.families.circuits import circuit_family
 from rdahw.families.machine import FAMILY as MACHINES
 from rdahw.families.machine import MachineSpec
+from rdahw.families.switched import switched
 from rdahw.family import USUAL_TASK, Family, Option, Spec, Task
 from rdahw.given import TABLES, learnable, parse_design, read_given
 from rdahw.machine import Machine
+from rdahw.optimisers import OPTIMISERS
+from rdahw.types import Switches
 
 __all__ = ["FAMILY", "load_own"]
 
@@ -99,8 +102,13 @@ def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **op
                 f"{source} is a circuit, and the data are {task.kind}; expected a machine (rdahw.trace_machine), or "
                 "data of classes"
             )
+        rule = options["optimiser"] or ("sign" if start else "xor")
+        row = OPTIMISERS.get(rule.partition("=")[0])
+        if parse_design(str(source)) is not None and row is not None and row.kind is Switches:
+            start = start or (0,) * made.input_types[0].width
+            made = switched(made)
         spec: Any = _circuits(made).make(task, source=source, theta_ports=theta_ports, **options)
-        return replace(spec, start=start if any(start) else ())
+        return replace(spec, start=start)
     if shape is None and not task.is_bare:
         raise UserError(f"{source} is a machine, and the data are no sequences; give sequences, or a circuit")
     for name in ("loss", "labels"):
