@@ -48,8 +48,8 @@ class Loss(Rule):
 _FRACTION = (Number("fraction", FRACTIONS, 10),)
 
 #: Losses: (output, label) to the cotangent of the output. ``xor`` is the paper's: the output bits to change.
-#: ``perceptron`` is label - output of switches. ``margin=T``, ``quadratic=F``, ``dot=F`` and ``softmax=F`` are for class
-#: scores and one-hot labels: see :mod:`rdahw.scores`.
+#: ``perceptron`` is label - output of switches. ``margin=T``, ``quadratic=F``, ``dot=F`` and ``softmax=F`` are for
+#: class scores and one-hot labels: see :mod:`rdahw.scores`.
 LOSSES: Mapping[str, Loss] = {
     "xor": Loss(kind=Bits, apply=lambda output, label: output ^ label),
     "perceptron": Loss(kind=Switches, apply=perceptron, of_units=True),

@@ -1,4 +1,4 @@
-"""Circuits of bits as circuits of switches (:class:`rdahw.types.Switches`), which learn by signed requests, and back."""
+"""Circuits of bits as circuits of switches (:class:`rdahw.types.Switches`), to learn by signed requests; and back."""
 
 from __future__ import annotations
 
