@@ -119,8 +119,9 @@ def _add(cell: Cell) -> Wire:
 
 def _is_sum(inner: Cell, width: int, read: int) -> bool:
     """Whether all ``read`` bits of a cell are a sum that has not wrapped before its low ``width`` bits are taken."""
-    whole = read == inner.width and inner.width >= min(width, inner.widest + 1)
-    return inner.kind == "$add" and not inner.signed and whole
+    if inner.kind != "$add" or inner.signed:
+        return False
+    return read == inner.width and inner.width >= min(width, inner.widest + 1)
 
 
 def _with_carry(inner: Cell, width: int, carry: Wire) -> Wire:

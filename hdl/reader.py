@@ -11,7 +11,7 @@ import keyword
 import re
 import threading
 from collections import ChainMap, Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -24,6 +24,7 @@ from rdahw.hdl.aiger import read_aiger
 from rdahw.hdl.netlist_cells import LIBRARY, REGISTERS, ROWS, Cell
 from rdahw.hdl.processes import Stopped
 from rdahw.hdl.toolchain import Progress, Step, Toolchain, ToolFailure, find, run, scratch
+from rdahw.hdl.torchlogix import is_torchlogix_json, read_torchlogix_c, read_torchlogix_json
 from rdahw.machine import Machine, unused
 from rdahw.tracing import Builder, Wire, cat
 from rdahw.types import Bits
@@ -41,6 +42,14 @@ SUFFIXES: Mapping[str, str] = {
     ".json": "read_json",
     ".aag": "",
     ".aig": "",
+    ".c": "",
+}
+#: What reads a file here, by ending; JSON only if it is that of torchlogix.
+_OWN: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
+    ".aag": read_aiger,
+    ".aig": read_aiger,
+    ".c": read_torchlogix_c,
+    ".json": read_torchlogix_json,
 }
 
 #: The most bytes of a file, 16 MB except where a gate takes more text than in Verilog: some 300,000 gates, which Yosys
@@ -118,7 +127,8 @@ def read_circuit(
 ) -> Circuit | Machine:
     """The circuit that a file describes; with flip-flops of one clock, the machine.
 
-    path: Verilog or SystemVerilog (``.v``, ``.sv``), BLIF, AIGER (``.aag``, ``.aig``), RTLIL (``.il``) or Yosys' JSON.
+    path: Verilog or SystemVerilog (``.v``, ``.sv``), BLIF, AIGER (``.aag``, ``.aig``), RTLIL (``.il``), Yosys' JSON, or
+    a network of torchlogix (``.c``, ``.json``).
     top: its module; by default the only one that no other uses. parameters: values of parameters of that module.
     tables: LUTs of one or two inputs, which otherwise become gates, stay tables (lookups), and so do sums of products
     of up to eight.
@@ -158,11 +168,12 @@ def read_design(
         raise UsageError(f"the file {str(file)!r} cannot be read ({error.strerror}); name one that exists") from None
     data = data.removeprefix(b"\xef\xbb\xbf")  # the mark of UTF-8, which editors write and Yosys refuses
     source = _Source(file)
-    if not SUFFIXES[file.suffix.lower()]:
+    suffix = file.suffix.lower()
+    if not SUFFIXES[suffix] or (suffix == ".json" and is_torchlogix_json(data)):
         if parameters or top:
             raise UsageError(f"{str(file)!r} has one module without a name or parameters; leave both out")
         try:
-            module = read_aiger(data)
+            module = _OWN[suffix](data)
         except UserError as error:
             raise UserError(f"{file}: {error}") from None
         try:

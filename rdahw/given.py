@@ -30,7 +30,7 @@ TABLES = "tables"
 
 #: By file ending the function that reads such a file: from its path and the name of its module, if one is given.
 READERS: Mapping[str, str] = dict.fromkeys(
-    (".v", ".sv", ".blif", ".il", ".rtlil", ".json", ".aag", ".aig"), "rdahw.hdl.reader:read_circuit"
+    (".v", ".sv", ".blif", ".il", ".rtlil", ".json", ".aag", ".aig", ".c"), "rdahw.hdl.reader:read_circuit"
 )
 _DESIGN = re.compile(rf"(.+(?:{'|'.join(map(re.escape, READERS))}))(?::([A-Za-z_][\w$]*))?", re.IGNORECASE)
 
