@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from rdahw.sim.regressor import RDARegressor as RDARegressor
     from rdahw.sim.tree_imports import from_lightgbm as from_lightgbm
     from rdahw.sim.tree_imports import from_sklearn as from_sklearn
+    from rdahw.sim.tree_imports import from_xgboost as from_xgboost
     from rdahw.tracing import Wire as Wire
     from rdahw.tracing import cat as cat
     from rdahw.tracing import equal as equal
@@ -75,6 +76,7 @@ _HOME = {
     "forward_request": "rdahw.derivative",
     "from_lightgbm": "rdahw.sim.tree_imports",
     "from_sklearn": "rdahw.sim.tree_imports",
+    "from_xgboost": "rdahw.sim.tree_imports",
     "is_safe": "rdahw.safety",
     "lookup_model": "rdahw.families.lookup",
     "make_model": "rdahw.families",

@@ -1,4 +1,4 @@
-"""Decision trees and sums of them from scikit-learn and LightGBM, as models that every command takes."""
+"""Decision trees and sums of them from scikit-learn, LightGBM and XGBoost, as models that every command takes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from rdahw.saved import SavedModel, save_model
 from rdahw.sim.packed import Packed
 from rdahw.transform import bind
 from rdahw.tree_models import Tree, TreeModel, Votes, as_float32, round_votes, save_trees
+from rdahw.xgboost_json import read_xgboost
 
-__all__ = ["ImportedTrees", "from_lightgbm", "from_sklearn"]
+__all__ = ["ImportedTrees", "from_lightgbm", "from_sklearn", "from_xgboost"]
 
 #: So many examples are predicted at once.
 _ROWS = 1 << 14
@@ -111,7 +112,7 @@ class ImportedTrees:
             )
 
     def _checked(self, features: ArrayLike) -> NDArray[np.float64]:
-        array = np.asarray(features, np.float64)
+        array = _numbers(features)
         if array.ndim != 2 or array.shape[1] != len(self.model.features):
             raise UserError(f"features of shape {array.shape} do not fit, expected (N, {len(self.model.features)})")
         if not self.model.missing and np.isnan(array).any():
@@ -195,18 +196,44 @@ def from_lightgbm(
     Raises :class:`UserError` for a file that is damaged or has what a circuit of comparisons cannot express.
     """
     made = read_lightgbm(Path(path), missing=missing, class_names=class_names)
-    classes = np.arange(len(made.classes))
-    expected = None
-    if features is not None:
-        expected = None if predictions is None else np.asarray(predictions)
-    return _imported(made, classes, features, expected, bits, whole, most_changed)
+    return _imported(made, np.arange(len(made.classes)), features, predictions, bits, whole, most_changed)
+
+
+def from_xgboost(
+    path: str | Path,
+    features: ArrayLike | None = None,
+    predictions: ArrayLike | None = None,
+    *,
+    bits: int = 16,
+    whole: bool = False,
+    missing: bool = False,
+    class_names: Sequence[str] | None = None,
+    most_changed: float = 0.0,
+) -> ImportedTrees:
+    """A classifier of XGBoost, as ``Booster.save_model`` writes it to a file that ends in .json, as a circuit.
+
+    The arguments are those of :func:`from_lightgbm`. XGBoost compares in float32, and adds up in float32, too; a
+    prediction within the rounding errors of that sum is among the near ties.
+
+    Raises :class:`UserError` for a file that is damaged or has what a circuit of comparisons cannot express.
+    """
+    made = read_xgboost(Path(path), missing=missing, class_names=class_names)
+    return _imported(made, np.arange(len(made.classes)), features, predictions, bits, whole, most_changed)
+
+
+def _numbers(features: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(features, np.float64)
+    except (TypeError, ValueError):
+        raise UserError("the features are not numbers; give an array (N, F) of numbers, such as the model has learned "
+                        "from") from None  # fmt: skip
 
 
 def _imported(
     model: TreeModel,
     classes: NDArray[Any],
     features: ArrayLike | None,
-    expected: NDArray[Any] | None,
+    expected: ArrayLike | None,
     bits: int,
     whole: bool,
     most_changed: float,
@@ -219,11 +246,11 @@ def _imported(
     if len(classes) < 2:
         raise UsageError("the model has one class, and its prediction never changes; fit it to two or more")
     model = model.whole() if whole else model
-    if whole and features is not None and (np.nan_to_num(np.asarray(features, np.float64)) % 1 != 0).any():
+    if whole and features is not None and (np.nan_to_num(_numbers(features)) % 1 != 0).any():
         raise UserError("the features are not whole numbers; leave out whole=True, or round them before the fit")
     made = ImportedTrees(model, round_votes(model, bits), classes)
     if features is not None:
-        made.compare(features, expected, most_changed)
+        made.compare(features, None if expected is None else np.asarray(expected), most_changed)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Trees of scikit-learn and LightGBM as circuits, whose predictions are those of the libraries."""
+"""Trees of scikit-learn, LightGBM and XGBoost as circuits, whose predictions are those of the libraries."""
 
 from __future__ import annotations
 
@@ -124,6 +124,7 @@ def test_the_way_out_for_other_predictions_works() -> None:
         (np.zeros((9, 30)), [0, 1], r"the predictions have the shape \(2,\); expected \(9,\)"),
         (np.zeros((9, 30)), np.zeros((9, 2)), r"the predictions have the shape \(9, 2\); expected \(9,\)"),
         (np.full((9, 30), np.nan), None, "missing numbers .*; give missing=True when"),
+        ([["a", "b"]], None, "^the features are not numbers; give an array"),
     ],
 )
 def test_rows_that_do_not_fit_a_model_of_lightgbm(features: Any, predictions: Any, why: str) -> None:
@@ -220,33 +221,89 @@ def test_the_netlist_of_a_forest_for_the_ulx3s_predicts_as_scikit_learn() -> Non
     assert ((bits @ (1 << np.arange(4))) == model.predict(test)).all()
 
 
-# -- LightGBM ----------------------------------------------------------------------------------------------------------
+# -- files of LightGBM and XGBoost -------------------------------------------------------------------------------------
+
+#: By library the ending of its files, and what reads them. The files of XGBoost are made by the program beside them.
+FILES: dict[str, tuple[str, Callable[..., ImportedTrees]]] = {
+    "lightgbm": ("txt", rdahw.from_lightgbm),
+    "xgboost": ("json", rdahw.from_xgboost),
+}
 
 
-def recorded(name: str) -> tuple[Path, Any]:
-    """The model's file, and the predictions of LightGBM."""
-    said = json.loads((golden("lightgbm") / "predictions.json").read_text())
-    return Path(str(golden("lightgbm") / f"{name}.txt")), np.array([int(digit) for digit in said[name]])
+def recorded(name: str, library: str = "lightgbm") -> tuple[Path, Any]:
+    """The model's file, and the predictions of the library."""
+    said = json.loads((golden(library) / "predictions.json").read_text())
+    return Path(str(golden(library) / f"{name}.{FILES[library][0]}")), np.array([int(digit) for digit in said[name]])
 
 
-def test_lightgbm_on_breast_cancer() -> None:
-    path, predictions = recorded("breast-cancer")
+@pytest.mark.parametrize("library", FILES)
+def test_files_of_other_libraries_on_breast_cancer(library: str) -> None:
+    (path, predictions), (_, read) = recorded("breast-cancer", library), FILES[library]
     x, _ = load_breast_cancer(return_X_y=True)
-    made = rdahw.from_lightgbm(path, x, predictions)
+    made = read(path, x, predictions)
     assert (made.rows, made.changed) == (569, 0)
     assert (made.predict(x) == predictions).all()
     assert 0 < made.error < 1e-3
-    assert (rdahw.from_lightgbm(path, x).predict(x) == predictions).all()
+    assert (read(path, x).predict(x) == predictions).all()
 
 
-def test_lightgbm_with_three_classes_and_missing_features() -> None:
-    path, predictions = recorded("iris-missing")
+@pytest.mark.parametrize("library", FILES)
+def test_files_with_three_classes_and_missing_features(library: str) -> None:
+    (path, predictions), (_, read) = recorded("iris-missing", library), FILES[library]
     x, _ = load_iris(return_X_y=True)
     x[::7, 2] = np.nan
-    made = rdahw.from_lightgbm(path, x, predictions, missing=True, class_names=["a", "b", "c"])
+    made = read(path, x, predictions, missing=True, class_names=["a", "b", "c"])
     assert (made.changed, made.saved.schema.label_names) == (0, ("a", "b", "c"))
     with pytest.raises(UserError, match="predicted otherwise"):
-        rdahw.from_lightgbm(path, x, (predictions + 1) % 3, missing=True)
+        read(path, x, (predictions + 1) % 3, missing=True)
+
+
+def test_xgboost_goes_left_below_a_threshold_in_float32() -> None:
+    """A second reading of the file, on rows with a feature at a threshold, or one or two steps of float64 from it."""
+    path, _ = recorded("breast-cancer", "xgboost")
+    made = rdahw.from_xgboost(path)
+    rows = near_thresholds(made, load_breast_cancer(return_X_y=True)[0])
+    learner = json.loads(path.read_text())["learner"]
+    chance = float(learner["learner_model_param"]["base_score"].strip("[]"))
+    total = np.full(len(rows), np.log(chance / (1 - chance)), np.float32)
+    for tree in learner["gradient_booster"]["model"]["trees"]:
+        conditions = np.array(tree["split_conditions"], np.float32)
+        for i, row in enumerate(rows.astype(np.float32)):
+            at = 0
+            while tree["left_children"][at] >= 0:
+                side = "left_children" if row[tree["split_indices"][at]] < conditions[at] else "right_children"
+                at = tree[side][at]
+            total[i] += conditions[at]
+    assert (made.predict(rows) == (total > 0)).all()
+
+
+def _in_tree(key: str, value: Any) -> Callable[[Any], None]:
+    return lambda said: said["learner"]["gradient_booster"]["model"]["trees"][0].__setitem__(key, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda said: said.pop("learner"), "is not a whole model of XGBoost"),
+        (lambda said: said["learner"]["objective"].update(name="reg:squarederror"), "expected a classifier: binary"),
+        (
+            lambda said: said["learner"]["gradient_booster"].update(name="dart"),
+            "its booster is 'dart'; expected gbtree",
+        ),
+        (lambda said: said["learner"]["gradient_booster"]["model"].update(tree_info=[0]), "trees and features do not"),
+        (lambda said: said["learner"]["learner_model_param"].update(base_score="1"), "is not a whole model"),
+        (_in_tree("split_type", [1] * 15), "tree 0 splits by categories"),
+        (_in_tree("split_indices", [30] * 15), "tree 0 compares a feature that the model does not have"),
+        (_in_tree("left_children", [0] + [-1] * 14), "the nodes of tree 0 are not a tree"),
+        (_in_tree("default_left", [0]), "the rows of tree 0 are not one number a node"),
+    ],
+)
+def test_damaged_files_of_xgboost(tmp_path: Path, change: Callable[[Any], object], why: str) -> None:
+    said = json.loads(recorded("breast-cancer", "xgboost")[0].read_text())
+    change(said)
+    (tmp_path / "model.json").write_text(json.dumps(said))
+    with pytest.raises(UserError, match=why):
+        rdahw.from_xgboost(tmp_path / "model.json")
 
 
 @pytest.mark.parametrize(
@@ -279,8 +336,9 @@ def test_damaged_files_of_lightgbm(tmp_path: Path, old: str, new: str, why: str)
 
 
 def test_no_file_of_lightgbm(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="save_model"):
-        rdahw.from_lightgbm(tmp_path / "none.txt")
+    for _, read in FILES.values():
+        with pytest.raises(UsageError, match="save_model"):
+            read(tmp_path / "none.txt")
     (tmp_path / "bytes.txt").write_bytes(b"tree\n\xff")
     with pytest.raises(UserError, match="cannot be read as text"):
         rdahw.from_lightgbm(tmp_path / "bytes.txt")
