@@ -155,6 +155,8 @@ class _Module:
 
 _TYPE = r"(?:bool|uint(?:8|16|32|64)_t)"
 _NUMBER = r"(-?[0-9.]+(?:e[+-]?[0-9]+)?)"
+#: In place of an operator that waits for its second operand: brackets have one operator at most.
+_DONE = "="
 _HEAD = re.compile(rf"void circuit\(\n    const {_TYPE} in\[([0-9]{{1,7}})\],\n    \w+ +out\[([0-9]{{1,9}})\]\)\n{{\n")
 _TOKEN = re.compile(rf"in\[([0-9]{{1,7}})\]|g([0-9]{{1,8}})|(true)|(false|\({_TYPE}\)0)|([&|^])|([!~])|([()])| ")
 _SLOT = r"out\[(?:p \* [0-9]+ \+ )?([0-9]{1,7})\]"
@@ -171,7 +173,7 @@ _LOOP = re.compile(
 _WHOLE = re.compile(rf"{_SLOT} = s(?: \+ ([0-9]{{1,9}}))?;")
 _DIVIDED = re.compile(rf"{_SLOT} = \(\(float\)s \+ {_NUMBER}f\) / {_NUMBER}f;")
 _CONSTANT = re.compile(rf"{_SLOT} = ([0-9]{{1,9}});")
-_BIT = re.compile(rf"{_SLOT} = (?:\(\w+\))?(?:\((.+) >> p\) & 1|(.+));")
+_BIT = re.compile(rf"{_SLOT} = (?:\({_TYPE}\)(?!0))?(?:\(\((.+) >> p\) & 1\)|(.+));")
 
 
 def read_torchlogix_c(data: bytes) -> dict[str, Any]:
@@ -238,9 +240,7 @@ class _C:
         self.outputs[int(place)] = _Sum([], float(value), 1.0)
 
     def _bit(self, place: str, packed: str | None, plain: str | None) -> None:
-        text = packed or plain or ""
-        text = text[1:] if packed and text.count("(") > text.count(")") else text
-        self.outputs[int(place)] = self.module.lut(self._function(text), line=self.line)
+        self.outputs[int(place)] = self.module.lut(self._function(packed or plain or ""), line=self.line)
 
     #: The forms of statements, and what each does.
     _FORMS: Any = ((_GATE, _gate), (_RAW, _set_raw), (_LOOP, _loop), (_WHOLE, _sum), (_DIVIDED, _sum),
@@ -270,7 +270,7 @@ class _C:
                 continue
             if bracket:
                 frames.pop()
-                if not frames or value is None or waiting:
+                if not frames or value is None or waiting not in ("", _DONE):
                     raise self.wrong(text)
                 found, (value, waiting, inverts) = value, frames[-1]
             elif wire or gate:
@@ -282,13 +282,14 @@ class _C:
             else:  # a space
                 continue
             found = found.inverted() if inverts else found
-            if value is not None and not waiting:
+            if value is None:
+                frames[-1] = (found, "", False)
+            elif waiting in ("", _DONE):
                 raise self.wrong(text)
-            if value is not None:
-                found = self.module.combined(waiting, value, found, self.line)
-            frames[-1] = (found, "", False)
+            else:
+                frames[-1] = (self.module.combined(waiting, value, found, self.line), _DONE, False)
         value, waiting, _ = frames[-1]
-        if len(frames) > 1 or value is None or waiting:
+        if len(frames) > 1 or value is None or waiting not in ("", _DONE):
             raise self.wrong(text)
         return value
 

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from rdahw.circuit import Circuit
+from rdahw.derivative import reverse
 from rdahw.families.layers.circuits import passing
 from rdahw.primitives import PRIMITIVES
+from rdahw.ranges import word_range
 from rdahw.tracing import Builder
 from rdahw.transform import expand
 from rdahw.types import Bits, Switches
 
-__all__ = ["COTANGENT_BITS", "plain", "switched"]
+__all__ = ["plain", "switched"]
 
-#: The bits of the words that are the cotangents.
-COTANGENT_BITS = 16
+#: The bits of the words that cotangents may be.
+_WIDTHS = (8, 16, 32)
 
 
 def switched(f: Circuit) -> Circuit:
-    """The circuit ``(theta, x) ↦ y`` of bits with ``theta`` and ``y`` as switches.
+    """The circuit ``(theta, x) ↦ y`` of bits with ``theta`` and ``y`` as switches, whose cotangents are words of the
+    fewest bits that hold all sums of requests.
 
     The output of a table passes on the sign of the requests for it alone, so that they do not grow with the depth.
     """
-    # The others stay in the core, where each row has a rule for switches.
+    # The others become primitives of the core, where each row has a rule for switches.
     f = expand(f, {name for name, row in PRIMITIVES.items() if row.signed is not None})
+    for bits in _WIDTHS:
+        made = _switched(f, bits)
+        found = word_range(reverse(made, wrt=made.input_names[:1]), f"d{made.output_names[0]}", (-1, 1))
+        if found is None or -(1 << bits - 1) <= found[0] <= found[1] < 1 << bits - 1:
+            break
+    return made
+
+
+def _switched(f: Circuit, bits: int) -> Circuit:
     builder = Builder()
     (theta, theta_bits), (x, x_bits) = f.inputs
-    wires = [builder.input(theta, Switches(theta_bits.width, COTANGENT_BITS)), builder.input(x, x_bits)]
-    wires[1] = wires[1].as_switches(COTANGENT_BITS)
+    wires = [builder.input(theta, Switches(theta_bits.width, bits)), builder.input(x, x_bits)]
+    wires[1] = wires[1].as_switches(bits)
     for _, (primitive, operands, attributes) in f.wires():
         made = builder.apply(primitive, *(wires[i] for i in operands), attributes=attributes)
         if isinstance(made.type, Bits):  # a constant
-            made = made.as_switches(COTANGENT_BITS)
+            made = made.as_switches(bits)
         elif primitive == "lookup":
-            made = passing("signs of requests", Switches(made.width, COTANGENT_BITS))(made)
+            made = passing("signs of requests", Switches(made.width, bits))(made)
         wires.append(made)
     return builder.finish({name: wires[i] for name, i in f.outputs})
 
