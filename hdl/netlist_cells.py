@@ -252,9 +252,9 @@ def _bmux(cell: Cell) -> Wire:
 
 
 def _table(content: int, address: Wire, keep: bool) -> Wire:
-    """The bit of a constant table; keep: it becomes no gates."""
+    """The bit of a constant table; keep: with two inputs or more it becomes no gates."""
     width = address.width
-    if width > (0 if keep else _FEW):
+    if width > (1 if keep else _FEW):
         return address.const(content, 1 << width).lookup(address)
     terms = []
     for chosen in range(1 << width):

@@ -130,8 +130,8 @@ def read_circuit(
     path: Verilog or SystemVerilog (``.v``, ``.sv``), BLIF, AIGER (``.aag``, ``.aig``), RTLIL (``.il``), Yosys' JSON, or
     a network of torchlogix (``.c``, ``.json``).
     top: its module; by default the only one that no other uses. parameters: values of parameters of that module.
-    tables: LUTs of one or two inputs, which otherwise become gates, stay tables (lookups), and so do sums of products
-    of up to eight.
+    tables: LUTs of two inputs, which otherwise become gates, stay tables (lookups), and so do sums of products of two
+    to eight.
 
     Each port is a wire of bits with its name. Bit 0 is the least significant one. Values that Verilog leaves open (a
     bit read from outside of a vector, a flip-flop without initial value) are 0. :func:`read_design` says what became of

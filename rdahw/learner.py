@@ -28,7 +28,7 @@ from rdahw.model import Model
 from rdahw.optimisers import OPTIMISERS
 from rdahw.ranges import word_range
 from rdahw.rules import Number, Rule, find_rule
-from rdahw.scores import FRACTIONS, dot, margin, perceptron, quadratic, softmax
+from rdahw.scores import FRACTIONS, dot, margin, quadratic, softmax, target
 from rdahw.tracing import Wire, cat, constant, ring_sum, trace
 from rdahw.transform import constants
 from rdahw.types import Bits, Switches, Words
@@ -48,11 +48,11 @@ class Loss(Rule):
 _FRACTION = (Number("fraction", FRACTIONS, 10),)
 
 #: Losses: (output, label) to the cotangent of the output. ``xor`` is the paper's: the output bits to change.
-#: ``perceptron`` is label - output of switches. ``margin=T``, ``quadratic=F``, ``dot=F`` and ``softmax=F`` are for
-#: class scores and one-hot labels: see :mod:`rdahw.scores`.
+#: ``target`` is +1 or -1 for each switch. ``margin=T``, ``quadratic=F``, ``dot=F`` and ``softmax=F`` are for class
+#: scores and one-hot labels: see :mod:`rdahw.scores`.
 LOSSES: Mapping[str, Loss] = {
     "xor": Loss(kind=Bits, apply=lambda output, label: output ^ label),
-    "perceptron": Loss(kind=Switches, apply=perceptron, of_units=True),
+    "target": Loss(kind=Switches, apply=target, of_units=True),
     "margin": Loss(kind=Words, apply=margin, numbers=(Number("threshold", range((1 << 28) + 1), 80),), of_units=True),
     "quadratic": Loss(kind=Words, apply=quadratic, numbers=_FRACTION),
     "dot": Loss(kind=Words, apply=dot, numbers=_FRACTION),

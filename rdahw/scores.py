@@ -21,10 +21,10 @@ __all__ = [
     "largest",
     "margin",
     "one_hot_prediction",
-    "perceptron",
     "quadratic",
     "saturating_sum",
     "softmax",
+    "target",
 ]
 
 #: The bits after the point that a number in fixed point may have.
@@ -64,9 +64,11 @@ def _in_order(scores: WordWire) -> list[Wire]:
     return [score ^ (1 << score.width - 1) for score in _each(scores)]
 
 
-def perceptron(output: SwitchWire, label: Wire) -> WordWire:
-    """Label - output of each switch: +1 where it should be on and is off, -1 the other way round, else 0."""
-    return label.as_switches(output.type.bits).embed() - output.embed()
+def target(output: SwitchWire, label: Wire) -> WordWire:
+    """+1 for each switch that should be on and -1 for each other, also for those that are right: so a counter behind a
+    switch goes to the side of most examples."""
+    wanted = label.as_switches(output.type.bits).embed()
+    return wanted + wanted - number(wanted, 1)
 
 
 def margin(scores: WordWire, label: Wire, threshold: int) -> WordWire:

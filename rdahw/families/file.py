@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rdahw.circuit import Circuit
+from rdahw.custom import custom_reverse
 from rdahw.data.sequences import SequenceShape
+from rdahw.derivative import boolean_difference
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.families.circuits import circuit_family
 from rdahw.families.machine import FAMILY as MACHINES
@@ -24,6 +26,7 @@ from rdahw.family import USUAL_TASK, Family, Option, Spec, Task
 from rdahw.given import TABLES, learnable, parse_design, read_given
 from rdahw.machine import Machine
 from rdahw.optimisers import OPTIMISERS
+from rdahw.tracing import trace
 from rdahw.types import Switches
 
 __all__ = ["FAMILY", "load_own"]
@@ -90,7 +93,9 @@ def _where(error: BaseException, path: Path) -> str:
     return f"line {lines[-1]}: " if lines else ""
 
 
-def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **options: Any) -> Spec:
+def _make(
+    task: Task, source: str | None = None, theta_ports: str = _THETA, difference: bool = False, **options: Any
+) -> Spec:
     """The spec of what ``source`` names for ``task``; raises as :func:`load_own`."""
     shape = task.sequences
     coded = task.coded(options["labels"])
@@ -102,12 +107,20 @@ def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **op
                 f"{source} is a circuit, and the data are {task.kind}; expected a machine (rdahw.trace_machine), or "
                 "data of classes"
             )
-        rule = options["optimiser"] or ("sign" if start else "xor")
+        rule = options["optimiser"] or ("sign" if start and not difference else "xor")
         row = OPTIMISERS.get(rule.partition("=")[0])
         if parse_design(str(source)) is not None and row is not None and row.kind is Switches:
+            if difference:
+                raise UsageError(
+                    f"--difference is for parameters that are bits, and {rule!r} for switches; leave one out"
+                )
             start = start or (0,) * made.input_types[0].width
             made = switched(made)
-        spec: Any = _circuits(made).make(task, source=source, theta_ports=theta_ports, **options)
+        elif difference:
+            block = custom_reverse(made, boolean_difference(made), name="Boolean difference", exact=True)
+            made = trace(lambda theta, x: {"y": block(theta, x)}, **dict(made.inputs))
+        own = {"source": source, "theta_ports": theta_ports, "difference": difference}
+        spec: Any = _circuits(made).make(task, **own, **options)
         return replace(spec, start=start)
     if shape is None and not task.is_bare:
         raise UserError(f"{source} is a machine, and the data are no sequences; give sequences, or a circuit")
@@ -122,7 +135,9 @@ def _make(task: Task, source: str | None = None, theta_ports: str = _THETA, **op
     return MachineSpec(seed=task.seed, own=made, own_name=str(source), **asdict(shape), **usual)
 
 
-def _plain(inputs: int, outputs: int, source: str | None, theta_ports: str = _THETA) -> Circuit | None:
+def _plain(
+    inputs: int, outputs: int, source: str | None, theta_ports: str = _THETA, difference: bool = False
+) -> Circuit | None:
     made, _ = load_own(source, inputs, outputs, theta_ports)
     return made if isinstance(made, Circuit) else None
 
@@ -130,7 +145,7 @@ def _plain(inputs: int, outputs: int, source: str | None, theta_ports: str = _TH
 def _circuits(made: Circuit | None = None) -> Family:
     """The family of circuits of one's own; ``made``: the one that it makes."""
 
-    def circuit(task: Task, source: str | None, theta_ports: str) -> Circuit:
+    def circuit(task: Task, source: str | None, theta_ports: str, difference: bool) -> Circuit:
         assert made is not None
         return made
 
@@ -148,6 +163,13 @@ def _circuits(made: Circuit | None = None) -> Family:
                 switch="parameters",
                 help="learn these inputs of FILE.v, names with commas between, or tables, its LUTs and other tables; "
                 "its other inputs are the data",
+            ),
+            Option(
+                name="difference",
+                type="flag",
+                default=False,
+                switch="difference",
+                help="learn a circuit by its Boolean difference, with a copy of it for each bit of its inputs",
             ),
         ),
         named=lambda own: own["source"],

@@ -105,15 +105,32 @@ def test_files_of_verilog_are_taken_where_models_are(tmp_path: Path, run: Runner
     refused(run, 2, "several modules that no other uses", "show", "b.v")
 
 
+#: Models that are built in, in Verilog, and what their training on Iris needs.
+BUILT_IN = {
+    "lookup": ("module table_(input [47:0] theta, input [3:0] x, output [2:0] y);\n"
+               "  assign y = {theta[{2'd2, x}], theta[{2'd1, x}], theta[{2'd0, x}]};\nendmodule\n", (), ()),
+    # The model that is built in declares the Boolean difference as its derivative.
+    "mask": ("module mask_(input [3:0] theta, x, output y);\n  wire [3:0] both = theta & x;\n"
+             "  wire [2:0] common = both[0] + both[1] + both[2] + both[3];\n"
+             "  wire [2:0] selected = theta[0] + theta[1] + theta[2] + theta[3];\n"
+             "  assign y = {common, 2'b00} <= selected;\nendmodule\n",
+             ("--classes", "Iris-setosa,Iris-versicolor", "--labels", "binary"), ("--difference",)),
+}  # fmt: skip
+
+
 @pytest.mark.slow
-def test_verilog_with_a_port_theta_learns_to_the_same_bits_as_the_model_built_in(tmp_path: Path, run: Runner) -> None:
-    (tmp_path / "table.v").write_text("module table_(input [47:0] theta, input [3:0] x, output [2:0] y);\n"
-        "  assign y = {theta[{2'd2, x}], theta[{2'd1, x}], theta[{2'd0, x}]};\nendmodule\n")  # fmt: skip
-    ways = [("table.v",), ("lookup",), ("table.v", "--hdl")]
+@pytest.mark.parametrize("model", BUILT_IN)
+def test_verilog_with_a_port_theta_learns_to_the_same_bits_as_the_model_built_in(
+    model: str, tmp_path: Path, run: Runner
+) -> None:
+    text, data, own = BUILT_IN[model]
+    (tmp_path / "own.v").write_text(text)
+    ways = [("own.v", *own), (model,), ("own.v", *own, "--hdl")]
     learned = [
-        run.ok("train", "--data", "iris", "--epochs", "1", "--out", f"{k}.rdahw", "--json", "--model", *way).json
+        run.ok("train", "--data", "iris", *data, "--epochs", "1", "--out", f"{k}.rdahw", "--json", "--model", *way).json
         for k, way in enumerate(ways)
     ]
+    assert int(learned[0]["parameters"], 16)
     assert len({each["parameters_sha256"] for each in learned}) == 1
     assert len({each["test_correct"] for each in learned}) == 1
 

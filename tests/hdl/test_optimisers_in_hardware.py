@@ -24,8 +24,8 @@ def linear(loss: str, optimiser: str, bits: int = 9) -> Learner:
 
 
 def tables(optimiser: str) -> Learner:
-    f = trace(lambda t, x: t.lookup(x.as_switches(5)).embed(), t=Switches(4, 5), x=Bits(1))
-    return Learner(Model("tables", f), "margin=1", optimiser)
+    f = trace(lambda t, x: t.lookup(x.as_switches(5)), t=Switches(4, 5), x=Bits(1))
+    return Learner(Model("tables", f), "target", optimiser)
 
 
 #: A learner for each row.
