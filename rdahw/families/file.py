@@ -11,14 +11,14 @@ import re
 import runpy
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rdahw.circuit import Circuit
 from rdahw.custom import custom_reverse
 from rdahw.data.sequences import SequenceShape
 from rdahw.derivative import boolean_difference
 from rdahw.errors import UsageError, UserError, nearest
-from rdahw.families.circuits import circuit_family
+from rdahw.families.circuits import CircuitSpec, circuit_family
 from rdahw.families.machine import FAMILY as MACHINES
 from rdahw.families.machine import MachineSpec
 from rdahw.families.switched import switched
@@ -120,8 +120,7 @@ def _make(
             block = custom_reverse(made, boolean_difference(made), name="Boolean difference", exact=True)
             made = trace(lambda theta, x: {"y": block(theta, x)}, **dict(made.inputs))
         own = {"source": source, "theta_ports": theta_ports, "difference": difference}
-        spec: Any = _circuits(made).make(task, **own, **options)
-        return replace(spec, start=start)
+        return replace(cast(CircuitSpec, _circuits(made).make(task, **own, **options)), start=start)
     if shape is None and not task.is_bare:
         raise UserError(f"{source} is a machine, and the data are no sequences; give sequences, or a circuit")
     for name in ("loss", "labels"):
