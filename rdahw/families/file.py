@@ -123,7 +123,8 @@ def _make(
         return replace(cast(CircuitSpec, _circuits(made).make(task, **own, **options)), start=start)
     if shape is None and not task.is_bare:
         raise UserError(f"{source} is a machine, and the data are no sequences; give sequences, or a circuit")
-    for name in ("loss", "labels"):
+    options["difference"] = difference
+    for name in ("loss", "labels", "difference"):
         if options[name] != FAMILY.known(name).default:
             raise UsageError(f"{name} {options[name]!r} is for circuits, and {source} is a machine; leave it out")
     rule = {} if (given := options["optimiser"]) is None else MACHINES.rule_options("optimiser", given)

@@ -127,7 +127,9 @@ def test_verilog_with_a_port_theta_learns_to_the_same_bits_as_the_model_built_in
     (tmp_path / "own.v").write_text(text)
     ways = [("own.v", *own), (model,), ("own.v", *own, "--hdl")]
     learned = [
-        run.ok("train", "--data", "iris", *data, "--epochs", "1", "--out", f"{k}.rdahw", "--json", "--model", *way).json
+        run.ok(
+            "train", "--data", "iris", *data, "--updates", "20", "--out", f"{k}.rdahw", "--json", "--model", *way
+        ).json
         for k, way in enumerate(ways)
     ]
     assert int(learned[0]["parameters"], 16)

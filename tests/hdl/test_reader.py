@@ -15,11 +15,13 @@ from strategies import GATES, circuits
 from rdahw import Bits, Circuit, Machine, reverse
 from rdahw.claims import equal, matched
 from rdahw.errors import UsageError, UserError
-from rdahw.given import READERS
+from rdahw.given import READERS, free_tables
 from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.export import FORMATS, export
 from rdahw.hdl.proof import prove
 from rdahw.hdl.reader import SUFFIXES, _Netlist, _Source, read_circuit, read_design
+from rdahw.hdl.toolchain import find
+from rdahw.hdl.toolchain import run as run_tool
 from rdahw.sim import run
 from rdahw.sim.machine import run_machine
 from rdahw.tracing import Builder
@@ -149,6 +151,25 @@ def test_tables_stay_tables_and_included_files_are_found(tmp_path: Path) -> None
     y, z = run(made, numbers.astype(np.uint8), np.tile(np.array([[0, 1, 1, 0, 1, 0, 0, 1]], np.uint8), (8, 1)))
     assert (y @ (1 << np.arange(4))).tolist() == [3, 1, 4, 1, 5, 9, 2, 6]
     assert z[:, 0].tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["ice40", "ecp5"])
+def test_netlists_of_luts_are_read_without_the_models_of_their_vendor(family: str, tmp_path: Path) -> None:
+    text = """module dut(input [7:0] a, b, output [7:0] s, output reg [2:0] n, output [1:0] k);
+      integer i; assign s = a + b; assign k = (&a) + b[0];
+      always @* begin n = 0; for (i = 0; i < 8; i = i + 1) if (a[i] ^ b[7 - i]) n = i; end endmodule"""
+    f = read_circuit(_written(tmp_path, text))
+    assert isinstance(f, Circuit)
+    script = f"read_verilog dut.v; synth_{family} -top dut; write_verilog -noattr net.v; write_json net.json"
+    run_tool(find("yosys", "yowasp"), ["-q", "-p", script], cwd=tmp_path, log="log", makes=["net.v", "net.json"])
+    x = np.random.default_rng(0).integers(0, 2, (2, 300, 8), np.uint8)
+    for name in ("net.v", "net.json"):
+        made = read_circuit(tmp_path / name, tables=True)
+        assert isinstance(made, Circuit)
+        assert len(free_tables(made)[1]) > 100
+        for ours, theirs in zip(run(f, *x), run(matched(f, made), *x), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.slow
@@ -307,7 +328,9 @@ def test_many_registers_are_named_in_linear_time(tmp_path: Path) -> None:
         for k in range(count)
     }  # fmt: skip
     ports = {"clk": {"direction": "input", "bits": [1]}, "y": {"direction": "output", "bits": [2]}}
-    netlist = _Netlist({"ports": ports, "cells": cells, "netnames": _Counted(nets)}, _Source(tmp_path / "dut.json"))
+    netlist = _Netlist(
+        {"ports": ports, "cells": cells, "netnames": _Counted(nets)}, _Source(tmp_path / "dut.json"), False
+    )
     made, names, _ = netlist.translate(None)
     assert isinstance(made, Machine)
     assert (len(made.initial), names) == (count, {})
