@@ -127,8 +127,10 @@ def _prune(folder: Path) -> None:
         except FileNotFoundError:  # another process pruned it
             return 0.0
 
-    for path in sorted(folder.glob("*.so"), key=age)[:-KEPT]:
-        path.unlink(missing_ok=True)
+    ages = {path: age(path) for path in folder.glob("*.so")}
+    for path in sorted(ages, key=lambda path: ages[path])[:-KEPT]:
+        if age(path) == ages[path]:  # else another process has begun to use it meanwhile
+            path.unlink(missing_ok=True)
 
 
 class _Stream(ctypes.Structure):

@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, combinations
+from itertools import chain, combinations, groupby
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,8 +54,8 @@ _LANES, _CYCLES = 256, 1000
 _PAIRED = 120
 #: The bits of a register that says what is going on.
 _NARROW = 5
-#: Of the solver for one question, in milliseconds.
-_PATIENCE = 10_000
+#: Of the solver for one question, in milliseconds: so many that a busy machine does not matter.
+_PATIENCE = 600_000
 #: Memories of so many bits are registers; larger ones are outside.
 _SMALL = 128
 #: Over how many cycles an induction goes: tried in this order.
@@ -254,21 +254,37 @@ class Comparison:
                 if found != z3.unsat:
                     return None
                 break
-
-            def holds(value: Any, model: Any = model) -> bool:
-                return value if isinstance(value, bool) else z3.is_true(model.eval(value, model_completion=True))
-
-            wrong = [key for key, d in there.items() if holds(d)]
+            last, wrong = self._against(model, stuck, cycles, apart)
             if is_strict or any(isinstance(key, str) for key in wrong):
                 return None
             for i, condition in wrong:
                 if condition is None:
-                    apart[i] = {c for c in self._literals if not holds(self._next(gold[-1], c))}
+                    apart[i] = {c for c in self._literals if not self._next(last, c)}
                 else:
                     apart[i].discard(condition)
         if cycles > 1 and not self._starts_alike(stuck, cycles, apart):
             return None
         return sorted({list(self.graph.registers)[i].partition("[")[0] for i in apart})
+
+    def _against(
+        self, model: Any, stuck: Mapping[int, Any], cycles: int, apart: Mapping[int, set[int]]
+    ) -> tuple[Copy, list[Any]]:
+        """What the solver found against an induction: the last cycle without the fault, in values, and what differs."""
+
+        def valued(leaves: Mapping[int, Any]) -> dict[int, bool]:
+            return {
+                n: v if isinstance(v, bool) else z3.is_true(model.eval(v, model_completion=True))
+                for n, v in leaves.items()
+            }
+
+        state = valued(self._state)
+        theirs = state | valued({self._registers[i][0] >> 1: z3.Bool(f"its own {i}") for i in apart})
+        for j in range(cycles):
+            inputs = valued(self._inputs(j))
+            gold, gate = Copy(self.graph, inputs | state), Copy(self.graph, {**inputs, **theirs, **stuck})
+            state = {r >> 1: gold.literal(n) for r, n in self._registers}
+            theirs = state | {self._registers[i][0] >> 1: gate.literal(self._registers[i][1]) for i in apart}
+        return gold, list(self._unlike(gold, gate, apart, None))
 
     def _unlike(self, gold: Copy, gate: Copy, apart: Mapping[int, set[int]], following: Copy | None) -> dict[Any, Any]:
         """What may not be: outputs that differ, and registers that will in the next cycle and must not."""
@@ -427,7 +443,13 @@ class Comparison:
         for name in names:
             widths[name.partition("[")[0]] = widths.get(name.partition("[")[0], 0) + 1
         order = sorted(set(range(len(names))) - constant, key=lambda i: (widths[names[i].partition("[")[0]], i))
-        for i, j in combinations(sorted(order[:_PAIRED]), 2):
+        # Those of one bit that were never seen to change are looked at beside the others.
+        paired = {*order[:_PAIRED], *(i for i in constant if widths[names[i].partition("[")[0]] == 1)}
+        pairs = set(combinations(sorted(paired), 2))
+        # Values that a narrow register never has.
+        for _, bits in groupby(sorted(order), key=lambda i: names[i].partition("[")[0]):
+            pairs |= {pair for pair in combinations(bits, 2) if widths[names[pair[0]].partition("[")[0]] <= _NARROW}
+        for i, j in sorted(pairs):
             for one, other in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
                 # The clause is broken where both literals are 0.
                 a, b = (seen[k] if sign < 0 else ones ^ seen[k] for k, sign in ((i, one), (j, other)))
@@ -438,7 +460,6 @@ class Comparison:
                     yield (one * (i + 1), other * (j + 1))
         states = [i for i, name in enumerate(names) if ".at_" in f".{name}" and widths[name.partition("[")[0]] == 1]
         # What narrow registers beside a machine are in one of its states, also in those that were never seen.
-        paired = set(order[:_PAIRED])
         for i in states:
             machine = names[i].rpartition(".")[0]
             for j, name in enumerate(names):

@@ -81,6 +81,22 @@ def test_the_oldest_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [path.exists() for path in paths] == [False, True, False], "used longest ago, not made longest ago"
 
 
+def test_what_another_process_begins_to_use_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [native.cached([str(i)], maker([], str(i)), None, "CXXRTL") for i in range(3)]
+    for i, path in enumerate(paths):
+        os.utime(path, (i, i))
+    unlink = Path.unlink
+
+    def use_the_next(path: Path, missing_ok: bool = False) -> None:
+        os.utime(paths[1])
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", use_the_next)
+    monkeypatch.setattr(native, "KEPT", 1)
+    native._prune(folder)
+    assert [path.exists() for path in paths] == [False, True, True]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "simulators").write_text("a file is in the way")
     with pytest.raises(
