@@ -226,8 +226,7 @@ def _circuit(what: str, spec: Spec, saved: SavedModel | None, encoder: int | Non
 def _component(
     what: str, spec: Spec, saved: SavedModel | None, frontend: PixelFrontend | None, encoder: int | None
 ) -> tuple[Any, str, Sequence[str]]:
-    """The component, what it is, and notes for its file."""
-    from rdahw.hdl.circuit import CircuitModule
+    """The component or circuit, what it is, and notes for its file."""
     from rdahw.hdl.trainer_factory import make_predictor, make_trainer, predictors
 
     if what == "stream":
@@ -251,7 +250,7 @@ def _component(
             made = make_predictor(spec, saved.best_state, frontend)
             return made, "The predictor, with its parameters as the contents of a memory,", made.stream_notes
     notes = () if encoder is None or saved is None else _feature_notes(saved.binariser, encoder)
-    return CircuitModule(_circuit(what, spec, saved, encoder)), _ABOUT[what], notes
+    return _circuit(what, spec, saved, encoder), _ABOUT[what], notes
 
 
 def _feature_notes(binariser: Binariser, bits: int) -> Sequence[str]:

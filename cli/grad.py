@@ -82,7 +82,6 @@ def command(
     from rdahw.derivative import boolean_difference, forward_derivative, reverse
     from rdahw.files import write_atomically
     from rdahw.folding import simplify
-    from rdahw.hdl.circuit import CircuitModule
     from rdahw.hdl.export import FORMATS, export, port_names
     from rdahw.safety import is_safe
     from rdahw.sim.gradient_check import compare
@@ -96,15 +95,14 @@ def command(
     found = compare(f, derivative, names, law)
     if not found.adjoint or (safe and found.parts):
         raise InternalError(f"the derivative of {model!r} breaks its law on random inputs")
-    module = CircuitModule(derivative)
     name = f"{top}_grad"
-    while name in port_names(module):
+    while name in port_names(derivative):
         name += "_"
     what, rule = _LAWS[law]
     said = _said(safe, found)
     notes = [f"The law: {rule.format(top=top, input='IN', output='OUT')}.", *said]
     text = export(
-        module, format, name=name, about=f"{what.capitalize()} of {top}, by rdahw grad.", notes=notes,
+        derivative, format, name=name, about=f"{what.capitalize()} of {top}, by rdahw grad.", notes=notes,
         toolchain=toolchain, progress=output.step,
     )  # fmt: skip
     out = out or Path(f"{name}.{FORMATS[format].ending}")

@@ -5,11 +5,13 @@ Each file says in its comments what it holds: the ports with their widths and bi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rdahw.circuit import Circuit
 from rdahw.errors import UsageError, nearest
+from rdahw.hdl.circuit_text import Cells, to_rtlil, to_verilog
 from rdahw.hdl.toolchain import Progress, Toolchain, find, run, scratch
 
 __all__ = ["FORMATS", "Format", "export", "port_names"]
@@ -17,14 +19,15 @@ __all__ = ["FORMATS", "Format", "export", "port_names"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A row of the table: what reads the format, its file ending, the start of a comment line, Yosys' commands, and the
-    text between the comments and Yosys' output."""
+    """A row of the table: what reads the format, its file ending, the start of a comment line, Yosys' commands, the
+    text between the comments and Yosys' output, and what writes a circuit without Yosys."""
 
     purpose: str
     ending: str
     comment: str
     script: str
     preamble: str = ""
+    circuit: Callable[[Cells, str], str] | None = None
 
 
 #: Removes Amaranth's private attributes.
@@ -39,10 +42,11 @@ FORMATS: Mapping[str, Format] = {
         "//",
         f"proc -nomux\nmemory_collect\nopt_clean\n{_CLEAN}\n{_CLEAN.replace('attrmap', 'attrmap -modattr')}\n"
         "write_verilog -norename -noattr {file}",
-        # Yosys relies on the language's implicit extension and truncation, of which Verilator's lint would warn.
+        # The text relies on the language's implicit extension and truncation, of which Verilator's lint would warn.
         preamble="/* verilator lint_off WIDTH */\n",
+        circuit=to_verilog,
     ),
-    "rtlil": Format("Yosys", "il", "#", ""),
+    "rtlil": Format("Yosys", "il", "#", "", circuit=to_rtlil),
     "blif": Format("ABC, VPR and other logic tools", "blif", "#", _GATES + "abc -g AND,XOR,MUX\nwrite_blif {file}"),
     "aiger": Format(
         "model checkers and SAT tools", "aag", "", _GATES + "setundef -zero\naigmap\nwrite_aiger -ascii -symbols {file}"
@@ -60,7 +64,8 @@ def export(
     toolchain: Toolchain = "yowasp",
     progress: Progress | None = None,
 ) -> str:
-    """The text of ``component``, an Amaranth component, in a format of :data:`FORMATS`, as the module ``name``.
+    """The text of ``component``, a circuit or an Amaranth component, as the module ``name`` in a format of
+    :data:`FORMATS`.
 
     about: a line that describes it. notes: lines behind the list of its ports. In AIGER a bit of a port is a symbol
     ``port[bit]``, and flip-flops start at 0.
@@ -69,11 +74,15 @@ def export(
     """
     if format not in FORMATS:
         raise UsageError(f"format {format!r} is unknown; {nearest(format, FORMATS)}")
-    from amaranth.back import rtlil  # type: ignore[import-untyped]
-
     row = FORMATS[format]
-    text = str(rtlil.convert(component, name=name, emit_src=False))
-    if row.script:
+    cells = Cells(component) if isinstance(component, Circuit) else None
+    if cells is None:
+        from amaranth.back import rtlil  # type: ignore[import-untyped]
+
+        text = str(rtlil.convert(component, name=name, emit_src=False))
+    else:  # Amaranth takes minutes for 100,000 gates
+        text = (row.circuit or to_rtlil)(cells, name)
+    if row.script and (cells is None or row.circuit is None):
         file = f"design.{row.ending}"
         with scratch() as work:
             (work / "design.il").write_text(text, encoding="utf-8")
@@ -90,21 +99,35 @@ def export(
 
 def port_names(component: Any) -> set[str]:
     """The names of the ports of the module that ``component`` becomes, clock and reset included."""
-    return {"clk", "rst"} | {"__".join(map(str, path)) for path, _, _ in component.signature.flatten(component)}
+    return {"clk", "rst", *(name for _, name, _, _ in _port_rows(component))}
+
+
+def _port_rows(component: Any) -> Iterator[tuple[str, str, int, Any]]:
+    """The direction, name, width and shape of each port."""
+    if isinstance(component, Circuit):
+        from rdahw.hdl.circuit import port_names_of
+
+        for direction, names, types in zip(
+            ("input ", "output"), port_names_of(component), (component.input_types, component.output_types), strict=True
+        ):
+            yield from ((direction, name, type_.width, None) for name, type_ in zip(names, types, strict=True))
+        return
+    from amaranth.hdl import Value  # type: ignore[import-untyped]
+    from amaranth.lib.wiring import In  # type: ignore[import-untyped]
+
+    for path, member, value in component.signature.flatten(component):
+        direction = "input " if member.flow is In else "output"
+        yield direction, "__".join(map(str, path)), len(Value.cast(value)), member.shape
 
 
 def _ports(component: Any) -> list[str]:
     """A line for each port: direction, name, width."""
-    from amaranth.hdl import Value  # type: ignore[import-untyped]
-    from amaranth.lib.wiring import In  # type: ignore[import-untyped]
-
     lines = ["Ports; bit 0 of each is the least significant one, wire 0 of the circuit:"]
-    for path, member, value in component.signature.flatten(component):
-        port = "__".join(map(str, path))
-        lines.append(f"  {'input ' if member.flow is In else 'output'} {port} : {len(Value.cast(value))} bits")
-        for field, at in _fields(member.shape):
+    for direction, port, width, shape in _port_rows(component):
+        lines.append(f"  {direction} {port} : {width} bits")
+        for field, at in _fields(shape):
             lines.append(f"           {port}{at} is {field}")
-    if {"examples", "symbols"} & component.signature.members.keys():
+    if not isinstance(component, Circuit) and {"examples", "symbols"} & component.signature.members.keys():
         lines.append("  input  clk, rst: clock, rising edge, and synchronous reset, active high")
     return lines
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,14 +94,12 @@ def simplify(circuit: Circuit) -> Circuit:
     return folder.finish()
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(NamedTuple):
     codes: _Codes
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
+class _Operation(NamedTuple):
     """An operation that is left: of the elements with these codes to those numbered from ``first``.
 
     lanes: element i of the result depends on elements i of the operands alone. places: of a sum, the element of the
@@ -149,7 +147,9 @@ class _Folder:
         for operation in reversed(self.operations):
             wanted = needed[operation.first : operation.first + operation.type.count]
             for operand in operation.operands:
-                if operation.lanes:
+                if operation.lanes and len(wanted) == 1:
+                    needed[operand.codes] |= wanted
+                elif operation.lanes:
                     needed[operand.codes[wanted]] = True
                 elif operation.places is not None:
                     needed[operand.codes[wanted[operation.places]]] = True
@@ -178,8 +178,11 @@ class _Made:
     wires: list[Wire] = field(default_factory=list)
 
     def record(self, wire: Wire, codes: _Codes) -> None:
-        self.owner[codes] = len(self.wires)
-        self.place[codes] = np.arange(len(codes))
+        if len(codes) == 1:  # as gates have it: the place is 0, as it was
+            self.owner[codes[0]] = len(self.wires)
+        else:
+            self.owner[codes] = len(self.wires)
+            self.place[codes] = np.arange(len(codes))
         self.wires.append(wire)
 
     def wire(self, codes: _Codes, type_: Type) -> Wire:
@@ -228,7 +231,7 @@ def _apply(made: _Made, operation: _Operation, left: _Codes) -> tuple[Wire, _Cod
         new = np.searchsorted(left, places[chosen])
         wire = _sum(made, terms, new, operands[0].type, len(left))
         return wire, operation.first + left
-    if operation.lanes:
+    if operation.lanes and len(left) < operation.type.count:
         wires = [made.wire(operand.codes[left], operand.type) for operand in operands]
         return made.builder.apply(operation.primitive, *wires, attributes=operation.attributes), operation.first + left
     wires = [made.wire(operand.codes, operand.type) for operand in operands]
@@ -266,6 +269,10 @@ def _lanes(
     type_: Type,
 ) -> _Codes:
     """Element by element: ``decide`` gives the results that are known, and :data:`_OPEN` for the rest."""
+    if type_.count == 1:
+        single = [int(operand.codes[0]) for operand in operands]
+        if min(single) > 1 and len(set(single)) == len(single):  # different unknowns, which decide nothing
+            return folder.add(primitive, operands, attributes, type_, lanes=True)
     found = decide(*(operand.codes for operand in operands))
     rest = np.flatnonzero(found == _OPEN)
     if rest.size:

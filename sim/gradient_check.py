@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from rdahw.circuit import Circuit
 from rdahw.derivative import forward_derivative, reverse
-from rdahw.primitives import Array
+from rdahw.primitives import PRIMITIVES, Array
 from rdahw.sim.reference import run
+from rdahw.transform import expand
 from rdahw.types import Bits
 
 __all__ = ["Comparison", "compare"]
@@ -55,7 +57,7 @@ def compare(f: Circuit, derivative: Circuit, wrt: Collection[str] | None, law: s
     names = [f.input_names[k] for k in wanted]
     pulled = _run(derivative if law != "forward" else reverse(f, names), [*x, *dy], count)
     if law != "boolean":
-        pushed = _run(derivative if law == "forward" else forward_derivative(f, names), [*x, *dx], count)
+        pushed = _run(derivative, [*x, *dx], count) if law == "forward" else _pushed(f, names, x, dx, count)
         adjoint = bool(np.array_equal(_product(dy, pushed), _product(dx, pulled)))
     if flips * count * sum(type_.width for type_ in f.types) > _MOST_WORK:
         return Comparison(0, law == "boolean" or adjoint, {})
@@ -72,6 +74,29 @@ def compare(f: Circuit, derivative: Circuit, wrt: Collection[str] | None, law: s
 def _run(f: Circuit, inputs: Sequence[Array], count: int) -> list[Array]:
     """The outputs, also constant ones, for ``count`` vectors."""
     return [np.broadcast_to(array, (count, array.shape[-1])) for array in run(f, *inputs)]
+
+
+def _pushed(f: Circuit, names: Sequence[str], x: Sequence[Array], dx: Sequence[Array], count: int) -> list[Array]:
+    """The first-order changes of the outputs for changes ``dx`` of the inputs ``names``.
+
+    ``f`` is run on values with their changes, as its forward derivative is a circuit of several times its size. Each
+    primitive of the polynomial core is linear, or linear in each of its two operands.
+    """
+    core = expand(f, keep={"custom"})
+    rows = {a.primitive: PRIMITIVES[a.primitive] for a in core.assignments}
+    if any(row.evaluate is None or row.selects for row in rows.values()):  # a block, or a cast
+        return _run(forward_derivative(f, names), [*x, *dx], count)
+    given = dict(zip(names, dx, strict=True))
+    values, changes = list(x), [given.get(name, np.zeros_like(a)) for name, a in zip(f.input_names, x, strict=True)]
+    for primitive, operands, attributes in core.assignments:
+        row: Any = rows[primitive]
+        at, of = [values[i] for i in operands], [changes[i] for i in operands]
+        values.append(row.evaluate(*at, *attributes))
+        if row.bilinear:
+            changes.append(row.evaluate(of[0], at[1], *attributes) ^ row.evaluate(at[0], of[1], *attributes))
+        else:
+            changes.append(row.evaluate(*of, *attributes) if operands else np.zeros_like(values[-1]))
+    return [np.broadcast_to(changes[i], (count, changes[i].shape[-1])) for _, i in core.outputs]
 
 
 def _product(a: Sequence[Array], b: Sequence[Array]) -> Array:

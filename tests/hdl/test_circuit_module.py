@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,14 @@ from strategies import ALL, circuits, mixed_circuits, ring_circuits
 
 from rdahw import Bits, Circuit, Learner, expand, lookup_model, make_model, mask_model, mux, reverse, trace
 from rdahw.circuit import Assignment, Port
+from rdahw.hdl import circuit_text
 from rdahw.hdl.circuit import ROWS, CircuitModule, with_reverse
+from rdahw.hdl.circuit_text import CELLS, Cells, to_rtlil, to_verilog
+from rdahw.hdl.toolchain import find
+from rdahw.hdl.toolchain import run as run_tool
 from rdahw.primitives import LOWERED, PRIMITIVES, Array
 from rdahw.surrogates import clip, greater, maximum, minimum, shift_right
+from rdahw.tracing import Builder
 from rdahw.types import Scalars, Switches, Words
 
 #: Operand widths and attributes to try each primitive on.
@@ -70,6 +76,7 @@ def assert_elaborates(module: Any) -> None:
 
 def test_there_is_a_row_for_every_primitive() -> None:
     assert LOWERED <= ROWS.keys() <= PRIMITIVES.keys()
+    assert circuit_text.ROWS.keys() == ROWS.keys()
     casts = {"to_words", "to_bits", "to_switches", "to_scalars"}
     assert CASES.keys() == LOWERED - casts, "words and scalars are below"
 
@@ -189,3 +196,97 @@ def test_a_chain_of_two_thousand_gates() -> None:
     assert len(circuit.assignments) >= 2000
     assert_same_bits(circuit, inputs_of(circuit)[6:7])
     assert len(rtlil.convert(CircuitModule(circuit), name="top", emit_src=False)) > 100_000
+
+
+# -- the text of a circuit, which is made without Amaranth -------------------------------------------------------------
+
+_CIRCUIT = trace(
+    lambda w, reg: {"y": mux(w[0], reg, ~reg[::-1]), "always": (w & reg).parity(), "z": w.plus(reg)[1:]},
+    w=Bits(2),
+    reg=Bits(2),
+)
+
+_VERILOG = """module dut(
+  input [1:0] w,
+  input [1:0] \\reg ,
+  output [1:0] y,
+  output \\always ,
+  output [1:0] z
+);
+  wire [1:0] w_2 = ~{\\reg [0], \\reg [1]};
+  wire [1:0] w_3 = w[0] ? \\reg  : w_2;
+  wire [1:0] w_4 = w & \\reg ;
+  wire w_5 = ^w_4;
+  wire [2:0] w_6 = w + \\reg ;
+  assign y = w_3;
+  assign \\always  = w_5;
+  assign z = w_6[2:1];
+endmodule
+"""
+
+_RTLIL = """module \\dut
+  wire width 1 input 1 \\a
+  wire width 2 input 2 \\b
+  wire width 3 output 3 \\y
+  wire width 1 \\w2
+  cell $_AND_ $w2
+    connect \\A \\a
+    connect \\B \\b [0]
+    connect \\Y \\w2
+  end
+  wire width 2 \\w3
+  cell $xor $w3
+    parameter \\A_SIGNED 0
+    parameter \\B_SIGNED 0
+    parameter \\A_WIDTH 2
+    parameter \\B_WIDTH 2
+    parameter \\Y_WIDTH 2
+    connect \\A \\b
+    connect \\B 2'01
+    connect \\Y \\w3
+  end
+  connect \\y { \\w3 \\w2 }
+end
+"""
+
+
+def test_the_text_as_verilog() -> None:
+    assert to_verilog(Cells(_CIRCUIT), "dut") == _VERILOG
+
+
+def test_the_text_as_rtlil() -> None:
+    f = trace(lambda a, b: a.concat(a & b[0], b ^ 1), a=Bits(1), b=Bits(2))
+    assert to_rtlil(Cells(f), "dut") == _RTLIL
+
+
+def _each_primitive() -> Circuit:
+    """Each primitive at several widths, with ports of its own."""
+    builder, made = Builder(), []
+    cases = [(name, *case) for name, each in CASES.items() for case in each]
+    inputs = [[builder.input(f"c{k}_{i}", Bits(width)) for i, width in enumerate(widths)]
+              for k, (_, widths, _) in enumerate(cases)]  # fmt: skip
+    words = [(builder.input(f"a{bits}", Words(2, bits)), builder.input(f"b{bits}", Words(2, bits)),
+              builder.input(f"s{bits}", Bits(2))) for bits in (1, 3, 8)]  # fmt: skip
+    for (name, _, attributes), wires in zip(cases, inputs, strict=True):
+        made.append(builder.apply(name, *wires, attributes=attributes))
+    for a, b, chosen in words:
+        made += [a + b, a * b, a.negate(chosen)]
+    return builder.finish({f"y{k}": wire for k, wire in enumerate(made)})
+
+
+@pytest.mark.slow
+def test_the_text_is_proved_equal_to_the_hardware_of_amaranth(tmp_path: Path) -> None:
+    f = _each_primitive()
+    cells = Cells(f)
+    assert {kind for kind, _, _ in cells.cells} == CELLS.keys()
+    (tmp_path / "gold.il").write_text(str(rtlil.convert(CircuitModule(f), name="gold", emit_src=False)))
+    (tmp_path / "made.il").write_text(to_rtlil(cells, "rtlil"))
+    (tmp_path / "made.v").write_text(to_verilog(cells, "verilog"))
+    # What it would say of a text with one wrong gate.
+    (tmp_path / "wrong.il").write_text(to_rtlil(cells, "wrong").replace("cell $_AND_", "cell $_OR_", 1))
+    script = "read_rtlil gold.il; hierarchy -top gold; proc; flatten; opt_clean; read_rtlil made.il; "
+    script += "read_verilog made.v; proc; read_rtlil wrong.il; "
+    for name, option in (("rtlil", "-verify"), ("verilog", "-verify"), ("wrong", "-falsify")):
+        script += f"miter -equiv -flatten -make_assert gold {name} miter_{name}; "
+        script += f"sat {option} -prove-asserts miter_{name}; "
+    run_tool(find("yosys"), ["-q", "-p", script], cwd=tmp_path, log="log")

@@ -13,7 +13,6 @@ import pytest
 from rdahw import Bits, Circuit, lookup_model, mask_model, reverse, trace
 from rdahw.errors import UsageError
 from rdahw.families import spec_of_widths
-from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.export import FORMATS, export
 from rdahw.hdl.trainer_factory import make_trainer
 from rdahw.primitives import Array
@@ -35,7 +34,7 @@ def _program(name: str) -> str:
 
 
 def _text(circuit: Circuit, format: str) -> str:
-    return export(CircuitModule(circuit), format, name="dut", about="A circuit.")
+    return export(circuit, format, name="dut", about="A circuit.")
 
 
 def _random_inputs(circuit: Circuit, examples: int) -> list[Array]:
