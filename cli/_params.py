@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import click
 from rdahw.cli._output import complete
 
 __all__ = [
+    "FiniteRange",
     "binarise_option",
     "board_option",
     "count_option",
@@ -32,6 +34,16 @@ __all__ = [
 MISSING_RULES = ("bit", "error", "drop")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers in a range, without infinity and nan; no comparison refuses the latter."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number; give one such as 60", param, ctx)
+        return number
 
 
 def file_option(name: str, *, help: str, metavar: str = "FILE") -> Callable[[_Command], _Command]:
@@ -59,7 +71,7 @@ def solver_options(*, auto: str, timeout: str) -> Callable[[_Command], _Command]
 
     def decorate(command: _Command) -> _Command:
         choice = click.Choice(["auto", "yosys", "boolector", "z3"])
-        seconds = click.FloatRange(0, min_open=True)
+        seconds = FiniteRange(0, min_open=True)
         command = click.option("--timeout", type=seconds, metavar="S", help=timeout)(command)
         return click.option("--solver", type=choice, default="auto", show_default=True, help=f"auto: {auto}")(command)
 

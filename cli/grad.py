@@ -24,6 +24,9 @@ _LAWS = {
     "forward": ("the forward derivative", "d{output} is the first-order change of {output} for a change d{input}"),
 }
 
+#: The most operations in all copies of a design, of which a Boolean difference has one for each input bit.
+_MOST_COPIED = 1 << 20
+
 
 class _Setting(click.ParamType):  # type: ignore[type-arg]
     """NAME=VALUE, as (name, number)."""
@@ -89,6 +92,8 @@ def command(
     law = law or "reverse"
     f, top = _design(output, model, dict(parameters), inputs, outputs, toolchain)
     names = None if wrt is None else [name for name in wrt.split(",") if name]
+    if law == "boolean":
+        _check_size(f, names)
     make = {"reverse": reverse, "boolean": boolean_difference, "forward": forward_derivative}[law]
     derivative = simplify(make(f, names))
     safe = is_safe(f)
@@ -141,6 +146,17 @@ def _design(
     if parameters:
         raise UsageError("--chparam sets a parameter of a module of Verilog; leave it out, or give FILE.v")
     return find_circuit(model, inputs, outputs), module_name(model, ())
+
+
+def _check_size(f: Circuit, names: list[str] | None) -> None:
+    """Raise :class:`UsageError` if the Boolean difference is too large."""
+    bits = sum(type_.width for name, type_ in f.inputs if names is None or name in names)
+    if (size := bits * len(f.assignments)) > _MOST_COPIED:
+        raise UsageError(
+            f"the Boolean difference has a copy of the design for each of {bits:,} input bits, {size:,} operations in "
+            f"all; at most {_MOST_COPIED:,} are written: name fewer inputs with --wrt, or leave --boolean out for the "
+            "reverse derivative"
+        )
 
 
 def _said(safe: bool, found: Comparison) -> list[str]:

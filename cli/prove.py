@@ -338,7 +338,7 @@ def _report(
     output.json({"claims": [proof.to_json() for proof in proofs]} | ({"compared": list(compared)} if compared else {}))
     _for_people(output, proofs, declared)
     if compared == _CIRCUITS:
-        output.line("\nOnly the circuits were compared: a model by name has no binariser and no labels.")
+        output.line("\nOnly the circuits were compared: a circuit or a model by name has no binariser and no labels.")
     failed = [proof for proof in proofs if proof.verdict != "proved"]
     if failed:
         counts = {verdict: sum(proof.verdict == verdict for proof in failed) for verdict in ("refuted", "open")}

@@ -17,6 +17,7 @@ from rdahw.cli._jobs import cluster_option, jobs_option, open_jobs
 from rdahw.cli._model import find_model, make_spec
 from rdahw.cli._output import Output, complete, output_options
 from rdahw.cli._params import (
+    FiniteRange,
     board_frontend_option,
     board_option,
     count_option,
@@ -92,7 +93,7 @@ Examples:
 @board_frontend_option
 @click.option(
     "--sample",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="HZ",
     help="with --frontend pins: sample so often  [default: at each rising edge of the clock pin]",
 )

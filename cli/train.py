@@ -15,7 +15,7 @@ from rdahw.cli._engine import EngineOptions, engine_options
 from rdahw.cli._jobs import cluster_option, jobs_option, open_jobs
 from rdahw.cli._options import family_options, given_options, resume, rules, tasks, usual
 from rdahw.cli._output import Output, complete, output_options
-from rdahw.cli._params import binarise_option, count_option, dataset_options, file_option
+from rdahw.cli._params import FiniteRange, binarise_option, count_option, dataset_options, file_option
 from rdahw.cli._stream import StreamOptions, train_stream
 from rdahw.cli._training import Request, Run, convert, load_data
 from rdahw.errors import UsageError
@@ -144,7 +144,7 @@ Examples:
 )
 @click.option(
     "--checkpoint",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -267,8 +267,8 @@ def _check_report(page: Path, seeds: int | None) -> None:
 
 
 def _default_name(data: str, model: str) -> str:
+    from rdahw.cli._model import stem as model_stem
     from rdahw.data import stem
 
     data_name = stem(Path(data)) if os.sep in data or "." in data else data
-    model_name = model.rpartition(":")[2] if ".py:" in model else model.partition(":")[0]
-    return f"{data_name}-{model_name}.rdahw".replace(":", "-")
+    return f"{data_name}-{model_stem(model)}.rdahw".replace(":", "-")

@@ -52,13 +52,16 @@ def _cell(kind: str, line: int, **bits: Any) -> dict[str, Any]:
     }
 
 
-def read_aiger(data: bytes) -> dict[str, Any]:
+def read_aiger(data: bytes, most_gates: int = _MOST) -> dict[str, Any]:
     """The module that the file describes, with wide ports where symbols are called ``name[0]``, ``name[1]``, ….
 
-    Latches are cells ``$ff``, which follow every step. Raises :class:`UserError` for a damaged file, with the line.
+    Latches are cells ``$ff``, which follow every step. Raises :class:`UserError` for a damaged file, with the line, and
+    for one of more AND gates than ``most_gates``.
     """
     lines = _Lines(data)
     binary, most, inputs, latches, outputs, ands = _header(lines)
+    if ands > most_gates:
+        raise UserError(f"it has {ands:,} AND gates; expected at most {most_gates:,}; read a part of the design")
     literals, nets = _Literals(most), {}
     taken = [2 * (k + 1) for k in range(inputs)] if binary else [lines.numbers(1, 1)[0] for _ in range(inputs)]
     given = [literals.net(_even(literal, lines), lines.number) for literal in taken]

@@ -139,8 +139,8 @@ class CircuitModule(wiring.Component):  # type: ignore[misc]
         if (widest := max(type_.width for type_ in lowered.types)) > _MAX_WIDTH:
             raise TooLarge(
                 f"a wire of the circuit has {widest} bits, and Amaranth takes at most {_MAX_WIDTH}; take a "
-                "smaller model (by name: a smaller --inputs), or fold the parameters in (rdahw export --inference, or "
-                "rdahw synth --inference)"
+                "smaller model (one by name: with a smaller --inputs; one of a file: with narrower ports), or fold the "
+                "parameters in (rdahw export --inference, or rdahw synth --inference)"
             )
         m = Module()
         values: list[Value] = list(self.operands)

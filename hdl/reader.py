@@ -46,8 +46,8 @@ SUFFIXES: Mapping[str, str] = {
 }
 #: What reads a file here, by ending; JSON only if it is that of torchlogix.
 _OWN: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
-    ".aag": read_aiger,
-    ".aig": read_aiger,
+    ".aag": lambda data: read_aiger(data, _MOST_CELLS),
+    ".aig": lambda data: read_aiger(data, _MOST_CELLS),
     ".c": read_torchlogix_c,
     ".json": read_torchlogix_json,
 }
@@ -57,6 +57,8 @@ _OWN: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
 _MOST_BYTES = {**dict.fromkeys(SUFFIXES, 16_000_000), ".il": 64_000_000, ".rtlil": 64_000_000, ".json": 300_000_000}
 #: The most cells, which a short file can have, too.
 _MOST_CELLS = 400_000
+#: The most that Yosys goes on with, dead ones included.
+_MOST_READ = 2 * _MOST_CELLS
 #: The most seconds for Yosys, which a loop without end would keep busy.
 _MOST_SECONDS = 1800
 
@@ -71,10 +73,11 @@ hierarchy -check -libdir cells {top}{parameters}
 proc -noopt
 flatten -noscopeinfo
 delete {checks}
+select -assert-max {most} t:*
 memory_collect
 opt_expr -keepdc
 opt_muxtree
-wreduce -keepdc
+wreduce -keepdc {words}
 opt_clean
 memory_map t:$mem_v2 r:WR_PORTS>0 %i
 memory_map t:$mem_v2 r:RD_CLK_ENABLE>0 %i
@@ -87,6 +90,8 @@ select -set other * @kept %d
 opt_clean
 write_json netlist.json
 """
+#: What can become narrower: cells and wires of more than a bit. Of single bits it would look at each, too.
+_WORDS = "r:A_WIDTH>1 r:Y_WIDTH>1 r:WIDTH>1 s:2:"
 _LOWER = "techmap @other\nsimplemap @other"
 #: Every cell, where cells of words make a loop that those of bits do not.
 _LOWER_ALL = "techmap\nsimplemap"
@@ -251,6 +256,8 @@ def _netlist(
             asynchronous=" ".join(f"t:{kind}" for kind in _ASYNCHRONOUS),
             kept=" ".join(f"t:{kind}" for kind in (*ROWS, *REGISTERS)),
             lower=lower,
+            words=_WORDS,
+            most=_MOST_READ,
         )
         (work / "read.ys").write_text(script, encoding="utf-8")
         makes, stop = ["netlist.json", "before.json"], threading.Event()
@@ -332,6 +339,11 @@ def _explained(failure: ToolFailure, source: _Source, data: bytes) -> UserError:
         at = re.search(rf"\b{re.escape(kind)}\b[^;]*?\b{re.escape(cell)}\b".encode(), data)
         line = str(data.count(b"\n", 0, at.start()) + 1) if at else ""
         reason = f"module {kind!r}, which {inside!r} uses as {cell!r}, is not in the file"
+    elif large := re.match(r"Assertion failed: selection contains (\d+) ", reason):
+        return UserError(
+            f"{source.path}: it has {int(large[1]):,} cells; expected at most {_MOST_CELLS:,}; read a part of "
+            "the design"
+        )
     elif missing := re.match(r"Module `(.+)' not found", reason):
         return UsageError(f"{source.path}: there is no module {missing[1]!r}; name one of the file")
     where = f"{source.path}:{line}: " if line else f"{source.path}: "

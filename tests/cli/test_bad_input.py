@@ -131,6 +131,7 @@ def test_data(refused, code, data, sentence):
         (2, "--binarise thermometer=x", "the binarising rule 'thermometer=x' needs a number from 1 to"),
         (2, "--optimiser fastest", "optimiser 'fastest' is unknown; known are 'xor'"),
         (2, "--batch 0", "0 is not in the range x>=1"),
+        (2, "--checkpoint nan", "'nan' is not a finite number; give one such as 60"),
         (2, "--labels gray", "'gray' is not one of 'one-hot', 'binary'"),
         (2, "--seed x", "'x' is not a valid integer"),
         (2, "surplus", "Got unexpected extra argument"),

@@ -12,6 +12,8 @@ from running import Runner
 from rdahw.hdl import proof
 from rdahw.hdl.toolchain import find
 
+C17 = Path(__file__).parent.parent.parent / "examples" / "c17.v"
+
 FILE = """
 from rdahw import Bits, trace
 one = dict.fromkeys("abc", Bits(1))
@@ -62,6 +64,23 @@ def test_top_without_a_bench(run: Runner) -> None:
     ran = run("faults", "mine.py:consensus", "--top", "mine")
     assert ran.code == 2
     assert "--out FILE" in ran.err
+
+
+def test_a_time_limit_is_finite(run: Runner) -> None:
+    ran = run("faults", "mine.py:consensus", "--timeout", "nan")
+    assert (ran.code, "'nan' is not a finite number" in ran.error) == (2, True)
+
+
+@pytest.mark.slow
+def test_c17_of_the_examples(run: Runner) -> None:
+    """Icarus Verilog runs the test bench on the file itself."""
+    (compiler,) = find("iverilog").command
+    value = run.ok("faults", str(C17), "--out", "bench.v", "--json").json
+    assert (value["gates"], value["faults"], value["collapsed"], value["detected"]) == (6, 34, 22, 22)
+    assert len(value["vectors"]) <= 6
+    subprocess.run([compiler, "-o", "bench", "bench.v", str(C17)], cwd=run.folder, check=True)
+    ran = subprocess.run([run.folder / "bench"], check=True, capture_output=True, text=True)
+    assert ran.stdout.splitlines()[0] == f"PASS {len(value['vectors'])} vectors"
 
 
 @pytest.mark.slow

@@ -91,6 +91,13 @@ def test_gradients_by_some_inputs_and_by_other_laws(tmp_path: Path, run: Runner)
     refused(run, 1, "no input 'c' to differentiate by", "grad", "m.v", "--to", "rtlil", "--wrt", "c")
 
 
+def test_a_boolean_difference_of_too_many_copies_is_refused(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rdahw.cli.grad._MOST_COPIED", 51)
+    refused(run, 2, "a copy of the design for each of 52 input bits, 52 operations in all; at most 51 are written",
+            "grad", "lookup", "--boolean", "--to", "rtlil")  # fmt: skip
+    assert run.ok("grad", "lookup", "--boolean", "--wrt", "x", "--to", "rtlil", "--json").json["outputs"] == [["dx", 4]]
+
+
 @pytest.mark.slow
 def test_files_of_verilog_are_taken_where_models_are(tmp_path: Path, run: Runner) -> None:
     (tmp_path / "a.v").write_text("module a(input [3:0] x, y, output [3:0] s); assign s = x - y; endmodule\n")
@@ -144,6 +151,7 @@ def test_inputs_of_other_names_are_learned(tmp_path: Path, run: Runner) -> None:
                                     "  assign y = {all[{2'd2, x}], all[{2'd1, x}], all[{2'd0, x}]};\n"
                                     "endmodule\n")  # fmt: skip
     theirs = run.ok("train", "--model", "two.v", "--parameters", "low,high", "--json").json
+    assert theirs["out"] == "iris-two.rdahw"
     ours = run.ok("train", "--model", "lookup", "--json").json
     assert theirs["parameters"] == ours["parameters"]
     refused(run, 2, "no input 'w' to learn", "train", "--model", "two.v", "--parameters", "w")

@@ -125,7 +125,7 @@ def test_models_that_see_the_data_otherwise_are_not_equal(run: Runner) -> None:
 
 def test_models_by_name_have_only_circuits_to_compare(run: Runner) -> None:
     out = run.ok("prove", "--equal", "lookup", "lookup").out
-    assert "Only the circuits were compared: a model by name has no binariser and no labels." in out
+    assert "Only the circuits were compared: a circuit or a model by name has no binariser and no labels." in out
     assert run.ok("prove", "--equal", "lookup", "lookup", "--json").json["compared"] == ["circuits"]
 
 

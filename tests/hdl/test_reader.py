@@ -131,8 +131,9 @@ def _written(folder: Path, text: str, name: str = "dut.v") -> Path:
 
 
 _ALU = """module alu #(parameter WIDTH = 5) (input [WIDTH-1:0] a, b, input [2:0] op, input cin,
-  output reg [WIDTH-1:0] y, output zero, output [WIDTH:0] sum);
+  output reg [WIDTH-1:0] y, output zero, output [WIDTH:0] sum, turned);
   assign sum = a + b + cin;
+  assign turned = ~a + cin;
   assign zero = y == 0;
   always @* case (op)
     0: y = sum; 1: y = a - b; 2: y = a & b; 3: y = a * b; 4: y = a >> b[2:0];
@@ -390,8 +391,19 @@ def test_a_design_that_is_too_large_is_refused_in_a_sentence(tmp_path: Path, mon
     with pytest.raises(UserError, match="the file has 16 MB; expected at most 16, some 300,000 gates"):
         read_circuit(path)
     monkeypatch.setattr("rdahw.hdl.reader._MOST_CELLS", 1)
-    with pytest.raises(UserError, match="'dut' has 2 cells; expected at most 1"):
+    with pytest.raises(UserError, match="dut.aag: it has 2 AND gates; expected at most 1"):
         read_circuit(_written(tmp_path, "aag 4 2 0 1 2\n2\n4\n8\n6 4 2\n8 6 2\n", "dut.aag"))
+
+
+@pytest.mark.slow
+def test_a_short_file_of_too_many_gates_is_refused_before_all_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "module m(input [63:0] a, output [63:0] y);\n genvar i;\n"
+    text += " for (i = 0; i < 64; i = i + 1) assign y[i] = a[i] & a[0];\nendmodule\n"
+    monkeypatch.setattr("rdahw.hdl.reader._MOST_READ", 63)
+    with pytest.raises(UserError, match="dut.v: it has 64 cells; expected at most 400,000"):
+        read_circuit(_written(tmp_path, text))
 
 
 @pytest.mark.slow
