@@ -92,10 +92,10 @@ def test_gradients_by_some_inputs_and_by_other_laws(tmp_path: Path, run: Runner)
 
 
 def test_a_boolean_difference_of_too_many_copies_is_refused(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rdahw.cli.grad._MOST_COPIED", 51)
-    refused(run, 2, "a copy of the design for each of 52 input bits, 52 operations in all; at most 51 are written",
-            "grad", "lookup", "--boolean", "--to", "rtlil")  # fmt: skip
-    assert run.ok("grad", "lookup", "--boolean", "--wrt", "x", "--to", "rtlil", "--json").json["outputs"] == [["dx", 4]]
+    monkeypatch.setattr("rdahw.cli.grad._MOST_COPIED", 5)
+    words = ("grad", "lookup", "--inputs", "2", "--outputs", "1", "--boolean", "--to", "rtlil")
+    refused(run, 2, "a copy of the design for each of 6 input bits, 6 operations in all; at most 5 are written", *words)
+    assert run.ok(*words, "--wrt", "x", "--json").json["outputs"] == [["dx", 2]]
 
 
 @pytest.mark.slow
