@@ -96,7 +96,7 @@ def _module(rows: list[_Row]) -> dict[str, Any]:
 
 
 def _circuit(module: dict[str, Any]) -> Circuit:
-    made = reader._translated(module, "top", reader._Source(Path("top.json")), {}, None).made
+    made = reader._translated(module, "top", reader._Source(Path("top.json")), {}, None, False).made
     assert isinstance(made, Circuit)
     return made
 
