@@ -116,8 +116,8 @@ def literal(value: int) -> str:
 
 
 def comment(text: str) -> str:
-    """Text for a comment: what is not printable ASCII, or could end it, is replaced by «?»."""
-    return re.sub(r"[^ -~]|[\\*?$]", "?", text)
+    """Text for a comment: what is not printable ASCII, or could end it or begin a trigraph, is replaced by «_»."""
+    return re.sub(r"[^ -~]|[\\*?$]", "_", text)
 
 
 def string(text: str) -> str:
@@ -231,8 +231,8 @@ def write_source(
         _votes(made, program)
     said = [f"/* {name}.h: {comment(about[0])}", *(f" * {comment(line)}" for line in about[1:]), " */\n"]
     held = f"#define {name.upper()}_CLASS_NAMES {{{', '.join(map(string, names))}}}\n" if names else ""
-    made.header += ["\n".join(said), *map(made.named, _header(program, inputs, result, pixels))]
-    made.header.insert(2, held)
+    sizes, functions = map(made.named, _header(program, inputs, pixels))
+    made.header += ["\n".join(said), sizes, held, functions.replace("$result", comment(result))]
     return made
 
 
@@ -642,8 +642,8 @@ def _network(made: Source, network: Network, name: str) -> None:
 # -- the header --------------------------------------------------------------------------------------------------------
 
 
-def _header(program: Program, inputs: IntegerInputs | None, result: str, pixels: bool) -> tuple[str, str]:
-    """The header in two parts; the names of the classes are between them."""
+def _header(program: Program, inputs: IntegerInputs | None, pixels: bool) -> tuple[str, str]:
+    """The header in two parts; the names of the classes are between them. $result: what a prediction is."""
     sizes = [
         "#ifndef MODEL_H\n#define MODEL_H\n\n#include <stdint.h>\n",
         '#ifdef __cplusplus\nextern "C" {\n#endif\n',
@@ -663,7 +663,7 @@ def _header(program: Program, inputs: IntegerInputs | None, result: str, pixels:
             "",
         ]
     lines += [
-        f"/* The prediction for x, {comment(result)}. Bit i of x is bit i % 8 of octet i / 8. */",
+        "/* The prediction for x, $result. Bit i of x is bit i % 8 of octet i / 8. */",
         "int32_t model_predict(const uint8_t *x);",
         "",
     ]

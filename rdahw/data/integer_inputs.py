@@ -6,6 +6,7 @@ their numbers, -1 for an unknown one; a missing value is :data:`MISSING`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,10 @@ __all__ = ["MISSING", "MOST", "IntegerInputs", "integer_inputs"]
 
 #: The number that stands for a missing value, and the largest number.
 MISSING, MOST = -(1 << 31), (1 << 31) - 2
-#: The most decimals of a feature.
+#: Thresholds that are no decimals of 32 bits are rounded up to so many decimals behind the zeros of the largest.
 _DECIMALS = 6
+#: What is smaller counts as 0, as powers of ten end at 308.
+_SMALLEST = 1e-290
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +47,8 @@ class IntegerInputs:
 def integer_inputs(binariser: Binariser) -> IntegerInputs | None:
     """What ``binariser`` does, for whole numbers; None if its wires are not comparisons of one feature each.
 
-    A feature has as many decimals as its thresholds, at most six. Raises :class:`UserError` for thresholds outside of
-    32 bits.
+    A feature has as many decimals as its thresholds, if these fit into 32 bits. Raises :class:`UserError` for
+    thresholds outside of 32 bits.
     """
     if not binariser.has_thresholds:
         return None
@@ -64,19 +67,21 @@ def _decimals(binariser: Binariser, column: int) -> int:
         return 0
     bounds, samples = binariser.intervals(column)
     known = np.array([value for value in (*bounds, *samples) if np.isfinite(value)])
+    known[np.abs(known) < _SMALLEST] = 0
     largest = np.abs(known).max(initial=0)
     if largest >= MOST:
         raise UserError(
             f"{binariser.names[column]!r} has thresholds up to {largest:g}, and whole numbers have 32 bits; scale the "
             "column and train again"
         )
-    for found in range(_DECIMALS + 1):
+    digits = math.floor(math.log10(largest)) if largest else 0
+    fitting = [found for found in range(11 - digits) if largest * 10.0**found < MOST]
+    for found in fitting:
         scaled = known * 10.0**found
-        if np.allclose(scaled, np.round(scaled), rtol=1e-13, atol=1e-9):  # beside what rounding leaves
-            break
-    while largest * 10.0**found >= MOST:
-        found -= 1
-    return found
+        rounding = 1e-9 * min(1.0, largest * 10.0**found)
+        if np.allclose(scaled, np.round(scaled), rtol=1e-13, atol=rounding):
+            return found
+    return min(_DECIMALS + max(0, -digits), fitting[-1])
 
 
 def _marks(binariser: Binariser) -> list[tuple[int, int, int, int]]:

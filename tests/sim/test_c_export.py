@@ -17,6 +17,7 @@ from rdahw.families import parse_model
 from rdahw.family import Task
 from rdahw.saved import load_model
 from rdahw.sim.c_export import FORMATS, CModel, c_model, c_name
+from rdahw.sim.c_source import write_source
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=undefined", "-fno-sanitize-recover=all")
@@ -143,6 +144,19 @@ def test_whole_numbers_have_the_bits_of_the_features(binariser: Binariser) -> No
     np.testing.assert_array_equal(inputs.numbers(inputs.values(given)), given)
 
 
+@pytest.mark.parametrize(
+    ("values", "decimals"),
+    [(np.arange(8) / 1e8, 8), (np.arange(8) * 3e-14, 14), (np.arange(8) * 1e9 / 4, 0), (np.zeros(8), 0)],
+)
+def test_features_have_the_decimals_of_their_thresholds(values: Any, decimals: int) -> None:
+    binariser = Binariser.fit("quantile=3", values[:, None], [Column("number")])
+    inputs = integer_inputs(binariser)
+    assert inputs is not None
+    assert inputs.decimals.tolist() == [decimals]
+    given = inputs.values(inputs.numbers(values[:, None]))
+    np.testing.assert_array_equal(binariser.transform(given), binariser.transform(values[:, None]))
+
+
 def test_a_rule_that_does_not_compare_is_not_written_as_comparisons() -> None:
     assert integer_inputs(numbers("fixed=4", 3)) is None
 
@@ -150,6 +164,13 @@ def test_a_rule_that_does_not_compare_is_not_written_as_comparisons() -> None:
 def test_a_model_that_grows_does_not_learn_in_c() -> None:
     with pytest.raises(UsageError, match=r"'layers:10x2' does not learn in C.*; leave --learn out"):
         made_of("layers:10x2", 2, numbers("midrange", 4), learn=True)
+
+
+def test_texts_of_users_stay_as_they_are_and_end_no_comment() -> None:
+    made = made_of("ensemble:tables=3,inputs=2", 2, None, learn=False, inputs=4)
+    said = write_source(made.program, "dut", ["of */ é??/"], None, result="model_a ??/").header
+    assert said[0] == "/* dut.h: of _/ ___/\n */\n"
+    assert "\n/* The prediction for x, model_a __/. Bit i" in said[-1]
 
 
 def test_names_are_those_of_c() -> None:
