@@ -71,7 +71,7 @@ def c_model(
     """
     program = make_program(spec, state, learn=learn)
     inputs = None if binariser is None else integer_inputs(binariser)
-    pixels = inputs is not None and schema is not None and schema.image_shape is not None and not inputs.decimals.any()
+    pixels = inputs is not None and inputs.are_bytes and schema is not None and schema.image_shape is not None
     about = f"the model {spec.name!r}, {spec.description}; written by rdahw export"
     lines = [about, *_features(binariser, inputs)]
     result = "the number of the class, or -1 for none" if schema is None else TASKS[schema.task].number(schema)

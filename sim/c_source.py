@@ -291,7 +291,8 @@ def _encode(made: Source, program: Program, inputs: IntegerInputs, pixels: bool)
         )
         return
     low = low.clip(0, 256) if pixels else low
-    if (low == low[0]).all():
+    # A byte that is compared with 0 or 256 makes compilers warn.
+    if (low == low[0]).all() and not (pixels and low[0] in (0, 256)):
         made.code(_COMPARE, "compare with one", least=literal(int(low[0])))
         return
     type_ = _type(low)
@@ -655,7 +656,7 @@ def _header(program: Program, inputs: IntegerInputs | None, pixels: bool) -> tup
     if inputs is not None:
         lines += [
             f"#define MODEL_FEATURES {len(inputs.decimals)}",
-            f"typedef {'uint8_t' if pixels else 'int32_t'} model_feature;",
+            f"typedef {'uint8_t' if pixels else 'int32_t'} model_feature;{' /* more than 255 is 255 */' * pixels}",
             *(["#define MODEL_MISSING INT32_MIN"] * (not pixels)),
             "",
             "/* The bits x of features. */",

@@ -34,6 +34,12 @@ class IntegerInputs:
     decimals: NDArray[np.int64]
     tests: NDArray[np.int64]
 
+    @property
+    def are_bytes(self) -> bool:
+        """Whether numbers from 0 to 255 have all bits that numbers can have: what is above counts as 255."""
+        low = self.tests[:, 2]
+        return not self.decimals.any() and bool(((low < 256) | (low > MOST)).all())
+
     def numbers(self, features: NDArray[Any]) -> NDArray[np.int64]:
         """The whole numbers (N, F) of features (N, F), rounded up where a millionth of a unit or more is over."""
         scaled = np.ceil(np.round(features * 10.0**self.decimals, 6))

@@ -157,6 +157,25 @@ def test_features_have_the_decimals_of_their_thresholds(values: Any, decimals: i
     np.testing.assert_array_equal(binariser.transform(given), binariser.transform(values[:, None]))
 
 
+@pytest.mark.parametrize(
+    ("rule", "last", "are_bytes"),
+    [("threshold=-1", 9, True), ("threshold=254", 9, True), ("threshold=255", 9, False), ("midrange", 600, False)],
+)
+def test_pixels_are_bytes_if_these_have_all_bits(rule: str, last: int, are_bytes: bool) -> None:
+    features = np.array([[0, 7], [last, 7]])
+    inputs = integer_inputs(Binariser.fit(rule, features, [Column("number")] * 2))
+    assert inputs is not None
+    assert inputs.are_bytes == are_bytes
+
+
+@pytest.mark.parametrize(("rule", "last"), [("threshold=-1", 9), ("midrange", 0)])
+def test_a_byte_is_not_compared_with_what_no_byte_is(rule: str, last: int) -> None:
+    binariser = Binariser.fit(rule, np.array([[0] * 4, [last] * 4]), [Column("number")] * 4)
+    made = made_of("ensemble:tables=3,inputs=2", 2, binariser, learn=False)
+    text = "".join(write_source(made.program, "dut", [""], made.inputs, pixels=True).source)
+    assert "features[feature] >= (uint" in text
+
+
 def test_a_rule_that_does_not_compare_is_not_written_as_comparisons() -> None:
     assert integer_inputs(numbers("fixed=4", 3)) is None
 
