@@ -162,7 +162,7 @@ class Binariser:
     def transform(self, features: ArrayLike) -> NDArray[np.uint8]:
         """The wires, 0 or 1, (N, width), of features (N, F); NaN is a missing value, -1 an unknown category.
 
-        Raises UserError for another F and for infinite numbers.
+        Raises UserError for another F, for infinite numbers, and for numbers that are not those of categories.
         """
         array = _checked(features, self.columns)
         bits = np.zeros((len(array), self.width), dtype=np.uint8)
@@ -416,4 +416,15 @@ def _checked(features: ArrayLike, columns: Sequence[Column]) -> NDArray[Any]:
         if np.isinf(array).any():
             row, column = np.argwhere(np.isinf(array))[0]
             raise UserError(f"example {row}, feature {column} is {array[row, column]}, which is not a finite number")
+    for i, each in enumerate(columns):
+        if each.kind != "category":
+            continue
+        values, count = array[:, i], len(each.categories)
+        known = (values >= -1) & (values < count) & (values == np.floor(values)) | np.isnan(values)
+        if not known.all():
+            row = np.flatnonzero(~known)[0]
+            raise UserError(
+                f"example {row}, feature {i} is {values[row]:g}; expected the number of a category, 0 to {count - 1}, "
+                "-1 for an unknown one or NaN for a missing one"
+            )
     return array

@@ -174,6 +174,18 @@ def test_bad_features():
 GOOD = Binariser.fit("thermometer=2", np.array([[0.0, 1], [3, 0]]), [NUMBER, BINARY], ["a", "b"]).to_json()
 
 
+@pytest.mark.parametrize("number", [-2, 2, 0.5])
+def test_the_number_of_no_category(number):
+    columns = [NUMBER, Column("category", ("a", "b"))]
+    binariser = Binariser.fit("midrange", np.array([[1, 0], [2, 1], [3, -1]]), columns)
+    given = np.array([[1, np.nan], [1, number]])
+    for convert in (binariser.transform, binariser.pack):
+        with pytest.raises(
+            UserError, match=f"example 1, feature 1 is {number:g}; expected the number of a category, 0 "
+        ):
+            convert(given)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
