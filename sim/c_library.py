@@ -31,7 +31,7 @@ _LANES = 16
 
 #: By the packed bits, of an octet for each bit.
 _PACKED = """
-int32_t class_of(const uint8_t *given)
+int32_t class_of_bits(const uint8_t *given)
 {
     uint8_t x[MODEL_INPUT_OCTETS] = {0};
     uint32_t i;
@@ -46,7 +46,7 @@ _UNPACKED = """
 typedef int8_t held_t __attribute__((vector_size($octets)));
 typedef int16_t part_t __attribute__((vector_size(2 * $octets)));
 
-int32_t class_of(const uint8_t *given)
+int32_t class_of_bits(const uint8_t *given)
 {
     int32_t scores[$lanes] = {0}, c, best = 0;
     uint32_t table = 0, i;
@@ -70,7 +70,7 @@ int32_t class_of(const uint8_t *given)
 }
 """
 _IN_TURN = """
-int32_t class_of(const uint8_t *given)
+int32_t class_of_bits(const uint8_t *given)
 {
     int32_t scores[MODEL_CLASSES] = {0}, c = 0, best = 0;
     uint32_t table;
@@ -99,7 +99,7 @@ int32_t class_of_row(const double *row)
         return -2;
     for (i = 0; i < MODEL_INPUT_BITS; i++)
         given[i] = row[compared[i]] > thresholds[i];
-    return class_of(given);
+    return class_of_bits(given);
 }
 """
 
@@ -125,7 +125,7 @@ class CPredictor:
             (work / "model.c").write_text("".join(made.source), encoding="ascii")
             run(compiler, [*_FLAGS, "-o", "model.so", "model.c"], cwd=work, log="log", makes=["model.so"])
             library = ctypes.CDLL(str(work / "model.so"))
-        self._class_of = _function(library.class_of)
+        self._class_of = _function(library.class_of_bits)
         self._class_of_row = _function(library.class_of_row) if isinstance(conversion, Conversion) else None
 
     def class_of(self, bits: Array) -> int:
@@ -145,10 +145,10 @@ def _function(function: Any) -> Any:
 
 
 def _source(program: Program) -> Source:
-    """With ``class_of``, from an octet for each bit."""
+    """With ``class_of_bits``, from an octet for each bit."""
     made = write_source(program, "model", [""], None)
     votes = program.votes
-    if votes is None or program.network.luts or np.abs(votes.values.astype(np.int64)).max(initial=0) > 128:
+    if votes is None or program.network.luts or not np.array_equal(votes.values.astype(np.int8), votes.values):
         made.code(_PACKED)
     else:
         _fast(made, votes)

@@ -151,7 +151,7 @@ def _learner(spec: Spec, state: State) -> Program:
     if not fits:
         raise UsageError(
             f"model {spec.name!r} does not learn in C, as its rule is neither that of one circuit nor that of counters "
-            "that vote; leave --learn out"
+            "that vote; train it with rdahw train and export the file without --learn"
         )
     learner = spec.learner()
     theta, x, label = learner.request.inputs

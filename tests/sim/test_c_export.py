@@ -181,7 +181,7 @@ def test_a_rule_that_does_not_compare_is_not_written_as_comparisons() -> None:
 
 
 def test_a_model_that_grows_does_not_learn_in_c() -> None:
-    with pytest.raises(UsageError, match=r"'layers:10x2' does not learn in C.*; leave --learn out"):
+    with pytest.raises(UsageError, match=r"'layers:10x2' does not learn in C.*; train it with rdahw train and export"):
         made_of("layers:10x2", 2, numbers("midrange", 4), learn=True)
 
 
@@ -194,6 +194,22 @@ def test_texts_of_users_stay_as_they_are_and_end_no_comment() -> None:
 
 def test_names_are_those_of_c() -> None:
     assert [c_name(text) for text in ("iris-lookup", "9 é", "_a")] == ["iris_lookup", "model_9__", "model__a"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lookup", "linear", "layers:12x3,12x3", "grown:tables=12"])
+def test_a_compiled_classifier_of_each_form_predicts_the_same(model: str) -> None:
+    from rdahw import RDAClassifier
+
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("needs a C compiler, which is not installed")
+    random = np.random.default_rng(4)
+    x = random.normal(size=(40, 3))
+    fitted = RDAClassifier(model=model, bits=2, epochs=1, random_state=1).fit(x, (x > 0) @ [1, 1, 0])
+    expected = fitted.predict(x).tolist()
+    assert len(set(expected)) > 1
+    fitted.compile()
+    assert [fitted.predict_one(row) for row in x] == expected
 
 
 @pytest.mark.slow
