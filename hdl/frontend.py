@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rdahw.binariser_circuit import MOST_BITS, binariser_circuit, comparisons, number_bits
+from rdahw.binariser_circuit import MOST_BITS, binariser_circuit, check_comparisons, comparisons, number_bits
 from rdahw.circuit import Circuit
 from rdahw.data import Binariser
 from rdahw.data.plane_binariser import PlaneBinariser
@@ -106,7 +106,7 @@ class NumberFrontend:
     smaller: ClassVar[str] = "give fewer bits, or leave --encoder out"
 
     def __post_init__(self) -> None:
-        comparisons(self.binariser, self.bits)
+        check_comparisons(self.binariser)  # without thresholds, as a host tries all numbers of bits
 
     @property
     def octets(self) -> int:
