@@ -63,7 +63,8 @@ def test_iris(runner: Runner) -> None:
 def test_with_the_comparisons_of_the_features(runner: Runner) -> None:
     rows = [f"{a},{b},{'yes' if a > 50 and b < 9 else 'no'}" for a in range(0, 101, 9) for b in (1, 5, 15)]
     (runner.folder / "whole.csv").write_text("\n".join(["a,b,y", *rows]))
-    runner.ok("train", "-q", *"--data whole.csv --model grown:tables=12,inputs=2 --binarise quantile=3".split())
+    options = "--data whole.csv --model grown:tables=12,inputs=2 --binarise quantile=3"
+    runner.ok("train", "-q", *options.split())
     features = np.stack(np.meshgrid(np.arange(0, 128, 5), np.arange(0, 128, 5)), axis=-1).reshape(-1, 2)
     _check_netlist(load_model(runner.folder / "whole-grown.rdahw"), features, bits=7)
 
