@@ -22,6 +22,7 @@ from rdahw.family import Spec
 from rdahw.primitives import Array
 from rdahw.tracing import trace
 from rdahw.types import Bits
+from rdahw.wording import plural
 
 __all__ = ["FRONTENDS", "Frontend", "NumberFrontend", "PixelFrontend", "known_frontends"]
 
@@ -124,6 +125,17 @@ class NumberFrontend:
         compare = binariser_circuit(self.binariser, self.bits)
         width = compare.input_types[0].width
         return trace(lambda x: compare(x[:width]), x=Bits(8 * self.octets))
+
+    @property
+    def caution(self) -> str:
+        """What the numbers are too small for; empty if they reach all thresholds."""
+        above = comparisons(self.binariser, self.bits)[1].count(1 << self.bits)
+        if not above:
+            return ""
+        return (
+            f"numbers of {plural(self.bits, 'bit')} reach {(1 << self.bits) - 1}, which is not above "
+            f"{plural(above, 'threshold')} of the model; give --encoder more bits if features may be larger"
+        )
 
     def encode(self, features: ArrayLike) -> Array:
         """Features (N, F) as the bits on the stream of examples, (N, 8 * octets); raises :class:`UserError` for numbers
