@@ -179,6 +179,8 @@ def command(
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
         trained = saved.predictor
         numbers = None if encoder is None else NumberFrontend(saved.binariser, encoder)
+        if numbers is not None and (caution := numbers.caution):
+            output.log(f"warning: {caution}")
         design = inference_design(trained.spec, trained.best_state, its, clock=clock, frontend=numbers or front)
     else:
         if flash is None and epochs is not None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rdahw.binariser_circuit import MOST_BITS, binariser_circuit, comparisons, number_bits
+from rdahw.binariser_circuit import MOST_BITS, binariser_circuit, check_comparisons, comparisons, number_bits
 from rdahw.circuit import Circuit
 from rdahw.data import Binariser
 from rdahw.data.plane_binariser import PlaneBinariser
@@ -22,6 +22,7 @@ from rdahw.family import Spec
 from rdahw.primitives import Array
 from rdahw.tracing import trace
 from rdahw.types import Bits
+from rdahw.wording import plural
 
 __all__ = ["FRONTENDS", "Frontend", "NumberFrontend", "PixelFrontend", "known_frontends"]
 
@@ -106,7 +107,7 @@ class NumberFrontend:
     smaller: ClassVar[str] = "give fewer bits, or leave --encoder out"
 
     def __post_init__(self) -> None:
-        comparisons(self.binariser, self.bits)
+        check_comparisons(self.binariser)  # without thresholds, as a host tries all numbers of bits
 
     @property
     def octets(self) -> int:
@@ -124,6 +125,17 @@ class NumberFrontend:
         compare = binariser_circuit(self.binariser, self.bits)
         width = compare.input_types[0].width
         return trace(lambda x: compare(x[:width]), x=Bits(8 * self.octets))
+
+    @property
+    def caution(self) -> str:
+        """What the numbers are too small for; empty if they reach all thresholds."""
+        above = comparisons(self.binariser, self.bits)[1].count(1 << self.bits)
+        if not above:
+            return ""
+        return (
+            f"numbers of {plural(self.bits, 'bit')} reach {(1 << self.bits) - 1}, which is not above "
+            f"{plural(above, 'threshold')} of the model; give --encoder more bits if features may be larger"
+        )
 
     def encode(self, features: ArrayLike) -> Array:
         """Features (N, F) as the bits on the stream of examples, (N, 8 * octets); raises :class:`UserError` for numbers

@@ -13,7 +13,7 @@ from rdahw.errors import UserError
 from rdahw.tracing import Wire, cat, trace
 from rdahw.types import Bits
 
-__all__ = ["MOST_BITS", "binariser_circuit", "comparisons", "number_bits"]
+__all__ = ["MOST_BITS", "binariser_circuit", "check_comparisons", "comparisons", "number_bits"]
 
 #: The most bits of a number.
 MOST_BITS = 16
@@ -34,8 +34,17 @@ def binariser_circuit(binariser: Binariser, bits: int) -> Circuit:
 
 
 def comparisons(binariser: Binariser, bits: int) -> tuple[list[int], list[int]]:
-    """The feature of each wire, and the least whole number for which it is 1; ``1 << bits`` if it never is. Raises
-    :class:`UserError` for a binariser that does more than compare numbers."""
+    """The feature of each wire, and the least whole number for which it is 1; ``1 << bits`` if it never is. Raises as
+    :func:`check_comparisons`."""
+    check_comparisons(binariser)
+    if binariser.rule == CELLS:
+        return binariser.wire_columns.tolist(), _least_above(binariser, bits).tolist()
+    features = _features(binariser)
+    return features, _least(binariser, features, bits).tolist()
+
+
+def check_comparisons(binariser: Binariser) -> None:
+    """Raise :class:`UserError` for a binariser that does more than compare numbers."""
     kinds = [column.kind for column in binariser.columns]
     missing = any(column.missing for column in binariser.columns)
     if missing or "category" in kinds or binariser.is_fixed or isinstance(binariser, PlaneBinariser):
@@ -43,10 +52,6 @@ def comparisons(binariser: Binariser, bits: int) -> tuple[list[int], list[int]]:
         raise UserError(
             f"{found} cannot be made of comparisons; leave out --encoder, or binarise numbers by quantile=K"
         )
-    if binariser.rule == CELLS:
-        return binariser.wire_columns.tolist(), _least_above(binariser, bits).tolist()
-    features = _features(binariser)
-    return features, _least(binariser, features, bits).tolist()
 
 
 def number_bits(binariser: Binariser, features: ArrayLike, bits: int) -> NDArray[np.uint8]:
@@ -58,7 +63,7 @@ def number_bits(binariser: Binariser, features: ArrayLike, bits: int) -> NDArray
         row, column = np.argwhere(wrong)[0]
         raise UserError(
             f"{binariser.names[column]!r} is {array[row, column]:g} in example {row + 1}; --encoder {bits} takes whole "
-            f"numbers from 0 to {(1 << bits) - 1}: scale the data to them and train again, or give more bits"
+            f"numbers from 0 to {(1 << bits) - 1}: scale the data to them and train again, or give --encoder more bits"
         )
     whole = array.astype(np.uint32)[:, :, None] >> np.arange(bits, dtype=np.uint32)
     return (whole & 1).astype(np.uint8).reshape(len(array), -1)

@@ -264,6 +264,8 @@ def _without_packing(name: str) -> str:
 def _not_opened(path: Path, error: OSError | ValueError) -> UserError | UsageError:
     if isinstance(error, FileNotFoundError):
         return UsageError(f"there is no file {str(path)!r}; give the path of a table, such as CSV or Parquet")
+    if isinstance(error, IsADirectoryError):
+        return UserError(f"{path} is a folder, and a file was expected; --sequence files reads a folder of sequences")
     if isinstance(error, OSError):
         return unreadable(path, error)
     return UsageError(f"{str(path)!r} is not a valid path; give the path of a table, such as CSV or Parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def _is_binary(source: Source) -> bool:
 
 
 def _looks_like(pattern: bytes) -> Callable[[Source], bool]:
-    return lambda source: re.match(pattern, source.head, re.IGNORECASE) is not None
+    whole = re.compile(rb"(\xef\xbb\xbf)?\s*(" + pattern + rb")", re.IGNORECASE)
+    return lambda source: whole.match(source.head) is not None
 
 
 def _unknown(name: str, way: str) -> Callable[[Source, Reading], Content]:
@@ -106,12 +108,15 @@ FORMATS = (
     ),
     Format(is_it=_is_binary, read=_unknown("neither text nor a known format", "give a table as CSV or Parquet")),
     Format(
-        is_it=_looks_like(rb"\s*(\[\s*)?\{\s*\""),
+        is_it=_looks_like(rb"(\[\s*)?\{\s*[\"}]|\[\s*[\[\]]"),
         read=_unknown(
             "JSON", "write its table as CSV or Parquet, or give objects, one a line, to rdahw train --stream"
         ),
     ),
-    Format(is_it=_looks_like(rb"\s*<(!doctype|html|\?xml)"), read=_unknown("HTML or XML", "save its table as CSV")),
+    Format(
+        is_it=_looks_like(rb"<(!doctype|!--|html|table|svg|\?xml)"),
+        read=_unknown("HTML or XML", "save its table as CSV"),
+    ),
     Format(is_it=is_arff, read=read_arff, name="ARFF", endings=(".arff",)),
     Format(is_it=is_svmlight, read=read_svmlight, name="svmlight", endings=(".svmlight", ".libsvm", ".svm")),
     Format(is_it=lambda source: True, read=read_csv, sequences=read_sheet, name="CSV", endings=(".csv", ".tsv")),
@@ -130,6 +135,8 @@ def read_file(
     sheets: dict[str, Sheet] = {}
     whole = path.is_dir()
     for file in sorted(its for its in path.iterdir() if not its.name.startswith(".")) if whole else [path]:
+        if file.is_dir():
+            raise UserError(f"{file} is a folder; expected files alone, one for each sequence; move it out of {path}")
         source = Source(file, digest, progress)
         held = _sequences(source, reading)
         if not isinstance(held, Sheet):
@@ -137,7 +144,8 @@ def read_file(
         sheets[file.name], digest = held, source.hash
     if not sheets:
         raise UserError(f"{path} has no files; expected one for each sequence, with a step a row")
-    return SequenceFile(joined(str(path), sheets), stem(path), layout, reading.label, reading.log), lambda: digest
+    name = stem(Path(os.path.abspath(path)))  # the folder may be given as «.»
+    return SequenceFile(joined(str(path), sheets), name, layout, reading.label, reading.log), lambda: digest
 
 
 def read(source: Source, reading: Reading) -> Content:

@@ -80,8 +80,9 @@ def image_dataset(path: Path, resize: tuple[int, int] | None = None, progress: P
     for picture in pictures:
         digest.update(picture.name.encode() + b"\0" + picture.sha256)
     features = int(np.prod(shape))
+    name = Path(os.path.abspath(path)).name  # the folder may be given as «.»
     return Dataset(
-        name=path.name.partition(".")[0] or path.name,
+        name=name.partition(".")[0] or name,
         train=_examples(path, _in_turn(train), names, shape),
         test=None if test is None else _examples(path, _in_turn(test), names, shape),
         label_names=names,
@@ -155,7 +156,8 @@ def _read(path: Path, resize: tuple[int, int] | None, progress: Progress | None)
         ) from None
     if not found:
         raise UserError(
-            f"{path} holds no picture; expected files such as train/CLASS/1.png, with {', '.join(SUFFIXES)}"
+            f"{path} holds no picture; expected files such as train/CLASS/1.png, with {', '.join(SUFFIXES)}, or, in a "
+            "folder of sequences, --sequence files"
         )
     shared = os.path.commonprefix([picture.folders[:-1] for picture in found])
     while shared and shared[-1] in (_TRAIN, *_TEST):

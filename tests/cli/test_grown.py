@@ -185,6 +185,15 @@ def test_a_board_makes_the_comparisons(run: Runner, designs: list[Design], model
     assert found == expected
 
 
+def test_numbers_that_reach_no_threshold_are_warned_of(run: Runner, designs: list[Design]) -> None:
+    rows = [f"{a},{'yes' if a > 50 else 'no'}" for a in range(0, 101, 5)]
+    (run.folder / "whole.csv").write_text("\n".join(["a,y", *rows]))
+    run.ok("train", "--data", "whole.csv", "--model", "grown:tables=4,inputs=1", "--binarise", "quantile=3")
+    wide, narrow = (run("synth", "whole-grown.rdahw", "--inference", "--encoder", bits).err for bits in (7, 5))
+    assert "warning" not in wide
+    assert "warning: numbers of 5 bits reach 31, which is not above 2 thresholds of the model; give" in narrow
+
+
 def test_comparisons_that_no_board_makes(run: Runner, trained: dict[str, Any]) -> None:
     for words, said in (
         (("--encoder", 7), "add --inference, without --frontend"),

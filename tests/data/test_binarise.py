@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from rdahw.binariser_circuit import binariser_circuit, number_bits
 from rdahw.data import Binariser, Column, default_rule, encode, fit_binariser, load
 from rdahw.errors import UsageError, UserError
+from rdahw.hdl.frontend import known_frontends
 from rdahw.sim.packed import Packed
 
 NUMBER, BINARY, COLOUR = Column("number"), Column("binary"), Column("category", ("blue", "green", "red"))
@@ -332,3 +333,10 @@ def test_numbers_that_the_circuit_does_not_take(wrong):
 def test_a_binariser_that_is_not_made_of_comparisons(rule, columns):
     with pytest.raises(UserError, match="cannot be made of comparisons; leave out --encoder"):
         binariser_circuit(Binariser.fit(rule, [[0.0], [1.0]], columns), 8)
+
+
+def test_a_host_finds_what_a_device_takes_without_all_thresholds(monkeypatch):
+    binariser = Binariser.fit("quantile=3", [[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]], [NUMBER, NUMBER])
+    monkeypatch.delattr(Binariser, "transform")
+    assert [frontend.octets for frontend in known_frontends(binariser)] == [-(-bits // 4) for bits in range(1, 17)]
+    assert known_frontends(Binariser.fit("fixed=3", [[0.0], [1.0]], [NUMBER])) == []

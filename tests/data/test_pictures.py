@@ -92,6 +92,11 @@ def test_every_container(tmp_path, make):
     assert data.checksum == load(str(make_folder(tmp_path / "again", FILES))).checksum
 
 
+def test_a_folder_has_the_name_that_it_has_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(make_folder(tmp_path / "pets", FILES))
+    assert load("./").name == "pets"
+
+
 def test_classes_alone_and_a_split(tmp_path):
     files = {f"{name}/{i}.png": picture(colour) for name, colour in (("red", RED), ("green", GREEN)) for i in range(4)}
     path = str(make_folder(tmp_path / "pets", files))

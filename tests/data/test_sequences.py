@@ -120,6 +120,20 @@ def test_malformed_folders(tmp_path: Path, name: str, text: str, message: str) -
         load(str(runs), sequence="files")
 
 
+def test_folders_have_the_name_that_they_have_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_runs(tmp_path / "runs"))
+    assert load(".", sequence="files").name == "runs"
+
+
+def test_folders_in_the_place_of_files(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs")
+    with pytest.raises(UserError, match=r"runs is a folder, and a file was expected; --sequence files reads a folder"):
+        load(str(runs), sequence="rows")
+    (runs / "more").mkdir()
+    with pytest.raises(UserError, match=r"more is a folder; expected files alone, one for each sequence; move it out"):
+        load(str(runs), sequence="files")
+
+
 def test_folders_without_tables(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no files; expected one for each sequence"):
         load(str(tmp_path), sequence="files")
