@@ -9,10 +9,10 @@ or say where one is with make PYTHON=/path/to/python
 pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint types mutants bench clean
+.PHONY: help demo test quick lint types docs docs-serve mutants bench clean
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
 
 demo: .venv/installed  ## learn Iris: the shortest way to see a circuit learn
 	@mkdir -p build/demo
@@ -35,6 +35,13 @@ types: .venv/installed-dev  ## check types in a built copy
 	$(pip) --no-deps --target build/types .
 	cd build/types && ../../.venv/bin/mypy --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p rdahw
 
+docs: .venv/installed-docs  ## make the documentation site, build/docs/index.html; a warning is an error
+	@rm -rf build/docs docs/generated
+	.venv/bin/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -d build/doctrees docs build/docs
+
+docs-serve: docs  ## … and show it at http://127.0.0.1:8000 until Ctrl-C
+	.venv/bin/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
+
 # After a new row or signal, `.venv/bin/python tests/mutants.py --write --new` is quicker.
 mutants: .venv/installed-dev  ## make all mutants and write their list: some 25 minutes
 	.venv/bin/python tests/mutants.py --write
@@ -43,7 +50,7 @@ bench: .venv/installed-dev .venv-bench/installed  ## measure beside peers and wr
 	.venv/bin/python bench/run.py $(BENCH)
 
 clean:  ## remove the virtual environment and everything built
-	rm -rf .venv .venv-bench build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench build dist docs/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml
@@ -55,6 +62,10 @@ clean:  ## remove the virtual environment and everything built
 
 .venv/installed-dev: .venv/installed
 	$(pip) --editable '.[dev]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	$(pip) --editable '.[docs]'
 	@touch $@
 
 .venv-bench/installed: bench/peers.txt bench/install_peers.py | .venv/installed

@@ -134,7 +134,8 @@ def read_circuit(
 
     path: Verilog or SystemVerilog (``.v``, ``.sv``), BLIF, AIGER (``.aag``, ``.aig``), RTLIL (``.il``), Yosys' JSON, or
     a network of torchlogix (``.c``, ``.json``).
-    top: its module; by default the only one that no other uses. parameters: values of parameters of that module.
+    top: its module; by default the only one that no other uses.
+    parameters: values of parameters of that module.
     tables: LUTs of two inputs, which otherwise become gates, stay tables (lookups), and so do sums of products of two
     to eight.
 

@@ -156,18 +156,22 @@ class Circuit:
 
     @property
     def input_types(self) -> tuple[Type, ...]:
+        """The types of the inputs, in order."""
         return tuple(port.type for port in self.inputs)
 
     @property
     def output_types(self) -> tuple[Type, ...]:
+        """The types of the outputs, in order."""
         return tuple(self.types[wire] for _, wire in self.outputs)
 
     @property
     def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs, in order."""
         return tuple(port.name for port in self.inputs)
 
     @property
     def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
         return tuple(name for name, _ in self.outputs)
 
     def wires(self) -> Iterator[tuple[int, Assignment]]:

@@ -47,8 +47,9 @@ _REGISTERS = {"seen": BLOCK - 1, "errors": BLOCK - 1, "blocks": WARM_UP} | dict.
 class DriftAlarm:
     """The alarm of this module. Call :meth:`update` with the outcome of each prediction, made before learning from it.
 
-    alarms: the number of alarms so far. examples: the number of examples so far. last: the number of examples at the
-    last alarm, None before the first.
+    alarms: the number of alarms so far.
+    examples: the number of examples so far.
+    last: the number of examples at the last alarm, None before the first.
     """
 
     def __init__(self) -> None:

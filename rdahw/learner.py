@@ -64,8 +64,9 @@ LOSSES: Mapping[str, Loss] = {
 class Learner:
     """A model with its loss and optimiser, by name.
 
-    given : the model as it was given. model : S × A → B, the model with the optimiser's state in place of the
-        parameters; if these are the state, the same.
+    given : the model as it was given.
+    model : S × A → B, the model with the optimiser's state in place of the parameters; if these are the state, the
+        same.
     cotangent : B × Y → B, from (output, y) to ``dy``.
     request : S × A × Y → S × Y, from (theta, x, y) to the request ``dtheta`` and the model's prediction ``output``. The
         request is the first vector of the state's type, the others are zero.

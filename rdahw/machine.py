@@ -66,18 +66,22 @@ class Machine:
 
     @property
     def parameter_ports(self) -> tuple[Port, ...]:
+        """The inputs of ``step`` that are parameters."""
         return self.step.inputs[: self.parameters]
 
     @property
     def states(self) -> tuple[Port, ...]:
+        """The inputs of ``step`` that are the state."""
         return self.step.inputs[self.parameters : self.parameters + len(self.initial)]
 
     @property
     def inputs(self) -> tuple[Port, ...]:
+        """The inputs of ``step`` that are the symbol that is read."""
         return self.step.inputs[self.parameters + len(self.initial) :]
 
     @property
     def outputs(self) -> tuple[Port, ...]:
+        """The outputs of ``step`` that are the symbol that is written."""
         names, types = self.step.output_names, self.step.output_types
         return tuple(map(Port, names, types))[len(self.initial) :]
 

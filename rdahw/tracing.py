@@ -147,6 +147,7 @@ class Wire:
 
     @property
     def width(self) -> int:
+        """The number of bits."""
         return self.type.width
 
     def __len__(self) -> int:

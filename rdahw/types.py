@@ -126,6 +126,7 @@ class Words:
 
     @property
     def ring(self) -> Ring:
+        """The ring of an element: its addition and multiplication."""
         return Ring(f"Z2^{self.bits}", "add_words", "multiply_words", (self.bits,))
 
     def to_bits(self, integers: ArrayLike) -> NDArray[np.uint8]:
@@ -238,6 +239,7 @@ class Scalars:
 
     @property
     def ring(self) -> Ring:
+        """The ring of an element: its addition and multiplication."""
         return Ring(self.semiring, "add_scalars", "multiply_scalars", (self.semiring,))
 
     @property

@@ -106,8 +106,8 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
     there are wires.
 
     Attributes after ``fit``:
-        classes_, n_features_in_, feature_names_in_: as in all of scikit-learn; with several labels classes_ is their
-            numbers.
+        classes_, n_features_in_, feature_names_in_: as in all of scikit-learn; with several labels ``classes_`` is
+            their numbers.
         wire_features_, wire_thresholds_: the feature and the threshold of each wire, (wires,); NaN for a wire without;
             not with planes.
         wire_names_: the meaning of each wire, such as "age > 3.5", "colour = red" or "x0 is missing".

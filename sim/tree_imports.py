@@ -143,9 +143,11 @@ def from_sklearn(
     the largest sum is predicted, the first on a tie.
 
     features: (N, F), rows on which the circuit is compared with ``model.predict``; more than a share of
-    ``most_changed`` other predictions are an error. whole: the features are whole numbers; then thresholds are rounded
-    down, and fewer differ. missing: features may be missing (NaN), each has one more bit. class_names: those of the
-    data that the model is used with, in the order of the classes; by default the classes as text.
+    ``most_changed`` other predictions are an error.
+    whole: the features are whole numbers; then thresholds are rounded down, and fewer differ.
+    missing: features may be missing (NaN), each has one more bit.
+    class_names: those of the data that the model is used with, in the order of the classes; by default the classes as
+    text.
 
     Raises :class:`UsageError` for another kind of model, or one that is not fitted, and :class:`UserError` for other
     predictions.

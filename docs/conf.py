@@ -1,0 +1,137 @@
+"""The documentation site, made by Sphinx: `make docs`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib.metadata import metadata
+
+import click
+from docutils import nodes
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from rdahw.cli import COMMANDS, cli
+
+project = "rdahw"
+author = metadata("rdahw")["Author"]
+copyright = author
+version = release = metadata("rdahw")["Version"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+exclude_patterns = ["notebooks", "_templates"]
+templates_path = ["_templates"]
+html_theme = "furo"
+html_title = f"rdahw {version}"
+html_copy_source = False
+highlight_language = "none"  # a block without a language is text
+smartquotes = False  # they make a dash of the two hyphens of an option
+myst_heading_anchors = 6  # links to headings, named as GitHub names them
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "NDArray": "NDArray"}  # by these names
+maximum_signature_line_length = 100
+
+#: Where a link from docs/ to another file of the repository leads on the site.
+REPOSITORY = "https://github.com/rdahw/rdahw/blob/main/"
+
+
+def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
+    """The site has the pages of docs/ only: other files are read on GitHub."""
+    source[0] = re.sub(r"\]\((?:\.\./)+", f"]({REPOSITORY}", source[0])
+
+
+def mark_names(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Make a list of the lines of a docstring that begin with names, such as «low, high : the range»."""
+    result: list[str] = []
+    item = None  # its indentation
+    doctest = False
+    for line in lines:
+        text = line.strip()
+        doctest = bool(text) and (doctest or text.startswith(">>>"))
+        found = None if doctest else re.match(r"( *)([a-z]\w*(?:, [a-z]\w*)*) ?: (.*)", line)
+        if found is not None and (item is None or len(found[1]) <= item):
+            if item is None:
+                result.append("")
+            item = len(found[1])
+            names = ", ".join(f"``{name}``" for name in found[2].split(", "))
+            line = f"{found[1]}- {names}: {found[3]}"
+        elif item is not None and text and len(line) - len(line.lstrip()) >= item:
+            line = f"{'':{item}}  {text}"
+        else:
+            item = None
+        result.append(line)
+    lines[:] = result
+
+
+def name_types(
+    app: Sphinx, what: str, name: str, thing: object, options: object, arguments: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """The types in `autodoc_type_aliases` by their names also within unions."""
+    form = r"TypeAliasForwardRef\('(\w+)'\)"
+    return arguments and re.sub(form, r"\1", arguments), result and re.sub(form, r"\1", result)
+
+
+def leave_out(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
+    """Members that a class has from other packages."""
+    function = getattr(member, "fget", member)
+    module = getattr(function, "__module__", None)
+    return True if callable(function) and not (module or "").startswith("rdahw") else None
+
+
+class Commands(SphinxDirective):
+    """A section for each command of the command line, from its own help."""
+
+    def run(self) -> list[nodes.Node]:
+        context = click.Context(cli, info_name="rdahw", terminal_width=80)
+        return [
+            literal(cli.get_help(context)),
+            *(self.section(name, cli.get_command(context, name), context) for name in COMMANDS),
+        ]
+
+    def section(self, name: str, command: click.Command | None, parent: click.Context) -> nodes.section:
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=parent)
+        section = nodes.section("", nodes.title("", f"rdahw {name}"), ids=[name], names=[name])
+        section += literal(context.command_path + " " + " ".join(command.collect_usage_pieces(context)))
+        section += paragraphs(command.help)
+        options = nodes.definition_list()
+        for parameter in command.get_params(context):
+            record = parameter.get_help_record(context)
+            if record is not None and isinstance(parameter, click.Option):  # arguments are in the usage
+                anchor = f"{name}-{parameter.opts[0].strip('-')}"
+                term = nodes.term("", "", nodes.literal("", record[0]), ids=[anchor])
+                options += nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", record[1])))
+        section += options
+        section += paragraphs(command.epilog)
+        self.state.document.note_explicit_target(section)
+        return section
+
+
+def literal(text: str) -> nodes.literal_block:
+    """Lines as they are."""
+    return nodes.literal_block(text, text, language="none")
+
+
+def paragraphs(text: str | None) -> list[nodes.Node]:
+    r"""The paragraphs of a help text; one that begins with \b, as click has it, keeps its lines."""
+    found: list[nodes.Node] = []
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text or "")):
+        lines = paragraph.split("\n")
+        if lines[0].strip() != "\b":
+            found.append(nodes.paragraph("", " ".join(lines)))
+            continue
+        if lines[1].endswith(":"):
+            found.append(nodes.paragraph("", lines.pop(1)))
+        found.append(literal(inspect.cleandoc("\n" + "\n".join(lines[1:]))))
+    return found
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx with this file as an extension."""
+    app.connect("source-read", link_to_repository)
+    app.connect("autodoc-process-docstring", mark_names)
+    app.connect("autodoc-process-signature", name_types)
+    app.connect("autodoc-skip-member", leave_out)
+    app.add_lexer("mermaid", TextLexer)  # GitHub draws it
+    app.add_directive("commands", Commands)
