@@ -8,6 +8,7 @@ worker once and not with each piece. The pieces of a worker that dies run again.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.context
 import os
 import signal
 import threading
@@ -194,10 +195,29 @@ class ProcessJobs(ExecutorJobs):
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
         assert self.count is not None
-        context = multiprocessing.get_context("spawn")
+        context = _Context()
         stop = context.Event()
         with ProcessPoolExecutor(min(self.count, pieces), context, _begin, (shared, stop)) as pool:
             yield pool, _HELD, stop.set
+
+
+class _Process(multiprocessing.context.SpawnProcess):
+    """A process that gets no Ctrl-C, from its first moment on: a terminal sends it to all processes at once, and the
+    first one decides. Where there is no mask of signals (Windows), :func:`_begin` alone ignores it."""
+
+    def start(self) -> None:
+        if not hasattr(signal, "pthread_sigmask"):
+            super().start()
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Context(multiprocessing.context.SpawnContext):
+    Process = _Process
 
 
 class _Held:
@@ -210,7 +230,7 @@ _stop: Any = None
 
 
 def _begin(shared: Any, stop: Any) -> None:
-    """What a process does first. Ctrl-C reaches the processes of a terminal all at once, and the first one decides."""
+    """What a process does first."""
     global _held, _stop
     _held, _stop = shared, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -67,6 +67,13 @@ def until_stopped(folder: Path, piece: int) -> str:
     return "ended" if piece == 0 else "stopped"
 
 
+def interrupt(shared: Any, piece: int) -> int:
+    """Send Ctrl-C to this process, as if nothing had been done about it here."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.kill(os.getpid(), signal.SIGINT)
+    return piece
+
+
 def hold(folder: Path, piece: int) -> None:
     """Never ends of itself."""
     note(folder, "began")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -91,6 +92,13 @@ def test_ctrl_c_keeps_what_is_done_and_asks_the_others_to_end(tmp_path: Path) ->
     assert ended.pop(0) == "ended"
     assert ended.pop(1) == "stopped"
     assert ended.items() <= {2: "stopped"}.items()  # the process that had piece 0 may have begun it
+
+
+@posix
+def test_processes_start_without_ctrl_c() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert ProcessJobs(1).run(pieces.interrupt, [3], None) == [3]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 @posix
