@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rdahw.errors import UsageError
 from rdahw.family import Spec
 from rdahw.jobs import Jobs
 from rdahw.merging import counters_of, merge_states
@@ -80,11 +81,15 @@ class ShardedEngine:
     """An engine (:class:`rdahw.training.Engine`) of so many ``shards``, each learned by one like ``engine``.
 
     jobs: where they are learned; by default in this process, one after another. Raises :class:`rdahw.UsageError` for a
-    model whose changes cannot be added.
+    model whose changes cannot be added, and for more shards than the examples of a round.
     """
 
     def __init__(self, spec: Spec, engine: SoftwareEngine, shards: int, jobs: Jobs | None = None) -> None:
         counters_of(spec)
+        if not 1 <= shards <= ROUND:
+            raise UsageError(
+                f"shards is {shards}, and they share out {ROUND} examples at a time; use 1 to {ROUND} shards"
+            )
         spec.of_shard(spec.initial_state(), 1)
         self.spec, self._engine, self._shards, self._jobs = spec, engine, shards, jobs or Jobs()
         self.chunk: int | None = ROUND

@@ -91,6 +91,12 @@ def test_more_shards_than_examples() -> None:
     assert [done.updates for done in training.run()] == [2, 4, 6]
 
 
+@pytest.mark.parametrize("shards", [0, ROUND + 1])
+def test_more_shards_than_the_examples_of_a_round(shards: int) -> None:
+    with pytest.raises(UsageError, match=f"^shards is {shards}, and .* at a time; use 1 to {ROUND} shards$"):
+        ShardedEngine(SPEC, make_engine(SPEC), shards)
+
+
 @pytest.mark.parametrize(
     ("mean", "changes", "expected"),
     [
