@@ -71,8 +71,9 @@ def start(*arguments: object, folder: Path, **options: Any) -> subprocess.Popen[
 
 
 def lower_priority() -> None:
-    """Of a process that is to be stopped in mid run: on a busy machine the test that stops it goes first."""
-    os.nice(10)
+    """Of a process that is to be stopped in mid run: on a busy machine the test that stops it goes first. Tests that
+    have a low priority themselves do not lower it further, where it might hardly run."""
+    os.nice(max(0, 10 - os.nice(0)))
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 900) -> Ran:
