@@ -152,6 +152,11 @@ class Run:
         from rdahw.merging import check_same
 
         saved, name = self.request.start
+        if self.spec.preparation is not None:
+            raise UsageError(
+                f"--start {name} was given, and this model chooses its inputs by its own data; leave --start out, "
+                "or train a model of fixed inputs, such as --model ensemble"
+            )
         own = replace(saved, spec=self.spec, schema=self.dataset.schema, binariser=self.binariser)
         check_same(name, saved, str(self.out), own)
         return saved.best_state

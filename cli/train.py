@@ -204,6 +204,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
     from rdahw.saved import load_model
 
     check_writable(out)
+    base = None if start is None else (load_model(start), str(start))
     dataset, held_out = load_data(output, options)
     with open_jobs(jobs, cluster, ThreadJobs) as found:
         tried = choose_model(output, options, dataset, found) if options["model"] == AUTO else []
@@ -219,7 +220,7 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
             saved=saved,
             started=started,
             tried=tried,
-            start=None if start is None else (load_model(start), str(start)),
+            start=base,
             jobs=found,
         )
         run = Run(output, request)

@@ -57,8 +57,10 @@ def check_same(name: str, model: SavedModel, other_name: str, other: SavedModel)
     from rdahw.claims import surroundings
 
     differs: list[str] = []
-    if model.spec != other.spec:
-        a, b = ({"family": one.spec.family, **one.spec.to_json()} for one in (model, other))
+    if model.spec.family != other.spec.family:
+        differs = [f"the family is {model.spec.family!r} and {other.spec.family!r}"]
+    elif model.spec != other.spec:
+        a, b = model.spec.to_json(), other.spec.to_json()
         differs = [f"{key} is {_short(a[key])} and {_short(b.get(key))}" for key in a if a[key] != b.get(key)]
     differs += surroundings(model, other)
     if differs:

@@ -77,6 +77,8 @@ def test_training_starts_from_a_merged_model(run: Runner) -> None:
     assert (ran["examples"], found.progress.examples) == (450, 450)
     for more, sentence in {
         ("--optimiser", "counter=5"): "mean different things: counter is 6 and 5; train with the same options",
+        ("--model", "linear"): "mean different things: the family is 'ensemble' and 'linear'; ",
+        ("--model", "ensemble:wiring=grown"): "--start both.rdahw was given, and this model chooses its inputs ",
         ("--seeds", 2): "--start both.rdahw was given with --seeds, which begins otherwise; leave one of them out",
     }.items():
         refused = run(*again, *more)
