@@ -205,8 +205,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
 
     check_writable(out)
     base = None if start is None else (load_model(start), str(start))
-    dataset, held_out = load_data(output, options)
     with open_jobs(jobs, cluster, ThreadJobs) as found:
+        dataset, held_out = load_data(output, options)
         tried = choose_model(output, options, dataset, found) if options["model"] == AUTO else []
         spec, data = convert(output, options, dataset, held_out, saved)
         del dataset, held_out  # their features may be large

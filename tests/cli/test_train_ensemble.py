@@ -393,6 +393,7 @@ def test_one_core_and_two_give_the_same_bits(run, images):
             "--seeds 2 --jobs 2 --device x",
             "--jobs 2 was given with --device, and a board is for one training at a time",
         ),
+        ("--data no.csv --shards 2 --jobs 2 --cluster tcp://h:1", "--jobs 2 and --cluster tcp://h:1 were both given; "),
         ("--seeds 2 --jobs 2 --cluster tcp://h:1", "--jobs 2 and --cluster tcp://h:1 were both given; leave --jobs"),
         ("--shards 2 --hdl", "--shards 2 learns in software, whole epochs; leave it or --hdl out"),
         ("--shards 2 --updates 9", "--shards 2 learns in software, whole epochs; leave it or --updates 9 out"),
