@@ -79,3 +79,20 @@ def test_what_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
         said = f"^no scheduler of Dask answers at '{wrong}' .*; start one with dask scheduler, and give the address "
         with pytest.raises(UserError, match=said), cluster.connect(wrong):
             pass
+
+
+def test_searches_of_scikit_learn(address: str) -> None:
+    from distributed import Client
+    from joblib import parallel_backend
+    from sklearn.datasets import load_iris
+    from sklearn.model_selection import GridSearchCV
+
+    from rdahw import RDAClassifier
+
+    def scores() -> list[float]:
+        search = GridSearchCV(RDAClassifier(tables=50), {"inputs": [2, 4]}, cv=2, error_score="raise")
+        return list(search.fit(*load_iris(return_X_y=True)).cv_results_["mean_test_score"])
+
+    alone = scores()
+    with Client(address), parallel_backend("dask"):
+        assert scores() == alone
