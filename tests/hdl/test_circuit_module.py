@@ -17,12 +17,14 @@ from strategies import ALL, circuits, mixed_circuits, ring_circuits
 
 from rdahw import Bits, Circuit, Learner, expand, lookup_model, make_model, mask_model, mux, reverse, trace
 from rdahw.circuit import Assignment, Port
+from rdahw.errors import UserError
 from rdahw.hdl import circuit_text
 from rdahw.hdl.circuit import ROWS, CircuitModule, with_reverse
 from rdahw.hdl.circuit_text import CELLS, Cells, to_rtlil, to_verilog
 from rdahw.hdl.toolchain import find
 from rdahw.hdl.toolchain import run as run_tool
 from rdahw.primitives import LOWERED, PRIMITIVES, Array
+from rdahw.sim.pysim import AmaranthSimulator
 from rdahw.surrogates import clip, greater, maximum, minimum, shift_right
 from rdahw.tracing import Builder
 from rdahw.types import Scalars, Switches, Words
@@ -183,6 +185,12 @@ def test_every_wire_is_a_signal_of_its_own() -> None:
     circuit = trace(lambda x: (x ^ ~x) & (x ^ ~x[::-1]), x=Bits(3))
     text = rtlil.convert(CircuitModule(circuit), name="top", emit_src=False)
     assert {f"\\w{number}" for number, _ in circuit.wires()} <= set(text.split())
+
+
+def test_a_wire_of_more_parts_than_the_simulator_takes() -> None:
+    f = trace(lambda a: a.gather(range(0, 8000, 2)), a=Bits(8000))
+    with pytest.raises(UserError, match="has more parts than Amaranth's simulator takes, some 3,000; take a smaller"):
+        AmaranthSimulator(CircuitModule(f), {})
 
 
 @pytest.mark.slow
