@@ -39,8 +39,8 @@ class AmaranthSimulator:
             self._simulation = PySim(top)
         except RecursionError:  # it nests the parts of a wire in one expression of Python
             raise UserError(
-                "a wire of the design has more parts than Amaranth's simulator takes, some 3,000; take a smaller model, "
-                "or learn in software (--sim)"
+                "a wire of the design has more parts than Amaranth's simulator takes, some 3,000; take a smaller "
+                "model, or learn in software (--sim)"
             ) from None
         self._registers = {name: _parts(value) for name, value in registers.items()}
         self._context: Any = None
