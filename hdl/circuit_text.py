@@ -54,20 +54,21 @@ CELLS: Mapping[str, CellKind] = {
 class Cells:
     """A circuit as cells, with the ports of :class:`rdahw.hdl.circuit.CircuitModule`.
 
-    wires: the name and the width of each wire: the inputs, and the output of each cell, in the order of the cells.
-    cells: the kind of each, its inputs, and the number of the wire that it drives. results: the name and the bits of
-    each output.
+    module: its name, which is that of no wire, as Verilator refuses this. wires: the name and the width of each wire:
+    the inputs, and the output of each cell, in the order of the cells. cells: the kind of each, its inputs, and the
+    number of the wire that it drives. results: the name and the bits of each output.
     """
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, module: str) -> None:
         operands, results = port_names_of(circuit)
+        self.module = module
         self.wires: list[tuple[str, int]] = []
         self.cells: list[tuple[str, tuple[Bits, ...], int]] = []
         self.inputs = len(operands)
         self._owners = [0, 0]
         self._starts: list[int] = []
         self._prefix = "w"
-        while any(name.startswith(self._prefix) for name in (*operands, *results)):
+        while any(name.startswith(self._prefix) for name in (module, *operands, *results)):
             self._prefix += "_"
         lowered = to_rows(circuit, ROWS)
         made = [self._wire(name, type_.width) for name, type_ in zip(operands, lowered.input_types, strict=True)]
@@ -201,7 +202,8 @@ ROWS: Mapping[str, Callable[..., Bits]] = {
 
 # -- the text ----------------------------------------------------------------------------------------------------------
 
-#: The words that are no names in SystemVerilog (IEEE 1800-2017, annex B), of which Verilog's are a part.
+#: The words that are no names in SystemVerilog (IEEE 1800-2017, annex B), of which Verilog's are a part, then those of
+#: Icarus Verilog.
 _KEYWORDS = frozenset(
     """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin bind bins
@@ -221,6 +223,7 @@ _KEYWORDS = frozenset(
     sync_accept_on sync_reject_on table tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri
     tri0 tri1 triand trior trireg type typedef union unique unique0 unsigned until until_with untyped use uwire var
     vectored virtual void wait wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
+    bool wone wreal
     """.split()  # noqa: SIM905 (a list would take a line for each)
 )
 
@@ -261,13 +264,13 @@ _RTLIL = _Syntax("\\{}".format, "{0}'{1:0{0}b}", "{} [{}]", "{{ {} }}", " ")
 _VERILOG = _Syntax(lambda name: f"\\{name} " if name in _KEYWORDS else name, "{}'h{:x}", "{}[{}]", "{{{}}}", ", ")
 
 
-def to_rtlil(cells: Cells, module: str) -> str:
+def to_rtlil(cells: Cells) -> str:
     """The cells as a module of RTLIL."""
-    return "".join(f"{line}\n" for line in _rtlil(cells, module, _RTLIL.writer(cells)))
+    return "".join(f"{line}\n" for line in _rtlil(cells, _RTLIL.writer(cells)))
 
 
-def _rtlil(cells: Cells, module: str, text: Callable[[Bits], str]) -> Iterator[str]:
-    yield f"module \\{module}"
+def _rtlil(cells: Cells, text: Callable[[Bits], str]) -> Iterator[str]:
+    yield f"module \\{cells.module}"
     for number, (name, width) in enumerate(cells.wires[: cells.inputs], 1):
         yield f"  wire width {width} input {number} \\{name}"
     for number, (name, bits) in enumerate(cells.results, cells.inputs + 1):
@@ -290,16 +293,19 @@ def _rtlil(cells: Cells, module: str, text: Callable[[Bits], str]) -> Iterator[s
     yield "end"
 
 
-def to_verilog(cells: Cells, module: str) -> str:
+def to_verilog(cells: Cells) -> str:
     """The cells as a module of Verilog, each as a wire with its value."""
-    return "".join(f"{line}\n" for line in _verilog(cells, module, _VERILOG.writer(cells)))
+    lines = _verilog(cells, _VERILOG.writer(cells))
+    # Verilator takes at most 40,000 tokens in a line.
+    lines = (line if len(line) < 1000 else line.replace(", ", ",\n    ") for line in lines)
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _verilog(cells: Cells, module: str, text: Callable[[Bits], str]) -> Iterator[str]:
+def _verilog(cells: Cells, text: Callable[[Bits], str]) -> Iterator[str]:
     def declared(name: str, width: int) -> str:
         return f"[{width - 1}:0] {_VERILOG.name(name)}" if width > 1 else _VERILOG.name(name)
 
-    yield f"module {_VERILOG.name(module)}("
+    yield f"module {_VERILOG.name(cells.module)}("
     ports = [f"  input {declared(name, width)}" for name, width in cells.wires[: cells.inputs]]
     yield ",\n".join([*ports, *(f"  output {declared(name, len(bits))}" for name, bits in cells.results)])
     yield ");"

@@ -27,7 +27,7 @@ class Format:
     comment: str
     script: str
     preamble: str = ""
-    circuit: Callable[[Cells, str], str] | None = None
+    circuit: Callable[[Cells], str] | None = None
 
 
 #: Removes Amaranth's private attributes.
@@ -42,8 +42,9 @@ FORMATS: Mapping[str, Format] = {
         "//",
         f"proc -nomux\nmemory_collect\nopt_clean\n{_CLEAN}\n{_CLEAN.replace('attrmap', 'attrmap -modattr')}\n"
         "write_verilog -norename -noattr {file}",
-        # The text relies on the language's implicit extension and truncation, of which Verilator's lint would warn.
-        preamble="/* verilator lint_off WIDTH */\n",
+        # The text relies on the language's implicit extension and truncation, of which Verilator's lint would warn, as
+        # of a port with the name of a keyword of C++.
+        preamble="/* verilator lint_off WIDTH */\n/* verilator lint_off SYMRSVDWORD */\n",
         circuit=to_verilog,
     ),
     "rtlil": Format("Yosys", "il", "#", "", circuit=to_rtlil),
@@ -75,13 +76,13 @@ def export(
     if format not in FORMATS:
         raise UsageError(f"format {format!r} is unknown; {nearest(format, FORMATS)}")
     row = FORMATS[format]
-    cells = Cells(component) if isinstance(component, Circuit) else None
+    cells = Cells(component, name) if isinstance(component, Circuit) else None
     if cells is None:
         from amaranth.back import rtlil  # type: ignore[import-untyped]
 
         text = str(rtlil.convert(component, name=name, emit_src=False))
     else:  # Amaranth takes minutes for 100,000 gates
-        text = (row.circuit or to_rtlil)(cells, name)
+        text = (row.circuit or to_rtlil)(cells)
     if row.script and (cells is None or row.circuit is None):
         file = f"design.{row.ending}"
         with scratch() as work:

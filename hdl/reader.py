@@ -74,8 +74,8 @@ proc -noopt
 flatten -noscopeinfo
 delete {checks}
 select -assert-max {most} t:*
-memory_collect
 opt_expr -keepdc
+memory_collect
 opt_muxtree
 wreduce -keepdc {words}
 opt_clean

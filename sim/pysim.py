@@ -35,7 +35,13 @@ class AmaranthSimulator:
         top = Module()
         top.domains += self._clock
         top.submodules.top = component
-        self._simulation = PySim(top)
+        try:
+            self._simulation = PySim(top)
+        except RecursionError:  # it nests the parts of a wire in one expression of Python
+            raise UserError(
+                "a wire of the design has more parts than Amaranth's simulator takes, some 3,000; take a smaller "
+                "model, or learn in software (--sim)"
+            ) from None
         self._registers = {name: _parts(value) for name, value in registers.items()}
         self._context: Any = None
 

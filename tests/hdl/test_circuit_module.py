@@ -17,12 +17,14 @@ from strategies import ALL, circuits, mixed_circuits, ring_circuits
 
 from rdahw import Bits, Circuit, Learner, expand, lookup_model, make_model, mask_model, mux, reverse, trace
 from rdahw.circuit import Assignment, Port
+from rdahw.errors import UserError
 from rdahw.hdl import circuit_text
 from rdahw.hdl.circuit import ROWS, CircuitModule, with_reverse
 from rdahw.hdl.circuit_text import CELLS, Cells, to_rtlil, to_verilog
 from rdahw.hdl.toolchain import find
 from rdahw.hdl.toolchain import run as run_tool
 from rdahw.primitives import LOWERED, PRIMITIVES, Array
+from rdahw.sim.pysim import AmaranthSimulator
 from rdahw.surrogates import clip, greater, maximum, minimum, shift_right
 from rdahw.tracing import Builder
 from rdahw.types import Scalars, Switches, Words
@@ -185,6 +187,12 @@ def test_every_wire_is_a_signal_of_its_own() -> None:
     assert {f"\\w{number}" for number, _ in circuit.wires()} <= set(text.split())
 
 
+def test_a_wire_of_more_parts_than_the_simulator_takes() -> None:
+    f = trace(lambda a: a.gather(range(0, 8000, 2)), a=Bits(8000))
+    with pytest.raises(UserError, match="has more parts than Amaranth's simulator takes, some 3,000; take a smaller"):
+        AmaranthSimulator(CircuitModule(f), {})
+
+
 @pytest.mark.slow
 def test_a_chain_of_two_thousand_gates() -> None:
     def chain(x: Any, y: Any) -> Any:
@@ -251,12 +259,20 @@ end
 
 
 def test_the_text_as_verilog() -> None:
-    assert to_verilog(Cells(_CIRCUIT), "dut") == _VERILOG
+    assert to_verilog(Cells(_CIRCUIT, "dut")) == _VERILOG
+
+
+def test_names_in_verilog_that_are_taken() -> None:
+    """That of the module is no wire's, and a keyword of Icarus Verilog is escaped."""
+    text = to_verilog(Cells(trace(lambda a: ~a, bool=Bits(1)), "w1"))
+    assert (
+        text == "module w1(\n  input \\bool ,\n  output y\n);\n  wire w_1 = ~\\bool ;\n  assign y = w_1;\nendmodule\n"
+    )
 
 
 def test_the_text_as_rtlil() -> None:
     f = trace(lambda a, b: a.concat(a & b[0], b ^ 1), a=Bits(1), b=Bits(2))
-    assert to_rtlil(Cells(f), "dut") == _RTLIL
+    assert to_rtlil(Cells(f, "dut")) == _RTLIL
 
 
 def _each_primitive() -> Circuit:
@@ -277,13 +293,13 @@ def _each_primitive() -> Circuit:
 @pytest.mark.slow
 def test_the_text_is_proved_equal_to_the_hardware_of_amaranth(tmp_path: Path) -> None:
     f = _each_primitive()
-    cells = Cells(f)
+    cells = Cells(f, "rtlil")
     assert {kind for kind, _, _ in cells.cells} == CELLS.keys()
     (tmp_path / "gold.il").write_text(str(rtlil.convert(CircuitModule(f), name="gold", emit_src=False)))
-    (tmp_path / "made.il").write_text(to_rtlil(cells, "rtlil"))
-    (tmp_path / "made.v").write_text(to_verilog(cells, "verilog"))
+    (tmp_path / "made.il").write_text(to_rtlil(cells))
+    (tmp_path / "made.v").write_text(to_verilog(Cells(f, "verilog")))
     # What it would say of a text with one wrong gate.
-    (tmp_path / "wrong.il").write_text(to_rtlil(cells, "wrong").replace("cell $_AND_", "cell $_OR_", 1))
+    (tmp_path / "wrong.il").write_text(to_rtlil(Cells(f, "wrong")).replace("cell $_AND_", "cell $_OR_", 1))
     script = "read_rtlil gold.il; hierarchy -top gold; proc; flatten; opt_clean; read_rtlil made.il; "
     script += "read_verilog made.v; proc; read_rtlil wrong.il; "
     for name, option in (("rtlil", "-verify"), ("verilog", "-verify"), ("wrong", "-falsify")):

@@ -412,3 +412,14 @@ def test_a_loop_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("rdahw.hdl.reader._MOST_SECONDS", 0)
     with pytest.raises(UserError, match="Yosys did not read the file in 0 seconds; look for a loop"):
         read_circuit(_written(tmp_path, text))
+
+
+@pytest.mark.slow
+def test_a_memory_that_a_loop_fills(tmp_path: Path) -> None:
+    (tmp_path / "m.v").write_text(
+        "module m(input [2:0] x, output [2:0] y); reg [2:0] t [0:7]; integer i;\n"
+        "initial for (i = 0; i < 8; i = i + 1) t[i] = 7 - i;\nassign y = t[x]; endmodule"
+    )
+    made = read_circuit(tmp_path / "m.v")
+    assert isinstance(made, Circuit)
+    assert [a.primitive for a in made.assignments] == ["const", "lookup"]
