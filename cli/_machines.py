@@ -1,12 +1,14 @@
-"""Machines that a command names, and their proof of equality."""
+"""Models in series and machines that a command names, and the proof that two machines are equal."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
+from operator import rshift
 from typing import TYPE_CHECKING
 
+from rdahw.cli._model import as_predictor, predictor
 from rdahw.errors import UsageError, UserError
 from rdahw.wording import plural
 
@@ -16,35 +18,48 @@ if TYPE_CHECKING:
     from rdahw.machine import Machine
     from rdahw.saved import SavedModel
 
-__all__ = ["compare", "find_machines"]
+__all__ = ["compare", "find_joined", "find_machines"]
 
 
-def find_machines(names: Sequence[str], find: Callable[[str], tuple[Spec, SavedModel | None]]) -> list[Machine] | None:
-    """The machines that ``names`` name: each that of a model, which ``find`` finds, or those of several, joined by
-    ``>>``. None if they are models without a state, one a name. Raises :class:`UserError` if only some are machines,
-    and :class:`UsageError` for ``>>`` without a model on either side."""
+_Found = tuple["Spec", "SavedModel | None"]
+_Find = Callable[[str], _Found]
+
+
+def find_joined(name: str, find: _Find) -> _Found:
+    """The model that ``name`` names, which ``find`` finds, or that of several joined by ``>>``: each reads what the one
+    before it writes. Raises :class:`UserError` if only some of them are machines or if their ports do not fit, and
+    :class:`UsageError` for ``>>`` without a model on either side."""
+    from rdahw.given import GivenSpec
     from rdahw.machine import sequence
 
-    chains = [[part.strip() for part in name.split(">>")] for name in names]
-    if gaps := [name for name, chain in zip(names, chains, strict=True) if len(chain) > 1 and "" in chain]:
-        raise UsageError(f"a model is missing beside >> in {gaps[0]!r}; write a model on either side of it")
-    models = {part: find(part) for chain in chains for part in chain}
+    chain = [part.strip() for part in name.split(">>")]
+    if len(chain) == 1:
+        return find(name)
+    if "" in chain:
+        raise UsageError(f"a model is missing beside >> in {name!r}; write a model on either side of it")
+    if (machines := find_machines(chain, find)) is not None:
+        return GivenSpec(name, reduce(sequence, machines)), None
+    circuits = [predictor(*as_predictor(*find(part))) for part in chain]
+    joined = reduce(rshift, circuits).renamed(circuits[0].input_names, circuits[-1].output_names)
+    return GivenSpec(name, joined), None
+
+
+def find_machines(names: Sequence[str], find: _Find) -> list[Machine] | None:
+    """The machines of the models that ``names`` name, which ``find`` finds; None if they are models without a state.
+    Raises :class:`UserError` if only some are machines."""
+    models = {name: find(name) for name in names}
     machines = {
-        part: spec.machine(spec.initial_state() if saved is None else saved.best_state)
-        for part, (spec, saved) in models.items()
+        name: spec.machine(spec.initial_state() if saved is None else saved.best_state)
+        for name, (spec, saved) in models.items()
     }
-    found = {part: machine for part, machine in machines.items() if machine is not None}
-    if not found and all(len(chain) == 1 for chain in chains):
-        return None
-    if len(found) < len(machines):
-        circuit = next(part for part in machines if part not in found)
+    found = {name: machine for name, machine in machines.items() if machine is not None}
+    if found and len(found) < len(machines):
+        circuit = next(name for name in machines if name not in found)
         raise UserError(
-            f"{next(iter(found))!r} is a machine, with a state, and {circuit!r} is not; compare two machines or two "
-            "circuits"
-            if found
-            else f"{circuit!r} is not a machine; only machines are joined by >>"
+            f"{next(iter(found))!r} is a machine, with a state, and {circuit!r} is not; give machines alone, or "
+            "circuits alone"
         )
-    return [reduce(sequence, (found[part] for part in chain)) for chain in chains]
+    return [found[name] for name in names] if found else None
 
 
 def compare(names: Sequence[str], machines: Sequence[Machine]) -> Proof:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rdahw.cli._jobs import jobs_option
-from rdahw.cli._machines import compare, find_machines
+from rdahw.cli._machines import compare, find_joined, find_machines
 from rdahw.cli._model import as_predictor, find_model, predictor
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import size_options, solver_options, toolchain_option
@@ -111,10 +111,11 @@ def command(
     from rdahw.sim.reference import run
 
     named = _named(model, what, equal)
-    find = cache(partial(find_model, inputs=inputs, outputs=outputs))
+    one = cache(partial(find_model, inputs=inputs, outputs=outputs))
+    find = cache(partial(find_joined, find=one))
     machines = find_machines(named, find)
     if equal is not None and machines is not None:
-        alphabets = [] if any(">>" in name for name in equal) else _alphabets(*(find(name)[1] for name in equal))
+        alphabets = _alphabets(*(find(name)[1] for name in equal))
         return _report(output, [compare(equal, machines), *alphabets], [])
     given = [find(name) for name in named]
     found = [as_predictor(*one) for one in given]

@@ -72,6 +72,8 @@ def command(
 
     spec, saved = find_model(model, inputs, outputs)
     result: dict[str, Any] = {"model": spec.name, "family": spec.family}
+    for note in spec.notes:
+        output.log(note)
     try:
         made = (spec if saved is None else saved.predictor.spec).given()
         circuit = made.circuit

@@ -52,6 +52,9 @@ _OWN: Mapping[str, Callable[[bytes], dict[str, Any]]] = {
     ".json": read_torchlogix_json,
 }
 
+#: A net that BLIF gives as its own value: Yosys' ``write_blif`` writes this for bits that have two names of one text.
+_SELF = re.compile(rb"^\.names[ \t]+(\S+)[ \t]+\1[ \t]*\r?\n1[ \t]+1[ \t]*\r?$\n?", re.MULTILINE)
+
 #: The most bytes of a file, 16 MB except where a gate takes more text than in Verilog: some 300,000 gates, which Yosys
 #: reads in minutes.
 _MOST_BYTES = {**dict.fromkeys(SUFFIXES, 16_000_000), ".il": 64_000_000, ".rtlil": 64_000_000, ".json": 300_000_000}
@@ -175,6 +178,8 @@ def read_design(
     data = data.removeprefix(b"\xef\xbb\xbf")  # the mark of UTF-8, which editors write and Yosys refuses
     source = _Source(file)
     suffix = file.suffix.lower()
+    if suffix == ".blif":
+        data = _SELF.sub(b"#\n#\n", data)
     if not SUFFIXES[suffix] or (suffix == ".json" and is_torchlogix_json(data)):
         if parameters or top:
             raise UsageError(f"{str(file)!r} has one module without a name or parameters; leave both out")

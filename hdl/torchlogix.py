@@ -183,7 +183,7 @@ def read_torchlogix_c(data: bytes) -> dict[str, Any]:
     if head is None or "\n}" not in text[head.end() - 1 :]:
         raise UserError(
             "it is not C that torchlogix wrote, with a function circuit(in, out); write it with Circuit.write_c_code, "
-            "or as JSON with Circuit.write_json"
+            "or as JSON with Circuit.write_json, and for C of rdahw export name the model that it was made of"
         )
     first = text.count("\n", 0, head.end()) + 1
     body = text[head.end() : text.index("\n}", head.end() - 1) + 1]

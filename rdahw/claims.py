@@ -66,6 +66,7 @@ class Claim:
     words, symbols: the statement. sides: names of the two circuits, shown with a counterexample.
     left, right: circuits with the same inputs and outputs.
     guess: finds, without a solver, bits of each input for which the two may differ; None if it finds none.
+    linear: inputs of bits in which both circuits are linear, so that they agree if they agree on unit vectors of these.
     """
 
     name: str
@@ -76,10 +77,12 @@ class Claim:
     left: Circuit
     right: Circuit
     guess: Callable[[], Sequence[Array] | None] | None = field(default=None, compare=False, repr=False)
+    linear: tuple[str, ...] = ()
 
     @property
     def miter(self) -> Circuit:
-        """The circuit with the same inputs whose output ``differ`` is 1 where any output of the two differs."""
+        """The circuit with the same inputs whose output ``differ`` is 1 where any output of the two differs and at most
+        one bit of the inputs :attr:`linear` is 1: for other inputs, solvers would compare sums of many products."""
         builder = Builder()
         inputs = [builder.input(name, type_) for name, type_ in self.left.inputs]
         outputs = zip(builder.inline(self.left, inputs), builder.inline(self.right, inputs), strict=True)
@@ -87,7 +90,16 @@ class Claim:
         if not differences:
             return builder.finish({"differ": builder.apply("const", attributes=(0, 1))})
         every = differences[0].concat(*differences)
-        return builder.finish({"differ": ~equal_bits(every, 0)})
+        differ = ~equal_bits(every, 0)
+        units = [wire[i] for wire, (name, _) in zip(inputs, self.left.inputs, strict=True) if name in self.linear
+                 for i in range(wire.width)]  # fmt: skip
+        if len(units) > 1:
+            seen, several = units[0], units[0] & units[1]
+            for before, bit in zip(units[1:], units[2:], strict=False):
+                seen |= before
+                several |= seen & bit
+            differ &= ~several
+        return builder.finish({"differ": differ})
 
 
 def _bits(wire: Wire) -> Wire:
@@ -157,7 +169,8 @@ def adjoint(f: Circuit) -> Claim:
         "R[f](x, dy)[i] = <dy, D[f](x, e_i)>, with D[f] linear in dx",
         ("R[f]", "adjoint of D[f]"),
         backward,
-        builder.finish(dict(zip(backward.output_names, cotangents, strict=True))),
+        right := builder.finish(dict(zip(backward.output_names, cotangents, strict=True))),
+        linear=_linear_in(backward.input_names[len(f.inputs) :], backward, right),
     )
 
 
@@ -202,6 +215,12 @@ def _is_linear(circuit: Circuit, names: Collection[str]) -> bool:
     return all(kinds[wire] != "free" for _, wire in core.outputs)
 
 
+def _linear_in(names: tuple[str, ...], *circuits: Circuit) -> tuple[str, ...]:
+    """The names, if all wires are bits and each circuit is provably linear in its inputs of these names; else none."""
+    proved = all(all(isinstance(t, Bits) for t in f.types) and _is_linear(f, names) for f in circuits)
+    return names if proved else ()
+
+
 def _check_bits(name: str, f: Circuit) -> None:
     if other := next((type_ for type_ in f.types if not isinstance(type_, Bits)), None):
         raise UserError(
@@ -228,8 +247,9 @@ def _difference(name: str, size: str, words: str, f: Circuit) -> Claim:
         words,
         "R[f](x, dy)[i] = <dy, f(x) + f(x + e_i)>",
         ("R[f]", "Boolean difference"),
-        reverse(f),
-        boolean_difference(f),
+        backward := reverse(f),
+        flips := boolean_difference(f),
+        linear=_linear_in(backward.input_names[len(f.inputs) :], backward, flips),
     )
 
 

@@ -240,6 +240,8 @@ class Spec(ABC):
     moves_examples: bool = False
     #: Whether :meth:`is_settled` may be true.
     settles: bool = False
+    #: What a user should know of the file that it was read from, in sentences.
+    notes: Sequence[str] = ()
     #: The name of its updates in the progress of a training.
     update_unit: str = "updates"
 

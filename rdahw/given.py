@@ -30,7 +30,7 @@ TABLES = "tables"
 
 #: By file ending the function that reads such a file: from its path and the name of its module, if one is given.
 READERS: Mapping[str, str] = dict.fromkeys(
-    (".v", ".sv", ".blif", ".il", ".rtlil", ".json", ".aag", ".aig", ".c"), "rdahw.hdl.reader:read_circuit"
+    (".v", ".sv", ".blif", ".il", ".rtlil", ".json", ".aag", ".aig", ".c"), "rdahw.hdl.reader:read_design"
 )
 _DESIGN = re.compile(rf"(.+(?:{'|'.join(map(re.escape, READERS))}))(?::([A-Za-z_][\w$]*))?", re.IGNORECASE)
 
@@ -41,13 +41,14 @@ def parse_design(text: str) -> tuple[Path, str | None] | None:
     return None if found is None else (Path(found[1]), found[2])
 
 
-def read_given(text: str, **options: Any) -> Circuit | Machine:
-    """The circuit or machine in the file that ``text`` names; raises the errors of its reader."""
+def read_given(text: str, **options: Any) -> tuple[Circuit | Machine, tuple[str, ...]]:
+    """The circuit or machine in the file that ``text`` names, and what became of its cells and names, in sentences;
+    raises the errors of its reader."""
     found = parse_design(text)
     assert found is not None, "the caller has asked parse_design"
     module, _, function = READERS[found[0].suffix.lower()].partition(":")
-    made: Circuit | Machine = getattr(importlib.import_module(module), function)(*found, **options)
-    return made
+    design = getattr(importlib.import_module(module), function)(*found, **options)
+    return design.made, tuple(design.describe())
 
 
 def free_tables(f: Circuit) -> tuple[Circuit, tuple[int, ...]]:
@@ -142,11 +143,12 @@ class Given:
 class GivenSpec(Spec):
     """A circuit or machine that is there already: it has nothing to learn.
 
-    made: with any ports.
+    made: with any ports. notes: what became of the cells and names of its file, in sentences.
     """
 
     name: str
     made: Circuit | Machine
+    notes: Sequence[str] = ()
 
     family = "file"
     software_only = "it has nothing to learn; give a model with parameters"
@@ -156,7 +158,7 @@ class GivenSpec(Spec):
     @classmethod
     def read(cls, text: str) -> GivenSpec:
         """That of the file that ``text`` names."""
-        return cls(text, read_given(text))
+        return cls(text, *read_given(text))
 
     @property
     def _circuit(self) -> Circuit:

@@ -48,7 +48,7 @@ def load_own(
     """
     if parse_design(source or "") is not None:
         names = list(dict.fromkeys(name for name in theta_ports.split(",") if name))
-        return learnable(str(source), read_given(str(source), tables=TABLES in names), names)
+        return learnable(str(source), read_given(str(source), tables=TABLES in names)[0], names)
     if theta_ports != _THETA:
         raise UsageError(
             f"--parameters names inputs of a circuit in FILE.v, and the model is {source!r}; leave it out, or give "

@@ -103,9 +103,15 @@ def test_files_of_verilog_are_taken_where_models_are(tmp_path: Path, run: Runner
     (tmp_path / "a.v").write_text("module a(input [3:0] x, y, output [3:0] s); assign s = x - y; endmodule\n")
     other = "module {}(input [3:0] y, x, output [3:0] s); assign s = {}; endmodule\n"
     (tmp_path / "b.v").write_text(other.format("b", "~(~x + y)") + other.format("c", "x + y"))
-    assert run.ok("show", "a.v", "--json").json["inputs"] == [["x", 4], ["y", 4]]
+    shown = run.ok("show", "a.v", "--json")
+    assert shown.json["inputs"] == [["x", 4], ["y", 4]]
+    assert "read 'a': 1 $sub" in shown.err
     assert run.ok("prove", "--equal", "a.v", "b.v:b", "--json").json["claims"][0]["verdict"] == "proved"
     refused(run, 1, "refuted", "prove", "--equal", "a.v", "b.v:c")
+    (tmp_path / "c.v").write_text("module c(input [3:0] s, output [3:0] t); assign t = ~s; endmodule\n")
+    (tmp_path / "d.v").write_text("module d(input [3:0] x, y, output [3:0] t); assign t = y + ~x; endmodule\n")
+    assert run.ok("prove", "--equal", "a.v >> c.v", "d.v", "--json").json["claims"][0]["verdict"] == "proved"
+    refused(run, 1, "refuted", "prove", "--equal", "a.v >> c.v", "a.v >> c.v >> c.v")
     run.ok("export", "a.v", "--to", "blif")
     assert run.ok("prove", "--equal", "a.v", "a.blif", "--json").json["claims"][0]["verdict"] == "proved"
     refused(run, 2, "would replace 'a.v'", "export", "a.v", "--to", "verilog")

@@ -307,7 +307,7 @@ def test_the_circuit_is_exported(run: Runner, trained: dict[str, Any]) -> None:
         (("prove", "--equal", "lookup", "tomita4"), "'tomita4' is a machine, with a state, and 'lookup' is not"),
         (
             ("prove", "--equal", "lookup >> lookup", "lookup"),
-            "'lookup' is not a machine; only machines are joined by >>",
+            "circuits cannot be joined",
         ),
         (
             ("prove", "--equal", "parity >> lookup", "parity"),

@@ -276,6 +276,16 @@ def test_what_no_circuit_can_be_is_refused_in_a_sentence(text: str, said: str, t
 
 
 @pytest.mark.slow
+def test_a_net_of_blif_may_be_given_as_its_own_value(tmp_path: Path) -> None:
+    """As Yosys writes a port ``x`` with the net ``x[0]`` beside it."""
+    text = ".model m\n.inputs x[0] x[1]\n.outputs y\n.names x[0] x[0]\n1 1\n.names x[0] x[1] y\n10 1\n.end\n"
+    made = read_circuit(_written(tmp_path, text, "dut.blif"))
+    assert isinstance(made, Circuit)
+    (y,) = run(made, (np.arange(4)[:, None] >> np.arange(2) & 1).astype(np.uint8))
+    assert y[:, 0].tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.slow
 def test_a_file_may_begin_with_the_mark_of_utf_8(tmp_path: Path) -> None:
     (tmp_path / "dut.v").write_text("module m(input a, output y);\r\n assign y = ~a;\r\nendmodule\r\n", "utf-8-sig")
     made = read_circuit(tmp_path / "dut.v")
