@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from rdahw.circuit import Circuit
     from rdahw.data import Binariser
     from rdahw.family import Spec
-    from rdahw.hdl.frontend import PixelFrontend
+    from rdahw.hdl.frontend import Frontend, PixelFrontend
     from rdahw.saved import SavedModel
 
 _FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot", "c", "arduino")
 #: Formats that are folders of programs, in :data:`rdahw.sim.c_export.FORMATS`.
 _PROGRAMS = ("c", "arduino")
+#: Formats of modules with clocks.
+_GATEWARE = ("verilog", "rtlil")
+#: Those of :data:`rdahw.hdl.bus.BUSES` and :data:`rdahw.hdl.bus.WIDTHS`, which would take longer to load than --help.
+_BUSES = ("axi-stream", "wishbone")
+_BUS_BITS = ("8", "16", "32", "64", "128", "256", "512", "1024")
 
 
 @click.command(
@@ -36,6 +41,8 @@ Examples:
   rdahw export tomita4-machine.rdahw --to verilog --stream
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
   rdahw export fashion.rdahw --to verilog --inference --frontend pixels
+  rdahw export iris-lookup.rdahw --to verilog --inference --bus axi-stream
+  rdahw export iris-lookup.rdahw --to verilog --inference --bus wishbone
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer
   rdahw export iris-lookup.rdahw --to c
   rdahw export mnist-ensemble.rdahw --to arduino --learn""",
@@ -50,6 +57,8 @@ Examples:
 @size_options()
 @frontend_option
 @encoder_option
+@click.option("--bus", type=click.Choice(_BUSES), help="with the ports of this bus, for a processor or a DMA engine")
+@click.option("--bus-bits", type=click.Choice(_BUS_BITS), help="the width of the bus's data  [default: 32, or 8]")
 @file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING, or the folder MODEL-c or MODEL-arduino]")
 @toolchain_option
 @output_options
@@ -62,6 +71,8 @@ def command(
     outputs: int,
     frontend: str | None,
     encoder: int | None,
+    bus: str | None,
+    bus_bits: str | None,
     out: Path | None,
     toolchain: Any,
 ) -> None:
@@ -78,7 +89,7 @@ def command(
     from rdahw.files import write_atomically
 
     if format in _PROGRAMS:
-        if what not in (None, "learn") or frontend is not None or encoder is not None:
+        if what not in (None, "learn") or any(given is not None for given in (frontend, encoder, bus, bus_bits)):
             raise UsageError(f"--to {format} writes programs and no hardware; leave out all options but --learn")
         _write_program(output, model, format, what is not None, inputs, outputs, out)
         return
@@ -96,6 +107,13 @@ def command(
                 "with --to verilog, or leave --frontend out"
             )
         front = FRONTENDS[frontend](None if saved is None else saved.binariser)
+    if bus is None and bus_bits is not None:
+        raise UsageError("--bus-bits is the width of a bus; add --bus, or leave it out")
+    if bus is not None and (what != "inference" or format not in _GATEWARE):
+        raise UsageError(
+            f"--bus {bus} is for the gateware of a predictor; add --inference, with --to verilog or --to rtlil, or "
+            "leave --bus out"
+        )
     if encoder is not None and (what != "inference" or frontend is not None):
         raise UsageError(
             "--encoder is for the circuit of a trained model alone; add --inference, without --frontend, or leave "
@@ -109,7 +127,7 @@ def command(
             output.log(f"the model has no circuit, or one too large for export; writing its {part}")
     if what == "inference" and saved is None:
         raise UsageError("--inference needs a trained model; give a file of rdahw train")
-    about = f"of the model {spec.name!r}; written by rdahw export."
+    about, header = f"of the model {spec.name!r}; written by rdahw export.", ""
     if format == "dot":
         from rdahw.draw import to_dot
 
@@ -120,16 +138,26 @@ def command(
     else:
         from rdahw.hdl.export import FORMATS, export, port_names
 
-        component, what_it_is, notes = _component(what, spec, saved, front, encoder)
+        if bus is None:
+            component, what_it_is, notes = _component(what, spec, saved, front, encoder)
+        else:
+            component, what_it_is, notes = _on_bus(bus, bus_bits, spec, saved, front, encoder)
         name = module_name(model, port_names(component))
         ending = FORMATS[format].ending
         text = export(component, format, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
+        if bus is not None:
+            header = component.header(name)
     out = out or Path(f"{stem(model)}{'' if what == 'circuit' else '-' + what}.{ending}")
     if out.exists() and Path(model.partition(":")[0]).exists() and out.samefile(model.partition(":")[0]):
         raise UsageError(f"the result would replace {str(out)!r}, which is read; name another file with --out")
-    write_atomically(out, text.encode())
-    output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
-    output.line(f"wrote {out}")
+    made = {"out": out} | ({"header": out.with_suffix(".h")} if header else {})
+    if len({*made.values()}) < len(made):
+        raise UsageError(f"the header would replace {str(out)!r}; name a file with another ending than .h with --out")
+    for path, contents in zip(made.values(), (text, header), strict=False):
+        write_atomically(path, contents.encode())
+    named = {key: str(path) for key, path in made.items()}
+    output.json({"model": spec.name, "what": what, "format": format, "module": name, **named})
+    output.line(f"wrote {' and '.join(named.values())}")
 
 
 def _write_program(
@@ -253,8 +281,25 @@ def _component(
     return _circuit(what, spec, saved, encoder), _ABOUT[what], notes
 
 
+def _on_bus(
+    bus: str, bits: str | None, spec: Spec, saved: SavedModel | None, frontend: Frontend | None, encoder: int | None
+) -> tuple[Any, str, Sequence[str]]:
+    """As :func:`_component`, for a predictor behind a bus."""
+    from rdahw.hdl.bus import BUSES, PacketPredictor
+    from rdahw.hdl.frontend import NumberFrontend
+    from rdahw.hdl.trainer_factory import make_predictor
+
+    assert saved is not None
+    features: Sequence[str] = ()
+    if encoder is not None:
+        frontend, features = NumberFrontend(saved.binariser, encoder), _feature_notes(saved.binariser, encoder)
+    core = PacketPredictor(make_predictor(spec, saved.best_state, frontend), None if bits is None else int(bits))
+    made = BUSES[bus](core)
+    return made, f"The predictor {made.about}", (*made.notes, *features)
+
+
 def _feature_notes(binariser: Binariser, bits: int) -> Sequence[str]:
-    """Where each feature is in x."""
+    """Where each feature is in the input."""
     first = ", ".join(f"{name} x[{i * bits + bits - 1}:{i * bits}]" for i, name in enumerate(binariser.names[:_NAMED]))
     more = ", and so on" if len(binariser.names) > _NAMED else ""
     return [f"x holds the features, whole numbers of {bits} bits without sign: {first}{more}."]

@@ -6,9 +6,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from running import Runner
 
+from rdahw.cli.export import command
+from rdahw.hdl.bus import BUSES, REGISTERS, WIDTHS
 from rdahw.hdl.toolchain import find
 from rdahw.saved import load_model
 
@@ -154,3 +157,42 @@ def test_what_no_program_can_be(run: Runner, arguments: tuple[str, ...], said: s
     (run.folder / "a").write_text("")
     failed = run("export", *arguments)
     assert (failed.code, failed.error.startswith(said)) == (2, True), failed.error
+
+
+def test_a_predictor_on_a_bus(run: Runner) -> None:
+    run.ok("train", "-q", "--model", "ensemble:tables=128", "--epochs", 1)
+    options = ["iris-ensemble.rdahw", "--to", "rtlil", "--inference"]
+    run.ok("export", *options, "--bus", "axi-stream")
+    text = (run.folder / "iris-ensemble-inference.il").read_text()
+    assert text.startswith("# The predictor with AXI4-Stream ports, of the model 'ensemble'")
+    ports = {name: int(width) for name, width in re.findall(r"^#   \w+ +(\w+) : (\d+) bits$", text, re.MULTILINE)}
+    both = {"tdata": 8, "tlast": 1, "tvalid": 1, "tready": 1}
+    streams = {f"{side}_axis_{name}": width for side in "sm" for name, width in both.items()}
+    assert ports == {"aclk": 1, "aresetn": 1, "m_axis_tuser": 1, **streams}
+    assert "# An example x is 8 words of 8 bits; bit i of x, which has\n# 60 bits, is bit i mod 8 of word i " in text
+    made = run.ok("export", *options, "--bus", "wishbone", "--out", "registers.il", "--json").json
+    assert (made["out"], made["header"]) == ("registers.il", "registers.h")
+    defined = dict(
+        re.findall(r"^#define IRIS_ENSEMBLE_(\w+) (\w+) /", (run.folder / "registers.h").read_text(), re.MULTILINE)
+    )
+    assert {row.name: int(defined[row.name], 16) // 4 for row in REGISTERS} == {
+        row.name: number for number, row in enumerate(REGISTERS)
+    }
+    assert (defined["WORDS"], defined["WORD_BITS"], defined["PREDICTION_BITS"]) == ("8", "8", "7")
+    ran = run("export", *options, "--bus", "wishbone", "--out", "a.h")
+    assert (ran.code, ran.error[:31]) == (2, "the header would replace 'a.h';")
+    for wrong, message in {
+        ("--inference", "--bus-bits", "8"): "--bus-bits is the width of a bus; add --bus, or leave it out",
+        ("--trainer", "--bus", "axi-stream"): "--bus axi-stream is for the gateware of a predictor; add --inference, ",
+    }.items():
+        ran = run("export", "iris-ensemble.rdahw", "--to", "verilog", *wrong)
+        assert ran.code == 2
+        assert ran.error.startswith(message)
+
+
+def test_the_buses_and_widths_of_the_command_are_those_of_the_gateware() -> None:
+    options = {option.name: option.type for option in command.params}
+    assert isinstance(options["bus"], click.Choice)
+    assert isinstance(options["bus_bits"], click.Choice)
+    assert list(options["bus"].choices) == list(BUSES)
+    assert list(options["bus_bits"].choices) == [str(width) for width in WIDTHS]
