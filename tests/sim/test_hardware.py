@@ -68,7 +68,8 @@ def same(spec: Spec, *engines: Any) -> bool:
 def test_a_run_of_training_is_that_of_the_software(name: str, options: dict[str, Any], validated: bool) -> None:
     spec = SPECS[name]
     count = 30 if len(spec.fields) == 1 else 10  # trainers with more than parameters take many cycles an example
-    plain, hardware, data = make_engine(spec, "reference"), HardwareEngine(spec, check=True, **options), some(spec, count)
+    plain, hardware = make_engine(spec, "reference"), HardwareEngine(spec, check=True, **options)
+    data = some(spec, count)
     schedule = Schedule(epochs=2, shuffle=True, seed=1, batch=4 if options.get("batch") else 1)
     runs = [Training(engine, schedule, data, data if validated else None) for engine in (plain, hardware)]
     last = [list(training.run(chunk=13))[-1] for training in runs]
