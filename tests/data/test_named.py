@@ -366,7 +366,8 @@ def test_cifar_as_pictures(places, is_folder):
 @pytest.mark.slow
 def test_the_copy_of_cifar_as_pictures(tmp_path, monkeypatch):
     """All members are there; every fiftieth picture of each class is read."""
-    with tarfile.open(FOLDER / "cifar-10.tar.xz") as archive, tarfile.open(tmp_path / "cifar-10.tar.xz", "w:xz") as part:
+    name = "cifar-10.tar.xz"
+    with tarfile.open(FOLDER / name) as archive, tarfile.open(tmp_path / name, "w:xz") as part:
         seen = collections.Counter()
         for member in archive:
             if not member.isfile():
