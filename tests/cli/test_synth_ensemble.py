@@ -84,7 +84,7 @@ def test_the_widths_are_those_of_the_data_or_those_asked_for(
 @pytest.mark.slow
 def test_a_trained_ensemble_in_block_ram(run: Runner) -> None:
     """All the way to a bitstream: an ensemble of signs."""
-    model = "ensemble:tables=16,inputs=5,wiring=patch8inset2"
+    model = "ensemble:tables=64,inputs=5,wiring=patch8inset2"
     run.ok("train", "--data", "mnist", "--model", model, "--sign", "--epochs", 1)
     ran = run.ok("synth", "mnist-ensemble.rdahw", "--inference", "--json")
     report = ran.json
