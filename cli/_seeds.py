@@ -65,6 +65,8 @@ def train_seeds(
     Each model is saved as ``out`` with -seedK before the ending, and is the one of its ``--seed`` alone. On Ctrl-C
     raises :class:`Interrupted`; what is done is saved, and of what runs in this machine there are checkpoints.
     """
+    module = _engine_module(options, engine)
+    jobs.preload(__name__, "rdahw.data", *filter(None, [module]))
     first = options["seed"]
     outs = [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
     for path in outs:
@@ -74,10 +76,10 @@ def train_seeds(
         engine=engine,
         checkpoint=checkpoint,
         output=output if jobs.is_here else output.verbosity,
-        threads=None if jobs.is_here else max(1, cores() // (jobs.count or 1)),
+        threads=None if jobs.is_here else max(1, cores() // min(jobs.count or 1, seeds)),
         count=seeds,
         remote=not jobs.shares_files,
-        **_data(output, options, engine, jobs),
+        **_data(output, options, engine, jobs, module),
     )
     results: dict[int, dict[str, Any]] = {}
 
@@ -112,7 +114,16 @@ def _what_is_kept(finished: list[Path], outs: list[Path]) -> str:
     return f"stopped after {len(finished)} of {len(outs)} seeds{saved}{way}{others}"
 
 
-def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: Jobs) -> dict[str, Any]:
+def _engine_module(options: dict[str, Any], engine: EngineOptions) -> str:
+    """The module of the engine that trains in software; empty if it is not known yet."""
+    from rdahw.families import parse_model
+    from rdahw.sim.engines import engine_module
+
+    known = options["model"] != AUTO and engine.where == "sim"
+    return engine_module(parse_model(options["model"])[0].name, engine.engine) if known else ""
+
+
+def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: Jobs, module: str) -> dict[str, Any]:
     """The data that all seeds have in common, as the fields of :class:`_Shared`; fills in the option binarise."""
     from rdahw.data import DRAWN
 
@@ -122,10 +133,10 @@ def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: 
     if options["model"] == AUTO:
         return {"raw": (dataset, held_out)}
     spec, data = convert(output, options, dataset, held_out, None)
-    if not jobs.is_here and engine.where == "sim":
-        from rdahw.sim.engines import find_engine, make_engine
+    from rdahw.sim.engines import find_engine, make_engine, seems_compiled
 
-        # Compiled here, once: the processes load it from the cache.
+    if not jobs.is_here and module and not seems_compiled(module):
+        # Compiled here, once and with a word about it: the processes load it from the cache.
         with compiling(output, find_engine(spec, engine.engine).is_compiled):
             make_engine(spec.preparation or spec, engine.engine)
     return {"data": data}

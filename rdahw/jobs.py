@@ -54,6 +54,9 @@ class Jobs:
     #: How many pieces run at once; None: not known.
     count: int | None = 1
 
+    def preload(self, *modules: str) -> None:
+        """Load these modules where pieces will run, if that can begin now."""
+
     def run(
         self,
         function: Callable[[_S, _P], _R],
@@ -183,7 +186,8 @@ class ProcessJobs(ExecutorJobs):
     """Runs pieces in ``count`` processes of this machine.
 
     The processes are started anew (and not forked), as threads of this one would be lost in a copy of it; a program
-    that uses it directly therefore needs Python's usual ``if __name__ == "__main__":``.
+    that uses it directly therefore needs Python's usual ``if __name__ == "__main__":``. After :meth:`preload` they are
+    copies of one process that has these modules loaded, where the system has such (not Windows).
     """
 
     _opens_anew = True
@@ -191,33 +195,61 @@ class ProcessJobs(ExecutorJobs):
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._context: Any = _Context()
+
+    def preload(self, *modules: str) -> None:
+        """Start the process that the others are copies of; it loads the modules while this one goes on."""
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            return
+        from multiprocessing import forkserver
+
+        self._context = _CopyingContext()
+        self._context.set_forkserver_preload(list(modules))
+        with _without_interrupts():  # as its copies are
+            forkserver.ensure_running()
 
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
         assert self.count is not None
-        context = _Context()
+        context = self._context
         stop = context.Event()
         with ProcessPoolExecutor(min(self.count, pieces), context, _begin, (shared, stop)) as pool:
             yield pool, _HELD, stop.set
 
 
-class _Process(multiprocessing.context.SpawnProcess):
-    """A process that gets no Ctrl-C, from its first moment on: a terminal sends it to all processes at once, and the
-    first one decides. Where there is no mask of signals (Windows), :func:`_begin` alone ignores it."""
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile get no Ctrl-C, from their first moment on: a terminal sends it to all processes at
+    once, and the first one decides. Where there is no mask of signals (Windows), :func:`_begin` alone ignores it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+
+class _Process(multiprocessing.context.SpawnProcess):
     def start(self) -> None:
-        if not hasattr(signal, "pthread_sigmask"):
+        with _without_interrupts():
             super().start()
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Context(multiprocessing.context.SpawnContext):
     Process = _Process
+
+
+if "forkserver" in multiprocessing.get_all_start_methods():
+
+    class _Copy(multiprocessing.context.ForkServerProcess):
+        def start(self) -> None:
+            with _without_interrupts():  # starts the process to copy anew if it has died
+                super().start()
+
+    class _CopyingContext(multiprocessing.context.ForkServerContext):
+        Process = _Copy
 
 
 class _Held:

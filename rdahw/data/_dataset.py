@@ -85,9 +85,9 @@ class FileRows:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples in order: ``features`` (N, F), uint8 or float64, perhaps in a file (:class:`FileRows`), and ``labels`` (N,): int64 class numbers, float64 where
-    the target is a number, int64 sets (:func:`rdahw.data.label_sets`) where an example has several labels, or 1 for
-    anomalies and 0 for normal examples where these are to be found.
+    """Examples in order: ``features`` (N, F), uint8 or float64, or :class:`FileRows`, and ``labels`` (N,): int64 class
+    numbers, float64 where the target is a number, int64 sets (:func:`rdahw.data.label_sets`) where an example has
+    several labels, or 1 for anomalies and 0 for normal examples where these are to be found.
 
     A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column, -1 for a
     category that training did not have. A missing value is NaN, whatever the column.

@@ -34,7 +34,8 @@ class Content(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Format:
     """is_it: whether a file has the format. read: reads it. parts: reads a table in parts; None: it is read whole.
-    sequences: reads sequences in it; None: it holds none. name, endings: what such files are called, and how their names end."""
+    sequences: reads sequences in it; None: it holds none. name, endings: what such files are called, and how their
+    names end."""
 
     is_it: Callable[[Source], bool]
     read: Callable[[Source, Reading], Content]

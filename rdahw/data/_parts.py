@@ -25,7 +25,7 @@ from rdahw.errors import UserError
 __all__ = ["PartedTable", "part_rows"]
 
 #: The most cells of a sample.
-MOST_SAMPLED = 1 << 25
+MOST_SAMPLED = 1 << 24
 #: About the most cells of a part.
 _PART = 1 << 21
 
@@ -222,8 +222,9 @@ class _Whole(Table):
 
     def _read(self, features: Sequence[int], columns: tuple[Column, ...]) -> tuple[Any, None, tuple[Column, ...]]:
         rows, values = self.sample.values(columns, [self.refuse(i) for i in features])
+        tables = self.parts.tables
 
         def read() -> Iterator[NDArray[Any]]:
-            return (table.features(features, columns) for table in self.parts.tables(False))
+            return (table.features(features, columns) for table in tables(False))
 
         return FileRows(read, np.ones(len(self), np.bool_), values, rows), None, columns
