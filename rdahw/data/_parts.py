@@ -168,9 +168,14 @@ class _Sample:
         start = 0
         for numbers, cells_of in self._parts:
             for j, (cells, column, refuse) in enumerate(zip(cells_of, columns, refuses, strict=True)):
-                values[start : start + len(numbers), j] = cells.values(column, refuse)
+                values[start : start + len(numbers), j] = cells.values(column, _at(numbers, refuse))
             start += len(numbers)
         return rows, values
+
+
+def _at(numbers: NDArray[np.int64], refuse: Refuse) -> Refuse:
+    """The same for the rows of these numbers."""
+    return lambda row, message: refuse(int(numbers[row]), message)
 
 
 class _Gathered:
