@@ -14,7 +14,16 @@ from rdahw.cli._automatic import choose_model
 from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._jobs import QuietOutput
 from rdahw.cli._output import Output
-from rdahw.cli._training import Converted, Interrupted, Request, Run, convert, find_spec, load_data
+from rdahw.cli._training import (
+    Converted,
+    Interrupted,
+    Request,
+    Run,
+    convert,
+    find_spec,
+    keep_other_checkpoint,
+    load_data,
+)
 from rdahw.family import AUTO
 from rdahw.files import check_writable, write_atomically
 from rdahw.jobs import Jobs, cores
@@ -47,9 +56,10 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
-    """The result of a seed as JSON, what it logged, and the model file where it has to be written here."""
+    """The result of a seed as JSON, None if it was interrupted, what it logged, and the file of the model, or of the
+    checkpoint, where it has to be written here."""
 
-    result: dict[str, Any]
+    result: dict[str, Any] | None
     lines: list[str]
     content: bytes | None
 
@@ -84,11 +94,16 @@ def train_seeds(
     results: dict[int, dict[str, Any]] = {}
 
     def done(number: int, trained: _Trained) -> None:
+        path = outs[number]
+        if trained.result is None:
+            path = path.with_name(f"{path.name}.checkpoint")
+            keep_other_checkpoint(output, path, None)
+        else:
+            results[number] = trained.result
         if trained.content is not None:
-            write_atomically(outs[number], trained.content)
+            write_atomically(path, trained.content)
         for line in trained.lines:
             output.log(line)
-        results[number] = trained.result
 
     pieces: list[_Piece] = [(number, first + number, path) for number, path in enumerate(outs)]
     try:
@@ -172,13 +187,17 @@ def _train_seed(shared: _Shared, piece: _Piece) -> _Trained:
             tried=tried,
             threads=shared.threads,
         )
-        run = Run(output, request)
+        run, result = Run(output, request), None
         try:
             run.train(shared.checkpoint)
             result = run.result() | {"out": str(out)}
+        except Interrupted:
+            if not shared.remote:
+                raise
         finally:
             run.close()
-        content = request.out.read_bytes() if shared.remote else None
+        written = run.checkpoint if result is None else run.out
+        content = written.read_bytes() if shared.remote else None
     return _Trained(result, getattr(output, "lines", []), content)
 
 

@@ -23,11 +23,11 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from rdahw.errors import UserError
 
-__all__ = ["ExecutorJobs", "Jobs", "ProcessJobs", "ThreadJobs", "cores", "stopping"]
+__all__ = ["ExecutorJobs", "Jobs", "ProcessJobs", "Sent", "ThreadJobs", "cores", "stopping"]
 
 _S = TypeVar("_S")
 _P = TypeVar("_P")
@@ -90,6 +90,8 @@ class ExecutorJobs(Jobs):
 
     is_here = False
     count: int | None = None
+    #: Whether pieces that wait are cancelled when the work ends early; else they run, and find that it has ended.
+    _cancels = True
     #: Whether :meth:`_open` gives a working executor after one broke.
     _opens_anew = False
     #: What may be done about workers that die.
@@ -130,7 +132,7 @@ class ExecutorJobs(Jobs):
                 rest = [number for number in range(len(pieces)) if number not in results]
                 with self._open(shared, len(rest)) as (executor, sent, stop):
                     waiting = {executor.submit(_call, function, sent, pieces[number]): number for number in rest}
-                    _collect(waiting, ended, stop, tick)
+                    _collect(waiting, ended, stop, tick, cancels=self._cancels)
             except BrokenExecutor as error:
                 failures = failures + 1 if len(results) == before else 1
                 if failures == _MOST_FAILURES or not self._opens_anew:
@@ -147,6 +149,8 @@ def _collect(
     ended: Callable[[int, _R], object],
     stop: Callable[[], object],
     tick: Callable[[], object],
+    *,
+    cancels: bool,
 ) -> None:
     """Report what is ``waiting``, which maps futures to the numbers of their pieces, as it ends. After an exception the
     others are cancelled or asked to stop, and those that end with a result all the same are reported."""
@@ -159,12 +163,14 @@ def _collect(
                 ended(waiting.pop(future), result)
             tick()
     except BaseException:
-        for future in waiting:
+        for future in waiting if cancels else ():
             future.cancel()
         stop()
         for future, number in waiting.items():
-            if not future.cancelled() and future.exception() is None:
-                ended(number, future.result())
+            if future.cancelled() or future.exception() is not None:
+                continue
+            if not isinstance(result := future.result(), _NotBegun):
+                ended(number, result)
         raise
 
 
@@ -252,13 +258,30 @@ if "forkserver" in multiprocessing.get_all_start_methods():
         Process = _Copy
 
 
-class _Held:
+class Sent:
+    """Stands for what pieces share, on its way to a worker."""
+
+    def begin(self) -> tuple[Any, Any]:
+        """On the worker: what pieces share, and an event that is set when they are to end."""
+        raise NotImplementedError
+
+
+class _Held(Sent):
     """Stands for what a worker of :class:`ProcessJobs` was sent when it started."""
+
+    def begin(self) -> tuple[Any, Any]:
+        return _held, _stop
+
+
+class _NotBegun:
+    """The result of a piece that found the work ended."""
 
 
 _HELD = _Held()
 _held: Any = None
 _stop: Any = None
+#: The event of the piece that this thread runs.
+_piece = threading.local()
 
 
 def _begin(shared: Any, stop: Any) -> None:
@@ -278,11 +301,14 @@ def _end_with_parent() -> None:
 
 
 def _call(function: Callable[[Any, _P], _R], sent: Any, piece: _P) -> _R:
-    if stopping():  # a process has a few pieces in advance
-        raise KeyboardInterrupt
-    return function(_held if isinstance(sent, _Held) else sent, piece)
+    shared, _piece.stop = sent.begin() if isinstance(sent, Sent) else (sent, None)
+    try:
+        return cast(_R, _NotBegun()) if stopping() else function(shared, piece)
+    finally:
+        _piece.stop = None
 
 
 def stopping() -> bool:
     """For pieces: whether to end early, since the whole work was interrupted or has failed."""
-    return _stop is not None and bool(_stop.is_set())
+    stop = getattr(_piece, "stop", None)
+    return stop is not None and bool(stop.is_set())
