@@ -244,8 +244,9 @@ def _check_jobs(given: dict[str, Any], options: dict[str, Any], seeds: int | Non
         hardware = "--hdl" if engine.where == "hdl" else None if engine.device is None else "--device"
         scored = "--score update" if options["scored"] == "update" else None
         updates = None if options["updates"] is None else f"--updates {options['updates']}"
-        if other := hardware or scored or updates:
-            raise UsageError(f"--shards {shards} learns in software, whole epochs; leave it or {other} out")
+        order = "--no-shuffle" if options["shuffle"] is False else None
+        if other := hardware or scored or updates or order:
+            raise UsageError(f"--shards {shards} learns in software, whole epochs, shuffled; leave it or {other} out")
     for name, value in given.items():
         if value is None:
             continue

@@ -12,7 +12,7 @@ from typing import Any
 
 from rdahw import __version__
 from rdahw.errors import MissingError, UserError
-from rdahw.jobs import ExecutorJobs, Sent
+from rdahw.jobs import ExecutorJobs, Own, Sent
 
 try:
     import distributed
@@ -63,7 +63,8 @@ class _Stop:
 
 class ClusterJobs(ExecutorJobs):
     """Runs pieces on the workers of Dask's scheduler that ``client`` is connected to. What the pieces share is
-    scattered to the workers once; Dask runs the pieces of a worker that dies again."""
+    scattered to all workers once, and what each has for itself to one; Dask runs the pieces of a worker that dies
+    again."""
 
     shares_files = False
     _opens_anew = True
@@ -84,10 +85,10 @@ class ClusterJobs(ExecutorJobs):
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
         if self._sent is None or self._sent[0] is not shared:
             self._stop = _dask.Event(f"rdahw-{uuid.uuid4()}", client=self._client)
-            # In a list, as the elements of a collection would be scattered one by one.
-            scattered = _Scattered(shared, self._stop.name)
-            (future,) = self._client.scatter([scattered], broadcast=True, hash=False)
-            self._sent = shared, future
+            own = isinstance(shared, Own)
+            each = [_Scattered(one, self._stop.name) for one in (shared.each if own else [shared])]
+            futures = self._client.scatter(each, broadcast=not own, hash=False)
+            self._sent = shared, Own(futures) if own else futures[0]
         try:
             yield self._executor, self._sent[1], self._end
         except _dask.KilledWorker as error:

@@ -23,11 +23,11 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from rdahw.errors import UserError
 
-__all__ = ["ExecutorJobs", "Jobs", "ProcessJobs", "Sent", "ThreadJobs", "cores", "stopping"]
+__all__ = ["ExecutorJobs", "Jobs", "Own", "ProcessJobs", "Sent", "ThreadJobs", "cores", "stopping"]
 
 _S = TypeVar("_S")
 _P = TypeVar("_P")
@@ -42,6 +42,17 @@ _LOOK = 0.25
 def cores() -> int:
     """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Own(Generic[_S]):
+    """What each piece has for itself, in their order, where they share nothing: piece n gets ``each[n]``."""
+
+    def __init__(self, each: Sequence[_S]) -> None:
+        self.each = each
+
+
+def _own(shared: Any, number: int) -> Any:
+    return shared.each[number] if isinstance(shared, Own) else shared
 
 
 class Jobs:
@@ -61,12 +72,12 @@ class Jobs:
         self,
         function: Callable[[_S, _P], _R],
         pieces: Sequence[_P],
-        shared: _S,
+        shared: _S | Own[_S],
         *,
         done: Callable[[int, _R], object] = lambda number, result: None,
         progress: Callable[[int, int], object] = lambda done, pieces: None,
     ) -> list[_R]:
-        """``function(shared, piece)`` of each piece, in the order of the pieces.
+        """``function(shared, piece)`` of each piece, in the order of the pieces. ``shared`` may be :class:`Own`.
 
         done: called here with (number of the piece, result) when a piece has ended. progress: called with (pieces that
         have ended, pieces in all), now and then. The first error of a piece ends the work and is raised here. On Ctrl-C
@@ -76,7 +87,7 @@ class Jobs:
         results = []
         for number, piece in enumerate(pieces):
             progress(number, len(pieces))
-            results.append(function(shared, piece))
+            results.append(function(_own(shared, number), piece))
             done(number, results[-1])
         return results
 
@@ -110,7 +121,7 @@ class ExecutorJobs(Jobs):
         self,
         function: Callable[[_S, _P], _R],
         pieces: Sequence[_P],
-        shared: _S,
+        shared: _S | Own[_S],
         *,
         done: Callable[[int, _R], object] = lambda number, result: None,
         progress: Callable[[int, int], object] = lambda done, pieces: None,
@@ -131,7 +142,9 @@ class ExecutorJobs(Jobs):
             try:
                 rest = [number for number in range(len(pieces)) if number not in results]
                 with self._open(shared, len(rest)) as (executor, sent, stop):
-                    waiting = {executor.submit(_call, function, sent, pieces[number]): number for number in rest}
+                    waiting = {
+                        executor.submit(_call, function, _own(sent, number), pieces[number]): number for number in rest
+                    }
                     _collect(waiting, ended, stop, tick, cancels=self._cancels)
             except BrokenExecutor as error:
                 failures = failures + 1 if len(results) == before else 1
@@ -220,7 +233,8 @@ class ProcessJobs(ExecutorJobs):
         context = self._context
         stop = context.Event()
         with ProcessPoolExecutor(min(self.count, pieces), context, _begin, (shared, stop)) as pool:
-            yield pool, _HELD, stop.set
+            held = Own([_Held(n) for n in range(len(shared.each))]) if isinstance(shared, Own) else _Held()
+            yield pool, held, stop.set
 
 
 @contextmanager
@@ -267,17 +281,19 @@ class Sent:
 
 
 class _Held(Sent):
-    """Stands for what a worker of :class:`ProcessJobs` was sent when it started."""
+    """Stands for what a worker of :class:`ProcessJobs` was sent when it started, or for its part ``number``."""
+
+    def __init__(self, number: int = 0) -> None:
+        self._number = number
 
     def begin(self) -> tuple[Any, Any]:
-        return _held, _stop
+        return _own(_held, self._number), _stop
 
 
 class _NotBegun:
     """The result of a piece that found the work ended."""
 
 
-_HELD = _Held()
 _held: Any = None
 _stop: Any = None
 #: The event of the piece that this thread runs.
