@@ -73,6 +73,12 @@ def test_seeds_on_a_cluster_are_those_of_one_process(run: Runner, address: str) 
     assert [load_model(run.folder / one["out"]).spec.seed for one in there] == [0, 1]
 
 
+def test_shards_on_a_cluster_are_those_of_one_process(run: Runner, address: str) -> None:
+    command = ("train", "--model", "ensemble:tables=20,inputs=3", "--shards", 3, "--epochs", 2, "--json")
+    alone, there = run.ok(*command).json, run.ok(*command, "--cluster", address, "--out", "there.rdahw").json
+    assert there["parameters_sha256"] == alone["parameters_sha256"]
+
+
 def test_what_ends_early_is_asked_to_end_and_kept(address: str, tmp_path: Path) -> None:
     from rdahw.cluster import connect
 
