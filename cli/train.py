@@ -116,7 +116,7 @@ Examples:
 @count_option(
     "--shards",
     metavar="S",
-    help="let S shards learn a part of every 500 examples, and add up what they changed; the bits depend on S, and not "
+    help="let S shards learn examples of their own, and take the mean of what they changed; the bits depend on S, and not "
     "on --jobs (ensemble)",
 )
 @jobs_option("train the models of --seeds, try those of --model auto, or learn --shards", "1")

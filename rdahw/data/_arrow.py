@@ -207,10 +207,15 @@ def _parts(
 def _parquet_batches(file: Any) -> tuple[Any, Iterable[Any]]:
     import pyarrow.parquet as parquet
 
-    # With a buffer of its own each column is read bit by bit; else all of a group of rows, which may be the whole file.
+    # Group by group, as a reader of all keeps what it has read; and with a buffer, as a group may be the whole file.
     opened = parquet.ParquetFile(file, buffer_size=1 << 18)
-    rows = max(1, min(1 << 16, part_rows(max(1, opened.metadata.num_columns))))
-    return opened.schema_arrow, opened.iter_batches(batch_size=rows, use_threads=False)
+    rows = min(1 << 16, part_rows(max(1, opened.metadata.num_columns)))
+    groups = range(opened.metadata.num_row_groups)
+    return opened.schema_arrow, (
+        batch
+        for group in groups
+        for batch in opened.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
+    )
 
 
 def _arrow_batches(file: Any) -> tuple[Any, Iterable[Any]]:

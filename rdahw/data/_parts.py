@@ -151,13 +151,14 @@ class _Sample:
 
     def add(self, columns: Sequence[Cells]) -> None:
         start, self._next = self._next, self._next + len(columns[0])
-        chosen = slice(-start % self._step, None, self._step)
-        self._parts.append((np.arange(start, self._next)[chosen], [cells.take(chosen) for cells in columns]))
+        first, step = -start % self._step, self._step
+        chosen = slice(first, None, step)
+        self._parts.append((np.arange(start + first, self._next, step), [cells.take(chosen) for cells in columns]))
         while sum(len(rows) for rows, _ in self._parts) > self._most:
             self._step *= 2
             for i, (rows, cells_of) in enumerate(self._parts):
                 kept = slice(int(len(rows) > 0 and rows[0] % self._step != 0), None, 2)
-                self._parts[i] = rows[kept], [cells.take(kept) for cells in cells_of]
+                self._parts[i] = rows[kept].copy(), [cells.take(kept) for cells in cells_of]
 
     def values(
         self, columns: Sequence[Column], refuses: Sequence[Refuse]
