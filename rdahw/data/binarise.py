@@ -24,7 +24,7 @@ wire = plane * features + feature. Thresholds are fitted to the values that are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,10 +174,11 @@ class Binariser:
 
         ``progress`` is called with (examples done, examples in all).
         """
-        given: Any = features if isinstance(features, FileRows) else np.asarray(features)
+        given: Any = features
+        parts: Iterable[Any] = given.parts() if isinstance(given, FileRows) else (np.asarray(given),)
         words = np.zeros((len(given), -(-self.width // 64)), np.uint64)
         done = 0
-        for part in given.parts() if isinstance(given, FileRows) else (given,):
+        for part in parts:
             array = _checked(part, self.columns)
             for start in range(0, len(array), _ROWS):
                 rows = array[start : start + _ROWS]
