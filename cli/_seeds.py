@@ -14,7 +14,16 @@ from rdahw.cli._automatic import choose_model
 from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._jobs import QuietOutput
 from rdahw.cli._output import Output
-from rdahw.cli._training import Converted, Interrupted, Request, Run, convert, find_spec, load_data
+from rdahw.cli._training import (
+    Converted,
+    Interrupted,
+    Request,
+    Run,
+    convert,
+    find_spec,
+    keep_other_checkpoint,
+    load_data,
+)
 from rdahw.family import AUTO
 from rdahw.files import check_writable, write_atomically
 from rdahw.jobs import Jobs, cores
@@ -47,9 +56,10 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
-    """The result of a seed as JSON, what it logged, and the model file where it has to be written here."""
+    """The result of a seed as JSON, None if it was interrupted, what it logged, and the file of the model, or of the
+    checkpoint, where it has to be written here."""
 
-    result: dict[str, Any]
+    result: dict[str, Any] | None
     lines: list[str]
     content: bytes | None
 
@@ -65,6 +75,8 @@ def train_seeds(
     Each model is saved as ``out`` with -seedK before the ending, and is the one of its ``--seed`` alone. On Ctrl-C
     raises :class:`Interrupted`; what is done is saved, and of what runs in this machine there are checkpoints.
     """
+    module = _engine_module(options, engine)
+    jobs.preload(__name__, "rdahw.data", *filter(None, [module]))
     first = options["seed"]
     outs = [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
     for path in outs:
@@ -74,19 +86,24 @@ def train_seeds(
         engine=engine,
         checkpoint=checkpoint,
         output=output if jobs.is_here else output.verbosity,
-        threads=None if jobs.is_here else max(1, cores() // (jobs.count or 1)),
+        threads=None if jobs.is_here else max(1, cores() // min(jobs.count or 1, seeds)),
         count=seeds,
         remote=not jobs.shares_files,
-        **_data(output, options, engine, jobs),
+        **_data(output, options, engine, jobs, module),
     )
     results: dict[int, dict[str, Any]] = {}
 
     def done(number: int, trained: _Trained) -> None:
+        path = outs[number]
+        if trained.result is None:
+            path = path.with_name(f"{path.name}.checkpoint")
+            keep_other_checkpoint(output, path, None)
+        else:
+            results[number] = trained.result
         if trained.content is not None:
-            write_atomically(outs[number], trained.content)
+            write_atomically(path, trained.content)
         for line in trained.lines:
             output.log(line)
-        results[number] = trained.result
 
     pieces: list[_Piece] = [(number, first + number, path) for number, path in enumerate(outs)]
     try:
@@ -112,7 +129,16 @@ def _what_is_kept(finished: list[Path], outs: list[Path]) -> str:
     return f"stopped after {len(finished)} of {len(outs)} seeds{saved}{way}{others}"
 
 
-def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: Jobs) -> dict[str, Any]:
+def _engine_module(options: dict[str, Any], engine: EngineOptions) -> str:
+    """The module of the engine that trains in software; empty if it is not known yet."""
+    from rdahw.families import parse_model
+    from rdahw.sim.engines import engine_module
+
+    known = options["model"] != AUTO and engine.where == "sim"
+    return engine_module(parse_model(options["model"])[0].name, engine.engine) if known else ""
+
+
+def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: Jobs, module: str) -> dict[str, Any]:
     """The data that all seeds have in common, as the fields of :class:`_Shared`; fills in the option binarise."""
     from rdahw.data import DRAWN
 
@@ -122,10 +148,10 @@ def _data(output: Output, options: dict[str, Any], engine: EngineOptions, jobs: 
     if options["model"] == AUTO:
         return {"raw": (dataset, held_out)}
     spec, data = convert(output, options, dataset, held_out, None)
-    if not jobs.is_here and engine.where == "sim":
-        from rdahw.sim.engines import find_engine, make_engine
+    from rdahw.sim.engines import find_engine, make_engine, seems_compiled
 
-        # Compiled here, once: the processes load it from the cache.
+    if not jobs.is_here and module and not seems_compiled(module):
+        # Compiled here, once and with a word about it: the processes load it from the cache.
         with compiling(output, find_engine(spec, engine.engine).is_compiled):
             make_engine(spec.preparation or spec, engine.engine)
     return {"data": data}
@@ -161,13 +187,17 @@ def _train_seed(shared: _Shared, piece: _Piece) -> _Trained:
             tried=tried,
             threads=shared.threads,
         )
-        run = Run(output, request)
+        run, result = Run(output, request), None
         try:
             run.train(shared.checkpoint)
             result = run.result() | {"out": str(out)}
+        except Interrupted:
+            if not shared.remote:
+                raise
         finally:
             run.close()
-        content = request.out.read_bytes() if shared.remote else None
+        written = run.checkpoint if result is None else run.out
+        content = written.read_bytes() if shared.remote else None
     return _Trained(result, getattr(output, "lines", []), content)
 
 

@@ -466,7 +466,7 @@ def load_data(output: Output, options: Mapping[str, Any]) -> tuple[Dataset, RawE
     """The data set, and the examples held out of it for validation."""
     names = ("data", *READING, "test", "split", "resize", "seed", "task", "normal", "sequence")
     given = {name: options[name] for name in names}
-    given["target"] = target_of(options)
+    given |= {"target": target_of(options), "in_parts": options["shards"] is not None}
     dataset = load_dataset(output, classes=split_names(options["classes"]), **given)
     return (dataset, None) if options["validation"] is None else dataset.hold_out(options["validation"])
 

@@ -116,8 +116,8 @@ Examples:
 @count_option(
     "--shards",
     metavar="S",
-    help="let S shards learn a part of every 500 examples, and add up what they changed; the bits depend on S, and not "
-    "on --jobs (ensemble)",
+    help="let S shards learn examples of their own, and take the mean of what they changed (ensemble); tables are read "
+    "in parts, and the bits depend on S, and not on --jobs",
 )
 @jobs_option("train the models of --seeds, try those of --model auto, or learn --shards", "1")
 @cluster_option("train the models of --seeds, try those of --model auto, or learn --shards")
@@ -244,8 +244,9 @@ def _check_jobs(given: dict[str, Any], options: dict[str, Any], seeds: int | Non
         hardware = "--hdl" if engine.where == "hdl" else None if engine.device is None else "--device"
         scored = "--score update" if options["scored"] == "update" else None
         updates = None if options["updates"] is None else f"--updates {options['updates']}"
-        if other := hardware or scored or updates:
-            raise UsageError(f"--shards {shards} learns in software, whole epochs; leave it or {other} out")
+        order = "--no-shuffle" if options["shuffle"] is False else None
+        if other := hardware or scored or updates or order:
+            raise UsageError(f"--shards {shards} learns in software, whole epochs, shuffled; leave it or {other} out")
     for name, value in given.items():
         if value is None:
             continue

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ from typing import Any
 
 from rdahw import __version__
 from rdahw.errors import MissingError, UserError
-from rdahw.jobs import ExecutorJobs
+from rdahw.jobs import ExecutorJobs, Own, Sent
 
 try:
     import distributed
@@ -26,27 +29,68 @@ _dask: Any = distributed  # only some of its functions have types
 _PATIENCE = 10
 
 
+#: Seconds between two questions of a worker whether the work has ended early.
+_ASK = 1.0
+
+
+class _Scattered(Sent):
+    """What pieces share, and the name of Dask's event that is set when they are to end."""
+
+    def __init__(self, shared: Any, name: str) -> None:
+        self._given = shared, name
+        self._stop: _Stop | None = None
+
+    def __reduce__(self) -> Any:
+        return _Scattered, self._given
+
+    def begin(self) -> tuple[Any, Any]:
+        shared, name = self._given
+        self._stop = self._stop or _Stop(name)
+        return shared, self._stop
+
+
+class _Stop:
+    """Dask's event of this name, asked for now and then, as the question goes to the scheduler."""
+
+    def __init__(self, name: str) -> None:
+        self._event, self._asked, self._is_set = _dask.Event(name), -math.inf, False
+
+    def is_set(self) -> bool:
+        if not self._is_set and time.monotonic() - self._asked >= _ASK:
+            self._is_set, self._asked = bool(self._event.is_set()), time.monotonic()
+        return self._is_set
+
+
 class ClusterJobs(ExecutorJobs):
     """Runs pieces on the workers of Dask's scheduler that ``client`` is connected to. What the pieces share is
-    scattered to the workers once; Dask runs the pieces of a worker that dies again."""
+    scattered to all workers once, and what each has for itself to one; Dask runs the pieces of a worker that dies
+    again."""
 
     shares_files = False
     _opens_anew = True
+    _cancels = False  # Dask would drop the results of pieces that run
 
     def __init__(self, client: Any) -> None:
         super().__init__(client.get_executor(pure=False))
         self._client = client
         #: What was scattered last, and the future that stands for it.
         self._sent: tuple[Any, Any] | None = None
+        self._stop: Any = None
+
+    def _end(self) -> None:
+        self._stop.set()
+        self._sent = None
 
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
         if self._sent is None or self._sent[0] is not shared:
-            # In a list, as the elements of a collection would be scattered one by one.
-            (future,) = self._client.scatter([shared], broadcast=True, hash=False)
-            self._sent = shared, future
+            self._stop = _dask.Event(f"rdahw-{uuid.uuid4()}", client=self._client)
+            own = isinstance(shared, Own)
+            each = [_Scattered(one, self._stop.name) for one in (shared.each if own else [shared])]
+            futures = self._client.scatter(each, broadcast=not own, hash=False)
+            self._sent = shared, Own(futures) if own else futures[0]
         try:
-            yield self._executor, self._sent[1], lambda: None
+            yield self._executor, self._sent[1], self._end
         except _dask.KilledWorker as error:
             raise UserError(f"workers of the cluster died again and again ({error}); {self._way_out}") from error
         except CancelledError as error:  # the last worker that had the shared data died

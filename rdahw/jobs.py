@@ -23,11 +23,11 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from rdahw.errors import UserError
 
-__all__ = ["ExecutorJobs", "Jobs", "ProcessJobs", "ThreadJobs", "cores", "stopping"]
+__all__ = ["ExecutorJobs", "Jobs", "Own", "ProcessJobs", "Sent", "ThreadJobs", "cores", "stopping"]
 
 _S = TypeVar("_S")
 _P = TypeVar("_P")
@@ -44,6 +44,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Own(Generic[_S]):
+    """What each piece has for itself, in their order, where they share nothing: piece n gets ``each[n]``."""
+
+    def __init__(self, each: Sequence[_S]) -> None:
+        self.each = each
+
+
+def _own(shared: Any, number: int) -> Any:
+    return shared.each[number] if isinstance(shared, Own) else shared
+
+
 class Jobs:
     """Runs pieces in this process, one after another. Its subclasses run them elsewhere, several at once."""
 
@@ -54,16 +65,19 @@ class Jobs:
     #: How many pieces run at once; None: not known.
     count: int | None = 1
 
+    def preload(self, *modules: str) -> None:
+        """Load these modules where pieces will run, if that can begin now."""
+
     def run(
         self,
         function: Callable[[_S, _P], _R],
         pieces: Sequence[_P],
-        shared: _S,
+        shared: _S | Own[_S],
         *,
         done: Callable[[int, _R], object] = lambda number, result: None,
         progress: Callable[[int, int], object] = lambda done, pieces: None,
     ) -> list[_R]:
-        """``function(shared, piece)`` of each piece, in the order of the pieces.
+        """``function(shared, piece)`` of each piece, in the order of the pieces. ``shared`` may be :class:`Own`.
 
         done: called here with (number of the piece, result) when a piece has ended. progress: called with (pieces that
         have ended, pieces in all), now and then. The first error of a piece ends the work and is raised here. On Ctrl-C
@@ -73,7 +87,7 @@ class Jobs:
         results = []
         for number, piece in enumerate(pieces):
             progress(number, len(pieces))
-            results.append(function(shared, piece))
+            results.append(function(_own(shared, number), piece))
             done(number, results[-1])
         return results
 
@@ -87,6 +101,8 @@ class ExecutorJobs(Jobs):
 
     is_here = False
     count: int | None = None
+    #: Whether pieces that wait are cancelled when the work ends early; else they run, and find that it has ended.
+    _cancels = True
     #: Whether :meth:`_open` gives a working executor after one broke.
     _opens_anew = False
     #: What may be done about workers that die.
@@ -105,7 +121,7 @@ class ExecutorJobs(Jobs):
         self,
         function: Callable[[_S, _P], _R],
         pieces: Sequence[_P],
-        shared: _S,
+        shared: _S | Own[_S],
         *,
         done: Callable[[int, _R], object] = lambda number, result: None,
         progress: Callable[[int, int], object] = lambda done, pieces: None,
@@ -126,8 +142,10 @@ class ExecutorJobs(Jobs):
             try:
                 rest = [number for number in range(len(pieces)) if number not in results]
                 with self._open(shared, len(rest)) as (executor, sent, stop):
-                    waiting = {executor.submit(_call, function, sent, pieces[number]): number for number in rest}
-                    _collect(waiting, ended, stop, tick)
+                    waiting = {
+                        executor.submit(_call, function, _own(sent, number), pieces[number]): number for number in rest
+                    }
+                    _collect(waiting, ended, stop, tick, cancels=self._cancels)
             except BrokenExecutor as error:
                 failures = failures + 1 if len(results) == before else 1
                 if failures == _MOST_FAILURES or not self._opens_anew:
@@ -144,6 +162,8 @@ def _collect(
     ended: Callable[[int, _R], object],
     stop: Callable[[], object],
     tick: Callable[[], object],
+    *,
+    cancels: bool,
 ) -> None:
     """Report what is ``waiting``, which maps futures to the numbers of their pieces, as it ends. After an exception the
     others are cancelled or asked to stop, and those that end with a result all the same are reported."""
@@ -156,12 +176,14 @@ def _collect(
                 ended(waiting.pop(future), result)
             tick()
     except BaseException:
-        for future in waiting:
+        for future in waiting if cancels else ():
             future.cancel()
         stop()
         for future, number in waiting.items():
-            if not future.cancelled() and future.exception() is None:
-                ended(number, future.result())
+            if future.cancelled() or future.exception() is not None:
+                continue
+            if not isinstance(result := future.result(), _NotBegun):
+                ended(number, result)
         raise
 
 
@@ -183,7 +205,8 @@ class ProcessJobs(ExecutorJobs):
     """Runs pieces in ``count`` processes of this machine.
 
     The processes are started anew (and not forked), as threads of this one would be lost in a copy of it; a program
-    that uses it directly therefore needs Python's usual ``if __name__ == "__main__":``.
+    that uses it directly therefore needs Python's usual ``if __name__ == "__main__":``. After :meth:`preload` they are
+    copies of one process that has these modules loaded, where the system has such (not Windows).
     """
 
     _opens_anew = True
@@ -191,42 +214,90 @@ class ProcessJobs(ExecutorJobs):
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._context: Any = _Context()
+
+    def preload(self, *modules: str) -> None:
+        """Start the process that the others are copies of; it loads the modules while this one goes on."""
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            return
+        from multiprocessing import forkserver
+
+        self._context = _CopyingContext()
+        self._context.set_forkserver_preload(list(modules))
+        with _without_interrupts():  # as its copies are
+            forkserver.ensure_running()
 
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
         assert self.count is not None
-        context = _Context()
+        context = self._context
         stop = context.Event()
         with ProcessPoolExecutor(min(self.count, pieces), context, _begin, (shared, stop)) as pool:
-            yield pool, _HELD, stop.set
+            held = Own([_Held(n) for n in range(len(shared.each))]) if isinstance(shared, Own) else _Held()
+            yield pool, held, stop.set
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile get no Ctrl-C, from their first moment on: a terminal sends it to all processes at
+    once, and the first one decides. Where there is no mask of signals (Windows), :func:`_begin` alone ignores it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process(multiprocessing.context.SpawnProcess):
-    """A process that gets no Ctrl-C, from its first moment on: a terminal sends it to all processes at once, and the
-    first one decides. Where there is no mask of signals (Windows), :func:`_begin` alone ignores it."""
-
     def start(self) -> None:
-        if not hasattr(signal, "pthread_sigmask"):
+        with _without_interrupts():
             super().start()
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Context(multiprocessing.context.SpawnContext):
     Process = _Process
 
 
-class _Held:
-    """Stands for what a worker of :class:`ProcessJobs` was sent when it started."""
+if "forkserver" in multiprocessing.get_all_start_methods():
+
+    class _Copy(multiprocessing.context.ForkServerProcess):
+        def start(self) -> None:
+            with _without_interrupts():  # starts the process to copy anew if it has died
+                super().start()
+
+    class _CopyingContext(multiprocessing.context.ForkServerContext):
+        Process = _Copy
 
 
-_HELD = _Held()
+class Sent:
+    """Stands for what pieces share, on its way to a worker."""
+
+    def begin(self) -> tuple[Any, Any]:
+        """On the worker: what pieces share, and an event that is set when they are to end."""
+        raise NotImplementedError
+
+
+class _Held(Sent):
+    """Stands for what a worker of :class:`ProcessJobs` was sent when it started, or for its part ``number``."""
+
+    def __init__(self, number: int = 0) -> None:
+        self._number = number
+
+    def begin(self) -> tuple[Any, Any]:
+        return _own(_held, self._number), _stop
+
+
+class _NotBegun:
+    """The result of a piece that found the work ended."""
+
+
 _held: Any = None
 _stop: Any = None
+#: The event of the piece that this thread runs.
+_piece = threading.local()
 
 
 def _begin(shared: Any, stop: Any) -> None:
@@ -246,11 +317,14 @@ def _end_with_parent() -> None:
 
 
 def _call(function: Callable[[Any, _P], _R], sent: Any, piece: _P) -> _R:
-    if stopping():  # a process has a few pieces in advance
-        raise KeyboardInterrupt
-    return function(_held if isinstance(sent, _Held) else sent, piece)
+    shared, _piece.stop = sent.begin() if isinstance(sent, Sent) else (sent, None)
+    try:
+        return cast(_R, _NotBegun()) if stopping() else function(shared, piece)
+    finally:
+        _piece.stop = None
 
 
 def stopping() -> bool:
     """For pieces: whether to end early, since the whole work was interrupted or has failed."""
-    return _stop is not None and bool(_stop.is_set())
+    stop = getattr(_piece, "stop", None)
+    return stop is not None and bool(stop.is_set())

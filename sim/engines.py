@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
@@ -32,11 +34,13 @@ __all__ = [
     "ReferenceEngine",
     "Runner",
     "SoftwareEngine",
+    "engine_module",
     "find_engine",
     "make_engine",
     "make_predictor",
     "predict",
     "predicting_row",
+    "seems_compiled",
 ]
 
 #: The most bits of requests in memory at once; larger batches are summed part by part.
@@ -244,15 +248,29 @@ def packed(spec: Spec, threads: int) -> SoftwareEngine:
     return CircuitEngine(spec, "packed", PackedEngine(spec.learner(), threads=threads))
 
 
-def _rows(spec: Spec) -> Sequence[EngineRow]:
+def _rows(family: str) -> Sequence[EngineRow]:
     from rdahw.sim.engine_rows import ROWS
 
-    return [row for row in ROWS if row.family == spec.family] or [row for row in ROWS if not row.family]
+    return [row for row in ROWS if row.family == family] or [row for row in ROWS if not row.family]
+
+
+def engine_module(family: str, name: str | None = None) -> str:
+    """The module of the engine of this name (default: the usual one) for a family's models; empty if there is none."""
+    return next((row.make.partition(":")[0] for row in _rows(family) if name in (None, row.name)), "")
+
+
+def seems_compiled(module: str) -> bool:
+    """Whether compiled kernels lie beside this module, found without loading it, which takes half a second."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return False
+    path = Path(found.origin)
+    return any(path.parent.joinpath("__pycache__").glob(f"{path.stem}*.nbi"))
 
 
 def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
     """The row of this engine (default: the first) for ``spec``; raises :class:`UsageError` if there is none."""
-    rows = _rows(spec)
+    rows = _rows(spec.family)
     row = next((row for row in rows if name in (None, row.name)), None)
     if row is None:
         known = " or ".join(row.name for row in rows)
@@ -277,7 +295,7 @@ def make_predictor(engine: SoftwareEngine) -> Predictor:
 
 def predicting_row(spec: Spec, examples: int) -> EngineRow:
     """The engine to predict with: a compiled one for many examples, else the usual one."""
-    rows = _rows(spec)
+    rows = _rows(spec.family)
     many = examples * spec.parameters.bits > _MOST_BY_REFERENCE
     return next((row for row in rows if many and row.is_compiled), rows[0])
 

@@ -1,15 +1,15 @@
 """Training in shards: several engines learn a part of the examples each, and what they changed is added.
 
-An epoch has rounds of :data:`ROUND` examples. In each round the examples that are next are cut into one part for each
-shard, in order; each shard learns its part from the same state, and the next round begins from that state and all that
-they changed (:func:`rdahw.merging.merge_states`). This is a schedule of its own: its bits depend on the number of
-shards, and not on where or in which order they run.
+Shard s of S has the examples from number ⌊s N / S⌋ to ⌊(s + 1) N / S⌋ - 1 of N. An epoch has rounds of :data:`ROUND`
+examples. In each round every shard learns those of the next examples that are its own, in their order, from the same
+state, and the next round begins from the mean of what they changed (:func:`rdahw.merging.merge_states`). This is a
+schedule of its own: its bits depend on the number of shards, and not on where or in which order they run.
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rdahw.errors import UsageError
 from rdahw.family import Spec
-from rdahw.jobs import Jobs
+from rdahw.jobs import Jobs, Own
 from rdahw.merging import counters_of, merge_states
 from rdahw.sim.engines import SoftwareEngine, make_engine
 from rdahw.state import State
@@ -25,52 +25,45 @@ from rdahw.training import Batches, Examples, Outcome
 
 __all__ = ["ROUND", "ShardedEngine"]
 
-#: The examples of a round, of all shards together. In much longer rounds shards correct the same mistakes, and the sum
-#: corrects them several times.
-ROUND = 500
+#: The examples of a round, of all shards together. In shorter rounds counters change by a few steps, of which the mean
+#: is mostly rounded away; sums of short rounds overshoot where labels are noisy.
+ROUND = 1 << 16
 
 
 class _Learner:
-    """Examples, and engines that learn them: in each process as many as learn at once."""
+    """The examples of a shard, and an engine that learns them, made where it is first used."""
 
     def __init__(self, spec: Spec, name: str, examples: Examples) -> None:
         self._given = spec, name, examples
-        self._lock = threading.Lock()
-        self._free: list[SoftwareEngine] = []
-        self._prepared: Any = None
+        self._made: tuple[SoftwareEngine, Any] | None = None
 
-    def __getstate__(self) -> Any:
-        """For pickle: what it was given."""
-        return self._given
-
-    def __setstate__(self, given: Any) -> None:
-        self.__init__(*given)  # type: ignore[misc]
-
-    def prepared(self) -> Any:
-        """The examples as the engines take them, made once."""
-        spec, name, examples = self._given
-        with self._lock:
-            if self._prepared is None:
-                self._prepared = make_engine(spec, name).prepare(examples)
-            return self._prepared
+    def __reduce__(self) -> Any:
+        return _Learner, self._given
 
     def learn(self, start: State, batches: Batches) -> tuple[Outcome, State]:
         """Learn from a state; gives the state after it."""
-        spec, name, _ = self._given
-        prepared = self.prepared()
-        with self._lock:
-            engine = self._free.pop() if self._free else make_engine(spec, name)
+        if self._made is None:
+            spec, name, examples = self._given
+            engine = make_engine(spec, name)
+            self._made = engine, engine.prepare(examples)
+        engine, prepared = self._made
         engine.state = start
-        outcome = engine.train(prepared, batches)
-        state = engine.state
-        self._free.append(engine)
-        return outcome, state
+        return engine.train(prepared, batches), engine.state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
     start: State
     batches: Batches
+
+
+@dataclass(slots=True, eq=False)
+class _Prepared:
+    """Examples, as the shards learn them, and as the engine predicts them."""
+
+    examples: Examples
+    own: Own[_Learner] | None = None
+    whole: Any = None
 
 
 def _learn(learner: _Learner, part: _Part) -> tuple[Outcome, State]:
@@ -80,7 +73,8 @@ def _learn(learner: _Learner, part: _Part) -> tuple[Outcome, State]:
 class ShardedEngine:
     """An engine (:class:`rdahw.training.Engine`) of so many ``shards``, each learned by one like ``engine``.
 
-    jobs: where they are learned; by default in this process, one after another. Raises :class:`rdahw.UsageError` for a
+    The examples should come shuffled, so that each round has some of all shards. jobs: where they are learned; by
+    default in this process, one after another. Raises :class:`rdahw.UsageError` for a
     model whose changes cannot be added, and for more shards than the examples of a round.
     """
 
@@ -104,32 +98,42 @@ class ShardedEngine:
     def state(self, value: State) -> None:
         self._engine.state = value
 
-    def prepare(self, examples: Examples) -> _Learner:
+    def prepare(self, examples: Examples) -> _Prepared:
         """The examples, which are converted when they are first used."""
-        return _Learner(self.spec, self._engine.name, examples)
+        return _Prepared(examples)
 
-    def train(self, prepared: _Learner, batches: Batches) -> Outcome:
-        """Apply the updates as one round."""
-        start, count = self._engine.state, len(batches.ends)
-        cuts = [count * shard // self._shards for shard in range(self._shards + 1)]
-        ends = np.concatenate([np.zeros(1, np.int64), batches.ends])
-        parts = [
-            _Part(
-                self.spec.of_shard(start, shard),
-                Batches(batches.rows[ends[a] : ends[b]], batches.ends[a:b] - ends[a], batches.epoch),
-            )
-            for shard, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
-        ]
-        ended = self._jobs.run(_learn, parts, prepared)
-        self._engine.state = merge_states(self.spec, start, [state for _, state in ended])
-        wrong = np.concatenate([outcome.wrong for outcome, _ in ended])
-        changed = [outcome.changed for outcome, _ in ended if outcome.changed is not None]
-        return Outcome(wrong, np.concatenate(changed) if len(changed) == len(ended) else None)
+    def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
+        """Apply the updates, each of one example, as one round."""
+        shards, count, rows = self._shards, len(prepared.examples), batches.rows
+        cuts = np.arange(shards + 1) * count // shards
+        if prepared.own is None:
+            parts = (prepared.examples.take(slice(a, b)) for a, b in pairwise(cuts.tolist()))
+            prepared.own = Own([_Learner(self.spec, self._engine.name, part) for part in parts])
+        start, at = self._engine.state, np.searchsorted(cuts, rows, side="right") - 1
+        own = [Batches.single(rows[at == shard] - cuts[shard], epoch=batches.epoch) for shard in range(shards)]
+        pieces = [_Part(self.spec.of_shard(start, shard), each) for shard, each in enumerate(own)]
+        ended = self._jobs.run(_learn, pieces, prepared.own)
+        self._engine.state = merge_states(self.spec, start, [state for _, state in ended], mean=True)
+        return Outcome(*(self._joined([getattr(each, name) for each, _ in ended], at) for name in ("wrong", "changed")))
 
-    def predict(self, prepared: _Learner) -> NDArray[np.int64]:
+    def _joined(self, parts: list[Any], at: NDArray[np.int64]) -> Any:
+        """The figures of all updates in their order, from those of each shard; None if one does not know them."""
+        if any(part is None for part in parts):
+            return None
+        whole = np.empty(len(at), np.int64)
+        for shard, part in enumerate(parts):
+            whole[at == shard] = part
+        return whole
+
+    def predict(self, prepared: _Prepared) -> NDArray[np.int64]:
         """The predicted class (N,) of each example."""
-        return self._engine.predict(prepared.prepared())
+        return self._engine.predict(self._whole(prepared))
 
-    def class_scores(self, prepared: _Learner) -> NDArray[Any]:
+    def class_scores(self, prepared: _Prepared) -> NDArray[Any]:
         """The scores (N, classes)."""
-        return self._engine.class_scores(prepared.prepared())
+        return self._engine.class_scores(self._whole(prepared))
+
+    def _whole(self, prepared: _Prepared) -> Any:
+        if prepared.whole is None:
+            prepared.whole = self._engine.prepare(prepared.examples)
+        return prepared.whole

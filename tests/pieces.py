@@ -67,6 +67,15 @@ def until_stopped(folder: Path, piece: int) -> str:
     return "ended" if piece == 0 else "stopped"
 
 
+def until_asked(folder: Path, piece: int) -> str:
+    """Piece 0 ends at once, and the others when they are asked to."""
+    if piece:
+        note(folder, f"began-{piece}")
+    while piece and not stopping():
+        time.sleep(0.01)
+    return "stopped" if piece else "ended"
+
+
 def interrupt(shared: Any, piece: int) -> int:
     """Send Ctrl-C to this process, as if nothing had been done about it here."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

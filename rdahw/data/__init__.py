@@ -1,6 +1,6 @@
 """Data sets: loading, converting features to bits, encoding labels."""
 
-from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Schema
+from rdahw.data._dataset import LABELS, Column, Dataset, Examples, FileRows, Schema
 from rdahw.data._files import stem
 from rdahw.data._load import load, read_examples, task_of
 from rdahw.data._named import DRAWN, NAMES, Progress, Record, catalogue
@@ -32,6 +32,7 @@ __all__ = [
     "Column",
     "Dataset",
     "Examples",
+    "FileRows",
     "Progress",
     "Record",
     "Schema",

@@ -131,6 +131,10 @@ class Numbers:
             raise refuse(row, str(_refused(number_text(self.cells[row]), column)))
         return self.cells
 
+    def take(self, rows: slice) -> Numbers:
+        """Some of the cells, copied; the odd one is not among them."""
+        return Numbers(self.cells[rows].copy(), from_texts=self.from_texts)
+
     def texts(self) -> Texts:
         """The cells as texts: whole numbers without a point."""
         values, codes = np.unique(self.cells, return_inverse=True)  # all NaN are one
@@ -199,8 +203,12 @@ class Texts:
         if wrong and (at := np.isin(self.codes, wrong)).any():
             row = int(at.argmax())
             raise refuse(row, str(refused[int(self.codes[row])]))
-        found: NDArray[np.float64] = np.array([_meaning(text, column) for text in self.known])[self.codes]
+        found: NDArray[np.float64] = np.array(meanings(self.known, column))[self.codes]
         return found
+
+    def take(self, rows: slice) -> Texts:
+        """Some of the cells, copied."""
+        return Texts(self.known, self.codes[rows].copy(), self.nominal)
 
     def texts(self) -> Texts:
         """The cells as texts."""
@@ -239,12 +247,15 @@ def _refused(text: str, column: Column) -> str | None:
     return _why_no_number(text)
 
 
-def _meaning(text: str, column: Column) -> float:
-    """The feature of a cell with this text: NaN if missing, -1 for a category that training did not have."""
-    if column.kind == "category":
-        if text in column.categories:
-            return float(column.categories.index(text))
-        return -1.0 if text else math.nan
+def meanings(texts: Sequence[str], column: Column) -> list[float]:
+    """The feature of a cell with each of these texts: NaN if missing, -1 for a category that training did not have."""
+    if column.kind != "category":
+        return [_meaning(text) for text in texts]
+    known = {text: float(c) for c, text in enumerate(column.categories)}
+    return [known.get(text, -1.0 if text else math.nan) for text in texts]
+
+
+def _meaning(text: str) -> float:
     if text in MISSING:
         return math.nan
     value = number(text)
@@ -263,7 +274,6 @@ class Gathered:
         self._numbers: NDArray[np.float64] | None = None
         self._count = 0
         self._odd: tuple[int, str] | None = None
-        self._odd_count = 0
 
     def add(self, cells: Any) -> None:
         """Add the cells of an Arrow array of strings; a null is an empty cell."""
@@ -287,7 +297,7 @@ class Gathered:
         numeric = {text for text in counts if _numeric(text)}
         if 2 * sum(counts[text] for text in numeric) < sum(counts.values()) - counts.get("", 0):
             return
-        values, odd = _as_numbers(list(self._known))
+        values, odd = as_numbers(list(self._known))
         self._note_odd(odd, self._codes[: self._count], 0)
         self._numbers = _empty(len(self._codes), np.float64)
         self._numbers[: self._count] = values[self._codes[: self._count]]
@@ -310,13 +320,12 @@ class Gathered:
                 return
         encoded = cells.dictionary_encode("encode")
         codes = np.from_dlpack(encoded.indices)
-        values, odd = _as_numbers([(text or "").strip() for text in encoded.dictionary.to_pylist()])
+        values, odd = as_numbers([(text or "").strip() for text in encoded.dictionary.to_pylist()])
         self._note_odd(odd, codes, start)
         numbers[start : self._count] = values[codes]
 
     def _note_odd(self, odd: dict[int, str], codes: NDArray[Any], start: int) -> None:
         at = np.isin(codes, list(odd))
-        self._odd_count += int(at.sum())
         if self._odd is None and at.any():
             row = int(at.argmax())
             self._odd = start + row, odd[int(codes[row])]
@@ -330,6 +339,12 @@ class Gathered:
     def _texts(self) -> Texts:
         return Texts(tuple(self._known), self._codes[: self._count])
 
+    def take(self) -> Cells:
+        """The cells since the last time, in memory that the next ones take; whether they are numbers stays."""
+        cells = self.cells()
+        self._count, self._odd = 0, None
+        return cells
+
     def cells(self) -> Cells:
         """All cells."""
         if self._numbers is None and len(self._known) > MAX_CATEGORIES:
@@ -339,7 +354,7 @@ class Gathered:
         return Numbers(self._numbers[: self._count], self._odd, from_texts=True)
 
 
-def _as_numbers(texts: Sequence[str]) -> tuple[NDArray[np.float64], dict[int, str]]:
+def as_numbers(texts: Sequence[str]) -> tuple[NDArray[np.float64], dict[int, str]]:
     """The number of each text, NaN for a missing one, and those that are no finite numbers, by their place."""
     values, odd = np.full(len(texts), math.nan), {}
     for i, text in enumerate(texts):

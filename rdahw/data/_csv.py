@@ -19,11 +19,14 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rdahw.data._cells import MISSING, Cells, Gathered, has_comma, number, without_marks
 from rdahw.data._files import HEAD, Source
+from rdahw.data._parts import PartedTable, part_rows
 from rdahw.data._sequence_files import Sheet
 from rdahw.data._table import LABEL_COLUMNS, Reading, Table, check_names, check_size, made_up_names
 from rdahw.errors import UsageError, UserError
@@ -56,6 +59,11 @@ class _Style:
     def width(self) -> int:
         return len(self.rows[0])
 
+    @property
+    def longest(self) -> int:
+        """About the most bytes of a row."""
+        return max(sum(map(len, row)) + self.width for row in self.rows)
+
 
 class _Untidy(Exception):
     """Cells have blanks before their quotes, which the parser does not know."""
@@ -64,8 +72,7 @@ class _Untidy(Exception):
 def read_csv(source: Source, reading: Reading) -> Table:
     """The table in a text. Raises UserError for a malformed table."""
     style = _find_style(source, reading)
-    first, below = style.rows[0], style.rows[1:]
-    named = has_header(first, below) if reading.header is None else reading.header
+    first, named = style.rows[0], _is_named(style, reading)
     try:
         columns = _columns(source, style, named)
     except _Untidy:
@@ -75,26 +82,99 @@ def read_csv(source: Source, reading: Reading) -> Table:
     while len(columns) > 1 and not columns[-1].filled and (not named or not names[-1]) and len(columns[-1]):
         columns, names = columns[:-1], names[:-1]
 
-    separated = _DELIMITERS.get(style.delimiter, repr(style.delimiter))
-    found = "the first row has the names of the columns" if named else "no names of columns"
-    reading.log(f"{source.name}: cells separated by {separated}, {found}")
-    if reading.header is None and (doubt := _doubt(first, list(zip(*below, strict=False)), named)):
-        row = f"{', '.join(first[:6])}{', …' if len(first) > 6 else ''}"
-        reading.log(f"warning: {source.name}: the first row ({row}) is taken as {doubt}")
-
-    def where(row: int) -> str:
-        lines = (line for line, _ in _rows_of_file(source, style))
-        return f"line {next(itertools.islice(lines, row + named, None), '?')}"
-
+    _tell(source, reading, style, named)
     return Table(
         path=source.name,
         stem=source.stem,
         names=names,
         named=named,
         columns=columns,
-        where=where,
+        where=partial(_where, source, style, int(named)),
         reading=reading,
     )
+
+
+def read_csv_parts(source: Source, reading: Reading) -> PartedTable | Table:
+    """The table in a text, in parts; whole if it has blanks before quotes. Raises UserError for a malformed one."""
+    style = _find_style(source, reading)
+    if style.is_untidy:
+        return read_csv(source, reading)
+    first, named = style.rows[0], _is_named(style, reading)
+    names, columns = tuple(first) if named else made_up_names(len(first)), list(zip(*style.rows[named:], strict=False))
+    while len(names) > 1 and (not named or not names[-1]) and columns and not any(columns.pop()):
+        names = names[:-1]
+    _tell(source, reading, style, named)
+    return PartedTable(
+        source=source,
+        reading=reading,
+        tables=lambda counted: _tables(source, reading, style, names, named, counted),
+    )
+
+
+def _tables(
+    source: Source, reading: Reading, style: _Style, names: tuple[str, ...], named: bool, counted: bool
+) -> Iterator[Table]:
+    """The table of these names part by part; further columns are empty."""
+    gathered = [Gathered() for _ in range(style.width)]
+    start, rows, last = 0, 0, None
+
+    def part() -> Table:
+        if any(column.has_quotes for column in gathered):
+            raise _Untidy
+        columns = [column.take() for column in gathered]
+        if any(column.filled for column in columns[len(names) :]):
+            raise UserError(f"{source.name}: a last column is empty in the first rows and has no name; name it")
+        return Table(
+            path=source.name,
+            stem=source.stem,
+            names=names,
+            named=named,
+            columns=columns[: len(names)],
+            where=partial(_where, source, style, start + named),
+            reading=reading,
+        )
+
+    try:
+        with source.stream(counted=counted) as stream, _explained(source, style):
+            stream.read(style.skipped)
+            for batch in _batches(stream, style.width, delimiter=style.delimiter, named=named, longest=style.longest):
+                rows, last = rows + batch.num_rows, batch if batch.num_rows else last
+                for column, cells in zip(gathered, batch.columns, strict=True):
+                    column.add(cells)
+                if rows - start >= part_rows(style.width):
+                    yield part()
+                    start = rows
+            if rows > start:
+                yield part()
+    except _Untidy:
+        raise UserError(
+            f"{source.name} has blanks before quotes, and such a table is not read in parts; remove the blanks, or "
+            "leave --shards out"
+        ) from None
+    if _is_open(last) and (refused := _strict_error(source, style)):
+        raise refused
+
+
+def _is_named(style: _Style, reading: Reading) -> bool:
+    """Whether the first row has the names of the columns."""
+    return has_header(style.rows[0], style.rows[1:]) if reading.header is None else reading.header
+
+
+def _tell(source: Source, reading: Reading, style: _Style, named: bool) -> None:
+    """Log how a text is read."""
+    separated = _DELIMITERS.get(style.delimiter, repr(style.delimiter))
+    found = "the first row has the names of the columns" if named else "no names of columns"
+    reading.log(f"{source.name}: cells separated by {separated}, {found}")
+    first, *below = style.rows
+    if reading.header is None and (doubt := _doubt(first, list(zip(*below, strict=False)), named)):
+        row = f"{', '.join(first[:6])}{', …' if len(first) > 6 else ''}"
+        reading.log(f"warning: {source.name}: the first row ({row}) is taken as {doubt}")
+
+
+def _where(source: Source, style: _Style, before: int, row: int) -> str:
+    """How messages call a row of a text, from the number of rows before the first."""
+    lines = (line for line, _ in _rows_of_file(source, style))
+    return f"line {next(itertools.islice(lines, before + row, None), '?')}"
 
 
 def _doubt(first: Sequence[str], columns: Sequence[Sequence[str]], named: bool) -> str:
@@ -247,8 +327,42 @@ def parse(
 ) -> tuple[list[Gathered], bool]:
     """The columns of a text stream, without the header, and whether the last row has a line feed in a cell.
 
-    longest: about the most bytes of a row. size: about the bytes of the text. Raises pyarrow.ArrowInvalid,
-    :class:`BadRow` and UserError.
+    size: about the bytes of the text. The others and what is raised: as for :func:`_batches`; and UserError.
+    """
+    gathered: list[Gathered] = []
+    rows, last = 0, None
+    for batch in _batches(
+        text, width, delimiter=delimiter, quote=quote, escape=escape, named=named, missing=missing, longest=longest
+    ):
+        if not gathered:
+            each = batch.nbytes / max(1, batch.num_rows) - 3 * width  # Arrow has four bytes a cell more, not one
+            gathered = [Gathered(int(1.05 * size / max(1, each))) for _ in range(width)]
+        rows, last = rows + batch.num_rows, batch if batch.num_rows else last
+        check_size(name, rows, width)
+        for column, cells in zip(gathered, batch.columns, strict=True):
+            column.add(cells)
+    return gathered, _is_open(last)
+
+
+def _is_open(last: Any) -> bool:
+    """Whether the last row of a batch has a line feed in a cell, as if a quote were not closed."""
+    return last is not None and any("\n" in (column[-1].as_py() or "") for column in last.columns)
+
+
+def _batches(
+    text: Any,
+    width: int,
+    *,
+    delimiter: str,
+    quote: str = '"',
+    escape: str | None = None,
+    named: bool = False,
+    missing: Sequence[str] = ("",),
+    longest: int = 0,
+) -> Iterator[Any]:
+    """The cells of a text stream as batches of Arrow, without the header.
+
+    longest: about the most bytes of a row. Raises pyarrow.ArrowInvalid and :class:`BadRow`.
     """
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.compute as compute  # type: ignore[import-untyped]
@@ -263,8 +377,6 @@ def parse(
         return "error"
 
     names = list(map(str, range(width)))
-    gathered: list[Gathered] = []
-    rows, last = 0, None
     try:
         for batch in arrow_csv.open_csv(
             text,
@@ -287,54 +399,54 @@ def parse(
                 batch = batch.filter(compute.greater(compute.utf8_length(compute.utf8_trim_whitespace(batch[0])), 0))
             if named and batch.num_rows:
                 batch, named = batch.slice(1), False
-            if not gathered:
-                each = batch.nbytes / max(1, batch.num_rows) - 3 * width  # Arrow has four bytes a cell more, not one
-                gathered = [Gathered(int(1.05 * size / max(1, each))) for _ in names]
-            rows, last = rows + batch.num_rows, batch if batch.num_rows else last
-            check_size(name, rows, width)
-            for column, cells in zip(gathered, batch.columns, strict=True):
-                column.add(cells)
+            yield batch
     except pa.ArrowInvalid:
         if bad:
             raise BadRow(bad[0]) from None
         raise
-    return gathered, last is not None and any("\n" in (column[-1].as_py() or "") for column in last.columns)
 
 
 def _columns(source: Source, style: _Style, named: bool) -> list[Cells]:
     """The columns, without the header."""
     import pyarrow as pa
 
-    longest = max(sum(map(len, row)) + style.width for row in style.rows)
-    with source.stream() as stream:
+    with source.stream() as stream, _explained(source, style):
         stream.read(style.skipped)
-        try:
-            text: Any = stream
-            if style.is_untidy:
-                text = io.BytesIO(_tidied(stream.read().decode(), style.delimiter).encode())
-            gathered, is_open = parse(
-                text,
-                style.width,
-                delimiter=style.delimiter,
-                named=named,
-                longest=longest,
-                size=source.size,
-                name=source.name,
-            )
-        except BadRow as row:
-            if not style.is_untidy and '"' in str(row):
-                raise _Untidy from None
-            raise _malformed(source, style, "a row has another number of cells") from None
-        except pa.ArrowInvalid as error:
-            raise _malformed(source, style, str(error)) from None
-        except UnicodeDecodeError:
-            raise _not_utf8(source) from None
+        text: Any = stream
+        if style.is_untidy:
+            text = io.BytesIO(_tidied(stream.read().decode(), style.delimiter).encode())
+        gathered, is_open = parse(
+            text,
+            style.width,
+            delimiter=style.delimiter,
+            named=named,
+            longest=style.longest,
+            size=source.size,
+            name=source.name,
+        )
     pa.default_memory_pool().release_unused()
     if is_open and (refused := _strict_error(source, style)):  # a quote that is not closed took the rest of the file
         raise refused
     if not style.is_untidy and any(column.has_quotes for column in gathered):
         raise _Untidy
     return [column.cells() for column in gathered]
+
+
+@contextmanager
+def _explained(source: Source, style: _Style) -> Iterator[None]:
+    """Errors of parsing become messages about the text."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except BadRow as row:
+        if not style.is_untidy and '"' in str(row):
+            raise _Untidy from None
+        raise _malformed(source, style, "a row has another number of cells") from None
+    except pa.ArrowInvalid as error:
+        raise _malformed(source, style, str(error)) from None
+    except UnicodeDecodeError:
+        raise _not_utf8(source) from None
 
 
 def _tidied(text: str, delimiter: str) -> str:

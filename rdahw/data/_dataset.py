@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -35,11 +35,59 @@ class Column:
             raise ValueError(f"a column of kind {self.kind!r} with categories {self.categories!r}")
 
 
+class FileRows:
+    """Features (N, F) of examples that stay in their file, float64; for who reads them as :meth:`parts`.
+
+    Data sets use it like an array: its length, its shape, and some of its rows, which stay in the file.
+    read: gives the features of all rows of the file, part by part. kept: which of these rows it has, (rows,).
+    sample: the features (n, F) of the rows number ``sampled`` (n,) of the file, rising.
+    """
+
+    dtype = np.dtype(np.float64)
+    ndim = 2
+
+    def __init__(
+        self,
+        read: Callable[[], Iterator[NDArray[np.float64]]],
+        kept: NDArray[np.bool_],
+        sample: NDArray[np.float64],
+        sampled: NDArray[np.int64],
+    ) -> None:
+        self._read, self._kept, self._sample, self._sampled = read, kept, sample, sampled
+        self.shape = int(np.count_nonzero(kept)), sample.shape[1]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: NDArray[np.bool_] | slice) -> FileRows:
+        """Those at ``rows``, a mask or a slice, in rising order."""
+        kept = np.zeros(len(self._kept), np.bool_)
+        kept[np.flatnonzero(self._kept)[rows]] = True
+        return FileRows(self._read, kept, self._sample, self._sampled)
+
+    def sample(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The numbers (n,) of those that are in the sample, and their features (n, F)."""
+        among = self._kept[self._sampled]
+        numbers = np.cumsum(self._kept)[self._sampled[among]] - 1
+        return numbers, self._sample if among.all() else self._sample[among]
+
+    def parts(self) -> Iterator[NDArray[np.float64]]:
+        """All features, part by part. Raises :class:`UserError` if the file has changed."""
+        start = 0
+        for part in self._read():
+            kept = self._kept[start : start + len(part)]
+            start += len(part)
+            if kept.any():
+                yield part if kept.all() else part[kept]
+        if start != len(self._kept):
+            raise UserError(f"the file of the data had {len(self._kept)} rows and now has {start}; start again")
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Examples in order: ``features`` (N, F), uint8 or float64, and ``labels`` (N,): int64 class numbers, float64 where
-    the target is a number, int64 sets (:func:`rdahw.data.label_sets`) where an example has several labels, or 1 for
-    anomalies and 0 for normal examples where these are to be found.
+    """Examples in order: ``features`` (N, F), uint8 or float64, or :class:`FileRows`, and ``labels`` (N,): int64 class
+    numbers, float64 where the target is a number, int64 sets (:func:`rdahw.data.label_sets`) where an example has
+    several labels, or 1 for anomalies and 0 for normal examples where these are to be found.
 
     A feature is a number, 0 or 1 in a binary column, or the index of its category in a category column, -1 for a
     category that training did not have. A missing value is NaN, whatever the column.
@@ -54,6 +102,14 @@ class Examples:
     def take(self, rows: NDArray[Any] | slice) -> Examples:
         """The examples at ``rows`` (row numbers, a mask of bool, or a slice), in that order."""
         return Examples(self.features[rows], self.labels[rows])
+
+    def sample(self) -> Examples:
+        """All of them, or if they are in a file, the sample of them."""
+        features: Any = self.features
+        if not isinstance(features, FileRows):
+            return self
+        rows, values = features.sample()
+        return Examples(values, self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -290,10 +346,11 @@ class Dataset:
 
     @property
     def fit_features(self) -> NDArray[Any]:
-        """The features to fit a binariser to, (N, F): those of train, with ``whole_range`` followed by test."""
+        """The features to fit a binariser to, (N, F): those of train, or their sample, with ``whole_range`` followed by
+        those of test."""
         if self.whole_range and self.test is not None:
             return np.concatenate([self.train.features, self.test.features])
-        return self.train.features
+        return self.train.sample().features
 
     @property
     def caution(self) -> str:

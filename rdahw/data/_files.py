@@ -172,12 +172,12 @@ class Source:
         with self.stream() as stream:
             return stream.read()
 
-    def file(self) -> BinaryIO:
-        """The unpacked file for random access."""
+    def file(self, *, counted: bool = True) -> BinaryIO:
+        """The unpacked file for random access; ``counted`` as for :meth:`stream`."""
         if self.packing or self._content is not None:
             return io.BytesIO(self.content())
-        with self.stream() as stream:
-            while stream.read(1 << 20):
+        with self.stream(counted=counted) as stream:
+            while counted and stream.read(1 << 20):
                 pass
         return self.path.open("rb")
 

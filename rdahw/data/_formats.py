@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from rdahw.data._arrow import read_arrow, read_parquet
-from rdahw.data._csv import read_csv, read_sheet
+from rdahw.data._arrow import read_arrow, read_arrow_parts, read_parquet, read_parquet_parts
+from rdahw.data._csv import read_csv, read_csv_parts, read_sheet
 from rdahw.data._dataset import Dataset, Schema
 from rdahw.data._files import Progress, Source, members_of, stem
-from rdahw.data._npz import is_npz, read_npy, read_npz, read_sequence_arrays
+from rdahw.data._npz import is_npz, read_npy, read_npy_parts, read_npz, read_sequence_arrays
 from rdahw.data._sequence_files import Holds, Layout, SequenceFile, Sheet, joined
 from rdahw.data._sparse import is_arff, is_svmlight, read_arff, read_svmlight
 from rdahw.data._table import Reading, Table
@@ -33,11 +33,13 @@ class Content(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """is_it: whether a file has the format. read: reads it. sequences: reads sequences in it; None: it holds none.
-    name, endings: what such files are called, and how their names end."""
+    """is_it: whether a file has the format. read: reads it. parts: reads a table in parts; None: it is read whole.
+    sequences: reads sequences in it; None: it holds none. name, endings: what such files are called, and how their
+    names end."""
 
     is_it: Callable[[Source], bool]
     read: Callable[[Source, Reading], Content]
+    parts: Callable[[Source, Reading], Content] | None = None
     sequences: Callable[[Source, Reading], Holds] | None = None
     name: str = ""
     endings: tuple[str, ...] = ()
@@ -80,6 +82,7 @@ FORMATS = (
     Format(
         is_it=_begins(b"PAR1"),
         read=read_parquet,
+        parts=read_parquet_parts,
         sequences=_sheet(read_parquet),
         name="Parquet",
         endings=(".parquet", ".pq"),
@@ -87,11 +90,12 @@ FORMATS = (
     Format(
         is_it=_begins(b"ARROW1"),
         read=read_arrow,
+        parts=read_arrow_parts,
         sequences=_sheet(read_arrow),
         name="Arrow",
         endings=(".feather", ".arrow"),
     ),
-    Format(is_it=_begins(b"\x93NUMPY"), read=read_npy, name="NPY", endings=(".npy",)),
+    Format(is_it=_begins(b"\x93NUMPY"), read=read_npy, parts=read_npy_parts, name="NPY", endings=(".npy",)),
     Format(is_it=is_npz, read=read_npz, sequences=read_sequence_arrays, name="NPZ", endings=(".npz",)),
     Format(is_it=_is_xlsx, read=read_xlsx, sequences=_sheet(read_xlsx), name="XLSX", endings=(".xlsx",)),
     Format(is_it=_begins(b"FEA1"), read=_unknown("a Feather file of version 1", "write it as version 2 or Parquet")),
@@ -119,7 +123,14 @@ FORMATS = (
     ),
     Format(is_it=is_arff, read=read_arff, name="ARFF", endings=(".arff",)),
     Format(is_it=is_svmlight, read=read_svmlight, name="svmlight", endings=(".svmlight", ".libsvm", ".svm")),
-    Format(is_it=lambda source: True, read=read_csv, sequences=read_sheet, name="CSV", endings=(".csv", ".tsv")),
+    Format(
+        is_it=lambda source: True,
+        read=read_csv,
+        parts=read_csv_parts,
+        sequences=read_sheet,
+        name="CSV",
+        endings=(".csv", ".tsv"),
+    ),
 )
 
 
@@ -151,7 +162,9 @@ def read_file(
 def read(source: Source, reading: Reading) -> Content:
     """The content of the file. Raises UserError for a malformed one."""
     if reading.sequence is None:
-        return _format(source, reading).read(source, reading)
+        found = _format(source, reading)
+        parts = reading.in_parts and reading.missing == "bit" and reading.task == "classification"
+        return (found.parts if parts and found.parts is not None else found.read)(source, reading)
     layout = Layout.parse(reading.sequence)
     return SequenceFile(_sequences(source, reading), source.stem, layout, reading.label, reading.log)
 

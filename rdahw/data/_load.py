@@ -46,6 +46,7 @@ def load(
     target: Mapping[str, float | None] | None = None,
     normal: str | None = None,
     sequence: str | None = None,
+    in_parts: bool = False,
 ) -> Dataset:
     """Load a data set: the name of one (:data:`NAMES`), the path of a file or of a folder, ZIP or TAR of pictures, or a
     table in memory.
@@ -68,6 +69,8 @@ def load(
     class ``normal``, by default the most frequent one, and labels are 1 for the others, which are in the test part
     alone; or «sequences», with ``sequence``, such as «rows», «id=COLUMN» or «files», for a folder, by the rules of
     :mod:`rdahw.data._sequence_files`. Where labels are not classes, the test part is drawn from all.
+    ``in_parts``: the features of a CSV, Parquet, Arrow or NPY file stay there (:class:`rdahw.data.FileRows`) where
+    classes are learned and ``missing`` is ``bit``; binarisers are fitted to a sample (:mod:`rdahw.data._parts`).
 
     Raises UsageError for an unknown name, options that do not fit and a missing file, MissingError if a data set with a
     name is not found and cannot be downloaded, UserError for malformed content.
@@ -87,6 +90,7 @@ def load(
         task=task,
         normal=normal,
         sequence=sequence,
+        in_parts=in_parts,
     )
     _check_sequences(spec, task, sequence)
     if is_frame(spec):

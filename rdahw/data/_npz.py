@@ -15,8 +15,9 @@ A single array (NPY) is a table: numbers (N, F), or records (N,) whose fields ar
 from __future__ import annotations
 
 import io
+import math
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from rdahw.data._cells import Numbers, Texts
 from rdahw.data._dataset import Column, Dataset, Examples, Schema, anomalies
 from rdahw.data._files import MAX_UNPACKED, Source, members_of
+from rdahw.data._parts import PartedTable, part_rows
 from rdahw.data._sequence_files import Arrays
 from rdahw.data._table import Reading, Table, made_up_names
 from rdahw.data._target import Target
@@ -119,6 +121,46 @@ def read_npy(source: Source, reading: Reading) -> Table:
         raise UserError(
             f"{source.name} is not a plain numpy array, or is damaged; write it with numpy.save, without objects"
         ) from None
+    return _array_table(source, reading, array, 0)
+
+
+def read_npy_parts(source: Source, reading: Reading) -> PartedTable | Table:
+    """The table in a numpy array, in parts; whole if its columns follow each other in the file. Raises as
+    :func:`read_npy`."""
+    try:
+        with source.stream(counted=False) as stream:
+            shape, by_columns, kind = _read_header(stream)
+    except ValueError:
+        return read_npy(source, reading)
+    if by_columns or kind.hasobject or len(shape) not in (1, 2):
+        return read_npy(source, reading)
+    width = shape[1] if len(shape) == 2 else len(kind.names or "x")
+
+    def tables(counted: bool) -> Iterator[Table]:
+        with source.stream(counted=counted) as stream:
+            _read_header(stream)
+            for start in range(0, shape[0], part_rows(max(1, width))):
+                count = min(part_rows(max(1, width)), shape[0] - start)
+                content = stream.read(count * kind.itemsize * math.prod(shape[1:]))
+                try:
+                    array = np.frombuffer(content, kind).reshape(count, *shape[1:])
+                except ValueError:
+                    raise UserError(f"{source.name} ends within its array; get or write it again") from None
+                yield _array_table(source, reading, array, start)
+
+    return PartedTable(source=source, reading=reading, tables=tables)
+
+
+def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of the array that follows, whether its columns follow each other, and its type."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_columns, kind = read(stream)
+    return shape, by_columns, kind
+
+
+def _array_table(source: Source, reading: Reading, array: NDArray[Any], start: int) -> Table:
+    """The rows from ``start`` on as a table."""
     columns: dict[str, NDArray[Any]]
     if array.dtype.names is not None and array.ndim == 1:
         columns = {name: array[name] for name in array.dtype.names}
@@ -140,7 +182,7 @@ def read_npy(source: Source, reading: Reading) -> Table:
             Texts.of(column.tolist()) if column.dtype.kind == "U" else Numbers(column.astype(np.float64))
             for column in columns.values()
         ],
-        where=lambda row: f"example {row}",
+        where=lambda row: f"example {start + row}",
         reading=reading,
     )
 

@@ -48,7 +48,8 @@ class Reading:
     ``error``, or ``drop`` (examples with missing cells are left out). task: ``classification``, ``regression`` for
     labels that are numbers, or ``multilabel`` for several label columns of 0 and 1, separated by commas in ``label``,
     or ``anomaly``, for which ``normal`` is the class of normal examples; None: the most frequent one. sequence: how
-    sequences are in the file (:mod:`rdahw.data._sequence_files`), if it holds some.
+    sequences are in the file (:mod:`rdahw.data._sequence_files`), if it holds some. in_parts: in parts
+    (:mod:`rdahw.data._parts`), where the format and the other options allow it.
     Raises UsageError for another ``missing``.
     """
 
@@ -60,6 +61,7 @@ class Reading:
     task: str = "classification"
     normal: str | None = None
     sequence: str | None = None
+    in_parts: bool = False
 
     def __post_init__(self) -> None:
         if self.missing not in MISSING_RULES:
@@ -105,9 +107,8 @@ class Table:
 
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """The data set, all of it as ``train``. Raises UserError for a table without labels or features."""
-        kind = _KINDS[self.reading.task]
-        ats = kind.find(self, self.reading.label)
-        labels, described = kind.read(self, ats)
+        ats = self.label_columns()
+        labels, described = _KINDS[self.reading.task].read(self, ats)
         features = [i for i in range(len(self.names)) if i not in ats]
         if not features:
             said = ", ".join(repr(self.names[at]) for at in ats)
@@ -115,12 +116,8 @@ class Table:
                 f"{self.path} has only the label column{'s' * (len(ats) > 1)} {said}; expected columns to learn from "
                 "too (if its lines have more cells, say what separates them with --delimiter)"
             )
-        columns = tuple(self.columns[i].infer(self.refuse(i)) for i in features)
-        values, kept = self._values(features, columns)
-        columns = tuple(
-            replace(column, missing=True) if np.isnan(values[:, j]).any() else column
-            for j, column in enumerate(columns)
-        )
+        kinds = tuple(self.columns[i].infer(self.refuse(i)) for i in features)
+        values, kept, columns = self._read(features, kinds)
         dataset = Dataset(
             name=self.stem,
             train=Examples(values, labels if kept is None else labels[kept]),
@@ -164,6 +161,35 @@ class Table:
         texts = [column.texts() for column in self.columns]
         cells = [[column.known[code] for code in column.codes.tolist()] for column in texts]
         return Sheet(self.path, self.names, list(zip(*cells, strict=True)), self.where)
+
+    def label_columns(self) -> tuple[int, ...]:
+        """The columns of the labels, as the user names them."""
+        return _KINDS[self.reading.task].find(self, self.reading.label)
+
+    def too_many_classes(self, at: int, count: int) -> UserError:
+        """The error for a label column of so many different values."""
+        return UserError(
+            f"{self.path}: the label column {self.names[at]!r} has {count} different values, expected at most "
+            f"{MAX_CLASSES} classes; {quantity_hint()}"
+        )
+
+    def features(self, features: Sequence[int], columns: Sequence[Column]) -> NDArray[np.float64]:
+        """The values of these columns, of these kinds, (rows, len(features))."""
+        return self._values(features, columns)[0]
+
+    def _read(
+        self, features: Sequence[int], columns: tuple[Column, ...]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None, tuple[Column, ...]]:
+        """As :meth:`_values`, and the kinds of the columns with whether cells are missing."""
+        values, kept = self._values(features, columns)
+        return (
+            values,
+            kept,
+            tuple(
+                replace(column, missing=True) if np.isnan(values[:, j]).any() else column
+                for j, column in enumerate(columns)
+            ),
+        )
 
     def _values(
         self, features: Sequence[int | None], columns: Sequence[Column]
@@ -364,10 +390,7 @@ def _classes(table: Table, at: int) -> tuple[NDArray[np.int64], tuple[str, ...]]
     if len(classes) < 2:
         raise UserError(f"{table.path}: every label in column {column} is {names[0]!r}; expected two classes or more")
     if len(classes) > MAX_CLASSES:
-        raise UserError(
-            f"{what} {column} has {len(classes)} different values, expected at most {MAX_CLASSES} classes; "
-            f"{quantity_hint()}"
-        )
+        raise table.too_many_classes(at, len(classes))
     for name in MISSING.intersection(names):
         table.reading.log(f"warning: {what} {column} has a class {name!r}, which may stand for a missing label")
     rows = len(cells)
@@ -405,7 +428,8 @@ def _class_number(text: str, label_names: Sequence[str]) -> int | None:
 
 def _suspicions(dataset: Dataset) -> Iterator[str]:
     """What looks wrong in a data set and can be right."""
-    labels, classes = dataset.train.labels, len(dataset.label_names)
+    examples, classes = dataset.train.sample(), len(dataset.label_names)
+    labels = examples.labels
     for name, column in zip(dataset.feature_names, dataset.columns, strict=True):
         if are_dates(column.categories):
             yield (
@@ -415,7 +439,7 @@ def _suspicions(dataset: Dataset) -> Iterator[str]:
     if not LABELS[dataset.task].are_classes or len(labels) < 10 * classes:
         return
     for j, (name, column) in enumerate(zip(dataset.feature_names, dataset.columns, strict=True)):
-        values = dataset.train.features[:, j]
+        values = examples.features[:, j]
         if column.missing or column.kind == "category" and len(column.categories) != classes:
             continue
         first = np.full(classes, np.nan)

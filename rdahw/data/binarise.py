@@ -24,7 +24,7 @@ wire = plane * features + feature. Thresholds are fitted to the values that are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rdahw.bits import PackedBits
-from rdahw.data._dataset import Column, Dataset, columns_from_json, columns_to_json
+from rdahw.data._dataset import Column, Dataset, FileRows, columns_from_json, columns_to_json
 from rdahw.data._json import damaged, is_int, is_list, members, number, texts
 from rdahw.data.marks import Marks, MarkWriter, find_rare
 from rdahw.data.planes import KINDS, MAX_PLANES, PRESETS, is_plane_rule, parse_planes
@@ -174,19 +174,24 @@ class Binariser:
 
         ``progress`` is called with (examples done, examples in all).
         """
-        array = _checked(features, self.columns)
-        words = np.zeros((len(array), -(-self.width // 64)), np.uint64)
-        for start in range(0, len(array), _ROWS):
-            rows = array[start : start + _ROWS]
-            # Wire by wire, as comparing and packing adjacent examples is many times as fast.
-            wires = np.zeros((64 * words.shape[1], len(rows)), np.uint8)
-            self._write(rows, wires[: self.width].T)
-            octets = wires[::8]
-            for bit in range(1, 8):
-                octets |= wires[bit::8] << np.uint8(bit)
-            words[start : start + _ROWS] = np.ascontiguousarray(octets.T).view("<u8")
-            if progress is not None:
-                progress(start + len(rows), len(array))
+        given: Any = features
+        parts: Iterable[Any] = given.parts() if isinstance(given, FileRows) else (np.asarray(given),)
+        words = np.zeros((len(given), -(-self.width // 64)), np.uint64)
+        done = 0
+        for part in parts:
+            array = _checked(part, self.columns)
+            for start in range(0, len(array), _ROWS):
+                rows = array[start : start + _ROWS]
+                # Wire by wire, as comparing and packing adjacent examples is many times as fast.
+                wires = np.zeros((64 * words.shape[1], len(rows)), np.uint8)
+                self._write(rows, wires[: self.width].T)
+                octets = wires[::8]
+                for bit in range(1, 8):
+                    octets |= wires[bit::8] << np.uint8(bit)
+                words[done : done + len(rows)] = np.ascontiguousarray(octets.T).view("<u8")
+                done += len(rows)
+                if progress is not None:
+                    progress(done, len(given))
         return PackedBits(words, self.width)
 
     def _write(self, array: NDArray[Any], bits: NDArray[np.uint8]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pieces
 import pytest
-from running import Runner
+from running import Runner, finish, start
 
 from rdahw.errors import UserError
 from rdahw.saved import load_model
@@ -69,6 +71,54 @@ def test_seeds_on_a_cluster_are_those_of_one_process(run: Runner, address: str) 
     assert [one["parameters_sha256"] for one in there] == [one["parameters_sha256"] for one in alone]
     assert [one["out"] for one in there] == ["there-seed0.rdahw", "there-seed1.rdahw"]
     assert [load_model(run.folder / one["out"]).spec.seed for one in there] == [0, 1]
+
+
+def test_shards_on_a_cluster_are_those_of_one_process(run: Runner, address: str) -> None:
+    command = ("train", "--model", "ensemble:tables=20,inputs=3", "--shards", 3, "--epochs", 2, "--json")
+    alone, there = run.ok(*command).json, run.ok(*command, "--cluster", address, "--out", "there.rdahw").json
+    assert there["parameters_sha256"] == alone["parameters_sha256"]
+
+
+def test_what_ends_early_is_asked_to_end_and_kept(address: str, tmp_path: Path) -> None:
+    from rdahw.cluster import connect
+
+    ended: dict[int, str] = {}
+
+    def done(number: int, result: str) -> None:
+        ended[number] = result
+        if number == 0:
+            while not list(tmp_path.glob("began-*")):
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with connect(address) as jobs:
+        with pytest.raises(KeyboardInterrupt):
+            jobs.run(pieces.until_asked, [0, 1, 2, 3, 4], tmp_path, done=done)
+        assert ended.pop(0) == "ended"
+        assert ended.keys() == {int(path.name[-1]) for path in tmp_path.glob("began-*")}
+        assert set(ended.values()) == {"stopped"}
+        assert jobs.run(pieces.square, range(3), tmp_path) == [0, 1, 4]  # the same shared data, anew
+
+
+def test_ctrl_c_brings_the_checkpoints_of_a_cluster(run: Runner, address: str) -> None:
+    from distributed import Client
+
+    words = ("train", "--model", "ensemble:tables=20,inputs=3", "--epochs", 2000000, "--seeds", 2, "--json")
+    process = start(*words, "--cluster", address, folder=run.folder)
+    with Client(address, set_as_default=False) as client:
+        while not any(client.processing().values()):
+            assert process.poll() is None
+            time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    ran = finish(process)
+    assert ran.code == 130, ran.err
+    found = sorted(run.folder.glob("*.checkpoint"))  # of the seeds that were begun
+    assert f"stopped after 0 of 2 seeds; continue with rdahw train --resume {found[0].name}" in ran.err
+    saved = load_model(found[0])
+    epochs = saved.progress.epoch + 2
+    resumed = run.ok("train", "--resume", found[0].name, "--epochs", epochs, "--json").json
+    alone = run.ok(*words[:3], "--seed", saved.spec.seed, "--epochs", epochs, "--out", "alone.rdahw", "--json").json
+    assert resumed["parameters_sha256"] == alone["parameters_sha256"]
 
 
 def test_what_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from running import Runner
 
-from rdahw.data import load
+from rdahw.data import _parts, load
+from rdahw.merging import merge_states
 from rdahw.saved import load_model
 from rdahw.sim.engines import make_engine
-from rdahw.training import Examples, Training
+from rdahw.training import Examples, Schedule, Training
 
 MODEL = ("--model", "ensemble:tables=20,inputs=3", "--binarise", "threshold=3")
 SHARDED = ("train", *MODEL[:2], "--shards", 3, "--epochs", 4, "--validation", 15)
@@ -83,6 +86,66 @@ def test_training_starts_from_a_merged_model(run: Runner) -> None:
     }.items():
         refused = run(*again, *more)
         assert (refused.code, sentence in refused.error) == (2, True)
+
+
+def test_the_rounds_of_the_documents(run: Runner) -> None:
+    """The commands of docs/cluster.md, for two rounds, learn what two rounds of the rule learn."""
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    words = dict(re.findall(r"^(\w+)=\"(.+)\"$", page, re.MULTILINE))
+    train, merge = re.findall(r"^ +rdahw (.*\$start.*)$", page, re.MULTILINE)
+    rng, start, data = np.random.default_rng(0), "", []
+    for part in range(1, 5):
+        table = run.folder / f"part{part}.csv"
+        x = rng.integers(0, 70, (40, 8))
+        table.write_text(
+            "a,b,c,d,e,f,g,label\n" + "".join(",".join(map(str, [*row[:7], row[0] // 40])) + "\n" for row in x)
+        )
+        data.append(load(str(table)))
+    for _ in range(2):
+        for part in range(1, 5):
+            run.ok(
+                *shlex.split(train.replace("$part", str(part)).replace("$how", words["how"]).replace("$start", start))
+            )
+        run.ok(*shlex.split(merge.replace("$start", start)))
+        start = "--start merged.rdahw"
+    merged = load_model(run.folder / "merged.rdahw")
+    engine, state = make_engine(merged.spec), merged.spec.initial_state()
+    for _ in range(2):
+        states = []
+        for part in data:
+            examples = Examples(merged.binariser.pack(part.train.features), part.train.labels)
+            for _ in Training(engine, Schedule(shuffle=True, scored="epoch"), examples, start=state).run():
+                pass
+            states.append(engine.state)
+        state = dict(merge_states(merged.spec, state, states, mean=True))
+    assert np.array_equal(merged.state["counters"], state["counters"])
+    assert np.abs(state["counters"]).max() > 2
+
+
+def test_shards_read_tables_in_parts(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With parts of 40 rows, the bits are those of the table read whole, and so is a held-out part."""
+    monkeypatch.setattr(_parts, "_PART", 200)
+    rows = np.random.default_rng(0).normal(size=(150, 4)).round(3)
+    (run.folder / "t.csv").write_text(
+        "a,b,c,d,label\n" + "".join(f"{','.join(map(str, x))},{x[0] > 0}\n" for x in rows)
+    )
+    command = ("train", "--data", "t.csv", "--model", "ensemble:tables=20,inputs=3", "--split", 0.2, "--validation", 20)
+    usual = run.ok(*command, "--epochs", 4, "--json").json
+    shard = run.ok(*command, "--epochs", 4, "--json", "--shards", 1, "--out", "one.rdahw").json
+    for name in ("parameters_sha256", "test_correct", "validation_correct", "train_examples"):
+        assert shard[name] == usual[name]
+    assert run.ok("eval", "one.rdahw", "--data", "t.csv", "--json").json["accuracy"] > 0.8
+
+
+def test_grown_wiring_does_not_depend_on_the_shards(run: Runner) -> None:
+    files = []
+    for shards in (1, 2, 3):
+        files.append(f"{shards}.rdahw")
+        grown = ("--model", "ensemble:tables=6,inputs=2,wiring=grown", "--binarise", "quantile=3")
+        run.ok("train", *grown, "--shards", shards, "--epochs", 1, "--out", files[-1])
+    wires = {str(load_model(run.folder / file).spec.to_json()["wires"]) for file in files}
+    assert len(wires) == 1
+    assert wires != {""}
 
 
 @pytest.mark.parametrize(

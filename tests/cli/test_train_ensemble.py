@@ -395,8 +395,10 @@ def test_one_core_and_two_give_the_same_bits(run, images):
         ),
         ("--data no.csv --shards 2 --jobs 2 --cluster tcp://h:1", "--jobs 2 and --cluster tcp://h:1 were both given; "),
         ("--seeds 2 --jobs 2 --cluster tcp://h:1", "--jobs 2 and --cluster tcp://h:1 were both given; leave --jobs"),
-        ("--shards 2 --hdl", "--shards 2 learns in software, whole epochs; leave it or --hdl out"),
-        ("--shards 2 --updates 9", "--shards 2 learns in software, whole epochs; leave it or --updates 9 out"),
+        *(
+            (f"--shards 2 {other}", f"--shards 2 learns in software, whole epochs, shuffled; leave it or {other} out")
+            for other in ("--hdl", "--no-shuffle", "--updates 9")
+        ),
         (
             "--shards 2 --model lookup",
             "models of the family 'lookup' have no counters whose changes could be added; use",

@@ -22,8 +22,19 @@ from rdahw.jobs import ExecutorJobs, Jobs, ProcessJobs, ThreadJobs
 posix = pytest.mark.skipif(os.name == "nt", reason="kills a process by SIGKILL, which Windows has not")
 
 
-@pytest.mark.parametrize("jobs", [Jobs(), ThreadJobs(2), ProcessJobs(2)], ids=lambda jobs: type(jobs).__name__)
-def test_results_are_in_the_order_of_the_pieces(jobs: Jobs) -> None:
+def preloaded(count: int) -> ProcessJobs:
+    jobs = ProcessJobs(count)
+    jobs.preload("rdahw.jobs")
+    return jobs
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Jobs, lambda: ThreadJobs(2), lambda: ProcessJobs(2), lambda: preloaded(2)],
+    ids=["here", "threads", "processes", "copies"],
+)
+def test_results_are_in_the_order_of_the_pieces(make: Callable[[], Jobs]) -> None:
+    jobs = make()
     ended: dict[int, int] = {}
     seen: list[tuple[int, int]] = []
     found = jobs.run(pieces.add, [5, 3, 8], 100, done=ended.__setitem__, progress=lambda *counts: seen.append(counts))
@@ -95,18 +106,20 @@ def test_ctrl_c_keeps_what_is_done_and_asks_the_others_to_end(tmp_path: Path) ->
 
 
 @posix
-def test_processes_start_without_ctrl_c() -> None:
+@pytest.mark.parametrize("make", [ProcessJobs, preloaded], ids=["processes", "copies"])
+def test_processes_start_without_ctrl_c(make: Callable[[int], ProcessJobs]) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    assert ProcessJobs(1).run(pieces.interrupt, [3], None) == [3]
+    assert make(1).run(pieces.interrupt, [3], None) == [3]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 @posix
 @pytest.mark.slow
-def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preload", ["", "jobs.preload('rdahw.jobs'); "], ids=["processes", "copies"])
+def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path, preload: str) -> None:
     program = (
         "import sys; sys.path.append(sys.argv[1]); import pathlib, pieces; from rdahw.jobs import ProcessJobs\n"
-        "ProcessJobs(1).run(pieces.hold, [0], pathlib.Path(sys.argv[2]))"
+        f"jobs = ProcessJobs(1); {preload}jobs.run(pieces.hold, [0], pathlib.Path(sys.argv[2]))"
     )
     words = [sys.executable, "-P", "-c", program, str(Path(pieces.__file__).parent), str(tmp_path)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE)
