@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
 
 
-def _classes(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+def complete_classes(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
     """Shell completion: the classes of the model that is named before."""
     from click.shell_completion import CompletionItem
 
@@ -48,7 +48,7 @@ Examples:
   rdahw dream table.rdahw --class yes --from 2 --data more.csv --json""",
 )
 @model_argument
-@click.option("--class", "wanted", required=True, metavar="C", shell_complete=_classes,
+@click.option("--class", "wanted", required=True, metavar="C", shell_complete=complete_classes,
               help="learn an input of this class")  # fmt: skip
 @click.option("--from", "number", type=click.IntRange(0), metavar="EXAMPLE",
               help="start from this example of the test part, or of --data, counted from 0  [default: an input whose "
@@ -82,9 +82,9 @@ def command(
     from rdahw.sim.dream import dream, make_scores, start
 
     saved = load_model(model)
-    target = _class(saved, wanted)
+    target = find_class(saved, wanted)
     if out is not None:
-        _check_picture(saved, out)
+        check_picture(saved, out)
     if data is not None and number is None:
         raise UsageError("--data says where the example of --from is; give --from EXAMPLE, or leave --data out")
     if seed is not None and number is not None:
@@ -104,7 +104,7 @@ def command(
         output.log(f"drew {out}")
 
 
-def _class(saved: SavedModel, wanted: str) -> int:
+def find_class(saved: SavedModel, wanted: str) -> int:
     """The number of the class of this name."""
     if saved.schema.task != USUAL_TASK:
         raise UsageError(f"the task of the model is {saved.schema.task}, which has no classes to dream of; give a "
@@ -115,7 +115,7 @@ def _class(saved: SavedModel, wanted: str) -> int:
     return names.index(wanted)
 
 
-def _check_picture(saved: SavedModel, out: Path) -> None:
+def check_picture(saved: SavedModel, out: Path) -> None:
     from rdahw.cli.report import check_report
 
     if saved.spec.image is None and saved.schema.image_shape is None:
