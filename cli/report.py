@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,16 +106,17 @@ def _make(
 def _panel(output: Output, saved: SavedModel, examples: _Examples | None) -> tuple[dict[str, Any] | None, str]:
     """The data of the panel; or why the page has none."""
     from rdahw.cli.explain import training_examples
-    from rdahw.sim.panel import EXAMPLES, make_panel
+    from rdahw.sim.panel import EXAMPLES, check_panel, make_panel
     from rdahw.tasks import TASKS
 
-    features, labels = (None, None) if examples is None else (each[:EXAMPLES] for each in examples[:2])
-    said = None if labels is None else list(map(str, TASKS[saved.schema.task].names(labels, saved.schema)))
+    features, said, background = None, None, None
     try:
-        try:
-            background = training_examples(output, saved)
-        except UserError:  # of which the evaluation has told
-            background = None
+        check_panel(saved)
+        if examples is not None:
+            features = examples[0][:EXAMPLES]
+            said = list(map(str, TASKS[saved.schema.task].names(examples[1][:EXAMPLES], saved.schema)))
+        with contextlib.suppress(UserError):  # of which the evaluation has told
+            background, _ = training_examples(output, saved)
         return make_panel(saved, features, said, background), ""
     except UserError as error:
         output.log(f"the page cannot run the model: {error}")

@@ -50,15 +50,15 @@
     return { box, show };
   }
 
-  // A picture of columns x rows cells; paint(cell) is [red, green, blue].
+  // A picture of columns x rows cells, each of `scale` pixels; paint(cell) is [red, green, blue].
   function picture(columns, rows, scale) {
-    const canvas = make("canvas", { width: columns * scale, height: rows * scale, role: "img" });
-    const context = canvas.getContext("2d");
+    const canvas = make("canvas", { width: columns, height: rows, role: "img" });
+    canvas.style.width = `${columns * scale}px`;
+    const context = canvas.getContext("2d"), shown = context.createImageData(columns, rows);
+    shown.data.fill(255);
     const show = (paint, text) => {
-      for (let cell = 0; cell < columns * rows; cell++) {
-        context.fillStyle = `rgb(${paint(cell).join(" ")})`;
-        context.fillRect((cell % columns) * scale, Math.floor(cell / columns) * scale, scale, scale);
-      }
+      for (let cell = 0; cell < columns * rows; cell++) shown.data.set(paint(cell), 4 * cell);
+      context.putImageData(shown, 0, 0);
       canvas.setAttribute("aria-label", text);
     };
     return { canvas, show };
@@ -127,16 +127,19 @@
     const greyOf = (pixel, channel) =>
       Math.round((255 * (values[Math.min(channel, channels - 1) * size + pixel] - low)) / Math.max(1, high - low));
 
-    // Of grey images ink is dark, as on paper; colours are as they are.
+    // Of grey images ink is dark, as on paper; colours are as they are. The cursor is red.
     function draw() {
-      const paint = (pixel) => [0, 1, 2].map((channel) => (channels === 3 ? greyOf(pixel, channel) : 255 - greyOf(pixel, 0)));
+      const at = document.activeElement === canvas ? cursor.y * width + cursor.x : -1;
+      const paint = (pixel) => {
+        const levels = [0, 1, 2].map((channel) => (channels === 3 ? greyOf(pixel, channel) : 255 - greyOf(pixel, 0)));
+        return pixel === at ? [200, levels[1] >> 2, levels[2] >> 2] : levels;
+      };
       const dark = values.reduce((count, value) => count + (value > low), 0);
-      shown.show(paint, `Drawing of ${width} x ${height} pixels; ${dark} have ink. The cursor is in row ${cursor.y + 1}, column ${cursor.x + 1}`);
-      if (document.activeElement !== canvas) return;
-      const scale = canvas.width / width, context = canvas.getContext("2d");
-      context.strokeStyle = "#b00020";
-      context.lineWidth = 2;
-      context.strokeRect(cursor.x * scale + 1, cursor.y * scale + 1, scale - 2, scale - 2);
+      shown.show(
+        paint,
+        `Drawing of ${width} x ${height} pixels; ${dark} have ink. ` +
+          `The cursor is in row ${cursor.y + 1}, column ${cursor.x + 1}`,
+      );
     }
 
     function place(event) {

@@ -29,7 +29,7 @@ from rdahw.primitives import Array
 from rdahw.state import State
 from rdahw.table_scores import TableLayer
 
-__all__ = ["MOST_BACKGROUND", "Players", "Shapley", "players", "score_tables", "shapley"]
+__all__ = ["MOST_BACKGROUND", "Players", "Shapley", "of_class", "players", "score_tables", "shapley"]
 
 #: The largest background: with it, no sum exceeds 64 bits.
 MOST_BACKGROUND = 1000
@@ -61,6 +61,13 @@ def score_tables(spec: Spec, state: State) -> TableLayer:
             "values would take all subsets of its bits; train an ensemble or a grown model, such as --model grown"
         )
     return layers[0]
+
+
+def of_class(tables: TableLayer, number: int) -> TableLayer:
+    """The tables that vote for a class, with their votes for it alone."""
+    values = tables.values[..., number : number + 1]
+    voting = values.any(axis=(1, 2))
+    return TableLayer(tables.wiring[voting], values[voting])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +105,7 @@ def shapley(
     """The Shapley values of the scores of an example x (A,). owners (A,): the player of each input bit. background
     (N, A): from 1 to :data:`MOST_BACKGROUND` examples. ``progress`` is called with (tables done, tables in all)."""
     inputs, classes = tables.wiring.shape[1], tables.values.shape[2]
-    numerators = np.zeros((int(owners.max()) + 1, classes), np.int64)
+    numerators = np.zeros((int(owners.max(initial=-1)) + 1, classes), np.int64)
     scores, baselines = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
     weights = _weights(inputs)
     step = max(1, _AT_ONCE // ((1 << inputs) * classes))

@@ -7,6 +7,7 @@ the features (:mod:`rdahw.data.integer_inputs`), so the page predicts as the sof
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from rdahw.data import LABELS
 from rdahw.data.integer_inputs import MISSING, MOST, IntegerInputs, integer_inputs
 from rdahw.errors import UsageError
 from rdahw.saved import SavedModel
-from rdahw.shapley import MOST_BACKGROUND, Players, players, score_tables
+from rdahw.shapley import Players, players
 from rdahw.sim.c_program import Program, make_program
 
-__all__ = ["EXAMPLES", "MOST_OCTETS", "make_panel"]
+__all__ = ["EXAMPLES", "MOST_OCTETS", "check_panel", "make_panel"]
 
 #: So many examples can be chosen in the page.
 EXAMPLES = 20
@@ -31,6 +32,23 @@ _MOST_CONTROLS = 200
 _TYPES = (np.int8, np.uint8, np.int16, np.uint16, np.int32)
 
 
+def check_panel(saved: SavedModel) -> IntegerInputs:
+    """What makes bits of features in the page; raises :class:`rdahw.UserError` if the page cannot run ``saved``."""
+    schema, binariser = saved.schema, saved.binariser
+    if not LABELS[schema.task].are_classes:
+        raise UsageError(f"a page runs models of classes, and the task is {schema.task}")
+    inputs = integer_inputs(binariser)
+    if inputs is None:
+        raise UsageError(
+            f"a page compares features with thresholds, and the binarising rule {binariser.rule!r} does more than that"
+        )
+    if schema.image_shape is None and len(binariser.columns) > _MOST_CONTROLS:
+        raise UsageError(
+            f"a page has controls for at most {_MOST_CONTROLS} columns, and the data have {len(binariser.columns):,}"
+        )
+    return inputs
+
+
 def make_panel(
     saved: SavedModel,
     features: NDArray[Any] | None = None,
@@ -40,16 +58,9 @@ def make_panel(
     """What the page needs to run ``saved``, as JSON.
 
     features (N, F), said: the first examples that can be chosen, with what is said of each. background (N, F): the
-    examples that Shapley values compare with. Raises :class:`rdahw.UserError` if the page cannot run the model.
+    examples that Shapley values compare with. Raises as :func:`check_panel`, and for a model that is too large.
     """
-    schema, binariser = saved.schema, saved.binariser
-    if not LABELS[schema.task].are_classes:
-        raise UsageError(f"it is for models of classes, and the task is {schema.task}")
-    inputs = integer_inputs(binariser)
-    if inputs is None:
-        raise UsageError(f"its inputs are compared with thresholds, and the rule {binariser.rule!r} does more than that")
-    if schema.image_shape is None and len(binariser.columns) > _MOST_CONTROLS:
-        raise UsageError(f"it has a control for each of at most {_MOST_CONTROLS} columns, and the data have more")
+    schema, binariser, inputs = saved.schema, saved.binariser, check_panel(saved)
     shown = np.zeros((0, len(binariser.columns))) if features is None else features[:EXAMPLES]
     numbers = inputs.numbers(shown).clip(MISSING, MOST)
     data: dict[str, Any] = {
@@ -65,8 +76,9 @@ def make_panel(
         **_program(make_program(saved.spec, saved.best_state)),
     }
     if background is not None and data["votes"] is not None and not data["luts"]:
-        score_tables(saved.spec, saved.best_state)
-        data["shapley"] = _shapley(players(binariser), binariser.transform(background[:MOST_BACKGROUND]))
+        data["shapley"] = _shapley(players(binariser), binariser.transform(background))
+    if (size := len(json.dumps(data))) > MOST_OCTETS:
+        raise UsageError(f"it takes {size / 1e6:.1f} MB of text, and a page has room for {MOST_OCTETS / 1e6:.1f} MB")
     return data
 
 

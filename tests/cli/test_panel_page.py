@@ -1,0 +1,56 @@
+"""The panel of a report in Chromium, used as a person does: by the pointer and the keyboard alone."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rdahw.data import Binariser, Column, Schema
+from rdahw.data.images import Image
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.saved import SavedModel
+from rdahw.sim.panel import make_panel
+from rdahw.training import Progress, Schedule
+
+report = pytest.importorskip("rdahw.report", reason="needs the extra plot")
+pytest.importorskip("playwright", reason="needs playwright (pip install playwright)")
+sys.path.append(str(Path(__file__).parents[2] / "bench"))
+panel = importlib.import_module("panel")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _chromium() -> None:
+    if panel.chromium() is None:
+        pytest.skip("needs Chromium, which is not installed (Debian: apt install chromium)")
+
+
+def digits_model() -> SavedModel:
+    """An ensemble on digits with random counters, which gives all classes."""
+    pixels = panel.SIZE**2
+    columns, names = (Column("number"),) * pixels, tuple(f"x{i}" for i in range(pixels))
+    image = Image(1, panel.SIZE, panel.SIZE)
+    spec = EnsembleSpec(input_bits=pixels, classes=10, tables=60, inputs=5, image=image, counter=6)
+    counters = np.random.default_rng(3).integers(-32, 32, spec.counters_shape).astype(np.int8)
+    return SavedModel(
+        spec=spec,
+        state={**spec.initial_state(), "counters": counters},
+        progress=Progress(),
+        schema=Schema(names, columns, tuple("0123456789"), image_shape=(panel.SIZE, panel.SIZE)),
+        binariser=Binariser.fit("threshold=32", np.zeros((1, pixels), np.uint8), columns, names),
+        schedule=Schedule(),
+        provenance={},
+    )
+
+
+def test_drawn_digits_are_predicted_as_by_the_software(mnist_folder: Path) -> None:
+    """Some only, as each event takes its time: `python bench/panel.py` draws a hundred."""
+    saved, pictures = digits_model(), panel.digits(4)
+    found, errors = panel.drawn(report.make_report(saved, panel=make_panel(saved)), pictures, 1)
+    assert found == panel.by_software(saved, pictures)
+    assert errors == []
