@@ -84,7 +84,14 @@ def command(
     background, known = training_examples(output, saved, count, against, reading)
     its = players(saved.binariser)
     with output.progress("explaining", "tables") as bar:
-        found = shapley(of_class(tables, target), its.owners, x[0], saved.binariser.transform(background), bar)
+        found = shapley(
+            of_class(tables, target),
+            its.owners,
+            x[0],
+            saved.binariser.transform(background),
+            bar,
+            players=len(its.names),
+        )
     names = saved.schema.label_names
     output.json({"model": str(model), "data": source, "row": number, "predicted": names[predicted],
                  "class": names[target]})  # fmt: skip

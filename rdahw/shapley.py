@@ -101,11 +101,14 @@ def shapley(
     x: Array,
     background: Array,
     progress: Callable[[int, int], object] | None = None,
+    *,
+    players: int | None = None,
 ) -> Shapley:
-    """The Shapley values of the scores of an example x (A,). owners (A,): the player of each input bit. background
-    (N, A): from 1 to :data:`MOST_BACKGROUND` examples. ``progress`` is called with (tables done, tables in all)."""
+    """The Shapley values of the scores of an example x (A,). owners (A,): the player of each input bit, of ``players``
+    (default: up to the last owner). background (N, A): from 1 to :data:`MOST_BACKGROUND` examples. ``progress`` is
+    called with (tables done, tables in all)."""
     inputs, classes = tables.wiring.shape[1], tables.values.shape[2]
-    numerators = np.zeros((int(owners.max(initial=-1)) + 1, classes), np.int64)
+    numerators = np.zeros((int(owners.max()) + 1 if players is None else players, classes), np.int64)
     scores, baselines = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
     weights = _weights(inputs)
     step = max(1, _AT_ONCE // ((1 << inputs) * classes))
