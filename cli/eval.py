@@ -152,9 +152,14 @@ def evaluate(
 
 
 def load_examples(
-    output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any] = MappingProxyType({})
+    output: Output,
+    saved: SavedModel,
+    data: str | None,
+    reading: Mapping[str, Any] = MappingProxyType({}),
+    own: Dataset | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
-    """Features, labels (None if there are none), and the name of the data; ``reading``: how to read a file."""
+    """Features, labels (None if there are none), and the name of the data. reading: how to read a file. own: what
+    :func:`load_own` gives, if it is loaded."""
     from rdahw.data import NAMES, read_examples
 
     if data is not None and data not in NAMES:
@@ -168,7 +173,7 @@ def load_examples(
             raise UsageError(f"{said} needs a file of examples; give the file with --data")
     if (missing := reading.get("missing", MISSING_RULES[0])) != MISSING_RULES[0]:
         raise UsageError(f"--missing {missing} needs a file of examples; give the file with --data")
-    dataset = load_own(output, saved, data)
+    dataset = load_own(output, saved, data) if own is None or data is not None else own
     if dataset.test is None:
         raise UserError(f"{dataset.name!r} has no test part; give examples with --data FILE")
     return dataset.test.features, dataset.test.labels, f"{dataset.name} (test part)"

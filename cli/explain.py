@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdahw.saved import SavedModel
     from rdahw.shapley import Players, Shapley
 
-__all__ = ["command", "training_examples"]
+__all__ = ["command", "spaced"]
 
 #: So many inputs are in the table, and so many training examples in the background.
 _SHOWN, _BACKGROUND = 10, 100
@@ -81,7 +81,7 @@ def command(
     x = saved.binariser.transform(row[None])
     predicted = int(predict(saved.spec, saved.best_state, x)[0])
     target = target if wanted is not None else predicted
-    background, known = training_examples(output, saved, count, against, reading)
+    background, known = _background(output, saved, count, against, reading)
     its = players(saved.binariser)
     with output.progress("explaining", "tables") as bar:
         found = shapley(
@@ -102,19 +102,20 @@ def command(
         output.log(f"drew {out}")
 
 
-def training_examples(
-    output: Output,
-    saved: SavedModel,
-    count: int = _BACKGROUND,
-    against: str | None = None,
-    reading: dict[str, Any] | None = None,
+def spaced(features: NDArray[Any], count: int = _BACKGROUND) -> NDArray[Any]:
+    """``count`` examples, evenly spaced in features (N, F); all if there are fewer."""
+    count = min(count, len(features))
+    return features[[i * len(features) // count for i in range(count)]]
+
+
+def _background(
+    output: Output, saved: SavedModel, count: int, against: str | None, reading: dict[str, Any]
 ) -> tuple[NDArray[Any], str]:
-    """The features of ``count`` examples, evenly spaced in the training part of the model's own data, or ``against``,
-    all if there are fewer; and what they are."""
+    """The features of the examples to compare with, and what they are."""
     from rdahw.cli.eval import load_examples, load_own
 
     if against is not None:
-        features, _, source = load_examples(output, saved, against, reading or {})
+        features, _, source = load_examples(output, saved, against, reading)
         known = f"examples of {source}"
     else:
         try:
@@ -122,8 +123,8 @@ def training_examples(
         except UserError as error:
             raise UserError(f"the training data are not available ({error}); give examples to compare with by "
                             "--against DATA") from error  # fmt: skip
-    count = min(count, len(features))
-    return features[[i * len(features) // count for i in range(count)]], f"{count} {known}"
+    features = spaced(features, count)
+    return features, f"{len(features)} {known}"
 
 
 def _example(

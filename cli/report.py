@@ -16,6 +16,7 @@ from rdahw.errors import MissingError, UserError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rdahw.data import Dataset
     from rdahw.saved import SavedModel
     from rdahw.tasks import Evaluation
 
@@ -92,32 +93,35 @@ def _make(
     output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any], out: Path
 ) -> tuple[Evaluation | None, int]:
     """Write the page of a saved model; gives what was measured, and the size of the page in bytes."""
+    from rdahw.cli.eval import load_own
     from rdahw.files import write_atomically
     from rdahw.report import make_report
 
-    examples = _examples(output, saved, data, reading)
+    own = None
+    with contextlib.suppress(UserError):  # which reading the examples raises again
+        own = load_own(output, saved)
+    examples = _examples(output, saved, data, reading, own)
     evaluation = None if examples is None else _evaluate(output, saved, *examples)
-    panel, without = _panel(output, saved, examples)
+    panel, without = _panel(output, saved, examples, own)
     page = make_report(saved, evaluation, panel=panel, without=without).encode()
     write_atomically(out, page)
     return evaluation, len(page)
 
 
-def _panel(output: Output, saved: SavedModel, examples: _Examples | None) -> tuple[dict[str, Any] | None, str]:
+def _panel(
+    output: Output, saved: SavedModel, examples: _Examples | None, own: Dataset | None
+) -> tuple[dict[str, Any] | None, str]:
     """The data of the panel; or why the page has none."""
-    from rdahw.cli.explain import training_examples
-    from rdahw.sim.panel import EXAMPLES, check_panel, make_panel
+    from rdahw.cli.explain import spaced
+    from rdahw.sim.panel import EXAMPLES, make_panel
     from rdahw.tasks import TASKS
 
-    features, said, background = None, None, None
+    features, said = None, None
+    if examples is not None:
+        features = examples[0][:EXAMPLES]
+        said = list(map(str, TASKS[saved.schema.task].names(examples[1][:EXAMPLES], saved.schema)))
     try:
-        check_panel(saved)
-        if examples is not None:
-            features = examples[0][:EXAMPLES]
-            said = list(map(str, TASKS[saved.schema.task].names(examples[1][:EXAMPLES], saved.schema)))
-        with contextlib.suppress(UserError):  # of which the evaluation has told
-            background, _ = training_examples(output, saved)
-        return make_panel(saved, features, said, background), ""
+        return make_panel(saved, features, said, None if own is None else spaced(own.train.features)), ""
     except UserError as error:
         output.log(f"the page cannot run the model: {error}")
         return None, str(error)
@@ -139,13 +143,15 @@ def _draw(saved: SavedModel, evaluation: Evaluation | None, folder: Path, kind: 
     return paths
 
 
-def _examples(output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any]) -> _Examples | None:
+def _examples(
+    output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any], own: Dataset | None
+) -> _Examples | None:
     """The features and labels of ``data``, or of the test part of the model's own data, and their name; None if these
     are not available."""
     from rdahw.cli.eval import load_examples
 
     try:
-        features, labels, source = load_examples(output, saved, data, reading)
+        features, labels, source = load_examples(output, saved, data, reading, own)
     except UserError as error:
         if data is not None:
             raise

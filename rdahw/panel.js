@@ -12,7 +12,7 @@
     low: model.features[0].low,
     high: model.features[0].high,
   };
-  const values = new Int32Array(model.names.length);
+  const values = new Int32Array(model.columns);
   const listeners = [];
   let state = null;
 
@@ -386,27 +386,27 @@
 
   function nameOfBit(bit) {
     if (!image) return model.wires[bit];
-    const plane = Math.floor(bit / model.names.length), planes = model.inputBits / model.names.length;
-    return nameOfPixel(bit % model.names.length) + (planes > 1 ? `, threshold ${plane + 1}` : "");
+    const plane = Math.floor(bit / model.columns), planes = model.inputBits / model.columns;
+    return nameOfPixel(bit % model.columns) + (planes > 1 ? `, threshold ${plane + 1}` : "");
   }
 
   // -- why: Shapley values ---------------------------------------------------------------------------------------------
 
   function why() {
     if (!model.shapley) return [];
-    const { names, examples } = model.shapley;
+    const { examples } = model.shapley;
     const text = make("p", { role: "status" });
     const number = choice([["", "the predicted one"], ...model.labels.map((name, c) => [c, name])]);
     const made = table("The largest Shapley values", ["input", "value", "exactly", ""]);
     const start = make("button", { type: "button", id: "why" }, "Compute");
-    const map = image && names.length % (image.width * image.height) === 0 && picture(image.width, image.height, 8);
+    const map = image && picture(image.width, image.height, 8);
     // Pixels have the sums of their channels.
     const onPixels = (values) => {
       const size = image.width * image.height, sums = new Float64Array(size);
       values.forEach((value, player) => (sums[player % size] += value));
       return sums;
     };
-    const nameOf = (player) => (image ? nameOfPixel(player) : names[player]);
+    const nameOf = (player) => (image ? nameOfPixel(player) : model.names[player]);
     start.addEventListener("click", () => {
       show();
       const c = number.value === "" ? Math.max(0, state.predicted) : Number(number.value);

@@ -102,7 +102,7 @@ const engine = (() => {
     const weights = [parts / inputs];
     for (let s = 1; s < inputs; s++) weights.push((weights[s - 1] * s) / (inputs - s));
     const counts = new Array(size).fill(0).map((_, set) => set.toString(2).replaceAll("0", "").length);
-    const values = new Float64Array(model.shapley.names.length);
+    const values = new Float64Array(model.columns);
     const worth = new Float64Array(size), masks = new Int32Array(size), held = new Int32Array(size);
     let score = 0, baseline = 0;
     for (let table = 0; table < tables; table++) {

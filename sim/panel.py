@@ -17,10 +17,9 @@ from rdahw.data import LABELS
 from rdahw.data.integer_inputs import MISSING, MOST, IntegerInputs, integer_inputs
 from rdahw.errors import UsageError
 from rdahw.saved import SavedModel
-from rdahw.shapley import Players, players
 from rdahw.sim.c_program import Program, make_program
 
-__all__ = ["EXAMPLES", "MOST_OCTETS", "check_panel", "make_panel"]
+__all__ = ["EXAMPLES", "MOST_OCTETS", "make_panel"]
 
 #: So many examples can be chosen in the page.
 EXAMPLES = 20
@@ -32,7 +31,7 @@ _MOST_CONTROLS = 200
 _TYPES = (np.int8, np.uint8, np.int16, np.uint16, np.int32)
 
 
-def check_panel(saved: SavedModel) -> IntegerInputs:
+def _check(saved: SavedModel) -> IntegerInputs:
     """What makes bits of features in the page; raises :class:`rdahw.UserError` if the page cannot run ``saved``."""
     schema, binariser = saved.schema, saved.binariser
     if not LABELS[schema.task].are_classes:
@@ -58,15 +57,18 @@ def make_panel(
     """What the page needs to run ``saved``, as JSON.
 
     features (N, F), said: the first examples that can be chosen, with what is said of each. background (N, F): the
-    examples that Shapley values compare with. Raises as :func:`check_panel`, and for a model that is too large.
+    examples that Shapley values compare with. Raises :class:`rdahw.UserError` if the page cannot run the model, or
+    if it is too large.
     """
-    schema, binariser, inputs = saved.schema, saved.binariser, check_panel(saved)
+    schema, binariser, inputs = saved.schema, saved.binariser, _check(saved)
     shown = np.zeros((0, len(binariser.columns))) if features is None else features[:EXAMPLES]
     numbers = inputs.numbers(shown).clip(MISSING, MOST)
     data: dict[str, Any] = {
         "classes": len(schema.label_names),
         "labels": list(schema.label_names),
-        "names": list(binariser.names),
+        "columns": len(binariser.columns),
+        # Pixels and their bits are named by their places.
+        "names": [] if schema.image_shape is not None else list(binariser.names),
         "wires": [] if schema.image_shape is not None else list(binariser.wire_names),
         "inputBits": binariser.width,
         "tests": _array(inputs.tests),
@@ -76,7 +78,7 @@ def make_panel(
         **_program(make_program(saved.spec, saved.best_state)),
     }
     if background is not None and data["votes"] is not None and not data["luts"]:
-        data["shapley"] = _shapley(players(binariser), binariser.transform(background))
+        data["shapley"] = _shapley(binariser.wire_columns, binariser.transform(background))
     if (size := len(json.dumps(data))) > MOST_OCTETS:
         raise UsageError(f"it takes {size / 1e6:.1f} MB of text, and a page has room for {MOST_OCTETS / 1e6:.1f} MB")
     return data
@@ -131,10 +133,10 @@ def _features(saved: SavedModel, inputs: IntegerInputs, numbers: NDArray[np.int6
     return [found[0] | ends]
 
 
-def _shapley(its: Players, background: NDArray[np.uint8]) -> dict[str, Any]:
+def _shapley(owners: NDArray[np.int64], background: NDArray[np.uint8]) -> dict[str, Any]:
+    """owners (A,): the column of each bit, which is a player of :mod:`rdahw.shapley`."""
     return {
-        "names": list(its.names),
-        "owners": _array(its.owners),
+        "owners": _array(owners),
         "background": _array(np.packbits(background, axis=1, bitorder="little")),
         "examples": len(background),
     }
