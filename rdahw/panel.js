@@ -396,7 +396,7 @@
     if (!model.shapley) return [];
     const { examples } = model.shapley;
     const text = make("p", { role: "status" });
-    const number = choice([["", "the predicted one"], ...model.labels.map((name, c) => [c, name])]);
+    const number = choice([["", "the predicted one"], ...model.labels.slice(0, 1000).map((name, c) => [c, name])]);
     const made = table("The largest Shapley values", ["input", "value", "exactly", ""]);
     const start = make("button", { type: "button", id: "why" }, "Compute");
     const map = image && picture(image.width, image.height, 8);

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running import Runner
 
 from rdahw.data import Binariser, Column, Schema
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.saved import SavedModel
+from rdahw.saved import SavedModel, load_model
+from rdahw.sim.engines import class_scores, predict
 from rdahw.sim.panel import make_panel
 from rdahw.training import Progress, Schedule
 
@@ -54,3 +56,37 @@ def test_drawn_digits_are_predicted_as_by_the_software(mnist_folder: Path) -> No
     found, errors = panel.drawn(report.make_report(saved, panel=make_panel(saved)), pictures, 1)
     assert found == panel.by_software(saved, pictures)
     assert errors == []
+
+
+#: Whether each control has a name, and the names of those without.
+UNNAMED = """() => [...document.querySelectorAll("#panel input, #panel select, #panel button, #panel canvas")]
+    .filter((each) => !(each.labels?.length || each.textContent.trim() || each.getAttribute("aria-label")))
+    .map((each) => each.outerHTML)"""
+
+
+def test_a_table_is_set_and_explained_by_the_keyboard(run: Runner, tmp_path: Path) -> None:
+    rows = [f"{i % 10 / 2 if i % 9 else ''},{('red', '<b>', 'green')[i % 3]},{i % 10 > 4}" for i in range(90)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,colour,big", *rows]))
+    run.ok("train", "-q", "--data", "t.csv", "--model", "ensemble:tables=20,inputs=3", "--binarise", "quantile=5",
+           "--out", "m.rdahw")  # fmt: skip
+    run.ok("report", "m.rdahw")
+    saved = load_model(tmp_path / "m.rdahw")
+    with panel.opened((tmp_path / "m.html").read_text(), viewport={"width": 400, "height": 900}) as (page, errors):
+        page.locator("#column-0").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Tab")  # whether it is missing
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowDown")
+        said = panel.said(page)
+        size, colour = page.locator("output").text_content(), page.locator("#column-1").evaluate("it => +it.value")
+        assert colour == 1
+        x = saved.binariser.transform(np.array([[float(size), colour]]))
+        assert said == saved.schema.label_names[int(predict(saved.spec, saved.best_state, x)[0])]
+        page.locator("#why").press("Enter")
+        text = page.locator("#panel").text_content()
+        score = class_scores(saved.spec, saved.best_state, x)
+        assert f"The score of {said} is {max(next(score)[0])}." in text
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 400
+        assert page.evaluate(UNNAMED) == []
+        assert errors == []

@@ -17,7 +17,7 @@ def test_values_sum_to_the_scores_less_their_mean(model: str) -> None:
     x[:, 3] = 0  # a constant feature has no wires
     x[::5, 4] = np.nan
     y = (x[:, 0] > 0) + 2 * (x[:, 1] > 0)
-    fitted = RDAClassifier(model, tables=24, inputs=3).fit(x, y)
+    fitted = RDAClassifier(model=model, tables=24, inputs=3).fit(x, y)
     found = fitted.explain(x[:3], x[10:40])
     scores, mean = fitted.decision_function(x[:3]), fitted.decision_function(x[10:40]).mean(axis=0)
     np.testing.assert_allclose([each.values.sum(axis=0) for each in found], scores - mean)
@@ -39,9 +39,9 @@ def test_values_of_planes_are_those_of_wires() -> None:
 def test_what_cannot_be_explained_is_said() -> None:
     x, y = np.arange(40.0).reshape(10, 4), np.arange(10) % 2
     with pytest.raises(ValueError, match="are no sums of tables"):
-        RDAClassifier("lookup").fit(x, y).explain(x, x)
+        RDAClassifier(model="lookup").fit(x, y).explain(x, x)
     fitted = RDAClassifier(tables=4, inputs=2).fit(x, y)
     with pytest.raises(ValueError, match="background has 1001 examples; expected 1 to 1,000"):
         fitted.explain(x, np.zeros((1001, 4)))
     with pytest.raises(ValueError, match="infinity"):
-        fitted.explain(x * np.inf, x)
+        fitted.explain(np.full((1, 4), np.inf), x)

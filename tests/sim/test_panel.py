@@ -134,7 +134,7 @@ def test_the_page_computes_what_the_software_does(model: str) -> None:
 def test_what_the_page_cannot_run_is_said() -> None:
     features, columns = table()
     fixed = made_of("ensemble:tables=3,inputs=2", features[:, 3:], columns[3:], "fixed=2")
-    with pytest.raises(UsageError, match="the rule 'fixed=2' does more than that"):
+    with pytest.raises(UsageError, match="the binarising rule 'fixed=2' does more than that"):
         make_panel(fixed)
     many = made_of("ensemble:tables=3,inputs=2", np.zeros((1, 201)), (Column("number"),) * 201, "threshold=1")
     with pytest.raises(UsageError, match="at most 200 columns"):
