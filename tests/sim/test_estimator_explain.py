@@ -40,7 +40,7 @@ def test_what_cannot_be_explained_is_said() -> None:
     x, y = np.arange(40.0).reshape(10, 4), np.arange(10) % 2
     with pytest.raises(ValueError, match="are no sums of tables"):
         RDAClassifier(model="lookup").fit(x, y).explain(x, x)
-    fitted = RDAClassifier(tables=4, inputs=2).fit(x, y)
+    fitted = RDAClassifier().fit(x, y)
     with pytest.raises(ValueError, match="background has 1001 examples; expected 1 to 1,000"):
         fitted.explain(x, np.zeros((1001, 4)))
     with pytest.raises(ValueError, match="infinity"):
