@@ -9,12 +9,13 @@ MODEL is a file of rdahw train --data mnist. Prints a JSON line. Needs Chromium 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,30 +37,37 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@contextmanager
-def opened(page: str, **options: Any) -> Iterator[tuple[Any, list[str]]]:
+@asynccontextmanager
+async def opened(page: str, **options: Any) -> AsyncIterator[tuple[Any, list[str]]]:
     """A page of HTML in Chromium, and the errors that it has made so far."""
-    from playwright.sync_api import sync_playwright
+    from playwright.async_api import async_playwright
 
     errors: list[str] = []
     flags = ["--no-sandbox", "--disable-frame-rate-limit", "--disable-gpu-vsync"]
-    with sync_playwright() as started, tempfile.TemporaryDirectory() as folder:
-        browser = started.chromium.launch(executable_path=chromium(), args=flags)
-        shown = browser.new_page(**options)
-        shown.set_default_timeout(600_000)
-        shown.on("pageerror", lambda error: errors.append(str(error)))
-        shown.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        file = Path(folder, "page.html")
-        file.write_text(page)
-        shown.goto(file.as_uri())
-        yield shown, errors
-        browser.close()
+    async with async_playwright() as started:
+        with tempfile.TemporaryDirectory() as folder:
+            browser = await started.chromium.launch(executable_path=chromium(), args=flags)
+            shown = await browser.new_page(**options)
+            shown.set_default_timeout(600_000)
+            shown.on("pageerror", lambda error: errors.append(str(error)))
+            shown.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+            file = Path(folder, "page.html")
+            file.write_text(page)
+            await shown.goto(file.as_uri())
+            yield shown, errors
+            await browser.close()
 
 
-def said(page: Any) -> str:
+async def said(page: Any) -> str:
     """The class that the page says, after it has shown the last change."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return str(page.locator("#answer").text_content()).removeprefix("Predicted: ").partition(".")[0]
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return str(await page.locator("#answer").text_content()).removeprefix("Predicted: ").partition(".")[0]
+
+
+async def press(page: Any, *keys: str) -> None:
+    """Press keys one after another."""
+    for key in keys:
+        await page.keyboard.press(key)
 
 
 def runs(picture: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
@@ -73,54 +81,48 @@ def runs(picture: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
             at += length
 
 
-def draw_by_pointer(page: Any, picture: NDArray[np.bool_]) -> None:
-    """A stroke for each run, with the pen of one pixel."""
-    page.locator("#clear").click()
-    box = page.locator("#drawing").bounding_box()
+def pointer_events(picture: NDArray[np.bool_], box: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    """A stroke for each run, with the pen of one pixel; box: the place of the drawing in the window."""
     scale = box["width"] / SIZE
     for y, first, last in runs(picture):
-        page.mouse.move(box["x"] + (first + 0.5) * scale, box["y"] + (y + 0.5) * scale)
-        page.mouse.down()
-        page.mouse.move(box["x"] + (last + 0.5) * scale, box["y"] + (y + 0.5) * scale)
-        page.mouse.up()
+        for kind, x in (("mousePressed", first), ("mouseMoved", last), ("mouseReleased", last)):
+            place = {"x": box["x"] + (x + 0.5) * scale, "y": box["y"] + (y + 0.5) * scale}
+            yield {"type": kind, "button": "left", "buttons": int(kind != "mouseReleased"), "clickCount": 1, **place}
 
 
-def draw_by_keyboard(page: Any, picture: NDArray[np.bool_], cursor: list[int]) -> None:
+def key_events(picture: NDArray[np.bool_], cursor: list[int]) -> Iterator[dict[str, Any]]:
     """The same with the keys; cursor: the row and the column of the page's cursor, which are kept."""
-    for key in ("Tab", "Enter", "Shift+Tab"):  # from the drawing to the button that clears it, and back
-        page.keyboard.press(key)
     for y, first, last in runs(picture):
         down, right = y - cursor[0], first - cursor[1]
-        for key, count in (
-            ("ArrowDown" if down > 0 else "ArrowUp", abs(down)),
-            ("ArrowRight" if right > 0 else "ArrowLeft", abs(right)),
-            ("Space", 1),
-            ("Shift+ArrowRight", last - first),
+        for key, shift, count in (
+            ("ArrowDown" if down > 0 else "ArrowUp", 0, abs(down)),
+            ("ArrowRight" if right > 0 else "ArrowLeft", 0, abs(right)),
+            (" ", 0, 1),
+            ("ArrowRight", 8, last - first),
         ):
-            for _ in range(count):
-                page.keyboard.press(key)
+            for kind in ("keyDown", "keyUp") * count:
+                yield {"type": kind, "key": key, "modifiers": shift}
         cursor[:] = y, last
 
 
-def thin_pen(page: Any) -> None:
-    """Choose the pen of one pixel, and go back to the drawing."""
-    page.locator("#drawing").click()
-    for key in (*["Tab"] * 3, "Home", *["Shift+Tab"] * 3):
-        page.keyboard.press(key)
-
-
-def drawn(page: str, pictures: NDArray[np.bool_], keyboard: int) -> tuple[list[str], list[str]]:
+async def drawn(page: str, pictures: NDArray[np.bool_], keyboard: int) -> tuple[list[str], list[str]]:
     """The classes that the page says of pictures (N, SIZE, SIZE), the last ``keyboard`` of them drawn with the keys;
     and its errors."""
-    with opened(page, viewport={"width": 1280, "height": 1400}) as (shown, errors):
-        thin_pen(shown)
+    async with opened(page, viewport={"width": 1280, "height": 1400}) as (shown, errors):
+        # The pen of one pixel, and back to the drawing.
+        await shown.locator("#drawing").click()
+        await press(shown, *["Tab"] * 3, "Home", *["Shift+Tab"] * 3)
+        box = await shown.locator("#drawing").bounding_box()
+        window = await shown.context.new_cdp_session(shown)
         cursor, found = [SIZE // 2, SIZE // 2], []
         for i, picture in enumerate(pictures):
-            if i < len(pictures) - keyboard:
-                draw_by_pointer(shown, picture)
-            else:
-                draw_by_keyboard(shown, picture, cursor)
-            found.append(said(shown))
+            await press(shown, "Tab", "Enter", "Shift+Tab")  # the button that clears, and back
+            by_pointer = i < len(pictures) - keyboard
+            kind = f"Input.dispatch{'Mouse' if by_pointer else 'Key'}Event"
+            events = pointer_events(picture, box) if by_pointer else key_events(picture, cursor)
+            # All are sent at once, in their order.
+            await asyncio.gather(*(window.send(kind, event) for event in events))
+            found.append(await said(shown))
         return found, errors
 
 
@@ -149,7 +151,7 @@ def main() -> None:
     given = parser.parse_args()
     saved, pictures = load_model(given.model), digits(given.pointer + given.keyboard)
     page = make_report(saved, panel=make_panel(saved))
-    found, errors = drawn(page, pictures, given.keyboard)
+    found, errors = asyncio.run(drawn(page, pictures, given.keyboard))
     expected = by_software(saved, pictures)
     equal = sum(a == b for a, b in zip(found, expected, strict=True))
     print(json.dumps({"digits": len(found), "equal": equal, "errors": errors, "page_bytes": len(page.encode())}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from pathlib import Path
@@ -53,7 +54,8 @@ def digits_model() -> SavedModel:
 def test_drawn_digits_are_predicted_as_by_the_software(mnist_folder: Path) -> None:
     """Some only, as each event takes its time: `python bench/panel.py` draws a hundred."""
     saved, pictures = digits_model(), panel.digits(4)
-    found, errors = panel.drawn(report.make_report(saved, panel=make_panel(saved)), pictures, 1)
+    page = report.make_report(saved, panel=make_panel(saved))
+    found, errors = asyncio.run(panel.drawn(page, pictures, 1))
     assert found == panel.by_software(saved, pictures)
     assert errors == []
 
@@ -70,23 +72,22 @@ def test_a_table_is_set_and_explained_by_the_keyboard(run: Runner, tmp_path: Pat
     run.ok("train", "-q", "--data", "t.csv", "--model", "ensemble:tables=20,inputs=3", "--binarise", "quantile=5",
            "--out", "m.rdahw")  # fmt: skip
     run.ok("report", "m.rdahw")
-    saved = load_model(tmp_path / "m.rdahw")
-    with panel.opened((tmp_path / "m.html").read_text(), viewport={"width": 400, "height": 900}) as (page, errors):
-        page.locator("#column-0").focus()
-        page.keyboard.press("End")
-        page.keyboard.press("ArrowLeft")
-        page.keyboard.press("Tab")  # whether it is missing
-        page.keyboard.press("Tab")
-        page.keyboard.press("ArrowDown")
-        said = panel.said(page)
-        size, colour = page.locator("output").text_content(), page.locator("#column-1").evaluate("it => +it.value")
-        assert colour == 1
-        x = saved.binariser.transform(np.array([[float(size), colour]]))
+    asyncio.run(walk((tmp_path / "m.html").read_text(), load_model(tmp_path / "m.rdahw")))
+
+
+async def walk(text: str, saved: SavedModel) -> None:
+    async with panel.opened(text, viewport={"width": 400, "height": 900}) as (page, errors):
+        await page.locator("#column-0").focus()
+        # From the number over the box that says that it is missing to the category.
+        await panel.press(page, "End", "ArrowLeft", "Tab", "Tab", "ArrowDown")
+        said = await panel.said(page)
+        size = float(await page.locator("output").text_content())
+        assert await page.locator("#column-1").evaluate("it => +it.value") == 1
+        x = saved.binariser.transform(np.array([[size, 1]]))
         assert said == saved.schema.label_names[int(predict(saved.spec, saved.best_state, x)[0])]
-        page.locator("#why").press("Enter")
-        text = page.locator("#panel").text_content()
-        score = class_scores(saved.spec, saved.best_state, x)
-        assert f"The score of {said} is {max(next(score)[0])}." in text
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= 400
-        assert page.evaluate(UNNAMED) == []
+        await page.locator("#why").press("Enter")
+        (scores,) = class_scores(saved.spec, saved.best_state, x)
+        assert f"The score of {said} is {scores.max()}." in await page.locator("#panel").text_content()
+        assert await page.evaluate("() => document.documentElement.scrollWidth") <= 400
+        assert await page.evaluate(UNNAMED) == []
         assert errors == []
