@@ -137,7 +137,8 @@ def _weights(inputs: int) -> NDArray[np.int64]:
     sizes = sum(sets >> i & 1 for i in range(inputs))
     least = [_parts(inputs) // (inputs * math.comb(inputs - 1, size)) for size in range(inputs)]
     joined, left = np.array([0, *least]), np.array([*least, 0])
-    return np.where(sets >> place & 1, joined[sizes], -left[sizes])
+    weights: NDArray[np.int64] = np.where(sets >> place & 1, joined[sizes], -left[sizes])
+    return weights
 
 
 def _worth(tables: TableLayer, owners: NDArray[np.int64], x: Array, background: Array) -> NDArray[np.int64]:
