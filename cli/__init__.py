@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "show a saved model as a page with pictures",
     "show": "describe a model",
     "models": "list the families of models and their options",
+    "explain": "say what each input adds to a prediction, exactly",
     "dream": "learn an input that a trained model takes for a class",
     "merge": "add up what several models have learned",
     "binarise": "turn a trained ensemble into a Boolean circuit",

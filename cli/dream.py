@@ -15,14 +15,16 @@ from rdahw.family import USUAL_TASK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from click.shell_completion import CompletionItem
+    from numpy.typing import NDArray
 
     from rdahw.data.inputs import Choice
     from rdahw.primitives import Array
     from rdahw.saved import SavedModel
 
 
-def _classes(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+def complete_classes(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
     """Shell completion: the classes of the model that is named before."""
     from click.shell_completion import CompletionItem
 
@@ -48,7 +50,7 @@ Examples:
   rdahw dream table.rdahw --class yes --from 2 --data more.csv --json""",
 )
 @model_argument
-@click.option("--class", "wanted", required=True, metavar="C", shell_complete=_classes,
+@click.option("--class", "wanted", required=True, metavar="C", shell_complete=complete_classes,
               help="learn an input of this class")  # fmt: skip
 @click.option("--from", "number", type=click.IntRange(0), metavar="EXAMPLE",
               help="start from this example of the test part, or of --data, counted from 0  [default: an input whose "
@@ -82,9 +84,9 @@ def command(
     from rdahw.sim.dream import dream, make_scores, start
 
     saved = load_model(model)
-    target = _class(saved, wanted)
+    target = find_class(saved, wanted)
     if out is not None:
-        _check_picture(saved, out)
+        check_picture(saved, out)
     if data is not None and number is None:
         raise UsageError("--data says where the example of --from is; give --from EXAMPLE, or leave --data out")
     if seed is not None and number is not None:
@@ -100,14 +102,14 @@ def command(
             bar(step, steps)
     _tell(output, saved, options, first, target, found)
     if out is not None:
-        _draw(saved, options, first, found.x, wanted, out)
+        _draw(saved, first, found.x, wanted, out)
         output.log(f"drew {out}")
 
 
-def _class(saved: SavedModel, wanted: str) -> int:
+def find_class(saved: SavedModel, wanted: str, purpose: str = "dream of") -> int:
     """The number of the class of this name."""
     if saved.schema.task != USUAL_TASK:
-        raise UsageError(f"the task of the model is {saved.schema.task}, which has no classes to dream of; give a "
+        raise UsageError(f"the task of the model is {saved.schema.task}, which has no classes to {purpose}; give a "
                          "model that was trained on classes")  # fmt: skip
     names = saved.schema.label_names
     if wanted not in names:
@@ -115,7 +117,8 @@ def _class(saved: SavedModel, wanted: str) -> int:
     return names.index(wanted)
 
 
-def _check_picture(saved: SavedModel, out: Path) -> None:
+def check_picture(saved: SavedModel, out: Path) -> None:
+    """Raise :class:`UsageError` if ``out`` is no name of a picture, or the inputs of ``saved`` are no images."""
     from rdahw.cli.report import check_report
 
     if saved.spec.image is None and saved.schema.image_shape is None:
@@ -182,15 +185,19 @@ def _said(column: dict[str, Any]) -> str:
     return ", ".join(words) or "any"
 
 
-def _draw(saved: SavedModel, options: Sequence[Choice], first: Array, x: Array, wanted: str, out: Path) -> None:
-    from rdahw.data.inputs import pixels
+def _draw(saved: SavedModel, first: Array, x: Array, wanted: str, out: Path) -> None:
     from rdahw.pictures import draw_dream, save_picture
+
+    save_picture(draw_dream(picture_of(saved, first), picture_of(saved, x), wanted), out)
+
+
+def picture_of(saved: SavedModel, x: Array) -> NDArray[np.float64]:
+    """The example x (A,) as an image of levels from 0 to 1, (height, width) or (planes, height, width)."""
+    from rdahw.data.inputs import choices, pixels
 
     if saved.binariser.has_thresholds:
         shape = saved.schema.image_shape
         assert shape is not None
-        pictures = [pixels(options, bits).reshape(shape) for bits in (first, x)]
-    else:
-        assert saved.spec.image is not None
-        pictures = [bits.reshape(saved.spec.image).astype(float) for bits in (first, x)]
-    save_picture(draw_dream(pictures[0], pictures[1], wanted), out)
+        return pixels(choices(saved.binariser), x).reshape(shape)
+    assert saved.spec.image is not None
+    return x.reshape(saved.spec.image).astype(float)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rdahw.data import Column
+    from rdahw.data import Column, Dataset
     from rdahw.saved import SavedModel
 
 #: What further examples have and training had not.
@@ -152,10 +152,15 @@ def evaluate(
 
 
 def load_examples(
-    output: Output, saved: SavedModel, data: str | None, reading: Mapping[str, Any] = MappingProxyType({})
+    output: Output,
+    saved: SavedModel,
+    data: str | None,
+    reading: Mapping[str, Any] = MappingProxyType({}),
+    own: Dataset | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
-    """Features, labels (None if there are none), and the name of the data; ``reading``: how to read a file."""
-    from rdahw.data import LABELS, NAMES, read_examples, task_of
+    """Features, labels (None if there are none), and the name of the data. reading: how to read a file. own: what
+    :func:`load_own` gives, if it is loaded."""
+    from rdahw.data import NAMES, read_examples
 
     if data is not None and data not in NAMES:
         resize = (options_of(saved) or {}).get("resize") is not None
@@ -168,6 +173,17 @@ def load_examples(
             raise UsageError(f"{said} needs a file of examples; give the file with --data")
     if (missing := reading.get("missing", MISSING_RULES[0])) != MISSING_RULES[0]:
         raise UsageError(f"--missing {missing} needs a file of examples; give the file with --data")
+    dataset = load_own(output, saved, data) if own is None or data is not None else own
+    if dataset.test is None:
+        raise UserError(f"{dataset.name!r} has no test part; give examples with --data FILE")
+    return dataset.test.features, dataset.test.labels, f"{dataset.name} (test part)"
+
+
+def load_own(output: Output, saved: SavedModel, data: str | None = None) -> Dataset:
+    """The data that ``saved`` was trained on, or the data set of this name; raises :class:`UserError` if they are not
+    there or do not fit."""
+    from rdahw.data import LABELS, task_of
+
     given: dict[str, Any] = {"data": data, "classes": LABELS[saved.schema.task].are_classes or None}
     if data is not None and saved.schema.task != task_of(data):
         raise UsageError(
@@ -195,9 +211,7 @@ def load_examples(
             f"{dataset.name!r} has {_kinds(dataset.columns)}, and the model was trained on "
             f"{_kinds(saved.schema.columns)}; give data with the training data's features"
         )
-    if dataset.test is None:
-        raise UserError(f"{dataset.name!r} has no test part; give examples with --data FILE")
-    return dataset.test.features, dataset.test.labels, f"{dataset.name} (test part)"
+    return dataset
 
 
 def count_new(output: Output, saved: SavedModel, features: NDArray[Any]) -> dict[str, dict[str, int]]:

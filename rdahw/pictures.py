@@ -225,6 +225,21 @@ def draw_dream(before: NDArray[np.float64], after: NDArray[np.float64], name: st
     return figure
 
 
+def draw_shapley(picture: NDArray[np.float64], values: NDArray[np.float64], name: str) -> Figure:
+    """An image, as in :func:`draw_dream`, and beside it the Shapley value of each pixel for the score of the class
+    ``name``, of values (planes, height, width) the sum."""
+    figure = _figure(5.6, 2.9)
+    left, right = figure.subplots(1, 2)
+    left.imshow(_flat(picture), cmap="Greys", vmin=0, vmax=1)
+    left.set(xticks=[], yticks=[], title="example")
+    sums = values.reshape(-1, *values.shape[-2:]).sum(axis=0)
+    bound = max(float(np.abs(sums).max()), 1e-9)
+    drawn = right.imshow(sums, cmap="PuOr", vmin=-bound, vmax=bound)
+    right.set(xticks=[], yticks=[], title=f"Shapley values for {name}")
+    figure.colorbar(drawn, ax=right, shrink=0.8)
+    return figure
+
+
 def _flat(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     if picture.ndim == 2:
         return picture

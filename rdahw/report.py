@@ -1,12 +1,15 @@
 """A report about a saved model as one HTML page: accuracy, training curve, learned state and provenance.
 
-The page is one file without scripts that loads nothing from the network. Needs ``pip install 'rdahw[plot]'``.
+The page is one file that loads nothing from the network; its only script is that of the panel in which the page itself
+runs the model. Needs ``pip install 'rdahw[plot]'``.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.resources
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -25,10 +28,20 @@ from rdahw.tasks import TASKS, Evaluation
 
 __all__ = ["draw_pictures", "make_report"]
 
+#: What is run in the page, in this order.
+_SCRIPTS = ("panel_engine.js", "panel.js")
 
-def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
-    """The page as HTML text; ``evaluation``: on examples that were not used for training."""
-    template = importlib.resources.files("rdahw").joinpath("report.html.jinja").read_text(encoding="utf-8")
+
+def make_report(
+    saved: SavedModel,
+    evaluation: Evaluation | None = None,
+    *,
+    panel: Mapping[str, Any] | None = None,
+    without: str = "",
+) -> str:
+    """The page as HTML text. evaluation: on examples that were not used for training. panel: the data of
+    :func:`rdahw.sim.panel.make_panel`; ``without``: why there are none."""
+    template = _resource("report.html.jinja")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
     return page.render(
         version=rdahw.__version__,
@@ -40,7 +53,27 @@ def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
         ),
         tiles=list(_tiles(saved, evaluation)),
         sections=[_for_page(section) for section in _sections(saved, evaluation)],
+        panel=None if panel is None else _panel(panel),
+        without=without,
     ) + ("\n")
+
+
+def _resource(name: str) -> str:
+    return importlib.resources.files("rdahw").joinpath(name).read_text(encoding="utf-8")
+
+
+def _panel(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The panel as variables of the page's template. No other script than this one runs in the page."""
+    script = "\n".join(map(_resource, _SCRIPTS))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # Names from files do not end the element, as they cannot begin a tag.
+    text = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")
+    return {
+        "script": script,
+        "hash": f"sha256-{digest}",
+        "data": text,
+        "size": f"{(len(script) + len(text)) / 1e6:.2f} MB",
+    }
 
 
 def draw_pictures(saved: SavedModel, evaluation: Evaluation | None = None) -> dict[str, Figure]:

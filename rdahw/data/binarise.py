@@ -146,7 +146,8 @@ class Binariser:
     def wire_columns(self) -> NDArray[np.int64]:
         """The column of each wire, (width,)."""
         own = [(marks.column.kind != "category") + marks.width for marks in self._marks]
-        return np.concatenate([np.repeat(np.arange(len(own)), own), *[_numbers(self.columns)] * (self.planes - 1)])
+        more = np.array(_numbers(self.columns) * (self.planes - 1), np.int64)
+        return np.concatenate([np.repeat(np.arange(len(own)), own), more])
 
     @property
     def plane_width(self) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
+import json
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -17,6 +19,7 @@ from rdahw.families import find_family
 from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.family import Task
 from rdahw.saved import SavedModel
+from rdahw.sim.panel import make_panel
 from rdahw.tasks import ClassEvaluation
 from rdahw.training import Progress, Schedule
 
@@ -244,6 +247,20 @@ def test_names_from_a_strangers_file_stay_text():
     assert not {"b", "i"} & read.said.keys()
     assert not any("onload" in attributes for _, attributes in read.tags)
     assert "Training" not in read.said["h2"]
+
+
+def test_the_only_script_is_that_of_the_panel():
+    names = ("</script><script>alert(1)</script>", "b", "c")
+    saved = make_ensemble(names)
+    page = report.make_report(saved, panel=make_panel(saved))
+    read = Page(page)
+    data, script = read.said["script"]
+    assert json.loads(data)["labels"] == list(names)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policies = [meta["content"] for meta in read.all("meta") if "http-equiv" in meta]
+    assert policies[0].startswith("default-src 'none';")
+    assert policies[0].endswith(f"script-src 'sha256-{digest}'")
+    assert "This page cannot run the model: too large." in text_of(report.make_report(saved, without="too large"))
 
 
 @pytest.mark.parametrize(
