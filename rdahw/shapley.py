@@ -57,8 +57,8 @@ def score_tables(spec: Spec, state: State) -> TableLayer:
     layers = spec.table_layers(state)
     if len(layers) != 1:
         raise UsageError(
-            f"the scores of model {spec.name!r} are no sums of tables that read the input, so their exact Shapley "
-            "values would take all subsets of its bits; train an ensemble or a grown model, such as --model grown"
+            f"exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that read "
+            f"the input, and not of model {spec.name!r}; train one of these, such as with --model grown"
         )
     return layers[0]
 
