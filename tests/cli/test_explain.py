@@ -69,8 +69,8 @@ def test_values_of_pixels_are_drawn(run: Runner, tmp_path: Path) -> None:
         ("ensemble:tables=9", ("--row", 0, "--out", "a.png"),
          "--out draws a picture, and the data of this model are not images; leave it out, or use --json"),
         ("lookup", ("--row", 0),
-         "the scores of model 'lookup' are no sums of tables that read the input, so their exact Shapley values would "
-         "take all subsets of its bits; train an ensemble or a grown model, such as --model grown"),
+         "exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that read "
+         "the input, and not of model 'lookup'; train one of these, such as with --model grown"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_explained(run: Runner, model: str, options: tuple[object, ...], message: str) -> None:

@@ -85,5 +85,5 @@ def test_players_are_columns_where_bits_are_of_one_column() -> None:
 def test_models_without_such_a_sum_are_refused(model: str) -> None:
     family, options = parse_model(model)
     spec = family.spec(Task(input_bits=6, classes=3), **options)
-    with pytest.raises(UsageError, match=r"are no sums of tables that read the input.*train an ensemble or a grown"):
+    with pytest.raises(UsageError, match=r"of ensembles and grown models.*such as with --model grown"):
         score_tables(spec, spec.initial_state())

@@ -38,7 +38,7 @@ def test_values_of_planes_are_those_of_wires() -> None:
 
 def test_what_cannot_be_explained_is_said() -> None:
     x, y = np.arange(40.0).reshape(10, 4), np.arange(10) % 2
-    with pytest.raises(ValueError, match="are no sums of tables"):
+    with pytest.raises(ValueError, match="are computed of ensembles and grown models"):
         RDAClassifier(model="lookup").fit(x, y).explain(x, x)
     fitted = RDAClassifier().fit(x, y)
     with pytest.raises(ValueError, match="background has 1001 examples; expected 1 to 1,000"):
