@@ -9,7 +9,7 @@ import base64
 import importlib.resources
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -23,15 +23,12 @@ from rdahw.family import Section
 from rdahw.saved import SavedModel
 from rdahw.tasks import TASKS, Evaluation
 
-__all__ = ["draw_pictures", "make_report"]
+__all__ = ["draw_pictures", "make_page", "make_report"]
 
 
 def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
     """The page as HTML text; ``evaluation``: on examples that were not used for training."""
-    template = importlib.resources.files("rdahw").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
-    return page.render(
-        version=rdahw.__version__,
+    return make_page(
         title=f"{saved.options.get('model', saved.spec.name)} on {saved.options.get('data', 'data')}",
         lead=(
             f"A model that learned to {TASKS[saved.schema.task].purpose(saved.spec)} by reverse derivative ascent: "
@@ -39,8 +36,16 @@ def make_report(saved: SavedModel, evaluation: Evaluation | None = None) -> str:
             + ("" if saved.is_finished else " Its training is not finished: this is a checkpoint.")
         ),
         tiles=list(_tiles(saved, evaluation)),
-        sections=[_for_page(section) for section in _sections(saved, evaluation)],
-    ) + ("\n")
+        sections=_sections(saved, evaluation),
+    )
+
+
+def make_page(title: str, lead: str, tiles: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """A page of HTML. tiles: names and values that stand out."""
+    template = importlib.resources.files("rdahw").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
+    shown = [_for_page(section) for section in sections]
+    return page.render(version=rdahw.__version__, title=title, lead=lead, tiles=tiles, sections=shown) + "\n"
 
 
 def draw_pictures(saved: SavedModel, evaluation: Evaluation | None = None) -> dict[str, Figure]:
