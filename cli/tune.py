@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdahw.cli._automatic import rule_of, size_of
+from rdahw.cli._engine import EngineOptions
 from rdahw.cli._jobs import cluster_option, jobs_option, open_jobs
 from rdahw.cli._output import Output, complete, output_options, percent
 from rdahw.cli._params import FiniteRange, binarise_option, count_option, dataset_options, file_option
@@ -34,6 +35,7 @@ _OF_TRAIN = {
     "task": USUAL_TASK, "normal": None, "range": None, "step": None, "loss": None, "optimiser": None, "batch": None,
     "epochs": None, "updates": None, "shuffle": None, "stride": 1, "scored": None, "shards": None, "validation": None,
 }  # fmt: skip
+_SOFTWARE = EngineOptions("sim", None, None, None, None, None)
 #: One of so many parts is held out, unless --folds or --validation says otherwise.
 _PARTS = 5
 
@@ -157,7 +159,7 @@ def _families(names: str | None, budget: Budget) -> list[Family]:
     tunable = [family for family in all_families(skip_broken=True) if family.search is not None]
     if names is None:
         return [family for family in tunable if _has_gateware(family, budget)]
-    found = list(dict.fromkeys(find_family(name.strip()) for name in names.split(",")))
+    found = [find_family(name) for name in dict.fromkeys(name.strip() for name in names.split(","))]
     for family in found:
         if family.search is None:
             known = ", ".join(each.name for each in tunable)
@@ -316,7 +318,6 @@ def _refit(
     builds: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Train the best model on all training examples, and measure it on test."""
-    from rdahw.cli._engine import EngineOptions
     from rdahw.cli._tuning import build
     from rdahw.families import parse_model
     from rdahw.sim.automatic import epochs_for
@@ -327,7 +328,7 @@ def _refit(
     spec, data = convert(output, chosen, dataset, None, None)
     path = out / "best.rdahw"
     request = Request(
-        options=chosen, spec=spec, data=data, engine=EngineOptions(), out=path, resume=None, saved=None,
+        options=chosen, spec=spec, data=data, engine=_SOFTWARE, out=path, resume=None, saved=None,
         started=time.perf_counter(),
     )  # fmt: skip
     run = Run(output, request)
