@@ -7,7 +7,7 @@ Memory blocks are counted as Yosys maps them, cycles are those of the gateware, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rdahw.boards import board as board_of_name
@@ -16,6 +16,7 @@ from rdahw.boards.design import Design, inference_design, trainer_design
 from rdahw.errors import UsageError
 from rdahw.family import Spec
 from rdahw.hdl.cell_estimate import estimated_cells
+from rdahw.hdl.memory_fit import Needs
 from rdahw.hdl.trainer_factory import choose_trainer, predictors
 from rdahw.state import State
 
@@ -72,19 +73,15 @@ class Budget:
         return cls(board=its.name, limits=limits, learns=learns, clock=clock or its.clock)
 
     def before(self, spec: Spec) -> Costs:
-        """What ``spec`` costs, as far as that is known before it is trained; of several kinds of gateware, those of the
-        first that is within the limits. Raises :class:`UsageError` for a model without gateware."""
+        """What ``spec`` costs, as far as that is known before it is trained. Raises :class:`UsageError` for a model
+        without gateware."""
         its = board_of_name(self.board)
         rows = [choose_trainer(spec)] if self.learns else [row for row in predictors(spec) if row.fits(spec)]
-        found: list[Costs] = []
-        for row in rows:
-            needs = row.needs(spec, its, False, None)
-            costs: dict[str, float | None] = dict.fromkeys(COSTS)
-            costs |= {"luts": estimated_cells(spec, row, its), "bits": spec.parameters.bits}
-            if needs is not None:
-                costs |= {"ebr": needs.ebr, "spram": needs.spram}
-            found.append(costs)
-        return min(found, key=self.excess)
+        found = [(row, row.needs(spec, its, False, None)) for row in rows]
+        row, needs = next((each for each in found if each[1] is None or _fits(each[1], its)), found[-1])
+        costs: dict[str, float | None] = dict.fromkeys(COSTS)
+        costs |= {"luts": estimated_cells(spec, row, its), "bits": spec.parameters.bits}
+        return costs if needs is None else {**costs, "ebr": needs.ebr, "spram": needs.spram}
 
     def after(self, spec: Spec, state: State) -> Costs:
         """What ``spec`` costs with the trained ``state``.
@@ -107,18 +104,10 @@ class Budget:
                 if (value := costs[name]) is not None]  # fmt: skip
         return max([0.0, *over])
 
-    def said(self, costs: Costs) -> str:
-        """The costs that are above their limits, in words."""
-        return " and ".join(
-            f"{costs[name]:,g} {COSTS[name]} of {limit:,g}"
-            for name, limit in self.limits.items()
-            if (costs[name] or 0) > limit
-        )
-
-    def unlimited(self) -> Budget:
-        """The same without limits."""
-        return replace(self, limits={})
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"board": self.board, "limits": dict(self.limits), "learns": self.learns, "clock_mhz": self.clock}
+
+
+def _fits(needs: Needs, board: Board) -> bool:
+    return needs.ebr <= board.ebr and needs.spram <= board.spram and needs.logic_cells <= board.logic_cells

@@ -71,7 +71,9 @@ Examples:
               "board's]")  # fmt: skip
 @click.option("--family", "families", metavar="F,…", help="models of these families  [default: all that can be tuned]")
 @count_option("--trials", default=40, help="train so many models in all, also those of an earlier run")
-@click.option("--minutes", type=FiniteRange(0), metavar="M", help="begin no further round after so many minutes")
+@click.option(
+    "--minutes", type=FiniteRange(0, min_open=True), metavar="M", help="begin no further round after so many minutes"
+)
 @click.option("--folds", type=click.IntRange(2, 20), metavar="K", help="measure by K-fold cross-validation")
 @count_option("--validation", help="hold out the last N training examples  [default: a fifth of each class]")
 @click.option(

@@ -20,6 +20,7 @@ from rdahw.data import Binariser, Dataset
 from rdahw.errors import UserError
 from rdahw.families import find_family
 from rdahw.family import Candidate, Spec, Task
+from rdahw.jobs import stopping
 from rdahw.sim.automatic import epochs_for, model_text, spec_of
 from rdahw.sim.engines import make_engine
 from rdahw.state import State
@@ -172,7 +173,8 @@ def run_trial(given: Given, piece: Piece) -> Result:
                 engine.state = begun.state
             training = Training(engine, schedule, train, None, Progress() if begun is None else begun.progress)
             for _ in training.run():
-                pass
+                if stopping():
+                    raise KeyboardInterrupt
             correct = spec.score(engine.predict(engine.prepare(test)), test.labels)
             folds.append(
                 Fold(
