@@ -142,11 +142,11 @@ def command(output: Output, /, **options: Any) -> None:
             if not models.path(trial["trial"]).exists():  # of another machine, or removed
                 _again(search, models, trial["trial"])
     models.remove_others(trials, front)
-    front = _build(output, budget, front, models, builds, jobs)
-    best = next((trial for trial in front if "error" not in trial.get("build", {})), front[0])
+    built = _build(output, budget, front, models, builds, jobs)
+    best = next((trial for trial in built if "error" not in trial.get("build", {})), built[0])
     result: dict[str, Any] = {
         "data": dataset.name, "data_sha256": dataset.checksum, "seed": options["seed"], "budget": budget.to_json(),
-        "trials": trials, "refused": _refused(search), "front": front, "best": best,
+        "trials": trials, "refused": _refused(search), "front": built, "best": best,
         "out": str(out), "model": str(models.path(best["trial"])),
     }  # fmt: skip
     if refit:
