@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 #: imported only when it runs.
 COMMANDS = {
     "train": "learn a circuit from data",
+    "tune": "search for the best model within a budget",
     "eval": "measure a saved model, or predict with it",
     "report": "show a saved model as a page with pictures",
     "show": "describe a model",

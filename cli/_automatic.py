@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rdahw.data import Dataset
-    from rdahw.family import Candidate, Family, Task
+    from rdahw.family import Candidate, DataSize, Family, Task
     from rdahw.jobs import Jobs
     from rdahw.training import Examples
 
-__all__ = ["check_automatic", "choose_model", "default_model"]
+__all__ = ["check_automatic", "choose_model", "default_model", "rule_of", "size_of"]
 
 #: Options that not every model supports.
 _OF_ONE_MODEL = ("loss", "optimiser", "batch", "epochs", "updates", "shuffle", "scored", "shards")
@@ -84,18 +84,16 @@ def choose_model(
 ) -> list[dict[str, Any]]:
     """Try models on held-out training examples and write the best one into ``options``; gives what was tried, as
     JSON."""
-    from rdahw.data import Binariser, default_rule
-    from rdahw.data.marks import Marks
+    from rdahw.data import Binariser
     from rdahw.families import find_family
-    from rdahw.family import DataSize, Task
+    from rdahw.family import Task
     from rdahw.sim.automatic import choose, epochs_for
     from rdahw.training import Examples
 
     train = dataset.train
 
     def rule(family: Family, candidate: Candidate) -> str:
-        numbers = candidate.thresholds is not None and default_rule(dataset) == "midrange"
-        return options["binarise"] or (f"quantile={candidate.thresholds}" if numbers else family.binarise(dataset))
+        return rule_of(dataset, options["binarise"], family, candidate)
 
     def look(family: Family, candidate: Candidate, rows: NDArray[np.int64]) -> tuple[Task, Examples]:
         features = train.features[rows]
@@ -105,12 +103,7 @@ def choose_model(
         task = Task.of(dataset.schema, binariser, seed=options["seed"])
         return task, Examples(to_wires(output, binariser, features), train.labels[rows])
 
-    size = DataSize(
-        rows=len(train),
-        columns=sum((column.kind != "category") + Marks(column).width for column in dataset.columns),
-        classes=len(dataset.label_names),
-        images=dataset.image_shape is not None,
-    )
+    size = size_of(dataset)
     output.log(f"{dataset.name}: trying models on held-out training examples; --model NAME skips this")
     with output.progress("trying", "models") as bar, compiling(output, True):
         more = {"seed": options["seed"], "balance": options["balance"], "jobs": jobs, "progress": bar}
@@ -123,3 +116,24 @@ def choose_model(
     options |= {"model": choice.trial.model, "binarise": rule(family, choice.trial.candidate)}
     options["epochs"] = epochs_for(family, len(train))
     return [{**trial.to_json(), "chosen": trial is choice.trial} for trial in choice.trials]
+
+
+def rule_of(dataset: Dataset, given: str | None, family: Family, candidate: Candidate) -> str:
+    """How the data become the bits of a candidate: by the rule that was ``given``, if any."""
+    from rdahw.data import default_rule
+
+    numbers = candidate.thresholds is not None and default_rule(dataset) == "midrange"
+    return given or (f"quantile={candidate.thresholds}" if numbers else family.binarise(dataset))
+
+
+def size_of(dataset: Dataset) -> DataSize:
+    """The size of the training data."""
+    from rdahw.data.marks import Marks
+    from rdahw.family import DataSize
+
+    return DataSize(
+        rows=len(dataset.train),
+        columns=sum((column.kind != "category") + Marks(column).width for column in dataset.columns),
+        classes=len(dataset.label_names),
+        images=dataset.image_shape is not None,
+    )

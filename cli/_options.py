@@ -277,6 +277,11 @@ def resume(ctx: click.Context, path: Path, options: dict[str, Any]) -> SavedMode
         raise UserError(
             f"{str(path)!r} was merged from models of different data and was not trained itself; resume one of those"
         )
+    if "tuned" in saved.provenance:
+        raise UserError(
+            f"{str(path)!r} was trained by rdahw tune on a part of the data; resume the model of rdahw tune --refit, "
+            "or train its model with rdahw train"
+        )
     if before is None:
         raise UserError(f"{str(path)!r} does not say how it was trained, so the training cannot continue; train again")
     if parse_model(before["model"])[0].name != saved.spec.family and before["model"] != saved.spec.name:

@@ -42,6 +42,7 @@ __all__ = [
     "USUAL_TASK",
     "Binarised",
     "Candidate",
+    "Choose",
     "DataSize",
     "Family",
     "Option",
@@ -445,6 +446,11 @@ class Candidate:
     thresholds: int | None = None
 
 
+#: ``choose(name, values, usual)``: one of ``values``, which ``rdahw tune`` varies; numbers in ascending order. ``name``
+#: is unique within a family, ``usual`` the value to begin with.
+Choose = Callable[[str, Sequence[Any], Any], Any]
+
+
 #: Names that no option can have: ``make`` takes ``task`` beside the options, and ``rdahw train --json`` prints the
 #: others beside them.
 RESERVED = frozenset((
@@ -471,7 +477,9 @@ class Family:
     binarise: the default binarising rule. schedule: defaults that differ from :class:`rdahw.training.Schedule`'s.
     classifier: defaults of ``RDAClassifier`` that differ from the options'. fit_classifier: ``fit_classifier(task,
         options)``, its options adapted to ``task``. thresholds: its thresholds per number and per pixel.
-    candidates: ``candidates(size)``, what ``--model auto`` tries, the most usual first; by default nothing.
+    candidates: ``candidates(size)``, what ``--model auto`` tries, the most usual first; by default nothing. search:
+        ``search(size, choose)``, a model that ``rdahw tune`` tries, whose options ``choose`` chooses; None: it tries
+        none.
     sections: the report's sections about the learned state. binarised: conversion to a circuit of bits, if any.
     two_classes: its models tell two classes apart, and no more. sizes: the option of type ``sizes`` whose name may be
         left out, so that ``NAME:300x4,300x4,OPTION=VALUE`` names a model. named: names that stand for a model of the
@@ -493,6 +501,7 @@ class Family:
     fit_classifier: Callable[[Task, dict[str, Any]], dict[str, Any]] = lambda task, options: options
     thresholds: tuple[int, int] = (1, 1)
     candidates: Callable[[DataSize], Sequence[Candidate]] = lambda size: ()
+    search: Callable[[DataSize, Choose], Candidate] | None = None
     sections: Callable[[SavedModel], Iterable[Section]] = lambda saved: ()
     binarised: Binarised | None = None
     two_classes: bool = False

@@ -12,7 +12,7 @@ import multiprocessing.context
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -79,7 +79,8 @@ class Jobs:
     ) -> list[_R]:
         """``function(shared, piece)`` of each piece, in the order of the pieces. ``shared`` may be :class:`Own`.
 
-        done: called here with (number of the piece, result) when a piece has ended. progress: called with (pieces that
+        done: called here with (number of the piece, result) when a piece has ended; it may append further pieces, if
+        ``pieces`` is a list. progress: called with (pieces that
         have ended, pieces in all), now and then. The first error of a piece ends the work and is raised here. On Ctrl-C
         no further piece is started, those that run are asked to end (:func:`stopping`) and reported if they have a
         result, and KeyboardInterrupt is raised.
@@ -140,12 +141,12 @@ class ExecutorJobs(Jobs):
         while len(results) < len(pieces):
             before = len(results)
             try:
-                rest = [number for number in range(len(pieces)) if number not in results]
-                with self._open(shared, len(rest)) as (executor, sent, stop):
-                    waiting = {
-                        executor.submit(_call, function, _own(sent, number), pieces[number]): number for number in rest
-                    }
-                    _collect(waiting, ended, stop, tick, cancels=self._cancels)
+                with self._open(shared, len(pieces) - len(results)) as (executor, sent, stop):
+
+                    def submit(number: int, executor: Executor = executor, sent: Any = sent) -> Future[_R]:
+                        return executor.submit(_call, function, _own(sent, number), pieces[number])
+
+                    _collect(submit, pieces, results, ended, stop, tick, cancels=self._cancels)
             except BrokenExecutor as error:
                 failures = failures + 1 if len(results) == before else 1
                 if failures == _MOST_FAILURES or not self._opens_anew:
@@ -158,17 +159,28 @@ class ExecutorJobs(Jobs):
 
 
 def _collect(
-    waiting: dict[Future[_R], int],
+    submit: Callable[[int], Future[_R]],
+    pieces: Sequence[Any],
+    results: Mapping[int, _R],
     ended: Callable[[int, _R], object],
     stop: Callable[[], object],
     tick: Callable[[], object],
     *,
     cancels: bool,
 ) -> None:
-    """Report what is ``waiting``, which maps futures to the numbers of their pieces, as it ends. After an exception the
-    others are cancelled or asked to stop, and those that end with a result all the same are reported."""
+    """Submit the numbers of ``pieces`` without results, also of those that are added meanwhile, and report them as they
+    end. After an exception the others are cancelled or asked to stop, and those that end with a result all the same are
+    reported."""
+    waiting: dict[Future[_R], int] = {}
+    submitted = 0
     try:
-        while waiting:
+        while True:
+            for number in range(submitted, len(pieces)):
+                if number not in results:
+                    waiting[submit(number)] = number
+            submitted = len(pieces)
+            if not waiting:
+                return
             over, _ = wait(waiting, timeout=_LOOK, return_when=FIRST_COMPLETED)
             # With results first: they stay, whatever the others raise.
             for future in sorted(over, key=lambda future: (future.exception() is not None, waiting[future])):
@@ -197,7 +209,7 @@ class ThreadJobs(ExecutorJobs):
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
         assert self.count is not None
-        with ThreadPoolExecutor(min(self.count, pieces)) as pool:
+        with ThreadPoolExecutor(self.count) as pool:
             yield pool, shared, self._stop
 
 
@@ -232,7 +244,7 @@ class ProcessJobs(ExecutorJobs):
         assert self.count is not None
         context = self._context
         stop = context.Event()
-        with ProcessPoolExecutor(min(self.count, pieces), context, _begin, (shared, stop)) as pool:
+        with ProcessPoolExecutor(self.count, context, _begin, (shared, stop)) as pool:
             held = Own([_Held(n) for n in range(len(shared.each))]) if isinstance(shared, Own) else _Held()
             yield pool, held, stop.set
 

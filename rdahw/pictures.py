@@ -29,6 +29,7 @@ __all__ = [
     "draw_curve",
     "draw_dream",
     "draw_evidence",
+    "draw_front",
     "draw_mask",
     "draw_predictions",
     "draw_truth_table",
@@ -102,6 +103,27 @@ def draw_curve(points: Sequence[Mapping[str, Any]], unit: str = "epoch") -> Figu
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(unit)
     axes.set_ylabel("wrong predictions, %")
+    axes.grid(True, which="both", color="#dddddd", linewidth=0.6)
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_front(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Models of a search: percent of right predictions against a cost, on a logarithmic scale; no cost is 0.
+
+    points: ``cost``, ``accuracy`` (a fraction), and ``best``: whether no other model is better in all that counts.
+    """
+    figure = _figure(6.4, 3.6)
+    axes = figure.add_subplot()
+    for best, name, colour, mark in ((False, "other models", _ORANGE, "x"), (True, "the front", _BLUE, "o")):
+        its = [(p["cost"], 100 * p["accuracy"]) for p in points if p["best"] == best]
+        if its:
+            axes.plot(*zip(*its, strict=True), mark, color=colour, markersize=5, label=name)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,g}" if f"{value:g}"[0] in "25" else "")
+    axes.set_xlabel(title)
+    axes.set_ylabel("right predictions, %")
     axes.grid(True, which="both", color="#dddddd", linewidth=0.6)
     axes.legend(frameon=False)
     return figure

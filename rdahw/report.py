@@ -12,7 +12,7 @@ import importlib.resources
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -26,7 +26,7 @@ from rdahw.family import Section
 from rdahw.saved import SavedModel
 from rdahw.tasks import TASKS, Evaluation
 
-__all__ = ["draw_pictures", "make_report"]
+__all__ = ["draw_pictures", "make_page", "make_report"]
 
 #: What is run in the page, in this order.
 _SCRIPTS = ("panel_engine.js", "panel.js")
@@ -41,10 +41,7 @@ def make_report(
 ) -> str:
     """The page as HTML text. evaluation: on examples that were not used for training. panel: the data of
     :func:`rdahw.sim.panel.make_panel`; ``without``: why there are none."""
-    template = _resource("report.html.jinja")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
-    return page.render(
-        version=rdahw.__version__,
+    return make_page(
         title=f"{saved.options.get('model', saved.spec.name)} on {saved.options.get('data', 'data')}",
         lead=(
             f"A model that learned to {TASKS[saved.schema.task].purpose(saved.spec)} by reverse derivative ascent: "
@@ -52,10 +49,28 @@ def make_report(
             + ("" if saved.is_finished else " Its training is not finished: this is a checkpoint.")
         ),
         tiles=list(_tiles(saved, evaluation)),
-        sections=[_for_page(section) for section in _sections(saved, evaluation)],
-        panel=None if panel is None else _panel(panel),
+        sections=_sections(saved, evaluation),
+        panel=panel,
         without=without,
-    ) + ("\n")
+    )
+
+
+def make_page(
+    title: str,
+    lead: str,
+    tiles: Sequence[tuple[str, str]],
+    sections: Iterable[Section],
+    *,
+    panel: Mapping[str, Any] | None = None,
+    without: str = "",
+) -> str:
+    """A page of HTML. tiles: names and values that stand out. panel, without: as for :func:`make_report`."""
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        _resource("report.html.jinja")
+    )
+    shown = {"title": title, "lead": lead, "tiles": tiles, "sections": [_for_page(section) for section in sections]}
+    made = None if panel is None else _panel(panel)
+    return page.render(version=rdahw.__version__, **shown, panel=made, without=without) + "\n"
 
 
 def _resource(name: str) -> str:

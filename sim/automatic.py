@@ -25,7 +25,10 @@ from rdahw.random import permutation, stream
 from rdahw.sim.engines import make_engine
 from rdahw.training import Examples, Schedule, Training, prepare
 
-__all__ = ["MOST_LEARNED", "MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "epochs_for", "spec_of"]
+__all__ = [
+    "MOST_LEARNED", "MOST_ROWS", "Choice", "Trial", "all_candidates", "choose", "epochs_for", "held_out_parts",
+    "model_text", "spec_of",
+]  # fmt: skip
 
 #: The most examples that the choice is made by.
 MOST_ROWS = 20_000
@@ -120,7 +123,7 @@ def choose(
             spec = spec_of(family, candidate, task)
             # Without columns of numbers, candidates that differ in their thresholds alone are the same.
             if not any(spec == other and np.array_equal(examples.x, piece.examples.x) for other, piece in tried):
-                tried.append((spec, _Tried(family.name, candidate, _text(spec, family, task), task, examples)))
+                tried.append((spec, _Tried(family.name, candidate, model_text(spec, family, task), task, examples)))
         except UserError as error:
             refused.append(error)
     run = (jobs or Jobs()).run
@@ -140,13 +143,19 @@ def _parts(labels: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
     """Which examples each part holds out, (n,)."""
     for least, parts, used in _PARTS:
         if len(labels) >= least:
-            order = permutation(stream(seed, "auto-parts"), len(labels))
-            order = order[np.argsort(labels[order], kind="stable")]
-            for part in range(used):
-                held = np.zeros(len(labels), np.bool_)
-                held[order[part::parts]] = True
-                yield held
+            yield from held_out_parts(labels, seed, parts, used)
             return
+
+
+def held_out_parts(labels: NDArray[np.int64], seed: int, parts: int, used: int) -> Iterator[NDArray[np.bool_]]:
+    """Which examples of classes ``labels`` (n,) each of the first ``used`` of so many ``parts`` holds out, (n,). A part
+    has about as many of each class."""
+    order = permutation(stream(seed, "auto-parts"), len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    for part in range(used):
+        held = np.zeros(len(labels), np.bool_)
+        held[order[part::parts]] = True
+        yield held
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +203,7 @@ def _correct(given: _Given, piece: _Tried, held: NDArray[np.bool_]) -> NDArray[n
     return np.asarray(engine.predict(engine.prepare(test)) == test.labels)
 
 
-def _text(spec: Spec, family: Family, task: Task) -> str:
+def model_text(spec: Spec, family: Family, task: Task) -> str:
     """The model as ``--model`` takes it: the options that are not the family's defaults for ``task``."""
     usual = {option.name: option.default for option in family.options} | family.spec(task).options()
     options = {name: value for name, value in spec.options().items() if value != usual[name]}

@@ -44,6 +44,7 @@ OWN_FILES = {
     "sim/estimator.py": {"sklearn"},
     "sim/outliers.py": {"sklearn"},
     "sim/regressor.py": {"sklearn"},
+    "sim/search.py": {"optuna"},
     "sim/weights.py": {"sklearn"},
     "sim/wires.py": {"sklearn"},
 }

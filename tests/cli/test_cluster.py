@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pieces
 import pytest
@@ -119,6 +120,28 @@ def test_ctrl_c_brings_the_checkpoints_of_a_cluster(run: Runner, address: str) -
     resumed = run.ok("train", "--resume", found[0].name, "--epochs", epochs, "--json").json
     alone = run.ok(*words[:3], "--seed", saved.spec.seed, "--epochs", epochs, "--out", "alone.rdahw", "--json").json
     assert resumed["parameters_sha256"] == alone["parameters_sha256"]
+
+
+def test_a_search_of_which_a_worker_dies(run: Runner, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna", reason="needs Optuna, the extra tune of rdahw")
+    from distributed import Client
+
+    from rdahw.cli._tuning import Models
+
+    search = ("tune", "--data", "iris", "--family", "ensemble", "--trials", 6, "--round", 3, "--json")
+    alone = run.ok(*search).json["trials"]
+    keep, killed = Models.keep, []
+
+    def kill(self: Models, number: int, result: Any) -> None:
+        keep(self, number, result)
+        if not killed:
+            with Client(address, set_as_default=False) as client:
+                killed.append(min(client.run(os.getpid).values()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(Models, "keep", kill)
+    assert run.ok(*search, "--cluster", address, "--out", "there").json["trials"] == alone
+    assert killed
 
 
 def test_what_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:

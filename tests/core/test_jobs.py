@@ -45,6 +45,18 @@ def test_results_are_in_the_order_of_the_pieces(make: Callable[[], Jobs]) -> Non
     assert jobs.run(pieces.add, [], 100) == []
 
 
+@pytest.mark.parametrize("jobs", [Jobs(), ThreadJobs(2), ProcessJobs(2)], ids=lambda jobs: type(jobs).__name__)
+def test_further_pieces_while_it_runs(jobs: Jobs) -> None:
+    work = [1]
+
+    def more(number: int, result: int) -> None:
+        work.extend([result] * (3 - number))  # number 0 adds three, and number 1 two …
+
+    found = jobs.run(pieces.add, work, 10, done=more)
+    assert found == [11, 21, 21, 21, *found[4:]]
+    assert sorted(found[4:]) == [31, 31, 31]
+
+
 def test_any_executor_will_do() -> None:
     with ThreadPoolExecutor(2) as pool:
         assert ExecutorJobs(pool).run(pieces.add, [1, 2], 10) == [11, 12]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.data import Code, Dataset, image_rule
 from rdahw.data.images import Image
 from rdahw.families.ensemble.spec import OPTIONS, EnsembleSpec
-from rdahw.family import Binarised, Candidate, DataSize, Family, Section, Spec, Task
+from rdahw.family import Binarised, Candidate, Choose, DataSize, Family, Section, Spec, Task
 from rdahw.learner import Learner
 from rdahw.model import Model
 
@@ -82,6 +82,26 @@ def _candidates(size: DataSize) -> list[Candidate]:
     ]
 
 
+def _search(size: DataSize, choose: Choose) -> Candidate:
+    tables = choose("tables", (16, 32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048), 256)
+    inputs = choose("inputs", range(3, 11), 6)
+    # Random wiring of a family's own choice by the kind of data, from all bits, or by the examples.
+    wiring = choose("wiring", ("usual", "any", "grown") if size.images else ("usual", "grown"), "usual")
+    share = choose("margin of a table", (0.1, 0.2, 0.4, 0.625, 1, 1.5, 2, 3, 4), 0.625 if size.images else 2)
+    options = {
+        "tables": min(tables, _MOST_COUNTERS // (size.classes << inputs)),
+        "inputs": inputs,
+        "wiring": None if wiring == "usual" else wiring,
+        "margin": int(tables * share),
+        "counter": choose("counter", range(3, 9), 6),
+        "dropout": choose("dropout", (0.0, 0.25, 0.5, 0.625, 0.75), 0.5),
+    }
+    if wiring == "grown":
+        options["candidates"] = choose("candidates", (16, 32, 64, 128, 256), 64)
+    thresholds = None if size.images else size.thresholds(choose("thresholds", (7, 15, 31, 48, 63), 15))
+    return Candidate(options=options, thresholds=thresholds)
+
+
 def _circuit(spec: EnsembleSpec, code: Code) -> Spec:
     from rdahw.families.circuits import CircuitSpec
     from rdahw.families.ensemble.circuits import boolean_model
@@ -119,6 +139,7 @@ FAMILY = Family(
     fit_classifier=_fit_classifier,
     thresholds=(16, 3),
     candidates=_candidates,
+    search=_search,
     sections=_sections,
     counters="counters",
     binarised=Binarised(circuit=_circuit, state=_signs, tuned=_through_signs),

@@ -12,7 +12,7 @@ from rdahw.data import Dataset, image_rule
 from rdahw.families.grown.rule import GrownState, PlainGrown
 from rdahw.families.grown.spec import OPTIONS, RANGES, GrownSpec, VotesSpec, patch_that_fits
 from rdahw.families.grown.votes import PlainVotes
-from rdahw.family import Candidate, DataSize, Family, Section, Task
+from rdahw.family import Candidate, Choose, DataSize, Family, Section, Task
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -69,6 +69,21 @@ def _candidates(size: DataSize) -> list[Candidate]:
     ]
 
 
+def _search(size: DataSize, choose: Choose) -> Candidate:
+    most = RANGES["tables"][1] // size.classes
+    options = {
+        "tables": size.classes * min(most, choose("tables of a class", (5, 10, 15, 20, 30, 45, 70, 100, 150, 200), 70)),
+        "inputs": choose("inputs", range(2, 8), 4),
+        "candidates": choose("candidates", (32, 64, 144, 256, 512), 144),
+        "slope": choose("slope", (3, 6, 10, 17, 25, 40), 17),
+        "refinements": choose("refinements", (0, 12, 24), 12),
+    }
+    if size.images:
+        options["copies"] = choose("copies", (0, 3, 5), 0)
+    thresholds = None if size.images else size.thresholds(choose("thresholds", (7, 15, 31, 48, 63), 31))
+    return Candidate(options=options, thresholds=thresholds)
+
+
 def _sections(saved: SavedModel) -> Iterable[Section]:
     from rdahw.families.grown.report import sections
 
@@ -87,5 +102,6 @@ FAMILY = Family(
     fit_classifier=_fit_classifier,
     thresholds=(31, 1),
     candidates=_candidates,
+    search=_search,
     sections=_sections,
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rdahw.data import Dataset, default_rule
 from rdahw.families.ensemble import default_wiring
 from rdahw.families.layers.spec import OPTIONS, LayersSpec, read_sizes
-from rdahw.family import Family, Section, Task
+from rdahw.family import Candidate, Choose, DataSize, Family, Section, Task
 
 if TYPE_CHECKING:
     from rdahw.saved import SavedModel
@@ -65,6 +65,18 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "sizes": options["sizes"] and _fitting(task, options["sizes"])}
 
 
+def _search(size: DataSize, choose: Choose) -> Candidate:
+    inputs = choose("inputs", range(3, 7), 4)
+    layer = f"{choose('tables', (50, 100, 150, 200, 300, 400, 600, 800), 300)}x{inputs}"
+    options = {
+        "sizes": ",".join([layer] * choose("layers", range(1, 6), 3)),
+        "counter": choose("counter", range(4, 8), 5),
+        "noise": choose("noise", range(6), 3),
+    }
+    thresholds = None if size.images else size.thresholds(choose("thresholds", (3, 7, 15, 31), 7))
+    return Candidate(options=options, thresholds=thresholds)
+
+
 def _sections(saved: SavedModel) -> Iterable[Section]:
     from rdahw.families.layers.report import sections
 
@@ -82,6 +94,7 @@ FAMILY = Family(
     schedule={"epochs": 30, "shuffle": True, "scored": "epoch"},
     fit_classifier=_fit_classifier,
     thresholds=(3, 1),
+    search=_search,
     sections=_sections,
     sizes="sizes",
 )

@@ -1,0 +1,275 @@
+"""The search of ``rdahw tune`` for a model: Optuna's samplers and pruners, by ask and tell (``pip install
+'rdahw[tune]'``).
+
+Trials are asked for in rounds, and a round's results are told when all of them are there, in the order of their
+numbers; each trial has a sampler seeded by its number. So the search does not depend on how many trials run at once,
+nor on where they run, nor on being stopped and continued. All of it is kept in a storage of Optuna: each result is
+there as soon as the trial has ended, and the trials that have begun and not ended run again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rdahw.errors import MissingError, UsageError, UserError
+from rdahw.family import Candidate, DataSize, Family
+from rdahw.jobs import Jobs
+from rdahw.random import stream
+from rdahw.sim.automatic import spec_of
+from rdahw.sim.trials import FIRST, Given, Piece, Result, run_trial
+
+try:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import FrozenTrial, Trial, TrialState
+except ImportError as error:
+    raise MissingError(f"rdahw tune needs Optuna ({error}); install it with pip install 'rdahw[tune]'") from error
+
+__all__ = ["SAMPLERS", "Search", "open_study"]
+
+#: The samplers, by name.
+SAMPLERS: Mapping[str, Callable[[int], Any]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+}
+#: A trial is stopped after its first stage if this part of the finished ones had a better first stage, from so many
+#: finished ones on.
+_BETTER, _FEWEST = 40.0, 5
+#: A search ends when so many models in turn are above the budget.
+_MOST_REFUSED = 200
+_STUDY = "rdahw"
+
+
+def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
+    """The study in the journal file ``path``, or one in memory; ``about``: all that decides what its trials are, as
+    plain JSON values.
+
+    Raises :class:`UsageError` if the study of the file is about something else, :class:`UserError` if the file is no
+    journal or cannot be written.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            storage = None if path is None else optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+            study = optuna.create_study(
+                storage=storage, study_name=_STUDY, direction="maximize", load_if_exists=True,
+                pruner=optuna.pruners.PercentilePruner(_BETTER, n_startup_trials=_FEWEST),
+            )  # fmt: skip
+        except OSError as error:
+            raise UserError(
+                f"the storage {str(path)!r} cannot be written ({error.strerror}); choose another file with --storage"
+            ) from error
+        except Exception as error:  # whatever Optuna makes of a file that is none of its own
+            raise UserError(
+                f"the storage {str(path)!r} is no journal of a search ({error}); choose another file with --storage"
+            ) from error
+    known = study.user_attrs.get("about")
+    if known is None:
+        study.set_user_attr("about", dict(about))
+        return study
+    for name, value in json.loads(json.dumps(about)).items():
+        if known.get(name) != value:
+            raise UsageError(
+                f"the search in {str(path)!r} has {name} {known.get(name)!r}, and this one {value!r}; start it as "
+                "before, or choose another file with --storage"
+            )
+    return study
+
+
+@dataclass(slots=True, eq=False)
+class Search:
+    """A search among the models of ``families``.
+
+    rule: ``rule(family, candidate)``, how data become bits. costs: ``costs(spec)`` of a model that is not trained; it
+    may raise :class:`UsageError`. excess: how far costs are above the budget, 0 for within. trials: how many models are
+    trained in all. deadline: by :func:`time.monotonic`; no round begins after it. round: how many trials are asked for
+    at once. keep: called with the number and the result of each trial that has ended.
+    """
+
+    study: optuna.Study
+    given: Given
+    families: Sequence[Family]
+    size: DataSize
+    rule: Callable[[Family, Candidate], str]
+    costs: Callable[[Any], Mapping[str, float | None]]
+    excess: Callable[[Mapping[str, float | None]], float]
+    trials: int
+    deadline: float | None
+    round: int
+    sampler: str
+    keep: Callable[[int, Result], object]
+    _pieces: list[Piece] = field(default_factory=list)
+    _asked: dict[int, Trial] = field(default_factory=dict)
+    _results: dict[int, Result] = field(default_factory=dict)
+    _waiting: int = 0
+
+    def run(self, jobs: Jobs, progress: Callable[[int, int], object]) -> None:
+        """Run the trials that are missing; ``progress`` is called with (trials that have ended, trials in all)."""
+        if not self.study.get_trials(deepcopy=False):
+            for family in self.families:
+                self.study.enqueue_trial(self._usual(family))
+
+        def tick(done: int, pieces: int) -> None:
+            progress(sum(trial.state.is_finished() for trial in self.counted()), self.trials)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of experimental parts, and of reports that come twice
+            self._begin(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+            jobs.run(run_trial, self._pieces, self.given, done=self._done, progress=tick)
+
+    def counted(self) -> list[FrozenTrial]:
+        """The trials whose models are trained."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [t for t in trials if t.state != TrialState.WAITING and "refused" not in t.user_attrs]
+
+    def piece(self, trial: FrozenTrial) -> Piece:
+        """All of a trial that has ended, to train its model again."""
+        return self._piece(trial.number, *self._chosen(_Told(trial)), 1.0)
+
+    # -- a round -------------------------------------------------------------------------------------------------------
+
+    def _begin(self, left: Sequence[FrozenTrial] = ()) -> None:
+        """Ask for the trials of the next round, beside those that are ``left`` of one that was stopped."""
+        self._asked, self._results = {}, {}
+        for begun in left:
+            self.study.sampler = self._sampler(begun.number)
+            self._take(Trial(self.study, begun._trial_id))
+        refused = 0
+        while (count := len(self.counted())) < self.trials and (not self._asked or count % self.round):
+            if self.deadline is not None and not self._asked and time.monotonic() >= self.deadline:
+                break
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            number = waiting[0].number if waiting else len(self.study.get_trials(deepcopy=False))
+            self.study.sampler = self._sampler(number)
+            refused = 0 if self._take(self.study.ask()) else refused + 1
+            if refused == _MOST_REFUSED:
+                break
+        self._waiting = len(self._asked) - len(self._results)
+        for trial in self._asked.values():
+            if trial.number not in self._results:
+                self._pieces.append(self._piece(trial.number, *self._chosen(trial), FIRST))
+        if self._asked and not self._waiting:
+            self._end()
+
+    def _take(self, trial: Trial) -> bool:
+        """Add a trial to the round, unless it is above the budget."""
+        family, candidate = self._chosen(trial)
+        attributes = trial.user_attrs
+        if "result" not in attributes:
+            try:
+                task = self.given.task(self.rule(family, candidate))
+                costs = self.costs(spec_of(family, candidate, task))
+            except UserError as error:
+                return self._refuse(trial, str(error), 1.0)
+            if excess := self.excess(costs):
+                return self._refuse(trial, "above the budget", excess)
+        self._asked[trial.number] = trial
+        if "result" in attributes:  # it has ended, and was not told
+            self._results[trial.number] = Result(error=attributes["result"].get("error", ""))
+        return True
+
+    def _refuse(self, trial: Trial, why: str, excess: float) -> bool:
+        trial.set_user_attr("refused", why)
+        trial.set_constraint("budget", excess)
+        self.study.tell(trial, 0.0, skip_if_finished=True)
+        return False
+
+    def _done(self, number: int, result: Result) -> None:
+        piece = self._pieces[number]
+        trial = self._asked[piece.trial]
+        self._waiting -= 1
+        self._results[piece.trial] = result
+        if not result.error:
+            trial.report(result.accuracy, 1)  # what is reported again is ignored
+        if result.error or piece.share == 1:
+            trial.set_user_attr("result", result.to_json())
+            self.keep(piece.trial, result)
+        if self._waiting:
+            return
+        if not self._second_stage():
+            self._end()
+
+    def _second_stage(self) -> bool:
+        """Begin the second stage of the trials that are worth it, if there are any that had their first one."""
+        first = [n for n, trial in self._asked.items() if "result" not in trial.user_attrs]
+        for n in first:
+            trial, result = self._asked[n], self._results[n]
+            if trial.should_prune():
+                trial.set_user_attr("result", {**result.to_json(), "pruned": True})
+            else:
+                self._pieces.append(self._piece(n, *self._chosen(trial), 1.0, result))
+                self._waiting += 1
+        return bool(self._waiting)
+
+    def _end(self) -> None:
+        """Tell the results of a round, and begin the next one."""
+        for trial in self._asked.values():
+            found = trial.user_attrs["result"]
+            if "error" in found:
+                trial.set_constraint("budget", 1.0)
+                self.study.tell(trial, 0.0, skip_if_finished=True)
+            elif "pruned" in found:
+                trial.set_constraint("budget", 0.0)
+                self.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+            else:
+                trial.set_constraint("budget", self.excess(found["costs"]))
+                self.study.tell(trial, found["accuracy"], skip_if_finished=True)
+        self._begin()
+
+    # -- models --------------------------------------------------------------------------------------------------------
+
+    def _piece(
+        self, number: int, family: Family, candidate: Candidate, share: float, before: Result | None = None
+    ) -> Piece:
+        begun = () if before is None else before.folds
+        return Piece(number, family.name, candidate, self.rule(family, candidate), share, begun)
+
+    def _chosen(self, trial: Any) -> tuple[Family, Candidate]:
+        """The model of a trial."""
+        names = [family.name for family in self.families]
+        family = self.families[names.index(trial.suggest_categorical("family", names))]
+
+        def choose(name: str, values: Sequence[Any], usual: Any) -> Any:
+            where = f"{family.name} {name}"
+            if all(isinstance(value, int | float) for value in values):
+                return values[trial.suggest_int(where, 0, len(values) - 1)]
+            return trial.suggest_categorical(where, list(values))
+
+        assert family.search is not None
+        return family, family.search(self.size, choose)
+
+    def _usual(self, family: Family) -> dict[str, Any]:
+        """The parameters of the model that the search of a family begins with."""
+        chosen: dict[str, Any] = {"family": family.name}
+
+        def choose(name: str, values: Sequence[Any], usual: Any) -> Any:
+            is_number = all(isinstance(value, int | float) for value in values)
+            chosen[f"{family.name} {name}"] = list(values).index(usual) if is_number else usual
+            return usual
+
+        assert family.search is not None
+        family.search(self.size, choose)
+        return chosen
+
+    def _sampler(self, number: int) -> Any:
+        return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A trial that has ended, which suggests what it was."""
+
+    trial: FrozenTrial
+
+    def suggest_categorical(self, name: str, values: Sequence[Any]) -> Any:
+        return self.trial.params[name]
+
+    def suggest_int(self, name: str, low: int, high: int) -> Any:
+        return self.trial.params[name]

@@ -1,0 +1,164 @@
+"""``rdahw tune``: the search, its results, and that nothing of it depends on where and how often it runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Runner, finish, lower_priority, start
+
+from rdahw.boards.report import DesignError
+from rdahw.cli._tuning import Models, front_of
+from rdahw.saved import load_model
+
+pytest.importorskip("optuna", reason="needs Optuna, the extra tune of rdahw")
+
+#: A small search.
+SEARCH = ("tune", "--data", "iris", "--family", "ensemble", "--board", "icebreaker", "--build", 0, "--round", 3)
+
+
+def bits(result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """What may not depend on where a search runs."""
+    return [(t["trial"], t["state"], t.get("model"), t.get("correct"), t.get("parameters_sha256"))
+            for t in result["trials"]]  # fmt: skip
+
+
+def test_a_search(run: Runner) -> None:
+    found = run.ok(*SEARCH, "--trials", 5, "--max", "bits=300000", "--refit", "--json").json
+    assert len(found["trials"]) == 5
+    assert found["trials"][0]["model"] == "ensemble:margin=512"  # the usual one comes first
+    assert found["front"] == front_of(found["trials"])
+    assert found["best"] == found["front"][0]
+    assert found["best"]["accuracy"] == max(t["accuracy"] for t in found["trials"] if t["state"] == "complete")
+    for trial in found["front"]:
+        assert trial["costs"]["bits"] <= 300_000
+        assert trial["costs"]["microseconds"] == pytest.approx(trial["costs"]["cycles"] / 24, abs=1e-3)
+    files = {path.name for path in (run.folder / "iris-tune").iterdir()}
+    models = {f"trial-{trial['trial']:03}.rdahw" for trial in found["front"]}
+    assert files == {*models, "tune.json", "tune.html", "best.rdahw"}
+    page = (run.folder / "iris-tune" / "tune.html").read_text()
+    assert found["best"]["model"] in page
+    assert page.count("<img") == 3
+    refitted = load_model(run.folder / "iris-tune" / "best.rdahw")
+    assert refitted.options["model"] == found["best"]["model"]
+    assert found["refit"]["test_examples"] == 75
+    assert "resume the model of rdahw tune --refit" in run("train", "--resume", found["out"] + f"/{min(models)}").error
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_a_search_that_was_stopped_goes_on_as_if_it_had_not(
+    run: Runner, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    search = (*SEARCH, "--trials", 5, "--json")
+    whole = run.ok(*search).json
+    keep, kept = Models.keep, []
+
+    def stop(self: Models, number: int, result: Any) -> None:
+        keep(self, number, result)
+        kept.append(number)
+        if len(kept) == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Models, "keep", stop)
+        stopped = run(*search, "--storage", "search.log", "--out", "again")
+    assert stopped.code == 130
+    assert "continue with the same command and --storage search.log" in stopped.json["error"]
+    again = run.ok(*search, "--storage", "search.log", "--out", "again").json
+    assert bits(again) == bits(whole)
+    assert bits(run.ok(*search, "--storage", "search.log", "--out", "elsewhere").json) == bits(whole)
+    assert sorted(path.name for path in (run.folder / "elsewhere").iterdir()) == sorted(
+        path.name for path in (run.folder / "iris-tune").iterdir()
+    )
+
+
+@pytest.mark.slow
+def test_a_search_in_two_processes_that_was_killed(tmp_path: Path) -> None:
+    search = (*SEARCH, "--trials", 9, "--json")
+    whole = finish(start(*search, folder=tmp_path)).json
+    two = (*search, "--storage", "search.log", "--out", "two", "--jobs", 2)
+    killed = start(*two, folder=tmp_path, preexec_fn=lower_priority)
+    while killed.poll() is None and len(list((tmp_path / "two").glob("*.rdahw"))) < 3:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert finish(killed).code == -signal.SIGKILL
+    ran = finish(start(*two, folder=tmp_path))
+    assert ran.code == 0, ran.err
+    assert bits(ran.json) == bits(whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--family", "lookup"), "models of the family 'lookup' are not tuned; choose among ensemble, grown, layers"),
+        (("--family", "grown"), "models of the family 'grown' have no trainer in gateware; add --inference"),
+        (("--folds", 2, "--validation", 9), "--folds and --validation were both given"),
+        (("--validation", 75), "--validation 75 leaves none of 75 training examples"),
+        (("--max", "gates=3"), "--max gates=3 limits no known cost; expected luts=N, ebr=N"),
+        (("--max", "luts=-1"), "--max luts=-1 is no limit; expected a number above 0"),
+        (("--max", "bits=1"), "no model is within the budget"),
+    ],
+)
+def test_what_is_refused(run: Runner, options: tuple[object, ...], said: str) -> None:
+    assert said in run(*SEARCH, "--trials", 2, *options).error
+
+
+def test_a_storage_of_another_search(run: Runner) -> None:
+    (run.folder / "text").write_text("not JSON\n")
+    assert "is no journal of a search" in run(*SEARCH, "--storage", "text").error
+    assert "cannot be written" in run(*SEARCH, "--storage", "no/such/folder").error
+    run.ok(*SEARCH, "--trials", 1, "--storage", "log")
+    assert "the search in 'log' has seed 0, and this one 1" in run(*SEARCH, "--storage", "log", "--seed", 1).error
+
+
+def test_without_optuna(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "rdahw.sim.search", raising=False)
+    ran = run(*SEARCH)
+    assert (ran.code, "install it with pip install 'rdahw[tune]'" in ran.error) == (3, True)
+
+
+def test_builds_until_one_fits(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rdahw.boards import synthesis
+
+    built: list[str] = []
+
+    def synthesise(design: Any, board: Any, *, out: Path, **options: Any) -> Any:
+        built.append(out.name)
+        if len(built) == 1:
+            raise DesignError("it needs too much", usage={})
+
+        class Report:
+            logic_cells, ebr, spram = 1000, 2, 1
+
+            def to_json(self) -> dict[str, Any]:
+                return {"logic_cells": self.logic_cells, "fmax_mhz": 50.0}
+
+        return Report()
+
+    monkeypatch.setattr(synthesis, "synthesise", synthesise)
+    found = run.ok(*SEARCH[:-4], "--trials", 6, "--json").json
+    first, second = found["front"][:2]
+    assert first["build"] == {"error": "it needs too much"}
+    assert second["build"]["logic_cells"] == 1000
+    assert found["best"]["trial"] == second["trial"]
+    assert built == [f"trial-{trial['trial']:03}" for trial in (first, second)]
+
+
+#: What makes the commands of the page small.
+SMALL = {"mnist": "iris", "40": "2", "table.csv": "iris"}
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tune.md").read_text()
+    commands = [shlex.split(line) for line in re.findall(r"^rdahw (tune .*)$", page, re.MULTILINE)]
+    assert len(commands) >= 4
+    for words in commands:
+        run.ok(*(SMALL.get(word, word) for word in words), "--build", 0)  # the last value of an option counts
