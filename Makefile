@@ -14,9 +14,15 @@ pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
 
-demo: .venv/installed  ## learn Iris: the shortest way to see a circuit learn
+demo: .venv/installed  ## the paper's bits on Iris, a model of Iris that is over 95 % right, and pictures of it
 	@mkdir -p build/demo
-	.venv/bin/rdahw train --sim --out build/demo/iris-lookup.rdahw
+	@echo "the paper's experiments on Iris: is every bit the same?"
+	@.venv/bin/rdahw reproduce --data iris
+	@echo
+	@echo "an ensemble, on ten random splits: 120 flowers to learn from, 30 held out to test it"
+	@.venv/bin/rdahw train --data iris --model ensemble --split 0.2 --seeds 10 --quiet --out build/demo/iris.rdahw
+	@echo
+	@.venv/bin/rdahw report build/demo/iris-seed0.rdahw --out build/demo/iris.html --pictures build/demo
 
 test: .venv/installed-dev  ## run the tests on all cores
 	.venv/bin/pytest -n auto
@@ -57,7 +63,7 @@ clean:  ## remove the virtual environment and everything built
 	@.venv/bin/python -c 'import pip; $(usable)' 2>/dev/null || { \
 		python='$(PYTHON)'; "$$python" -c '$(usable)' 2>/dev/null || { echo "$(no_python)" >&2; exit 1; }; \
 		echo "making .venv with $$python"; "$$python" -m venv --clear .venv; }
-	$(pip) --editable .
+	$(pip) --editable '.[plot]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed
