@@ -9,7 +9,7 @@ or say where one is with make PYTHON=/path/to/python
 pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint types docs docs-serve mutants bench clean
+.PHONY: help demo test quick lint types docs docs-serve docs-walk mutants bench clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
@@ -49,6 +49,9 @@ docs-serve: docs  ## … and show it at http://127.0.0.1:8000 until Ctrl-C
 	.venv/bin/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
 
 # After a new row or signal, `.venv/bin/python tests/mutants.py --write --new` is quicker.
+docs-walk: .venv/installed-walk  ## check links, headings, widths and contrast of that site in Chromium (PAGES=part of names)
+	.venv/bin/python docs/walk.py $(PAGES)
+
 mutants: .venv/installed-dev  ## make all mutants and write their list: some 25 minutes
 	.venv/bin/python tests/mutants.py --write
 
@@ -72,6 +75,10 @@ clean:  ## remove the virtual environment and everything built
 
 .venv/installed-docs: .venv/installed
 	$(pip) --editable '.[docs]'
+	@touch $@
+
+.venv/installed-walk: .venv/installed-docs
+	$(pip) --editable '.[walk]'
 	@touch $@
 
 .venv-bench/installed: bench/peers.txt bench/install_peers.py | .venv/installed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import sysconfig
 from importlib.metadata import metadata
 
 import click
@@ -13,14 +15,15 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from rdahw.cli import COMMANDS, cli
+from rdahw.data import catalogue
 
 project = "rdahw"
 author = metadata("rdahw")["Author"]
 copyright = author
 version = release = metadata("rdahw")["Version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
-exclude_patterns = ["notebooks", "_templates"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+exclude_patterns = ["_templates"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"rdahw {version}"
@@ -32,13 +35,38 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_type_aliases = {"ArrayLike": "ArrayLike", "NDArray": "NDArray"}  # by these names
 maximum_signature_line_length = 100
 
+#: The data set that a notebook reads if it is not one of those that are installed with rdahw.
+NEEDS = {"notebooks/mnist-in-a-minute": "mnist"}
+#: What a notebook lacks on this machine: it is on the site without results, and says how to get the data set.
+MISSING = {page: record for page, name in NEEDS.items() for record in catalogue() if record.name == name}
+MISSING = {page: record for page, record in MISSING.items() if record.found is None}
+
+nb_execution_mode = "force"  # run at every build, so that results are those of this version
+nb_execution_excludepatterns = [f"{page}.md" for page in MISSING]
+nb_execution_in_temp = True  # the files that they write are not left in docs/
+nb_execution_timeout = -1  # none, as machines differ
+nb_execution_show_tb = True  # an error is a warning, which make docs takes for an error
+nb_merge_streams = True  # what a command prints stays in its order
+os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # their shells find rdahw
+
 #: Where a link from docs/ to another file of the repository leads on the site.
 REPOSITORY = "https://github.com/rdahw/rdahw/blob/main/"
 
 
 def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
     """The site has the pages of docs/ only: other files are read on GitHub."""
-    source[0] = re.sub(r"\]\((?:\.\./)+", f"]({REPOSITORY}", source[0])
+    up = r"\.\./" * (page.count("/") + 1)
+    source[0] = re.sub(rf"\]\({up}", f"]({REPOSITORY}", source[0])
+
+
+def say_what_is_missing(app: Sphinx, page: str, source: list[str]) -> None:
+    """Below the title of a notebook that was not run, what it needs."""
+    if page in MISSING:
+        what = f"This page was made without the data set {MISSING[page].name}, so its results are missing."
+        note = f":::{{note}}\n{what} To get it, {MISSING[page].get}.\n:::"
+        title = re.search(r"^# .*$", source[0], re.MULTILINE)
+        assert title is not None, f"{page} has no title"
+        source[0] = f"{source[0][: title.end()]}\n\n{note}{source[0][title.end() :]}"
 
 
 def mark_names(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
@@ -130,6 +158,7 @@ def paragraphs(text: str | None) -> list[nodes.Node]:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx with this file as an extension."""
     app.connect("source-read", link_to_repository)
+    app.connect("source-read", say_what_is_missing)
     app.connect("autodoc-process-docstring", mark_names)
     app.connect("autodoc-process-signature", name_types)
     app.connect("autodoc-skip-member", leave_out)
