@@ -107,6 +107,13 @@ def leave_out(app: Sphinx, what: str, name: str, member: object, skip: bool, opt
     return True if callable(function) and not (module or "").startswith("rdahw") else None
 
 
+def make_accessible(app: Sphinx, page: str, template: str, context: dict[str, object], tree: nodes.Node | None) -> None:
+    """Captions of contents are headings of level 2, and what may scroll can be scrolled by the keyboard."""
+    for part in {"body", "furo_navigation_tree"} & context.keys():
+        text = str(context[part]).replace('role="heading">', 'role="heading" aria-level="2">')
+        context[part] = re.sub(r'<(pre|div class="table-wrapper[^"]*")>', r'<\1 tabindex="0">', text)
+
+
 class Commands(SphinxDirective):
     """A section for each command of the command line, from its own help."""
 
@@ -162,5 +169,6 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", mark_names)
     app.connect("autodoc-process-signature", name_types)
     app.connect("autodoc-skip-member", leave_out)
+    app.connect("html-page-context", make_accessible, priority=900)  # after the theme, which makes the navigation
     app.add_lexer("mermaid", TextLexer)  # GitHub draws it
     app.add_directive("commands", Commands)

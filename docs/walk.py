@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -24,7 +24,8 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).parent.parent
 SITE = ROOT / "build" / "docs"
 BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
-WIDTHS = [400, 1280]
+#: The widths of the window in pixels, and the style in which each is looked at.
+WIDTHS: dict[int, Literal["light", "dark"]] = {400: "light", 1280: "dark"}
 #: The rules of the field for pages that all can read. The order of headings is judged by `headings`, on all pages.
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 
@@ -48,31 +49,35 @@ WIDE = """() => {
 
 
 def main(names: list[str]) -> int:
-    """Print a line for each fault, and return how many there are; 2 if the site or the browser is not there."""
+    """Print a line for each fault; return 1 if there are any, 2 if the site or the browser is not there."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not (SITE / "index.html").exists() or browser is None:
         missing = f"one of {', '.join(BROWSERS)} on the PATH" if browser is None else "the site: run make docs"
         print(f"the walk needs {missing}", file=sys.stderr)
         return 2
     pages = sorted(SITE.rglob("*.html"))
+    chosen = [path for path in pages if not names or any(name in path.name for name in names)]
     facts: dict[Path, dict[str, Any]] = {}
-    faults: list[tuple[Path, str]] = []
+    faults = 0
+
+    def tell(path: Path, found: Iterable[str]) -> None:
+        nonlocal faults
+        for fault in found:
+            print(f"{path.relative_to(SITE)}: {fault}", flush=True)
+            faults += 1
+
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = chromium.new_page()
         for path in pages:
             page.goto(path.as_uri())
             facts[path] = page.evaluate(FACTS)
-            if not names or any(name in path.name for name in names):
-                faults += [(path, fault) for fault in look(page, facts[path])]
+            if path in chosen:
+                tell(path, look(page, facts[path]))
         chromium.close()
-    for path in pages:
-        if not names or any(name in path.name for name in names):
-            faults += [(path, fault) for link in dict.fromkeys(facts[path]["links"]) for fault in dead(link, facts)]
-    for path, fault in faults:
-        print(f"{path.relative_to(SITE)}: {fault}")
-    links = sum(len(each["links"]) for each in facts.values())
-    print(f"{len(facts)} pages, {links} links, {len(faults)} faults")
+    for path in chosen:
+        tell(path, (fault for link in dict.fromkeys(facts[path]["links"]) for fault in dead(link, facts)))
+    print(f"{len(pages)} pages, {sum(len(each['links']) for each in facts.values())} links, {faults} faults")
     return bool(faults)
 
 
@@ -80,17 +85,15 @@ def look(page: Page, facts: dict[str, Any]) -> Iterator[str]:
     """The faults of the page that is open."""
     yield from (f"the image {source} is not there" for source in facts["broken"])
     yield from headings(facts["headings"])
-    for width in WIDTHS:
+    for width, style in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=style)
         if wide := page.evaluate(WIDE):
             yield f"wider than {width} pixels: {'; '.join(wide)}"
-    axe = Axe()
-    for style in ("light", "dark"):
-        page.emulate_media(color_scheme=style)
-        for fault in axe.run(page, options=RULES).response["violations"]:
+        for fault in Axe().run(page, options=RULES).response["violations"]:
             node = fault["nodes"][0]
             yield (
-                f"{fault['id']}, {style}, {len(fault['nodes'])} times, such as {node['html'][:120]}: "
+                f"{fault['id']} at {width} pixels, {style}, {len(fault['nodes'])} times, such as {node['html'][:120]}: "
                 f"{' '.join((node.get('failureSummary') or '').split())[:200]}"
             )
 
