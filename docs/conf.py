@@ -108,9 +108,15 @@ def leave_out(app: Sphinx, what: str, name: str, member: object, skip: bool, opt
 
 
 def make_accessible(app: Sphinx, page: str, template: str, context: dict[str, object], tree: nodes.Node | None) -> None:
-    """Captions of contents are headings of level 2, and what may scroll can be scrolled by the keyboard."""
+    """Captions of contents are headings of level 2, what may scroll can be scrolled by the keyboard, and a signature of
+    several lines is no list of definitions, which would need terms."""
+
+    def lines(found: re.Match[str]) -> str:
+        return f'{found[1]}<div style="margin-left: 2em">{found[2].replace("dd>", "div>")}</div>'
+
     for part in {"body", "furo_navigation_tree"} & context.keys():
         text = str(context[part]).replace('role="heading">', 'role="heading" aria-level="2">')
+        text = re.sub(r'(<span class="sig-paren">\(</span>)\s*<dl>(.*?)</dl>', lines, text, flags=re.DOTALL)
         context[part] = re.sub(r'<(pre|div class="table-wrapper[^"]*")>', r'<\1 tabindex="0">', text)
 
 
