@@ -37,9 +37,10 @@ maximum_signature_line_length = 100
 
 #: The data set that a notebook reads if it is not one of those that are installed with rdahw.
 NEEDS = {"notebooks/mnist-in-a-minute": "mnist"}
-#: What a notebook lacks on this machine: it is on the site without results, and says how to get the data set.
-MISSING = {page: record for page, name in NEEDS.items() for record in catalogue() if record.name == name}
-MISSING = {page: record for page, record in MISSING.items() if record.found is None}
+#: The notebooks whose data set is not found here: they are on the site without results, and say so.
+MISSING = {
+    page: NEEDS[page] for page in NEEDS for record in catalogue() if (record.name, record.found) == (NEEDS[page], None)
+}
 
 nb_execution_mode = "force"  # run at every build, so that results are those of this version
 nb_execution_excludepatterns = [f"{page}.md" for page in MISSING]
@@ -62,8 +63,8 @@ def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
 def say_what_is_missing(app: Sphinx, page: str, source: list[str]) -> None:
     """Below the title of a notebook that was not run, what it needs."""
     if page in MISSING:
-        what = f"This page was made without the data set {MISSING[page].name}, so its results are missing."
-        note = f":::{{note}}\n{what} To get it, {MISSING[page].get}.\n:::"
+        what = f"This page was made without the data set {MISSING[page]}, so its results are missing."
+        note = f"```{{note}}\n{what} `rdahw datasets` says how to get it.\n```"
         title = re.search(r"^# .*$", source[0], re.MULTILINE)
         assert title is not None, f"{page} has no title"
         source[0] = f"{source[0][: title.end()]}\n\n{note}{source[0][title.end() :]}"
