@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,11 @@ def _no_limit_of_time() -> Iterator[None]:
     """A proof takes as long as it takes: on a busy machine many times what it takes on a quiet one."""
     with mock.patch("rdahw.hdl.proof.SECONDS", 3600.0):
         yield
+
+
+# A shell starts what runs in the background with Ctrl-C ignored, which programs that tests stop would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # -- the mark slow, for what `make quick` leaves out ------------------------------------------------------------------

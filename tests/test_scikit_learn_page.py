@@ -26,8 +26,15 @@ def test_all_of_them_are_stated() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:scipy.optimize.*disp:DeprecationWarning")  # scikit-learn 1.6 with SciPy 1.16
-@pytest.mark.parametrize("data", COMPARISON["DATA"])
-@pytest.mark.parametrize("name", COMPARISON["CLASSIFIERS"])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        (name, data)
+        for name in COMPARISON["CLASSIFIERS"]
+        for data in COMPARISON["DATA"]
+        if (name, data) != ("MLP", "digits")  # takes longer than all the others
+    ],
+)
 def test_accuracies_are_as_stated(name: str, data: str) -> None:
     """Ours to the digit; those of the others may differ between versions and processors, by one in a hundred."""
     mean, spread = COMPARISON["accuracies"](COMPARISON["CLASSIFIERS"][name], data)

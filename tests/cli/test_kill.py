@@ -53,14 +53,14 @@ def wait_for_change(path: Path, seen: int | None) -> int:
     ("name", "kills"),
     [
         ("iris", 3),
-        ("batches", 3),
-        ("validation", 3),
+        ("batches", 2),
+        ("validation", 2),
         ("wide", 2),
         ("ensemble", 3),
-        ("ensemble reference", 3),
-        ("grown", 3),
+        ("ensemble reference", 2),
+        ("grown", 2),
         ("grown wiring", 2),
-        ("layers", 3),
+        ("layers", 2),
     ],
 )
 def test_kill_and_resume(run: Runner, name: str, kills: int) -> None:

@@ -41,7 +41,7 @@ def test_the_trainer_of_a_small_ensemble(run: Runner) -> None:
 def test_mnist_on_the_icebreaker_at_48_mhz(run: Runner) -> None:
     """The whole design, with its flash reader, its link, and the board's pins and PLL."""
     model = ("ensemble:wiring=patch8inset2", "--data", "mnist", "--flash", "quad")
-    ran = run.ok("synth", *model, "--clock", 48, "--baud", 3_000_000, "--pnr-seed", "best-of-2", "--json")
+    ran = run.ok("synth", *model, "--clock", 48, "--baud", 3_000_000, "--pnr-seed", 3, "--json")
     report = ran.json
     assert report["fmax_mhz"] >= report["clock_mhz"] == 48
     assert (report["ebr"], report["spram"]) == (17, 4)

@@ -58,16 +58,6 @@ def first(cells: dict[str, Any], *kinds: str) -> Any:
 
 
 @pytest.mark.parametrize("synth", [ICE40, ECP5], ids=lambda synth: str(synth[0]))
-def test_the_iris_trainer_is_proved(synth: tuple[str, ...], cache: Path) -> None:
-    learner = Learner(Model("lookup", lookup_model(4, 3)))
-    claims = [
-        netlist(lambda stages=stages, batch=batch: RegisterTrainer(learner, stages=stages, batch=batch), synth, "iris")
-        for stages, batch in ((1, False), (2, True))
-    ]
-    assert [proof.verdict for proof in prove(claims, replay=run, cache=cache)] == ["proved"] * 2
-
-
-@pytest.mark.parametrize("synth", [ICE40, ECP5], ids=lambda synth: str(synth[0]))
 def test_what_was_learned_is_proved_with_its_memory(synth: tuple[str, ...], cache: Path) -> None:
     fixed = netlist(lambda: FixedModel(SMALL, np.array([0, 1, 1, 0], np.uint8)), synth, "xor")
     assert prove_one(fixed, cache).verdict == "proved"

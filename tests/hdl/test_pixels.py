@@ -266,9 +266,9 @@ def fashion() -> Simulator:
 @pytest.mark.usefixtures("mnist_folder")
 @pytest.mark.parametrize("start", range(0, 10_000, 2_000))
 def test_real_images(start: int, fashion: Simulator) -> None:
-    for first in range(start, start + 2_000, 500):
-        images, wanted = real_images("fashion", first, first + 500)
-        assert np.array_equal(through(fashion, images).results, wanted)
+    """A quarter of what bench/pixels.py compares."""
+    images, wanted = real_images("fashion", start, start + 500)
+    assert np.array_equal(through(fashion, images).results, wanted)
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def test_no_check_of_scikit_learn_is_skipped() -> None:
     check."""
     program = (
         "from rdahw import RDAClassifier; from sklearn.utils.estimator_checks import check_estimator\n"
-        "results = check_estimator(RDAClassifier())\n"
+        "results = check_estimator(RDAClassifier(tables=24, inputs=4))\n"
         "print({(r['status'], r['check_name'].endswith('predict_proba') and r['check_name']) for r in results})"
     )
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}

@@ -67,7 +67,9 @@ def same(spec: Spec, *engines: Any) -> bool:
 )
 def test_a_run_of_training_is_that_of_the_software(name: str, options: dict[str, Any], validated: bool) -> None:
     spec = SPECS[name]
-    plain, hardware, data = make_engine(spec, "reference"), HardwareEngine(spec, check=True, **options), some(spec)
+    count = 30 if len(spec.fields) == 1 else 10  # trainers with more than parameters take many cycles an example
+    plain, hardware = make_engine(spec, "reference"), HardwareEngine(spec, check=True, **options)
+    data = some(spec, count)
     schedule = Schedule(epochs=2, shuffle=True, seed=1, batch=4 if options.get("batch") else 1)
     runs = [Training(engine, schedule, data, data if validated else None) for engine in (plain, hardware)]
     last = [list(training.run(chunk=13))[-1] for training in runs]
@@ -77,8 +79,8 @@ def test_a_run_of_training_is_that_of_the_software(name: str, options: dict[str,
     assert np.array_equal(*(engine.predict(engine.prepare(data)) for engine in (plain, hardware)))
     assert same(spec, plain, hardware), "predictions change nothing"
     assert np.array_equal(*(training.parameters for training in runs))
-    assert (hardware.examples, hardware.updates) == (60, last[0].updates)
-    assert 60 * hardware.trainer.cycles(updated=False) <= hardware.cycles
+    assert (hardware.examples, hardware.updates) == (2 * count, last[0].updates)
+    assert 2 * count * hardware.trainer.cycles(updated=False) <= hardware.cycles
     figures = hardware.figures()
     assert (figures["bit_exact"], figures["engine"], figures["cycles"]) == (True, "amaranth", hardware.cycles)
     assert (
@@ -191,10 +193,10 @@ def mnist(mnist_folder: Path) -> tuple[EnsembleSpec, Examples]:
 def test_mnist_on_the_netlist(family: str, mnist: tuple[EnsembleSpec, Examples]) -> None:
     spec, data = mnist
     hardware = HardwareEngine(spec, compiled(), check=True, netlist=family, memory_kind=FAMILIES[family])
-    outcome = hardware.train(hardware.prepare(data), Batches.single(np.arange(1000)))
+    outcome = hardware.train(hardware.prepare(data), Batches.single(np.arange(250)))
     assert outcome.changed is not None
-    assert int(outcome.changed.sum()) == 742
-    hardware.predict(hardware.prepare(Examples(data.x[1000:1100], data.labels[1000:1100])))
+    assert int(outcome.changed.sum()) == 232
+    hardware.predict(hardware.prepare(Examples(data.x[1000:1050], data.labels[1000:1050])))
 
 
 @pytest.mark.slow

@@ -211,9 +211,9 @@ def test_a_saved_file_predicts_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_netlist_of_a_forest_for_the_ulx3s_predicts_as_scikit_learn() -> None:
-    """The cells of the ECP5 that synthesis makes of ten trees for digits, on all test rows."""
+    """The cells of the ECP5 that synthesis makes of four trees for digits, on all test rows."""
     train, test, labels, _ = parts("digits")
-    model = RandomForestClassifier(10, random_state=0).fit(train, labels)
+    model = RandomForestClassifier(4, random_state=0).fit(train, labels)
     made = rdahw.from_sklearn(model, test, whole=True)
     cells = count_cells(Pipeline(made.circuit, None, cells="ecp5"), "ecp5", "yowasp")
     assert 0 < sum(cells.luts.values()) < 10_000
