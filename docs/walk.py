@@ -41,14 +41,14 @@ FACTS = """() => ({
     .map(e => [Number(e.tagName[1]), e.textContent.trim()]),
   broken: [...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src),
 })"""
-#: Elements that reach over the right edge of the window and are not within one that scrolls.
+#: The page if it can be scrolled to the right, and elements of its text that reach over the right edge of the window,
+#: but not within a block that scrolls by itself.
 WIDE = """() => {
   const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= width) return [];
-  const scrolls = e => e && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
-  return [...document.body.querySelectorAll("*")]
-    .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e))
-    .map(e => e.tagName.toLowerCase() + " " + e.textContent.trim().slice(0, 60)).slice(0, 3);
+  const wide = [...document.querySelectorAll("[role=main] *")]
+    .filter(e => e.getBoundingClientRect().right > width + 1 && !e.parentElement.closest("pre, .table-wrapper"));
+  if (document.documentElement.scrollWidth > width) wide.unshift(document.documentElement);
+  return wide.map(e => e.tagName.toLowerCase() + " " + e.textContent.trim().slice(0, 60)).slice(0, 3);
 }"""
 
 
