@@ -46,6 +46,8 @@ MISSING = {
 
 nb_execution_mode = "force"  # run at every build, so that results are those of this version
 nb_execution_excludepatterns = [f"{page}.md" for page in MISSING]
+# The cells of a notebook that is not run are highlighted as plain Python, which shell commands are not.
+suppress_warnings = ["misc.highlighting_failure"] if MISSING else []
 nb_execution_in_temp = True  # the files that they write are not left in docs/
 nb_execution_timeout = -1  # none, as machines differ
 nb_execution_show_tb = True  # an error is a warning, which make docs takes for an error
