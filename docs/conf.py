@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import sysconfig
 from importlib.metadata import metadata
 
 import click
@@ -13,18 +15,21 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from rdahw.cli import COMMANDS, cli
+from rdahw.data import catalogue
 
 project = "rdahw"
 author = metadata("rdahw")["Author"]
 copyright = author
 version = release = metadata("rdahw")["Version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
-exclude_patterns = ["notebooks", "_templates"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+exclude_patterns = ["_templates"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"rdahw {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 highlight_language = "none"  # a block without a language is text
 smartquotes = False  # they make a dash of the two hyphens of an option
 myst_heading_anchors = 6  # links to headings, named as GitHub names them
@@ -32,13 +37,41 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_type_aliases = {"ArrayLike": "ArrayLike", "NDArray": "NDArray"}  # by these names
 maximum_signature_line_length = 100
 
+#: The data set that a notebook reads if it is not one of those that are installed with rdahw.
+NEEDS = {"notebooks/mnist-in-a-minute": "mnist"}
+#: The notebooks whose data set is not found here: they are on the site without results, and say so.
+MISSING = {
+    page: NEEDS[page] for page in NEEDS for record in catalogue() if (record.name, record.found) == (NEEDS[page], None)
+}
+
+nb_execution_mode = "force"  # run at every build, so that results are those of this version
+nb_execution_excludepatterns = [f"{page}.md" for page in MISSING]
+# The cells of a notebook that is not run are highlighted as plain Python, which shell commands are not.
+suppress_warnings = ["misc.highlighting_failure"] if MISSING else []
+nb_execution_in_temp = True  # the files that they write are not left in docs/
+nb_execution_timeout = -1  # none, as machines differ
+nb_execution_show_tb = True  # an error is a warning, which make docs takes for an error
+nb_merge_streams = True  # what a command prints stays in its order
+os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # their shells find rdahw
+
 #: Where a link from docs/ to another file of the repository leads on the site.
 REPOSITORY = "https://github.com/rdahw/rdahw/blob/main/"
 
 
 def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
     """The site has the pages of docs/ only: other files are read on GitHub."""
-    source[0] = re.sub(r"\]\((?:\.\./)+", f"]({REPOSITORY}", source[0])
+    up = r"\.\./" * (page.count("/") + 1)
+    source[0] = re.sub(rf"\]\({up}", f"]({REPOSITORY}", source[0])
+
+
+def say_what_is_missing(app: Sphinx, page: str, source: list[str]) -> None:
+    """Below the title of a notebook that was not run, what it needs."""
+    if page in MISSING:
+        what = f"This page was made without the data set {MISSING[page]}, so its results are missing."
+        note = f"```{{note}}\n{what} `rdahw datasets` says how to get it.\n```"
+        title = re.search(r"^# .*$", source[0], re.MULTILINE)
+        assert title is not None, f"{page} has no title"
+        source[0] = f"{source[0][: title.end()]}\n\n{note}{source[0][title.end() :]}"
 
 
 def mark_names(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
@@ -77,6 +110,19 @@ def leave_out(app: Sphinx, what: str, name: str, member: object, skip: bool, opt
     function = getattr(member, "fget", member)
     module = getattr(function, "__module__", None)
     return True if callable(function) and not (module or "").startswith("rdahw") else None
+
+
+def make_accessible(app: Sphinx, page: str, template: str, context: dict[str, object], tree: nodes.Node | None) -> None:
+    """Captions of contents are headings of level 2, what may scroll can be scrolled by the keyboard, and a signature of
+    several lines is no list of definitions, which would need terms."""
+
+    def lines(found: re.Match[str]) -> str:
+        return f'{found[1]}<div style="margin-left: 2em">{found[2].replace("dd>", "div>")}</div>'
+
+    for part in {"body", "furo_navigation_tree"} & context.keys():
+        text = str(context[part]).replace('role="heading">', 'role="heading" aria-level="2">')
+        text = re.sub(r'(<span class="sig-paren">\(</span>)\s*<dl>(.*?)</dl>', lines, text, flags=re.DOTALL)
+        context[part] = re.sub(r'<(pre|div class="table-wrapper[^"]*")>', r'<\1 tabindex="0">', text)
 
 
 class Commands(SphinxDirective):
@@ -130,8 +176,10 @@ def paragraphs(text: str | None) -> list[nodes.Node]:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx with this file as an extension."""
     app.connect("source-read", link_to_repository)
+    app.connect("source-read", say_what_is_missing)
     app.connect("autodoc-process-docstring", mark_names)
     app.connect("autodoc-process-signature", name_types)
     app.connect("autodoc-skip-member", leave_out)
+    app.connect("html-page-context", make_accessible, priority=900)  # after the theme, which makes the navigation
     app.add_lexer("mermaid", TextLexer)  # GitHub draws it
     app.add_directive("commands", Commands)

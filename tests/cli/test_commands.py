@@ -480,6 +480,12 @@ def test_reproduce_without_mnist(run, no_images):
     assert "the data set 'mnist' is not here" in ran.error
     assert ran.json["same"] is False
     assert [row["same"] for row in ran.json["experiments"]] == [True] * 4
+    ran = run.ok("reproduce", "--data", "iris", "--json")
+    assert (ran.json["same"], [row["here"] for row in ran.json["experiments"]]) == (
+        True,
+        ["98.0", "98.0", "73.3", "73.3"],
+    )
+    assert run("reproduce", "--data", "mnist").code == 3
 
 
 # completion
