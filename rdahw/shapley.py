@@ -57,7 +57,7 @@ def score_tables(spec: Spec, state: State) -> TableLayer:
     layers = spec.table_layers(state)
     if len(layers) != 1:
         raise UsageError(
-            f"exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that read "
+            "exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that read "
             f"the input, and not of model {spec.name!r}; train one of these, such as with --model grown"
         )
     return layers[0]
