@@ -57,8 +57,8 @@ def score_tables(spec: Spec, state: State) -> TableLayer:
     layers = spec.table_layers(state)
     if len(layers) != 1:
         raise UsageError(
-            "exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that read "
-            f"the input, and not of model {spec.name!r}; train one of these, such as with --model grown"
+            "exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that "
+            f"read the input, and not of model {spec.name!r}; train one of these, such as with --model grown"
         )
     return layers[0]
 
