@@ -41,6 +41,7 @@ from rdahw.boards.report import (
     fmax_in_report,
     margin_warning,
     usage_in_log,
+    without_constants,
 )
 from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
@@ -106,6 +107,8 @@ class _Flow:
         self.write(f"{name}.ys", script)
         makes = [f"{name}.json", f"{name}.v", f"{name}.netlist.v"]
         done = self.run(self.yosys, ["-q", "-s", f"{name}.ys"], f"{name}.yosys.log", makes)
+        if self.family.open_inputs:
+            self.write(f"{name}.json", without_constants(self.read(f"{name}.json"), self.family.open_inputs))
         # Yosys warns so about every design of Amaranth; Amaranth's own back end hides it too.
         warnings = tuple(w for w in done.warnings if "because it contains processes" not in w)
         return Run(done.log, warnings, done.seconds)
@@ -136,7 +139,8 @@ class _Flow:
         base = f"{name}.{seed}"
         report, placed = f"{base}.report.json", f"{base}.{self.family.placed}"
         # check_clock decides from the report whether the clock is met; nextpnr would fail.
-        options = ["--seed", str(seed), "--report", report, self.family.write, placed, "--timing-allow-fail"]
+        options = ["--seed", str(seed), "--report", report, "--timing-allow-fail"]
+        options += [word.format(placed=placed) for word in self.family.write]
         options += ["--freq", f"{self.clock:g}"]  # for families whose constraints do not name the clock
         options += self.family.dense if dense else ()
         try:
