@@ -148,8 +148,8 @@ def cells_in_netlist(text: str, kind: str, top: str) -> int:
 
 
 def without_constants(text: str, inputs: Mapping[str, str]) -> str:
-    """A Yosys netlist (JSON) without the connections of these ``inputs``, by type of cell, to constants, which are
-    outputs of cells without inputs."""
+    """A Yosys netlist (JSON) without the connections of these ``inputs``, by type of cell, to cells that are
+    constants."""
     netlist = json.loads(text)
     for module in netlist["modules"].values():
         cells = module.get("cells", {}).values()

@@ -83,7 +83,7 @@ class Top(Elaboratable):  # type: ignore[misc]
                 m.d.sync += glow.eq(3)
             with m.Elif(tick):
                 m.d.sync += glow.eq(glow >> 1)
-            on[place] = on.get(place, 0) | (glow != 0)
+            on[place] = on[place] | (glow != 0) if place in on else glow != 0
         m.d.comb += [leds[place].eq(value) for place, value in on.items()]
         for place in board.inactive:
             m.submodules[f"{place[0]}_{place[1]}"] = io.Buffer("o", platform.request(*place, dir="-"))
