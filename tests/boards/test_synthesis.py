@@ -131,10 +131,10 @@ def test_every_board_has_a_bitstream(name: str, tmp_path: Path) -> None:
     """The fixture makes that of the iCEBreaker."""
     its = board(name)
     report = synthesise(small_design(flash=its.flash is not None), its, out=tmp_path)
-    assert report.bitstream.stat().st_size > 10_000
+    assert report.bitstream.stat().st_size > 8_000
     assert report.fmax_mhz > 1.1 * report.clock_mhz
-    # An adder of 16 bits, and where its carry chain begins and ends.
-    assert 16 <= report.core_logic_cells <= 24
+    # An adder of 16 bits, and where its carry chain begins and ends; on GateMate registers and pads have their own.
+    assert 16 <= report.core_logic_cells <= {"gatemate": 3 * 16 + 4}.get(its.family, 24)
     assert report.flip_flops >= 48
 
 
