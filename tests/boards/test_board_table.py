@@ -51,8 +51,8 @@ FLASH_PINS = {
 
 #: By family: how a pin is placed.
 SITES = {
-    "ice40": r"set_io (?P<port>\w+) (?P<pin>\w+)",
-    "ecp5": r'LOCATE COMP "(?P<port>\w+)" SITE "(?P<pin>\w+)"',
+    "ice40": r"set_io (?P<port>\S+) (?P<pin>\w+)",
+    "ecp5": r'LOCATE COMP "(?P<port>\S+)" SITE "(?P<pin>\w+)"',
     "gowin": r'IO_LOC "(?P<port>\w+)" (?P<pin>\w+)',
     "nexus": r"ldc_set_location -site \{(?P<pin>\w+)\} \[get_ports (?P<port>\w+)\]",
     "gatemate": r'Net "(?P<port>\w+)" Loc = "(?P<pin>\w+)"',
@@ -189,10 +189,11 @@ def test_the_pins_of_the_flash_are_those_of_the_schematic(name: str) -> None:
     assert len(flash) == 1 + (clock is not None)
     assert ("cell \\USRMCLK" in rtlil) == (clock is None)
     # Each line goes through flip-flops in its pad, as the reader is told; USRMCLK's is in a cell. PIN_TYPE of SB_IO:
-    # 1101, output and enable registered; then 00, the input registered, or 01, the input as it is.
+    # 1101, output and enable registered; then 00, the input registered, or 01, the input as it is. OFS1P3DX: an output
+    # or its enable; IFS1P3DX: an input.
     registers = {
         "ice40": {r"PIN_TYPE 6'110100": 4, r"PIN_TYPE 6'110101": 2},
-        "ecp5": {r"cell \\OFS1P3DX": 5, r"cell \\IFS1P3DX": 4, r"cell \\TRELLIS_IO": 4},
+        "ecp5": {r"cell \\OFS1P3DX ": 2 * 5, r"cell \\IFS1P3DX ": 4},
     }
     for pattern, count in registers[board(name).family].items():
         assert len(re.findall(pattern, rtlil)) == count, pattern
