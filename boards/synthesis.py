@@ -129,8 +129,8 @@ class _Flow:
         self.synthesise(name, _rtlil(component, name))
         netlist = self.read(f"{name}.json")
         found = {"flip_flops": cells_in_netlist(netlist, self.family.flip_flop, name)}
-        if self.family.core_cells is not None:
-            return found | {"logic_cells": cells_in_netlist(netlist, self.family.core_cells, name)}
+        if kinds := self.family.core_cells:
+            return found | {"logic_cells": sum(n * cells_in_netlist(netlist, kind, name) for kind, n in kinds.items())}
         usage = self.usage(name, pinned=False)
         return found | {"logic_cells": usage[LOGIC_CELLS].used, "ebr": usage[EBR].used}
 
