@@ -12,12 +12,17 @@ __all__ = ["BOARDS", "Board", "all_boards", "board"]
 #: The name of each board, and the module of this package that holds it as ``BOARD``; lists are in this order.
 BOARDS = {
     "icebreaker": "icebreaker",
+    "upduino3": "upduino3",
+    "pico-ice": "pico_ice",
     "icestick": "icestick",
     "ice40-hx8k": "ice40_hx8k",
     "ulx3s": "ulx3s",
     "ulx3s-85f": "ulx3s_85f",
     "orangecrab": "orangecrab",
+    "colorlight-i5": "colorlight_i5",
     "tangnano9k": "tangnano9k",
+    "tangnano20k": "tangnano20k",
+    "gatemate-evb": "gatemate_evb",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FAMILIES", "Board", "DataFlash", "Family", "LivePins", "Programmer", "platform"]
+__all__ = ["FAMILIES", "Board", "DataFlash", "Family", "LivePins", "Programmer", "platform", "platform_of_pins"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Family:
     pins: the placer's options for that file, ``{name}`` is the base name. unpinned: the options for a design without
         pins (``None``: the placer needs a pin for every port).
     dense: the placer's options for a design whose cells read bits from all over the device.
-    write: the placer's option for its output file.
+    write: the placer's options for its output file, ``{placed}``.
     pack_files: the packer's arguments for its input, ``{placed}``, and its output, ``{bitstream}``.
     placed, bitstream: the suffixes of the placer's and the packer's output.
     logic_cells: the resources that are made of logic cells (a look-up table with its flip-flop), as the placer's log
@@ -36,7 +36,7 @@ class Family:
     constraints: str
     pins: tuple[str, ...]
     unpinned: tuple[str, ...] | None
-    write: str
+    write: tuple[str, ...]
     pack_files: tuple[str, ...]
     placed: str
     bitstream: str
@@ -60,7 +60,7 @@ FAMILIES: Mapping[str, Family] = {
             constraints="pcf",
             pins=("--pcf", "{name}.pcf"),
             unpinned=("--pcf-allow-unconstrained",),
-            write="--asc",
+            write=("--asc", "{placed}"),
             pack_files=("{placed}", "{bitstream}"),
             placed="asc",
             bitstream="bin",
@@ -79,7 +79,7 @@ FAMILIES: Mapping[str, Family] = {
             constraints="lpf",
             pins=("--lpf", "{name}.lpf"),
             unpinned=("--lpf-allow-unconstrained",),
-            write="--textcfg",
+            write=("--textcfg", "{placed}"),
             pack_files=("--input", "{placed}", "--bit", "{bitstream}"),
             placed="config",
             bitstream="bit",
@@ -96,7 +96,7 @@ FAMILIES: Mapping[str, Family] = {
             constraints="cst",
             pins=("--vopt", "cst={name}.cst"),
             unpinned=None,
-            write="--write",
+            write=("--write", "{placed}"),
             pack_files=("-o", "{bitstream}", "{placed}"),
             placed="pnr.json",
             bitstream="fs",
@@ -105,6 +105,23 @@ FAMILIES: Mapping[str, Family] = {
             spram=None,
             flip_flop=r"DFF\w*",
             core_cells=r"LUT[1-4]|ALU",
+        ),
+        Family(
+            name="gatemate",
+            synth="synth_gatemate -luttree -nomx8",
+            pnr="nextpnr-himbaechel-gatemate",
+            pack="gmpack",
+            constraints="ccf",
+            pins=("--vopt", "ccf={name}.ccf"),
+            unpinned=("--vopt", "allow-unconstrained"),
+            write=("--vopt", "out={placed}"),
+            pack_files=("{placed}", "{bitstream}"),
+            placed="config",
+            bitstream="bit",
+            logic_cells={"CPE_LT": 1},
+            ebr="RAM_HALF",
+            spram=None,
+            flip_flop=r"CC_DFF",
         ),
     )
 }
@@ -131,6 +148,7 @@ class DataFlash:
 
     part: its maker's name for it. bytes: its size. offset: where the data begin, a multiple of the erase block
     (64 KiB) behind the largest bitstream. resource, number: its four data lines, clock and select on the platform.
+    quad: whether it can be read over all four. user_clock: its clock is not a pin, but behind the ECP5's ``USRMCLK``.
     """
 
     part: str
@@ -138,6 +156,8 @@ class DataFlash:
     offset: int
     resource: str
     number: int = 0
+    quad: bool = True
+    user_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +185,8 @@ class Board:
     clock: default clock of the core in MHz. level_ns: how long a look-up table takes with the wires to the next one, in
         a design that fills the device.
     uart: resource and number. baud: default speed of the link in bits a second.
-    leds: for ``error`` and ``activity``, resource and number, and its signal if it has several.
+    leds: for ``error`` and ``activity``, resource and number, and its signal if it has several; a single LED has both.
+    inactive: outputs, by resource and number, that are held inactive, such as the select of a flash on the UART's pins.
     pins: those of ``--frontend pins``; ``None``: none, or not tried.
     flash: the flash memory that gateware can read data from; ``None``: none, or not tried.
     logic_cells, ebr, spram: how many the device has. ebr_bits: the size of a memory block.
@@ -188,6 +209,7 @@ class Board:
     uart: tuple[str, int] = ("uart", 0)
     baud: int = 1_000_000
     leds: Mapping[str, tuple[str, int] | tuple[str, int, str]] = field(default_factory=dict)
+    inactive: tuple[tuple[str, int], ...] = ()
     logic_cells: int
     ebr: int
     ebr_bits: int
@@ -206,5 +228,32 @@ def platform(module: str, name: str) -> Callable[[], Any]:
 
     def make() -> Any:
         return getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
+
+    return make
+
+
+def platform_of_pins(
+    vendor: str, *, part: Mapping[str, str], mhz: float, attrs: Mapping[str, str], **pins: str
+) -> Callable[[], Any]:
+    """Makes a platform for a board that amaranth-boards lacks; each call imports ``vendor``, as that is slow.
+
+    vendor: module and class of the platform of the FPGA's maker. part: its class attributes, which name the FPGA.
+    attrs: of all pins. pins: ``clock``, of ``mhz``; ``rx`` and ``tx``; ``leds``, one or more, which a low level lights;
+    ``select``, a flash's, active low. Resources: ``clock``, ``uart``, ``led`` 0 and up, ``select``.
+    """
+
+    def make() -> Any:
+        from amaranth.build import Attrs, Clock, Pins, PinsN, Resource, Subsignal  # type: ignore[import-untyped]
+
+        module, _, name = vendor.rpartition(".")
+        its = Attrs(**attrs)
+        resources = [
+            Resource("clock", 0, Pins(pins["clock"], dir="i"), Clock(mhz * 1e6), its),
+            Resource("uart", 0, Subsignal("rx", Pins(pins["rx"], dir="i")), Subsignal("tx", Pins(pins["tx"])), its),
+            *(Resource("led", i, PinsN(pin, dir="o"), its) for i, pin in enumerate(pins["leds"].split())),
+            *(Resource("select", i, PinsN(pin, dir="o"), its) for i, pin in enumerate(pins.get("select", "").split())),
+        ]
+        platform = getattr(importlib.import_module(module), name)
+        return type("Platform", (platform,), {**part, "resources": resources, "connectors": []})()
 
     return make

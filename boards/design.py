@@ -101,6 +101,8 @@ def trainer_design(
     place = board.flash if flash else None
     if flash and place is None:
         raise UserError(f"{board.title} has no flash memory for data; leave out --flash, or choose another board")
+    if place is not None and quad and not place.quad:
+        raise UserError(f"the flash of {board.title} is read over one data line; use --flash single")
     check_trainer_fits(spec, row, board, flash, frontend)
 
     def link(clock: int, baud: int) -> Any:

@@ -136,7 +136,8 @@ class _Flow:
         base = f"{name}.{seed}"
         report, placed = f"{base}.report.json", f"{base}.{self.family.placed}"
         # check_clock decides from the report whether the clock is met; nextpnr would fail.
-        options = ["--seed", str(seed), "--report", report, self.family.write, placed, "--timing-allow-fail"]
+        options = ["--seed", str(seed), "--report", report, "--timing-allow-fail"]
+        options += [word.format(placed=placed) for word in self.family.write]
         options += ["--freq", f"{self.clock:g}"]  # for families whose constraints do not name the clock
         options += self.family.dense if dense else ()
         try:

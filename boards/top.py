@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Signal  # type: ignore[import-untyped]
+from amaranth.hdl import Const, Elaboratable, Instance, Module, Signal  # type: ignore[import-untyped]
 from amaranth.lib import io  # type: ignore[import-untyped]
 
 from rdahw.boards.board import Board
@@ -26,8 +26,8 @@ class Top(Elaboratable):  # type: ignore[misc]
 
     Optional members: ``rx`` and ``tx`` on the board's UART: ``rx`` is the unsynchronised pin, and ``tx`` must come from
     a flip-flop; ``pins`` (:func:`rdahw.hdl.live_pins.pins_signature`), also unsynchronised; ``error`` and ``activity``,
-    high for a cycle or longer at an event, light the board's LEDs of that name; ``flash`` is connected to the board's
-    flash memory, with a flip-flop in each direction.
+    high for a cycle or longer at an event, light the board's LEDs of that name, which may be the same one; ``flash`` is
+    connected to the board's flash memory, with a flip-flop in each direction.
     """
 
     def __init__(self, board: Board, component: Any, clock: float) -> None:
@@ -64,13 +64,17 @@ class Top(Elaboratable):  # type: ignore[misc]
         events = {name: getattr(design, name) for name in board.leds if name in members}
         tick = _tick(m, self._clock * 1e6 * _GLOW) if events else None
         requested: dict[tuple[str, int], Any] = {}
-        for name, (resource, number, *signal) in board.leds.items():
-            if (resource, number) not in requested:
-                requested[resource, number] = platform.request(resource, number, dir="-")
-            pins = requested[resource, number]
-            for part in signal:  # a resource of several LEDs, each a signal of it
-                pins = getattr(pins, part)
-            m.submodules[f"{name}_led"] = led = io.Buffer("o", pins)
+        leds: dict[Any, Any] = {}
+        on: dict[Any, Any] = {}
+        for name, place in board.leds.items():
+            if place[:2] not in requested:
+                requested[place[:2]] = platform.request(*place[:2], dir="-")
+            if place not in leds:
+                pins = requested[place[:2]]
+                for part in place[2:]:  # a resource of several LEDs, each a signal of it
+                    pins = getattr(pins, part)
+                m.submodules[f"{name}_led"] = led = io.Buffer("o", pins)
+                leds[place] = led.o
             if name not in events:
                 continue
             glow, event = Signal(2, name=f"{name}_glow"), Signal(name=f"{name}_event")
@@ -79,7 +83,10 @@ class Top(Elaboratable):  # type: ignore[misc]
                 m.d.sync += glow.eq(3)
             with m.Elif(tick):
                 m.d.sync += glow.eq(glow >> 1)
-            m.d.comb += led.o.eq(glow != 0)
+            on[place] = on[place] | (glow != 0) if place in on else glow != 0
+        m.d.comb += [leds[place].eq(value) for place, value in on.items()]
+        for place in board.inactive:
+            m.submodules[f"{place[0]}_{place[1]}"] = io.Buffer("o", platform.request(*place, dir="-"))
         return m
 
 
@@ -101,7 +108,14 @@ def _connect_flash(m: Module, platform: Any, board: Board, flash: Any) -> None:
     """Connect the lines of :class:`rdahw.hdl.flash_reader.FlashPins` to the board's flash memory."""
     assert board.flash is not None
     pins = platform.request(board.flash.resource, board.flash.number, dir="-")
-    for name, port, value in (("select", pins.cs, flash.select), ("clock", pins.clk, flash.clock)):
+    ports = [("select", pins.cs, flash.select)]
+    if board.flash.user_clock:
+        clock = Signal(name="flash_clock")
+        m.d.sync += clock.eq(flash.clock)
+        m.submodules.flash_clock = Instance("USRMCLK", i_USRMCLKI=clock, i_USRMCLKTS=Const(0))
+    else:
+        ports.append(("clock", pins.clk, flash.clock))
+    for name, port, value in ports:
         m.submodules[f"flash_{name}"] = line = io.FFBuffer("o", port)
         m.d.comb += line.o.eq(value)
     for i in range(4):

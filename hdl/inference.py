@@ -132,11 +132,12 @@ class LutCell:
         return Instance(self.name.format(inputs=size), init, *pins, ("o", self.output, result))
 
 
-#: By family of FPGAs.
-LUT_CELLS: Mapping[str, LutCell] = {
+#: By family of FPGAs; ``None``: its tables are trees of smaller ones, which synthesis makes.
+LUT_CELLS: Mapping[str, LutCell | None] = {
     "ice40": LutCell("SB_LUT4", "LUT_INIT", ("I0", "I1", "I2", "I3"), "O"),
     "ecp5": LutCell("LUT4", "INIT", ("A", "B", "C", "D"), "Z"),
     "gowin": LutCell("LUT{inputs}", "INIT", ("I0", "I1", "I2", "I3"), "F"),
+    "gatemate": None,
     "xilinx": LutCell("LUT{inputs}", "INIT", ("I0", "I1", "I2", "I3", "I4", "I5"), "O"),
 }
 

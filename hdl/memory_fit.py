@@ -37,9 +37,10 @@ __all__ = [
 _SHAPES: Mapping[int, tuple[tuple[int, int], ...]] = {
     4096: ((256, 16), (512, 8), (1024, 4), (2048, 2)),
     18_432: ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16_384, 1)),
+    20_480: ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16_384, 1)),
 }
 #: The most bits per block up to which Yosys maps a memory to logic: one that is written, and one that is not.
-_LOGIC_BITS, _LOGIC_ROM_BITS = {4096: 64, 18_432: 2048}, {4096: 1024, 18_432: 2048}
+_LOGIC_BITS, _LOGIC_ROM_BITS = {4096: 64, 18_432: 2048, 20_480: 129}, {4096: 1024, 18_432: 2048, 20_480: 2064}
 #: The fewest logic cells of the host link with its UART.
 _LINK_CELLS = 600
 

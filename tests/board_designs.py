@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rdahw.boards.design import Design
+from rdahw.hdl.flash_reader import FlashPins
 
 
 class Adder(wiring.Component):
@@ -25,11 +26,13 @@ class Adder(wiring.Component):
 
 
 class Shifter(wiring.Component):
-    """From ``rx`` through ``delay`` flip-flops, and an adder of 16 bits, to ``tx``."""
+    """From ``rx`` through ``delay`` flip-flops, and an adder of 16 bits, to ``tx``; with ``flash``, it uses all lines
+    of one."""
 
-    def __init__(self, delay: int) -> None:
+    def __init__(self, delay: int, flash: bool = False) -> None:
         self._delay = delay
-        super().__init__({"rx": In(1), "tx": Out(1), "activity": Out(1)})
+        members = {"rx": In(1), "tx": Out(1), "activity": Out(1)}
+        super().__init__(members | ({"flash": Out(FlashPins())} if flash else {}))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -37,13 +40,16 @@ class Shifter(wiring.Component):
         m.submodules.adder = adder = Adder(16)
         m.d.sync += [line.eq(Cat(self.rx, line)), self.tx.eq(adder.o[-1])]
         m.d.comb += [adder.i.eq(line[-16:]), self.activity.eq(~self.rx)]
+        if "flash" in self.signature.members:
+            m.d.sync += [self.flash.clock.eq(~self.flash.clock), self.flash.select.eq(self.flash.i[1])]
+            m.d.comb += [self.flash.o.eq(self.flash.i), self.flash.oe.eq(self.rx.replicate(4))]
         return m
 
 
-def small_design(delay: int = 16, name: str = "small") -> Design:
+def small_design(delay: int = 16, name: str = "small", flash: bool = False) -> Design:
     return Design(
         name=name,
         core=lambda: Adder(16),
-        link=lambda clock, baud: Shifter(delay),
+        link=lambda clock, baud: Shifter(delay, flash),
         cycles_per_example=lambda core: Fraction(3, 2),
     )

@@ -55,6 +55,11 @@ def test_usage_of_a_gowin_counts_adders_too() -> None:
     assert (found[LOGIC_CELLS], found[EBR]) == (Usage(94 + 70, 8640), Usage(0, 26))
 
 
+def test_usage_of_a_gatemate() -> None:
+    found = usage("gatemate")
+    assert (found[LOGIC_CELLS], found[EBR]) == (Usage(144, 40_960), Usage(0, 64))
+
+
 def test_the_last_table_counts() -> None:
     text = (GOLDEN / "ice40-pack.log").read_text()
     again = text + text.replace("1307/", "1310/")
@@ -85,7 +90,8 @@ def test_a_design_that_is_too_large_says_what_is_short_and_where_it_fits() -> No
         check_fit("mask", ICEBREAKER, needs, ALL_BOARDS)
     assert str(caught.value) == (
         "mask does not fit iCEBreaker: it needs 7,659 logic cells of 5,280 and 34 memory blocks (EBR) of 30; take a "
-        "smaller model, or a larger board (ice40-hx8k, ulx3s, ulx3s-85f, orangecrab, tangnano9k)"
+        "smaller model, or a larger board (ice40-hx8k, ulx3s, ulx3s-85f, orangecrab, colorlight-i5, tangnano9k, "
+        "tangnano20k, gatemate-evb)"
     )
     assert (caught.value.exit_code, caught.value.usage) == (1, needs)
 

