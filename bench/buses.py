@@ -25,7 +25,7 @@ from amaranth.hdl import Fragment
 from cocotb_tools.runner import get_runner
 
 from rdahw.cli._model import as_predictor
-from rdahw.hdl.bus import PacketPredictor
+from rdahw.hdl.packets import PacketModel
 from rdahw.hdl.trainer_factory import make_predictor
 from rdahw.saved import load_model
 from rdahw.sim.engines import predict
@@ -52,7 +52,7 @@ def measure(name: str, simulators: list[str], folder: Path) -> bool:
     options = ["--to", "verilog", "--inference", "--bus", "axi-stream", *export, "--out", verilog]
     subprocess.run([*rdahw, "export", model, *options], check=True, stdout=subprocess.DEVNULL)
     spec, saved = as_predictor(None, load_model(model))
-    core = PacketPredictor(make_predictor(spec, saved.best_state), int(export[-1]) if export else None)
+    core = PacketModel(make_predictor(spec, saved.best_state), int(export[-1]) if export else None)
     Fragment.get(core, None)  # as Amaranth warns of a component that is not used
     x = np.random.default_rng(3).integers(0, 2, (-(-TRANSFERS // core.beats), spec.input_bits), np.uint8)
     padded = np.pad(x, ((0, 0), (0, core.beats * core.width - x.shape[1])))

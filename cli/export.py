@@ -25,8 +25,8 @@ _FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot", "c", "arduino")
 _PROGRAMS = ("c", "arduino")
 #: Formats of modules with clocks.
 _GATEWARE = ("verilog", "rtlil")
-#: Those of :data:`rdahw.hdl.bus.BUSES` and :data:`rdahw.hdl.bus.WIDTHS`, which would take longer to load than --help.
-_BUSES = ("axi-stream", "wishbone")
+#: Those of :data:`rdahw.hdl.bus.BUSES` and :data:`rdahw.hdl.packets.WIDTHS`; to load them takes longer than --help.
+_BUSES = ("axi-stream", "axi", "wishbone")
 _BUS_BITS = ("8", "16", "32", "64", "128", "256", "512", "1024")
 
 
@@ -42,7 +42,7 @@ Examples:
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
   rdahw export fashion.rdahw --to verilog --inference --frontend pixels
   rdahw export iris-lookup.rdahw --to verilog --inference --bus axi-stream
-  rdahw export iris-lookup.rdahw --to verilog --inference --bus wishbone
+  rdahw export iris-lookup.rdahw --to verilog --trainer --bus wishbone
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer
   rdahw export iris-lookup.rdahw --to c
   rdahw export mnist-ensemble.rdahw --to arduino --learn""",
@@ -109,10 +109,10 @@ def command(
         front = FRONTENDS[frontend](None if saved is None else saved.binariser)
     if bus is None and bus_bits is not None:
         raise UsageError("--bus-bits is the width of a bus; add --bus, or leave it out")
-    if bus is not None and (what != "inference" or format not in _GATEWARE):
+    if bus is not None and (what not in ("trainer", "inference") or format not in _GATEWARE):
         raise UsageError(
-            f"--bus {bus} is for the gateware of a predictor; add --inference, with --to verilog or --to rtlil, or "
-            "leave --bus out"
+            f"--bus {bus} is for the gateware of a trainer or predictor; add --trainer or --inference, with --to "
+            "verilog or --to rtlil, or leave --bus out"
         )
     if encoder is not None and (what != "inference" or frontend is not None):
         raise UsageError(
@@ -141,7 +141,7 @@ def command(
         if bus is None:
             component, what_it_is, notes = _component(what, spec, saved, front, encoder)
         else:
-            component, what_it_is, notes = _on_bus(bus, bus_bits, spec, saved, front, encoder)
+            component, what_it_is, notes = _on_bus(what, bus, bus_bits, spec, saved, front, encoder)
         name = module_name(model, port_names(component))
         ending = FORMATS[format].ending
         text = export(component, format, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
@@ -282,20 +282,32 @@ def _component(
 
 
 def _on_bus(
-    bus: str, bits: str | None, spec: Spec, saved: SavedModel | None, frontend: Frontend | None, encoder: int | None
+    what: str,
+    bus: str,
+    bits: str | None,
+    spec: Spec,
+    saved: SavedModel | None,
+    frontend: Frontend | None,
+    encoder: int | None,
 ) -> tuple[Any, str, Sequence[str]]:
-    """As :func:`_component`, for a predictor behind a bus."""
-    from rdahw.hdl.bus import BUSES, PacketPredictor
+    """As :func:`_component`, for a trainer or predictor behind a bus."""
+    from rdahw.hdl.bus import BUSES
     from rdahw.hdl.frontend import NumberFrontend
-    from rdahw.hdl.trainer_factory import make_predictor
+    from rdahw.hdl.packets import PacketModel
+    from rdahw.hdl.trainer_factory import make_predictor, make_trainer
 
-    assert saved is not None
     features: Sequence[str] = ()
     if encoder is not None:
+        assert saved is not None
         frontend, features = NumberFrontend(saved.binariser, encoder), _feature_notes(saved.binariser, encoder)
-    core = PacketPredictor(make_predictor(spec, saved.best_state, frontend), None if bits is None else int(bits))
-    made = BUSES[bus](core)
-    return made, f"The predictor {made.about}", (*made.notes, *features)
+    if what == "trainer":
+        model = make_trainer(spec, frontend=frontend)
+    else:
+        assert saved is not None
+        model = make_predictor(spec, saved.best_state, frontend)
+    made = BUSES[bus](PacketModel(model, None if bits is None else int(bits)))
+    part = "trainer" if what == "trainer" else "predictor"
+    return made, f"The {part} {made.about}", (*made.notes, *features)
 
 
 def _feature_notes(binariser: Binariser, bits: int) -> Sequence[str]:

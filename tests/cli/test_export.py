@@ -11,7 +11,9 @@ import pytest
 from running import Runner
 
 from rdahw.cli.export import command
-from rdahw.hdl.bus import BUSES, REGISTERS, WIDTHS
+from rdahw.hdl.bus import BUSES
+from rdahw.hdl.packets import WIDTHS
+from rdahw.hdl.registers import REGISTERS
 from rdahw.hdl.toolchain import find
 from rdahw.saved import load_model
 
@@ -175,19 +177,30 @@ def test_a_predictor_on_a_bus(run: Runner) -> None:
     defined = dict(
         re.findall(r"^#define IRIS_ENSEMBLE_(\w+) (\w+) /", (run.folder / "registers.h").read_text(), re.MULTILINE)
     )
-    assert {row.name: int(defined[row.name], 16) // 4 for row in REGISTERS} == {
-        row.name: number for number, row in enumerate(REGISTERS)
-    }
+    rows = {row.name: number for number, row in enumerate(REGISTERS) if row.needs != "learns"}
+    assert {name: int(defined[name], 16) // 4 for name in rows} == rows
+    assert (defined["STATUS_PREDICTION"], defined["CONTROL_DROP"]) == ("0x2", "0x2")
+    assert not {"DATA", "CONTROL_CLEAR", "STATUS_PARAMETERS"} & set(defined)
     assert (defined["WORDS"], defined["WORD_BITS"], defined["PREDICTION_BITS"]) == ("8", "8", "7")
     ran = run("export", *options, "--bus", "wishbone", "--out", "a.h")
     assert (ran.code, ran.error[:31]) == (2, "the header would replace 'a.h';")
     for wrong, message in {
         ("--inference", "--bus-bits", "8"): "--bus-bits is the width of a bus; add --bus, or leave it out",
-        ("--trainer", "--bus", "axi-stream"): "--bus axi-stream is for the gateware of a predictor; add --inference, ",
+        ("--reverse", "--bus", "axi-stream"): "--bus axi-stream is for the gateware of a trainer or predictor; add ",
     }.items():
         ran = run("export", "iris-ensemble.rdahw", "--to", "verilog", *wrong)
         assert ran.code == 2
         assert ran.error.startswith(message)
+
+
+@pytest.mark.parametrize("bus", BUSES)
+def test_a_trainer_on_a_bus(run: Runner, bus: str) -> None:
+    run.ok("export", "lookup", "--inputs", 4, "--to", "rtlil", "--trainer", "--bus", bus)
+    text, header = ((run.folder / f"lookup-trainer.{ending}").read_text() for ending in ("il", "h"))
+    assert re.match(r"# The trainer (behind registers|with AXI4-Stream ports)\b.*, of the model 'lookup'; wri", text)
+    defined = set(re.findall(r"^#define LOOKUP_(\w+) \w+ /", header, re.MULTILINE))
+    assert {"ADDRESS", "DATA", "CONTROL_CLEAR", "PARAMETER_WORDS", "HEAD_WORDS"} < defined
+    assert ("PREDICTION" in defined) == ("CONTROL_DROP" in defined) == (bus != "axi-stream")
 
 
 def test_the_buses_and_widths_of_the_command_are_those_of_the_gateware() -> None:
