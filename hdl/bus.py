@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out  # type: ignore[import-untyped]
 from rdahw.hdl.packets import PacketModel
 from rdahw.hdl.registers import REGISTER_BITS, Registers
 
-__all__ = ["BUSES", "Axi", "AxiStream", "Wishbone"]
+__all__ = ["BUSES", "Axi", "AxiStream", "Wishbone", "axi_members", "axi_registers"]
 
 #: The responses of AXI: done, and refused by the one that was addressed.
 _OKAY, _REFUSED = 0, 2
@@ -21,7 +21,7 @@ _AXI_CLOCK = "aclk: clock, rising edge; aresetn: synchronous reset, active low. 
 _AXI_REGISTERS = "The registers on s_axi, AXI4-Lite, are 32 bits, written as a whole; addresses in bytes:"
 
 
-def _axi_members(registers: Registers) -> dict[str, Any]:
+def axi_members(registers: Registers) -> dict[str, Any]:
     """The ports of AXI4-Lite for these registers."""
     address = len(registers.number) + 2
     return {
@@ -47,7 +47,7 @@ def _axi_members(registers: Registers) -> dict[str, Any]:
     }
 
 
-def _axi_registers(m: Module, ports: Any, registers: Registers) -> None:
+def axi_registers(m: Module, ports: Any, registers: Registers) -> None:
     """Let AXI4-Lite on ``ports`` access the registers: an address and its data are kept until both are there; a write
     goes before a read."""
     kept = {
@@ -124,7 +124,7 @@ class AxiStream(wiring.Component):  # type: ignore[misc]
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
             }
-            | ({} if self.registers is None else _axi_members(self.registers))
+            | ({} if self.registers is None else axi_members(self.registers))
         )
 
     @property
@@ -150,7 +150,7 @@ class AxiStream(wiring.Component):  # type: ignore[misc]
             m.submodules.core = core
         else:
             m.submodules.registers = self.registers
-            _axi_registers(m, self, self.registers)
+            axi_registers(m, self, self.registers)
         words, predictions = core.words, core.predictions
         m.d.comb += [
             words.payload.data.eq(self.s_axis_tdata),
@@ -173,13 +173,14 @@ class Axi(wiring.Component):  # type: ignore[misc]
     about = "behind registers on AXI4-Lite,"
 
     def __init__(self, core: PacketModel) -> None:
+        self.core = core
         self.registers = Registers(core)
-        super().__init__({"aclk": In(1), "aresetn": In(1), **_axi_members(self.registers)})
+        super().__init__({"aclk": In(1), "aresetn": In(1), **axi_members(self.registers)})
 
     @property
     def notes(self) -> Sequence[str]:
         """Lines for the comments of a file."""
-        return (_AXI_CLOCK, _AXI_REGISTERS, *self.registers.notes, *self.registers.core.notes)
+        return (_AXI_CLOCK, _AXI_REGISTERS, *self.registers.notes, *self.core.notes)
 
     def header(self, name: str) -> str:
         """A C header of the registers."""
@@ -188,7 +189,7 @@ class Axi(wiring.Component):  # type: ignore[misc]
     def elaborate(self, platform: Any) -> Module:
         m = _axi_module(self)
         m.submodules.registers = self.registers
-        _axi_registers(m, self, self.registers)
+        axi_registers(m, self, self.registers)
         return m
 
 
@@ -200,6 +201,7 @@ class Wishbone(wiring.Component):  # type: ignore[misc]
     about = "behind registers on a Wishbone bus,"
 
     def __init__(self, core: PacketModel) -> None:
+        self.core = core
         self.registers = Registers(core)
         super().__init__(
             {
@@ -223,7 +225,7 @@ class Wishbone(wiring.Component):  # type: ignore[misc]
             "clk_i: clock, rising edge; rst_i: synchronous reset, active high. Wishbone B4, classic cycles; adr_i",
             "counts registers of 32 bits, whose addresses in bytes are:",
             *self.registers.notes,
-            *self.registers.core.notes,
+            *self.core.notes,
         )
 
     def header(self, name: str) -> str:

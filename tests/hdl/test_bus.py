@@ -21,12 +21,12 @@ from rdahw.families import spec_of_widths
 from rdahw.families.circuits import CircuitSpec
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.hdl.bus import Axi, AxiStream, Wishbone
+from rdahw.hdl.bus import Axi, AxiStream, Wishbone, axi_members, axi_registers
 from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.inference import FixedModel
 from rdahw.hdl.memory_inference import MemoryInference
 from rdahw.hdl.packets import HEAD_BITS, PacketModel, SkidBuffer
-from rdahw.hdl.registers import REGISTERS, register_table
+from rdahw.hdl.registers import REGISTERS, Registers, register_table
 from rdahw.hdl.solvers import SOLVERS, Budget, Question
 from rdahw.hdl.toolchain import scratch
 from rdahw.hdl.trainer_factory import make_trainer
@@ -490,6 +490,32 @@ class Watched(wiring.Component):  # type: ignore[misc]
         return m
 
 
+class WatchedAxi(wiring.Component):  # type: ignore[misc]
+    """The same predictor behind AXI4-Lite, with all inputs free. unstable: a response that was offered and not taken is
+    withdrawn or changed."""
+
+    def __init__(self) -> None:
+        learner = Learner(make_model("mask", 3, 1))
+        self.registers = Registers(PacketModel(FixedModel(learner, np.array([1, 0, 1], np.uint8), levels=100), 8))
+        members = axi_members(self.registers)
+        self.INPUTS = {name: its.shape for name, its in members.items() if its.flow is In}
+        super().__init__({**members, "unstable": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.registers = self.registers
+        axi_registers(m, self, self.registers)
+        unstable = []
+        for channel in ("b", "r"):
+            valid, ready = getattr(self, f"s_axi_{channel}valid"), getattr(self, f"s_axi_{channel}ready")
+            shown = Cat(self.s_axi_bresp) if channel == "b" else Cat(self.s_axi_rresp, self.s_axi_rdata)
+            waited, before = Signal(name=f"{channel}_waited"), Signal(len(shown), name=f"{channel}_before")
+            m.d.sync += [waited.eq(valid & ~ready), before.eq(shown)]
+            unstable.append(waited & (~valid | (shown != before)))
+        m.d.comb += self.unstable.eq(Cat(*unstable).any())
+        return m
+
+
 #: Reads a component with memories.
 SCRIPT = """read_rtlil top.il
 hierarchy -check -top top
@@ -503,10 +529,10 @@ dffunmap
 """
 
 
-def verdict(bit: str, **how: int) -> str:
-    """What the solver says of a bit of :class:`Watched`: for all cycles, or those in a window from power-up on."""
-    top, solver = Watched(), SOLVERS["boolector"]
-    ports = [getattr(top, name) for name in (*top.INPUTS, "unstable", "wrong")]
+def verdict(top: Any, bit: str, **how: int) -> str:
+    """What the solver says of a bit that is watched: for all cycles, or those in a window from power-up on."""
+    solver = SOLVERS["boolector"]
+    ports = [getattr(top, name) for name in (*top.INPUTS, bit)]
     text = str(rtlil.convert(top, name="top", ports=ports, emit_src=False))
     question = Question({"top.il": text}, SCRIPT, "top", bit, {"rst": 1, **top.INPUTS, bit: 1}, **how)
     with scratch() as work:
@@ -532,15 +558,29 @@ class Hasty(PacketModel):
         return m
 
 
+def hasty(m: Module, ports: Any, registers: Registers) -> None:
+    """Replaces a response that waits."""
+    whole(m, ports, registers)
+    m.d.sync += ports.s_axi_rdata.eq(registers.read)
+
+
+whole = axi_registers
+
+
 @pytest.mark.slow
-def test_a_prediction_that_waits_is_never_withdrawn_or_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verdict("unstable", steps=2) == "proved"
-    monkeypatch.setitem(globals(), "PacketModel", Hasty)
-    assert verdict("unstable", steps=8) == "refuted"
+@pytest.mark.parametrize(
+    ("top", "part", "faulty"), [(Watched, "PacketModel", Hasty), (WatchedAxi, "axi_registers", hasty)]
+)
+def test_what_waits_is_never_withdrawn_or_changed(
+    top: Any, part: str, faulty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert verdict(top(), "unstable", steps=2) == "proved"
+    monkeypatch.setitem(globals(), part, faulty)
+    assert verdict(top(), "unstable", steps=8) == "refuted"
 
 
 @pytest.mark.slow
 def test_each_example_has_its_prediction_within_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verdict("wrong", window=10) == "proved"
+    assert verdict(Watched(), "wrong", window=10) == "proved"
     monkeypatch.setattr("rdahw.hdl.packets.SkidBuffer", Leaky)
-    assert verdict("wrong", window=10) == "refuted"
+    assert verdict(Watched(), "wrong", window=10) == "refuted"
