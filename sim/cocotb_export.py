@@ -41,7 +41,7 @@ def golden(core: PacketModel, state: State, count: int, seed: int = 0) -> Golden
     engine = make_engine(spec)
     engine.state = dict(state)
     x = rng.integers(0, 2, (count, its.input_bits), np.uint8)
-    labels = rng.integers(0, spec.classes, count)
+    labels = rng.integers(0, min(spec.classes, 1 << 62), count)
     results = np.zeros((count, core.result_bits), np.uint8)
     for row in range(count):
         one = Examples(x[row : row + 1], labels[row : row + 1])
@@ -88,6 +88,8 @@ from cocotb.triggers import RisingEdge
 # An example is a list of words; its prediction is a number.
 GOLDEN = json.loads(Path(__file__).with_name("examples.json").read_text())
 RNG = random.Random(1)
+# The inputs of AXI4-Lite.
+AXI = "awaddr awprot awvalid wdata wstrb wvalid bready araddr arprot arvalid rready".split()
 
 
 async def pause(clock):
@@ -141,6 +143,7 @@ _STREAMS = """async def send(dut):
 @cocotb.test()
 async def every_prediction(dut):
     inputs = [dut.s_axis_tdata, dut.s_axis_tlast, dut.s_axis_tvalid, dut.m_axis_tready]
+    inputs += [getattr(dut, f"s_axi_{name}") for name in AXI if hasattr(dut, f"s_axi_{name}")]  # of a trainer
     await start(dut.aclk, dut.aresetn, 0, inputs)
     cocotb.start_soon(send(dut))
     for number, due in enumerate(GOLDEN["predictions"]):
@@ -195,8 +198,7 @@ async def write(dut, number, value):
 
 
 async def begin(dut):
-    names = "awaddr awprot awvalid wdata wstrb wvalid bready araddr arprot arvalid rready"
-    await start(dut.aclk, dut.aresetn, 0, [getattr(dut, f"s_axi_{name}") for name in names.split()])
+    await start(dut.aclk, dut.aresetn, 0, [getattr(dut, f"s_axi_{name}") for name in AXI])
 
 
 """
