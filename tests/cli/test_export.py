@@ -225,6 +225,7 @@ def test_a_folder_that_cocotb_runs(run: Runner, bus: str) -> None:
     assert subprocess.run(["make"], cwd=run.folder / "it", env=paths, capture_output=True).returncode != 0
 
 
+@pytest.mark.slow
 def test_a_folder_for_cocotb_of_a_predictor(run: Runner) -> None:
     run.ok("train", "-q")
     made = run.ok("export", "iris-lookup.rdahw", "--to", "cocotb", "--json").json
