@@ -253,8 +253,6 @@ class Registers(wiring.Component):  # type: ignore[misc]
             (at("EXAMPLE_WORDS", False), Const(core.beats, 32)),
         ]
         writes: list[Any] = []
-        # Expressions, not statements under conditions: Icarus Verilog would leave those undefined until an input
-        # changes for the first time.
         if self._words:
             words, predictions = core.words, core.predictions
             waits = predictions.valid & ~core.dropping
