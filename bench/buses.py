@@ -1,13 +1,14 @@
-"""Exported predictors with bus ports, driven by bus models that this project did not write, beside the software.
+"""Exported models with bus ports, driven by bus models that this project did not write, beside the software.
 
-    python -m pip install cocotb==2.1.0 cocotbext-axi==0.1.28
-    python bench/buses.py [--only NAME …] [--simulator NAME …] [--folder FOLDER]
+    python -m pip install cocotb==2.1.0 cocotbext-axi==0.1.28 cocotbext-wishbone==2.0.1
+    python bench/buses.py [--only NAME …] [--bus BUS …] [--simulator NAME …] [--transfers N] [--folder FOLDER]
 
-Trains each of MODELS on Iris, exports it with ``--bus axi-stream``, and sends random examples in packets of random
-length, with random pauses on both sides, from the bus models of cocotbext-axi in Icarus Verilog (or in Verilator, of a
-version that this cocotb takes). Prints a JSON line for each model and simulator: the transfers, the examples, how many
-predictions are not those of the software, and the processor seconds. A wrong TLAST or TUSER ends it, and a wrong
-prediction gives exit code 1.
+Trains each of MODELS on Iris, exports it with each bus, and sends random examples: on streams in packets of random
+length, with random pauses on both sides, through registers with random pauses too, by the bus models of cocotbext-axi
+and cocotbext-wishbone in Icarus Verilog or in Verilator (cocotb takes 5.036 and newer). A trainer first gets its
+parameters through its registers, learns, and they are read again. Prints a JSON line for each model, bus and simulator:
+the transfers, the examples, how many predictions and words of parameters are not those of the software, and the
+processor seconds. A wrong TLAST, TUSER or response ends it, and a wrong prediction or parameter gives exit code 1.
 """
 
 from __future__ import annotations
@@ -19,79 +20,114 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Fragment
 from cocotb_tools.runner import get_runner
 
 from rdahw.cli._model import as_predictor
-from rdahw.hdl.bus import PacketPredictor
-from rdahw.hdl.trainer_factory import make_predictor
+from rdahw.hdl.packets import PacketModel
+from rdahw.hdl.trainer_factory import make_predictor, make_trainer
 from rdahw.saved import load_model
-from rdahw.sim.engines import predict
+from rdahw.sim.cocotb_export import golden
 
 ROOT = Path(__file__).parents[1]
-TRANSFERS = 10_000
 #: Options of ``rdahw train``, and of ``rdahw export``.
 MODELS = {
-    "lookup": ((), ()),
-    "ensemble": (("--model", "ensemble:tables=16,inputs=4"), ()),
-    "ensemble, bytes": (("--model", "ensemble:tables=16,inputs=4"), ("--bus-bits", "8")),
-    "ensemble in memory": (("--model", "ensemble:tables=128", "--epochs", "1"), ()),
+    "lookup": ((), ("--inference",)),
+    "ensemble": (("--model", "ensemble:tables=16,inputs=4"), ("--inference",)),
+    "ensemble, bytes": (("--model", "ensemble:tables=16,inputs=4"), ("--inference", "--bus-bits", "8")),
+    "ensemble in memory": (("--model", "ensemble:tables=128", "--epochs", "1"), ("--inference",)),
+    "trainer of lookup": ((), ("--trainer",)),
+    "trainer of an ensemble": (("--model", "ensemble:tables=16,inputs=4", "--epochs", "1"), ("--trainer",)),
 }
+#: By bus, the transfers of an example of so many words; behind registers a prediction is waited for, read and dropped.
+BUSES = {"axi-stream": lambda words: words, "axi": lambda words: words + 3, "wishbone": lambda words: words + 3}
 SIMULATORS = {"icarus": [], "verilator": ["-Wno-fatal"]}
 
 
-def measure(name: str, simulators: list[str], folder: Path) -> bool:
-    """Train and export a model, and drive it in each simulator; whether all predictions are those of the software."""
-    train, export = MODELS[name]
-    folder.mkdir(parents=True, exist_ok=True)
-    model, verilog = folder / "bus.rdahw", folder / "bus.v"
-    rdahw = [sys.executable, "-m", "rdahw.cli"]
-    subprocess.run([*rdahw, "train", "--quiet", *train, "--out", model], check=True, stdout=subprocess.DEVNULL)
-    options = ["--to", "verilog", "--inference", "--bus", "axi-stream", *export, "--out", verilog]
-    subprocess.run([*rdahw, "export", model, *options], check=True, stdout=subprocess.DEVNULL)
-    spec, saved = as_predictor(None, load_model(model))
-    core = PacketPredictor(make_predictor(spec, saved.best_state), int(export[-1]) if export else None)
+def words_of(core: PacketModel, state: Any) -> dict[int, int]:
+    """The words of a trainer's parameters that a state is in."""
+    places, octets = core.interface.places, np.zeros(-(-core.interface.parameter_bits // 32) * 4, np.uint8)
+    numbers: set[int] = set()
+    for place in places:
+        octets[place.at : place.at + place.size] = np.frombuffer(place.pack(state[place.field.name]), np.uint8)
+        numbers |= set(range(place.at // 4, -(-(place.at + place.size) // 4)))
+    return {number: int(octets.view("<u4")[number]) for number in sorted(numbers)}
+
+
+def rdahw(*arguments: str | Path) -> None:
+    """Run a command."""
+    subprocess.run([sys.executable, "-m", "rdahw.cli", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def measure(model: Path, export: tuple[str, ...], bus: str, simulators: list[str], transfers: int) -> bool:
+    """Export a model, and drive it in each simulator; whether all is as in the software."""
+    folder = model.with_name(bus)
+    folder.mkdir(exist_ok=True)
+    verilog = folder / "bus.v"
+    rdahw("export", model, "--to", "verilog", "--bus", bus, *export, "--out", verilog)
+    saved = load_model(model)
+    learns, spec = "--trainer" in export, saved.spec
+    if not learns:
+        spec, saved = as_predictor(None, saved)
+    model_of = make_trainer(spec) if learns else make_predictor(spec, saved.best_state)
+    core = PacketModel(model_of, int(export[-1]) if "--bus-bits" in export else None)
     Fragment.get(core, None)  # as Amaranth warns of a component that is not used
-    x = np.random.default_rng(3).integers(0, 2, (-(-TRANSFERS // core.beats), spec.input_bits), np.uint8)
-    padded = np.pad(x, ((0, 0), (0, core.beats * core.width - x.shape[1])))
-    np.save(folder / "examples.npy", np.packbits(padded, axis=1, bitorder="little"))
-    expected, right = predict(spec, saved.best_state, x), True
+    made = golden(core, saved.best_state, -(-transfers // BUSES[bus](core.beats)), seed=3)
+    np.save(folder / "examples.npy", np.packbits(made.words.reshape(len(made.words), -1), axis=1, bitorder="little"))
+    before, after = (words_of(core, state) if learns else {} for state in (saved.best_state, made.state))
+    (folder / "parameters.json").write_text(json.dumps(before))
+    right = True
     for simulator in simulators:
-        runner, predictions = get_runner(simulator), folder / f"{simulator}.npy"
+        runner, found = get_runner(simulator), folder / f"{simulator}.json"
         where = {"build_dir": folder / simulator, "hdl_toplevel": "bus", "log_file": folder / f"{simulator}.log"}
         runner.build(
             sources=[verilog], always=True, build_args=SIMULATORS[simulator], timescale=("1ns", "1ps"), **where
         )
-        predictions.unlink(missing_ok=True)
-        files = {"BUS_EXAMPLES": str(folder / "examples.npy"), "BUS_PREDICTIONS": str(predictions)}
-        before = time.process_time() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        found.unlink(missing_ok=True)
+        given = {"BUS": bus, "BUS_WORD": core.width // 8, "BUS_RESULT": core.result_width // 8, "BUS_FOUND": found}
+        given |= {"BUS_EXAMPLES": folder / "examples.npy", "BUS_PARAMETERS": folder / "parameters.json"}
+        seconds = -time.process_time() - resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         runner.test(
             test_module="buses_cocotb",
             test_dir=folder,
-            extra_env=files,
+            extra_env={key: str(value) for key, value in given.items()},
             timescale=("1ns", "1ps"),
             **where,
         )
-        seconds = time.process_time() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-        bits = np.unpackbits(np.load(predictions), axis=1, bitorder="little")[:, : core.interface.output_bits]
-        wrong = int((core.interface.decode(bits) != expected).sum())
-        right &= not wrong
-        row = {"model": name, "simulator": simulator, "transfers": core.beats * len(x), "examples": len(x)}
-        print(json.dumps({**row, "wrong": wrong, "seconds": round(seconds, 1)}), flush=True)
+        seconds += time.process_time() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        came = json.loads(found.read_text())
+        results = np.array(came["predictions"], np.uint8).reshape(len(made.results), -1)
+        bits = np.unpackbits(results, axis=1, bitorder="little")[:, : core.result_bits]
+        wrong = int((bits != made.results).any(axis=1).sum())
+        differing = sum(came["parameters"][str(number)] != value for number, value in after.items())
+        right &= not wrong and not differing
+        row = {"model": model.parent.name, "bus": bus, "simulator": simulator, "examples": len(results)}
+        row |= {"transfers": BUSES[bus](core.beats) * len(results), "wrong": wrong}
+        row |= {"wrong_parameters": differing} if learns else {}
+        print(json.dumps({**row, "seconds": round(seconds, 1)}), flush=True)
     return right
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--bus", nargs="+", choices=BUSES, default=list(BUSES))
     parser.add_argument("--simulator", nargs="+", choices=SIMULATORS, default=["icarus"])
+    parser.add_argument("--transfers", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench" / "buses")
     options = parser.parse_args()
-    folders = {name: options.folder.resolve() / name.replace(" ", "-").replace(",", "") for name in options.only}
-    results = [measure(name, options.simulator, folder) for name, folder in folders.items()]
-    raise SystemExit(not all(results))
+    right = True
+    for name in options.only:
+        train, export = MODELS[name]
+        model = options.folder.resolve() / name.replace(",", "").replace(" ", "-") / "bus.rdahw"
+        model.parent.mkdir(parents=True, exist_ok=True)
+        rdahw("train", "--quiet", *train, "--out", model)
+        for bus in options.bus:
+            right &= measure(model, export, bus, options.simulator, options.transfers)
+    raise SystemExit(not right)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from rdahw.hdl.frontend import Frontend, PixelFrontend
     from rdahw.saved import SavedModel
 
-_FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot", "c", "arduino")
+_FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot", "c", "arduino", "cocotb")
 #: Formats that are folders of programs, in :data:`rdahw.sim.c_export.FORMATS`.
 _PROGRAMS = ("c", "arduino")
 #: Formats of modules with clocks.
-_GATEWARE = ("verilog", "rtlil")
-#: Those of :data:`rdahw.hdl.bus.BUSES` and :data:`rdahw.hdl.bus.WIDTHS`, which would take longer to load than --help.
-_BUSES = ("axi-stream", "wishbone")
+_GATEWARE = ("verilog", "rtlil", "cocotb")
+#: Those of :data:`rdahw.hdl.bus.BUSES` and :data:`rdahw.hdl.packets.WIDTHS`; to load them takes longer than --help.
+_BUSES = ("axi-stream", "axi", "wishbone")
 _BUS_BITS = ("8", "16", "32", "64", "128", "256", "512", "1024")
 
 
@@ -42,8 +42,9 @@ Examples:
   rdahw export mnist-ensemble.rdahw --to verilog --trainer
   rdahw export fashion.rdahw --to verilog --inference --frontend pixels
   rdahw export iris-lookup.rdahw --to verilog --inference --bus axi-stream
-  rdahw export iris-lookup.rdahw --to verilog --inference --bus wishbone
+  rdahw export iris-lookup.rdahw --to verilog --trainer --bus wishbone
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer
+  rdahw export iris-lookup.rdahw --to cocotb --bus axi
   rdahw export iris-lookup.rdahw --to c
   rdahw export mnist-ensemble.rdahw --to arduino --learn""",
 )
@@ -59,7 +60,7 @@ Examples:
 @encoder_option
 @click.option("--bus", type=click.Choice(_BUSES), help="with the ports of this bus, for a processor or a DMA engine")
 @click.option("--bus-bits", type=click.Choice(_BUS_BITS), help="the width of the bus's data  [default: 32, or 8]")
-@file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING, or the folder MODEL-c or MODEL-arduino]")
+@file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING, or the folder MODEL-c, -arduino or -cocotb]")
 @toolchain_option
 @output_options
 def command(
@@ -81,7 +82,8 @@ def command(
     Of a trained model too large for a circuit the predictor is written, of one by name the trainer.
 
     c is a folder with a C99 program and its test, arduino one with a library: without floating point, and with the
-    same predictions as the software.
+    same predictions as the software. cocotb is one with the Verilog of a predictor or trainer on a bus and a test of
+    it: run make in it.
 
     Ports, widths and bit order are in the comments of the file. NAME is one of rdahw models; FILE.py:NAME runs the
     file.
@@ -93,10 +95,19 @@ def command(
             raise UsageError(f"--to {format} writes programs and no hardware; leave out all options but --learn")
         _write_program(output, model, format, what is not None, inputs, outputs, out)
         return
+    if format == "cocotb":
+        if what not in (None, "trainer", "inference") or frontend is not None or encoder is not None:
+            raise UsageError(
+                "--to cocotb tests a predictor or trainer that takes the bits of examples; leave out all options but "
+                "--inference or --trainer, --bus and --bus-bits"
+            )
+        bus = bus or _BUSES[0]
     if what == "learn":
         raise UsageError("--learn is for programs; use --to c or --to arduino, or --trainer for hardware that learns")
     # A trainer is that of the model itself, as rdahw synth makes it, and so is a machine.
     spec, saved = (find_model if what in _WHOLE else find_predictor)(model, inputs, outputs)
+    if format == "cocotb" and what is None:
+        what = "trainer" if saved is None else "inference"
     front = None
     if frontend is not None:
         from rdahw.hdl.frontend import FRONTENDS
@@ -109,10 +120,10 @@ def command(
         front = FRONTENDS[frontend](None if saved is None else saved.binariser)
     if bus is None and bus_bits is not None:
         raise UsageError("--bus-bits is the width of a bus; add --bus, or leave it out")
-    if bus is not None and (what != "inference" or format not in _GATEWARE):
+    if bus is not None and (what not in ("trainer", "inference") or format not in _GATEWARE):
         raise UsageError(
-            f"--bus {bus} is for the gateware of a predictor; add --inference, with --to verilog or --to rtlil, or "
-            "leave --bus out"
+            f"--bus {bus} is for the gateware of a trainer or predictor; add --trainer or --inference, with --to "
+            "verilog or --to rtlil, or leave --bus out"
         )
     if encoder is not None and (what != "inference" or frontend is not None):
         raise UsageError(
@@ -141,10 +152,18 @@ def command(
         if bus is None:
             component, what_it_is, notes = _component(what, spec, saved, front, encoder)
         else:
-            component, what_it_is, notes = _on_bus(bus, bus_bits, spec, saved, front, encoder)
+            component, what_it_is, notes = _on_bus(what, bus, bus_bits, spec, saved, front, encoder)
         name = module_name(model, port_names(component))
-        ending = FORMATS[format].ending
-        text = export(component, format, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
+        language = "verilog" if format == "cocotb" else format
+        ending = FORMATS[language].ending
+        text = export(component, language, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
+        if format == "cocotb":
+            assert bus is not None
+            folder = out or Path(f"{stem(model)}-cocotb")
+            _write_cocotb(component, bus, name, text, None if what == "trainer" else saved, folder)
+            output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(folder)})
+            output.line(f"wrote {folder}")
+            return
         if bus is not None:
             header = component.header(name)
     out = out or Path(f"{stem(model)}{'' if what == 'circuit' else '-' + what}.{ending}")
@@ -163,7 +182,6 @@ def command(
 def _write_program(
     output: Output, model: str, format: str, learn: bool, inputs: int, outputs: int, out: Path | None
 ) -> None:
-    from rdahw.files import write_atomically
     from rdahw.sim.c_export import FORMATS, c_model, c_name
 
     spec, saved = find_model(model, inputs, outputs)
@@ -180,6 +198,25 @@ def _write_program(
         "(Cortex-M3, gcc -Os)"
     )
     files, folder = FORMATS[format](made), out or Path(f"{stem(model)}-{format}")
+    _write_folder(folder, files)
+    what = "learner" if learn else "predictor"
+    output.json(
+        {"model": spec.name, "what": what, "format": format, **sizes, "files": sorted(files), "out": str(folder)}
+    )
+    output.line(f"wrote {folder}")
+
+
+def _write_cocotb(component: Any, bus: str, name: str, text: str, saved: SavedModel | None, folder: Path) -> None:
+    """The folder of a predictor, or of a trainer if ``saved`` is None."""
+    from rdahw.sim.cocotb_export import cocotb_files, state_at_power_up
+
+    state = state_at_power_up(component.core.interface) if saved is None else saved.best_state
+    _write_folder(folder, cocotb_files(component.core, bus, name, text, state))
+
+
+def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    from rdahw.files import write_atomically
+
     for path, text in files.items():
         try:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -188,11 +225,6 @@ def _write_program(
                 f"the folder {str(folder)!r} cannot be made ({(error.strerror or '').lower()}); name another with --out"
             ) from error
         write_atomically(folder / path, text.encode())
-    what = "learner" if learn else "predictor"
-    output.json(
-        {"model": spec.name, "what": what, "format": format, **sizes, "files": sorted(files), "out": str(folder)}
-    )
-    output.line(f"wrote {folder}")
 
 
 #: A circuit with more parameter bits as ports is not written unless it is asked for by name.
@@ -282,20 +314,32 @@ def _component(
 
 
 def _on_bus(
-    bus: str, bits: str | None, spec: Spec, saved: SavedModel | None, frontend: Frontend | None, encoder: int | None
+    what: str,
+    bus: str,
+    bits: str | None,
+    spec: Spec,
+    saved: SavedModel | None,
+    frontend: Frontend | None,
+    encoder: int | None,
 ) -> tuple[Any, str, Sequence[str]]:
-    """As :func:`_component`, for a predictor behind a bus."""
-    from rdahw.hdl.bus import BUSES, PacketPredictor
+    """As :func:`_component`, for a trainer or predictor behind a bus."""
+    from rdahw.hdl.bus import BUSES
     from rdahw.hdl.frontend import NumberFrontend
-    from rdahw.hdl.trainer_factory import make_predictor
+    from rdahw.hdl.packets import PacketModel
+    from rdahw.hdl.trainer_factory import make_predictor, make_trainer
 
-    assert saved is not None
     features: Sequence[str] = ()
     if encoder is not None:
+        assert saved is not None
         frontend, features = NumberFrontend(saved.binariser, encoder), _feature_notes(saved.binariser, encoder)
-    core = PacketPredictor(make_predictor(spec, saved.best_state, frontend), None if bits is None else int(bits))
-    made = BUSES[bus](core)
-    return made, f"The predictor {made.about}", (*made.notes, *features)
+    if what == "trainer":
+        model = make_trainer(spec, frontend=frontend)
+    else:
+        assert saved is not None
+        model = make_predictor(spec, saved.best_state, frontend)
+    made = BUSES[bus](PacketModel(model, None if bits is None else int(bits)))
+    part = "trainer" if what == "trainer" else "predictor"
+    return made, f"The {part} {made.about}", (*made.notes, *features)
 
 
 def _feature_notes(binariser: Binariser, bits: int) -> Sequence[str]:

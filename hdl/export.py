@@ -5,6 +5,7 @@ Each file says in its comments what it holds: the ports with their widths and bi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,11 @@ class Format:
 #: Removes Amaranth's private attributes.
 _CLEAN = "attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy -remove amaranth.decoding"
 _GATES = "synth -flatten -top {top}\ndffunmap\nopt_clean -purge\n"
+
+#: The register by which Yosys lets each combinational block run at time 0. SystemVerilog, as which cocotb has Icarus
+#: Verilog read the file, sets the value of a declaration before any block waits, so that a block whose inputs do not
+#: change would not run, and its outputs stay undefined; one that is set in an initial block is a change.
+_FIRST_RUN = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+ ) = 0;$", re.MULTILINE)
 
 #: The formats by name. Amaranth writes RTLIL; Yosys makes the others from it.
 FORMATS: Mapping[str, Format] = {
@@ -91,7 +97,7 @@ def export(
             (work / "design.ys").write_text(script, encoding="utf-8")
             yosys = find("yosys", toolchain)
             run(yosys, ["-q", "-s", "design.ys"], cwd=work, log="log", makes=[file], progress=progress)
-            text = (work / file).read_text(encoding="utf-8")
+            text = _FIRST_RUN.sub(r"  reg \1;\n  initial \1 = 0;", (work / file).read_text(encoding="utf-8"))
     lines = [about, *_ports(component), *notes]
     if format == "aiger":  # comments are at the end, after a line «c»
         return text.rstrip("\n") + "\n" + ("" if "\nc\n" in text else "c\n") + "".join(f"{line}\n" for line in lines)

@@ -32,9 +32,9 @@ def link_members(parameter_bits: int) -> dict[str, Any]:
 class ExampleOctets(wiring.Component):  # type: ignore[misc]
     """From the host link's examples to bytes for a :class:`rdahw.hdl.memory_trainer.MemoryTrainer`.
 
-    words: ``count`` bytes of x for each example, all with its ``y``, ``learn`` and ``last``, which must not change
-        until the example's result. octets: the same bytes, followed by one with y and learn; with ``batches`` the
-        highest bit of y is ``last``.
+    words: ``count`` bytes of x for each example, with its ``y``, ``learn`` and ``last``, which must not change from the
+        last one of them until the example's result. octets: the same bytes, followed by one with y and learn; with
+        ``batches`` the highest bit of y is ``last``.
     """
 
     def __init__(self, count: int, *, batches: bool = False) -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from running import Runner
 
 from rdahw.cli.export import command
-from rdahw.hdl.bus import BUSES, REGISTERS, WIDTHS
+from rdahw.hdl.bus import BUSES
+from rdahw.hdl.packets import WIDTHS
+from rdahw.hdl.registers import REGISTERS
 from rdahw.hdl.toolchain import find
 from rdahw.saved import load_model
+from rdahw.sim.engines import predict
 
 
 @pytest.fixture
@@ -175,19 +184,66 @@ def test_a_predictor_on_a_bus(run: Runner) -> None:
     defined = dict(
         re.findall(r"^#define IRIS_ENSEMBLE_(\w+) (\w+) /", (run.folder / "registers.h").read_text(), re.MULTILINE)
     )
-    assert {row.name: int(defined[row.name], 16) // 4 for row in REGISTERS} == {
-        row.name: number for number, row in enumerate(REGISTERS)
-    }
+    rows = {row.name: number for number, row in enumerate(REGISTERS) if row.needs != "learns"}
+    assert {name: int(defined[name], 16) // 4 for name in rows} == rows
+    assert (defined["STATUS_PREDICTION"], defined["CONTROL_DROP"]) == ("0x2", "0x2")
+    assert not {"DATA", "CONTROL_CLEAR", "STATUS_PARAMETERS"} & set(defined)
     assert (defined["WORDS"], defined["WORD_BITS"], defined["PREDICTION_BITS"]) == ("8", "8", "7")
     ran = run("export", *options, "--bus", "wishbone", "--out", "a.h")
     assert (ran.code, ran.error[:31]) == (2, "the header would replace 'a.h';")
     for wrong, message in {
         ("--inference", "--bus-bits", "8"): "--bus-bits is the width of a bus; add --bus, or leave it out",
-        ("--trainer", "--bus", "axi-stream"): "--bus axi-stream is for the gateware of a predictor; add --inference, ",
+        ("--reverse", "--bus", "axi-stream"): "--bus axi-stream is for the gateware of a trainer or predictor; add ",
     }.items():
         ran = run("export", "iris-ensemble.rdahw", "--to", "verilog", *wrong)
         assert ran.code == 2
         assert ran.error.startswith(message)
+
+
+@pytest.mark.parametrize("bus", BUSES)
+def test_a_trainer_on_a_bus(run: Runner, bus: str) -> None:
+    run.ok("export", "lookup", "--inputs", 4, "--to", "rtlil", "--trainer", "--bus", bus)
+    text, header = ((run.folder / f"lookup-trainer.{ending}").read_text() for ending in ("il", "h"))
+    assert re.match(r"# The trainer (behind registers|with AXI4-Stream ports)\b.*, of the model 'lookup'; wri", text)
+    defined = set(re.findall(r"^#define LOOKUP_(\w+) \w+ /", header, re.MULTILINE))
+    assert {"ADDRESS", "DATA", "CONTROL_CLEAR", "PARAMETER_WORDS", "HEAD_WORDS"} < defined
+    assert ("PREDICTION" in defined) == ("CONTROL_DROP" in defined) == (bus != "axi-stream")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs iverilog, which is not installed")
+@pytest.mark.skipif(find_spec("cocotb") is None, reason="needs cocotb, which is not installed")
+@pytest.mark.parametrize("bus", BUSES)
+def test_a_folder_that_cocotb_runs(run: Runner, bus: str) -> None:
+    run.ok("export", "lookup", "--inputs", 4, "--outputs", 3, "--to", "cocotb", "--bus", bus, "--out", "it")
+    paths = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    ran = subprocess.run(["make"], cwd=run.folder / "it", env=paths, capture_output=True, text=True)
+    assert (ran.returncode, "PASS=1 FAIL=0" in ran.stdout) == (0, True), ran.stdout
+    golden = json.loads((run.folder / "it" / "examples.json").read_text())
+    golden["predictions"][-1] ^= 1
+    (run.folder / "it" / "examples.json").write_text(json.dumps(golden))
+    assert subprocess.run(["make"], cwd=run.folder / "it", env=paths, capture_output=True).returncode != 0
+
+
+@pytest.mark.slow
+def test_a_folder_for_cocotb_of_a_predictor(run: Runner) -> None:
+    run.ok("train", "-q")
+    made = run.ok("export", "iris-lookup.rdahw", "--to", "cocotb", "--json").json
+    assert (made["what"], made["out"]) == ("inference", "iris-lookup-cocotb")
+    folder = run.folder / made["out"]
+    assert {path.name for path in folder.iterdir()} == {
+        "Makefile", "examples.json", "iris_lookup.v", "test_iris_lookup.py"
+    }  # fmt: skip
+    golden = json.loads((folder / "examples.json").read_text())
+    table = {tuple(words): due for words, due in zip(golden["examples"], golden["predictions"], strict=True)}
+    saved = load_model(run.folder / "iris-lookup.rdahw")
+    x = np.array([[word >> bit & 1 for bit in range(4)] for (word,) in table], np.uint8)
+    classes = predict(saved.spec, saved.best_state, x)
+    codes = [due.bit_length() - 1 if due.bit_count() == 1 else -1 for due in table.values()]
+    assert codes == classes.tolist()
+    for given in ("--reverse", "--encoder"):
+        failed = run("export", "iris-lookup.rdahw", "--to", "cocotb", given, *(["5"] if given == "--encoder" else []))
+        assert (failed.code, failed.error[:31]) == (2, "--to cocotb tests a predictor o")
 
 
 def test_the_buses_and_widths_of_the_command_are_those_of_the_gateware() -> None:

@@ -140,6 +140,24 @@ def test_the_trainer_says_what_its_ports_are(tmp_path: Path) -> None:
     subprocess.run([_program("verilator"), "--lint-only", "dut.v"], cwd=tmp_path, check=True)
 
 
+@pytest.mark.slow
+def test_a_trainer_is_defined_though_no_input_has_changed(tmp_path: Path) -> None:
+    """In SystemVerilog: parameters that are written first are what was written, not what is undefined."""
+    text = export(make_trainer(spec_of_widths("lookup", 4, 3)), "verilog", name="dut", about="The trainer.")
+    (tmp_path / "dut.v").write_text(text)
+    (tmp_path / "bench.v").write_text(
+        "module bench; reg clk = 0, low = 0, high = 1, write = 1; reg [2:0] at = 2; reg [7:0] value = 'h5a; "
+        "reg [8:0] example = 0; wire [7:0] read; dut dut(.clk(clk), .rst(low), .examples__valid(low), "
+        ".examples__payload(example), .results__ready(high), .control__clear(low), .control__parameter_address(at), "
+        ".control__parameter_write(value), .control__parameter_write_enable(write), .control__parameter_read(read));\n"
+        'initial begin #1 clk = 1; #1 clk = 0; write = 0; #1 $display("%b", read); end endmodule\n'
+    )
+    for language in ("2005", "2012"):
+        command = [_program("iverilog"), f"-g{language}", "-o", "bench", "bench.v", "dut.v"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        assert subprocess.run(["./bench"], cwd=tmp_path, check=True, capture_output=True).stdout == b"01011010\n"
+
+
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="format 'verilg' is unknown; did you mean 'verilog'"):
         export(None, "verilg", name="dut", about="Nothing.")
