@@ -60,7 +60,7 @@ class Budget:
         limits: dict[str, float] = {}
         if name is not None:
             limits |= {"luts": its.logic_cells, "ebr": its.ebr, "spram": its.spram}
-        for word in filter(None, most.split(",")):
+        for word in filter(None, map(str.strip, most.split(","))):
             cost, _, number = word.partition("=")
             if cost not in COSTS:
                 raise UsageError(f"--max {word} limits no known cost; expected {'=N, '.join(COSTS)}=N")

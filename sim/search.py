@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,16 @@ except ImportError as error:
 
 __all__ = ["SAMPLERS", "Search", "open_study"]
 
-#: The samplers, by name.
-SAMPLERS: Mapping[str, Callable[[int], Any]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+#: The samplers, by name, from a seed and the number of models in turn that were there before. TPE takes the best of
+#: some candidates, and often the same one: the fewer they are, the more its choices differ.
+SAMPLERS: Mapping[str, Callable[[int, int], Any]] = {
+    "tpe": lambda seed, again: optuna.samplers.TPESampler(seed=seed, n_ei_candidates=max(1, 24 >> again)),
+    "random": lambda seed, again: optuna.samplers.RandomSampler(seed=seed),
 }
 #: A trial is stopped after its first stage if this part of the finished ones had a better first stage, from so many
 #: finished ones on.
 _BETTER, _FEWEST = 40.0, 5
-#: A search ends when so many models in turn are above the budget.
+#: A search ends when so many models in turn are above the budget, or were there before.
 _MOST_REFUSED = 200
 _STUDY = "rdahw"
 
@@ -57,6 +58,8 @@ def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            if path is not None and not _may_be_journal(path):
+                raise ValueError("it begins otherwise")
             storage = None if path is None else optuna.storages.JournalStorage(JournalFileBackend(str(path)))
             study = optuna.create_study(
                 storage=storage, study_name=_STUDY, direction="maximize", load_if_exists=True,
@@ -81,6 +84,15 @@ def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
                 "before, or choose another file with --storage"
             )
     return study
+
+
+def _may_be_journal(path: Path) -> bool:
+    """Whether a file is not there, or begins as a journal does: Optuna writes to any other one before it fails."""
+    begins = b'{"op_code"'
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        return file.read(len(begins)) in (b"", begins)
 
 
 @dataclass(slots=True, eq=False)
@@ -113,8 +125,8 @@ class Search:
     def run(self, jobs: Jobs, progress: Callable[[int, int], object]) -> None:
         """Run the trials that are missing; ``progress`` is called with (trials that have ended, trials in all)."""
         if not self.study.get_trials(deepcopy=False):
-            for family in self.families:
-                self.study.enqueue_trial(self._usual(family))
+            for _, _, parameters in sorted(self._beginnings(), key=lambda each: each[:2]):
+                self.study.enqueue_trial(parameters)
 
         def tick(done: int, pieces: int) -> None:
             progress(sum(trial.state.is_finished() for trial in self.counted()), self.trials)
@@ -125,9 +137,9 @@ class Search:
             jobs.run(run_trial, self._pieces, self.given, done=self._done, progress=tick)
 
     def counted(self) -> list[FrozenTrial]:
-        """The trials whose models are trained."""
+        """The trials whose models are trained: without those above the budget, and the same models again."""
         trials = self.study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state != TrialState.WAITING and "refused" not in t.user_attrs]
+        return [t for t in trials if t.state != TrialState.WAITING and not t.user_attrs.keys() & {"refused", "again"}]
 
     def piece(self, trial: FrozenTrial) -> Piece:
         """All of a trial that has ended, to train its model again."""
@@ -162,6 +174,10 @@ class Search:
         """Add a trial to the round, unless it is above the budget."""
         family, candidate = self._chosen(trial)
         attributes = trial.user_attrs
+        if any(trial.params == other.params for other in self.counted() if other.number < trial.number):
+            trial.set_user_attr("again", True)
+            self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            return False
         if "result" not in attributes:
             try:
                 task = self.given.task(self.rule(family, candidate))
@@ -238,28 +254,51 @@ class Search:
 
         def choose(name: str, values: Sequence[Any], usual: Any) -> Any:
             where = f"{family.name} {name}"
-            if all(isinstance(value, int | float) for value in values):
+            if _are_numbers(values):
                 return values[trial.suggest_int(where, 0, len(values) - 1)]
             return trial.suggest_categorical(where, list(values))
 
         assert family.search is not None
         return family, family.search(self.size, choose)
 
-    def _usual(self, family: Family) -> dict[str, Any]:
-        """The parameters of the model that the search of a family begins with."""
+    def _beginnings(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """The parameters of the models that the search begins with, each with its place: the usual model of each
+        family, then the usual ones with each other value of a choice between words, such as another wiring."""
+        for k, family in enumerate(self.families):
+            usual, others = self._usual(family, {})
+            yield 0, k, usual
+            for n, other in enumerate(others, 1):
+                yield n, k, self._usual(family, other)[0]
+
+    def _usual(self, family: Family, changed: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The parameters of a family's usual model with those that are ``changed``, and what else may be changed."""
         chosen: dict[str, Any] = {"family": family.name}
+        others: list[dict[str, Any]] = []
 
         def choose(name: str, values: Sequence[Any], usual: Any) -> Any:
-            is_number = all(isinstance(value, int | float) for value in values)
-            chosen[f"{family.name} {name}"] = list(values).index(usual) if is_number else usual
-            return usual
+            value = changed.get(name, usual)
+            if _are_numbers(values):
+                chosen[f"{family.name} {name}"] = list(values).index(value)
+            else:
+                chosen[f"{family.name} {name}"] = value
+                others.extend({name: other} for other in values if other != value)
+            return value
 
         assert family.search is not None
         family.search(self.size, choose)
-        return chosen
+        return chosen, others
 
     def _sampler(self, number: int) -> Any:
-        return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32))
+        again = 0
+        for trial in reversed(self.study.get_trials(deepcopy=False)[:number]):
+            if "again" not in trial.user_attrs:
+                break
+            again += 1
+        return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32), again)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
 
 
 @dataclass(frozen=True, slots=True)

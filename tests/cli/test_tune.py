@@ -14,6 +14,7 @@ import pytest
 from running import Runner, finish, lower_priority, start
 
 from rdahw.boards.report import DesignError
+from rdahw.cli import _tuning
 from rdahw.cli._tuning import Models, front_of
 from rdahw.saved import load_model
 
@@ -21,6 +22,10 @@ pytest.importorskip("optuna", reason="needs Optuna, the extra tune of rdahw")
 
 #: A small search.
 SEARCH = ("tune", "--data", "iris", "--family", "ensemble", "--board", "icebreaker", "--build", 0, "--round", 3)
+
+
+def no_page(path: Path, result: object) -> None:
+    """In place of the page, whose pictures take most of the time of a small search."""
 
 
 def bits(result: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -32,7 +37,9 @@ def bits(result: dict[str, Any]) -> list[tuple[Any, ...]]:
 def test_a_search(run: Runner) -> None:
     found = run.ok(*SEARCH, "--trials", 5, "--max", "bits=300000", "--refit", "--json").json
     assert len(found["trials"]) == 5
-    assert found["trials"][0]["model"] == "ensemble:margin=512"  # the usual one comes first
+    usual, grown = (found["trials"][n]["model"] for n in (0, 1))  # the usual ones come first
+    assert usual == "ensemble:margin=512"
+    assert "wiring=grown" in grown
     assert found["front"] == front_of(found["trials"])
     assert found["best"] == found["front"][0]
     assert found["best"]["accuracy"] == max(t["accuracy"] for t in found["trials"] if t["state"] == "complete")
@@ -51,10 +58,24 @@ def test_a_search(run: Runner) -> None:
     assert "resume the model of rdahw tune --refit" in run("train", "--resume", found["out"] + f"/{min(models)}").error
 
 
+def test_no_model_is_trained_twice(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    from optuna.samplers import RandomSampler
+
+    from rdahw.sim import search
+
+    # Trial n begins with the models of those before it.
+    monkeypatch.setitem(search.SAMPLERS, "tpe", lambda seed, again: RandomSampler(seed=again))
+    monkeypatch.setattr(_tuning, "write_page", no_page)
+    trials = run.ok(*SEARCH, "--trials", 6, "--json").json["trials"]
+    assert len({(trial["model"], trial["binarise"]) for trial in trials}) == len(trials) == 6
+    assert trials[-1]["trial"] > 6
+
+
 @pytest.mark.parametrize("after", [1, 2, 4])
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not(
     run: Runner, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
+    monkeypatch.setattr(_tuning, "write_page", no_page)
     search = (*SEARCH, "--trials", 5, "--json")
     whole = run.ok(*search).json
     keep, kept = Models.keep, []
@@ -102,7 +123,7 @@ def test_a_search_in_two_processes_that_was_killed(tmp_path: Path) -> None:
         (("--validation", 75), "--validation 75 leaves none of 75 training examples"),
         (("--max", "gates=3"), "--max gates=3 limits no known cost; expected luts=N, ebr=N"),
         (("--max", "luts=-1"), "--max luts=-1 is no limit; expected a number above 0"),
-        (("--max", "bits=1"), "no model is within the budget"),
+        (("--max", "bits=1", "--sampler", "random"), "no model is within the budget"),
     ],
 )
 def test_what_is_refused(run: Runner, options: tuple[object, ...], said: str) -> None:
@@ -112,6 +133,7 @@ def test_what_is_refused(run: Runner, options: tuple[object, ...], said: str) ->
 def test_a_storage_of_another_search(run: Runner) -> None:
     (run.folder / "text").write_text("not JSON\n")
     assert "is no journal of a search" in run(*SEARCH, "--storage", "text").error
+    assert (run.folder / "text").read_text() == "not JSON\n"
     assert "cannot be written" in run(*SEARCH, "--storage", "no/such/folder").error
     run.ok(*SEARCH, "--trials", 1, "--storage", "log")
     assert "the search in 'log' has seed 0, and this one 1" in run(*SEARCH, "--storage", "log", "--seed", 1).error

@@ -88,8 +88,9 @@ def _search(size: DataSize, choose: Choose) -> Candidate:
     # Random wiring of a family's own choice by the kind of data, from all bits, or by the examples.
     wiring = choose("wiring", ("usual", "any", "grown") if size.images else ("usual", "grown"), "usual")
     share = choose("margin of a table", (0.1, 0.2, 0.4, 0.625, 1, 1.5, 2, 3, 4), 0.625 if size.images else 2)
+    tables = min(tables, _MOST_COUNTERS // (size.classes << inputs))
     options = {
-        "tables": min(tables, _MOST_COUNTERS // (size.classes << inputs)),
+        "tables": tables,
         "inputs": inputs,
         "wiring": None if wiring == "usual" else wiring,
         "margin": int(tables * share),

@@ -34,15 +34,17 @@ def make_layers(task: Task, **options: Any) -> LayersSpec:
     usual: dict[str, Any] = {
         "wiring": "any" if recurrent else default_wiring(task.image),
         "order": "rows" if recurrent and task.image else "blocks",
-        "counter": _RECURRENT_COUNTER
-        if recurrent
-        else next((bits for most, bits in _COUNTERS if len(sizes) <= most), 7),
+        "counter": _RECURRENT_COUNTER if recurrent else _usual_counter(len(sizes)),
         "margin": max(1, 3 * sizes[-1][0] // (10 * task.classes)),
     }
     chosen = usual | {name: value for name, value in options.items() if value is not None}
     return LayersSpec(
         input_bits=task.input_bits, classes=task.classes, sizes=sizes, image=task.image, seed=task.seed, **chosen
     )
+
+
+def _usual_counter(layers: int) -> int:
+    return next((bits for most, bits in _COUNTERS if layers <= most), 7)
 
 
 def _fitting(task: Task, sizes: str) -> str:
@@ -67,10 +69,12 @@ def _fit_classifier(task: Task, options: dict[str, Any]) -> dict[str, Any]:
 
 def _search(size: DataSize, choose: Choose) -> Candidate:
     inputs = choose("inputs", range(3, 7), 4)
-    layer = f"{choose('tables', (50, 100, 150, 200, 300, 400, 600, 800), 300)}x{inputs}"
+    layer = f"{choose('tables', (100, 150, 200, 300, 400, 600, 800), 300)}x{inputs}"
+    layers = choose("layers", range(1, 5), 3)
     options = {
-        "sizes": ",".join([layer] * choose("layers", range(1, 6), 3)),
-        "counter": choose("counter", range(4, 8), 5),
+        "sizes": ",".join([layer] * layers),
+        # With fewer bits than usual, deep networks learn nothing.
+        "counter": _usual_counter(layers) + choose("more counter bits", range(3), 0),
         "noise": choose("noise", range(6), 3),
     }
     thresholds = None if size.images else size.thresholds(choose("thresholds", (3, 7, 15, 31), 7))
