@@ -59,7 +59,7 @@ def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
         warnings.simplefilter("ignore")
         try:
             if path is not None and not _may_be_journal(path):
-                raise ValueError("it begins otherwise")
+                raise ValueError("it is a file of another kind")
             storage = None if path is None else optuna.storages.JournalStorage(JournalFileBackend(str(path)))
             study = optuna.create_study(
                 storage=storage, study_name=_STUDY, direction="maximize", load_if_exists=True,
@@ -87,10 +87,11 @@ def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
 
 
 def _may_be_journal(path: Path) -> bool:
-    """Whether a file is not there, or begins as a journal does: Optuna writes to any other one before it fails."""
+    """Whether a file is not there, or begins as a journal does: Optuna writes to others before it fails, and may wait
+    for ever for what is no file."""
     begins = b'{"op_code"'
     if not path.is_file():
-        return True
+        return path.is_dir() or not path.exists()
     with path.open("rb") as file:
         return file.read(len(begins)) in (b"", begins)
 
@@ -101,8 +102,8 @@ class Search:
 
     rule: ``rule(family, candidate)``, how data become bits. costs: ``costs(spec)`` of a model that is not trained; it
     may raise :class:`UsageError`. excess: how far costs are above the budget, 0 for within. trials: how many models are
-    trained in all. deadline: by :func:`time.monotonic`; no round begins after it. round: how many trials are asked for
-    at once. keep: called with the number and the result of each trial that has ended.
+    trained in all. deadline: by :func:`time.monotonic`; no further round begins after it. round: how many trials are
+    asked for at once. keep: called with the number and the result of each trial that has ended.
     """
 
     study: optuna.Study
@@ -155,7 +156,7 @@ class Search:
             self._take(Trial(self.study, begun._trial_id))
         refused = 0
         while (count := len(self.counted())) < self.trials and (not self._asked or count % self.round):
-            if self.deadline is not None and not self._asked and time.monotonic() >= self.deadline:
+            if self.deadline is not None and count and not self._asked and time.monotonic() >= self.deadline:
                 break
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             number = waiting[0].number if waiting else len(self.study.get_trials(deepcopy=False))
