@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,14 @@ except ImportError as error:
 
 __all__ = ["SAMPLERS", "Search", "open_study"]
 
-#: The samplers, by name, from a seed and the number of models in turn that were there before. TPE takes the best of
-#: some candidates, and often the same one: the fewer they are, the more its choices differ.
-SAMPLERS: Mapping[str, Callable[[int, int], Any]] = {
-    "tpe": lambda seed, again: optuna.samplers.TPESampler(seed=seed, n_ei_candidates=max(1, 24 >> again)),
-    "random": lambda seed, again: optuna.samplers.RandomSampler(seed=seed),
+#: The samplers, by name, from a seed, how many models were above the budget, and how many in turn were there before.
+#: TPE takes the best of some candidates, and often the same one: the fewer they are, the more its choices differ. It
+#: begins with ten random models, which those above the budget are not among.
+SAMPLERS: Mapping[str, Callable[[int, int, int], Any]] = {
+    "tpe": lambda seed, refused, again: optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=10 + refused, n_ei_candidates=max(1, 24 >> again)
+    ),
+    "random": lambda seed, refused, again: optuna.samplers.RandomSampler(seed=seed),
 }
 #: A trial is stopped after its first stage if this part of the finished ones had a better first stage, from so many
 #: finished ones on.
@@ -290,12 +294,10 @@ class Search:
         return chosen, others
 
     def _sampler(self, number: int) -> Any:
-        again = 0
-        for trial in reversed(self.study.get_trials(deepcopy=False)[:number]):
-            if "again" not in trial.user_attrs:
-                break
-            again += 1
-        return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32), again)
+        before = self.study.get_trials(deepcopy=False)[:number]
+        refused = sum("refused" in trial.user_attrs for trial in before)
+        again = len(list(takewhile(lambda trial: "again" in trial.user_attrs, reversed(before))))
+        return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32), refused, again)
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

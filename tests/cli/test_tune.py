@@ -63,8 +63,8 @@ def test_no_model_is_trained_twice(run: Runner, monkeypatch: pytest.MonkeyPatch)
 
     from rdahw.sim import search
 
-    # Trial n begins with the models of those before it.
-    monkeypatch.setitem(search.SAMPLERS, "tpe", lambda seed, again: RandomSampler(seed=again))
+    # It proposes the same models in turn for each trial, after those above the budget.
+    monkeypatch.setitem(search.SAMPLERS, "tpe", lambda seed, refused, again: RandomSampler(seed=refused + again))
     monkeypatch.setattr(_tuning, "write_page", no_page)
     trials = run.ok(*SEARCH, "--trials", 6, "--json").json["trials"]
     assert len({(trial["model"], trial["binarise"]) for trial in trials}) == len(trials) == 6
