@@ -34,20 +34,19 @@ except ImportError as error:
 
 __all__ = ["SAMPLERS", "Search", "open_study"]
 
-#: The samplers, by name, from a seed, how many models were above the budget, and how many in turn were there before.
-#: TPE takes the best of some candidates, and often the same one: the fewer they are, the more its choices differ. It
-#: begins with ten random models, which those above the budget are not among.
-SAMPLERS: Mapping[str, Callable[[int, int, int], Any]] = {
-    "tpe": lambda seed, refused, again: optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=10 + refused, n_ei_candidates=max(1, 24 >> again)
-    ),
-    "random": lambda seed, refused, again: optuna.samplers.RandomSampler(seed=seed),
+#: The samplers, by name, from a seed and how many models in turn were left out. TPE takes the best of some candidates,
+#: and often the same one: the fewer they are, the more its choices differ.
+SAMPLERS: Mapping[str, Callable[[int, int], Any]] = {
+    "tpe": lambda seed, turn: optuna.samplers.TPESampler(seed=seed, n_ei_candidates=max(1, 24 >> turn)),
+    "random": lambda seed, turn: optuna.samplers.RandomSampler(seed=seed),
 }
 #: A trial is stopped after its first stage if this part of the finished ones had a better first stage, from so many
 #: finished ones on.
 _BETTER, _FEWEST = 40.0, 5
 #: A search ends when so many models in turn are above the budget, or were there before.
 _MOST_REFUSED = 200
+#: A trial whose model is not trained has one of these attributes: it is above the budget, or was there before.
+_LEFT_OUT = {"refused", "again"}
 _STUDY = "rdahw"
 
 
@@ -144,7 +143,7 @@ class Search:
     def counted(self) -> list[FrozenTrial]:
         """The trials whose models are trained: without those above the budget, and the same models again."""
         trials = self.study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state != TrialState.WAITING and not t.user_attrs.keys() & {"refused", "again"}]
+        return [t for t in trials if t.state != TrialState.WAITING and not t.user_attrs.keys() & _LEFT_OUT]
 
     def piece(self, trial: FrozenTrial) -> Piece:
         """All of a trial that has ended, to train its model again."""
@@ -180,26 +179,24 @@ class Search:
         family, candidate = self._chosen(trial)
         attributes = trial.user_attrs
         if any(trial.params == other.params for other in self.counted() if other.number < trial.number):
-            trial.set_user_attr("again", True)
-            self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-            return False
+            return self._leave_out(trial, "again", True)
         if "result" not in attributes:
             try:
                 task = self.given.task(self.rule(family, candidate))
                 costs = self.costs(spec_of(family, candidate, task))
             except UserError as error:
-                return self._refuse(trial, str(error), 1.0)
-            if excess := self.excess(costs):
-                return self._refuse(trial, "above the budget", excess)
+                return self._leave_out(trial, "refused", str(error))
+            if self.excess(costs):
+                return self._leave_out(trial, "refused", "above the budget")
         self._asked[trial.number] = trial
         if "result" in attributes:  # it has ended, and was not told
             self._results[trial.number] = Result(error=attributes["result"].get("error", ""))
         return True
 
-    def _refuse(self, trial: Trial, why: str, excess: float) -> bool:
-        trial.set_user_attr("refused", why)
-        trial.set_constraint("budget", excess)
-        self.study.tell(trial, 0.0, skip_if_finished=True)
+    def _leave_out(self, trial: Trial, name: str, why: object) -> bool:
+        # As a failure, which samplers do not look at: the best models are often beside those above the budget.
+        trial.set_user_attr(name, why)
+        self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         return False
 
     def _done(self, number: int, result: Result) -> None:
@@ -294,10 +291,9 @@ class Search:
         return chosen, others
 
     def _sampler(self, number: int) -> Any:
-        before = self.study.get_trials(deepcopy=False)[:number]
-        refused = sum("refused" in trial.user_attrs for trial in before)
-        again = len(list(takewhile(lambda trial: "again" in trial.user_attrs, reversed(before))))
-        return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32), refused, again)
+        before = reversed(self.study.get_trials(deepcopy=False)[:number])
+        turn = len(list(takewhile(lambda trial: trial.user_attrs.keys() & _LEFT_OUT, before)))
+        return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32), turn)
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

@@ -63,8 +63,8 @@ def test_no_model_is_trained_twice(run: Runner, monkeypatch: pytest.MonkeyPatch)
 
     from rdahw.sim import search
 
-    # It proposes the same models in turn for each trial, after those above the budget.
-    monkeypatch.setitem(search.SAMPLERS, "tpe", lambda seed, refused, again: RandomSampler(seed=refused + again))
+    # It proposes the same models in turn for each trial.
+    monkeypatch.setitem(search.SAMPLERS, "tpe", lambda seed, turn: RandomSampler(seed=turn))
     monkeypatch.setattr(_tuning, "write_page", no_page)
     trials = run.ok(*SEARCH, "--trials", 6, "--json").json["trials"]
     assert len({(trial["model"], trial["binarise"]) for trial in trials}) == len(trials) == 6
