@@ -174,7 +174,7 @@ def test_builds_until_one_fits(run: Runner, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 #: What makes the commands of the page small.
-SMALL = {"mnist": "iris", "40": "2", "table.csv": "iris"}
+SMALL = {"mnist": "iris", "40": "2", "24": "2", "table.csv": "iris", "letter.csv": "iris"}
 
 
 @pytest.mark.slow
