@@ -155,7 +155,7 @@ class Search:
         """Ask for the trials of the next round, beside those that are ``left`` of one that was stopped."""
         self._asked, self._results = {}, {}
         for begun in left:
-            self.study.sampler = self._sampler(begun.number)
+            self.study.sampler = self._sampler_again(begun)
             self._take(Trial(self.study, begun._trial_id))
         refused = 0
         while (count := len(self.counted())) < self.trials and (not self._asked or count % self.round):
@@ -294,6 +294,19 @@ class Search:
         before = reversed(self.study.get_trials(deepcopy=False)[:number])
         turn = len(list(takewhile(lambda trial: trial.user_attrs.keys() & _LEFT_OUT, before)))
         return SAMPLERS[self.sampler](stream(self.given.seed, "tune", number) % (1 << 32), turn)
+
+    def _sampler_again(self, begun: FrozenTrial) -> Any:
+        """The sampler of a trial that was begun before. If the search was stopped while its parameters were chosen, all
+        are chosen anew, as a sampler's random numbers go on from one parameter to the next."""
+        sampler = self._sampler(begun.number)
+        if "fixed_params" in begun.system_attrs:
+            return sampler
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        before = self.study.get_trials(deepcopy=False)[: begun.number]
+        study.add_trials([trial for trial in before if trial.state.is_finished()])
+        again = study.ask()
+        self._chosen(again)
+        return optuna.samplers.PartialFixedSampler(again.params, sampler)
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

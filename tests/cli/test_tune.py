@@ -99,6 +99,33 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not(
     )
 
 
+@pytest.mark.parametrize("after", [2, 5])
+def test_a_search_that_was_stopped_while_it_chose_goes_on_as_if_it_had_not(
+    run: Runner, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """When some parameters of a trial were chosen, and others not yet."""
+    from optuna import Trial
+
+    monkeypatch.setattr(_tuning, "write_page", no_page)
+    search = (*SEARCH, "--trials", 5, "--json")
+    whole = run.ok(*search).json
+    choose, chosen = Trial.suggest_int, []
+
+    def stop(self: Trial, *arguments: Any) -> int:
+        value = choose(self, *arguments)
+        if self.number == 3:  # the first two are given
+            chosen.append(value)
+            if len(chosen) == after:
+                raise KeyboardInterrupt
+        return value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trial, "suggest_int", stop)
+        assert run(*search, "--storage", "search.log", "--out", "again").code == 130
+    assert len(chosen) == after
+    assert bits(run.ok(*search, "--storage", "search.log", "--out", "again").json) == bits(whole)
+
+
 @pytest.mark.slow
 def test_a_search_in_two_processes_that_was_killed(tmp_path: Path) -> None:
     search = (*SEARCH, "--trials", 9, "--json")
