@@ -51,7 +51,7 @@ class PartedTable:
             gathered = gathered or _Gathered(table)
             gathered.add(table)
         if gathered is None:
-            raise UserError(f"{self.source.name} has no examples; expected a table with a column of labels")
+            raise UserError(f"{self.source.name} has a header and no examples under it")
         return gathered.whole(self).dataset(checksum)
 
     def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -62,7 +62,7 @@ class PartedTable:
             found.append(labels)
             rows += len(features)
         if not rows:
-            raise UserError(f"{self.source.name} has no examples; expected some")
+            raise UserError(f"{self.source.name} has a header and no examples under it")
 
         def read() -> Iterator[NDArray[Any]]:
             return (table.examples(schema)[0] for table in self.tables(False))
@@ -188,6 +188,7 @@ class _Gathered:
         self._seen = [_Seen(first.refuse(i)) for i in self._features]
         self.sample = _Sample(max(1, len(self._features)))
         self._known: dict[str, int] = {}
+        self._are_numbers = False
         self._codes: list[NDArray[np.int32]] = []
 
     def add(self, table: Table) -> None:
@@ -196,7 +197,8 @@ class _Gathered:
             seen.add(cells)
         if features:
             self.sample.add(features)
-        labels = table.columns[self._label].texts()
+        self._are_numbers |= isinstance(table.columns[self._label], Numbers)
+        labels = table.label_texts(self._label)
         own = [self._known.setdefault(text, len(self._known)) for text in labels.known]
         self._codes.append(np.array(own, np.int32)[labels.codes])
         if len(self._known) > MAX_CLASSES + len(MISSING):
@@ -215,6 +217,10 @@ class _Gathered:
         for i, seen in zip(self._features, self._seen, strict=True):
             columns[i] = seen
         columns[self._label] = self._labels(self._first)
+        # 007 of a part with texts would be 7 in a part with numbers.
+        if self._are_numbers and (odd := as_numbers(list(self._known))[1]):
+            row = int((columns[self._label].codes == min(odd)).argmax())
+            raise self._first.odd_label(self._label, row, odd[min(odd)])
         shown = {name: getattr(self._first, name) for name in ("path", "stem", "names", "named", "where", "reading")}
         return _Whole(columns=columns, parts=parts, sample=self.sample, **shown)
 

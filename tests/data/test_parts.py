@@ -108,6 +108,15 @@ def test_larger_tables_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("a,b,c\n" + "1.5,2,x\n" * 400 + '1, "2",y\n', r"has blanks before quotes, and such a table is not read in "),
         ("a,b,c\n" + "1.5,2,x\n" * 400, r"every label in column 'c' is 'x'; expected two classes or more"),
         ("a,b,c\n" + "".join(f"{i % 7},t{i},x\n" for i in range(1100)), r"column 'b' has 10\d\d different texts"),
+        ("a,b\n", r"table\.csv has a header and no examples under it$"),
+        (
+            "a,b\n" + "1,n\n" * 900 + "".join(f"2,{i}\n" for i in range(4000)),
+            r"line 2, column 'b': the label 'n' is not a finite number, and over 1000 different ones are; correct it ",
+        ),
+        (
+            "a,b\n" + "".join(f"2,{i}\n" for i in range(4000)) + "1,n\n",
+            r"line 4002, column 'b': the label 'n' is not a finite number, and over 1000 different ones are; correct ",
+        ),
         ("a\n" + "1\n0\n" * 300, r"has only the label column 'a'; expected columns to learn from too"),
     ],
 )
