@@ -44,6 +44,12 @@ class PartedTable:
     reading: Reading
     tables: Callable[[bool], Iterator[Table]]
 
+    def again(self) -> Iterator[Table]:
+        """The tables of a further reading. Raises UserError if the file has changed."""
+        self.source.check_unchanged()
+        yield from self.tables(False)
+        self.source.check_unchanged()
+
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """As :meth:`Table.dataset`, with features that stay in the file."""
         gathered: _Gathered | None = None
@@ -65,7 +71,7 @@ class PartedTable:
             raise UserError(f"{self.source.name} has a header and no examples under it")
 
         def read() -> Iterator[NDArray[Any]]:
-            return (table.examples(schema)[0] for table in self.tables(False))
+            return (table.examples(schema)[0] for table in self.again())
 
         kept, none = np.ones(rows, np.bool_), np.zeros(0, np.int64)
         features_in_file: Any = FileRows(read, kept, np.empty((0, len(schema.columns))), none)
@@ -234,9 +240,9 @@ class _Whole(Table):
 
     def _read(self, features: Sequence[int], columns: tuple[Column, ...]) -> tuple[Any, None, tuple[Column, ...]]:
         rows, values = self.sample.values(columns, [self.refuse(i) for i in features])
-        tables = self.parts.tables
+        again = self.parts.again
 
         def read() -> Iterator[NDArray[Any]]:
-            return (table.features(features, columns) for table in tables(False))
+            return (table.features(features, columns) for table in again())
 
         return FileRows(read, np.ones(len(self), np.bool_), values, rows), None, columns
