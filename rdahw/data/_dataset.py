@@ -79,8 +79,6 @@ class FileRows:
             start += len(part)
             if kept.any():
                 yield part if kept.all() else part[kept]
-        if start != len(self._kept):
-            raise UserError(f"the file of the data had {len(self._kept)} rows and now has {start}; start again")
 
 
 @dataclass(frozen=True, eq=False)

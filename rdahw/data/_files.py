@@ -104,7 +104,8 @@ class Source:
         self.packing = ""
         self._content: bytes | None = None
         try:
-            self.size = path.stat().st_size
+            self._stamp = _stamp(path)
+            self.size = self._stamp[0]
             if not path.is_file() and not path.is_dir():  # a pipe can be read only once
                 self._content = path.read_bytes()
                 self.size = len(self._content)
@@ -150,6 +151,17 @@ class Source:
             stream = io.BufferedReader(_Counted(self, stream, raw), 1 << 16)
         return cast(BinaryIO, stream)
 
+    def check_unchanged(self) -> None:
+        """Raise UserError if the file has another size or time than at first."""
+        if self._content is not None:
+            return
+        try:
+            is_same = _stamp(self.path) == self._stamp
+        except OSError as error:
+            raise _not_opened(self.path, error) from None
+        if not is_same:
+            raise UserError(f"{self.name} has changed while it was read; start again")
+
     def _unpacked(self, stream: Any) -> Any:
         self.packing = ""
         for depth in range(_MAX_DEPTH):
@@ -192,6 +204,12 @@ class Source:
                 what = str(error) or type(error).__name__
                 raise UserError(f"{self.name} is a damaged {self.packing} file ({what}); get it again") from None
             raise unreadable(self.path, error) if isinstance(error, OSError) else error from None
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """The size of a file and when it was written."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 class _Raw(io.RawIOBase):

@@ -44,6 +44,12 @@ class PartedTable:
     reading: Reading
     tables: Callable[[bool], Iterator[Table]]
 
+    def again(self) -> Iterator[Table]:
+        """The tables of a further reading. Raises UserError if the file has changed."""
+        self.source.check_unchanged()
+        yield from self.tables(False)
+        self.source.check_unchanged()
+
     def dataset(self, checksum: Callable[[], str]) -> Dataset:
         """As :meth:`Table.dataset`, with features that stay in the file."""
         gathered: _Gathered | None = None
@@ -51,7 +57,7 @@ class PartedTable:
             gathered = gathered or _Gathered(table)
             gathered.add(table)
         if gathered is None:
-            raise UserError(f"{self.source.name} has no examples; expected a table with a column of labels")
+            raise UserError(f"{self.source.name} has a header and no examples under it")
         return gathered.whole(self).dataset(checksum)
 
     def examples(self, schema: Schema) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -62,10 +68,10 @@ class PartedTable:
             found.append(labels)
             rows += len(features)
         if not rows:
-            raise UserError(f"{self.source.name} has no examples; expected some")
+            raise UserError(f"{self.source.name} has a header and no examples under it")
 
         def read() -> Iterator[NDArray[Any]]:
-            return (table.examples(schema)[0] for table in self.tables(False))
+            return (table.examples(schema)[0] for table in self.again())
 
         kept, none = np.ones(rows, np.bool_), np.zeros(0, np.int64)
         features_in_file: Any = FileRows(read, kept, np.empty((0, len(schema.columns))), none)
@@ -188,6 +194,7 @@ class _Gathered:
         self._seen = [_Seen(first.refuse(i)) for i in self._features]
         self.sample = _Sample(max(1, len(self._features)))
         self._known: dict[str, int] = {}
+        self._are_numbers = False
         self._codes: list[NDArray[np.int32]] = []
 
     def add(self, table: Table) -> None:
@@ -196,7 +203,8 @@ class _Gathered:
             seen.add(cells)
         if features:
             self.sample.add(features)
-        labels = table.columns[self._label].texts()
+        self._are_numbers |= isinstance(table.columns[self._label], Numbers)
+        labels = table.label_texts(self._label)
         own = [self._known.setdefault(text, len(self._known)) for text in labels.known]
         self._codes.append(np.array(own, np.int32)[labels.codes])
         if len(self._known) > MAX_CLASSES + len(MISSING):
@@ -215,6 +223,10 @@ class _Gathered:
         for i, seen in zip(self._features, self._seen, strict=True):
             columns[i] = seen
         columns[self._label] = self._labels(self._first)
+        # 007 of a part with texts would be 7 in a part with numbers.
+        if self._are_numbers and (odd := as_numbers(list(self._known))[1]):
+            row = int((columns[self._label].codes == min(odd)).argmax())
+            raise self._first.odd_label(self._label, row, odd[min(odd)])
         shown = {name: getattr(self._first, name) for name in ("path", "stem", "names", "named", "where", "reading")}
         return _Whole(columns=columns, parts=parts, sample=self.sample, **shown)
 
@@ -228,9 +240,9 @@ class _Whole(Table):
 
     def _read(self, features: Sequence[int], columns: tuple[Column, ...]) -> tuple[Any, None, tuple[Column, ...]]:
         rows, values = self.sample.values(columns, [self.refuse(i) for i in features])
-        tables = self.parts.tables
+        again = self.parts.again
 
         def read() -> Iterator[NDArray[Any]]:
-            return (table.features(features, columns) for table in tables(False))
+            return (table.features(features, columns) for table in again())
 
         return FileRows(read, np.ones(len(self), np.bool_), values, rows), None, columns

@@ -17,7 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rdahw.data._cells import DATES_AS_NUMBERS, MAX_CLASSES, MISSING, Cells, Numbers, Refuse, are_dates, number
+from rdahw.data._cells import (
+    DATES_AS_NUMBERS,
+    MAX_CATEGORIES,
+    MAX_CLASSES,
+    MISSING,
+    Cells,
+    Numbers,
+    Refuse,
+    Texts,
+    are_dates,
+    number,
+)
 from rdahw.data._dataset import LABELS, Column, Dataset, Examples, Kind, Schema, anomalies
 from rdahw.data._sequence_files import Sheet
 from rdahw.data._target import Target
@@ -166,6 +177,18 @@ class Table:
         """The columns of the labels, as the user names them."""
         return _KINDS[self.reading.task].find(self, self.reading.label)
 
+    def label_texts(self, at: int) -> Texts:
+        """The labels of a column as texts. Raises UserError for a text among over 1000 numbers."""
+        cells = self.columns[at]
+        if isinstance(cells, Numbers) and cells.odd is not None:
+            raise self.odd_label(at, *cells.odd)
+        return cells.texts()
+
+    def odd_label(self, at: int, row: int, text: str) -> UserError:
+        """The error for a label that is no number, where most of very many are."""
+        message = f"the label {text!r} is not a finite number, and over {MAX_CATEGORIES} different ones are"
+        return self.refuse(at)(row, f"{message}; correct it or drop the line")
+
     def too_many_classes(self, at: int, count: int) -> UserError:
         """The error for a label column of so many different values."""
         return UserError(
@@ -301,7 +324,7 @@ def _read_sets(table: Table, ats: tuple[int, ...]) -> tuple[NDArray[np.int64], d
 def _known_classes(table: Table, ats: tuple[int, ...], schema: Schema) -> NDArray[np.int64]:
     """The class number of each row, (N,), by the names that training had."""
     (at,) = ats
-    labels = table.columns[at].texts()
+    labels = table.label_texts(at)
     known = [_class_number(text, schema.label_names) for text in labels.known]
     numbers: NDArray[np.int64] = np.array([-1 if c is None else c for c in known], np.int64)[labels.codes]
     if (wrong := numbers < 0).any():
@@ -326,7 +349,7 @@ def _known_anomalies(table: Table, ats: tuple[int, ...], schema: Schema) -> NDAr
     """1 for each row of another class than the normal one, (N,); if training had no classes, this is the most frequent
     one."""
     (at,) = ats
-    labels = table.columns[at].texts()
+    labels = table.label_texts(at)
     if "" in labels.counts:
         raise table.refuse(at)(int((labels.codes == labels.known.index("")).argmax()), "the label is empty")
     normal = schema.label_names or (max(labels.counts, key=lambda text: labels.counts[text]),)
@@ -370,7 +393,7 @@ def _label_column(table: Table, label: str | None) -> int:
 
 def _classes(table: Table, at: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The class number of each row, (N,), and the names of the classes."""
-    cells, refuse, what = table.columns[at].texts(), table.refuse(at), f"{table.path}: the label column"
+    cells, refuse, what = table.label_texts(at), table.refuse(at), f"{table.path}: the label column"
     names, column = list(cells.counts), repr(table.names[at])
     if "" in names:
         row = int((cells.codes == cells.known.index("")).argmax())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from rdahw.data import FileRows, _csv, _files, _parts, fit_binariser, load, read_examples
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 
 ROWS = 300
 
@@ -108,6 +109,15 @@ def test_larger_tables_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("a,b,c\n" + "1.5,2,x\n" * 400 + '1, "2",y\n', r"has blanks before quotes, and such a table is not read in "),
         ("a,b,c\n" + "1.5,2,x\n" * 400, r"every label in column 'c' is 'x'; expected two classes or more"),
         ("a,b,c\n" + "".join(f"{i % 7},t{i},x\n" for i in range(1100)), r"column 'b' has 10\d\d different texts"),
+        ("a,b\n", r"table\.csv has a header and no examples under it$"),
+        (
+            "a,b\n" + "1,n\n" * 900 + "".join(f"2,{i}\n" for i in range(4000)),
+            r"line 2, column 'b': the label 'n' is not a finite number, and over 1000 different ones are; correct it ",
+        ),
+        (
+            "a,b\n" + "".join(f"2,{i}\n" for i in range(4000)) + "1,n\n",
+            r"line 4002, column 'b': the label 'n' is not a finite number, and over 1000 different ones are; correct ",
+        ),
         ("a\n" + "1\n0\n" * 300, r"has only the label column 'a'; expected columns to learn from too"),
     ],
 )
@@ -131,7 +141,11 @@ def test_a_file_that_ends_early_and_one_that_changes(tmp_path: Path) -> None:
     array.write_bytes(array.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"table\.npy ends within its array; get or write it again$"):
         load(str(array), in_parts=True)
-    data = load(str(table), in_parts=True)
-    write(tmp_path, "table.csv", frame()[:100])
-    with pytest.raises(UserError, match="^the file of the data had 300 rows and now has 100; start again$"):
-        list(data.train.features.parts())  # type: ignore[attr-defined]
+    data: Any = load(str(table), in_parts=True)
+    for rows in (100, ROWS):
+        os.utime(write(tmp_path, "table.csv", frame()[:rows]), ns=(0, 0))
+        with pytest.raises(UserError, match=r"table\.csv has changed while it was read; start again$"):
+            list(data.train.features.parts())
+    table.unlink()
+    with pytest.raises(UsageError, match=r"^there is no file '.*table\.csv'; give the path of a table"):
+        list(data.train.features.parts())
