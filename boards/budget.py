@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from amaranth.hdl import Fragment
+
 from rdahw.boards import board as board_of_name
 from rdahw.boards.board import Board
 from rdahw.boards.design import Design, inference_design, trainer_design
@@ -90,6 +92,7 @@ class Budget:
         """
         core = self.design(spec, state, board_of_name(self.board)).core()
         cycles = float(core.cycles(updated=core.learns))
+        Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
         return {**self.before(spec), "cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
 
     def design(self, spec: Spec, state: State, board: Board) -> Design:
