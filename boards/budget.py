@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Fragment
+from amaranth.hdl import Fragment  # type: ignore[import-untyped]
 
 from rdahw.boards import board as board_of_name
 from rdahw.boards.board import Board
