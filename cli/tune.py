@@ -129,11 +129,12 @@ def command(output: Output, /, **options: Any) -> None:
         except KeyboardInterrupt:
             trials = trials_to_json(search.counted(), budget)
             output.json({"trials": trials})
-            way = f"continue with the same command and --storage {storage}" if storage else "with --storage FILE the "
-            raise Interrupted(
-                f"stopped after {len(trials)} of {plan['trials']} models; "
-                + (way if storage else f"{way}same command continues")
-            ) from None
+            way = (
+                f"continue with the same command and --storage {storage}"
+                if storage
+                else "with --storage FILE the same command continues"
+            )
+            raise Interrupted(f"stopped after {len(trials)} of {plan['trials']} models; {way}") from None
         trials = trials_to_json(search.counted(), budget)
         front = front_of(trials)
         if not front:

@@ -90,8 +90,8 @@ def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
 
 
 def _may_be_journal(path: Path) -> bool:
-    """Whether a file is not there, or begins as a journal does: Optuna writes to others before it fails, and may wait
-    for ever for what is no file."""
+    """Whether there is no file at ``path``, or one that begins as a journal does. Optuna writes to a file of another
+    kind before it fails, and may never return from a device."""
     begins = b'{"op_code"'
     if not path.is_file():
         return path.is_dir() or not path.exists()

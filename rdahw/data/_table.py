@@ -205,14 +205,11 @@ class Table:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None, tuple[Column, ...]]:
         """As :meth:`_values`, and the kinds of the columns with whether cells are missing."""
         values, kept = self._values(features, columns)
-        return (
-            values,
-            kept,
-            tuple(
-                replace(column, missing=True) if np.isnan(values[:, j]).any() else column
-                for j, column in enumerate(columns)
-            ),
+        kinds = tuple(
+            replace(column, missing=True) if np.isnan(values[:, j]).any() else column
+            for j, column in enumerate(columns)
         )
+        return values, kept, kinds
 
     def _values(
         self, features: Sequence[int | None], columns: Sequence[Column]
