@@ -1,11 +1,15 @@
 """The builds that ``rdahw estimate`` is fitted to, and those that it is tested on.
 
-    python bench/estimates.py build --seed 1 --count 120 [--jobs N] [--out bench/builds.jsonl]
-    python bench/estimates.py test bench/builds-test.jsonl
+    python bench/estimates.py build [--seed 1] [--count 120] [--jobs 1] [--out bench/builds.jsonl]
+    python bench/estimates.py count [--out bench/builds.jsonl]
+    python bench/estimates.py fit [--out bench/builds.jsonl]
+    python bench/estimates.py test [--out bench/builds-test.jsonl]
 
 ``build`` draws designs over boards, kinds of gateware, sizes and options, builds each with Yosys and nextpnr as ``rdahw
-synth`` does, and appends a line for each one: the words of the command, the model's training, and what was built.
-Designs that do not fit their board are skipped. Lines that are there already are not built again.
+synth`` does, and appends a line for each one: the words of the command, the model's training, what was built, and the
+counts that estimates are made of. Of designs that cannot be made or do not fit their board it notes why. Designs that
+are there already are not built again. ``count`` takes the counts again, ``fit`` writes ``boards/estimates.json``, and
+``test`` compares the estimates with builds that they were not fitted to.
 
 Predictors are trained first, on data sets of scikit-learn and drawn ones, in the folder of --work.
 """
@@ -16,6 +20,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shlex
 import sys
 import time
@@ -35,6 +40,8 @@ BOARDS = {
 #: Those without a PLL for other clocks.
 ONE_CLOCK = ("orangecrab", "tangnano9k", "tangnano20k", "gatemate-evb")
 FLASH = {"icebreaker": ("single", "quad"), "ulx3s": ("single",), "ulx3s-85f": ("single",)}
+#: A tool that takes more processor seconds is stopped, and its design left out: it does not fit in practice.
+MOST_SECONDS = 120
 #: A drawn design: words of rdahw train, or None; words of rdahw synth, without the board.
 Drawn = tuple[list[str] | None, list[str]]
 Random = random.Random
@@ -335,19 +342,24 @@ def gateware_of(design: dict[str, Any], work: Path) -> Any:
 
 def build(design: dict[str, Any], work: Path) -> dict[str, Any]:
     """What a design takes, or ``error`` if it cannot be made or does not fit."""
+    from rdahw.boards.clock import choose
+    from rdahw.boards.estimate import counts_of
     from rdahw.boards.synthesis import measure
     from rdahw.errors import UserError
 
+    used = time.process_time()
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used) + MOST_SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     begun = time.process_time(), sum(os.times()[2:4]), time.monotonic()
     try:
         gateware, its, clock, baud = gateware_of(design, work)
         made = measure(gateware, its, clock_mhz=clock, baud=baud)
     except (UserError, RuntimeError) as error:
         return {**design, "error": str(error)}
+    counts = counts_of(gateware, its, choose(its.pll, its.oscillator[1], clock or its.clock)[0], baud or its.baud)
     found = {name: getattr(made, name) for name in ("logic_cells", "flip_flops", "ebr", "spram", "fmax_mhz")}
     seconds = sum(os.times()[:4]) - sum(begun[:2])
     return {
-        **design, **found, "cells": dict(sorted(made.cells.items())), "tools": dict(made.tools),
+        **design, **found, "gateware": gateware.gateware, "counts": counts, "cells": dict(sorted(made.cells.items())), "tools": dict(made.tools),
         "processor_seconds": round(seconds, 1), "seconds": round(time.monotonic() - begun[2], 1),
     }  # fmt: skip
 
@@ -378,15 +390,170 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def counted(path: Path, work: Path) -> None:
+    """Take the counts of all builds again."""
+    from rdahw.boards.clock import choose
+    from rdahw.boards.estimate import counts_of
+
+    lines = []
+    for its in read(path):
+        if "error" not in its:
+            found, board, clock, baud = gateware_of(its, work)
+            made = choose(board.pll, board.oscillator[1], clock or board.clock)[0]
+            its |= {"gateware": found.gateware, "counts": counts_of(found, board, made, baud or board.baud)}
+        lines.append(json.dumps(its) + "\n")
+    path.write_text("".join(lines))
+
+
+# -- fit ---------------------------------------------------------------------------------------------------------------
+
+#: So many builds weigh as much as what is known from builds of all families of devices, or of all kinds of gateware.
+SHRINK = 3
+
+
+def _least_squares(a: Any, y: Any, prior: Any) -> Any:
+    """Factors, not negative, for the least relative errors, drawn towards ``prior``."""
+    import numpy as np
+    from scipy.optimize import nnls
+
+    weights = np.sqrt(SHRINK) * np.maximum(np.abs(a / y[:, None]).mean(axis=0), 0.02)
+    both = np.vstack([a / y[:, None], np.diag(weights)])
+    return nnls(both, np.concatenate([np.ones(len(y)), weights * prior]))[0]
+
+
+def _shares(rows: list[dict[str, Any]], errors: Any, key: Callable[[dict[str, Any]], str]) -> dict[str, float]:
+    """The mean of ``errors`` of the rows with each key, drawn towards 0."""
+    found: dict[str, list[float]] = {}
+    for row, error in zip(rows, errors, strict=True):
+        found.setdefault(key(row), []).append(float(error))
+    return {name: sum(its) / (len(its) + SHRINK) for name, its in sorted(found.items())}
+
+
+def _fit_groups(rows: list[dict[str, Any]], matrix: Any, y: Any, group: Callable[[dict[str, Any]], str],
+                parts: tuple[Callable[[dict[str, Any]], str], ...]) -> Any:  # fmt: skip
+    """Factors of the columns for each group, and the logarithm of what is common to rows with the same key of each of
+    ``parts``."""
+    import numpy as np
+
+    groups = np.array([group(row) for row in rows])
+    logs = [dict.fromkeys(map(part, rows), 0.0) for part in parts]
+    factors: dict[str, Any] = {}
+    for _ in range(20):
+        scale = np.exp([sum(log[part(row)] for log, part in zip(logs, parts, strict=True)) for row in rows])
+        common = _least_squares(matrix, y / scale, np.zeros(matrix.shape[1]))
+        for name in sorted(set(groups)):
+            its = groups == name
+            level = np.median(y[its] / scale[its] / (matrix[its] @ common))
+            factors[name] = _least_squares(matrix[its], y[its] / scale[its], common * level)
+        base = np.array([row @ factors[name] for row, name in zip(matrix, groups, strict=True)])
+        for k, part in enumerate(parts):
+            others = [sum(log[p(row)] for i, (log, p) in enumerate(zip(logs, parts, strict=True)) if i != k)
+                      for row in rows]  # fmt: skip
+            logs[k] = _shares(rows, np.log(y / base) - others, part)
+    return factors, logs
+
+
+def fit(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The contents of ``boards/estimates.json`` for these builds."""
+    import numpy as np
+
+    from rdahw.boards.estimate import CELLS, SPEED, estimated
+
+    rows = [row for row in rows if "error" not in row]
+    cells = np.array([CELLS.columns(row["counts"]) for row in rows])
+    made, (kinds,) = _fit_groups(rows, cells, np.array([row["logic_cells"] for row in rows], float), _family,
+                                 (_gateware,))  # fmt: skip
+    timed = [row for row in rows if row["fmax_mhz"]]
+    periods = np.array([1000 / row["fmax_mhz"] for row in timed])
+    levels = np.array([SPEED.columns(row["counts"]) for row in timed])
+    speed, (devices, speeds) = _fit_groups(timed, levels, periods, _family, (_device, _gateware))
+    found: dict[str, Any] = {
+        "tools": rows[-1]["tools"],
+        "builds": len(rows),
+        "logic_cells": {"factors": _rounded(made), "gateware": _rounded(kinds)},
+        "period_ns": {"factors": _rounded(speed), "device": _rounded(devices), "gateware": _rounded(speeds)},
+    }
+    errors: dict[str, list[float]] = {"logic_cells": [], "fmax_mhz": []}
+    for row in rows:
+        guess = estimated(row["counts"], row["gateware"], _board(row), found)
+        for name in errors:
+            if row[name]:
+                errors[name].append(abs(guess[name] / row[name] - 1))
+    found["within"] = {name: round(float(np.quantile(its, 0.9)), 3) for name, its in errors.items()}
+    return found
+
+
+def _rounded(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _rounded(its) for name, its in values.items()}
+    return round(float(values), 4) if not hasattr(values, "__len__") else [round(float(v), 4) for v in values]
+
+
+def _board(row: dict[str, Any]) -> Any:
+    from rdahw.boards import board
+
+    return board(row["synth"][row["synth"].index("--board") + 1])
+
+
+def _family(row: dict[str, Any]) -> str:
+    return str(_board(row).family)
+
+
+def _device(row: dict[str, Any]) -> str:
+    return str(_board(row).device)
+
+
+def _gateware(row: dict[str, Any]) -> str:
+    return str(row["gateware"])
+
+
+def compare(rows: list[dict[str, Any]]) -> None:
+    """Print how far the estimates of ``boards/estimates.json`` are off."""
+    import numpy as np
+
+    from rdahw.boards.estimate import estimated, fitted
+
+    errors: dict[str, list[float]] = {"logic_cells": [], "fmax_mhz": []}
+    wrong = []
+    rows = [row for row in rows if "error" not in row]
+    for row in rows:
+        guess = estimated(row["counts"], row["gateware"], _board(row), fitted())
+        off = {name: guess[name] / row[name] - 1 for name in errors if row[name]}
+        for name, its in off.items():
+            errors[name].append(abs(its))
+        if any(row["counts"][name] != row[name] for name in ("ebr", "spram")):
+            wrong.append(row["number"])
+        print(
+            f"{row['number']:4} {row['gateware']:40.40} {_board(row).name:13} cells {row['logic_cells']:6} "
+            f"{off['logic_cells']:+6.1%}  Fmax {row['fmax_mhz'] or 0:6.1f} {off.get('fmax_mhz', 0):+6.1%}  "
+            f"EBR {row['ebr']:3} {row['counts']['ebr']:3.0f}"
+        )
+    print(f"{len(rows)} builds; memories wrong: {wrong or 'none'}")
+    for name, its in errors.items():
+        bounds = {0.05: 0, 0.12: 0, 0.2: 0}
+        shares = ", ".join(f"{np.mean(np.array(its) <= bound):.0%} within {bound:.0%}" for bound in bounds)
+        print(f"{name}: median error {np.median(its):.1%}, 90 % within {np.quantile(its, 0.9):.1%}; {shares}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["build", "count", "fit", "test"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("bench/builds.jsonl"))
     parser.add_argument("--work", type=Path, default=Path("build/estimates"))
     options = parser.parse_args()
-    build_all(options.seed, options.count, options.jobs, options.out, options.work)
+    if options.what == "build":
+        build_all(options.seed, options.count, options.jobs, options.out, options.work)
+    elif options.what == "count":
+        make_data(options.work)
+        counted(options.out, options.work)
+    elif options.what == "fit":
+        found = json.dumps(fit(read(options.out)), indent=2)
+        Path("boards/estimates.json").write_text(found + "\n")
+    else:
+        compare(read(options.out))
 
 
 if __name__ == "__main__":

@@ -338,11 +338,13 @@ def measure(design: Design, board: Board, *, clock_mhz: float | None = None, bau
     with scratch() as folder:
         flow = _Flow(family, board, clock, yosys, pnr, pnr, folder, None, threading.Event())
         flow.synthesise(name, flow.prepare(design, name, baud)[1])
-        usage = flow.usage(name, pinned=True)
+        try:
+            seed, placed = flow.place(name, 1, design.dense)
+        except ToolFailure:
+            check_fit(design.name, board, flow.usage(name, pinned=True), all_boards())
+            raise
+        usage = flow.usage(name, pinned=True) if placed is None else usage_in_log(placed.log, family)
         check_fit(design.name, board, usage, all_boards())
-        seed, placed = flow.place(name, 1, design.dense)
-        if placed is not None:
-            usage = usage_in_log(placed.log, family)
         netlist = flow.read(f"{name}.json")
         return Measured(
             logic_cells=usage[LOGIC_CELLS].used,

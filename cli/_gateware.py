@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from rdahw.data import Binariser
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
-    from rdahw.state import State
 
 __all__ = ["Gateware", "find_gateware", "gateware_options"]
 
@@ -110,12 +109,12 @@ def find_gateware(
     encoder: int | None,
     clock: float | None,
     baud: int | None,
-    typical: Callable[[Spec], State] | None = None,
+    is_typical: bool = False,
     **options: Any,
 ) -> Gateware:
     """The design that the options of :func:`gateware_options` name, in the context of its command.
 
-    typical: what stands for the trained state of a model by name, which has none. Raises the errors of
+    is_typical: a model by name has drawn parameters and wiring in place of trained ones. Raises the errors of
     :mod:`rdahw.boards.design`, and :class:`UsageError` for options that contradict each other.
     """
     from rdahw.boards import board
@@ -125,6 +124,8 @@ def find_gateware(
     its = board(board_name)
     of_names: dict[str, Any] = {"data": data, "binarise": binarise, "seed": seed}
     spec, saved, binariser = _find(output, model, {"inputs": inputs, "outputs": outputs}, **of_names)
+    if is_typical and saved is None:
+        spec = spec.wired()
     is_live = frontend == "pins"
     if sample is not None and not is_live:
         raise UsageError(f"--sample {sample:g} was given without --frontend pins; add it, or leave --sample out")
@@ -144,8 +145,8 @@ def find_gateware(
         _refuse({n: v for n, v in options.items() if v != _OF_TRAINERS[n]}, "cannot be used with --inference")
         if saved is not None:
             spec, state = saved.predictor.spec, saved.predictor.best_state
-        elif typical is not None:
-            spec, state = spec.trained(typical(spec))
+        elif is_typical:
+            spec, state = spec.trained(spec.typical_state())
         else:
             raise UsageError(f"--inference needs a trained model, and {model!r} is not one; give a file of rdahw train")
         numbers = None

@@ -9,6 +9,7 @@ its netlist is another one, but nearly proportional to this: :mod:`rdahw.boards.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from rdahw.hdl.memory_map import BLOCK, LOGIC, LogicMemory, mapped
 __all__ = ["Size", "netlist_of", "size_of"]
 
 #: Kinds of nodes. A source is an input, a flip-flop, or an output of a memory or of an instance; a sum is a bit of an
-#: adder, and a carry what a comparison gives.
-_SOURCE, _AND, _XOR, _MUX, _SUM, _CARRY = range(6)
+#: adder, a carry what a comparison gives, and a cell a look-up table that the design instantiates.
+_SOURCE, _AND, _XOR, _MUX, _SUM, _CARRY, _CELL = range(7)
 #: The inputs of a look-up table.
 _INPUTS = 4
+#: Look-up tables as cells of any family.
+_TABLE = re.compile(r"(SB_)?LUT[1-6]")
 #: A carry passes so many bits in the time of a look-up table with its wires.
 _CARRY_BITS = 8
 
@@ -34,13 +37,14 @@ _CARRY_BITS = 8
 class Size:
     """What :func:`size_of` counts.
 
-    tables: look-up tables, by how many inputs they have. carries: bits of adders and comparisons. registers:
+    tables: look-up tables, by how many inputs they have. cells: those that the design instantiates. carries: bits of adders and comparisons. registers:
     flip-flops. alone: those whose value comes from no table or adder that they alone read. controls: different enables
     and resets. instances: cells by their type, as the design names them. levels: of look-up tables on the longest path.
     memories: all that something reads, where each is, and in how many blocks.
     """
 
     tables: Mapping[int, int]
+    cells: int
     carries: int
     registers: int
     alone: int
@@ -248,7 +252,7 @@ class _Reader:
                 continue
             cell = self.cells[its >> 16]
             reads = _READS.get(type(cell))
-            if reads is None:
+            if reads is None or (type(cell) is _nir.Instance and not _TABLE.fullmatch(cell.type)):
                 self._source(its, cell)
                 continue
             missing = [read for read in reads(cell, its & 0xFFFF) if read not in known]
@@ -302,6 +306,10 @@ class _Reader:
 
     def _selected(self, port: Any, bit: int) -> int:
         return self.gates.select(self.wires(port.addr), [word[bit] for word in self._stored(port.memory)])
+
+    def table(self, cell: Any, net: int) -> None:
+        """The output of a look-up table that the design instantiates."""
+        self.known[net] = self.gates.new(_CELL, *(self.known[read] for pin in cell.ports_i.values() for read in pin))
 
     def read(self, cell: Any, net: int) -> None:
         """What a port reads at once."""
@@ -487,6 +495,7 @@ _READS: dict[type, Callable[[Any, int], Sequence[int]]] = {
     _nir.PriorityMatch: lambda cell, bit: [cell.en, *cell.inputs],
     _nir.AssignmentList: _read_by_assignments,
     _nir.AsyncReadPort: lambda cell, bit: cell.addr,
+    _nir.Instance: lambda cell, bit: [net for pin in cell.ports_i.values() for net in pin],
 }
 _MAKES: dict[type, Callable[[_Reader, Any, int], None]] = {
     _nir.Operator: _Reader.operator,
@@ -495,6 +504,7 @@ _MAKES: dict[type, Callable[[_Reader, Any, int], None]] = {
     _nir.PriorityMatch: _Reader.priority,
     _nir.AssignmentList: _Reader.assignments,
     _nir.AsyncReadPort: _Reader.read,
+    _nir.Instance: _Reader.table,
 }
 
 
@@ -605,6 +615,9 @@ def _cover(found: _Found) -> Size:
         kind = kinds[node]
         if kind == _SOURCE:
             continue
+        if kind == _CELL:
+            levels[node] = 1 + max((levels[wire >> 1] for wire in reads[node]), default=0.0)
+            continue
         before = [wire >> 1 for wire in reads[node] if wire > 1]
         if kind in (_SUM, _CARRY):
             own = [levels[its] for its in before]
@@ -627,6 +640,7 @@ def _cover(found: _Found) -> Size:
     ends = {wire >> 1 for wire in found.ends} | {wire >> 1 for its in found.taken.values() for wire in its}
     return Size(
         tables=dict(sorted(tables.items())),
+        cells=sum(kinds[node] == _CELL for node in nodes),
         carries=sum(kinds[node] in (_SUM, _CARRY) for node in nodes),
         registers=len(found.taken),
         alone=alone,
