@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import resource
@@ -116,7 +117,9 @@ def layers(r: Random, board: str) -> Drawn:
 
 def machine_registers(r: Random, board: str) -> Drawn:
     live = r.random() < 0.4 and board == "icebreaker"
-    model = _options("machine", rule="shadow", states=r.choice([2, 2, 3]), counter=r.choice([3, 4, 5]), live=live or None)
+    model = _options(
+        "machine", rule="shadow", states=r.choice([2, 2, 3]), counter=r.choice([3, 4, 5]), live=live or None
+    )
     if live:
         words = [model.replace("live=True", "live=1"), "--inputs", "1", "--frontend", "pins"]
         return None, words + r.choice([[], ["--sample", "10"], ["--sample", "1000"]])
@@ -231,7 +234,13 @@ def draw(seed: int) -> Iterator[dict[str, Any]]:
                 synth += ["--clock", r.choice(["16", "36"])]
             if r.random() < 0.1:
                 synth += ["--baud", r.choice(["115200", "2000000"])]
-        yield {"seed": seed, "number": number, "kind": kind.__name__, "train": train, "synth": [*synth, "--board", board]}
+        yield {
+            "seed": seed,
+            "number": number,
+            "kind": kind.__name__,
+            "train": train,
+            "synth": [*synth, "--board", board],
+        }
 
 
 # -- models and data ---------------------------------------------------------------------------------------------------
@@ -349,7 +358,7 @@ def build(design: dict[str, Any], work: Path) -> dict[str, Any]:
 
     used = time.process_time()
     resource.setrlimit(resource.RLIMIT_CPU, (int(used) + MOST_SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-    begun = time.process_time(), sum(os.times()[2:4]), time.monotonic()
+    begun = sum(os.times()[:4])
     try:
         gateware, its, clock, baud = gateware_of(design, work)
         made = measure(gateware, its, clock_mhz=clock, baud=baud)
@@ -357,10 +366,10 @@ def build(design: dict[str, Any], work: Path) -> dict[str, Any]:
         return {**design, "error": str(error)}
     counts = counts_of(gateware, its, choose(its.pll, its.oscillator[1], clock or its.clock)[0], baud or its.baud)
     found = {name: getattr(made, name) for name in ("logic_cells", "flip_flops", "ebr", "spram", "fmax_mhz")}
-    seconds = sum(os.times()[:4]) - sum(begun[:2])
+    seconds = sum(os.times()[:4]) - begun
     return {
-        **design, **found, "gateware": gateware.gateware, "counts": counts, "cells": dict(sorted(made.cells.items())), "tools": dict(made.tools),
-        "processor_seconds": round(seconds, 1), "seconds": round(time.monotonic() - begun[2], 1),
+        **design, **found, "gateware": gateware.gateware, "counts": counts, "cells": dict(sorted(made.cells.items())),
+        "tools": dict(made.tools), "processor_seconds": round(seconds, 1),
     }  # fmt: skip
 
 
@@ -390,14 +399,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def counted(path: Path, work: Path) -> None:
-    """Take the counts of all builds again."""
+def counted(path: Path, work: Path, again: bool) -> None:
+    """Take the counts of the builds that have none, or ``again`` of all."""
     from rdahw.boards.clock import choose
     from rdahw.boards.estimate import counts_of
 
     lines = []
     for its in read(path):
-        if "error" not in its:
+        if "error" not in its and (again or "counts" not in its):
             found, board, clock, baud = gateware_of(its, work)
             made = choose(board.pll, board.oscillator[1], clock or board.clock)[0]
             its |= {"gateware": found.gateware, "counts": counts_of(found, board, made, baud or board.baud)}
@@ -407,104 +416,100 @@ def counted(path: Path, work: Path) -> None:
 
 # -- fit ---------------------------------------------------------------------------------------------------------------
 
-#: So many builds weigh as much as what is known from builds of all families of devices, or of all kinds of gateware.
-SHRINK = 3
+#: What a count costs in logic cells, as far as that is known from the devices: in the iCE40 a table takes a cell, a
+#: flip-flop of its own another one, and a carry lies beside a table; elsewhere flip-flops have places of their own. The
+#: builds correct it.
+USUAL = {
+    "ice40": {"tables": 1.0, "cells": 1.0, "carries": 0.2, "alone": 1.0, "distributed": 0.0},
+    "ecp5": {"tables": 1.0, "cells": 1.0, "carries": 1.0, "alone": 0.0, "distributed": 8.0},
+    "gowin": {"tables": 1.0, "cells": 1.0, "carries": 1.0, "alone": 0.0, "distributed": 4.0},
+    "gatemate": {"tables": 1.7, "cells": 1.7, "carries": 1.0, "alone": 0.0, "distributed": 0.0},
+}
+#: How many builds weigh as much as what is known without them: of a factor, and of a kind of gateware or a device.
+OF_FACTORS, OF_KINDS = 0.2, 1.0
 
 
-def _least_squares(a: Any, y: Any, prior: Any) -> Any:
-    """Factors, not negative, for the least relative errors, drawn towards ``prior``."""
+def _means(keys: list[str], values: Any) -> dict[str, float]:
+    """The mean of the values with each key, drawn towards 0."""
+    found: dict[str, list[float]] = {}
+    for key, value in zip(keys, values, strict=True):
+        found.setdefault(key, []).append(float(value))
+    return {name: sum(its) / (len(its) + OF_KINDS) for name, its in sorted(found.items())}
+
+
+def _fit_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The factors of each family of devices, for the least relative errors, and the logarithm of what is common to each
+    kind of gateware."""
     import numpy as np
     from scipy.optimize import nnls
 
-    weights = np.sqrt(SHRINK) * np.maximum(np.abs(a / y[:, None]).mean(axis=0), 0.02)
-    both = np.vstack([a / y[:, None], np.diag(weights)])
-    return nnls(both, np.concatenate([np.ones(len(y)), weights * prior]))[0]
+    names = list(USUAL["ice40"])
+    families, kinds = [_board(row).family for row in rows], [row["gateware"] for row in rows]
+    counts = np.array([[row["counts"][name] for name in names] for row in rows], float)
+    cells = np.array([row["logic_cells"] for row in rows], float)
+    own, factors = dict.fromkeys(kinds, 0.0), {}
+    for _ in range(20):
+        wanted = cells / np.exp([own[kind] for kind in kinds])
+        for family, usual in USUAL.items():
+            its = np.array(families) == family
+            shares = counts[its] / wanted[its, None]
+            known = np.sqrt(OF_FACTORS) * np.maximum(shares.mean(axis=0), 0.05)
+            right = np.concatenate([np.ones(its.sum()), known * list(usual.values())])
+            found = nnls(np.vstack([shares, np.diag(known)]), right)[0]
+            factors[family] = dict(zip(names, found, strict=True))
+        base = [sum(factors[family][name] * row["counts"][name] for name in names)
+                for row, family in zip(rows, families, strict=True)]  # fmt: skip
+        own = _means(kinds, np.log(cells / base))
+    return {"factors": factors, "gateware": own}
 
 
-def _shares(rows: list[dict[str, Any]], errors: Any, key: Callable[[dict[str, Any]], str]) -> dict[str, float]:
-    """The mean of ``errors`` of the rows with each key, drawn towards 0."""
-    found: dict[str, list[float]] = {}
-    for row, error in zip(rows, errors, strict=True):
-        found.setdefault(key(row), []).append(float(error))
-    return {name: sum(its) / (len(its) + SHRINK) for name, its in sorted(found.items())}
-
-
-def _fit_groups(rows: list[dict[str, Any]], matrix: Any, y: Any, group: Callable[[dict[str, Any]], str],
-                parts: tuple[Callable[[dict[str, Any]], str], ...]) -> Any:  # fmt: skip
-    """Factors of the columns for each group, and the logarithm of what is common to rows with the same key of each of
-    ``parts``."""
+def _fit_period(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The logarithm of the period over that of the levels, by what is common to each family, kind and device."""
     import numpy as np
 
-    groups = np.array([group(row) for row in rows])
-    logs = [dict.fromkeys(map(part, rows), 0.0) for part in parts]
-    factors: dict[str, Any] = {}
-    for _ in range(20):
-        scale = np.exp([sum(log[part(row)] for log, part in zip(logs, parts, strict=True)) for row in rows])
-        common = _least_squares(matrix, y / scale, np.zeros(matrix.shape[1]))
-        for name in sorted(set(groups)):
-            its = groups == name
-            level = np.median(y[its] / scale[its] / (matrix[its] @ common))
-            factors[name] = _least_squares(matrix[its], y[its] / scale[its], common * level)
-        base = np.array([row @ factors[name] for row, name in zip(matrix, groups, strict=True)])
-        for k, part in enumerate(parts):
-            others = [sum(log[p(row)] for i, (log, p) in enumerate(zip(logs, parts, strict=True)) if i != k)
-                      for row in rows]  # fmt: skip
-            logs[k] = _shares(rows, np.log(y / base) - others, part)
-    return factors, logs
+    from rdahw.boards.estimate import PERIOD_KEYS, period_of
+
+    rows = [row for row in rows if row["fmax_mhz"]]
+    keys = {name: [key(row["gateware"], _board(row)) for row in rows] for name, key in PERIOD_KEYS.items()}
+    logs = np.array([
+        math.log(1000 / row["fmax_mhz"] / period_of(row["counts"]["levels"], _board(row))) for row in rows
+    ])  # fmt: skip
+    found: dict[str, dict[str, float]] = {name: dict.fromkeys(its, 0.0) for name, its in keys.items()}
+    for _ in range(50):
+        for name, its in keys.items():
+            others = sum(np.array([found[n][key] for key in keys[n]]) for n in keys if n != name)
+            found[name] = _means(its, logs - others)
+    return found
 
 
 def fit(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The contents of ``boards/estimates.json`` for these builds."""
     import numpy as np
 
-    from rdahw.boards.estimate import CELLS, SPEED, estimated
+    from rdahw.boards.estimate import estimated
 
     rows = [row for row in rows if "error" not in row]
-    cells = np.array([CELLS.columns(row["counts"]) for row in rows])
-    made, (kinds,) = _fit_groups(rows, cells, np.array([row["logic_cells"] for row in rows], float), _family,
-                                 (_gateware,))  # fmt: skip
-    timed = [row for row in rows if row["fmax_mhz"]]
-    periods = np.array([1000 / row["fmax_mhz"] for row in timed])
-    levels = np.array([SPEED.columns(row["counts"]) for row in timed])
-    speed, (devices, speeds) = _fit_groups(timed, levels, periods, _family, (_device, _gateware))
-    found: dict[str, Any] = {
-        "tools": rows[-1]["tools"],
-        "builds": len(rows),
-        "logic_cells": {"factors": _rounded(made), "gateware": _rounded(kinds)},
-        "period_ns": {"factors": _rounded(speed), "device": _rounded(devices), "gateware": _rounded(speeds)},
-    }
+    found: dict[str, Any] = {"builds": len(rows), "logic_cells": _fit_cells(rows), "period": _fit_period(rows)}
+    found = _rounded(found)
     errors: dict[str, list[float]] = {"logic_cells": [], "fmax_mhz": []}
     for row in rows:
         guess = estimated(row["counts"], row["gateware"], _board(row), found)
-        for name in errors:
+        for name, its in errors.items():
             if row[name]:
-                errors[name].append(abs(guess[name] / row[name] - 1))
-    found["within"] = {name: round(float(np.quantile(its, 0.9)), 3) for name, its in errors.items()}
-    return found
+                its.append(abs(guess[name] / row[name] - 1))
+    return found | {"within": {name: round(float(np.quantile(its, 0.9)), 3) for name, its in errors.items()}}
 
 
-def _rounded(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {name: _rounded(its) for name, its in values.items()}
-    return round(float(values), 4) if not hasattr(values, "__len__") else [round(float(v), 4) for v in values]
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(its) for name, its in value.items()}
+    return value if isinstance(value, int) else round(float(value), 4)
 
 
 def _board(row: dict[str, Any]) -> Any:
     from rdahw.boards import board
 
     return board(row["synth"][row["synth"].index("--board") + 1])
-
-
-def _family(row: dict[str, Any]) -> str:
-    return str(_board(row).family)
-
-
-def _device(row: dict[str, Any]) -> str:
-    return str(_board(row).device)
-
-
-def _gateware(row: dict[str, Any]) -> str:
-    return str(row["gateware"])
 
 
 def compare(rows: list[dict[str, Any]]) -> None:
@@ -543,12 +548,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("bench/builds.jsonl"))
     parser.add_argument("--work", type=Path, default=Path("build/estimates"))
+    parser.add_argument("--again", action="store_true", help="count what is counted")
     options = parser.parse_args()
     if options.what == "build":
         build_all(options.seed, options.count, options.jobs, options.out, options.work)
     elif options.what == "count":
         make_data(options.work)
-        counted(options.out, options.work)
+        counted(options.out, options.work, options.again)
     elif options.what == "fit":
         found = json.dumps(fit(read(options.out)), indent=2)
         Path("boards/estimates.json").write_text(found + "\n")

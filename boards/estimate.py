@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
-from operator import mul
 from typing import Any
 
 from amaranth.hdl import Fragment  # type: ignore[import-untyped]
@@ -27,8 +26,10 @@ from rdahw.boards.top import Top
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED
 from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
 
-__all__ = ["CELLS", "SPEED", "Estimate", "Sum", "counts_of", "estimate", "estimated", "fitted"]
+__all__ = ["PERIOD_KEYS", "Estimate", "counts_of", "estimate", "estimated", "fitted", "period_of"]
 
+#: What a register and the wires to it take, in levels of look-up tables.
+_BETWEEN = 2.0
 #: Those of large memory, which designs instantiate.
 _SPRAM = "SB_SPRAM256KA"
 
@@ -83,7 +84,7 @@ def counts_of(design: Design, board: Board, clock_mhz: float, baud: int) -> dict
 def _counts(size: Size) -> dict[str, float]:
     blocks = {place: sum(count for _, its, count in size.memories if its == place) for place in (BLOCK, DISTRIBUTED)}
     return {
-        **{f"tables_{inputs}": size.tables.get(inputs, 0) for inputs in (2, 3, 4)},
+        "tables": sum(size.tables.values()),
         "cells": size.cells,
         "carries": size.carries,
         "registers": size.registers,
@@ -92,27 +93,22 @@ def _counts(size: Size) -> dict[str, float]:
         "ebr": blocks[BLOCK],
         "spram": size.instances.get(_SPRAM, 0),
         "levels": size.levels,
+        "levels_after_memory": size.levels_after_memory,
+        "critical": size.critical,
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """A sum of counts, each with a factor; ``names``: of those that are added up for each factor."""
-
-    names: tuple[tuple[str, ...], ...]
-
-    def columns(self, counts: Mapping[str, float]) -> list[float]:
-        """What the factors are for; the last one is a constant, in hundreds."""
-        return [*(sum(counts[name] for name in each) for each in self.names), 100.0]
-
-    def of(self, counts: Mapping[str, float], factors: Sequence[float]) -> float:
-        """The sum."""
-        return sum(map(mul, self.columns(counts), factors))
+#: By what a period of the clock differs from that of :func:`period_of`: the keys of a design in the fit.
+PERIOD_KEYS: Mapping[str, Callable[[str, Board], str]] = {
+    "device": lambda gateware, board: board.device,
+    "gateware": lambda gateware, board: gateware,
+    "both": lambda gateware, board: f"{gateware}, {board.family}",
+}
 
 
-#: What logic cells are the sum of, and the period of the clock.
-CELLS = Sum((("tables_2", "tables_3", "tables_4"), ("cells",), ("carries",), ("alone",), ("distributed",)))
-SPEED = Sum((("levels",),))
+def period_of(levels: float, board: Board) -> float:
+    """Nanoseconds from a register to the next one behind so many levels of look-up tables."""
+    return board.level_ns * (levels + _BETWEEN)
 
 
 @cache
@@ -124,21 +120,19 @@ def fitted() -> dict[str, Any]:
 
 def estimated(counts: Mapping[str, float], gateware: str, board: Board, factors: Mapping[str, Any]) -> dict[str, float]:
     """``logic_cells`` and ``fmax_mhz`` of a design with these counts, of this kind of gateware."""
-    cells, period = factors["logic_cells"], factors["period_ns"]
-    own = cells["gateware"].get(gateware, 0.0)
-    slow = period["gateware"].get(gateware, 0.0) + period["device"].get(board.device, 0.0)
+    cells, period = factors["logic_cells"], factors["period"]
+    total = sum(factor * counts[name] for name, factor in cells["factors"][board.family].items())
+    slow = sum(period[name].get(key(gateware, board), 0.0) for name, key in PERIOD_KEYS.items())
     return {
-        "logic_cells": math.exp(own) * CELLS.of(counts, cells["factors"][board.family]),
-        "fmax_mhz": 1000 / (math.exp(slow) * SPEED.of(counts, period["factors"][board.family])),
+        "logic_cells": math.exp(cells["gateware"].get(gateware, 0.0)) * total,
+        "fmax_mhz": 1000 / (math.exp(slow) * period_of(counts["levels"], board)),
     }
 
 
-def estimate(
-    design: Design, board: Board, *, clock_mhz: float | None = None, baud: int | None = None
-) -> Estimate:
+def estimate(design: Design, board: Board, *, clock_mhz: float | None = None, baud: int | None = None) -> Estimate:
     """What ``design`` takes on ``board`` and how fast it is, within a second for most designs.
 
-    clock_mhz, baud: as :func:`rdahw.boards.synthesis.synthesise`. Raises :class:`UserError` if the clock cannot be made.
+    clock_mhz, baud: as :func:`rdahw.boards.synthesis.synthesise`, and so are errors.
     """
     clock, _ = choose(board.pll, board.oscillator[1], clock_mhz or board.clock)
     counts = counts_of(design, board, clock, baud or board.baud)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -26,11 +25,12 @@ from rdahw.errors import UsageError
 if TYPE_CHECKING:
     from rdahw.boards.board import Board
     from rdahw.boards.design import Design
+    from rdahw.boards.estimate import Estimate
     from rdahw.data import Binariser
     from rdahw.family import Spec
     from rdahw.saved import SavedModel
 
-__all__ = ["Gateware", "find_gateware", "gateware_options"]
+__all__ = ["Gateware", "about", "find_gateware", "gateware_options"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -171,6 +171,11 @@ def find_gateware(
         epochs=15 if epochs is None else epochs,
     )
     return Gateware(design, its, clock, baud)
+
+
+def about(found: Estimate, name: str) -> str:
+    """An estimate with its error bound."""
+    return f"{getattr(found, name):,} ± {100 * found.within[name]:.0f} %"
 
 
 def _find(

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from rdahw.cli._gateware import find_gateware, gateware_options
+from rdahw.cli._gateware import about, find_gateware, gateware_options
 from rdahw.cli._output import Output, output_options
-
-if TYPE_CHECKING:
-    from rdahw.boards.estimate import Estimate
-
-__all__ = ["about"]
 
 
 @click.command(
@@ -57,8 +52,3 @@ def command(output: Output, **options: Any) -> None:
     output.table(("", "estimate"), rows)
     for resource, usage in found.short.items():
         output.log(f"warning: {usage.used:,} {resource} are more than the {usage.available:,} of {its.title}")
-
-
-def about(found: Estimate, name: str) -> str:
-    """An estimate with its error bound."""
-    return f"{getattr(found, name):,} ± {100 * found.within[name]:.0f} %"

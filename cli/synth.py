@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rdahw.cli._gateware import find_gateware, gateware_options
+from rdahw.cli._gateware import about, find_gateware, gateware_options
 from rdahw.cli._jobs import cluster_option, jobs_option, open_jobs
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import file_option, toolchain_option
 
 if TYPE_CHECKING:
+    from rdahw.boards.estimate import Estimate
     from rdahw.boards.report import Report
 
 #: The largest N of best-of-N: more seeds hardly ever find a better result.
@@ -81,9 +82,12 @@ def command(
     Writes RTLIL, Verilog, netlist, bitstream, log and report.json. Exit code 1 if the design does not fit the board or
     misses its clock.
     """
+    from rdahw.boards.estimate import estimate
     from rdahw.boards.synthesis import synthesise
 
     design, its, clock, baud = find_gateware(output, **options)
+    expected = estimate(design, its, clock_mhz=clock, baud=baud)
+    output.log(f"estimated: {about(expected, 'logic_cells')} logic cells, Fmax {about(expected, 'fmax_mhz')} MHz")
     with open_jobs(jobs, cluster) if cluster is not None else nullcontext() as elsewhere:
         report = synthesise(
             design,
@@ -99,8 +103,8 @@ def command(
         )
     for warning in report.warnings:
         output.log(f"warning: {warning}")
-    output.json(report.to_json())
-    _for_people(output, report)
+    output.json(report.to_json() | {"estimated": expected.to_json()})
+    _for_people(output, report, expected)
 
 
 def _frontend(found: Mapping[str, int]) -> str:
@@ -109,7 +113,7 @@ def _frontend(found: Mapping[str, int]) -> str:
     return ", ".join(f"{found[name]:,} {title}" for name, title in names.items() if name in found)
 
 
-def _for_people(output: Output, report: Report) -> None:
+def _for_people(output: Output, report: Report, expected: Estimate) -> None:
     fmax = f"{report.fmax_mhz:g} MHz, seed {report.pnr_seed}"
     if len(report.seeds) > 1:
         tried = ", ".join(f"{s.seed}: {'–' if s.fmax_mhz is None else f'{s.fmax_mhz:g}'}" for s in report.seeds)
@@ -132,5 +136,11 @@ def _for_people(output: Output, report: Report) -> None:
         ("tools", ", ".join(f"{name} {version}" for name, version in report.tools.items())),
         ("bitstream", str(report.bitstream)),
     )
-    output.table(("", "result"), rows)
+    estimates = {
+        "logic cells": about(expected, "logic_cells"),
+        "flip-flops": f"{expected.flip_flops:,}",
+        "memory blocks": f"{expected.ebr} EBR, {expected.spram} SPRAM",
+        "Fmax": f"{about(expected, 'fmax_mhz')} MHz",
+    }
+    output.table(("", "result", "estimated"), [(title, value, estimates.get(title, "")) for title, value in rows])
     output.log(f"next: rdahw flash {shlex.quote(str(report.bitstream))} --board {report.board}")

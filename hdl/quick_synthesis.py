@@ -1,10 +1,10 @@
-"""About what synthesis makes of a design, in a fraction of its time: how many look-up tables, carries and flip-flops, in
-how many levels, and which memories.
+"""About what synthesis makes of a design, in a fraction of its time: how many look-up tables, carries and flip-flops,
+in how many levels, and which memories.
 
 The netlist of Amaranth is broken into gates of two and three inputs, as Yosys does: constants are folded, equal gates
-are one, the enable and the reset of flip-flops cost no tables, and what no output needs is left out. Then each gate that
-a single other one reads is joined with it while the two have at most four inputs. Yosys restructures logic as well, so
-its netlist is another one, but nearly proportional to this: :mod:`rdahw.boards.estimate` has the factors.
+and equal flip-flops are one, their enable and reset cost no tables, and what no output needs is left out. Then gates
+are joined to look-up tables. Yosys restructures logic as well, so its netlist is another one, but nearly proportional
+to this: :mod:`rdahw.boards.estimate` has the factors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import combinations
 from typing import Any
 
 from amaranth.hdl import Fragment, _ir, _nir  # type: ignore[import-untyped]
@@ -25,6 +27,12 @@ __all__ = ["Size", "netlist_of", "size_of"]
 #: Kinds of nodes. A source is an input, a flip-flop, or an output of a memory or of an instance; a sum is a bit of an
 #: adder, a carry what a comparison gives, and a cell a look-up table that the design instantiates.
 _SOURCE, _AND, _XOR, _MUX, _SUM, _CARRY, _CELL = range(7)
+#: So many ways to make a look-up table of a gate are looked at.
+_CUTS = 4
+#: What a memory gives may be so many levels later than what a register gives.
+_AFTER_MEMORY = 4.0
+#: Conjunctions and parities of up to so many wires are trees that wait for none of them longer than needed.
+_WIDE = 64
 #: The inputs of a look-up table.
 _INPUTS = 4
 #: Look-up tables as cells of any family.
@@ -37,10 +45,12 @@ _CARRY_BITS = 8
 class Size:
     """What :func:`size_of` counts.
 
-    tables: look-up tables, by how many inputs they have. cells: those that the design instantiates. carries: bits of adders and comparisons. registers:
-    flip-flops. alone: those whose value comes from no table or adder that they alone read. controls: different enables
-    and resets. instances: cells by their type, as the design names them. levels: of look-up tables on the longest path.
-    memories: all that something reads, where each is, and in how many blocks.
+    tables: look-up tables, by how many inputs they have. cells: those that the design instantiates. carries: bits of
+    adders and comparisons. registers: flip-flops; alone: those whose value comes from no table or adder that they alone
+    read. controls: different enables and resets. instances: cells by their type, as the design names them. levels: of
+    look-up tables on the longest path; ``levels_after_memory``: if what a memory gives counts as
+    :data:`_AFTER_MEMORY` levels. critical: look-up tables on the longest paths. memories: all that something reads,
+    where each is, and in how many blocks.
     """
 
     tables: Mapping[int, int]
@@ -51,6 +61,8 @@ class Size:
     controls: int
     instances: Mapping[str, int]
     levels: float
+    levels_after_memory: float
+    critical: int
     memories: Sequence[tuple[LogicMemory, str, int]]
 
 
@@ -64,7 +76,8 @@ def netlist_of(component: Any, platform: Any) -> Any:
 
 
 class _Gates:
-    """Gates as numbered nodes. A wire is twice the number of its node, plus 1 if it is inverted; 0 and 1 are constant."""
+    """Gates as numbered nodes. A wire is twice the number of its node, plus 1 if it is inverted; 0 and 1 are
+    constant."""
 
     def __init__(self) -> None:
         self.kinds = [_SOURCE]
@@ -181,13 +194,14 @@ class _Gates:
 class _Reader:
     """Makes gates of the nets of a netlist, when they are asked for.
 
-    family: of devices, which decides where memories are. constant: the flip-flops that never change, and their bit.
+    family: of devices, which decides where memories are. constant, same: of :func:`_fixed`.
     """
 
-    def __init__(self, netlist: Any, family: str, constant: Mapping[int, int]) -> None:
+    def __init__(self, netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[int, int]) -> None:
         self.gates = _Gates()
         self.cells = netlist.cells
         self.known: dict[int, int] = {0: 0, 1: 1, **constant}
+        self._same = same
         #: By node: what a flip-flop takes, as (next, enable, reset) wires, and its net; and the cell of another source.
         self.takes: dict[int, Callable[[], tuple[int, int, int]]] = {}
         self.nets: dict[int, int] = {}
@@ -201,6 +215,7 @@ class _Reader:
         self.memories = {number: self._memory(number) for number in self.ports}
         self.places = {number: mapped(its, family) for number, its in self.memories.items()}
         self._words: dict[int, list[list[int]]] = {}
+        self._parallel: dict[int, bool] = {}
 
     def _find_registered(self) -> Iterator[tuple[int, int]]:
         ports = {number for its in self.ports.values() for number in its}
@@ -263,6 +278,9 @@ class _Reader:
         return known[net]
 
     def _source(self, net: int, cell: Any) -> None:
+        if net in self._same:
+            self.known[net] = self.wire(self._same[net])
+            return
         bit = net & 0xFFFF
         wire = self.known[net] = self.gates.new(_SOURCE)
         node = wire >> 1
@@ -371,18 +389,46 @@ class _Reader:
         a, b = self.cells[one >> 16], self.cells[other >> 16]
         if not (isinstance(a, _nir.Matches) and isinstance(b, _nir.Matches) and a.value == b.value):
             return False
-        return all(
-            any({x, y} == {"0", "1"} for x, y in zip(p, q, strict=True)) for p in a.patterns for q in b.patterns
-        )
+        return all(any({x, y} == {"0", "1"} for x, y in zip(p, q, strict=True)) for p in a.patterns for q in b.patterns)
 
     def assignments(self, cell: Any, net: int) -> None:
         """A bit of what several assignments give, one after the other."""
-        bit, known = net & 0xFFFF, self.known
-        wire = known[cell.default[bit]]
-        for its in cell.assignments:
-            if 0 <= bit - its.start < len(its.value):
-                wire = self.gates.choose(known[its.cond], known[its.value[bit - its.start]], wire)
-        known[net] = wire
+        self.known[net] = self._chosen(self._rows(cell, net & 0xFFFF), self.known[cell.default[net & 0xFFFF]])
+
+    def _rows(self, cell: Any, bit: int) -> list[tuple[int, int, int]]:
+        """The assignments of a bit: the number of their switch, or 0, and the wires of condition and value."""
+        return [
+            (its.cond >> 16 if self._is_parallel(its.cond >> 16) else 0, self.wire(its.cond),
+             self.wire(its.value[bit - its.start]))
+            for its in cell.assignments
+            if 0 <= bit - its.start < len(its.value)
+        ]  # fmt: skip
+
+    def _is_parallel(self, number: int) -> bool:
+        """Whether a cell is a switch whose cases exclude each other."""
+        if number not in self._parallel:
+            cell = self.cells[number]
+            self._parallel[number] = isinstance(cell, _nir.PriorityMatch) and all(
+                self._exclusive(a, b) for a, b in combinations(cell.inputs, 2)
+            )
+        return self._parallel[number]
+
+    def _chosen(self, rows: Sequence[tuple[int, int, int]], value: int) -> int:
+        """What is assigned last, or ``value``; cases that exclude each other are a sum of products, as in Yosys."""
+        g, at = self.gates, 0
+        while at < len(rows):
+            switch, cond, wire = rows[at]
+            end = at + 1
+            while switch and end < len(rows) and rows[end][0] == switch:
+                end += 1
+            if end - at < 3:
+                value, at = g.choose(cond, wire, value), at + 1
+                continue
+            cases = rows[at:end]
+            others = g.any_of([cond for _, cond, _ in cases]) ^ 1
+            value = g.any_of([g.both(others, value), *(g.both(cond, wire) for _, cond, wire in cases)])
+            at = end
+        return value
 
     def _taken(self, net: int) -> tuple[int, int, int]:
         """What a flip-flop takes, with the enable and the reset that Yosys finds in its assignments."""
@@ -390,27 +436,18 @@ class _Reader:
         cell = self.cells[taken >> 16]
         if not isinstance(cell, _nir.AssignmentList):
             return self.wire(taken), 1, 0
-        bit, own, reset = taken & 0xFFFF, self.known[net], 0
-        rows = [
-            (self.wire(its.cond), self.wire(its.value[bit - its.start]))
-            for its in cell.assignments
-            if 0 <= bit - its.start < len(its.value)
-        ]
-        default = self.wire(cell.default[bit])
-        level = rows[-1][1] if rows else None
-        while len(rows) > 1 and rows[-1][1] == level and level in (0, 1):
-            reset = g.either(reset, rows.pop()[0])
-        rows = [row for row in rows if row[0] != 0]
-        value, enable = default, 1
-        if default == own and rows:
-            enable = 0
-            for cond, wire in rows:
-                enable = g.both(enable, cond ^ 1) if wire == own else g.either(enable, cond)
-            (_, value), rows = rows[0], rows[1:]
-            enable = g.either(enable, reset)
-        for cond, wire in rows:
-            value = g.choose(cond, wire, value)
-        return value, enable, reset
+        own, reset, rows = self.known[net], 0, self._rows(cell, taken & 0xFFFF)
+        default = self.wire(cell.default[taken & 0xFFFF])
+        level = rows[-1][2] if rows else None
+        while len(rows) > 1 and rows[-1][2] == level and level in (0, 1):
+            reset = g.either(reset, rows.pop()[1])
+        rows = [row for row in rows if row[1] != 0]
+        if default != own or not rows:
+            return self._chosen(rows, default), 1, reset
+        enable = 0
+        for _, cond, wire in rows:
+            enable = g.both(enable, cond ^ 1) if wire == own else g.either(enable, cond)
+        return self._chosen(rows[1:], rows[0][2]), g.either(enable, reset), reset
 
 
 _BITWISE = {"~": "", "&": "both", "|": "either", "^": "differ"}
@@ -520,8 +557,8 @@ class _Found:
     memories: list[tuple[LogicMemory, str, int]]
 
 
-def _needed(netlist: Any, family: str, constant: Mapping[int, int]) -> _Found:
-    reader = _Reader(netlist, family, constant)
+def _needed(netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[int, int]) -> _Found:
+    reader = _Reader(netlist, family, constant, same)
     found = _Found(reader, {0}, [], {}, Counter(), [])
     waiting: list[int] = []
     done: set[int] = set()
@@ -567,9 +604,9 @@ def _needed(netlist: Any, family: str, constant: Mapping[int, int]) -> _Found:
     return found
 
 
-def _constants(found: _Found) -> dict[int, int]:
-    """The flip-flops (nets) that never change, and their bit."""
-    constant = {}
+def _fixed(found: _Found) -> tuple[dict[int, int], dict[int, int]]:
+    """The flip-flops (nets) that never change, and their bit; and those that are always as another one, and that."""
+    constant, same, first = {}, {}, {}
     for node, (value, enable, reset) in found.taken.items():
         net = found.reader.nets.get(node)
         if net is None:
@@ -577,19 +614,131 @@ def _constants(found: _Found) -> dict[int, int]:
         start = found.reader.cells[net >> 16].init >> (net & 0xFFFF) & 1
         if (value == start or value == 2 * node or enable == 0) and reset in (0, 1):
             constant[net] = start
-    return constant
+        elif (other := first.setdefault((value, enable, reset, start), net)) != net:
+            same[net] = other
+    return constant, same
 
 
 def size_of(netlist: Any, family: str) -> Size:
     """The size of a netlist of :func:`netlist_of` on devices of a family of :data:`rdahw.hdl.memory_map.RAMS`."""
     constant: dict[int, int] = {}
+    same: dict[int, int] = {}
     while True:
-        found = _needed(netlist, family, constant)
-        more = _constants(found)
-        if not more:
-            break
+        found = _needed(netlist, family, constant, same)
+        more, others = _fixed(found)
+        if not more and not others:
+            return _cover(found)
         constant |= more
-    return _cover(found)
+        same |= others
+
+
+def _tree_level(levels: list[float]) -> float:
+    """The level of a tree of look-up tables over inputs of these levels: the earliest ones are joined first."""
+    heapify(levels)
+    size = (len(levels) - 2) % (_INPUTS - 1) + 2
+    while len(levels) > 1:
+        latest = max(heappop(levels) for _ in range(min(size, len(levels))))
+        heappush(levels, latest + 1)
+        size = _INPUTS
+    return levels[0]
+
+
+class _Cuts:
+    """Look-up tables for gates: of each gate some cuts, sets of up to four nodes that it is a function of.
+
+    They are unions of cuts of the nodes that the gate reads. A node costs a table and a part of what the leaves of its
+    cut cost, which all readers of a leaf share; the cheapest cuts are kept, and the earliest.
+    levels: of tables, one behind the other, up to each node.
+    """
+
+    def __init__(self, gates: _Gates, nodes: Sequence[int], readers: Mapping[int, int]) -> None:
+        self._kinds, self._reads, self._nodes = gates.kinds, gates.reads, nodes
+        self._late: Mapping[int, float] = {}
+        self._costs = [0.0] * len(gates.kinds)
+        self.best: dict[int, frozenset[int]] = {}
+        self._cuts: dict[int, list[frozenset[int]]] = {}
+        #: What each conjunction or parity is of, in any order.
+        self._wide: dict[int, frozenset[int]] = {}
+        self._readers = readers
+        self.levels = self._arrive(self._join)
+
+    def _arrive(self, join: Callable[[int, list[float]], float]) -> list[float]:
+        """The level of each node. join: that of a gate, from the levels of those before it."""
+        kinds, reads = self._kinds, self._reads
+        levels: list[float] = [0.0] * len(kinds)
+        chains: list[float] = [0.0] * len(kinds)
+        for node in self._nodes:
+            kind = kinds[node]
+            if kind == _SOURCE:
+                levels[node] = self._late.get(node, 0.0)
+                continue
+            if kind in (_AND, _XOR, _MUX):
+                levels[node] = join(node, levels)
+                continue
+            own = [chains[wire >> 1] if kind != _CELL and k == len(reads[node]) - 1 and kinds[wire >> 1] == _SUM
+                   else levels[wire >> 1] for k, wire in enumerate(reads[node]) if wire > 1]  # fmt: skip
+            chains[node] = max(own, default=0.0) + 1 / _CARRY_BITS
+            levels[node] = max(own, default=0.0) + 1
+        return levels
+
+    def _join(self, node: int, levels: list[float]) -> float:
+        """Find the cuts of a gate."""
+        kinds, reads, cost = self._kinds, self._reads, self._costs.__getitem__
+        found = {frozenset[int]()}
+        for wire in reads[node]:
+            ways = [frozenset((wire >> 1,)), *self._cuts.get(wire >> 1, ())]
+            found = {wider for one in found for way in ways if len(wider := one | way) <= _INPUTS}
+        ranked = sorted((sum(map(cost, cut)), max(map(levels.__getitem__, cut)), sorted(cut)) for cut in found)
+        first = min(ranked, key=lambda row: row[1])
+        cuts = self._cuts[node] = [frozenset(cut) for _, _, cut in ranked[:_CUTS]]
+        if first not in ranked[:_CUTS]:
+            cuts.append(frozenset(first[2]))
+        self.best[node] = cuts[0]
+        self._costs[node] = (1 + ranked[0][0]) / max(1, self._readers[node])
+        if kinds[node] != _MUX:
+            joined = frozenset[int]().union(*(self._parts(kinds[node], wire) for wire in reads[node]))
+            self._wide[node] = joined if len(joined) <= _WIDE else frozenset(reads[node])
+        return self._level(node, levels)
+
+    def _parts(self, kind: int, wire: int) -> frozenset[int]:
+        """What a wire is a conjunction or parity of; else the wire itself."""
+        its = wire >> 1
+        is_such = its in self._wide and self._kinds[its] == kind and (kind == _XOR or not wire & 1)
+        return self._wide[its] if is_such else frozenset((wire,))
+
+    def _level(self, node: int, levels: list[float]) -> float:
+        """The level of a gate whose cuts are known."""
+        found = 1 + min(max(map(levels.__getitem__, cut)) for cut in self._cuts[node])
+        if node in self._wide:
+            found = min(found, _tree_level([levels[wire >> 1] for wire in self._wide[node]]))
+        return found
+
+    def at_memories(self, late: Mapping[int, float]) -> list[float]:
+        """The levels if sources are at these levels, and not at 0."""
+        self._late = late
+        return self._arrive(self._level)
+
+    def tables(self, ends: Iterable[int]) -> dict[int, frozenset[int]]:
+        """The gates that are look-up tables if the nodes ``ends`` are needed, and what each reads."""
+        found: dict[int, frozenset[int]] = {}
+        waiting = list(ends)
+        while waiting:
+            node = waiting.pop()
+            if node in self.best and node not in found:
+                found[node] = self.best[node]
+                waiting += self.best[node]
+        return found
+
+
+def _critical(tables: Mapping[int, frozenset[int]], levels: Sequence[float]) -> int:
+    """How many look-up tables are on a path of most levels, or of one less."""
+    most = max((levels[node] for node in tables), default=0.0)
+    behind = dict.fromkeys(tables, 0)
+    for node in sorted(tables, reverse=True):
+        for leaf in tables[node]:
+            if leaf in behind:
+                behind[leaf] = max(behind[leaf], behind[node] + 1)
+    return sum(levels[node] + behind[node] >= most - 1 for node in tables)
 
 
 def _cover(found: _Found) -> Size:
@@ -607,45 +756,23 @@ def _cover(found: _Found) -> Size:
         controls.add((enable, reset))
     readers.update(by_registers)
     readers.update(wire >> 1 for pair in controls for wire in pair)
-    leaves: dict[int, frozenset[int]] = {}
-    joined: set[int] = set()
-    levels: list[float] = [0.0] * len(kinds)
-    chains: list[float] = [0.0] * len(kinds)
-    for node in nodes:
-        kind = kinds[node]
-        if kind == _SOURCE:
-            continue
-        if kind == _CELL:
-            levels[node] = 1 + max((levels[wire >> 1] for wire in reads[node]), default=0.0)
-            continue
-        before = [wire >> 1 for wire in reads[node] if wire > 1]
-        if kind in (_SUM, _CARRY):
-            own = [levels[its] for its in before]
-            if kinds[before[-1]] == _SUM if before else False:
-                own[-1] = chains[before[-1]]
-            chains[node] = max(own, default=0.0) + 1 / _CARRY_BITS
-            levels[node] = max(own, default=0.0) + 1
-            continue
-        cut = frozenset(before)
-        for its in sorted(before, key=lambda n: len(leaves.get(n, ()))):
-            if readers[its] == 1 and its in leaves and len(wider := cut - {its} | leaves[its]) <= _INPUTS:
-                cut = wider
-                joined.add(its)
-        leaves[node] = cut
-        levels[node] = 1 + max((levels[its] for its in cut), default=0.0)
-    tables = Counter(len(cut) for node, cut in leaves.items() if node not in joined)
-    alone = sum(
-        not (kinds[value >> 1] != _SOURCE and readers[value >> 1] == 1) for value, _, _ in found.taken.values()
-    )
+    cuts = _Cuts(gates, nodes, readers)
     ends = {wire >> 1 for wire in found.ends} | {wire >> 1 for its in found.taken.values() for wire in its}
+    inner = {wire >> 1 for node in nodes if kinds[node] in (_SUM, _CARRY, _CELL) for wire in reads[node]}
+    tables = cuts.tables(ends | inner)
+    memories = dict.fromkeys(found.reader.owner, _AFTER_MEMORY)
+    after = cuts.at_memories(memories)
+    alone = sum(kinds[value >> 1] == _SOURCE or readers[value >> 1] > 1 for value, _, _ in found.taken.values())
     return Size(
-        tables=dict(sorted(tables.items())),
+        tables=dict(sorted(Counter(len(cut) for cut in tables.values()).items())),
         cells=sum(kinds[node] == _CELL for node in nodes),
         carries=sum(kinds[node] in (_SUM, _CARRY) for node in nodes),
         registers=len(found.taken),
         alone=alone,
         controls=len(controls),
         instances=dict(sorted(found.instances.items())),
-        levels=max((levels[node] for node in ends), default=0.0),
+        levels=max((cuts.levels[node] for node in ends), default=0.0),
+        levels_after_memory=max((after[node] for node in ends), default=0.0),
+        critical=_critical(tables, cuts.levels),
         memories=found.memories,
     )

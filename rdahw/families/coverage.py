@@ -125,7 +125,7 @@ class CoverageSpec(Spec):
 
     def typical_state(self) -> State:
         """With drawn counts that are not negative."""
-        drawn = super(CoverageSpec, self).typical_state()
+        drawn = Spec.typical_state(self)
         return {**drawn, "counts": np.abs(drawn["counts"])}
 
     def schedule(self, examples: int) -> Mapping[str, Any]:

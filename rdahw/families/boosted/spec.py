@@ -208,7 +208,7 @@ class BoostedSpec(Spec):
     def typical_state(self) -> State:
         """With drawn inputs, and all tables grown."""
         wiring = self.fields[1].saturated(typical_wiring(self.tables, self.inputs, self.input_bits))
-        return {**super(BoostedSpec, self).typical_state(), "wiring": wiring, "grown": np.array([self.tables])}
+        return {**Spec.typical_state(self), "wiring": wiring, "grown": np.array([self.tables])}
 
     def schedule(self, examples: int) -> Mapping[str, Any]:
         """An update is a table, by all examples."""

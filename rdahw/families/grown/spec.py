@@ -274,7 +274,7 @@ class GrownSpec(Spec):
     def typical_state(self) -> State:
         """With drawn inputs, and all tables grown."""
         wiring = self.wiring_field.saturated(typical_wiring(self.tables, self.inputs, self.input_bits))
-        return {**super(GrownSpec, self).typical_state(), "wiring": wiring, "grown": np.array([self.tables])}
+        return {**Spec.typical_state(self), "wiring": wiring, "grown": np.array([self.tables])}
 
     def schedule(self, examples: int) -> Mapping[str, Any]:
         """An update is a round, by all examples."""
