@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import random
 import resource
@@ -368,7 +367,7 @@ def build(design: dict[str, Any], work: Path) -> dict[str, Any]:
     found = {name: getattr(made, name) for name in ("logic_cells", "flip_flops", "ebr", "spram", "fmax_mhz")}
     seconds = sum(os.times()[:4]) - begun
     return {
-        **design, **found, "gateware": gateware.gateware, "counts": counts, "cells": dict(sorted(made.cells.items())),
+        **design, **found, "gateware": list(gateware.gateware), "counts": counts, "cells": dict(sorted(made.cells.items())),
         "tools": dict(made.tools), "processor_seconds": round(seconds, 1),
     }  # fmt: skip
 
@@ -409,7 +408,7 @@ def counted(path: Path, work: Path, again: bool) -> None:
         if "error" not in its and (again or "counts" not in its):
             found, board, clock, baud = gateware_of(its, work)
             made = choose(board.pll, board.oscillator[1], clock or board.clock)[0]
-            its |= {"gateware": found.gateware, "counts": counts_of(found, board, made, baud or board.baud)}
+            its |= {"gateware": list(found.gateware), "counts": counts_of(found, board, made, baud or board.baud)}
         lines.append(json.dumps(its) + "\n")
     path.write_text("".join(lines))
 
@@ -420,21 +419,27 @@ def counted(path: Path, work: Path, again: bool) -> None:
 #: flip-flop of its own another one, and a carry lies beside a table; elsewhere flip-flops have places of their own. The
 #: builds correct it.
 USUAL = {
-    "ice40": {"tables": 1.0, "cells": 1.0, "carries": 0.2, "alone": 1.0, "distributed": 0.0},
-    "ecp5": {"tables": 1.0, "cells": 1.0, "carries": 1.0, "alone": 0.0, "distributed": 8.0},
-    "gowin": {"tables": 1.0, "cells": 1.0, "carries": 1.0, "alone": 0.0, "distributed": 4.0},
-    "gatemate": {"tables": 1.7, "cells": 1.7, "carries": 1.0, "alone": 0.0, "distributed": 0.0},
+    "ice40": {"tables": 1.0, "muxes": 1.0, "cells": 1.0, "carries": 0.2, "alone": 1.0, "distributed": 0.0},
+    "ecp5": {"tables": 1.0, "muxes": 0.7, "cells": 1.0, "carries": 1.0, "alone": 0.0, "distributed": 8.0},
+    "gowin": {"tables": 1.0, "muxes": 0.7, "cells": 1.0, "carries": 1.0, "alone": 1.0, "distributed": 14.0},
+    "gatemate": {"tables": 1.7, "muxes": 1.5, "cells": 1.7, "carries": 1.0, "alone": 0.0, "distributed": 0.0},
 }
-#: How many builds weigh as much as what is known without them: of a factor, and of a kind of gateware or a device.
-OF_FACTORS, OF_KINDS = 0.2, 1.0
+#: How many builds weigh as much as what is known without them: of a factor; of a kind, for cells and for periods.
+OF_FACTORS, OF_KINDS, OF_PERIODS = 0.2, 1.0, 1.0
 
 
-def _means(keys: list[str], values: Any) -> dict[str, float]:
-    """The mean of the values with each key, drawn towards 0."""
-    found: dict[str, list[float]] = {}
-    for key, value in zip(keys, values, strict=True):
-        found.setdefault(key, []).append(float(value))
-    return {name: sum(its) / (len(its) + OF_KINDS) for name, its in sorted(found.items())}
+def _kinds(rows: list[dict[str, Any]], logs: Any, weight: float) -> dict[str, float]:
+    """What is common to the designs of each kind of :func:`rdahw.boards.estimate.kinds_of`, as logarithms whose sum is
+    near ``logs``, each drawn towards 0."""
+    import numpy as np
+
+    from rdahw.boards.estimate import kinds_of
+
+    each = [kinds_of(row["gateware"], _board(row)) for row in rows]
+    names = sorted({kind for its in each for kind in its})
+    has = np.array([[name in its for name in names] for its in each], float)
+    found = np.linalg.solve(has.T @ has + weight * np.eye(len(names)), has.T @ logs)
+    return dict(zip(names, found, strict=True))
 
 
 def _fit_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -443,13 +448,17 @@ def _fit_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
     import numpy as np
     from scipy.optimize import nnls
 
+    from rdahw.boards.estimate import kinds_of
+
     names = list(USUAL["ice40"])
-    families, kinds = [_board(row).family for row in rows], [row["gateware"] for row in rows]
+    families = [_board(row).family for row in rows]
     counts = np.array([[row["counts"][name] for name in names] for row in rows], float)
     cells = np.array([row["logic_cells"] for row in rows], float)
-    own, factors = dict.fromkeys(kinds, 0.0), {}
+    own: dict[str, float] = {}
+    factors: dict[str, dict[str, float]] = {}
     for _ in range(20):
-        wanted = cells / np.exp([own[kind] for kind in kinds])
+        larger = [sum(own.get(kind, 0.0) for kind in kinds_of(row["gateware"], _board(row))) for row in rows]
+        wanted = cells / np.exp(larger)
         for family, usual in USUAL.items():
             its = np.array(families) == family
             shares = counts[its] / wanted[its, None]
@@ -459,45 +468,57 @@ def _fit_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
             factors[family] = dict(zip(names, found, strict=True))
         base = [sum(factors[family][name] * row["counts"][name] for name in names)
                 for row, family in zip(rows, families, strict=True)]  # fmt: skip
-        own = _means(kinds, np.log(cells / base))
-    return {"factors": factors, "gateware": own}
+        own = _kinds(rows, np.log(cells / base), OF_KINDS)
+    return {"factors": factors, "kinds": own}
 
 
 def _fit_period(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The logarithm of the period over that of the levels, by what is common to each family, kind and device."""
+    """The logarithm of the period over that of the levels, as what is common to each kind of gateware and device."""
     import numpy as np
 
-    from rdahw.boards.estimate import PERIOD_KEYS, period_of
+    from rdahw.boards.estimate import period_of
 
     rows = [row for row in rows if row["fmax_mhz"]]
-    keys = {name: [key(row["gateware"], _board(row)) for row in rows] for name, key in PERIOD_KEYS.items()}
-    logs = np.array([
-        math.log(1000 / row["fmax_mhz"] / period_of(row["counts"]["levels"], _board(row))) for row in rows
-    ])  # fmt: skip
-    found: dict[str, dict[str, float]] = {name: dict.fromkeys(its, 0.0) for name, its in keys.items()}
-    for _ in range(50):
-        for name, its in keys.items():
-            others = sum(np.array([found[n][key] for key in keys[n]]) for n in keys if n != name)
-            found[name] = _means(its, logs - others)
+    logs = np.log([1000 / row["fmax_mhz"] / period_of(row["counts"]["levels"], _board(row)) for row in rows])
+    return {"kinds": _kinds(rows, logs, OF_PERIODS)}
+
+
+def _factors(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = _rounded({"logic_cells": _fit_cells(rows), "period": _fit_period(rows)})
     return found
 
 
 def fit(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The contents of ``boards/estimates.json`` for these builds."""
+    """The contents of ``boards/estimates.json`` for these builds, without ``within``."""
+    rows = [row for row in rows if "error" not in row]
+    return {"builds": len(rows)} | _factors(rows)
+
+
+def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """For each family of devices, by which part of the estimate nine of ten builds are off at most; each tenth of the
+    builds is estimated from the others."""
     import numpy as np
 
+    rows = [row for row in rows if "error" not in row]
+    errors: dict[str, dict[str, list[float]]] = {}
+    for part in range(10):
+        factors = _factors([row for k, row in enumerate(rows) if k % 10 != part])
+        for row in rows[part::10]:
+            guess = _guess(row, factors)
+            its = errors.setdefault(_board(row).family, {"logic_cells": [], "fmax_mhz": []})
+            for name in its:
+                if row[name]:
+                    its[name].append(abs(row[name] / guess[name] - 1))
+    return {
+        family: {name: round(float(np.quantile(off, 0.9)), 2) for name, off in its.items()}
+        for family, its in sorted(errors.items())
+    }
+
+
+def _guess(row: dict[str, Any], factors: dict[str, Any]) -> dict[str, float]:
     from rdahw.boards.estimate import estimated
 
-    rows = [row for row in rows if "error" not in row]
-    found: dict[str, Any] = {"builds": len(rows), "logic_cells": _fit_cells(rows), "period": _fit_period(rows)}
-    found = _rounded(found)
-    errors: dict[str, list[float]] = {"logic_cells": [], "fmax_mhz": []}
-    for row in rows:
-        guess = estimated(row["counts"], row["gateware"], _board(row), found)
-        for name, its in errors.items():
-            if row[name]:
-                its.append(abs(guess[name] / row[name] - 1))
-    return found | {"within": {name: round(float(np.quantile(its, 0.9)), 3) for name, its in errors.items()}}
+    return estimated(row["counts"], row["gateware"], _board(row), factors)
 
 
 def _rounded(value: Any) -> Any:
@@ -516,20 +537,20 @@ def compare(rows: list[dict[str, Any]]) -> None:
     """Print how far the estimates of ``boards/estimates.json`` are off."""
     import numpy as np
 
-    from rdahw.boards.estimate import estimated, fitted
+    from rdahw.boards.estimate import fitted
 
     errors: dict[str, list[float]] = {"logic_cells": [], "fmax_mhz": []}
     wrong = []
     rows = [row for row in rows if "error" not in row]
     for row in rows:
-        guess = estimated(row["counts"], row["gateware"], _board(row), fitted())
+        guess = _guess(row, fitted())
         off = {name: guess[name] / row[name] - 1 for name in errors if row[name]}
         for name, its in off.items():
             errors[name].append(abs(its))
         if any(row["counts"][name] != row[name] for name in ("ebr", "spram")):
             wrong.append(row["number"])
         print(
-            f"{row['number']:4} {row['gateware']:40.40} {_board(row).name:13} cells {row['logic_cells']:6} "
+            f"{row['number']:4} {row['gateware'][-1]:40.40} {_board(row).name:13} cells {row['logic_cells']:6} "
             f"{off['logic_cells']:+6.1%}  Fmax {row['fmax_mhz'] or 0:6.1f} {off.get('fmax_mhz', 0):+6.1%}  "
             f"EBR {row['ebr']:3} {row['counts']['ebr']:3.0f}"
         )
@@ -556,8 +577,9 @@ def main() -> None:
         make_data(options.work)
         counted(options.out, options.work, options.again)
     elif options.what == "fit":
-        found = json.dumps(fit(read(options.out)), indent=2)
-        Path("boards/estimates.json").write_text(found + "\n")
+        rows = read(options.out)
+        found = fit(rows) | {"within": bounds(rows)}
+        Path("boards/estimates.json").write_text(json.dumps(found, indent=2) + "\n")
     else:
         compare(read(options.out))
 

@@ -44,7 +44,7 @@ class Design:
     cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
         the slowest kind. latency: to those from an example to its result; ``None``: not known.
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
-    gateware: of which kind it is, as builds that are alike name it.
+    gateware: of which kinds it is, the general one first; designs of one kind are alike in size and speed.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``. frontend: makes the
     frontend of such a core alone, if it has one.
     """
@@ -56,7 +56,7 @@ class Design:
     latency: Callable[[Any], int | None] = lambda core: None
     dense: bool = False
     rates: Rates | None = None
-    gateware: str = ""
+    gateware: tuple[str, ...] = ()
     tables: str | None = None
     frontend: Callable[[], Any] | None = None
 
@@ -119,7 +119,7 @@ def trainer_design(
         core=core,
         link=link,
         cycles_per_example=_cycles,
-        gateware=_kind(row, frontend),
+        gateware=_kinds(spec, row, frontend, batch=batch, stages=stages, flash=flash),
         rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
         frontend=_alone(frontend),
     )
@@ -145,7 +145,7 @@ def live_design(spec: Any, board: Board, *, sample: float | None = None, name: s
         core=lambda: AloneTrainer(spec),
         link=lambda clock, baud: live_trainer(spec, clock, sample),
         cycles_per_example=_cycles,
-        gateware=_kind(row, None),
+        gateware=_kinds(spec, row, None),
         frontend=lambda: PinSampler(spec.steps, round(board.clock * 1e6), sample),
     )
 
@@ -172,7 +172,7 @@ def inference_design(
         core=core,
         link=_linked(core),
         cycles_per_example=_cycles,
-        gateware=_kind(row, frontend),
+        gateware=_kinds(spec, row, frontend),
         latency=lambda core: core.delay,
         dense=True,
         rates=rates_of,
@@ -192,10 +192,12 @@ def _alone(frontend: Frontend | None) -> Callable[[], Any] | None:
     return None if frontend is None else partial(_FRONTENDS[type(frontend)], frontend)
 
 
-def _kind(row: Row, frontend: Frontend | None) -> str:
-    """The kind of gateware of a row, with the option of its frontend."""
-    words = (row.family, row.name, "" if frontend is None else f"--{frontend.option}")
-    return " ".join(filter(None, words))
+def _kinds(spec: Spec, row: Row, frontend: Frontend | None, **options: Any) -> tuple[str, ...]:
+    """The kind of gateware of a row, with the options that are given, and that of a family."""
+    given = [name for name, value in options.items() if value not in (False, 1)]
+    words = [row.name, *(f"--{name}" for name in given + ([] if frontend is None else [frontend.option]))]
+    kind = " ".join(words)
+    return kind, f"{spec.family}: {kind}"
 
 
 def _cycles(core: Any) -> Fraction:

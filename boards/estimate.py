@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -26,10 +26,10 @@ from rdahw.boards.top import Top
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED
 from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
 
-__all__ = ["PERIOD_KEYS", "Estimate", "counts_of", "estimate", "estimated", "fitted", "period_of"]
+__all__ = ["Estimate", "counts_of", "estimate", "estimated", "fitted", "kinds_of", "period_of"]
 
-#: What a register and the wires to it take, in levels of look-up tables.
-_BETWEEN = 2.0
+#: Paths of so many levels take :attr:`rdahw.boards.board.Board.level_ns` a level.
+_USUAL_LEVELS = 6.0
 #: Those of large memory, which designs instantiate.
 _SPRAM = "SB_SPRAM256KA"
 
@@ -38,7 +38,8 @@ _SPRAM = "SB_SPRAM256KA"
 class Estimate:
     """As :class:`rdahw.boards.report.Report`, estimated; memory blocks and cycles are exact.
 
-    within: by which part of it nine of ten builds were off at most, for ``logic_cells`` and ``fmax_mhz``.
+    within: by which part of it nine of ten builds on this family of devices were off at most, for ``logic_cells`` and
+    ``fmax_mhz``.
     usage: of the resources of the board.
     """
 
@@ -84,7 +85,8 @@ def counts_of(design: Design, board: Board, clock_mhz: float, baud: int) -> dict
 def _counts(size: Size) -> dict[str, float]:
     blocks = {place: sum(count for _, its, count in size.memories if its == place) for place in (BLOCK, DISTRIBUTED)}
     return {
-        "tables": sum(size.tables.values()),
+        "tables": sum(size.tables.values()) - size.muxes,
+        "muxes": size.muxes,
         "cells": size.cells,
         "carries": size.carries,
         "registers": size.registers,
@@ -98,17 +100,17 @@ def _counts(size: Size) -> dict[str, float]:
     }
 
 
-#: By what a period of the clock differs from that of :func:`period_of`: the keys of a design in the fit.
-PERIOD_KEYS: Mapping[str, Callable[[str, Board], str]] = {
-    "device": lambda gateware, board: board.device,
-    "gateware": lambda gateware, board: gateware,
-    "both": lambda gateware, board: f"{gateware}, {board.family}",
-}
+def kinds_of(gateware: Sequence[str], board: Board) -> list[str]:
+    """What designs have in common that makes them larger or slower than others with the same counts: their kinds of
+    gateware, the device and its grade, and the kinds on this family of devices."""
+    grade = [board.pnr[at + 1] for at, word in enumerate(board.pnr) if word == "--speed"]
+    return [" ".join([board.device, *grade]), *gateware, *(f"{kind}, {board.family}" for kind in gateware)]
 
 
 def period_of(levels: float, board: Board) -> float:
-    """Nanoseconds from a register to the next one behind so many levels of look-up tables."""
-    return board.level_ns * (levels + _BETWEEN)
+    """About the nanoseconds from a register to the next one behind so many levels of look-up tables. Long paths are
+    made of quicker levels, as the placer cares for them most."""
+    return board.level_ns * _USUAL_LEVELS * math.sqrt(levels / _USUAL_LEVELS)
 
 
 @cache
@@ -118,15 +120,16 @@ def fitted() -> dict[str, Any]:
     return found
 
 
-def estimated(counts: Mapping[str, float], gateware: str, board: Board, factors: Mapping[str, Any]) -> dict[str, float]:
-    """``logic_cells`` and ``fmax_mhz`` of a design with these counts, of this kind of gateware."""
+def estimated(
+    counts: Mapping[str, float], gateware: Sequence[str], board: Board, factors: Mapping[str, Any]
+) -> dict[str, float]:
+    """``logic_cells`` and ``fmax_mhz`` of a design with these counts, of these kinds of gateware."""
     cells, period = factors["logic_cells"], factors["period"]
     total = sum(factor * counts[name] for name, factor in cells["factors"][board.family].items())
-    slow = sum(period[name].get(key(gateware, board), 0.0) for name, key in PERIOD_KEYS.items())
-    return {
-        "logic_cells": math.exp(cells["gateware"].get(gateware, 0.0)) * total,
-        "fmax_mhz": 1000 / (math.exp(slow) * period_of(counts["levels"], board)),
-    }
+    larger, slower = (
+        math.exp(sum(its["kinds"].get(kind, 0.0) for kind in kinds_of(gateware, board))) for its in (cells, period)
+    )
+    return {"logic_cells": larger * total, "fmax_mhz": 1000 / (slower * period_of(counts["levels"], board))}
 
 
 def estimate(design: Design, board: Board, *, clock_mhz: float | None = None, baud: int | None = None) -> Estimate:
@@ -154,7 +157,7 @@ def estimate(design: Design, board: Board, *, clock_mhz: float | None = None, ba
         cycles_per_example=float(cycles),
         latency_cycles=latency,
         examples_per_second=examples_per_second(clock, cycles),
-        within=fitted()["within"],
+        within=fitted()["within"][board.family],
         usage={
             LOGIC_CELLS: Usage(cells, board.logic_cells),
             EBR: Usage(ebr, board.ebr),

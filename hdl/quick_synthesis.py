@@ -20,13 +20,14 @@ from typing import Any
 
 from amaranth.hdl import Fragment, _ir, _nir  # type: ignore[import-untyped]
 
-from rdahw.hdl.memory_map import BLOCK, LOGIC, LogicMemory, mapped
+from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, LogicMemory, mapped
 
 __all__ = ["Size", "netlist_of", "size_of"]
 
 #: Kinds of nodes. A source is an input, a flip-flop, or an output of a memory or of an instance; a sum is a bit of an
-#: adder, a carry what a comparison gives, and a cell a look-up table that the design instantiates.
-_SOURCE, _AND, _XOR, _MUX, _SUM, _CARRY, _CELL = range(7)
+#: adder, a carry what a comparison gives, a cell a look-up table that the design instantiates, and a read what a memory in
+#: look-up tables gives.
+_SOURCE, _AND, _XOR, _MUX, _SUM, _CARRY, _CELL, _READ = range(8)
 #: So many ways to make a look-up table of a gate are looked at.
 _CUTS = 4
 #: What a memory gives may be so many levels later than what a register gives.
@@ -45,7 +46,7 @@ _CARRY_BITS = 8
 class Size:
     """What :func:`size_of` counts.
 
-    tables: look-up tables, by how many inputs they have. cells: those that the design instantiates. carries: bits of
+    tables: look-up tables, by how many inputs they have; muxes: those that are multiplexers. cells: those that the design instantiates. carries: bits of
     adders and comparisons. registers: flip-flops; alone: those whose value comes from no table or adder that they alone
     read. controls: different enables and resets. instances: cells by their type, as the design names them. levels: of
     look-up tables on the longest path; ``levels_after_memory``: if what a memory gives counts as
@@ -54,6 +55,7 @@ class Size:
     """
 
     tables: Mapping[int, int]
+    muxes: int
     cells: int
     carries: int
     registers: int
@@ -331,7 +333,11 @@ class _Reader:
 
     def read(self, cell: Any, net: int) -> None:
         """What a port reads at once."""
-        if self._place(net >> 16) != LOGIC:
+        place = self._place(net >> 16)
+        if place == DISTRIBUTED:
+            wire = self.known[net] = self.gates.new(_READ, *self.wires(cell.addr))
+            self.owner[wire >> 1] = net >> 16
+        elif place != LOGIC:
             self._source(net, cell)
         else:
             self.known[net] = self._selected(cell, net & 0xFFFF)
@@ -675,7 +681,7 @@ class _Cuts:
             if kind in (_AND, _XOR, _MUX):
                 levels[node] = join(node, levels)
                 continue
-            own = [chains[wire >> 1] if kind != _CELL and k == len(reads[node]) - 1 and kinds[wire >> 1] == _SUM
+            own = [chains[wire >> 1] if kind in (_SUM, _CARRY) and k == len(reads[node]) - 1 and kinds[wire >> 1] == _SUM
                    else levels[wire >> 1] for k, wire in enumerate(reads[node]) if wire > 1]  # fmt: skip
             chains[node] = max(own, default=0.0) + 1 / _CARRY_BITS
             levels[node] = max(own, default=0.0) + 1
@@ -758,13 +764,15 @@ def _cover(found: _Found) -> Size:
     readers.update(wire >> 1 for pair in controls for wire in pair)
     cuts = _Cuts(gates, nodes, readers)
     ends = {wire >> 1 for wire in found.ends} | {wire >> 1 for its in found.taken.values() for wire in its}
-    inner = {wire >> 1 for node in nodes if kinds[node] in (_SUM, _CARRY, _CELL) for wire in reads[node]}
+    inner = {wire >> 1 for node in nodes if kinds[node] in (_SUM, _CARRY, _CELL, _READ) for wire in reads[node]}
     tables = cuts.tables(ends | inner)
     memories = dict.fromkeys(found.reader.owner, _AFTER_MEMORY)
     after = cuts.at_memories(memories)
+    muxes = sum(kinds[node] == _MUX and cut == {wire >> 1 for wire in reads[node]} for node, cut in tables.items())
     alone = sum(kinds[value >> 1] == _SOURCE or readers[value >> 1] > 1 for value, _, _ in found.taken.values())
     return Size(
         tables=dict(sorted(Counter(len(cut) for cut in tables.values()).items())),
+        muxes=muxes,
         cells=sum(kinds[node] == _CELL for node in nodes),
         carries=sum(kinds[node] in (_SUM, _CARRY) for node in nodes),
         registers=len(found.taken),
