@@ -89,6 +89,7 @@ def _counts(size: Size) -> dict[str, float]:
         "muxes": size.muxes,
         "cells": size.cells,
         "carries": size.carries,
+        "added": size.added,
         "registers": size.registers,
         "alone": size.alone,
         "distributed": blocks[DISTRIBUTED],

@@ -101,11 +101,11 @@ class Ram:
         return best
 
 
-def _gatemate(widest: int, **options: bool) -> Iterator[Ram]:
+def _gatemate(widest: int, *, shares: bool = False) -> Iterator[Ram]:
     widths = (1, 2, 5, 10, 20, 40, 80)
     for blocks, cost in ((1, 129.0), (2, 257.0)):
         its = tuple(width for width in widths if width <= widest * blocks)
-        yield Ram(address_bits=13 + blocks, widths=its, byte=1, cost=cost, blocks=blocks, **options)
+        yield Ram(address_bits=13 + blocks, widths=its, byte=1, cost=cost, blocks=blocks, shares=shares)
 
 
 _NINE = (1, 2, 4, 9, 18, 36)

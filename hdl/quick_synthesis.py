@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeAlias
 
 from amaranth.hdl import Fragment, _ir, _nir  # type: ignore[import-untyped]
 
@@ -25,9 +25,11 @@ from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, LogicMemory, mapped
 __all__ = ["Size", "netlist_of", "size_of"]
 
 #: Kinds of nodes. A source is an input, a flip-flop, or an output of a memory or of an instance; a sum is a bit of an
-#: adder, a carry what a comparison gives, a cell a look-up table that the design instantiates, and a read what a memory in
-#: look-up tables gives.
+#: adder, a carry what a comparison gives, a cell a look-up table that the design instantiates, and a read what a memory
+#: in look-up tables gives.
 _SOURCE, _AND, _XOR, _MUX, _SUM, _CARRY, _CELL, _READ = range(8)
+#: A flip-flop: its net, or of a memory the number of its cell, the word and the bit.
+_Name: TypeAlias = int | tuple[int, int, int]
 #: So many ways to make a look-up table of a gate are looked at.
 _CUTS = 4
 #: What a memory gives may be so many levels later than what a register gives.
@@ -46,18 +48,19 @@ _CARRY_BITS = 8
 class Size:
     """What :func:`size_of` counts.
 
-    tables: look-up tables, by how many inputs they have; muxes: those that are multiplexers. cells: those that the design instantiates. carries: bits of
-    adders and comparisons. registers: flip-flops; alone: those whose value comes from no table or adder that they alone
-    read. controls: different enables and resets. instances: cells by their type, as the design names them. levels: of
-    look-up tables on the longest path; ``levels_after_memory``: if what a memory gives counts as
-    :data:`_AFTER_MEMORY` levels. critical: look-up tables on the longest paths. memories: all that something reads,
-    where each is, and in how many blocks.
+    tables: look-up tables, by how many inputs they have; muxes: those that are multiplexers. cells: those that the
+    design instantiates. carries: bits of adders and comparisons; added: more of them, of sums that only other sums
+    read. registers: flip-flops; alone: those whose value comes from no table or adder that they alone read. controls:
+    different enables and resets. instances: cells by their type, as the design names them. levels: of look-up tables on
+    the longest path; ``levels_after_memory``: if what a memory gives counts as :data:`_AFTER_MEMORY` levels. critical:
+    look-up tables on the longest paths. memories: all that something reads, where each is, and in how many blocks.
     """
 
     tables: Mapping[int, int]
     muxes: int
     cells: int
     carries: int
+    added: int
     registers: int
     alone: int
     controls: int
@@ -199,14 +202,15 @@ class _Reader:
     family: of devices, which decides where memories are. constant, same: of :func:`_fixed`.
     """
 
-    def __init__(self, netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[int, int]) -> None:
+    def __init__(self, netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[_Name, _Name]) -> None:
         self.gates = _Gates()
         self.cells = netlist.cells
         self.known: dict[int, int] = {0: 0, 1: 1, **constant}
         self._same = same
-        #: By node: what a flip-flop takes, as (next, enable, reset) wires, and its net; and the cell of another source.
+        #: By node: what a flip-flop takes, as wires of next value, enable and reset, and its name; and the cell of
+        #: another source.
         self.takes: dict[int, Callable[[], tuple[int, int, int]]] = {}
-        self.nets: dict[int, int] = {}
+        self.names: dict[int, _Name] = {}
         self.owner: dict[int, int] = {}
         self.ports: dict[int, list[int]] = defaultdict(list)
         for number, cell in enumerate(self.cells):
@@ -280,8 +284,9 @@ class _Reader:
         return known[net]
 
     def _source(self, net: int, cell: Any) -> None:
-        if net in self._same:
-            self.known[net] = self.wire(self._same[net])
+        other = self._same.get(net)
+        if other is not None:
+            self.known[net] = self._word_bit(*other) if isinstance(other, tuple) else self.wire(other)
             return
         bit = net & 0xFFFF
         wire = self.known[net] = self.gates.new(_SOURCE)
@@ -291,7 +296,7 @@ class _Reader:
             if port is not None and self._place(port) == BLOCK:
                 self.owner[node] = port
             else:
-                self.takes[node], self.nets[node] = partial(self._taken, net), net
+                self.takes[node], self.names[node] = partial(self._taken, net), net
         elif isinstance(cell, _nir.SyncReadPort) and self._place(net >> 16) == LOGIC:
             self.takes[node] = lambda: (self._selected(cell, bit), self.wire(cell.en), 0)
         else:
@@ -310,9 +315,25 @@ class _Reader:
             if its.granule:
                 for at, word in enumerate(words):
                     for bit in range(its.bits):
-                        word[bit] = self.gates.new(_SOURCE)
-                        self.takes[word[bit] >> 1] = partial(self._written, number, at, bit)
+                        word[bit] = self._word_bit(number, at, bit)
         return self._words[number]
+
+    def _word_bit(self, number: int, at: int, bit: int) -> int:
+        """A bit of a memory of flip-flops."""
+        other = self._same.get((number, at, bit))
+        if isinstance(other, tuple):
+            return self._stored(other[0])[other[1]][other[2]]
+        if other is not None:
+            return self.wire(other)
+        wire = self.gates.new(_SOURCE)
+        self.takes[wire >> 1], self.names[wire >> 1] = partial(self._written, number, at, bit), (number, at, bit)
+        return wire
+
+    def start(self, name: _Name) -> int:
+        """The value of a flip-flop at power-up."""
+        if isinstance(name, tuple):
+            return int(self.cells[name[0]].init[name[1]] >> name[2] & 1)
+        return int(self.cells[name >> 16].init >> (name & 0xFFFF) & 1)
 
     def _written(self, number: int, at: int, bit: int) -> tuple[int, int, int]:
         g, value, enable = self.gates, 0, 0
@@ -383,7 +404,8 @@ class _Reader:
     def priority(self, cell: Any, net: int) -> None:
         """The first of several conditions that is true."""
         g, known = self.gates, self.known
-        enable, before = known[cell.en], []
+        enable = known[cell.en]
+        before: list[tuple[int, int]] = []
         for i, read in enumerate(cell.inputs):
             own = [earlier for earlier, wire in before if not self._exclusive(earlier, read)]
             others = g.any_of([known[earlier] for earlier in own])
@@ -563,7 +585,7 @@ class _Found:
     memories: list[tuple[LogicMemory, str, int]]
 
 
-def _needed(netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[int, int]) -> _Found:
+def _needed(netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[_Name, _Name]) -> _Found:
     reader = _Reader(netlist, family, constant, same)
     found = _Found(reader, {0}, [], {}, Counter(), [])
     waiting: list[int] = []
@@ -610,25 +632,27 @@ def _needed(netlist: Any, family: str, constant: Mapping[int, int], same: Mappin
     return found
 
 
-def _fixed(found: _Found) -> tuple[dict[int, int], dict[int, int]]:
+def _fixed(found: _Found) -> tuple[dict[int, int], dict[_Name, _Name]]:
     """The flip-flops (nets) that never change, and their bit; and those that are always as another one, and that."""
-    constant, same, first = {}, {}, {}
+    constant: dict[int, int] = {}
+    same: dict[_Name, _Name] = {}
+    first: dict[tuple[int, int, int, int], _Name] = {}
     for node, (value, enable, reset) in found.taken.items():
-        net = found.reader.nets.get(node)
-        if net is None:
+        name = found.reader.names.get(node)
+        if name is None:
             continue
-        start = found.reader.cells[net >> 16].init >> (net & 0xFFFF) & 1
-        if (value == start or value == 2 * node or enable == 0) and reset in (0, 1):
-            constant[net] = start
-        elif (other := first.setdefault((value, enable, reset, start), net)) != net:
-            same[net] = other
+        start = found.reader.start(name)
+        if isinstance(name, int) and (value in (start, 2 * node) or enable == 0) and reset in (0, 1):
+            constant[name] = start
+        elif (other := first.setdefault((value, enable, reset, start), name)) != name:
+            same[name] = other
     return constant, same
 
 
 def size_of(netlist: Any, family: str) -> Size:
     """The size of a netlist of :func:`netlist_of` on devices of a family of :data:`rdahw.hdl.memory_map.RAMS`."""
     constant: dict[int, int] = {}
-    same: dict[int, int] = {}
+    same: dict[_Name, _Name] = {}
     while True:
         found = _needed(netlist, family, constant, same)
         more, others = _fixed(found)
@@ -681,8 +705,9 @@ class _Cuts:
             if kind in (_AND, _XOR, _MUX):
                 levels[node] = join(node, levels)
                 continue
-            own = [chains[wire >> 1] if kind in (_SUM, _CARRY) and k == len(reads[node]) - 1 and kinds[wire >> 1] == _SUM
-                   else levels[wire >> 1] for k, wire in enumerate(reads[node]) if wire > 1]  # fmt: skip
+            own = [levels[wire >> 1] for wire in reads[node]]
+            if kind in (_SUM, _CARRY) and kinds[reads[node][-1] >> 1] == _SUM:
+                own[-1] = chains[reads[node][-1] >> 1]
             chains[node] = max(own, default=0.0) + 1 / _CARRY_BITS
             levels[node] = max(own, default=0.0) + 1
         return levels
@@ -768,13 +793,21 @@ def _cover(found: _Found) -> Size:
     tables = cuts.tables(ends | inner)
     memories = dict.fromkeys(found.reader.owner, _AFTER_MEMORY)
     after = cuts.at_memories(memories)
+    in_chain, as_operand = Counter[int](), Counter[int]()
+    for node in nodes:
+        if kinds[node] == _SUM:
+            in_chain[reads[node][2] >> 1] += 1
+            as_operand.update(wire >> 1 for wire in reads[node][:2])
+    # Yosys adds several numbers at once, by full adders of tables but for the last sum.
+    added = sum(kinds[node] == _SUM and as_operand[node] == 1 and readers[node] == 1 + in_chain[node] for node in nodes)
     muxes = sum(kinds[node] == _MUX and cut == {wire >> 1 for wire in reads[node]} for node, cut in tables.items())
     alone = sum(kinds[value >> 1] == _SOURCE or readers[value >> 1] > 1 for value, _, _ in found.taken.values())
     return Size(
         tables=dict(sorted(Counter(len(cut) for cut in tables.values()).items())),
         muxes=muxes,
         cells=sum(kinds[node] == _CELL for node in nodes),
-        carries=sum(kinds[node] in (_SUM, _CARRY) for node in nodes),
+        carries=sum(kinds[node] in (_SUM, _CARRY) for node in nodes) - added,
+        added=added,
         registers=len(found.taken),
         alone=alone,
         controls=len(controls),

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal
-from running import Runner
 
 from rdahw.boards import board
 from rdahw.boards.estimate import estimated, fitted
@@ -157,28 +156,3 @@ def store(words: int, bits: int, **options: Any) -> LogicMemory:
 )
 def test_memories(family: str, memory: LogicMemory, place: tuple[str, int]) -> None:
     assert mapped(memory, family) == place
-
-
-def test_the_command(run: Runner) -> None:
-    found = run.ok("estimate", "ensemble:tables=64", "--inputs", 64, "--outputs", 10, "--json").json
-    assert found["fits"]
-    assert (found["ebr"], found["spram"], found["cycles_per_example"]) == (11, 4, 150)
-    table = run.ok("estimate", "lookup", "--board", "tangnano9k").out
-    assert "± " in table
-    assert "8,640" in table
-
-
-@pytest.mark.parametrize(
-    "model", ["grown:tables=30,inputs=4", "layers:30x4", "ensemble:tables=4,wiring=grown", "boosted:tables=8,inputs=3",
-              "coverage:tables=8,inputs=3", "lookup"]
-)  # fmt: skip
-def test_models_that_are_not_trained(run: Runner, model: str) -> None:
-    found = run.ok("estimate", model, "--inputs", 6, "--outputs", 3, "--inference", "--json").json
-    assert 600 < found["logic_cells"] < 5000
-    assert found["examples_per_second"] > 0
-
-
-def test_what_is_too_large(run: Runner) -> None:
-    found = run.ok("estimate", "lookup", "--inputs", 9, "--outputs", 4, "--json")
-    assert not found.json["fits"]
-    assert "more than the 5,280 of iCEBreaker" in found.err
