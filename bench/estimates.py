@@ -419,34 +419,14 @@ def counted(path: Path, work: Path, again: bool) -> None:
 #: flip-flop of its own another one, and a carry lies beside a table; elsewhere flip-flops have places of their own. The
 #: builds correct it.
 USUAL = {
-    "ice40": {
-        "tables": 1.0,
-        "muxes": 1.0,
-        "cells": 1.0,
-        "carries": 0.2,
-        "added": 1.8,
-        "alone": 1.0,
-        "distributed": 0.0,
-    },
-    "ecp5": {"tables": 1.0, "muxes": 1.0, "cells": 1.0, "carries": 1.0, "added": 2.0, "alone": 0.0, "distributed": 8.0},
-    "gowin": {
-        "tables": 1.0,
-        "muxes": 1.0,
-        "cells": 1.0,
-        "carries": 1.0,
-        "added": 2.0,
-        "alone": 1.0,
-        "distributed": 14.0,
-    },
-    "gatemate": {
-        "tables": 1.7,
-        "muxes": 1.7,
-        "cells": 1.7,
-        "carries": 1.0,
-        "added": 2.5,
-        "alone": 0.0,
-        "distributed": 0.0,
-    },
+    family: dict(zip(("tables", "muxes", "cells", "carries", "added", "alone", "distributed"), costs, strict=True))
+    for family, costs in {
+        "ice40": (1.0, 1.0, 1.0, 0.2, 1.8, 1.0, 0.0),
+        "ecp5": (1.0, 1.0, 1.0, 1.0, 2.0, 0.0, 8.0),
+        "gowin": (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 14.0),
+        "nexus": (1.0, 1.0, 1.0, 1.0, 2.0, 0.0, 4.0),
+        "gatemate": (1.7, 1.7, 1.7, 1.0, 2.5, 0.0, 0.0),
+    }.items()
 }
 #: How many builds weigh as much as what is known without them: of a factor; of a kind, for cells and for periods.
 OF_FACTORS, OF_KINDS, OF_PERIODS = 0.2, 1.0, 1.0
@@ -485,6 +465,9 @@ def _fit_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
         wanted = cells / np.exp(larger)
         for family, usual in USUAL.items():
             its = np.array(families) == family
+            if not its.any():
+                factors[family] = usual
+                continue
             shares = counts[its] / wanted[its, None]
             known = np.sqrt(OF_FACTORS) * np.maximum(shares.mean(axis=0), 0.05)
             right = np.concatenate([np.ones(its.sum()), known * list(usual.values())])
@@ -520,7 +503,7 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """For each family of devices, by which part of the estimate nine of ten builds are off at most; each tenth of the
-    builds is estimated from the others."""
+    builds is estimated from the others. Of a family without builds: twice the largest of the others."""
     import numpy as np
 
     rows = [row for row in rows if "error" not in row]
@@ -533,10 +516,12 @@ def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             for name in its:
                 if row[name]:
                     its[name].append(abs(row[name] / guess[name] - 1))
-    return {
+    found = {
         family: {name: round(float(np.quantile(off, 0.9)), 2) for name, off in its.items()}
-        for family, its in sorted(errors.items())
+        for family, its in errors.items()
     }
+    worst = {name: 2 * max(its[name] for its in found.values()) for name in ("logic_cells", "fmax_mhz")}
+    return {family: found.get(family, worst) for family in USUAL}
 
 
 def _guess(row: dict[str, Any], factors: dict[str, Any]) -> dict[str, float]:

@@ -123,6 +123,11 @@ RAMS: Mapping[str, tuple[Ram, ...]] = {
         Ram(address_bits=14, widths=_NINE, byte=9, cost=128.0),
         Ram(place=DISTRIBUTED, address_bits=4, widths=(4,), byte=0, cost=4.0, by_width=True, only_written=True),
     ),
+    # Its memory that reads and writes at one address does so in whole words only.
+    "nexus": (
+        Ram(address_bits=14, widths=_NINE, byte=9, cost=128.0),
+        Ram(place=DISTRIBUTED, address_bits=4, widths=(4,), byte=0, cost=4.0, only_written=True),
+    ),
     "gatemate": (*_gatemate(20, shares=True), *_gatemate(40)),
 }
 
