@@ -180,8 +180,10 @@ class Run:
         self._may_compile = find_engine(spec, name).is_compiled
         with compiling(self.output, self._may_compile):
             engine = make_engine(spec, name, threads=self.request.threads or os.cpu_count() or 1)
-        shards = self.options["shards"]
-        return engine if shards is None else in_shards(engine, shards, self.request.jobs)
+        if (shards := self.options["shards"]) is None:
+            return engine
+        self.spec.of_shard(self.spec.initial_state(), 1)  # which may refuse, before its wiring is grown
+        return in_shards(engine, shards, self.request.jobs)
 
     @property
     def seconds(self) -> float:
