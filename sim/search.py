@@ -303,7 +303,8 @@ class Search:
             return sampler
         study = optuna.create_study(direction="maximize", sampler=sampler)
         before = self.study.get_trials(deepcopy=False)[: begun.number]
-        study.add_trials([trial for trial in before if trial.state.is_finished()])
+        # Also those that run, whose like it avoids.
+        study.add_trials([trial for trial in before if trial.state != TrialState.WAITING])
         again = study.ask()
         self._chosen(again)
         return optuna.samplers.PartialFixedSampler(again.params, sampler)
