@@ -113,12 +113,13 @@ class CompiledGrowth(Growth):
             while self._state.grown < last:
                 found: list[Asked] = self._of_each(asked, examples, whole, [None] * len(examples.each))
                 counts = np.stack([one.counts for one in found], axis=1)  # (tables, shards, 1 + copies)
+                asking = [int(of_table.sum()) for of_table in counts]
                 self.counts = sum(one.wrong for one in found), sum(one.asking for one in found)
                 end = min(whole + each, last)
                 for first in range(self._state.grown, end, at_once):
                     numbers = range(first, min(first + at_once, end))
                     wires = [candidates(spec, j) for j in numbers]
-                    places = [share(sample(spec, j, int(of.sum())), of) for j in numbers for of in [counts[j - whole]]]
+                    places = [share(sample(spec, j, asking[j - whole]), counts[j - whole]) for j in numbers]
                     pieces = [
                         [(j - whole, at[shard], own) for j, at, own in zip(numbers, places, wires, strict=True)]
                         for shard in range(len(examples.each))
