@@ -79,8 +79,9 @@ def test_seeds_on_a_cluster_are_those_of_one_process(run: Runner, address: str) 
     assert [load_model(run.folder / one["out"]).spec.seed for one in there] == [0, 1]
 
 
-def test_shards_on_a_cluster_are_those_of_one_process(run: Runner, address: str) -> None:
-    command = ("train", "--model", "ensemble:tables=20,inputs=3", "--shards", 3, "--epochs", 2, "--json")
+@pytest.mark.parametrize("model", ["ensemble:tables=20,wiring=grown", "grown:tables=9"])
+def test_shards_on_a_cluster_are_those_of_one_process(run: Runner, address: str, model: str) -> None:
+    command = ("train", "--model", model, "--shards", 3, "--epochs", 2, "--json")
     alone, there = run.ok(*command).json, run.ok(*command, "--cluster", address, "--out", "there.rdahw").json
     assert there["parameters_sha256"] == alone["parameters_sha256"]
 
