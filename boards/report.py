@@ -111,6 +111,9 @@ class DesignError(UserError):
 
 # -- reading the tools' own files --------------------------------------------------------------------------------------
 
+#: The cells of Lattice's families that are constants.
+_CONSTANTS = ("VLO", "VHI")
+
 #: The resources of :func:`usage_in_log` that every family has, as messages call them; others have the placer's names.
 LOGIC_CELLS, EBR, SPRAM = "logic cells", "memory blocks (EBR)", "large memory blocks (SPRAM)"
 
@@ -142,6 +145,20 @@ def cells_in_netlist(text: str, kind: str, top: str) -> int:
     """How many cells of the module ``top`` of a flat Yosys netlist (JSON) have a type that matches ``kind``."""
     cells = json.loads(text)["modules"][top]["cells"].values()
     return sum(re.fullmatch(kind, cell["type"]) is not None for cell in cells)
+
+
+def without_constants(text: str, inputs: Mapping[str, str]) -> str:
+    """A Yosys netlist (JSON) without the connections of these ``inputs``, by type of cell, to cells that are
+    constants."""
+    netlist = json.loads(text)
+    for module in netlist["modules"].values():
+        cells = module.get("cells", {}).values()
+        constants = [[bit] for cell in cells if cell["type"] in _CONSTANTS for bit in cell["connections"]["Z"]]
+        for cell in cells:
+            port = inputs.get(cell["type"])
+            if port is not None and cell["connections"].get(port) in constants:
+                del cell["connections"][port]
+    return json.dumps(netlist)
 
 
 # -- checks ------------------------------------------------------------------------------------------------------------

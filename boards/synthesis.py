@@ -41,6 +41,7 @@ from rdahw.boards.report import (
     fmax_in_report,
     margin_warning,
     usage_in_log,
+    without_constants,
 )
 from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
@@ -106,6 +107,8 @@ class _Flow:
         self.write(f"{name}.ys", script)
         makes = [f"{name}.json", f"{name}.v", f"{name}.netlist.v"]
         done = self.run(self.yosys, ["-q", "-s", f"{name}.ys"], f"{name}.yosys.log", makes)
+        if self.family.open_inputs:
+            self.write(f"{name}.json", without_constants(self.read(f"{name}.json"), self.family.open_inputs))
         # Yosys warns so about every design of Amaranth; Amaranth's own back end hides it too.
         warnings = tuple(w for w in done.warnings if "because it contains processes" not in w)
         return Run(done.log, warnings, done.seconds)
@@ -126,8 +129,8 @@ class _Flow:
         self.synthesise(name, _rtlil(component, name))
         netlist = self.read(f"{name}.json")
         found = {"flip_flops": cells_in_netlist(netlist, self.family.flip_flop, name)}
-        if self.family.core_cells is not None:
-            return found | {"logic_cells": cells_in_netlist(netlist, self.family.core_cells, name)}
+        if kinds := self.family.core_cells:
+            return found | {"logic_cells": sum(n * cells_in_netlist(netlist, kind, name) for kind, n in kinds.items())}
         usage = self.usage(name, pinned=False)
         return found | {"logic_cells": usage[LOGIC_CELLS].used, "ebr": usage[EBR].used}
 
