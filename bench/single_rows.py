@@ -1,6 +1,6 @@
 """Predictions of one row at a time from Python: compiled models of rdahw beside trees compiled by others.
 
-    python bench/single_rows.py [--only NAME …] [--peers PYTHON]
+    python bench/single_rows.py [--only NAME …] [--beside PEER …] [--peers PYTHON]
 
 For each set (MNIST, and the 4,000 letters of bench/tabular_sets.py) a line of JSON for each predictor: microseconds of
 processor time of a call with one row of float64, the best of several turns on one core, and the accuracy on the test
@@ -37,6 +37,7 @@ LETTERS = ROOT / "build" / "bench" / "tabular" / "LetterRecognition.npz"
 #: So many rows are predicted one by one in a turn.
 ROWS, TURNS = 300, 10
 ROUNDS = 50
+PEERS = ("lightgbm", "treelite", "lleaves", "emlearn")
 
 
 class Parts(NamedTuple):
@@ -223,14 +224,16 @@ def emlearn(parts: Parts, folder: Path) -> Iterator[dict[str, Any]]:
     import numpy as np
     from sklearn.ensemble import ExtraTreesClassifier
 
-    trees = ExtraTreesClassifier(50, max_leaf_nodes=1000, random_state=0).fit(parts.x, parts.y)
+    # Thresholds become whole numbers, so features are multiplied by what 16 bits have room for.
+    scale = 64
+    trees = ExtraTreesClassifier(50, max_leaf_nodes=1000, random_state=0).fit(scale * parts.x, parts.y)
     source, library = folder / "forest.c", folder / "forest.so"
     source.write_text(emlearn.convert(trees, method="inline", dtype="int16_t").save(name="forest"))
     flags = ["-O3", "-march=native", "-shared", "-fPIC", f"-I{emlearn.includedir}"]
     subprocess.run(["gcc", *flags, str(source), "-o", str(library), "-lm"], check=True, capture_output=True)
     function = ctypes.CDLL(str(library)).forest_predict
     function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_int32), ctypes.c_int32
-    numbers = np.ascontiguousarray(parts.test_x.astype(np.int16))
+    numbers = np.ascontiguousarray((scale * parts.test_x).astype(np.int16))
     addresses = [row.ctypes.data for row in numbers]
 
     def predict(address: int) -> int:
@@ -241,8 +244,8 @@ def emlearn(parts: Parts, folder: Path) -> Iterator[dict[str, Any]]:
     yield {"predictor": "emlearn, 50 trees: its function alone", "us": us, "accuracy": right}
 
 
-def peers(file: Path) -> None:
-    """Print a line for each peer, on the data of ``file``."""
+def peers(file: Path, names: list[str]) -> None:
+    """Print a line for each of these peers, on the data of ``file``."""
     import numpy as np
 
     warnings.simplefilter("ignore")
@@ -261,10 +264,10 @@ def peers(file: Path) -> None:
 
             return run
 
-        names = ("lightgbm", "treelite", "lleaves")
-        for name, run in {**{n: of_trees(n) for n in names}, "emlearn": lambda: emlearn(parts, Path(folder))}.items():
+        known = {**{name: of_trees(name) for name in PEERS}, "emlearn": lambda: emlearn(parts, Path(folder))}
+        for name in names:
             try:
-                for line in run():
+                for line in known[name]():
                     print(json.dumps(line), flush=True)
             except Exception as error:  # whatever a peer raises
                 print(json.dumps({"predictor": name, "missing": f"{type(error).__name__}: {error}"[:300]}), flush=True)
@@ -274,11 +277,12 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), metavar="NAME")
+    parser.add_argument("--beside", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER")
     parser.add_argument("--peers", type=Path, default=ROOT / ".venv-bench" / "bin" / "python", metavar="PYTHON")
     parser.add_argument("--in-peers", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.in_peers:
-        peers(given.in_peers)
+        peers(given.in_peers, given.beside)
         return
     import numpy as np
 
@@ -292,7 +296,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "parts.npz"
             np.savez(file, **parts._asdict())
-            command = [str(given.peers), __file__, "--in-peers", str(file)]
+            command = [str(given.peers), __file__, "--in-peers", str(file), "--beside", *given.beside]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout is not None
                 for text in process.stdout:

@@ -13,7 +13,7 @@ from typing import Any
 from rdahw.boards.board import Board, Family
 from rdahw.errors import UserError
 
-__all__ = ["EBR", "LOGIC_CELLS", "MARGIN", "SPRAM", "DesignError", "Report", "Seed", "Usage"]
+__all__ = ["EBR", "HOLD", "LOGIC_CELLS", "MARGIN", "SPRAM", "DesignError", "Report", "Seed", "Usage"]
 
 #: By which fraction Fmax should be above the clock: nextpnr's estimate was up to 5 % above icetime's.
 MARGIN = 0.1
@@ -210,6 +210,21 @@ def margin_warning(fmax: float, clock: float) -> str | None:
     return (
         f"Fmax is {fmax / clock - 1:.0%} above the clock of {clock:g} MHz, and it is an estimate: "
         f"{MARGIN:.0%} is a safe margin; try --pnr-seed best-of-8"
+    )
+
+
+#: What the placer writes of each path that changes too soon.
+HOLD = "Hold/min time violation"
+
+
+def hold_warning(log: str) -> str | None:
+    """A warning if the placer's log has paths that change too soon after a clock edge, else None."""
+    found = re.search(rf"^Info: (\d+) {HOLD}", log, re.MULTILINE)
+    if found is None:
+        return None
+    return (
+        f"{found[1]} paths change too soon after a clock edge (hold violations), by an estimate, which a slower clock "
+        "does not mend; try another --pnr-seed"
     )
 
 

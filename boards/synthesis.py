@@ -29,6 +29,7 @@ from rdahw.boards.clock import choose
 from rdahw.boards.design import Design
 from rdahw.boards.report import (
     EBR,
+    HOLD,
     LOGIC_CELLS,
     SPRAM,
     Report,
@@ -39,6 +40,7 @@ from rdahw.boards.report import (
     check_fit,
     examples_per_second,
     fmax_in_report,
+    hold_warning,
     margin_warning,
     usage_in_log,
     without_constants,
@@ -281,8 +283,8 @@ def synthesise(
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)
         usage = usage_in_log(routing.log, family)
-        margin = margin_warning(fmax, clock)
-        warnings = [w for done in (synthesis, routing, packing) for w in done.warnings]
+        estimates = [warning for warning in (margin_warning(fmax, clock), hold_warning(routing.log)) if warning]
+        warnings = [w for done in (synthesis, routing, packing) for w in done.warnings if not w.startswith(HOLD)]
         report = Report(
             board=board.name,
             bitstream=out / bitstream,
@@ -302,7 +304,7 @@ def synthesise(
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
             frontend=frontend,
-            warnings=(*([margin] if margin else []), *dict.fromkeys(warnings)),
+            warnings=(*estimates, *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")
         flow.write(f"{name}.log", _all_logs(folder))

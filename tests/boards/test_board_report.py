@@ -24,6 +24,7 @@ from rdahw.boards.report import (
     check_fit,
     examples_per_second,
     fmax_in_report,
+    hold_warning,
     margin_warning,
     usage_in_log,
     without_constants,
@@ -138,6 +139,9 @@ def test_the_best_seed_is_kept_and_of_equals_the_first() -> None:
 
 def test_a_thin_margin_is_said() -> None:
     assert margin_warning(26.4, 24.0) is None
+    assert hold_warning("Info: Max frequency for clock 'clk': 30.00 MHz\n") is None
+    found = hold_warning("Info: 56 Hold/min time violations (showing 10 worst paths):\n\nWarning: Hold/min time viol")
+    assert str(found).startswith("56 paths change too soon after a clock edge (hold violations)")
     assert str(margin_warning(25.2, 24.0)).startswith("Fmax is 5% above the clock of 24 MHz, and it is an")
 
 
