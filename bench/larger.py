@@ -1,7 +1,8 @@
 """Training in shards on files of millions of rows of 28 numbers (like the set HIGGS), read in parts: processor seconds
 (user and system) and peak memory of `rdahw train --shards`, beside the rows.
 
-    python bench/larger.py [--millions 2,5,20] [--shards 4] [--epochs 1] [--format parquet] [--folder DIR]
+    python bench/larger.py [--millions 2,5,20] [--model ensemble] [--shards 4] [--epochs 1] [--format parquet]
+        [--folder DIR]
 
 The table has 21 measured columns and 7 that are made of these, as masses of particles are; the class, 0 or 1, is drawn
 by a chance that depends on the latter. Row i is the same whatever the number of rows. A further million rows tests.
@@ -60,6 +61,7 @@ def write(path: Path, rows: int, first: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millions", default="2,5,20")
+    parser.add_argument("--model", default="ensemble")
     parser.add_argument("--shards", default="4")
     parser.add_argument("--epochs", default="1")
     parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
@@ -73,7 +75,7 @@ def main() -> None:
     program = shutil.which("rdahw", path=sysconfig.get_path("scripts"))
     if program is None:
         sys.exit("there is no rdahw beside this Python; install it with pip install -e .")
-    how = ("--model", "ensemble", "--shards", options.shards, "--epochs", options.epochs)
+    how = ("--model", options.model, "--shards", options.shards, "--epochs", options.epochs)
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         test, data, out = (Path(temporary) / name for name in (f"test.{options.format}", "", "model.rdahw"))
 

@@ -22,6 +22,7 @@ BOARDS = {
     "colorlight-i5": "colorlight_i5",
     "tangnano9k": "tangnano9k",
     "tangnano20k": "tangnano20k",
+    "crosslink-nx": "crosslink_nx",
     "gatemate-evb": "gatemate_evb",
 }
 

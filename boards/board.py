@@ -26,7 +26,9 @@ class Family:
         calls them, and how many cells each takes; the total available is that of the first.
     ebr, spram: the placer's name of a memory block, and of a large memory block (``None``: the family has none).
     flip_flop: a regular expression for the cells of the netlist that are flip-flops.
-    core_cells: one for the cells that take a logic cell, for a placer that cannot count them without pins.
+    core_cells: such expressions for the cells that take logic cells, and how many each takes, for a placer that cannot
+        count them without pins.
+    open_inputs: by type of cell, an input that the placer takes unconnected and not from a constant.
     """
 
     name: str
@@ -44,7 +46,8 @@ class Family:
     ebr: str
     spram: str | None
     flip_flop: str
-    core_cells: str | None = None
+    core_cells: Mapping[str, int] = field(default_factory=dict)
+    open_inputs: Mapping[str, str] = field(default_factory=dict)
     dense: tuple[str, ...] = ()
 
 
@@ -104,7 +107,27 @@ FAMILIES: Mapping[str, Family] = {
             ebr="BSRAM",
             spram=None,
             flip_flop=r"DFF\w*",
-            core_cells=r"LUT[1-4]|ALU",
+            core_cells={r"LUT[1-4]|ALU": 1},
+        ),
+        Family(
+            name="nexus",
+            synth="synth_nexus",
+            pnr="nextpnr-nexus",
+            pack="prjoxide",
+            constraints="pdc",
+            pins=("--pdc", "{name}.pdc"),
+            unpinned=None,
+            write=("--fasm", "{placed}"),
+            pack_files=("pack", "{placed}", "{bitstream}"),
+            placed="fasm",
+            bitstream="bit",
+            logic_cells={"OXIDE_COMB": 1},
+            ebr="OXIDE_EBR",
+            spram=None,
+            flip_flop=r"FD1P3\w*",
+            core_cells={r"LUT4": 1, r"CCU2|WIDEFN9": 2, r"DPR16X4": 4},
+            # The first cell of a carry chain does not use it, and Yosys connects it to a constant (Yosys issue 4081).
+            open_inputs={"CCU2": "CIN"},
         ),
         Family(
             name="gatemate",

@@ -13,7 +13,7 @@ from typing import Any
 from rdahw.boards.board import Board, Family
 from rdahw.errors import UserError
 
-__all__ = ["EBR", "LOGIC_CELLS", "MARGIN", "SPRAM", "DesignError", "Report", "Seed", "Usage"]
+__all__ = ["EBR", "HOLD", "LOGIC_CELLS", "MARGIN", "SPRAM", "DesignError", "Report", "Seed", "Usage"]
 
 #: By which fraction Fmax should be above the clock: nextpnr's estimate was up to 5 % above icetime's.
 MARGIN = 0.1
@@ -111,6 +111,9 @@ class DesignError(UserError):
 
 # -- reading the tools' own files --------------------------------------------------------------------------------------
 
+#: The cells of Lattice's families that are constants.
+_CONSTANTS = ("VLO", "VHI")
+
 #: The resources of :func:`usage_in_log` that every family has, as messages call them; others have the placer's names.
 LOGIC_CELLS, EBR, SPRAM = "logic cells", "memory blocks (EBR)", "large memory blocks (SPRAM)"
 
@@ -142,6 +145,20 @@ def cells_in_netlist(text: str, kind: str, top: str) -> int:
     """How many cells of the module ``top`` of a flat Yosys netlist (JSON) have a type that matches ``kind``."""
     cells = json.loads(text)["modules"][top]["cells"].values()
     return sum(re.fullmatch(kind, cell["type"]) is not None for cell in cells)
+
+
+def without_constants(text: str, inputs: Mapping[str, str]) -> str:
+    """A Yosys netlist (JSON) without the connections of these ``inputs``, by type of cell, to cells that are
+    constants."""
+    netlist = json.loads(text)
+    for module in netlist["modules"].values():
+        cells = module.get("cells", {}).values()
+        constants = [[bit] for cell in cells if cell["type"] in _CONSTANTS for bit in cell["connections"]["Z"]]
+        for cell in cells:
+            port = inputs.get(cell["type"])
+            if port is not None and cell["connections"].get(port) in constants:
+                del cell["connections"][port]
+    return json.dumps(netlist)
 
 
 # -- checks ------------------------------------------------------------------------------------------------------------
@@ -193,6 +210,21 @@ def margin_warning(fmax: float, clock: float) -> str | None:
     return (
         f"Fmax is {fmax / clock - 1:.0%} above the clock of {clock:g} MHz, and it is an estimate: "
         f"{MARGIN:.0%} is a safe margin; try --pnr-seed best-of-8"
+    )
+
+
+#: What the placer writes of each path that changes too soon.
+HOLD = "Hold/min time violation"
+
+
+def hold_warning(log: str) -> str | None:
+    """A warning if the placer's log has paths that change too soon after a clock edge, else None."""
+    found = re.search(rf"^Info: (\d+) {HOLD}", log, re.MULTILINE)
+    if found is None:
+        return None
+    return (
+        f"{found[1]} paths change too soon after a clock edge (hold violations), by an estimate, which a slower clock "
+        "does not mend; try another --pnr-seed"
     )
 
 

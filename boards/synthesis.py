@@ -30,6 +30,7 @@ from rdahw.boards.clock import choose
 from rdahw.boards.design import Design
 from rdahw.boards.report import (
     EBR,
+    HOLD,
     LOGIC_CELLS,
     SPRAM,
     Report,
@@ -40,8 +41,10 @@ from rdahw.boards.report import (
     check_fit,
     examples_per_second,
     fmax_in_report,
+    hold_warning,
     margin_warning,
     usage_in_log,
+    without_constants,
 )
 from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
@@ -115,6 +118,8 @@ class _Flow:
         self.write(f"{name}.ys", script)
         makes = [f"{name}.json", f"{name}.v", f"{name}.netlist.v"]
         done = self.run(self.yosys, ["-q", "-s", f"{name}.ys"], f"{name}.yosys.log", makes)
+        if self.family.open_inputs:
+            self.write(f"{name}.json", without_constants(self.read(f"{name}.json"), self.family.open_inputs))
         # Yosys warns so about every design of Amaranth; Amaranth's own back end hides it too.
         warnings = tuple(w for w in done.warnings if "because it contains processes" not in w)
         return Run(done.log, warnings, done.seconds)
@@ -135,8 +140,8 @@ class _Flow:
         self.synthesise(name, _rtlil(component, name))
         netlist = self.read(f"{name}.json")
         found = {"flip_flops": cells_in_netlist(netlist, self.family.flip_flop, name)}
-        if self.family.core_cells is not None:
-            return found | {"logic_cells": cells_in_netlist(netlist, self.family.core_cells, name)}
+        if kinds := self.family.core_cells:
+            return found | {"logic_cells": sum(n * cells_in_netlist(netlist, kind, name) for kind, n in kinds.items())}
         usage = self.usage(name, pinned=False)
         return found | {"logic_cells": usage[LOGIC_CELLS].used, "ebr": usage[EBR].used}
 
@@ -283,8 +288,8 @@ def synthesise(
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)
         usage = usage_in_log(routing.log, family)
-        margin = margin_warning(fmax, clock)
-        warnings = [w for done in (synthesis, routing, packing) for w in done.warnings]
+        estimates = [warning for warning in (margin_warning(fmax, clock), hold_warning(routing.log)) if warning]
+        warnings = [w for done in (synthesis, routing, packing) for w in done.warnings if not w.startswith(HOLD)]
         report = Report(
             board=board.name,
             bitstream=out / bitstream,
@@ -304,7 +309,7 @@ def synthesise(
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
             frontend=frontend,
-            warnings=(*([margin] if margin else []), *dict.fromkeys(warnings)),
+            warnings=(*estimates, *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")
         flow.write(f"{name}.log", _all_logs(folder))

@@ -95,9 +95,12 @@ def stem(text: str) -> str:
 
 
 def module_name(text: str, taken: Collection[str]) -> str:
-    """The name of this model's module; Verilator refuses one that has the name of a port, of which ``taken`` are."""
+    """The name of this model's module: no word of Verilog, and none of ``taken``, the names of its ports, as Verilator
+    refuses one of those."""
+    from rdahw.hdl.keywords import KEYWORDS
+
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem(text))
-    while not name[:1].isalpha() or name in taken:
+    while not name[:1].isalpha() or name in KEYWORDS or name in taken:
         name = f"model_{name}"
     return name
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rdahw.hdl.toolchain import Step
 
-__all__ = ["Bar", "Output", "complete", "output_options", "percent", "plain"]
+__all__ = ["Bar", "Output", "complete", "in_line", "output_options", "percent", "plain"]
 
 #: How many seconds an outside tool may run before its progress is logged again.
 _SILENCE = 5.0
@@ -34,6 +34,11 @@ _CONTROL = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0)) if chr(
 def plain(text: str) -> str:
     """``text`` with control characters escaped: names come from files, and a terminal would interpret them."""
     return text.translate(_CONTROL)
+
+
+def in_line(text: str) -> str:
+    """As :func:`plain`, tabs and line feeds too, for text within a line."""
+    return plain(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 class Output:
@@ -88,9 +93,9 @@ class Output:
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for k, name in enumerate(columns):
             numeric = bool(lines) and all(isinstance(row[k], int | float) for row in lines)
-            table.add_column(plain(name), justify="right" if numeric else "left", overflow="fold")
+            table.add_column(in_line(name), justify="right" if numeric else "left", overflow="fold")
         for row in lines:
-            table.add_row(*("–" if cell is None else plain(str(cell)) for cell in row))
+            table.add_row(*("–" if cell is None else in_line(str(cell)) for cell in row))
         console = Console(highlight=False, markup=False)
         if not console.is_terminal:
             console.width = 200  # a script reads it: do not wrap

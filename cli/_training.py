@@ -172,19 +172,18 @@ class Run:
         if (board := connect_device(asked, spec, self.binariser)) is not None:
             self._opened.callback(board.device.close)
             return board
-        software = self._make_software(spec, asked.engine)
-        if (shards := self.options["shards"]) is None:
-            return software
-        from rdahw.sim.shards import ShardedEngine
-
-        return ShardedEngine(spec, software, shards, self.request.jobs)
+        return self._make_software(spec, asked.engine)
 
     def _make_software(self, spec: Spec, name: str | None) -> SoftwareEngine:
-        from rdahw.sim.engines import find_engine, make_engine
+        from rdahw.sim.engines import find_engine, in_shards, make_engine
 
         self._may_compile = find_engine(spec, name).is_compiled
         with compiling(self.output, self._may_compile):
-            return make_engine(spec, name, threads=self.request.threads or os.cpu_count() or 1)
+            engine = make_engine(spec, name, threads=self.request.threads or os.cpu_count() or 1)
+        if (shards := self.options["shards"]) is None:
+            return engine
+        self.spec.of_shard(self.spec.initial_state(), 1)  # which may refuse, before its wiring is grown
+        return in_shards(engine, shards, self.request.jobs)
 
     @property
     def seconds(self) -> float:

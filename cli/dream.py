@@ -106,10 +106,10 @@ def command(
         output.log(f"drew {out}")
 
 
-def find_class(saved: SavedModel, wanted: str, purpose: str = "dream of") -> int:
+def find_class(saved: SavedModel, wanted: str) -> int:
     """The number of the class of this name."""
     if saved.schema.task != USUAL_TASK:
-        raise UsageError(f"the task of the model is {saved.schema.task}, which has no classes to {purpose}; give a "
+        raise UsageError(f"the task of the model is {saved.schema.task}, which has no classes to dream of; give a "
                          "model that was trained on classes")  # fmt: skip
     names = saved.schema.label_names
     if wanted not in names:

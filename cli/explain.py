@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdahw.cli._output import Output, output_options
+from rdahw.cli._output import Output, in_line, output_options
 from rdahw.cli._params import count_option, data_option, file_option, model_argument, reading_options
-from rdahw.cli.dream import check_picture, complete_classes, find_class
-from rdahw.errors import UsageError, UserError
+from rdahw.cli.dream import check_picture, complete_classes
+from rdahw.errors import UsageError, UserError, nearest
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from numpy.typing import NDArray
 
     from rdahw.data import Column
@@ -39,7 +41,7 @@ Examples:
 @click.option("--row", "number", type=click.IntRange(0), required=True, metavar="N",
               help="explain this example of the test part, or of --data, counted from 0")  # fmt: skip
 @click.option("--class", "wanted", metavar="C", shell_complete=complete_classes,
-              help="explain the score of this class  [default: the predicted one]")  # fmt: skip
+              help="explain the score of this class or label  [default: that of the largest score]")  # fmt: skip
 @data_option(help="take the example of --row from this")
 @click.option("--against", metavar="DATA",
               help="compare with examples of this file instead of the model's training data")  # fmt: skip
@@ -66,21 +68,30 @@ def command(
     The value of a column (of images, a pixel) is the mean, over all orders of the columns, of how much the score
     changes when its value in the background is replaced by that in the example; the background is training examples.
     The values sum to the score less the mean score of the background. They are fractions without rounding, as the
-    scores of ensembles and grown models are sums of small tables; other models are refused.
+    scores of the models ensemble, grown, boosted and coverage are sums of small tables; other models are refused.
+
+    The score of a number is what is predicted, in steps, before it is rounded; that of the task anomaly is below 0 for
+    an anomaly.
     """
     from rdahw.saved import load_model
     from rdahw.shapley import of_class, players, score_tables, shapley
     from rdahw.sim.engines import predict
+    from rdahw.table_scores import TableScores
+    from rdahw.tasks import TASKS
 
     saved = load_model(model)
     tables = score_tables(saved.spec, saved.best_state)
-    target = find_class(saved, saved.schema.label_names[0] if wanted is None else wanted, "explain")
+    task = TASKS[saved.schema.task]
+    names = task.scored(saved.schema)
+    if wanted is not None and wanted not in names:
+        raise UsageError(f"the model has no score for {wanted!r}; {nearest(wanted, names)}")
     if out is not None:
         check_picture(saved, out)
     row, source = _example(output, saved, number, data, reading)
     x = saved.binariser.transform(row[None])
-    predicted = int(predict(saved.spec, saved.best_state, x)[0])
-    target = target if wanted is not None else predicted
+    predicted = task.said(predict(saved.spec, saved.best_state, x), saved.schema)[0]
+    scores = TableScores([tables], saved.binariser.width).scores(x)[0]
+    target = int(scores.argmax()) if wanted is None else names.index(wanted)
     background, known = _background(output, saved, count, against, reading)
     its = players(saved.binariser)
     with output.progress("explaining", "tables") as bar:
@@ -91,11 +102,11 @@ def command(
             saved.binariser.transform(background),
             bar,
             players=len(its.names),
+            parts=saved.spec.score_parts,
         )
-    names = saved.schema.label_names
-    output.json({"model": str(model), "data": source, "row": number, "predicted": names[predicted],
-                 "class": names[target]})  # fmt: skip
-    output.line(f"row       {number} of {source}, predicted {names[predicted]}")
+    output.json({"model": str(model), "data": source, "row": number, "predicted": predicted, "class": names[target]})
+    shown = (", ".join(predicted) or "no label") if isinstance(predicted, list) else str(predicted)
+    output.line(f"row       {number} of {source}, predicted {in_line(shown)}")
     _tell(output, saved, its, found, row, (names[target], known), top)
     if out is not None:
         _draw(saved, x[0], found, names[target], out)
@@ -149,33 +160,47 @@ def _tell(
     said: tuple[str, str],
     top: int | None,
 ) -> None:
-    """Print the values; said: the name of the class, and what the background is."""
+    """Print the values; said: what the score is of, and what the background is."""
     values, baseline = [found.value(i, 0) for i in range(len(its.names))], found.baseline(0)
     order = sorted(range(len(values)), key=lambda i: (-abs(values[i]), i))
     of_columns = len(its.names) == len(saved.binariser.columns)
     shown = [_said(column, value) for column, value in zip(saved.binariser.columns, row.tolist(), strict=True)]
-    score, (name, known) = int(found.scores[0]), said
+    score, (name, known), unit = found.score(0), said, saved.schema.target
     output.json(
         {
-            "score": score,
+            "score": _number(score),
             "baseline": {"value": float(baseline), "exactly": str(baseline), "examples": known},
             "values": [
                 {"input": its.names[i], "value": float(values[i]), "exactly": str(values[i])} for i in order[:top]
             ],
+            **({} if unit is None else {"unit": {"zero": unit.low, "one": unit.step}}),
         }
     )
-    output.line(f"score     {score} for {name}")
+    output.line(f"score     {_both(score)} for {in_line(name)}")
+    if unit is not None:
+        output.line(f"          0 stands for {unit.low:g}, and 1 more for {unit.step:g} more")
     output.line(f"baseline  {_both(baseline)}, its mean over {known}")
     output.line(f"sum       {_both(sum(values, start=0 * baseline))}, the values of all {len(values)} inputs")
     rows = [
-        (its.names[i], *([shown[i]] if of_columns else []), f"{float(values[i]):+.4g}", str(values[i]))
+        (
+            its.names[i],
+            *([shown[i]] if of_columns else []),
+            f"{float(values[i]):+.4g}",
+            str(values[i]),
+            *([] if unit is None else [f"{float(values[i]) * unit.step:+.4g}"]),
+        )
         for i in order[: top or _SHOWN]
         if values[i]
     ]
-    output.table(("input", *(["is"] if of_columns else []), "value", "exactly"), rows)
+    units = [] if unit is None else [f"in {name}"]
+    output.table(("input", *(["is"] if of_columns else []), "value", "exactly", *units), rows)
 
 
-def _both(value: Any) -> str:
+def _number(value: Fraction) -> int | float:
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def _both(value: Fraction) -> str:
     """«3.5 (7/2)», or a whole number alone."""
     return str(value) if value.denominator == 1 else f"{float(value):.6g} ({value})"
 

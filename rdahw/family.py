@@ -382,6 +382,17 @@ class Spec(ABC):
         the circuit of :meth:`learner`."""
         return ()
 
+    def score_tables(self, state: State) -> TableLayer | None:
+        """The tables that read the input and whose sum is what the model decides by, at ``state``: the class scores, or
+        the scores of another task, of which :attr:`score_parts` are one; None if there is no such sum."""
+        layers = self.table_layers(state)
+        return layers[0] if len(layers) == 1 else None
+
+    @property
+    def score_parts(self) -> int:
+        """How many of a score of :meth:`score_tables` are one: a vote, a level, or a step of the target."""
+        return 1
+
     def table_learning(self, state: State) -> TableLearning | None:
         """How the only one of the :meth:`table_layers` learns from ``state`` on; None if it does not learn by counters
         that vote for all classes."""

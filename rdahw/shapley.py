@@ -54,17 +54,17 @@ def players(binariser: Binariser) -> Players:
 
 def score_tables(spec: Spec, state: State) -> TableLayer:
     """The tables whose sum is the scores of ``spec`` at ``state``; raises :class:`UsageError` if there are none."""
-    layers = spec.table_layers(state)
-    if len(layers) != 1:
+    tables = spec.score_tables(state)
+    if tables is None:
         raise UsageError(
-            "exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that "
-            f"read the input, and not of model {spec.name!r}; train one of these, such as with --model grown"
+            "exact Shapley values are computed of models whose scores are sums of tables that read the input, such as "
+            f"ensemble, grown, boosted and coverage, and not of {spec.name!r}; train one of these"
         )
-    return layers[0]
+    return tables
 
 
 def of_class(tables: TableLayer, number: int) -> TableLayer:
-    """The tables that vote for a class, with their votes for it alone."""
+    """The tables that count for a class or label, with what they hold for it alone."""
     values = tables.values[..., number : number + 1]
     voting = values.any(axis=(1, 2))
     return TableLayer(tables.wiring[voting], values[voting])
@@ -72,27 +72,35 @@ def of_class(tables: TableLayer, number: int) -> TableLayer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shapley:
-    """The values of one example. numerators (players, classes), over ``denominator``. scores (classes,): of the
-    example. baselines (classes,): the sums of the scores of the background's ``examples``."""
+    """The values of one example, for each score: of a class, of a label, or the only one.
+
+    numerators (players, scores), over ``denominator``. scores (scores,): those of the example, in parts, of which
+    ``parts`` are one; baselines (scores,): the sums of those of the background's ``examples``.
+    """
 
     numerators: NDArray[np.int64]
     denominator: int
     scores: NDArray[np.int64]
     baselines: NDArray[np.int64]
     examples: int
+    parts: int = 1
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The values (players, classes), rounded to the nearest numbers of 64 bits."""
+        """The values (players, scores), rounded to the nearest numbers of 64 bits."""
         return self.numerators / self.denominator
 
     def value(self, player: int, number: int) -> Fraction:
-        """The value of a player for the score of a class."""
+        """The value of a player for a score."""
         return Fraction(int(self.numerators[player, number]), self.denominator)
 
+    def score(self, number: int) -> Fraction:
+        """A score of the example."""
+        return Fraction(int(self.scores[number]), self.parts)
+
     def baseline(self, number: int) -> Fraction:
-        """The mean score of a class in the background."""
-        return Fraction(int(self.baselines[number]), self.examples)
+        """The mean of a score in the background."""
+        return Fraction(int(self.baselines[number]), self.examples * self.parts)
 
 
 def shapley(
@@ -103,10 +111,11 @@ def shapley(
     progress: Callable[[int, int], object] | None = None,
     *,
     players: int | None = None,
+    parts: int = 1,
 ) -> Shapley:
-    """The Shapley values of the scores of an example x (A,). owners (A,): the player of each input bit, of ``players``
-    (default: up to the last owner). background (N, A): from 1 to :data:`MOST_BACKGROUND` examples. ``progress`` is
-    called with (tables done, tables in all)."""
+    """The Shapley values of the scores of an example x (A,), of which ``parts`` are one. owners (A,): the player of
+    each input bit, of ``players`` (default: up to the last owner). background (N, A): from 1 to
+    :data:`MOST_BACKGROUND` examples. ``progress`` is called with (tables done, tables in all)."""
     inputs, classes = tables.wiring.shape[1], tables.values.shape[2]
     numerators = np.zeros((int(owners.max()) + 1 if players is None else players, classes), np.int64)
     scores, baselines = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
@@ -123,7 +132,7 @@ def shapley(
         if progress is not None:
             progress(min(start + step, len(tables.wiring)), len(tables.wiring))
     examples = len(background)
-    return Shapley(numerators, _parts(inputs) * examples, scores // examples, baselines, examples)
+    return Shapley(numerators, _parts(inputs) * examples * parts, scores // examples, baselines, examples, parts)
 
 
 def _parts(inputs: int) -> int:

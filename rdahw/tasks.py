@@ -476,7 +476,7 @@ class TaskKind:
     model does. counts_wrong: a prediction that is not equal
     to the label is wrong, and worth counting. from_score: the figures on ``examples`` with a score of
     :meth:`rdahw.family.Spec.score`, if that alone decides them. margins: how clear predictions (N, …) are, from the
-    scores (N, …) of the model; None if a prediction has no margin.
+    scores (N, …) of the model; None if a prediction has no margin. scored: what each score is of.
     """
 
     name: str
@@ -489,6 +489,7 @@ class TaskKind:
     names: Callable[[NDArray[Any], Schema], list[Any]]
     number: Callable[[Schema], str]
     purpose: Callable[[Spec], str]
+    scored: Callable[[Schema], Sequence[str]] = lambda schema: schema.label_names
     counts_wrong: bool = True
     from_score: Callable[[int, int], dict[str, Any]] | None = None
     margins: Callable[[NDArray[Any]], NDArray[Any]] | None = None
@@ -585,6 +586,7 @@ TASKS: Mapping[str, TaskKind] = {
             names=lambda labels, schema: labels.tolist(),
             number=_number_of_step,
             purpose=lambda spec: "predict a number",
+            scored=lambda schema: (schema.label_name or "the number",),
             counts_wrong=False,
         ),
         TaskKind(
@@ -612,6 +614,7 @@ TASKS: Mapping[str, TaskKind] = {
             names=lambda labels, schema: [("normal", "anomaly")[label] for label in labels],
             number=lambda schema: f"below {NORMAL} for an anomaly, and the lower, the less normal",
             purpose=lambda spec: "find examples that are not normal",
+            scored=lambda schema: ("normal",),
             counts_wrong=False,
         ),
         TaskKind(

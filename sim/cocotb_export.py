@@ -16,14 +16,14 @@ from rdahw.sim.engines import CircuitEngine, make_engine
 from rdahw.state import State
 from rdahw.training import Batches, Examples
 
-__all__ = ["BUSES", "Golden", "cocotb_files", "golden", "state_at_power_up"]
+__all__ = ["BUSES", "Golden", "cocotb_files", "golden", "random_examples", "state_at_power_up"]
 
 #: The examples of a folder.
 EXAMPLES = 100
 
 
 class Golden(NamedTuple):
-    """Random examples as words, (N, beats, width) of 0 and 1, their results (N, result bits), and the state after."""
+    """Examples as words, (N, beats, width) of 0 and 1, their results (N, result bits), and the state after."""
 
     words: Array
     results: Array
@@ -35,13 +35,19 @@ def state_at_power_up(its: Interface) -> State:
     return {p.field.name: p.unpack(bytes(p.size)) if p.cleared is None else p.cleared for p in its.places}
 
 
-def golden(core: PacketModel, state: State, count: int, seed: int = 0) -> Golden:
-    """What the software does with ``count`` random examples from ``state`` on; a trainer learns from each."""
-    its, spec, rng = core.interface, core.interface.spec, np.random.default_rng(seed)
-    engine = make_engine(spec)
-    engine.state = dict(state)
+def random_examples(core: PacketModel, count: int, seed: int = 0) -> Examples:
+    """Examples of random bits, with random labels."""
+    its, rng = core.interface, np.random.default_rng(seed)
     x = rng.integers(0, 2, (count, its.input_bits), np.uint8)
-    labels = rng.integers(0, min(spec.classes, 1 << 62), count)
+    return Examples(x, rng.integers(0, min(its.spec.classes, 1 << 62), count))
+
+
+def golden(core: PacketModel, state: State, examples: Examples) -> Golden:
+    """What the software does with these examples, in order, from ``state`` on; a trainer learns from each."""
+    its, count = core.interface, len(examples)
+    x, labels = examples.x, examples.labels
+    engine = make_engine(its.spec)
+    engine.state = dict(state)
     results = np.zeros((count, core.result_bits), np.uint8)
     for row in range(count):
         one = Examples(x[row : row + 1], labels[row : row + 1])
@@ -246,7 +252,7 @@ include $(shell cocotb-config --makefiles)/Makefile.sim
 def cocotb_files(core: PacketModel, bus: str, name: str, verilog: str, state: State) -> dict[str, str]:
     """The files of the folder by name. verilog: the module ``name``, ``core`` on ``bus``. state: what it predicts with,
     or learns from on."""
-    made = golden(core, state, EXAMPLES)
+    made = golden(core, state, random_examples(core, EXAMPLES))
     kept = {
         "examples": [[_number(word) for word in example] for example in made.words],
         "predictions": [_number(result) for result in made.results],

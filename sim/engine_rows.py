@@ -6,6 +6,8 @@ from rdahw.sim.engines import EngineRow
 
 __all__ = ["ROWS"]
 
+_GROWN = "rdahw.sim.grown:in_shards"
+
 #: For each family the usual engine first.
 ROWS = (
     EngineRow("reference", "", "rdahw.sim.engines:reference"),
@@ -14,12 +16,12 @@ ROWS = (
     EngineRow("reference", "linear", "rdahw.sim.engines:reference"),
     EngineRow("compiled", "ensemble", "rdahw.sim.ensemble:compiled", True, "rdahw.sim.ensemble:EnsemblePredictor"),
     EngineRow("reference", "ensemble", "rdahw.sim.ensemble:reference"),
-    EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", True, "rdahw.sim.grown:GrownPredictor"),
-    EngineRow("reference", "grown", "rdahw.sim.grown:reference"),
-    EngineRow("compiled", "votes", "rdahw.sim.grown:compiled_votes", is_compiled=True),
+    EngineRow("compiled", "grown", "rdahw.sim.grown:compiled", True, "rdahw.sim.grown:GrownPredictor", _GROWN),
+    EngineRow("reference", "grown", "rdahw.sim.grown:reference", sharded=_GROWN),
+    EngineRow("compiled", "votes", "rdahw.sim.grown:compiled_votes", is_compiled=True, sharded=_GROWN),
     EngineRow("compiled", "layers", "rdahw.sim.layers:compiled", True, "rdahw.sim.layers:LayersPredictor"),
     EngineRow("reference", "layers", "rdahw.sim.layers:reference"),
-    EngineRow("reference", "votes", "rdahw.sim.grown:reference_votes"),
+    EngineRow("reference", "votes", "rdahw.sim.grown:reference_votes", sharded=_GROWN),
     EngineRow("compiled", "boosted", "rdahw.sim.boosted:compiled", True, "rdahw.sim.boosted:BoostedPredictor"),
     EngineRow("reference", "boosted", "rdahw.sim.boosted:reference"),
     EngineRow("compiled", "coverage", "rdahw.sim.coverage:compiled", True, "rdahw.sim.coverage:CoveragePredictor"),

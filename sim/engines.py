@@ -18,6 +18,7 @@ from rdahw.bits import BitRows
 from rdahw.data import decode, encode
 from rdahw.errors import UsageError
 from rdahw.family import Spec
+from rdahw.jobs import Jobs
 from rdahw.learner import Learner
 from rdahw.primitives import Array
 from rdahw.sim.packing import Words, unpack_wires
@@ -36,6 +37,7 @@ __all__ = [
     "SoftwareEngine",
     "engine_module",
     "find_engine",
+    "in_shards",
     "make_engine",
     "make_predictor",
     "predict",
@@ -58,6 +60,8 @@ class EngineRow:
     make: ``module:function``, loaded on use; it takes the spec and the number of threads.
     is_compiled: its first use takes seconds; see :func:`rdahw.sim.jit.on_compile`.
     predictor: ``module:function``, which makes a :class:`Predictor` of the engine.
+    sharded: ``module:function``, which makes an engine that learns in shards of the spec, the engine, the number of
+    shards, and the :class:`rdahw.jobs.Jobs` that run them, or None.
     """
 
     name: str
@@ -65,6 +69,7 @@ class EngineRow:
     make: str
     is_compiled: bool = False
     predictor: str = "rdahw.sim.engines:EnginePredictor"
+    sharded: str = "rdahw.sim.shards:ShardedEngine"
 
 
 class SoftwareEngine(Engine, Protocol):
@@ -281,16 +286,30 @@ def find_engine(spec: Spec, name: str | None = None) -> EngineRow:
 def make_engine(spec: Spec, name: str | None = None, *, threads: int = 1) -> SoftwareEngine:
     """The engine of this name (default: the usual one) for ``spec``; raises as :func:`find_engine`."""
     row = find_engine(spec, name)
-    module, _, function = row.make.partition(":")
-    engine: SoftwareEngine = getattr(importlib.import_module(module), function)(spec, threads)
+    engine: SoftwareEngine = _loaded(row.make)(spec, threads)
     return engine
+
+
+def _loaded(name: str) -> Callable[..., Any]:
+    """What is called ``module:function``."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def make_predictor(engine: SoftwareEngine) -> Predictor:
     """The predictor that goes with ``engine``."""
-    module, _, function = find_engine(engine.spec, engine.name).predictor.partition(":")
-    predictor: Predictor = getattr(importlib.import_module(module), function)(engine)
+    predictor: Predictor = _loaded(find_engine(engine.spec, engine.name).predictor)(engine)
     return predictor
+
+
+def in_shards(engine: SoftwareEngine, shards: int, jobs: Jobs | None = None) -> SoftwareEngine:
+    """An engine like ``engine`` that learns in so many ``shards``, where ``jobs`` run; by default in this process.
+
+    Raises :class:`UsageError` for a model that does not, and for a number of shards that cannot be.
+    """
+    sharded: SoftwareEngine = _loaded(find_engine(engine.spec, engine.name).sharded)(engine.spec, engine, shards, jobs)
+    return sharded
 
 
 def predicting_row(spec: Spec, examples: int) -> EngineRow:

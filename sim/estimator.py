@@ -17,7 +17,6 @@ from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.families import find_family, parse_model
 from rdahw.family import AUTO, USUAL_TASK, Candidate, DataSize, Family, Spec, Task
 from rdahw.jobs import ThreadJobs
-from rdahw.shapley import MOST_BACKGROUND, Shapley, score_tables, shapley
 from rdahw.sim.automatic import Choice, choose, spec_of
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import make_engine, predicting_row
@@ -462,28 +461,6 @@ class RDAClassifier(ClassifierMixin, WireEstimator):  # type: ignore[misc]
         except UsageError as error:
             raise ValueError(str(error)) from None
         return self
-
-    def explain(self, X: ArrayLike, background: ArrayLike) -> list[Shapley]:
-        """The exact Shapley values of the scores of examples X (N, F), N :class:`rdahw.shapley.Shapley`.
-
-        Their ``values`` (F, classes) say how much each feature, with planes each wire, adds to the score of each class.
-        They sum to the score less its mean over ``background`` (B, F), 1 to 1,000 examples, such as some of those that
-        ``fit`` had. Raises ValueError for other models than ensembles and grown ones, and as :meth:`predict`.
-        """
-        array, others = self._checked(X), self._checked(background)
-        if not 1 <= len(others) <= MOST_BACKGROUND:
-            raise ValueError(f"background has {len(others)} examples; expected 1 to {MOST_BACKGROUND:,}")
-        for given, its in ((X, array), (background, others)):
-            self._check_finite(given, its)
-        planes = isinstance(self._conversion, PlaneConversion)
-        owners = np.arange(self._conversion.width) if planes else self.wire_features_
-        players = len(owners) if planes else self.n_features_in_
-        try:
-            tables = score_tables(self.spec_, self.state_)
-            x, base = (np.asarray(self._bits(its, self._conversion)) for its in (array, others))
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return [shapley(tables, owners, row, base, players=players) for row in x]
 
     # -- the trained model ---------------------------------------------------------------------------------------------
 

@@ -8,62 +8,49 @@ how many.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdahw.bits import BitRows
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 from rdahw.families.grown.rule import GrownState, Growth, PlainGrown
-from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, copy_shifts, sample, shifted
+from rdahw.families.grown.spec import GrownSpec, VotesSpec, candidates, check_data, sample
 from rdahw.families.grown.votes import PlainVotes
+from rdahw.jobs import Jobs, Own
 from rdahw.primitives import Array
-from rdahw.sim.grown_kernels import (
-    add_tables,
-    add_votes,
-    ask,
-    choose_bits,
-    choose_votes,
-    classify_row,
-    find_asking,
-    list_rivalled,
-)
-from rdahw.sim.packing import Words, pack_examples, pack_wires, turn_words, words_for
+from rdahw.sim.grown_kernels import add_tables, add_votes, choose_bits, choose_votes, classify_row
+from rdahw.sim.grown_shards import Asked, BitShard, Sample, Shard, Step, VoteShard, asked, join, share, taken
+from rdahw.sim.packing import Words, pack_examples, pack_wires, turn_words
 from rdahw.state import State
 from rdahw.training import Batches, Examples, Outcome
 
 __all__ = [
     "CompiledGrown",
+    "CompiledGrowth",
     "CompiledVotes",
     "GrownEngine",
     "GrownPredictor",
-    "PackedExamples",
     "Tally",
     "best_number",
+    "in_shards",
     "warm_up",
 ]
 
 #: So many candidates are masked and added together.
 _LANES = 32
-#: So many examples are shifted at once.
-_COPIED = 4096
-#: No difference of scores is larger, so a larger threshold changes nothing: that of 16 bits has room for it.
-_MOST_APART = 1 << 14
+#: The samples that are taken at once are about so many octets, or those of one table.
+_SAMPLED = 1 << 25
+#: The most shards.
+_MOST_SHARDS = 1 << 16
 #: The spec of a model to compile the kernels with.
 _SMALL: dict[str, Any] = {"input_bits": 1, "classes": 2, "tables": 2, "inputs": 1}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PackedExamples:
-    """Examples with their labels (N,): rows (N, W) packed by wires, columns (A, V) packed by examples."""
-
-    rows: Words
-    columns: Words
-    labels: NDArray[np.int64]
 
 
 @dataclass(slots=True, eq=False)
@@ -76,87 +63,101 @@ class Tally:
     state: GrownState
 
 
-def _rows(spec: GrownSpec, x: BitRows, labels: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
-    """Examples x (N, A) and their labels (N,), with the shifted copies, packed by wires."""
-    labels = np.asarray(labels, np.int64)
-    check_data(spec, x, labels)
-    rows = [pack_wires(x)]
-    for copy in range(spec.copies):
-        shifts = copy_shifts(spec, copy, len(x))
-        # In parts, as bits that are not packed take eight times the memory.
-        parts = [slice(start, start + _COPIED) for start in range(0, len(x), _COPIED)]
-        rows += [pack_wires(shifted(spec, np.asarray(x[part], np.uint8), shifts[part])) for part in parts]
-    return np.concatenate(rows) if spec.copies else rows[0], np.tile(labels, 1 + spec.copies)
-
-
 def _lanes(examples: int, wires: int) -> NDArray[np.int8]:
     return np.empty((examples, -(-wires // _LANES) * _LANES), np.int8)
 
 
-class CompiledGrown(Growth):
-    """A grown model run by compiled kernels; see :class:`rdahw.families.grown.rule.PlainGrown` for what each method
-    does.
+class CompiledGrowth(Growth):
+    """What compiled kernels grow; see :mod:`rdahw.families.grown.rule` for what each method does.
 
-    ``threads``: that grow the tables of a round.
+    ``threads``: that choose the inputs of the tables of a round. shards: in so many the examples are shared out, by
+    default they stay as they are. jobs: where the shards are.
     """
 
     name = "compiled"
+    _kind: ClassVar[type[Shard[Any]]]
 
-    def __init__(self, spec: GrownSpec, threads: int = 1) -> None:
+    def __init__(self, spec: GrownSpec, threads: int = 1, shards: int | None = None, jobs: Jobs | None = None) -> None:
         super().__init__(spec)
-        self.threads = threads
+        if shards is not None and not 1 <= shards <= _MOST_SHARDS:
+            raise UsageError(f"shards is {shards}; use 1 to {_MOST_SHARDS} shards")
+        self.threads, self._shards, self._jobs = threads, shards, jobs or Jobs()
+        self._run = 0
+        if shards is not None:
+            self.name = f"{self.name}, {shards} shards"
 
-    def prepare(self, x: BitRows, labels: NDArray[np.int64]) -> PackedExamples:
+    def in_shards(self, shards: int, jobs: Jobs | None = None) -> Growth:
+        """See :meth:`Growth.in_shards`."""
+        return type(self)(self.spec, self.threads, shards, jobs)
+
+    def prepare(self, x: BitRows, labels: NDArray[np.int64]) -> Own[Shard[Any]]:
         """Examples x (N, A), 0 and 1, and their classes (N,), with the shifted copies, for :meth:`run`.
 
         Raises :class:`UserError` for data that do not fit the spec.
         """
-        rows, labels = _rows(self.spec, x, labels)
-        return PackedExamples(rows, turn_words(rows, self.spec.input_bits), labels)
+        labels = np.asarray(labels, np.int64)
+        check_data(self.spec, x, labels)
+        cuts, examples = np.arange((self._shards or 1) + 1) * len(x) // (self._shards or 1), Examples(x, labels)
+        parts = [(examples.take(slice(a, b)), a) for a, b in pairwise(cuts.tolist())]
+        alone = self._shards is None
+        return Own([self._kind(self.spec, part.x, part.labels, first, len(x), alone) for part, first in parts])
 
-    def run(self, examples: PackedExamples, tables: int | None = None) -> Iterator[int]:
+    def run(self, examples: Own[Shard[Any]], tables: int | None = None) -> Iterator[int]:
         """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
-        spec, classes, count = self.spec, self.spec.classes, len(examples.labels)
-        last = spec.tables if tables is None else tables
-        whole = self._state.grown // classes * classes
-        scores = next(self._scores(examples.columns, [whole]))
-        asking, counts = np.zeros((classes, 64 * words_for(count)), np.uint8), np.empty(2, np.int64)
-        labels, weights = examples.labels.astype(np.int16), np.empty(count, np.int16)
-        alone = count // (1 + spec.copies)
+        spec, each = self.spec, self.spec.round_tables
+        last, whole = spec.tables if tables is None else tables, self._state.grown // each * each
+        # What the samples of a table take at most: bits, requests and places.
+        at_once = max(1, _SAMPLED // (spec.sample * (spec.candidates // 8 + 16)))
+        self._run += 1
         with ThreadPoolExecutor(self.threads) as pool:
             while self._state.grown < last:
-                threshold = min(spec.threshold(self._state.grown), _MOST_APART)
-                ask(scores, labels, threshold, asking, weights, alone, counts)
-                self.counts = int(counts[0]), int(counts[1])
-                numbers = range(self._state.grown, min(whole + classes, last))
-                grown = pool.map(lambda j: self._grow(examples, j, asking[j % classes], weights), numbers)
-                for wires, table in grown:
-                    yield self._keep(wires, table)
-                if self._state.grown == whole + classes:
-                    self._add(examples.columns, range(whole, whole + classes), scores)
-                    whole += classes
+                found: list[Asked] = self._of_each(asked, examples, whole, [None] * len(examples.each))
+                counts = np.stack([one.counts for one in found], axis=1)  # (tables, shards, 1 + copies)
+                asking = [int(of_table.sum()) for of_table in counts]
+                self.counts = sum(one.wrong for one in found), sum(one.asking for one in found)
+                end = min(whole + each, last)
+                for first in range(self._state.grown, end, at_once):
+                    numbers = range(first, min(first + at_once, end))
+                    wires = [candidates(spec, j) for j in numbers]
+                    places = [share(sample(spec, j, asking[j - whole]), counts[j - whole]) for j in numbers]
+                    pieces = [
+                        [(j - whole, at[shard], own) for j, at, own in zip(numbers, places, wires, strict=True)]
+                        for shard in range(len(examples.each))
+                    ]
+                    samples = map(join, zip(*self._of_each(taken, examples, whole, pieces), strict=True))
+                    for own, (places_of, table) in zip(wires, pool.map(self._choose, samples), strict=True):
+                        yield self._keep(own[places_of], table)
+                if self._state.grown == whole + each:
+                    whole += each
 
-    def _grow(
-        self, examples: PackedExamples, j: int, asking: NDArray[np.uint8], weights: NDArray[np.int16]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    def _of_each(self, work: Callable[[Any, Any], Any], examples: Own[Shard[Any]], whole: int, pieces: Any) -> Any:
+        """What ``work`` gives of each shard for its piece, with ``whole`` tables. Shards know those before the last
+        round, unless they were made anew since."""
+        wiring, tables = self._state.wiring[:whole], self._state.tables[:whole]
+        for first in (max(0, whole - self.spec.round_tables), 0):
+            step = Step(self._run, first, wiring[first:], tables[first:])
+            found = self._jobs.run(work, [(step, piece) for piece in pieces], examples)
+            if not any(one is None for one in found):
+                break
+        return found
+
+    @abstractmethod
+    def _choose(self, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """The places of a table's inputs among the wires of its sample, and what it holds."""
+
+
+class CompiledGrown(CompiledGrowth):
+    """A grown model run by compiled kernels; see :class:`rdahw.families.grown.rule.PlainGrown`."""
+
+    _kind = BitShard
+
+    def _choose(self, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         spec = self.spec
-        places, wires = sample(spec, j, int(np.count_nonzero(asking.view(np.bool_)))), candidates(spec, j)
-        chosen = np.empty(len(places), np.int64)
-        find_asking(asking, places, chosen)
-        requests = np.where(examples.labels[chosen] == j % spec.classes, weights[chosen], np.int16(-1))
-        taken, table = np.empty(spec.inputs, np.int64), np.empty(1 << spec.inputs, np.int8)
-        choose_bits(
-            examples.rows,
-            chosen,
-            requests,
-            wires,
-            spec.refinements,
-            32767 // (spec.classes - 1),
-            _lanes(len(chosen), len(wires)),
-            taken,
-            table,
-        )
-        return wires[taken], table
+        places, table = np.empty(spec.inputs, np.int64), np.empty(1 << spec.inputs, np.int8)
+        rows, chosen, wires, requests = sample
+        block, lanes = 32767 // (spec.classes - 1), _lanes(len(chosen), len(wires))
+        choose_bits(rows, chosen, requests, wires, spec.refinements, block, lanes, places, table)
+        return places, table
 
     def _add(self, columns: Words, tables: range, scores: NDArray[np.int16]) -> None:
         add_tables(columns, self._state.wiring, self._state.tables, tables.start, tables.stop, scores)
@@ -219,46 +220,23 @@ def best_number(numbers: Sequence[int], right: NDArray[np.int64]) -> int:
     return int(numbers[int(np.argmax(right))])
 
 
-class CompiledVotes(Growth):
+class CompiledVotes(CompiledGrowth):
     """Tables of votes grown by compiled kernels; see :class:`rdahw.families.grown.votes.PlainVotes`."""
 
-    name = "compiled"
+    _kind = VoteShard
     spec: VotesSpec
-
-    def prepare(self, x: BitRows, labels: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
-        """See :meth:`CompiledGrown.prepare`; the examples are packed by wires alone."""
-        return _rows(self.spec, x, labels)
 
     def prepare_scores(self, x: BitRows) -> BitRows:
         """See :meth:`Growth.prepare_scores`."""
         return x
 
-    def run(self, examples: tuple[Words, NDArray[np.int64]], tables: int | None = None) -> Iterator[int]:
-        """Grow tables until there are ``tables``, by default all; gives after each how many there are."""
-        spec, (rows, labels) = self.spec, examples
-        scores = self._scores(rows)
-        asking, counts = np.empty(len(labels), np.int64), np.empty(3, np.int64)
-        for j in range(self._state.grown, spec.tables if tables is None else tables):
-            list_rivalled(scores, labels, spec.threshold(j), len(labels) // (1 + spec.copies), asking, counts)
-            self.counts = int(counts[1]), int(counts[2])
-            chosen, wires = asking[sample(spec, j, int(counts[0]))], candidates(spec, j)
-            taken, votes = np.empty(spec.inputs, np.int64), np.empty(spec.tables_shape[1:], np.int8)
-            choose_votes(
-                rows,
-                chosen,
-                scores,
-                labels,
-                spec.threshold(j),
-                wires,
-                spec.refinements,
-                spec.scale,
-                *spec.value_range,
-                _lanes(len(chosen), len(wires)),
-                taken,
-                votes,
-            )
-            add_votes(rows, wires[taken], votes, scores)
-            yield self._keep(wires[taken], votes)
+    def _choose(self, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        spec = self.spec
+        places, votes = np.empty(spec.inputs, np.int64), np.empty(spec.tables_shape[1:], np.int8)
+        rows, chosen, wires, requests = sample
+        limits, lanes = spec.value_range, _lanes(len(chosen), len(wires))
+        choose_votes(rows, chosen, requests, wires, spec.refinements, spec.scale, *limits, lanes, places, votes)
+        return places, votes
 
     def _scores(self, rows: Words) -> NDArray[np.int32]:
         scores = np.zeros((len(rows), self.spec.classes), np.int32)
@@ -379,6 +357,11 @@ def compiled(spec: GrownSpec, threads: int) -> GrownEngine:
 def reference(spec: GrownSpec, threads: int) -> GrownEngine:
     """The plain rule."""
     return GrownEngine(PlainGrown(spec))
+
+
+def in_shards(spec: GrownSpec, engine: GrownEngine, shards: int, jobs: Jobs | None) -> GrownEngine:
+    """The engine of the same bits whose examples are in shards."""
+    return GrownEngine(engine.growth.in_shards(shards, jobs))
 
 
 def compiled_votes(spec: VotesSpec, threads: int) -> GrownEngine:

@@ -28,6 +28,8 @@ __all__ = [
     "classify_row",
     "find_asking",
     "list_rivalled",
+    "pick_wires",
+    "request_votes",
 ]
 
 #: So many examples ask at once.
@@ -132,6 +134,16 @@ def _pick_bits(rows: Any, chosen: Any, candidates: Any, bits: Any) -> None:
                 out[k] = -np.int8((row[wire >> 6] >> np.uint64(wire & 63)) & np.uint64(1))
         for k in range(candidates.size, bits.shape[1]):
             out[k] = 0
+
+
+@compiled()
+def pick_wires(rows: Any, chosen: Any, wires: Any, picked: Any) -> None:
+    """Set bit k of example i of picked (n, words), which is 0, to bit ``wires[k]`` of ``rows[chosen[i]]``."""
+    for i in range(chosen.size):
+        row, out = rows[chosen[i]], picked[i]
+        for k in range(wires.size):
+            bit = (row[wires[k] >> 6] >> np.uint64(wires[k] & 63)) & np.uint64(1)
+            out[k >> 6] |= bit << np.uint64(k & 63)
 
 
 @inner
@@ -398,12 +410,26 @@ def _vote_gains(
 
 
 @compiled()
+def request_votes(scores: Any, labels: Any, threshold: Any, chosen: Any, requests: Any) -> None:
+    """Write the requests of the examples ``chosen`` (n,) for each class, and after them a 1, to requests (n,
+    classes + 1) int16. scores: (N, classes)."""
+    classes = scores.shape[1]
+    requests[:] = 0
+    for i in range(chosen.size):
+        label = labels[chosen[i]]
+        row, own = scores[chosen[i]], scores[chosen[i], label] - threshold
+        for c in range(classes):
+            if own <= row[c] and c != label:
+                requests[i, c] = -1
+                requests[i, label] += 1
+        requests[i, classes] = 1
+
+
+@compiled()
 def choose_votes(
     rows: Any,
     chosen: Any,
-    scores: Any,
-    labels: Any,
-    threshold: Any,
+    requests: Any,
     candidates: Any,
     refinements: Any,
     scale: Any,
@@ -413,18 +439,10 @@ def choose_votes(
     taken: Any,
     votes: Any,
 ) -> None:
-    """Choose inputs by the examples ``chosen`` (n,): the place of each in ``candidates`` (K,) goes to taken (inputs,),
-    and the votes to votes (2^inputs, classes) int8. scores: (N, classes)."""
-    inputs, lanes, classes = taken.size, bits.shape[1], scores.shape[1]
-    requests = np.zeros((chosen.size, classes + 1), np.int16)
-    for i in range(chosen.size):
-        label = labels[chosen[i]]
-        row, own = scores[chosen[i]], scores[chosen[i], label] - threshold
-        for c in range(classes):
-            if own <= row[c] and c != label:
-                requests[i, c] = -1
-                requests[i, label] += 1
-        requests[i, classes] = 1
+    """Choose inputs by the examples ``chosen`` (n,) and their ``requests`` (n, classes + 1) of :func:`request_votes`:
+    the place of each in ``candidates`` (K,) goes to taken (inputs,), and the votes to votes (2^inputs, classes) int8.
+    """
+    inputs, lanes, classes = taken.size, bits.shape[1], votes.shape[1]
     _pick_bits(rows, chosen, candidates, bits)
     most, block = 1 << (inputs - 1), 32767 // max(1, classes - 1)
     short, sums = np.empty((most, classes + 1, lanes), np.int16), np.empty((most, classes + 1, lanes), np.int32)

@@ -33,6 +33,7 @@ from rdahw.data.marks import Marks, MarkWriter
 from rdahw.errors import UserError, nearest
 from rdahw.families import all_families, find_family, named_models, names, parse_model
 from rdahw.family import AUTO, Family, Option, Spec
+from rdahw.shapley import MOST_BACKGROUND, Shapley, score_tables, shapley
 from rdahw.sim.columns import CategoryEncoder, as_numbers, find_categorical, find_marks, refuse_dates, refuse_tables
 from rdahw.sim.conversion import Conversion
 from rdahw.sim.engines import Predictor, SoftwareEngine, make_engine, make_predictor
@@ -244,6 +245,29 @@ class WireEstimator(BaseEstimator):  # type: ignore[misc]
         if not all(finite for _, finite in found):
             self._check_finite(X, array)
         return np.concatenate([result for result, _ in found])
+
+    def explain(self, X: ArrayLike, background: ArrayLike) -> list[Shapley]:
+        """The exact Shapley values of the scores of examples X (N, F), N :class:`rdahw.shapley.Shapley`.
+
+        Their ``values`` (F, scores) say how much each feature, with planes each wire, adds to each score: of a class or
+        a label, of the number that is predicted, in steps of the target, or of how normal an example is. They sum to
+        the score less its mean over ``background`` (B, F), 1 to 1,000 examples, such as some of those that ``fit`` had.
+        Raises ValueError for models whose scores are no sums of tables that read the input, and as :meth:`predict`.
+        """
+        array, others = self._checked(X), self._checked(background)
+        if not 1 <= len(others) <= MOST_BACKGROUND:
+            raise ValueError(f"background has {len(others)} examples; expected 1 to {MOST_BACKGROUND:,}")
+        for given, its in ((X, array), (background, others)):
+            self._check_finite(given, its)
+        planes = isinstance(self._conversion, PlaneConversion)
+        owners = np.arange(self._conversion.width) if planes else self.wire_features_
+        players = len(owners) if planes else self.n_features_in_
+        try:
+            tables = score_tables(self.spec_, self.state_)
+            x, base = (np.asarray(self._bits(its, self._conversion)) for its in (array, others))
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return [shapley(tables, owners, row, base, players=players, parts=self.spec_.score_parts) for row in x]
 
     # -- the trained model ---------------------------------------------------------------------------------------------
 

@@ -64,6 +64,10 @@ class _Style:
         """About the most bytes of a row."""
         return max(sum(map(len, row)) + self.width for row in self.rows)
 
+    def form(self, named: bool) -> Form:
+        """The form of its cells."""
+        return Form(width=self.width, delimiter=self.delimiter, named=named, longest=self.longest)
+
 
 class _Untidy(Exception):
     """Cells have blanks before their quotes, which the parser does not know."""
@@ -137,7 +141,7 @@ def _tables(
     try:
         with source.stream(counted=counted) as stream, _explained(source, style):
             stream.read(style.skipped)
-            for batch in _batches(stream, style.width, delimiter=style.delimiter, named=named, longest=style.longest):
+            for batch in _batches(stream, style.form(named)):
                 rows, last = rows + batch.num_rows, batch if batch.num_rows else last
                 for column, cells in zip(gathered, batch.columns, strict=True):
                     column.add(cells)
@@ -312,33 +316,37 @@ class BadRow(Exception):
     """A row has another number of cells than the others; the argument is its text."""
 
 
-def parse(
-    text: Any,
-    width: int,
-    *,
-    delimiter: str,
-    quote: str = '"',
-    escape: str | None = None,
-    named: bool = False,
-    missing: Sequence[str] = ("",),
-    longest: int = 0,
-    size: int = 0,
-    name: str = "",
-) -> tuple[list[Gathered], bool]:
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How the cells of a text are written.
+
+    width: the cells of a row. named: the first row is a header. missing: cells that are empty. longest: about the most
+    bytes of a row.
+    """
+
+    width: int
+    delimiter: str
+    quote: str = '"'
+    escape: str | None = None
+    named: bool = False
+    missing: Sequence[str] = ("",)
+    longest: int = 0
+
+
+def parse(text: Any, form: Form, *, size: int = 0, name: str = "") -> tuple[list[Gathered], bool]:
     """The columns of a text stream, without the header, and whether the last row has a line feed in a cell.
 
-    size: about the bytes of the text. The others and what is raised: as for :func:`_batches`; and UserError.
+    size: about the bytes of the text. name: of the text, for messages. What is raised: as for :func:`_batches`; and
+    UserError.
     """
     gathered: list[Gathered] = []
     rows, last = 0, None
-    for batch in _batches(
-        text, width, delimiter=delimiter, quote=quote, escape=escape, named=named, missing=missing, longest=longest
-    ):
+    for batch in _batches(text, form):
         if not gathered:
-            each = batch.nbytes / max(1, batch.num_rows) - 3 * width  # Arrow has four bytes a cell more, not one
-            gathered = [Gathered(int(1.05 * size / max(1, each))) for _ in range(width)]
+            each = batch.nbytes / max(1, batch.num_rows) - 3 * form.width  # Arrow has four bytes a cell more, not one
+            gathered = [Gathered(int(1.05 * size / max(1, each))) for _ in range(form.width)]
         rows, last = rows + batch.num_rows, batch if batch.num_rows else last
-        check_size(name, rows, width)
+        check_size(name, rows, form.width)
         for column, cells in zip(gathered, batch.columns, strict=True):
             column.add(cells)
     return gathered, _is_open(last)
@@ -349,21 +357,9 @@ def _is_open(last: Any) -> bool:
     return last is not None and any("\n" in (column[-1].as_py() or "") for column in last.columns)
 
 
-def _batches(
-    text: Any,
-    width: int,
-    *,
-    delimiter: str,
-    quote: str = '"',
-    escape: str | None = None,
-    named: bool = False,
-    missing: Sequence[str] = ("",),
-    longest: int = 0,
-) -> Iterator[Any]:
-    """The cells of a text stream as batches of Arrow, without the header.
-
-    longest: about the most bytes of a row. Raises pyarrow.ArrowInvalid and :class:`BadRow`.
-    """
+def _batches(text: Any, form: Form) -> Iterator[Any]:
+    """The cells of a text stream as batches of Arrow, without the header. Raises pyarrow.ArrowInvalid and
+    :class:`BadRow`."""
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.compute as compute  # type: ignore[import-untyped]
     from pyarrow import csv as arrow_csv
@@ -376,26 +372,26 @@ def _batches(
         bad.append(row.text)
         return "error"
 
-    names = list(map(str, range(width)))
+    names, named = list(map(str, range(form.width))), form.named
     try:
         for batch in arrow_csv.open_csv(
             text,
-            arrow_csv.ReadOptions(use_threads=False, block_size=max(_BLOCK, 16 * longest), column_names=names),
+            arrow_csv.ReadOptions(use_threads=False, block_size=max(_BLOCK, 16 * form.longest), column_names=names),
             arrow_csv.ParseOptions(
-                delimiter=delimiter,
-                quote_char=quote,
-                escape_char=escape or False,
+                delimiter=form.delimiter,
+                quote_char=form.quote,
+                escape_char=form.escape or False,
                 newlines_in_values=True,
                 invalid_row_handler=refuse,
             ),
             arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=True,
-                quoted_strings_can_be_null=len(missing) == 1,
-                null_values=list(missing),
+                quoted_strings_can_be_null=len(form.missing) == 1,
+                null_values=list(form.missing),
             ),
         ):
-            if width == 1:  # a line of white space is no cell
+            if form.width == 1:  # a line of white space is no cell
                 batch = batch.filter(compute.greater(compute.utf8_length(compute.utf8_trim_whitespace(batch[0])), 0))
             if named and batch.num_rows:
                 batch, named = batch.slice(1), False
@@ -415,15 +411,7 @@ def _columns(source: Source, style: _Style, named: bool) -> list[Cells]:
         text: Any = stream
         if style.is_untidy:
             text = io.BytesIO(_tidied(stream.read().decode(), style.delimiter).encode())
-        gathered, is_open = parse(
-            text,
-            style.width,
-            delimiter=style.delimiter,
-            named=named,
-            longest=style.longest,
-            size=source.size,
-            name=source.name,
-        )
+        gathered, is_open = parse(text, style.form(named), size=source.size, name=source.name)
     pa.default_memory_pool().release_unused()
     if is_open and (refused := _strict_error(source, style)):  # a quote that is not closed took the rest of the file
         raise refused

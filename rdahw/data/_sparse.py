@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from rdahw.data._cells import Cells, Numbers, Texts, number
-from rdahw.data._csv import BadRow, parse
+from rdahw.data._csv import BadRow, Form, parse
 from rdahw.data._files import Source
 from rdahw.data._table import Reading, Table, check_size
 from rdahw.errors import UserError
@@ -58,16 +58,9 @@ def read_arff(source: Source, reading: Reading) -> Table:
         quote = "'" if "'" in body and body.count("'") >= body.count('"') else '"'
         body = re.sub(rf"(^|[\r\n,])[ \t]+(?={quote})", r"\1", body)
         try:
-            gathered, _ = parse(
-                io.BytesIO(body.encode()),
-                len(names),
-                delimiter=",",
-                quote=quote,
-                escape="\\",
-                missing=("", "?"),
-                longest=len(names) * 32,
-                name=source.name,
-            )
+            width, missing = len(names), ("", "?")
+            form = Form(width=width, delimiter=",", quote=quote, escape="\\", missing=missing, longest=32 * width)
+            gathered, _ = parse(io.BytesIO(body.encode()), form, name=source.name)
         except BadRow as row:
             raise UserError(
                 f"{source.name}: the row {str(row).strip()[:60]!r} does not have {len(names)} cells, one for each "

@@ -33,6 +33,7 @@ from rdahw.families.grown.spec import draw
 from rdahw.family import Family, Option, Spec, Task
 from rdahw.random import stream
 from rdahw.state import Field, State
+from rdahw.table_scores import TableLayer
 from rdahw.types import Bits, Words
 
 if TYPE_CHECKING:
@@ -157,6 +158,12 @@ class CoverageSpec(Spec):
         made = CircuitSpec.of(Learner(Model(self.name, coverage_model(self, state))), code=self.code, classes=DECISIONS)
         found = [level >> np.arange(width)[:, None] & 1 for level, width in _held(state)]
         return made, {"parameters": np.concatenate([bits.reshape(-1) for bits in found]).astype(np.uint8)}
+
+    def score_tables(self, state: State) -> TableLayer:
+        """The levels, those of the first table less the offset: an example with a sum below 0 is an anomaly."""
+        held = levels(state["counts"])[..., None]
+        held[0] -= int(state["offset"][0])
+        return TableLayer(self.wiring, held)
 
     def facts(self, state: State) -> dict[str, Any]:
         """``offset``, and ``seen_cells``, how many cells some example was in."""

@@ -24,8 +24,10 @@ from rdahw.boards.report import (
     check_fit,
     examples_per_second,
     fmax_in_report,
+    hold_warning,
     margin_warning,
     usage_in_log,
+    without_constants,
 )
 from rdahw.errors import UserError
 
@@ -55,9 +57,23 @@ def test_usage_of_a_gowin_counts_adders_too() -> None:
     assert (found[LOGIC_CELLS], found[EBR]) == (Usage(94 + 70, 8640), Usage(0, 26))
 
 
-def test_usage_of_a_gatemate() -> None:
+def test_usage_of_a_nexus_and_a_gatemate() -> None:
+    found = usage("nexus")
+    assert (found[LOGIC_CELLS], found[EBR]) == (Usage(79, 32_256), Usage(0, 84))
     found = usage("gatemate")
     assert (found[LOGIC_CELLS], found[EBR]) == (Usage(144, 40_960), Usage(0, 64))
+
+
+def test_a_constant_input_of_a_carry_chain_is_left_open() -> None:
+    """But no other input, and no carry."""
+    cells = {
+        "low": {"type": "VLO", "connections": {"Z": [5]}},
+        "first": {"type": "CCU2", "connections": {"CIN": [5], "A0": [5], "COUT": [6]}},
+        "second": {"type": "CCU2", "connections": {"CIN": [6], "A0": [5], "COUT": [7]}},
+    }
+    text = without_constants(json.dumps({"modules": {"top": {"cells": cells}, "box": {}}}), {"CCU2": "CIN"})
+    found = {name: cell["connections"] for name, cell in json.loads(text)["modules"]["top"]["cells"].items()}
+    assert found == {"low": {"Z": [5]}, "first": {"A0": [5], "COUT": [6]}, "second": cells["second"]["connections"]}
 
 
 def test_the_last_table_counts() -> None:
@@ -91,7 +107,7 @@ def test_a_design_that_is_too_large_says_what_is_short_and_where_it_fits() -> No
     assert str(caught.value) == (
         "mask does not fit iCEBreaker: it needs 7,659 logic cells of 5,280 and 34 memory blocks (EBR) of 30; take a "
         "smaller model, or a larger board (ice40-hx8k, ulx3s, ulx3s-85f, orangecrab, colorlight-i5, tangnano9k, "
-        "tangnano20k, gatemate-evb)"
+        "tangnano20k, crosslink-nx, gatemate-evb)"
     )
     assert (caught.value.exit_code, caught.value.usage) == (1, needs)
 
@@ -123,6 +139,9 @@ def test_the_best_seed_is_kept_and_of_equals_the_first() -> None:
 
 def test_a_thin_margin_is_said() -> None:
     assert margin_warning(26.4, 24.0) is None
+    assert hold_warning("Info: Max frequency for clock 'clk': 30.00 MHz\n") is None
+    found = hold_warning("Info: 56 Hold/min time violations (showing 10 worst paths):\n\nWarning: Hold/min time viol")
+    assert str(found).startswith("56 paths change too soon after a clock edge (hold violations)")
     assert str(margin_warning(25.2, 24.0)).startswith("Fmax is 5% above the clock of 24 MHz, and it is an")
 
 

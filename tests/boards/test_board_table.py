@@ -37,6 +37,7 @@ PINS = {
     "pico-ice": {"clock": "35", "rx": "27", "tx": "25", "led_0": "41", "led_1": "39"},
     "colorlight-i5": {"clock": "P3", "rx": "H18", "tx": "J17", "led_0": "U16"},
     "tangnano20k": {"clock": "4", "rx": "70", "tx": "69", "led_0": "15", "led_1": "20"},
+    "crosslink-nx": {"clock": "L13", "rx": "F16", "tx": "F18", "led_0": "E17", "led_1": "F13"},
     "gatemate-evb": {"clock": "IO_SB_A8", "rx": "IO_SA_A6", "tx": "IO_SA_B6", "led_0": "IO_SB_B6"},
 }
 
@@ -53,6 +54,7 @@ SITES = {
     "ice40": r"set_io (?P<port>\S+) (?P<pin>\w+)",
     "ecp5": r'LOCATE COMP "(?P<port>\S+)" SITE "(?P<pin>\w+)"',
     "gowin": r'IO_LOC "(?P<port>\w+)" (?P<pin>\w+)',
+    "nexus": r"ldc_set_location -site \{(?P<pin>\w+)\} \[get_ports (?P<port>\w+)\]",
     "gatemate": r'Net "(?P<port>\w+)" Loc = "(?P<pin>\w+)"',
 }
 

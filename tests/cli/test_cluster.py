@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pieces
+import pyarrow as pa
 import pytest
+from pyarrow import csv, parquet
 from running import Runner, finish, start
 
 from rdahw.errors import UserError
@@ -36,7 +41,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ["PYTHONPATH"] = str(TESTS)  # for the file of the pieces
     try:
         with LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(folder)
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=str(folder)
         ) as cluster:
             yield cluster.scheduler_address
     finally:
@@ -74,8 +79,9 @@ def test_seeds_on_a_cluster_are_those_of_one_process(run: Runner, address: str) 
     assert [load_model(run.folder / one["out"]).spec.seed for one in there] == [0, 1]
 
 
-def test_shards_on_a_cluster_are_those_of_one_process(run: Runner, address: str) -> None:
-    command = ("train", "--model", "ensemble:tables=20,inputs=3", "--shards", 3, "--epochs", 2, "--json")
+@pytest.mark.parametrize("model", ["ensemble:tables=20,wiring=grown", "grown:tables=9"])
+def test_shards_on_a_cluster_are_those_of_one_process(run: Runner, address: str, model: str) -> None:
+    command = ("train", "--model", model, "--shards", 3, "--epochs", 2, "--json")
     alone, there = run.ok(*command).json, run.ok(*command, "--cluster", address, "--out", "there.rdahw").json
     assert there["parameters_sha256"] == alone["parameters_sha256"]
 
@@ -169,3 +175,27 @@ def test_searches_of_scikit_learn(address: str) -> None:
     alone = scores()
     with Client(address), parallel_backend("dask"):
         assert scores() == alone
+
+
+#: What makes the commands of the page small.
+SMALL = {"mnist": "iris", "8": "2", "100": "2", "4": "2", "best-of-16": "best-of-2"}
+#: And what makes them short; tests/boards/test_synthesis.py places and routes with several seeds.
+LESS = {"prove": ("--what", "one-hot"), "synth": ("--help",)}
+
+
+def test_the_commands_of_the_page(run: Runner, address: str) -> None:
+    """Those with files of their own; the loop of merged rounds is in test_merge.py."""
+    page = (TESTS.parent / "docs" / "cluster.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line) for line in re.findall(r"^rdahw (.*)$", page, re.MULTILINE)]
+    assert {words[0] for words in commands} == {"train", "synth", "prove", "merge"}
+    rng = np.random.default_rng(0)
+    rows = pa.table({name: rng.normal(size=60) for name in "abc"} | {"label": rng.integers(0, 2, 60)})
+    csv.write_csv(rows, run.folder / "table.csv")
+    for name in ("rows", "more"):
+        parquet.write_table(rows, run.folder / f"{name}.parquet")
+    run.ok("train", "--out", "iris-lookup.rdahw")
+    for name in ("before", "board1", "board2", "board3", "board4"):
+        run.ok("train", "--model", "ensemble:tables=20,inputs=3", "--out", f"{name}.rdahw")
+    for words in commands:
+        small = (SMALL.get(word, word).replace("tcp://HOST:8786", address) for word in words)
+        run.ok(*small, *LESS.get(words[0], ()))

@@ -60,17 +60,54 @@ def test_values_of_pixels_are_drawn(run: Runner, tmp_path: Path) -> None:
     assert "Shapley values for 1" in (tmp_path / "v.svg").read_text()
 
 
+def test_the_score_of_a_number_is_in_steps(run: Runner, tmp_path: Path) -> None:
+    rows = [f"{i % 7},{'red' if i % 3 else 'blue'},{i % 7 * 0.5 + i % 3}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,colour,price", *rows]))
+    model = ("--task", "regression", "--model", "boosted:tables=20,inputs=2", "--out", "m.rdahw")
+    run.ok("train", "-q", "--data", "t.csv", "--label", "price", *model)
+    found = run.ok("explain", "m.rdahw", "--row", 4, "--data", "t.csv", "--json").json
+    unit = found["unit"]
+    assert found["class"] == "price"
+    assert abs(unit["zero"] + found["score"] * unit["one"] - found["predicted"]) <= 0.51 * unit["one"]
+    said = run.ok("explain", "m.rdahw", "--row", 4, "--data", "t.csv").out
+    assert "in price" in said
+    assert f"0 stands for {unit['zero']:g}, and 1 more for {unit['one']:g} more\n" in said
+
+
+def test_labels_and_anomalies_have_scores_too(run: Runner, tmp_path: Path) -> None:
+    rows = [f"{i % 7},{i % 2 * 10 + i % 3},{i % 2},{i % 7 > 3:d}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,weight,odd,big", *rows]))
+    learn = ("train", "-q", "--data", "t.csv", "--out", "m.rdahw", "--task")
+    run.ok(*learn, "multilabel", "--label", "odd,big", "--model", "boosted:tables=20,inputs=2")
+    explain = ("explain", "m.rdahw", "--row", 5, "--data", "t.csv", "--json")
+    found = run.ok(*explain, "--class", "odd").json
+    assert (found["predicted"], found["class"]) == (["odd", "big"], "odd")
+    assert run.ok(*explain).json["class"] in found["predicted"]
+    run.ok(*learn, "anomaly", "--model", "coverage:tables=9,inputs=3")
+    found = run.ok(*explain).json
+    assert (found["class"], found["score"]) == ("normal", found["predicted"])
+
+
+def test_names_stay_in_their_line(run: Runner, tmp_path: Path) -> None:
+    rows = [f"{i % 5},{i % 3},a{i % 2}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(['"two\nlines",tab\there,label', *rows]))
+    run.ok("train", "-q", "--data", "t.csv", "--delimiter", ",", "--model", "ensemble:tables=9", "--out", "m.rdahw")
+    said = run.ok("explain", "m.rdahw", "--row", 0, "--data", "t.csv").out
+    assert r"two\nlines" in said
+    assert r"tab\there" in said
+
+
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
         ("ensemble:tables=9", ("--row", 75), "there is no row 75 in iris (test part); expected one from 0 to 74"),
         ("ensemble:tables=9", ("--row", 0, "--class", "Iris-virgnica"),
-         "the model has no class 'Iris-virgnica'; did you mean 'Iris-virginica'?"),
+         "the model has no score for 'Iris-virgnica'; did you mean 'Iris-virginica'?"),
         ("ensemble:tables=9", ("--row", 0, "--out", "a.png"),
          "--out draws a picture, and the data of this model are not images; leave it out, or use --json"),
         ("lookup", ("--row", 0),
-         "exact Shapley values are computed of ensembles and grown models, whose scores are sums of tables that read "
-         "the input, and not of model 'lookup'; train one of these, such as with --model grown"),
+         "exact Shapley values are computed of models whose scores are sums of tables that read the input, such as "
+         "ensemble, grown, boosted and coverage, and not of 'lookup'; train one of these"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_explained(run: Runner, model: str, options: tuple[object, ...], message: str) -> None:

@@ -95,8 +95,10 @@ def test_a_model_too_large_for_a_circuit_is_exported_as_gateware(run: Runner) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "what"), [("x", None), ("theta", "--reverse"), ("clk", "--trainer")])
-def test_a_model_named_like_a_port_passes_lint(run: Runner, name: str, what: str | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"), [("x", None), ("theta", "--reverse"), ("clk", "--trainer"), ("table", "--trainer")]
+)
+def test_a_model_named_like_a_port_or_a_word_of_verilog_passes_lint(run: Runner, name: str, what: str | None) -> None:
     (run.folder / "models.py").write_text(
         "from rdahw import Bits, trace\n"
         f"def {name}(inputs, outputs):\n"
@@ -244,6 +246,44 @@ def test_a_folder_for_cocotb_of_a_predictor(run: Runner) -> None:
     for given in ("--reverse", "--encoder"):
         failed = run("export", "iris-lookup.rdahw", "--to", "cocotb", given, *(["5"] if given == "--encoder" else []))
         assert (failed.code, failed.error[:31]) == (2, "--to cocotb tests a predictor o")
+
+
+@pytest.mark.slow
+def test_a_peripheral_for_litex(run: Runner) -> None:
+    made = run.ok("export", "lookup", "--inputs", 4, "--to", "litex", "--json").json
+    assert (made["what"], made["module"], made["out"]) == ("trainer", "lookup", "lookup-litex")
+    folder = run.folder / "lookup-litex"
+    assert {path.name for path in folder.iterdir()} == {"lookup.v", "lookup.h", "lookup_litex.py"}
+    module = (folder / "lookup_litex.py").read_text()
+    compile(module, "lookup_litex.py", "exec")
+    (wires,) = re.findall(r"^module lookup\((.*)\);$", (folder / "lookup.v").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\b[io]_(\w+)=", module)) == set(wires.split(", "))
+    registers = re.findall(r"^#define LOOKUP_\w+ 0x(\w\w) /", (folder / "lookup.h").read_text(), re.MULTILINE)
+    (size,) = re.findall(r"SIZE = (\d+)$", module, re.MULTILINE)
+    assert max(int(at, 16) for at in registers) < int(size) == 64
+    for given in (("--bus", "axi"), ("--reverse",), ("--stream",)):
+        failed = run("export", "lookup", "--inputs", 4, "--to", "litex", *given)
+        assert (failed.code, failed.error[:30]) == (2, "--to litex makes a peripheral ")
+
+
+def test_files_of_others_in_a_folder_are_kept_unless_they_are_to_be_replaced(run: Runner) -> None:
+    export = ("export", "lookup", "--inputs", 2, "--to", "c", "--learn", "--out", "it")
+    run.ok(*export)
+    run.ok(*export)  # the same contents
+    (run.folder / "it" / "lookup.c").write_text("mine")
+    failed = run(*export)
+    assert (failed.code, failed.error) == (
+        2,
+        "'lookup.c' in the folder 'it' would be replaced by other contents; add --force to do so, or name another "
+        "folder with --out",
+    )
+    (run.folder / "it" / "lookup.h").write_text("mine")
+    assert " and 1 more file in the folder 'it' would" in run(*export).error
+    assert {(run.folder / "it" / name).read_text() for name in ("lookup.c", "lookup.h")} == {"mine"}
+    run.ok(*export, "--force")
+    assert "#include" in (run.folder / "it" / "lookup.c").read_text()
+    failed = run("export", "lookup", "--to", "dot", "--force")
+    assert (failed.code, failed.error[:35]) == (2, "--force is for formats that are fol")
 
 
 def test_the_buses_and_widths_of_the_command_are_those_of_the_gateware() -> None:

@@ -17,6 +17,7 @@ from rdahw.binariser_circuit import binariser_circuit, number_bits
 from rdahw.boards.design import Design
 from rdahw.cli._model import predictor
 from rdahw.data import decode
+from rdahw.families.ensemble.spec import make_wiring
 from rdahw.hdl import proof
 from rdahw.hdl.trainer_factory import make_predictor
 from rdahw.saved import load_model
@@ -44,6 +45,17 @@ def test_train(run: Runner, trained: dict[str, Any]) -> None:
     assert trained["curve"][0]["wrong"] == 50  # nothing votes yet, and the first class wins
     plain = run.ok("train", "--model", MODEL, "--binarise", "thermometer=2", "--engine", "reference", "--json").json
     assert (plain["parameters"], plain["test_correct"]) == (trained["parameters"], trained["test_correct"])
+
+
+@pytest.mark.parametrize("model", ["grown:tables=12", "ensemble:wiring=grown,tables=8"])
+def test_growth_in_shards_has_the_bits_of_one_that_is_not(run: Runner, model: str) -> None:
+    words = ("train", "--model", model, "--epochs", 1)
+    wirings = []
+    for name, more in (("whole", ()), ("shards", ("--shards", 3, "--jobs", 2))):
+        run.ok(*words, *more, "--out", f"{name}.rdahw")
+        saved = load_model(run.folder / f"{name}.rdahw")
+        wirings.append(saved.state["wiring"] if "wiring" in saved.state else make_wiring(saved.spec))
+    assert np.array_equal(*wirings)
 
 
 def test_options_by_rules(run: Runner) -> None:

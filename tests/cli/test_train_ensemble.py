@@ -404,6 +404,8 @@ def test_one_core_and_two_give_the_same_bits(run, images):
             "models of the family 'lookup' have no counters whose changes could be added; use",
         ),
         ("--shards 2 --forget 9", "forget is 9, and shards have no common order to forget by; leave one out"),
+        ("--shards 2 --forget 9 --model ensemble:wiring=grown", "forget is 9, and shards have no common order to"),
+        ("--shards 65537 --model grown", "shards is 65537; use 1 to 65536 shards"),
     ],
 )
 def test_options_that_do_not_go_with_an_ensemble(run, options, sentence):

@@ -99,15 +99,19 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not(
     )
 
 
-@pytest.mark.parametrize("after", [2, 5])
+@pytest.mark.parametrize(("after", "random"), [(2, 10), (5, 10), (2, 1)])
 def test_a_search_that_was_stopped_while_it_chose_goes_on_as_if_it_had_not(
-    run: Runner, monkeypatch: pytest.MonkeyPatch, after: int
+    run: Runner, monkeypatch: pytest.MonkeyPatch, after: int, random: int
 ) -> None:
-    """When some parameters of a trial were chosen, and others not yet."""
+    """When some parameters of a trial were chosen, and others not yet; at random, or by the trials before it."""
     from optuna import Trial
+    from optuna.samplers import TPESampler
+
+    from rdahw.sim.search import SAMPLERS
 
     monkeypatch.setattr(_tuning, "write_page", no_page)
-    search = (*SEARCH, "--trials", 5, "--json")
+    monkeypatch.setitem(SAMPLERS, "tpe", lambda seed, turn: TPESampler(seed=seed, n_startup_trials=random))
+    search = (*SEARCH, "--trials", 5, "--round", 2, "--json")
     whole = run.ok(*search).json
     choose, chosen = Trial.suggest_int, []
 

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rdahw.data import Binariser, Column
+from rdahw.data import NORMAL, Binariser, Column
 from rdahw.errors import UsageError
 from rdahw.families import parse_model
+from rdahw.families.boosted.rule import Boosting
+from rdahw.families.boosted.spec import BoostedSpec
+from rdahw.families.coverage import Coverage, CoverageSpec
 from rdahw.family import Task
 from rdahw.shapley import of_class, players, score_tables, shapley
 from rdahw.table_scores import TableLayer, TableScores
@@ -81,9 +84,51 @@ def test_players_are_columns_where_bits_are_of_one_column() -> None:
     assert players(planes).names == planes.wire_names
 
 
+def grown(spec: BoostedSpec, x: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
+    """The state, and the scores (N, scores) that the rule gives."""
+    engine = Boosting(spec)
+    examples = engine.prepare(x)
+    for _ in range(5):
+        engine.grow(examples, labels)
+    return engine.state, engine.scores(examples)
+
+
+def counted(spec: CoverageSpec, x: NDArray[Any]) -> tuple[Any, Any]:
+    engine = Coverage(spec)
+    engine.learn(engine.pack(x))
+    return engine.state, engine.predict(engine.pack(x))[:, None] - NORMAL
+
+
+@pytest.mark.parametrize("model", ["number", "labels", "anomaly"])
+def test_scores_of_other_tasks_are_sums_of_tables_too(model: str) -> None:
+    random = np.random.default_rng(4)
+    x, width = random.integers(0, 2, (40, 6)).astype(np.uint8), 6
+    spec: BoostedSpec | CoverageSpec
+    if model == "anomaly":
+        spec = CoverageSpec(input_bits=width, tables=7, inputs=3)
+        state, scores = counted(spec, x)
+    else:
+        labels = {"labels": 2} if model == "labels" else {"labels": 0}
+        spec = BoostedSpec(input_bits=width, steps=30, tables=8, inputs=3, shift=2, **labels)
+        state, scores = grown(spec, x, random.integers(0, 4 if model == "labels" else 30, 40))
+    tables = score_tables(spec, state)
+    assert TableScores([tables], width).scores(x).tolist() == scores.tolist()
+    owners = np.array([0, 0, 1, 2, 3, 3])
+    found = shapley(tables, owners, x[0], x[1:8], parts=spec.score_parts)
+    for number, score in enumerate(scores[0].tolist()):
+        values = [found.value(player, number) for player in range(4)]
+        each = [row[number] / spec.score_parts for row in brute_force(tables, owners, x[0], x[1:8])]
+        assert values == each
+        assert found.score(number) == Fraction(score, spec.score_parts)
+        assert sum(values, start=Fraction(0)) == found.score(number) - found.baseline(number)
+        assert any(values)
+
+
 @pytest.mark.parametrize("model", ["lookup", "layers:12x3,12x3", "linear"])
 def test_models_without_such_a_sum_are_refused(model: str) -> None:
     family, options = parse_model(model)
     spec = family.spec(Task(input_bits=6, classes=3), **options)
-    with pytest.raises(UsageError, match=r"of ensembles and grown models.*such as with --model grown"):
+    with pytest.raises(
+        UsageError, match=r"such as ensemble, grown, boosted and coverage, and not of .*; train one of these"
+    ):
         score_tables(spec, spec.initial_state())

@@ -10,18 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
+import rdahw.hdl.bus
 from rdahw import Learner, make_model
 from rdahw.errors import UsageError
 from rdahw.families import spec_of_widths
 from rdahw.families.circuits import CircuitSpec
 from rdahw.families.ensemble.rule import PlainEnsemble
 from rdahw.families.ensemble.spec import EnsembleSpec
-from rdahw.hdl.bus import Axi, AxiStream, Wishbone, axi_members, axi_registers
+from rdahw.hdl.bus import Axi, AxiStream, Wishbone, axi_registers
 from rdahw.hdl.circuit import CircuitModule
 from rdahw.hdl.inference import FixedModel
 from rdahw.hdl.memory_inference import MemoryInference
@@ -490,26 +491,41 @@ class Watched(wiring.Component):  # type: ignore[misc]
         return m
 
 
-class WatchedAxi(wiring.Component):  # type: ignore[misc]
-    """The same predictor behind AXI4-Lite, with all inputs free. unstable: a response that was offered and not taken is
-    withdrawn or changed."""
+def of_lookup() -> PacketModel:
+    """The trainer of a small model."""
+    return PacketModel(make_trainer(spec_of_widths("lookup", 1, 1, seed=3)), 8)
 
-    def __init__(self) -> None:
-        learner = Learner(make_model("mask", 3, 1))
-        self.registers = Registers(PacketModel(FixedModel(learner, np.array([1, 0, 1], np.uint8), levels=100), 8))
-        members = axi_members(self.registers)
-        self.INPUTS = {name: its.shape for name, its in members.items() if its.flow is In}
-        super().__init__({**members, "unstable": Out(1)})
+
+class WatchedBus(wiring.Component):  # type: ignore[misc]
+    """A module on a bus, with all inputs free. unstable: what it offers on a channel of AXI and is not taken is
+    withdrawn or changed; on Wishbone, there is not one answer, in the cycle after it, to each access."""
+
+    def __init__(self, bus: Any, core: PacketModel) -> None:
+        self.bus = bus(core)
+        members = self.bus.signature.members
+        clocking = ("aclk", "aresetn", "clk_i", "rst_i")
+        self.INPUTS = {name: its.shape for name, its in members.items() if its.flow is In and name not in clocking}
+        self._outputs = [name for name, its in members.items() if its.flow is Out]
+        super().__init__({name: In(shape) for name, shape in self.INPUTS.items()} | {"unstable": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.registers = self.registers
-        axi_registers(m, self, self.registers)
+        bus = self.bus
+        m.submodules.bus = DomainRenamer("inner")(bus)  # it has a domain of the name of the one here
+        m.d.comb += [getattr(bus, name).eq(getattr(self, name)) for name in self.INPUTS]
         unstable = []
-        for channel in ("b", "r"):
-            valid, ready = getattr(self, f"s_axi_{channel}valid"), getattr(self, f"s_axi_{channel}ready")
-            shown = Cat(self.s_axi_bresp) if channel == "b" else Cat(self.s_axi_rresp, self.s_axi_rdata)
-            waited, before = Signal(name=f"{channel}_waited"), Signal(len(shown), name=f"{channel}_before")
+        if isinstance(bus, Wishbone):
+            m.d.comb += [bus.clk_i.eq(ClockSignal()), bus.rst_i.eq(ResetSignal())]
+            asked = Signal()
+            m.d.sync += asked.eq(self.cyc_i & self.stb_i & ~bus.ack_o & ~bus.err_o)
+            unstable.append((bus.ack_o & bus.err_o) | ((bus.ack_o | bus.err_o) != asked))
+        else:
+            m.d.comb += [bus.aclk.eq(ClockSignal()), bus.aresetn.eq(~ResetSignal())]
+        for channel in (name.removesuffix("valid") for name in self._outputs if name.endswith("valid")):
+            valid, ready = getattr(bus, f"{channel}valid"), getattr(self, f"{channel}ready")
+            others = [name for name in self._outputs if name.startswith(channel) and not name.endswith("valid")]
+            shown = Cat(getattr(bus, name) for name in others)
+            waited, before = Signal(name=f"{channel}waited"), Signal(len(shown), name=f"{channel}before")
             m.d.sync += [waited.eq(valid & ~ready), before.eq(shown)]
             unstable.append(waited & (~valid | (shown != before)))
         m.d.comb += self.unstable.eq(Cat(*unstable).any())
@@ -560,22 +576,34 @@ class Hasty(PacketModel):
 
 def hasty(m: Module, ports: Any, registers: Registers) -> None:
     """Replaces a response that waits."""
-    whole(m, ports, registers)
+    axi_registers(m, ports, registers)
     m.d.sync += ports.s_axi_rdata.eq(registers.read)
 
 
-whole = axi_registers
+class Twice(Wishbone):
+    """Acknowledges what it refuses."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.sync += self.ack_o.eq(self.registers.chosen)
+        return m
+
+
+#: What is watched, and a part of it by its module and name with one that breaks the rule.
+WATCHED: dict[str, tuple[Any, Any, str, Any]] = {
+    "streams": (Watched, globals(), "PacketModel", Hasty),
+    "a trainer on streams": (lambda: WatchedBus(AxiStream, of_lookup()), globals(), "PacketModel", Hasty),
+    "axi": (lambda: WatchedBus(Axi, of_circuit(3, 8, 9).core), vars(rdahw.hdl.bus), "axi_registers", hasty),
+    "wishbone": (lambda: WatchedBus(Wishbone, of_lookup()), globals(), "Wishbone", Twice),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("top", "part", "faulty"), [(Watched, "PacketModel", Hasty), (WatchedAxi, "axi_registers", hasty)]
-)
-def test_what_waits_is_never_withdrawn_or_changed(
-    top: Any, part: str, faulty: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", WATCHED)
+def test_what_waits_is_never_withdrawn_or_changed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    top, module, part, faulty = WATCHED[name]
     assert verdict(top(), "unstable", steps=2) == "proved"
-    monkeypatch.setitem(globals(), part, faulty)
+    monkeypatch.setitem(module, part, faulty)
     assert verdict(top(), "unstable", steps=8) == "refuted"
 
 

@@ -1,4 +1,4 @@
-"""``RDAClassifier.explain``: the values of features sum to ``decision_function`` less its mean."""
+"""``explain`` of the estimators: the values of features sum to ``decision_function`` less its mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the extra sklearn")
 
-from rdahw import RDAClassifier
+from rdahw import RDAClassifier, RDARegressor
 
 
 @pytest.mark.parametrize("model", ["ensemble", "grown"])
@@ -26,6 +26,16 @@ def test_values_sum_to_the_scores_less_their_mean(model: str) -> None:
                for each in found)  # fmt: skip
 
 
+def test_values_of_a_number_sum_to_it_in_steps() -> None:
+    x = np.random.default_rng(0).normal(size=(80, 3))
+    fitted = RDARegressor(tables=30, inputs=3).fit(x, x[:, 0] - x[:, 2])
+    for row, found in zip(x[:5], fitted.explain(x[:5], x[20:50]), strict=True):
+        steps = found.baseline(0) + sum(found.value(player, 0) for player in range(3))
+        assert abs(fitted.target_.low + float(steps) * fitted.target_.step - fitted.predict(row[None])[0]) < (
+            0.51 * fitted.target_.step
+        )
+
+
 def test_values_of_planes_are_those_of_wires() -> None:
     random = np.random.default_rng(0)
     x, y = random.integers(0, 256, (40, 36)), np.arange(40) % 2
@@ -38,7 +48,7 @@ def test_values_of_planes_are_those_of_wires() -> None:
 
 def test_what_cannot_be_explained_is_said() -> None:
     x, y = np.arange(40.0).reshape(10, 4), np.arange(10) % 2
-    with pytest.raises(ValueError, match="are computed of ensembles and grown models"):
+    with pytest.raises(ValueError, match="such as ensemble, grown, boosted and coverage, and not of .lookup."):
         RDAClassifier(model="lookup").fit(x, y).explain(x, x)
     fitted = RDAClassifier().fit(x, y)
     with pytest.raises(ValueError, match="background has 1001 examples; expected 1 to 1,000"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdahw.data.images import Image
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 from rdahw.families.grown import GrownSpec, PlainGrown, PlainVotes, VotesSpec
+from rdahw.families.grown.rule import GrownState
+from rdahw.jobs import Jobs, Own, ThreadJobs
 from rdahw.sim.grown import CompiledGrown, CompiledVotes, best_number
 
 ENGINES = {"bits": (GrownSpec, PlainGrown, CompiledGrown), "votes": (VotesSpec, PlainVotes, CompiledVotes)}
@@ -80,19 +83,66 @@ def test_the_engine_grows_the_same_bits_as_the_rule(kind: str, problem: Any, thr
     np.testing.assert_array_equal(engine.predict(x), expected.predict(x))
 
 
-@pytest.mark.parametrize("kind", ENGINES)
-@pytest.mark.parametrize("form", ["image", "numbers"])
-def test_the_engine_equals_the_rule_at_the_usual_sizes(kind: str, form: str) -> None:
+every_usual = pytest.mark.parametrize(("kind", "form"), [(k, form) for k in ENGINES for form in ("image", "numbers")])
+
+
+def usual(kind: str, form: str) -> tuple[Any, Any, Any]:
     random = np.random.default_rng(1)
     image = Image(1, 14, 14) if form == "image" else None
-    make_spec, plain, compiled = ENGINES[kind]
     patch = {"patch": 5, "inset": 2, "copies": 1} if image else {}
-    spec = make_spec(
+    spec = ENGINES[kind][0](
         input_bits=196, classes=10, tables=12, image=image, candidates=20, sample=250, refinements=1, **patch
     )
     x = (random.random((400, 196)) < 0.3).astype(np.uint8)
-    labels = x[:, 60:70].argmax(axis=1)
+    return spec, x, x[:, 60:70].argmax(axis=1)
+
+
+@every_usual
+def test_the_engine_equals_the_rule_at_the_usual_sizes(kind: str, form: str) -> None:
+    spec, x, labels = usual(kind, form)
+    _, plain, compiled = ENGINES[kind]
     assert_equal_states(grow(compiled(spec), x, labels).state, grow(plain(spec), x, labels).state)
+
+
+class Elsewhere(Jobs):
+    """Runs pieces as workers do that are sent copies, and of which one is lost now and then, with all it knew."""
+
+    def __init__(self) -> None:
+        self.calls, self.shards = 0, []
+
+    def run(self, function: Any, pieces: Any, shared: Any, **more: Any) -> Any:
+        self.shards = self.shards or deepcopy(shared.each)
+        self.calls += 1
+        if self.calls % 4 == 0:
+            lost = self.calls // 4 % len(self.shards)
+            self.shards[lost] = deepcopy(self.shards[lost])
+        return super().run(function, deepcopy(pieces), Own(self.shards), **more)
+
+
+@every_usual
+@pytest.mark.parametrize(("shards", "rows"), [(1, 400), (3, 400), (23, 20)])
+def test_shards_grow_the_same_bits(kind: str, form: str, shards: int, rows: int) -> None:
+    spec, x, labels = usual(kind, form)
+    x, labels = x[:rows], labels[:rows]
+    whole = grow(ENGINES[kind][2](spec), x, labels)
+    for jobs in (None, ThreadJobs(2), Elsewhere()):
+        sharded = whole.in_shards(shards, jobs)
+        assert sharded.name == f"compiled, {shards} shards"
+        assert_equal_states(grow(sharded, x, labels).state, whole.state)
+        assert sharded.counts == whole.counts
+    engine, prepared = ENGINES[kind][2](spec, shards=shards), None
+    for _ in range(2):  # the second time from the start again, by shards that know where the first one ended
+        engine.state = GrownState.empty(spec)
+        prepared = prepared or engine.prepare(x, labels)
+        for _ in engine.run(prepared):
+            pass
+        assert_equal_states(engine.state, whole.state)
+
+
+@pytest.mark.parametrize("shards", [0, -1, (1 << 16) + 1])
+def test_a_number_of_shards_that_cannot_be(shards: int) -> None:
+    with pytest.raises(UsageError, match=f"^shards is {shards}; use 1 to 65536 shards$"):
+        CompiledGrown(GrownSpec(input_bits=9, classes=2), shards=shards)
 
 
 @pytest.mark.parametrize("kind", ENGINES)

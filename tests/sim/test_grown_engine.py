@@ -14,7 +14,7 @@ from rdahw.families.grown import GrownSpec, PlainGrown
 from rdahw.families.grown.rule import requests
 from rdahw.families.grown.spec import OPTIONS
 from rdahw.family import Task
-from rdahw.sim.engines import make_engine, predict
+from rdahw.sim.engines import in_shards, make_engine, predict
 from rdahw.sim.grown import CompiledGrown
 from rdahw.sim.grown_kernels import ask, find_asking
 from rdahw.training import Batches, Examples, Progress, Schedule, Training
@@ -35,7 +35,8 @@ every_engine = pytest.mark.parametrize("engine", ["compiled", "reference"])
 def training(
     spec: GrownSpec, engine: str = "compiled", *, point: Any = None, scored: str = "epoch", **more: Any
 ) -> Any:
-    made = make_engine(spec, engine, threads=more.pop("threads", 1))
+    made, shards = make_engine(spec, engine, threads=more.pop("threads", 1)), more.pop("shards", None)
+    made = made if shards is None else in_shards(made, shards)
     schedule = Schedule(**{**spec.schedule(60), "scored": scored, **more})
     if point is None:
         return Training(made, schedule, TRAIN, VALIDATION)
@@ -60,8 +61,9 @@ def test_engines_agree_on_every_point(spec: GrownSpec, scored: str) -> None:
     plain, made = (points(training(spec, engine, scored=scored)) for engine in ("reference", "compiled"))
     assert [bits(*point) for point in made] == [bits(*point) for point in plain]
     assert len(made) == spec.rounds
-    several = points(training(spec, scored=scored, threads=3))
-    assert [bits(*point) for point in several] == [bits(*point) for point in plain]
+    for more in ({"threads": 3}, {"shards": 7}, {"shards": 2, "engine": "reference"}):
+        several = points(training(spec, scored=scored, **more))
+        assert [bits(*point) for point in several] == [bits(*point) for point in plain]
 
 
 @every_spec

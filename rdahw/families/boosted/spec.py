@@ -34,6 +34,7 @@ from rdahw.families.grown.spec import draw, typical_wiring
 from rdahw.family import Option, Spec
 from rdahw.random import stream, words
 from rdahw.state import Field, State
+from rdahw.table_scores import TableLayer
 from rdahw.types import Words
 
 if TYPE_CHECKING:
@@ -252,6 +253,18 @@ class BoostedSpec(Spec):
         from rdahw.families.boosted.circuits import trained
 
         return trained(self, state)
+
+    def score_tables(self, state: State) -> TableLayer:
+        """The tables, the first one with the base."""
+        held = state["tables"].astype(np.int64).reshape(self.tables, 1 << self.inputs, self.outputs)
+        held[0] += state["base"].astype(np.int64)
+        used = held.any(axis=(1, 2))
+        return TableLayer(state["wiring"][used].astype(np.int64), held[used])
+
+    @property
+    def score_parts(self) -> int:
+        """Those of a step."""
+        return 1 << self.shift
 
     def facts(self, state: State) -> dict[str, Any]:
         """``used_tables``, how many tables hold a number that is not 0, and ``read_bits``, how many input bits they

@@ -27,7 +27,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ from rdahw.bits import BitRows
 from rdahw.errors import UserError
 from rdahw.families.grown.spec import GrownSpec, candidates, check_data, sample, with_copies
 from rdahw.primitives import Array
+
+if TYPE_CHECKING:
+    from rdahw.jobs import Jobs
 
 __all__ = ["GrownState", "Growth", "PlainGrown", "bits_gain", "cell_sums", "cells", "choose_inputs", "requests"]
 
@@ -104,6 +107,11 @@ class Growth(ABC):
     @state.setter
     def state(self, value: GrownState) -> None:
         self._state = value.checked(self.spec).copy()
+
+    def in_shards(self, shards: int, jobs: Jobs | None = None) -> Growth:
+        """An engine of the same bits that shares its examples out in so many ``shards``, which are where ``jobs`` run;
+        by default this one, which needs all of them at once."""
+        return self
 
     def _keep(self, wires: NDArray[np.int64] | list[int], table: NDArray[np.int8]) -> int:
         """Add a table to the state; gives how many there are then."""
