@@ -1,12 +1,12 @@
 """The memory blocks and logic cells that gateware with tables in memory needs, estimated before synthesis.
 
-Memory blocks are counted as Yosys maps them (:mod:`rdahw.hdl.memory_map`). Yosys can need fewer for tables that are never written. Logic cells are a lower bound, or an estimate for tables
-in logic, so a design that passes may still be too large.
+Memory blocks are counted as Yosys maps them (:mod:`rdahw.hdl.memory_map`). Yosys can need fewer for tables that are
+never written. Logic cells are a lower bound, or an estimate for tables in logic, so a design that passes may still be
+too large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol

@@ -46,7 +46,7 @@ def test_the_factors_are_those_of_the_builds(bench: Any, builds: list[dict[str, 
 
 def test_the_builds(builds: list[dict[str, Any]]) -> None:
     off: dict[str, list[bool]] = {"logic_cells": [], "fmax_mhz": []}
-    errors = []
+    errors, registers = [], []
     for its in builds:
         its_board = board(its["synth"][its["synth"].index("--board") + 1])
         found = estimated(its["counts"], its["gateware"], its_board, fitted())
@@ -57,7 +57,8 @@ def test_the_builds(builds: list[dict[str, Any]]) -> None:
         errors.append(abs(found["logic_cells"] / its["logic_cells"] - 1))
         assert its["counts"]["ebr"] == its["ebr"], its["number"]
         assert its["counts"]["spram"] == its["spram"], its["number"]
-        assert its["counts"]["registers"] == pytest.approx(its["flip_flops"], rel=0.05), its["number"]
+        registers.append(abs(its["counts"]["registers"] / its["flip_flops"] - 1))
+    assert np.quantile(registers, 0.9) <= 0.02
     assert np.median(errors) <= 0.05
     assert min(np.mean(are_within) for are_within in off.values()) >= 0.9
 
