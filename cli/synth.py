@@ -142,5 +142,5 @@ def _for_people(output: Output, report: Report, expected: Estimate) -> None:
         "memory blocks": f"{expected.ebr} EBR, {expected.spram} SPRAM",
         "Fmax": f"{about(expected, 'fmax_mhz')} MHz",
     }
-    output.table(("", "result", "estimated"), [(title, value, estimates.get(title, "")) for title, value in rows])
+    output.table(("", "estimated", "result"), [(title, estimates.get(title, ""), value) for title, value in rows])
     output.log(f"next: rdahw flash {shlex.quote(str(report.bitstream))} --board {report.board}")
