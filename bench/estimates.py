@@ -503,7 +503,8 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """For each family of devices, by which part of the estimate nine of ten builds are off at most; each tenth of the
-    builds is estimated from the others. Of a family without builds: twice the largest of the others."""
+    builds is estimated from the others. Of a family without builds: twice the largest of the others,
+    at most all of it."""
     import numpy as np
 
     rows = [row for row in rows if "error" not in row]
@@ -520,7 +521,7 @@ def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         family: {name: round(float(np.quantile(off, 0.9)), 2) for name, off in its.items()}
         for family, its in errors.items()
     }
-    worst = {name: 2 * max(its[name] for its in found.values()) for name in ("logic_cells", "fmax_mhz")}
+    worst = {name: min(1.0, 2 * max(its[name] for its in found.values())) for name in ("logic_cells", "fmax_mhz")}
     return {family: found.get(family, worst) for family in USUAL}
 
 
