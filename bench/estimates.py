@@ -3,13 +3,13 @@
     python bench/estimates.py build [--seed 1] [--count 120] [--jobs 1] [--out bench/builds.jsonl]
     python bench/estimates.py count [--out bench/builds.jsonl]
     python bench/estimates.py fit [--out bench/builds.jsonl]
-    python bench/estimates.py test [--out bench/builds-test.jsonl]
+    python bench/estimates.py test [--out bench/builds.jsonl]
 
 ``build`` draws designs over boards, kinds of gateware, sizes and options, builds each with Yosys and nextpnr as ``rdahw
 synth`` does, and appends a line for each one: the words of the command, the model's training, what was built, and the
 counts that estimates are made of. Of designs that cannot be made or do not fit their board it notes why. Designs that
 are there already are not built again. ``count`` takes the counts again, ``fit`` writes ``boards/estimates.json``, and
-``test`` compares the estimates with builds that they were not fitted to.
+``test`` prints builds beside their estimates.
 
 Predictors are trained first, on data sets of scikit-learn and drawn ones, in the folder of --work.
 """

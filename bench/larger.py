@@ -76,6 +76,7 @@ def main() -> None:
     if program is None:
         sys.exit("there is no rdahw beside this Python; install it with pip install -e .")
     how = ("--model", options.model, "--shards", options.shards, "--epochs", options.epochs)
+    options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         test, data, out = (Path(temporary) / name for name in (f"test.{options.format}", "", "model.rdahw"))
 

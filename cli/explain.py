@@ -11,6 +11,7 @@ from rdahw.cli._output import Output, in_line, output_options
 from rdahw.cli._params import count_option, data_option, file_option, model_argument, reading_options
 from rdahw.cli.dream import check_picture, complete_classes
 from rdahw.errors import UsageError, UserError, nearest
+from rdahw.wording import plural
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -127,15 +128,15 @@ def _background(
 
     if against is not None:
         features, _, source = load_examples(output, saved, against, reading)
-        known = f"examples of {source}"
+        what, of = "example", f" of {source}"
     else:
         try:
-            features, known = load_own(output, saved).train.features, "training examples"
+            features, what, of = load_own(output, saved).train.features, "training example", ""
         except UserError as error:
             raise UserError(f"the training data are not available ({error}); give examples to compare with by "
                             "--against DATA") from error  # fmt: skip
     features = spaced(features, count)
-    return features, f"{len(features)} {known}"
+    return features, plural(len(features), what) + of
 
 
 def _example(
@@ -193,7 +194,8 @@ def _tell(
         if values[i]
     ]
     units = [] if unit is None else [f"in {name}"]
-    output.table(("input", *(["is"] if of_columns else []), "value", "exactly", *units), rows)
+    if rows:
+        output.table(("input", *(["is"] if of_columns else []), "value", "exactly", *units), rows)
 
 
 def _number(value: Fraction) -> int | float:

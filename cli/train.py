@@ -186,7 +186,8 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
             family = parse_model(options["model"])[0]
             family.check_task(options["task"])
             given_options(family, options)  # raises before any data are read
-    _check_jobs({"jobs": jobs, "cluster": cluster}, options, seeds, engine)
+    own_order = resumed is None and options["shuffle"] is False  # a run that is resumed was checked when it began
+    _check_jobs({"jobs": jobs, "cluster": cluster}, options, seeds, engine, own_order)
     if page is not None:
         _check_report(page, seeds)
     out = out or Path(_default_name(options["data"], options["model"]))
@@ -237,14 +238,16 @@ def command(ctx: click.Context, output: Output, /, **options: Any) -> None:
         write_report(output, out, page)
 
 
-def _check_jobs(given: dict[str, Any], options: dict[str, Any], seeds: int | None, engine: EngineOptions) -> None:
+def _check_jobs(
+    given: dict[str, Any], options: dict[str, Any], seeds: int | None, engine: EngineOptions, own_order: bool
+) -> None:
     """Raise :class:`UsageError` for --jobs or --cluster where nothing can run at once, and for --shards with what they
     do not support."""
     if (shards := options["shards"]) is not None:
         hardware = "--hdl" if engine.where == "hdl" else None if engine.device is None else "--device"
         scored = "--score update" if options["scored"] == "update" else None
         updates = None if options["updates"] is None else f"--updates {options['updates']}"
-        order = "--no-shuffle" if options["shuffle"] is False else None
+        order = "--no-shuffle" if own_order else None
         if other := hardware or scored or updates or order:
             raise UsageError(f"--shards {shards} learns in software, whole epochs, shuffled; leave it or {other} out")
     for name, value in given.items():

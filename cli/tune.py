@@ -85,7 +85,12 @@ Examples:
 )
 @count_option("--round", default=8, help="choose N models at once, by the results of those before them")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="seed of the search and of its models"
+    "--seed",
+    type=click.IntRange(0, (1 << 64) - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="seed of the search and of its models",
 )
 @jobs_option("train models, and build", "1")
 @cluster_option("train models")
@@ -278,7 +283,8 @@ def _nothing(search: Search, trials: Sequence[Mapping[str, Any]]) -> str:
         if trial["state"] == "failed":
             return f"no model is within the budget: {trial['error']}"
     refused = [t.user_attrs["refused"] for t in search.study.get_trials(deepcopy=False) if "refused" in t.user_attrs]
-    why = next((word for word in refused if word != "above the budget"), "all that were looked at are above it")
+    most = "all that were looked at are above it"
+    why = most if "above the budget" in refused else next(iter(refused), most)
     return f"no model is within the budget ({why}); raise the limits of --max, or choose a larger board"
 
 

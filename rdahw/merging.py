@@ -29,7 +29,8 @@ def counters_of(spec: Spec) -> Field:
     if not name:
         known = " or ".join(family.name for family in all_families(skip_broken=True) if family.counters)
         raise UsageError(
-            f"models of the family {spec.family!r} have no counters whose changes could be added; use {known}"
+            f"models of the family {spec.family!r} have no counters whose changes could be added; use {known}, which "
+            "learns classes"
         )
     return next(field for field in spec.fields if field.name == name)
 

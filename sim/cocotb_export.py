@@ -69,8 +69,8 @@ def golden(core: PacketModel, state: State, examples: Examples) -> Golden:
 def _outputs(engine: Any, prepared: Any, its: Interface) -> Array:
     """The wires of predictions; those of a circuit may be no class."""
     if isinstance(engine, CircuitEngine):
-        wires = np.zeros((len(prepared[0]), its.output_bits), np.uint8)
         found = engine.runner.outputs(prepared)
+        wires = np.zeros((len(found), its.output_bits), np.uint8)
         wires[:, : found.shape[1]] = found
         return wires
     return its.encode(engine.predict(prepared))

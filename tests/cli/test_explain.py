@@ -36,6 +36,9 @@ def test_a_row_is_compared_with_other_data(run: Runner, tmp_path: Path) -> None:
     found = run.ok("explain", "m.rdahw", "--row", 0, "--data", "more.csv", "--background", 7, "--json").json
     assert found["baseline"]["examples"] == "7 training examples"
     assert "unknown" in run.ok("explain", "m.rdahw", "--row", 0, "--data", "more.csv").out
+    alone = run.ok("explain", "m.rdahw", "--row", 0, "--data", "more.csv", "--background", 1).out
+    assert "over 1 training example\n" in alone
+    assert "exactly" not in alone  # all values are 0
     itself = run.ok("explain", "m.rdahw", "--row", 0, "--data", "more.csv", "--against", "more.csv", "--json").json
     assert {each["value"] for each in itself["values"]} == {0}
     (tmp_path / "t.csv").unlink()

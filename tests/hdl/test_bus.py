@@ -31,6 +31,7 @@ from rdahw.hdl.registers import REGISTERS, Registers, register_table
 from rdahw.hdl.solvers import SOLVERS, Budget, Question
 from rdahw.hdl.toolchain import scratch
 from rdahw.hdl.trainer_factory import make_trainer
+from rdahw.sim.cocotb_export import golden, random_examples, state_at_power_up
 from rdahw.sim.engines import make_engine, predict
 from rdahw.sim.simulator import Exchange, make_simulator
 from rdahw.training import Batches, Examples
@@ -345,6 +346,23 @@ def split(core: PacketModel, results: Any) -> tuple[Any, Any]:
     """The classes and whether they are right, of results (N, bits)."""
     wires = core.interface.output_bits
     return core.interface.decode(results[:, :wires]), results[:, wires].astype(bool)
+
+
+@pytest.mark.slow  # a linear model is compiled
+def test_what_is_due_of_a_model_whose_examples_are_packed_by_wires() -> None:
+    spec = spec_of_widths("linear", 2, 2, seed=3)
+    core = PacketModel(make_trainer(spec), 32)
+    engine, examples = make_engine(spec, "reference"), random_examples(core, 4)
+    engine.state = state = state_at_power_up(core.interface)
+    made = golden(core, state, examples)
+    prepared, due = engine.prepare(examples), []
+    for row in range(len(examples)):
+        due.append(engine.predict(prepared)[row])
+        engine.train(prepared, Batches.single(np.array([row])))
+    np.testing.assert_array_equal(made.results[:, :-1], core.interface.encode(np.array(due)))
+    assert {name: value.tolist() for name, value in made.state.items()} == {
+        name: value.tolist() for name, value in engine.state.items()
+    }
 
 
 @pytest.mark.parametrize("name", TRAINERS)
