@@ -60,7 +60,8 @@ bench: .venv/installed-dev .venv-bench/installed  ## measure beside peers and wr
 
 estimates: .venv/installed-dev  ## build the designs of rdahw estimate anew, and fit it to them: over an hour of one core
 	rm -f bench/builds.jsonl
-	.venv/bin/python bench/estimates.py build
+	.venv/bin/python bench/estimates.py build --seed 1 --count 93
+	.venv/bin/python bench/estimates.py build --seed 2 --count 40
 	.venv/bin/python bench/estimates.py fit
 
 clean:  ## remove the virtual environment and everything built
