@@ -91,8 +91,10 @@ def command(
     row, source = _example(output, saved, number, data, reading)
     x = saved.binariser.transform(row[None])
     predicted = task.said(predict(saved.spec, saved.best_state, x), saved.schema)[0]
-    scores = TableScores([tables], saved.binariser.width).scores(x)[0]
-    target = int(scores.argmax()) if wanted is None else names.index(wanted)
+    if wanted is None:
+        target = int(TableScores([tables], saved.binariser.width).scores(x)[0].argmax())
+    else:
+        target = names.index(wanted)
     background, known = _background(output, saved, count, against, reading)
     its = players(saved.binariser)
     with output.progress("explaining", "tables") as bar:
