@@ -76,6 +76,17 @@ def pruned(looks: Sequence[Look], most: int = 200) -> list[Look]:
     return keep
 
 
+def microseconds(call: Callable[[Any], object], rows: Sequence[Any], turns: int) -> float:
+    """Processor microseconds of ``call`` with a row, of the quickest of some turns through all of them."""
+    found = []
+    for _ in range(turns):
+        start = time.process_time()
+        for row in rows:
+            call(row)
+        found.append(time.process_time() - start)
+    return round(1e6 * min(found) / len(rows), 1)
+
+
 def one_core() -> None:
     """Bind this process and what it starts to one core and one thread."""
     os.environ.update(ONE_THREAD)

@@ -24,11 +24,11 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from measure import microseconds
 
 from rdahw.data import load
 from rdahw.saved import load_model
@@ -413,21 +413,13 @@ def from_python() -> None:
     x, y = load_digits(return_X_y=True)
     rows = list(x[:300])
 
-    def microseconds(model: RDAClassifier) -> float:
-        found = []
-        for _ in range(_TURNS):
-            start = time.process_time()
-            for row in rows:
-                model.predict_one(row)
-            found.append(time.process_time() - start)
-        return round(1e6 * min(found) / len(rows), 1)
-
     for text in ("ensemble:tables=256", "ensemble:tables=1024", "grown:tables=300"):
         model = RDAClassifier(model=text, random_state=0).fit(x, y)
-        before, classes = microseconds(model), [model.predict_one(row) for row in rows]
+        before, classes = microseconds(model.predict_one, rows, _TURNS), [model.predict_one(row) for row in rows]
         model.compile()
         wrong = sum(int(model.predict_one(row) != label) for row, label in zip(rows, classes, strict=True))
-        said = {"model": text, "before": before, "compiled": microseconds(model), "different": wrong}
+        after = microseconds(model.predict_one, rows, _TURNS)
+        said = {"model": text, "before": before, "compiled": after, "different": wrong}
         print(json.dumps(said), flush=True)
 
 

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from measure import one_core
+from measure import microseconds, one_core
 
 if __name__ == "__main__":
     one_core()  # before numpy is loaded
@@ -100,16 +100,6 @@ SETS = {
 }
 
 
-def microseconds(call: Callable[[Any], Any], rows: list[Any]) -> float:
-    found = []
-    for _ in range(TURNS):
-        start = time.process_time()
-        for row in rows:
-            call(row)
-        found.append(time.process_time() - start)
-    return round(1e6 * min(found) / len(rows), 1)
-
-
 def ours(parts: Parts, models: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
     from rdahw import RDAClassifier
 
@@ -117,13 +107,13 @@ def ours(parts: Parts, models: dict[str, dict[str, Any]]) -> Iterator[dict[str, 
     for name, options in models.items():
         model = RDAClassifier(random_state=0, **options).fit(parts.x, parts.y)
         said = {"accuracy": float(model.score(parts.test_x, parts.test_y))}
-        yield {"predictor": f"rdahw {name}: predict_one", "us": microseconds(model.predict_one, rows), **said}
+        yield {"predictor": f"rdahw {name}: predict_one", "us": microseconds(model.predict_one, rows, TURNS), **said}
         wanted = model.predict(parts.test_x[:ROWS]).tolist()
         model.compile()
         different = sum(model.predict_one(row) != label for row, label in zip(rows, wanted, strict=True))
-        us = microseconds(model.predict_one, rows)
+        us = microseconds(model.predict_one, rows, TURNS)
         yield {"predictor": f"rdahw {name}: predict_one, compiled", "us": us, **said, "different": int(different)}
-        us = microseconds(model._compiled._class_of_row, [row.tobytes() for row in rows])
+        us = microseconds(model._compiled._class_of_row, [row.tobytes() for row in rows], TURNS)
         yield {"predictor": f"rdahw {name}: its function alone", "us": us, **said}
 
 
@@ -150,7 +140,8 @@ class Trees:
         right = float((predict(self.parts.test_x).reshape(-1, self.classes).argmax(1) == self.parts.test_y).mean())
         wanted = self.booster.predict(self.parts.test_x[:ROWS], raw_score=True).argmax(1)
         different = sum(int(call(row).argmax() != label) for row, label in zip(self.rows, wanted, strict=True))
-        return {"predictor": predictor, "us": microseconds(call, self.rows), "accuracy": right, "different": different}
+        us = microseconds(call, self.rows, TURNS)
+        return {"predictor": predictor, "us": us, "accuracy": right, "different": different}
 
     def lightgbm(self) -> Iterator[dict[str, Any]]:
         def predict(x: Any) -> Any:
@@ -243,7 +234,7 @@ def emlearn(parts: Parts, folder: Path) -> Iterator[dict[str, Any]]:
         return int(function(address, numbers.shape[1]))
 
     right = float((np.array(list(map(predict, addresses))) == parts.test_y).mean())
-    us = microseconds(predict, addresses[:ROWS])
+    us = microseconds(predict, addresses[:ROWS], TURNS)
     yield {"predictor": "emlearn, 50 trees: its function alone", "us": us, "accuracy": right}
 
 
