@@ -130,5 +130,6 @@ def test_halves_are_rounded_up() -> None:
 
 def test_what_has_no_counters() -> None:
     spec: Spec = find_family("lookup").spec(Task(input_bits=4, classes=3))
-    with pytest.raises(UsageError, match="^models of the family 'lookup' have no counters whose .*; use ensemble$"):
+    message = "^models of the family 'lookup' have no counters whose .*; use ensemble, which learns classes$"
+    with pytest.raises(UsageError, match=message):
         merge_states(spec, spec.initial_state(), [spec.initial_state()])
