@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -33,6 +34,7 @@ __all__ = [
     "Training",
     "prepare",
     "repeats_of",
+    "shard_starts",
     "spread",
     "to_balance",
 ]
@@ -102,9 +104,18 @@ class Examples:
         x = self.x.take(rows) if isinstance(self.x, PackedBits) else self.x[rows]
         return Examples(x, self.labels[rows])
 
+    def cut(self, starts: NDArray[np.int64]) -> list[Examples]:
+        """The examples in parts, from each of ``starts`` to the next."""
+        return [self.take(slice(a, b)) for a, b in pairwise(starts.tolist())]
+
     def balanced(self) -> Examples:
         """The examples with those of rare classes repeated, evenly spread: :func:`to_balance`, :func:`spread`."""
         return self.take(spread(to_balance(self.labels)))
+
+
+def shard_starts(examples: int, shards: int) -> NDArray[np.int64]:
+    """Where each of S shards (S + 1,) of so many examples in a row starts, and the end; they differ by one at most."""
+    return np.arange(shards + 1) * examples // shards
 
 
 @dataclass(frozen=True, slots=True, eq=False)

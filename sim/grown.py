@@ -12,7 +12,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +28,7 @@ from rdahw.sim.grown_kernels import add_tables, add_votes, choose_bits, choose_v
 from rdahw.sim.grown_shards import Asked, BitShard, Sample, Shard, Step, VoteShard, asked, join, share, taken
 from rdahw.sim.packing import Words, pack_examples, pack_wires, turn_words
 from rdahw.state import State
-from rdahw.training import Batches, Examples, Outcome
+from rdahw.training import Batches, Examples, Outcome, shard_starts
 
 __all__ = [
     "CompiledGrown",
@@ -97,9 +96,8 @@ class CompiledGrowth(Growth):
         """
         labels = np.asarray(labels, np.int64)
         check_data(self.spec, x, labels)
-        cuts, examples = np.arange((self._shards or 1) + 1) * len(x) // (self._shards or 1), Examples(x, labels)
-        parts = [(examples.take(slice(a, b)), a) for a, b in pairwise(cuts.tolist())]
-        alone = self._shards is None
+        starts, alone = shard_starts(len(x), self._shards or 1), self._shards is None
+        parts = zip(Examples(x, labels).cut(starts), starts.tolist(), strict=False)
         return Own([self._kind(self.spec, part.x, part.labels, first, len(x), alone) for part, first in parts])
 
     def run(self, examples: Own[Shard[Any]], tables: int | None = None) -> Iterator[int]:

@@ -9,7 +9,6 @@ schedule of its own: its bits depend on the number of shards, and not on where o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from rdahw.jobs import Jobs, Own
 from rdahw.merging import counters_of, merge_states
 from rdahw.sim.engines import SoftwareEngine, make_engine
 from rdahw.state import State
-from rdahw.training import Batches, Examples, Outcome
+from rdahw.training import Batches, Examples, Outcome, shard_starts
 
 __all__ = ["ROUND", "ShardedEngine"]
 
@@ -105,12 +104,12 @@ class ShardedEngine:
     def train(self, prepared: _Prepared, batches: Batches) -> Outcome:
         """Apply the updates, each of one example, as one round."""
         shards, count, rows = self._shards, len(prepared.examples), batches.rows
-        cuts = np.arange(shards + 1) * count // shards
+        starts = shard_starts(count, shards)
         if prepared.own is None:
-            parts = (prepared.examples.take(slice(a, b)) for a, b in pairwise(cuts.tolist()))
+            parts = prepared.examples.cut(starts)
             prepared.own = Own([_Learner(self.spec, self._engine.name, part) for part in parts])
-        start, at = self._engine.state, np.searchsorted(cuts, rows, side="right") - 1
-        own = [Batches.single(rows[at == shard] - cuts[shard], epoch=batches.epoch) for shard in range(shards)]
+        start, at = self._engine.state, np.searchsorted(starts, rows, side="right") - 1
+        own = [Batches.single(rows[at == shard] - starts[shard], epoch=batches.epoch) for shard in range(shards)]
         pieces = [_Part(self.spec.of_shard(start, shard), each) for shard, each in enumerate(own)]
         ended = self._jobs.run(_learn, pieces, prepared.own)
         self._engine.state = merge_states(self.spec, start, [state for _, state in ended], mean=True)
