@@ -92,7 +92,7 @@ def command(
     Ports, widths and bit order are in the comments of the file. NAME is one of rdahw models; FILE.py:NAME runs the
     file.
     """
-    from rdahw.files import write_atomically
+    from rdahw.files import write_together
 
     if format in _PROGRAMS:
         if what not in (None, "learn") or any(given is not None for given in (frontend, encoder, bus, bus_bits)):
@@ -167,7 +167,7 @@ def command(
             assert bus is not None
             files = folder.files(_Module(component, bus, name, about, text, None if what == "trainer" else saved))
             out = out or Path(f"{stem(model)}-{format}")
-            _write_folder(out, files, force)
+            _write_folder(output, out, files, force)
             output.json({"model": spec.name, "what": what, "format": format, "module": name, "out": str(out)})
             output.line(f"wrote {out}")
             return
@@ -179,8 +179,7 @@ def command(
     made = {"out": out} | ({"header": out.with_suffix(".h")} if header else {})
     if len({*made.values()}) < len(made):
         raise UsageError(f"the header would replace {str(out)!r}; name a file with another ending than .h with --out")
-    for path, contents in zip(made.values(), (text, header), strict=False):
-        write_atomically(path, contents.encode())
+    write_together({path: each.encode() for path, each in zip(made.values(), (text, header), strict=False)})
     named = {key: str(path) for key, path in made.items()}
     output.json({"model": spec.name, "what": what, "format": format, "module": name, **named})
     output.line(f"wrote {' and '.join(named.values())}")
@@ -205,7 +204,7 @@ def _write_program(
         "(Cortex-M3, gcc -Os)"
     )
     files, folder = FORMATS[format](made), out or Path(f"{stem(model)}-{format}")
-    _write_folder(folder, files, force)
+    _write_folder(output, folder, files, force)
     what = "learner" if learn else "predictor"
     output.json(
         {"model": spec.name, "what": what, "format": format, **sizes, "files": sorted(files), "out": str(folder)}
@@ -266,8 +265,8 @@ _FOLDERS: Mapping[str, _Folder] = {
 }
 
 
-def _write_folder(folder: Path, files: Mapping[str, str], force: bool) -> None:
-    from rdahw.files import write_atomically
+def _write_folder(output: Output, folder: Path, files: Mapping[str, str], force: bool) -> None:
+    from rdahw.files import write_together
 
     others = [] if force else [path for path, text in files.items() if _has_other_contents(folder / path, text)]
     if others:
@@ -276,14 +275,22 @@ def _write_folder(folder: Path, files: Mapping[str, str], force: bool) -> None:
             f"{others[0]!r}{more} in the folder {str(folder)!r} would be replaced by other contents; add --force to "
             "do so, or name another folder with --out"
         )
-    for path, text in files.items():
+    for path in files:
+        if (folder / path).is_dir():
+            raise UsageError(f"{str(folder / path)!r} is a folder, not a file; name another folder with --out")
         try:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
                 f"the folder {str(folder)!r} cannot be made ({(error.strerror or '').lower()}); name another with --out"
             ) from error
-        write_atomically(folder / path, text.encode())
+    write_together({folder / path: text.encode() for path, text in files.items()})
+    written, endings = {folder / path for path in files}, {Path(path).suffix for path in files}
+    beside = {each for path in written for each in path.parent.iterdir() if each.suffix in endings} - written
+    if beside:
+        output.log(
+            f"note: in the folder {str(folder)!r} are other files of these kinds, too, among them {min(beside).name!r}"
+        )
 
 
 def _has_other_contents(path: Path, text: str) -> bool:

@@ -7,11 +7,12 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rdahw.errors import UserError
 
-__all__ = ["can_hold_files", "check_writable", "temporary_cache", "user_cache", "write_atomically"]
+__all__ = ["can_hold_files", "check_writable", "temporary_cache", "user_cache", "write_atomically", "write_together"]
 
 
 def user_cache(name: str, program: str = "rdahw") -> Path:
@@ -61,37 +62,58 @@ def write_atomically(path: Path, content: bytes) -> None:
     The new file is written beside it, synced to the disk and renamed over it, with the permissions of the old one.
     Symbolic links are followed. Anything but a regular file, such as a pipe, is written to directly.
     """
-    temporary = None
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """As :func:`write_atomically` for each file, but none is replaced before all of them are on the disk."""
+    with contextlib.ExitStack() as temporaries:
+        replaced: list[tuple[Path, Path | None, str | None]] = []
+        for path, content in files.items():
+            with _naming(path):
+                target = _target(path)
+                replaced.append((path, target, None if target is None else _written(target, content, temporaries)))
+        for path, target, temporary in replaced:
+            with _naming(path):
+                if target is None or temporary is None:
+                    path.write_bytes(files[path])
+                else:
+                    os.replace(temporary, target)
+                    _sync_folder(target.parent)
+
+
+def _written(target: Path, content: bytes, temporaries: contextlib.ExitStack) -> str:
+    """A file with ``content`` beside ``target``; ``temporaries`` removes it."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    temporaries.callback(_remove, temporary)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(temporary, _mode(target))
+    return temporary
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """The file is named in what goes wrong within."""
     try:
-        target = _target(path)
-        if target is None:
-            path.write_bytes(content)
-            return
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _mode(target))
-        os.replace(temporary, target)
-        temporary = None
-        _sync_folder(target.parent)
+        yield
     except OSError as error:
         raise _cannot_write(path, error) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
 
 def check_writable(path: Path) -> None:
     """Raise :class:`UserError` if :func:`write_atomically` cannot write ``path``."""
-    try:
+    with _naming(path):
         target = _target(path)
         if target is not None:
             tempfile.TemporaryFile(dir=target.parent).close()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
 
 
 def _target(path: Path) -> Path | None:

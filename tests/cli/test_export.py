@@ -286,6 +286,20 @@ def test_files_of_others_in_a_folder_are_kept_unless_they_are_to_be_replaced(run
     assert (failed.code, failed.error[:35]) == (2, "--force is for formats that are fol")
 
 
+def test_folders_of_other_things(run: Runner) -> None:
+    export = ("export", "lookup", "--inputs", 2, "--to", "c", "--learn", "--out", "it")
+    (run.folder / "it" / "lookup.h").mkdir(parents=True)
+    failed = run(*export)
+    assert (failed.code, failed.error) == (2, "'it/lookup.h' is a folder, not a file; name another folder with --out")
+    assert [path.name for path in (run.folder / "it").iterdir()] == ["lookup.h"]
+    (run.folder / "it" / "lookup.h").rmdir()
+    (run.folder / "it" / "notes.txt").write_text("mine")
+    assert "note" not in run.ok(*export).err
+    (run.folder / "it" / "mine.c").write_text("mine")
+    said = "note: in the folder 'it' are other files of these kinds, too, among them 'mine.c'"
+    assert said in run.ok(*export).err
+
+
 def test_the_buses_and_widths_of_the_command_are_those_of_the_gateware() -> None:
     options = {option.name: option.type for option in command.params}
     assert isinstance(options["bus"], click.Choice)

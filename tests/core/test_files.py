@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from rdahw.errors import UserError
-from rdahw.files import check_writable, temporary_cache, write_atomically
+from rdahw.files import check_writable, temporary_cache, write_atomically, write_together
 
 STEPS = ["os.fsync", "os.replace", "os.chmod", "tempfile.mkstemp"]
 
@@ -78,6 +78,20 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", refusing)
     write_atomically(tmp_path / "x", b"new")
     assert (tmp_path / "x").read_bytes() == b"new"
+
+
+def test_of_files_that_are_written_together_none_is_replaced_if_one_cannot_be(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"old")
+    second.mkdir()
+    with pytest.raises(UserError, match="second' cannot be written"):
+        write_together({first: b"new", second: b"new"})
+    assert first.read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["first", "second"]
+    second.rmdir()
+    write_together({first: b"new", second: b"newer"})
+    assert (first.read_bytes(), second.read_bytes()) == (b"new", b"newer")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["first", "second"]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o666])
