@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rdahw.data import NORMAL, members_of_sets
 from rdahw.data.sequences import SequenceShape
 from rdahw.family import Section
-from rdahw.wording import percent
+from rdahw.wording import percent, plural
 
 if TYPE_CHECKING:
     from rdahw.data import Schema
@@ -171,18 +171,28 @@ class NumberEvaluation(Evaluation):
     @property
     def rmse(self) -> float:
         """The root of the mean square of the errors."""
-        return float(np.sqrt(((self.predicted - self.labels) ** 2).mean()))
+        scale, errors, _ = self._scaled()
+        return float(np.ldexp(np.sqrt((errors**2).mean()), scale))
 
     @property
     def mae(self) -> float:
         """The mean absolute error."""
-        return float(np.abs(self.predicted - self.labels).mean())
+        scale, errors, _ = self._scaled()
+        return float(np.ldexp(np.abs(errors).mean(), scale))
 
     @property
     def r2(self) -> float:
-        """The part of the labels' variance that the predictions explain, at most 1; 0 for equal labels."""
-        variance = float(self.labels.var())
-        return 1 - self.rmse**2 / variance if variance else 0.0
+        """The part of the labels' variance that the predictions explain, at most 1; of equal labels 1 if all
+        predictions are right, else 0."""
+        _, errors, labels = self._scaled()
+        variance, square = float(labels.var()), float((errors**2).mean())
+        return 1 - square / variance if variance else float(square == 0)
+
+    def _scaled(self) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+        """Errors and labels over 2**scale, so that the squares of very large and very small ones are numbers, too."""
+        scale = int(np.frexp(max(np.abs(self.predicted).max(), np.abs(self.labels).max()))[1])
+        labels = np.ldexp(self.labels, -scale)
+        return scale, np.ldexp(self.predicted, -scale) - labels, labels
 
     def to_json(self) -> dict[str, Any]:
         return {"r2": self.r2, "rmse": self.rmse, "mae": self.mae}
@@ -521,14 +531,14 @@ def _say_classes(part: str, result: Mapping[str, Any]) -> str:
 
 def _say_numbers(part: str, result: Mapping[str, Any]) -> str:
     r2, rmse, mae, count = (result[f"{part}_{name}"] for name in ("r2", "rmse", "mae", "examples"))
-    return f"R2 {r2:.4f}, RMSE {rmse:.4g}, MAE {mae:.4g} ({count} examples)"
+    return f"R2 {r2:.4f}, RMSE {rmse:.4g}, MAE {mae:.4g} ({plural(count, 'example')})"
 
 
 def _say_sets(part: str, result: Mapping[str, Any]) -> str:
     micro, macro, hamming, exact = (result[f"{part}_{name}"] for name in _SET_FIGURES)
     return (
         f"micro-F1 {micro:.4f}, macro-F1 {macro:.4f}, Hamming loss {hamming:.4f}, all labels right "
-        f"{100 * exact:.2f} % ({result[f'{part}_examples']} examples)"
+        f"{100 * exact:.2f} % ({plural(result[f'{part}_examples'], 'example')})"
     )
 
 

@@ -26,6 +26,7 @@ from rdahw.data._target import Target
 from rdahw.errors import UsageError, UserError, nearest
 from rdahw.languages import LANGUAGES
 from rdahw.random import permutation, stream
+from rdahw.wording import plural
 
 
 def load(
@@ -270,6 +271,7 @@ def _split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
         chosen[rows[permutation(stream(seed, "split", c), len(rows))[:count]]] = True
     if not chosen.any():
         raise UserError(
-            f"a split of {fraction} of {len(chosen)} examples leaves none for the test part; choose a larger fraction"
+            f"a split of {fraction} of {plural(len(chosen), 'example')} leaves none for the test part; choose a larger "
+            "fraction, or give more examples of a class"
         )
     return replace(dataset, train=dataset.train.take(~chosen), test=dataset.train.take(chosen))

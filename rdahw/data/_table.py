@@ -315,7 +315,13 @@ def _read_numbers(table: Table, ats: tuple[int, ...]) -> tuple[NDArray[np.float6
 
 
 def _read_sets(table: Table, ats: tuple[int, ...]) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    return _sets(table, ats), {"label_names": tuple(table.names[at] for at in ats), "label_columns": ats}
+    names = tuple(table.names[at] for at in ats)
+    if said := [name for name in names if ";" in name]:
+        raise UserError(
+            f"{table.path}: the name of the label column {said[0]!r} has a «;», which separates the labels of a "
+            "prediction; give the column another name"
+        )
+    return _sets(table, ats), {"label_names": names, "label_columns": ats}
 
 
 def _known_classes(table: Table, ats: tuple[int, ...], schema: Schema) -> NDArray[np.int64]:

@@ -160,6 +160,12 @@ def test_what_cannot_be(run: Runner, table: Path, words: tuple[Any, ...], senten
     assert sentence in failed.err
 
 
+def test_names_of_labels_that_a_prediction_could_not_hold(run: Runner) -> None:
+    (run.folder / "semi.csv").write_text('x,a,b,"a;b"\n' + "1,0,1,0\n2,1,0,1\n" * 20)
+    failed = run("train", "--data", "semi.csv", "--label", "a,b,a;b", "--task", "multilabel")
+    assert "the name of the label column 'a;b' has a «;», which separates the labels" in failed.error
+
+
 def test_further_files_that_do_not_fit(run: Runner, trained: dict[str, Any], table: Path) -> None:
     text = table.read_text()
     (run.folder / "less.csv").write_text(text.replace("purrs", "meows", 1))

@@ -16,6 +16,7 @@ from running import Runner
 from rdahw.data import load
 from rdahw.saved import load_model
 from rdahw.sim.engines import predict
+from rdahw.tasks import NumberEvaluation
 
 COMMAND = ("train", "--data", "house.csv", "--task", "regression", "--label", "price", "--split", 0.25)
 MODEL = ("--model", "boosted:tables=40,inputs=3")
@@ -64,6 +65,21 @@ def test_the_figures_are_those_of_the_predictions(run: Runner, trained: dict[str
     assert trained["test_rmse"] == pytest.approx(np.sqrt((errors**2).mean()))
     assert trained["test_mae"] == pytest.approx(np.abs(errors).mean())
     assert trained["test_r2"] == pytest.approx(1 - (errors**2).sum() / ((test.labels - test.labels.mean()) ** 2).sum())
+
+
+@pytest.mark.parametrize("scale", [1, 1e300, 1e-300])
+def test_figures_of_very_large_and_very_small_numbers(scale: float) -> None:
+    said, labels = np.array([1.0, 2.0, -4.0]), np.array([1.5, 3.0, -4.0])
+    figures = NumberEvaluation("drawn", said * scale, labels * scale).to_json()
+    assert figures["rmse"] / scale == pytest.approx(np.sqrt(1.25 / 3))
+    assert figures["mae"] / scale == pytest.approx(0.5)
+    assert figures["r2"] == pytest.approx(1 - 1.25 / ((labels - labels.mean()) ** 2).sum())
+
+
+def test_equal_labels_are_explained_if_they_are_predicted() -> None:
+    three = np.full(3, 7.5)
+    assert NumberEvaluation("drawn", three, three).r2 == 1
+    assert NumberEvaluation("drawn", three + 0.5, three).r2 == 0
 
 
 def test_the_model_of_numbers_is_the_default(run: Runner, table: Path) -> None:
