@@ -91,7 +91,7 @@ def _features(binariser: Binariser | None, inputs: IntegerInputs | None) -> Sequ
         unit = f"in units of 1/{10**decimals}, rounded up" if decimals else "a whole number, rounded up"
         if column.kind == "category":
             unit = f"-1 for any other, else {', '.join(f'{i}: {each}' for i, each in enumerate(column.categories))}"
-        found.append((name, "0 or 1" if column.kind == "binary" else unit))
+        found.append((name, "0 or 1, 1 is yes or true" if column.kind == "binary" else unit))
     return ["The features, in their order:", *_grouped(found)]
 
 

@@ -121,8 +121,8 @@ class CPredictor:
             made.code(_ROW, features=features)
         compiler = find("cc", "native")
         with scratch() as work:
-            (work / "model.h").write_text("".join(made.header), encoding="ascii")
-            (work / "model.c").write_text("".join(made.source), encoding="ascii")
+            (work / "model.h").write_text("".join(made.header), encoding="utf-8")
+            (work / "model.c").write_text("".join(made.source), encoding="utf-8")
             run(compiler, [*_FLAGS, "-o", "model.so", "model.c"], cwd=work, log="log", makes=["model.so"])
             library = ctypes.CDLL(str(work / "model.so"))
         self._class_of = _function(library.class_of_bits)

@@ -116,8 +116,8 @@ def literal(value: int) -> str:
 
 
 def comment(text: str) -> str:
-    """Text for a comment: what is not printable ASCII, or could end it or begin a trigraph, is replaced by «_»."""
-    return re.sub(r"[^ -~]|[\\*?$]", "_", text)
+    """Text for a comment: what cannot be printed, could end it or begin a trigraph is replaced by «_»."""
+    return "".join("_" if char in "\\*?$" or not char.isprintable() else char for char in text)
 
 
 def string(text: str) -> str:

@@ -188,7 +188,7 @@ def test_a_model_that_grows_does_not_learn_in_c() -> None:
 def test_texts_of_users_stay_as_they_are_and_end_no_comment() -> None:
     made = made_of("ensemble:tables=3,inputs=2", 2, None, learn=False, inputs=4)
     said = write_source(made.program, "dut", ["of */ é??/"], None, result="model_a ??/").header
-    assert said[0] == "/* dut.h: of _/ ___/\n */\n"
+    assert said[0] == "/* dut.h: of _/ é__/\n */\n"
     assert "\n/* The prediction for x, model_a __/. Bit i" in said[-1]
 
 
