@@ -289,8 +289,9 @@ def _one_column(table: Table, label: str | None) -> tuple[int, ...]:
 
 def _several_columns(table: Table, label: str | None) -> tuple[int, ...]:
     if label is None or len(label.split(",")) < 2:
+        said = "are not named" if label is None else f"are {label!r}"
         raise UsageError(
-            f"label columns for --task multilabel are {label!r}; expected two or more names, such as --label a,b,c"
+            f"the label columns for --task multilabel {said}; expected two or more names, such as --label a,b,c"
         )
     ats = tuple(_label_column(table, name.strip()) for name in label.split(","))
     if len(set(ats)) < len(ats):

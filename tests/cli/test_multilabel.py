@@ -141,7 +141,7 @@ def test_show_report_and_resume(run: Runner, trained: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--data", "pets.csv", "--task", "multilabel"), "are None; expected two or more names, such as --label a,b,c"),
+        (("--data", "pets.csv", "--task", "multilabel"), "are not named; expected two or more names"),
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old"), "are 'old'; expected two or more names"),
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old,old"), "name one column twice; name each once"),
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old,odl"), "pets.csv has no column 'odl'; did you"),
