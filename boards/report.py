@@ -161,6 +161,20 @@ def without_constants(text: str, inputs: Mapping[str, str]) -> str:
     return json.dumps(netlist)
 
 
+def with_full_tables(text: str, inputs: Sequence[str]) -> str:
+    """A Yosys netlist (JSON) whose cells LUT1 to LUT3 are LUT4s with these ``inputs``, the further ones unconnected."""
+    netlist = json.loads(text)
+    for module in netlist["modules"].values():
+        for cell in module.get("cells", {}).values():
+            if small := re.fullmatch("LUT([1-3])", cell["type"]):
+                words = 1 << int(small[1])
+                content = cell["parameters"]["INIT"].rjust(words, "0")[-words:]
+                cell["type"], cell["parameters"]["INIT"] = "LUT4", content * (16 // words)
+                for port in inputs[int(small[1]) :]:
+                    cell["connections"][port], cell["port_directions"][port] = [], "input"
+    return json.dumps(netlist)
+
+
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +239,16 @@ def hold_warning(log: str) -> str | None:
     return (
         f"{found[1]} paths change too soon after a clock edge (hold violations), by an estimate, which a slower clock "
         "does not mend; try another --pnr-seed"
+    )
+
+
+def memory_warning(untimed: bool, usage: Mapping[str, Usage]) -> str | None:
+    """A warning if the design has memory blocks and the placer does not know their delays, else None."""
+    if not untimed or not usage[EBR].used:
+        return None
+    return (
+        "the placer does not know the delays of this device's memory blocks: paths from and to them are not in the "
+        "Fmax; try the design on the board before you rely on its clock"
     )
 
 

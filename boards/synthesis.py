@@ -42,7 +42,9 @@ from rdahw.boards.report import (
     fmax_in_report,
     hold_warning,
     margin_warning,
+    memory_warning,
     usage_in_log,
+    with_full_tables,
     without_constants,
 )
 from rdahw.boards.top import Top
@@ -111,6 +113,8 @@ class _Flow:
         done = self.run(self.yosys, ["-q", "-s", f"{name}.ys"], f"{name}.yosys.log", makes)
         if self.family.open_inputs:
             self.write(f"{name}.json", without_constants(self.read(f"{name}.json"), self.family.open_inputs))
+        if self.family.table_inputs:
+            self.write(f"{name}.json", with_full_tables(self.read(f"{name}.json"), self.family.table_inputs))
         # Yosys warns so about every design of Amaranth; Amaranth's own back end hides it too.
         warnings = tuple(w for w in done.warnings if "because it contains processes" not in w)
         return Run(done.log, warnings, done.seconds)
@@ -283,7 +287,8 @@ def synthesise(
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)
         usage = usage_in_log(routing.log, family)
-        estimates = [warning for warning in (margin_warning(fmax, clock), hold_warning(routing.log)) if warning]
+        said = margin_warning(fmax, clock), hold_warning(routing.log), memory_warning(family.untimed_memory, usage)
+        estimates = [warning for warning in said if warning]
         warnings = [w for done in (synthesis, routing, packing) for w in done.warnings if not w.startswith(HOLD)]
         report = Report(
             board=board.name,

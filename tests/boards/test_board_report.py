@@ -26,7 +26,9 @@ from rdahw.boards.report import (
     fmax_in_report,
     hold_warning,
     margin_warning,
+    memory_warning,
     usage_in_log,
+    with_full_tables,
     without_constants,
 )
 from rdahw.errors import UserError
@@ -74,6 +76,26 @@ def test_a_constant_input_of_a_carry_chain_is_left_open() -> None:
     text = without_constants(json.dumps({"modules": {"top": {"cells": cells}, "box": {}}}), {"CCU2": "CIN"})
     found = {name: cell["connections"] for name, cell in json.loads(text)["modules"]["top"]["cells"].items()}
     assert found == {"low": {"Z": [5]}, "first": {"A0": [5], "COUT": [6]}, "second": cells["second"]["connections"]}
+
+
+@pytest.mark.parametrize(("inputs", "content"), [(1, "01"), (2, "0110"), (3, "11101000"), (4, "1001011001101001")])
+def test_a_small_look_up_table_is_a_full_one_that_reads_no_more(inputs: int, content: str) -> None:
+    ports = ("I0", "I1", "I2", "I3")
+    cell = {
+        "type": f"LUT{inputs}",
+        "parameters": {"INIT": content},
+        "port_directions": {"F": "output", **dict.fromkeys(ports[:inputs], "input")},
+        "connections": {"F": [9], **{port: [at] for at, port in enumerate(ports[:inputs])}},
+    }
+    other = {"type": "DFF", "parameters": {}, "port_directions": {}, "connections": {"D": [9]}}
+    text = json.dumps({"modules": {"top": {"cells": {"small": cell, "other": other}}, "box": {}}})
+    cells = json.loads(with_full_tables(text, ports))["modules"]["top"]["cells"]
+    made = cells["small"]
+    assert (made["type"], cells["other"]) == ("LUT4", other)
+    assert made["connections"] == {**cell["connections"], **{port: [] for port in ports[inputs:]}}
+    assert made["port_directions"] == {"F": "output", **dict.fromkeys(ports, "input")}
+    for address in range(16):
+        assert made["parameters"]["INIT"][-1 - address] == content[-1 - address % (1 << inputs)]
 
 
 def test_the_last_table_counts() -> None:
@@ -143,6 +165,9 @@ def test_a_thin_margin_is_said() -> None:
     found = hold_warning("Info: 56 Hold/min time violations (showing 10 worst paths):\n\nWarning: Hold/min time viol")
     assert str(found).startswith("56 paths change too soon after a clock edge (hold violations)")
     assert str(margin_warning(25.2, 24.0)).startswith("Fmax is 5% above the clock of 24 MHz, and it is an")
+    with_memory, without = {EBR: Usage(1, 26)}, {EBR: Usage(0, 26)}
+    assert str(memory_warning(True, with_memory)).startswith("the placer does not know the delays of this device's mem")
+    assert [memory_warning(True, without), memory_warning(False, with_memory)] == [None, None]
 
 
 def test_examples_a_second() -> None:
