@@ -1,7 +1,6 @@
 """What a model costs on a board before it is built, and what it may cost: for ``rdahw tune``.
 
-Memory blocks are counted as Yosys maps them, cycles are those of the gateware, and logic cells are estimated
-(:mod:`rdahw.hdl.cell_estimate`).
+All costs are those of :func:`rdahw.boards.estimate.estimate`: logic cells are estimated, the others are exact.
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Fragment  # type: ignore[import-untyped]
-
 from rdahw.boards import board as board_of_name
 from rdahw.boards.board import Board
 from rdahw.boards.design import Design, inference_design, trainer_design
+from rdahw.boards.estimate import estimate
 from rdahw.errors import UsageError
 from rdahw.family import Spec
-from rdahw.hdl.cell_estimate import estimated_cells
-from rdahw.hdl.memory_fit import Needs
-from rdahw.hdl.trainer_factory import choose_trainer, predictors
+from rdahw.hdl.trainer_factory import choose_trainer
 from rdahw.state import State
 
 __all__ = ["COSTS", "Budget", "Costs"]
@@ -74,26 +70,33 @@ class Budget:
                 raise UsageError(f"--max {word} is no limit; expected a number above 0, such as {cost}=100") from None
         return cls(board=its.name, limits=limits, learns=learns, clock=clock or its.clock)
 
+    def check(self, spec: Spec) -> None:
+        """Raise :class:`UsageError` for a model without such gateware."""
+        if self.learns:
+            choose_trainer(spec)
+
     def before(self, spec: Spec) -> Costs:
-        """What ``spec`` costs, as far as that is known before it is trained. Raises :class:`UsageError` for a model
-        without gateware."""
-        its = board_of_name(self.board)
-        rows = [choose_trainer(spec)] if self.learns else [row for row in predictors(spec) if row.fits(spec)]
-        found = [(row, row.needs(spec, its, False, None)) for row in rows]
-        row, needs = next((each for each in found if each[1] is None or _fits(each[1], its)), found[-1])
-        costs: dict[str, float | None] = dict.fromkeys(COSTS)
-        costs |= {"luts": estimated_cells(spec, row, its), "bits": spec.parameters.bits}
-        return costs if needs is None else {**costs, "ebr": needs.ebr, "spram": needs.spram}
+        """What ``spec`` costs before it is trained: with drawn parameters if the gateware has them as constants, and
+        with a drawn wiring if it is chosen by the data. Raises as :meth:`after`."""
+        wired = spec.wired()
+        return self.after(wired, {} if self.learns else wired.typical_state())
 
     def after(self, spec: Spec, state: State) -> Costs:
         """What ``spec`` costs with the trained ``state``.
 
-        Raises :class:`rdahw.boards.report.DesignError` if its memories or its examples do not fit the board.
+        Raises :class:`UsageError` for a model without gateware, and :class:`rdahw.boards.report.DesignError` if its
+        memories or its examples do not fit the board.
         """
-        core = self.design(spec, state, board_of_name(self.board)).core()
-        cycles = float(core.cycles(updated=core.learns))
-        Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
-        return {**self.before(spec), "cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
+        its = board_of_name(self.board)
+        found = estimate(self.design(spec, state, its), its, clock_mhz=self.clock)
+        return {
+            "luts": found.logic_cells,
+            "ebr": found.ebr,
+            "spram": found.spram,
+            "bits": spec.parameters.bits,
+            "cycles": found.cycles_per_example,
+            "microseconds": round(found.cycles_per_example / self.clock, 4),
+        }
 
     def design(self, spec: Spec, state: State, board: Board) -> Design:
         """The design with the model."""
@@ -110,7 +113,3 @@ class Budget:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"board": self.board, "limits": dict(self.limits), "learns": self.learns, "clock_mhz": self.clock}
-
-
-def _fits(needs: Needs, board: Board) -> bool:
-    return needs.ebr <= board.ebr and needs.spram <= board.spram and needs.logic_cells <= board.logic_cells

@@ -22,7 +22,7 @@ from rdahw.hdl.flash_trainer_link import FlashTrainerLink
 from rdahw.hdl.frontend import Frontend, NumberFrontend, PixelFrontend
 from rdahw.hdl.link import UartLink
 from rdahw.hdl.pixels import PixelPlanes
-from rdahw.hdl.trainer_factory import choose_trainer, make_trainer, predictors
+from rdahw.hdl.trainer_factory import Row, choose_trainer, make_trainer, predictors
 from rdahw.hdl.uart import divisor_for
 from rdahw.state import State
 
@@ -44,6 +44,7 @@ class Design:
     cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
         the slowest kind. latency: to those from an example to its result; ``None``: not known.
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
+    gateware: of which kinds it is, the general one first; designs of one kind are alike in size and speed.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``. frontend: makes the
     frontend of such a core alone, if it has one.
     """
@@ -55,6 +56,7 @@ class Design:
     latency: Callable[[Any], int | None] = lambda core: None
     dense: bool = False
     rates: Rates | None = None
+    gateware: tuple[str, ...] = ()
     tables: str | None = None
     frontend: Callable[[], Any] | None = None
 
@@ -117,6 +119,7 @@ def trainer_design(
         core=core,
         link=link,
         cycles_per_example=_cycles,
+        gateware=_kinds(spec, row, frontend, batch=batch, stages=stages, flash=flash),
         rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
         frontend=_alone(frontend),
     )
@@ -130,7 +133,7 @@ def live_design(spec: Any, board: Board, *, sample: float | None = None, name: s
     """
     from rdahw.hdl.live_pins import AloneTrainer, PinSampler, live_trainer
 
-    choose_trainer(spec, **{"frontend pins": True})
+    row = choose_trainer(spec, **{"frontend pins": True})
     if not spec.live:
         raise UsageError("--frontend pins is for a machine that learns from one stream; add live=1 to the model")
     if board.pins is None:
@@ -142,6 +145,7 @@ def live_design(spec: Any, board: Board, *, sample: float | None = None, name: s
         core=lambda: AloneTrainer(spec),
         link=lambda clock, baud: live_trainer(spec, clock, sample),
         cycles_per_example=_cycles,
+        gateware=_kinds(spec, row, None),
         frontend=lambda: PinSampler(spec.steps, round(board.clock * 1e6), sample),
     )
 
@@ -168,6 +172,7 @@ def inference_design(
         core=core,
         link=_linked(core),
         cycles_per_example=_cycles,
+        gateware=_kinds(spec, row, frontend),
         latency=lambda core: core.delay,
         dense=True,
         rates=rates_of,
@@ -185,6 +190,14 @@ _FRONTENDS: Mapping[type, Callable[[Any], Any]] = {
 
 def _alone(frontend: Frontend | None) -> Callable[[], Any] | None:
     return None if frontend is None else partial(_FRONTENDS[type(frontend)], frontend)
+
+
+def _kinds(spec: Spec, row: Row, frontend: Frontend | None, **options: Any) -> tuple[str, ...]:
+    """The kind of gateware of a row, with the options that are given, and that of a family."""
+    given = [name for name, value in options.items() if value not in (False, 1)]
+    words = [row.name, *(f"--{name}" for name in given + ([] if frontend is None else [frontend.option]))]
+    kind = " ".join(words)
+    return kind, f"{spec.family}: {kind}"
 
 
 def _cycles(core: Any) -> Fraction:

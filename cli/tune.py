@@ -184,7 +184,7 @@ def _has_gateware(family: Family, budget: Budget) -> bool:
     from rdahw.family import Task
 
     with contextlib.suppress(UsageError):
-        budget.before(family.spec(Task.of_widths(64, 2)))
+        budget.check(family.spec(Task.of_widths(64, 2)))
         return True
     return False
 
