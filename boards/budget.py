@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from amaranth.hdl import Fragment  # type: ignore[import-untyped]
 
 from rdahw.boards import board as board_of_name
 from rdahw.boards.board import Board
@@ -33,6 +36,9 @@ COSTS: Mapping[str, str] = {
 
 #: A cost that is not known, or not known yet, is None.
 Costs = Mapping[str, float | None]
+
+#: The costs of so many models are kept: a search looks at most of them again, as soon as they are trained.
+_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +81,20 @@ class Budget:
         if self.learns:
             choose_trainer(spec)
 
+    def __hash__(self) -> int:
+        return hash((self.board, *sorted(self.limits.items()), self.learns, self.clock))
+
     def before(self, spec: Spec) -> Costs:
         """What ``spec`` costs before it is trained: with drawn parameters if the gateware has them as constants, and
-        with a drawn wiring if it is chosen by the data. Raises as :meth:`after`."""
-        wired = spec.wired()
-        return self.after(wired, {} if self.learns else wired.typical_state())
+        with a drawn wiring if it is chosen by the data. Of a model that is above a limit, only the costs that are known
+        before its logic cells may be there. Raises as :meth:`after`."""
+        costs = dict.fromkeys(COSTS) | {"bits": spec.parameters.bits}
+        return costs if self.excess(costs) else self._kept(spec.wired())
+
+    def is_known(self, spec: Spec) -> bool:
+        """Whether ``spec`` costs the same after it is trained: its gateware has neither its parameters as constants,
+        nor a wiring that is chosen by the data."""
+        return self.learns and spec.preparation is None
 
     def after(self, spec: Spec, state: State) -> Costs:
         """What ``spec`` costs with the trained ``state``.
@@ -87,16 +102,30 @@ class Budget:
         Raises :class:`UsageError` for a model without gateware, and :class:`rdahw.boards.report.DesignError` if its
         memories or its examples do not fit the board.
         """
+        costs = self._kept(spec) if self.learns else self._costs(spec, state)
+        return costs if costs["luts"] is not None else self._costs(spec, state)
+
+    def _kept(self, spec: Spec) -> Costs:
+        """The costs of a trainer, or with drawn parameters, from a cache if ``spec`` can be its key."""
+        try:
+            hash(spec)
+        except TypeError:
+            return _costs_before.__wrapped__(self, spec)
+        return _costs_before(self, spec)
+
+    def _costs(self, spec: Spec, state: State, *, only_within: bool = False) -> Costs:
+        """The costs of ``spec``; ``only_within``: without those that take long, if the others are above a limit."""
         its = board_of_name(self.board)
-        found = estimate(self.design(spec, state, its), its, clock_mhz=self.clock)
-        return {
-            "luts": found.logic_cells,
-            "ebr": found.ebr,
-            "spram": found.spram,
-            "bits": spec.parameters.bits,
-            "cycles": found.cycles_per_example,
-            "microseconds": round(found.cycles_per_example / self.clock, 4),
-        }
+        design = self.design(spec, state, its)
+        core = design.core()
+        cycles = float(design.cycles_per_example(core))
+        costs: dict[str, float | None] = dict.fromkeys(COSTS)
+        costs |= {"bits": spec.parameters.bits, "cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
+        if only_within and self.excess(costs):
+            Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
+            return costs
+        found = estimate(design, its, clock_mhz=self.clock, core=core)
+        return costs | {"luts": found.logic_cells, "ebr": found.ebr, "spram": found.spram}
 
     def design(self, spec: Spec, state: State, board: Board) -> Design:
         """The design with the model."""
@@ -113,3 +142,8 @@ class Budget:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"board": self.board, "limits": dict(self.limits), "learns": self.learns, "clock_mhz": self.clock}
+
+
+@lru_cache(_KEPT)
+def _costs_before(budget: Budget, spec: Spec) -> Costs:
+    return budget._costs(spec, {} if budget.learns else spec.typical_state(), only_within=True)

@@ -9,6 +9,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from amaranth.hdl import Fragment  # type: ignore[import-untyped]
+
 from rdahw.boards.board import Board
 from rdahw.boards.fit import check_trainer_fits, choose_predictor
 from rdahw.boards.rates import rates_of
@@ -39,8 +41,8 @@ class Design:
 
     name: of the files that synthesis writes: letters, digits, ``_`` and ``-``.
     core: makes the trainer or the circuit alone, an Amaranth component.
-    link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins, as
-        :class:`rdahw.boards.top.Top` takes it.
+    link: makes, from such a core, the clock in Hz and the speed in bits a second, the component for the board's pins,
+        as :class:`rdahw.boards.top.Top` takes it.
     cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
         the slowest kind. latency: to those from an example to its result; ``None``: not known.
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
@@ -51,7 +53,7 @@ class Design:
 
     name: str
     core: Callable[[], Any]
-    link: Callable[[int, int], Any]
+    link: Callable[[Any, int, int], Any]
     cycles_per_example: Callable[[Any], Fraction]
     latency: Callable[[Any], int | None] = lambda core: None
     dense: bool = False
@@ -107,11 +109,11 @@ def trainer_design(
         raise UserError(f"the flash of {board.title} is read over one data line; use --flash single")
     check_trainer_fits(spec, row, board, flash, frontend)
 
-    def link(clock: int, baud: int) -> Any:
+    def link(core: Any, clock: int, baud: int) -> Any:
         if place is None:
-            return _linked(core)(clock, baud)
+            return _linked(core, clock, baud)
         reader = FlashReader(clock, quad=quad, latency=FLASH_LATENCY)
-        trainer = FlashTrainer(core(), reader, base=place.offset, epochs=epochs)
+        trainer = FlashTrainer(core, reader, base=place.offset, epochs=epochs)
         return FlashTrainerLink(trainer, divisor_for(clock, baud))
 
     return Design(
@@ -140,10 +142,15 @@ def live_design(spec: Any, board: Board, *, sample: float | None = None, name: s
         raise UserError(
             f"{board.title} has no row of pins to learn from; leave out --frontend pins, or choose icebreaker"
         )
+
+    def link(core: Any, clock: int, baud: int) -> Any:
+        Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
+        return live_trainer(spec, clock, sample)
+
     return Design(
         name=name,
         core=lambda: AloneTrainer(spec),
-        link=lambda clock, baud: live_trainer(spec, clock, sample),
+        link=link,
         cycles_per_example=_cycles,
         gateware=_kinds(spec, row, None),
         frontend=lambda: PinSampler(spec.steps, round(board.clock * 1e6), sample),
@@ -170,7 +177,7 @@ def inference_design(
     return Design(
         name=name,
         core=core,
-        link=_linked(core),
+        link=_linked,
         cycles_per_example=_cycles,
         gateware=_kinds(spec, row, frontend),
         latency=lambda core: core.delay,
@@ -204,8 +211,5 @@ def _cycles(core: Any) -> Fraction:
     return Fraction(core.cycles(updated=core.learns))
 
 
-def _linked(core: Callable[[], Any]) -> Callable[[int, int], Any]:
-    def link(clock: int, baud: int) -> Any:
-        return UartLink(core().linked(), divisor_for(clock, baud))
-
-    return link
+def _linked(core: Any, clock: int, baud: int) -> Any:
+    return UartLink(core.linked(), divisor_for(clock, baud))

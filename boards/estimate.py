@@ -16,8 +16,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from amaranth.hdl import Fragment  # type: ignore[import-untyped]
-
 from rdahw.boards.board import Board
 from rdahw.boards.clock import choose
 from rdahw.boards.design import Design
@@ -76,9 +74,10 @@ class Estimate:
         return kept | {purpose: dict(rate) for purpose, rate in self.rates.items()} | fits
 
 
-def counts_of(design: Design, board: Board, clock_mhz: float, baud: int) -> dict[str, float]:
-    """The counts of a design on a board that estimates are made of."""
-    top = Top(board, design.link(round(clock_mhz * 1e6), baud), clock_mhz)
+def counts_of(design: Design, board: Board, clock_mhz: float, baud: int, core: Any = None) -> dict[str, float]:
+    """The counts of a design on a board that estimates are made of. core: of the design, if it is made."""
+    made = design.core() if core is None else core
+    top = Top(board, design.link(made, round(clock_mhz * 1e6), baud), clock_mhz)
     return _counts(size_of(netlist_of(top, board.platform()), board.family))
 
 
@@ -133,18 +132,19 @@ def estimated(
     return {"logic_cells": larger * total, "fmax_mhz": 1000 / (slower * period_of(counts["levels"], board))}
 
 
-def estimate(design: Design, board: Board, *, clock_mhz: float | None = None, baud: int | None = None) -> Estimate:
+def estimate(
+    design: Design, board: Board, *, clock_mhz: float | None = None, baud: int | None = None, core: Any = None
+) -> Estimate:
     """What ``design`` takes on ``board`` and how fast it is, within a second for most designs.
 
-    clock_mhz, baud: as :func:`rdahw.boards.synthesis.synthesise`, and so are errors.
+    clock_mhz, baud: as :func:`rdahw.boards.synthesis.synthesise`, and so are errors. core: of the design, if it is made.
     """
     clock, _ = choose(board.pll, board.oscillator[1], clock_mhz or board.clock)
-    counts = counts_of(design, board, clock, baud or board.baud)
+    core = design.core() if core is None else core
+    counts = counts_of(design, board, clock, baud or board.baud, core)
     found = estimated(counts, design.gateware, board, fitted())
-    core = design.core()
     cycles, latency = design.cycles_per_example(core), design.latency(core)
     rates = {} if design.rates is None else design.rates(core, clock, baud or board.baud)
-    Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
     cells, ebr, spram = round(found["logic_cells"]), int(counts["ebr"]), int(counts["spram"])
     return Estimate(
         board=board.name,

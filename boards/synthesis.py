@@ -104,7 +104,7 @@ class _Flow:
 
     def prepare(self, design: Design, name: str, baud: int | None) -> tuple[str, str]:
         """Write the file of pins and clocks; its name, and the RTLIL."""
-        top = Top(self.board, design.link(round(self.clock * 1e6), baud or self.board.baud), self.clock)
+        top = Top(self.board, design.link(design.core(), round(self.clock * 1e6), baud or self.board.baud), self.clock)
         plan = self.board.platform().prepare(top, name, emit_src=False)
         pins = f"{name}.{self.family.constraints}"
         self.write(pins, _text(plan.files[pins]))

@@ -264,6 +264,7 @@ def _search(
         size=size_of(given.dataset),
         rule=partial(rule_of, given.dataset, options["binarise"]),
         costs=budget.before,
+        known=budget.is_known,
         excess=budget.excess,
         trials=plan["trials"],
         deadline=None if plan["minutes"] is None else started + 60 * plan["minutes"],
