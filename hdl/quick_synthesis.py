@@ -196,32 +196,24 @@ class _Gates:
         return self.once(_CARRY, chain) if chain else 0
 
 
-class _Reader:
-    """Makes gates of the nets of a netlist, when they are asked for.
+class _Cells:
+    """What is known of the cells of a netlist, whatever its gates are.
 
-    family: of devices, which decides where memories are. constant, same: of :func:`_fixed`.
+    family: of devices, which decides where memories are.
     """
 
-    def __init__(self, netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[_Name, _Name]) -> None:
-        self.gates = _Gates()
+    def __init__(self, netlist: Any, family: str) -> None:
         self.cells = netlist.cells
-        self.known: dict[int, int] = {0: 0, 1: 1, **constant}
-        self._same = same
-        #: By node: what a flip-flop takes, as wires of next value, enable and reset, and its name; and the cell of
-        #: another source.
-        self.takes: dict[int, Callable[[], tuple[int, int, int]]] = {}
-        self.names: dict[int, _Name] = {}
-        self.owner: dict[int, int] = {}
         self.ports: dict[int, list[int]] = defaultdict(list)
         for number, cell in enumerate(self.cells):
             if isinstance(cell, _nir.SyncWritePort | _nir.AsyncReadPort | _nir.SyncReadPort):
                 self.ports[cell.memory].append(number)
         #: The flip-flops (cells) that take what a port (cell) reads and nothing else.
-        self._registered = dict(self._find_registered())
+        self.registered = dict(self._find_registered())
         self.memories = {number: self._memory(number) for number in self.ports}
         self.places = {number: mapped(its, family) for number, its in self.memories.items()}
-        self._words: dict[int, list[list[int]]] = {}
         self._parallel: dict[int, bool] = {}
+        self._assigned: dict[int, list[list[tuple[int, int]]]] = {}
 
     def _find_registered(self) -> Iterator[tuple[int, int]]:
         ports = {number for its in self.ports.values() for number in its}
@@ -240,7 +232,7 @@ class _Reader:
         cell, ports = self.cells[number], [self.cells[its] for its in self.ports[number]]
         writes = [its for its in ports if isinstance(its, _nir.SyncWritePort)]
         reads = [its for its in ports if not isinstance(its, _nir.SyncWritePort)]
-        registered = {*self._registered.values()}
+        registered = {*self.registered.values()}
         is_registered = all(
             isinstance(self.cells[its], _nir.SyncWritePort | _nir.SyncReadPort) or its in registered
             for its in self.ports[number]
@@ -255,6 +247,51 @@ class _Reader:
             shared=len(writes) == 1 and any(its.addr == writes[0].addr for its in reads),
             content=cell.init,
         )
+
+    def exclusive(self, one: int, other: int) -> bool:
+        """Whether two conditions (nets) are patterns of one value that exclude each other."""
+        a, b = self.cells[one >> 16], self.cells[other >> 16]
+        if not (isinstance(a, _nir.Matches) and isinstance(b, _nir.Matches) and a.value == b.value):
+            return False
+        return all(any({x, y} == {"0", "1"} for x, y in zip(p, q, strict=True)) for p in a.patterns for q in b.patterns)
+
+    def is_parallel(self, number: int) -> bool:
+        """Whether a cell is a switch whose cases exclude each other."""
+        if number not in self._parallel:
+            cell = self.cells[number]
+            self._parallel[number] = isinstance(cell, _nir.PriorityMatch) and all(
+                self.exclusive(a, b) for a, b in combinations(cell.inputs, 2)
+            )
+        return self._parallel[number]
+
+    def assigned(self, number: int, bit: int) -> list[tuple[int, int]]:
+        """The assignments of a bit of an assignment list: the nets of condition and value, one after the other."""
+        if number not in self._assigned:
+            cell = self.cells[number]
+            found: list[list[tuple[int, int]]] = [[] for _ in cell.default]
+            for its in cell.assignments:
+                for at, net in enumerate(its.value, its.start):
+                    found[at].append((its.cond, net))
+            self._assigned[number] = found
+        return self._assigned[number][bit]
+
+
+class _Reader:
+    """Makes gates of the nets of a netlist, when they are asked for. constant, same: of :func:`_fixed`."""
+
+    def __init__(self, its: _Cells, constant: Mapping[int, int], same: Mapping[_Name, _Name]) -> None:
+        self.gates = _Gates()
+        self._its = its
+        self.cells, self.ports, self.memories, self.places = its.cells, its.ports, its.memories, its.places
+        self.known: dict[int, int] = {0: 0, 1: 1, **constant}
+        self._same = same
+        #: By node: what a flip-flop takes, as wires of next value, enable and reset, and its name; and the cell of
+        #: another source.
+        self.takes: dict[int, Callable[[], tuple[int, int, int]]] = {}
+        self.names: dict[int, _Name] = {}
+        self.owner: dict[int, int] = {}
+        self._words: dict[int, list[list[int]]] = {}
+        self._here: dict[tuple[int, int], int] = {}
 
     def wires(self, nets: Iterable[int]) -> list[int]:
         """The wires of nets."""
@@ -276,7 +313,7 @@ class _Reader:
             if reads is None or (type(cell) is _nir.Instance and not _TABLE.fullmatch(cell.type)):
                 self._source(its, cell)
                 continue
-            missing = [read for read in reads(cell, its & 0xFFFF) if read not in known]
+            missing = [read for read in reads(self._its, cell, its) if read not in known]
             if missing:
                 waiting += missing
                 continue
@@ -292,7 +329,7 @@ class _Reader:
         wire = self.known[net] = self.gates.new(_SOURCE)
         node = wire >> 1
         if isinstance(cell, _nir.FlipFlop):
-            port = self._registered.get(net >> 16)
+            port = self._its.registered.get(net >> 16)
             if port is not None and self._place(port) == BLOCK:
                 self.owner[node] = port
             else:
@@ -337,10 +374,13 @@ class _Reader:
 
     def _written(self, number: int, at: int, bit: int) -> tuple[int, int, int]:
         g, value, enable = self.gates, 0, 0
-        for its in map(self.cells.__getitem__, self.ports[number]):
+        for port in self.ports[number]:
+            its = self.cells[port]
             if isinstance(its, _nir.SyncWritePort):
-                address = [self.wire(net) ^ (~at >> i & 1) for i, net in enumerate(its.addr)]
-                here = g.both(g.all_of(address), self.wire(its.en[bit]))
+                if (port, at) not in self._here:
+                    address = [self.wire(net) ^ (~at >> i & 1) for i, net in enumerate(its.addr)]
+                    self._here[port, at] = g.all_of(address)
+                here = g.both(self._here[port, at], self.wire(its.en[bit]))
                 value = g.choose(here, self.wire(its.data[bit]), value) if enable else self.wire(its.data[bit])
                 enable = g.either(enable, here)
         return value, enable, 0
@@ -404,42 +444,23 @@ class _Reader:
     def priority(self, cell: Any, net: int) -> None:
         """The first of several conditions that is true."""
         g, known = self.gates, self.known
-        enable = known[cell.en]
-        before: list[tuple[int, int]] = []
+        enable, is_parallel = known[cell.en], self._its.is_parallel(net >> 16)
         for i, read in enumerate(cell.inputs):
-            own = [earlier for earlier, wire in before if not self._exclusive(earlier, read)]
-            others = g.any_of([known[earlier] for earlier in own])
+            before = [] if is_parallel else cell.inputs[:i]
+            others = g.any_of([known[earlier] for earlier in before if not self._its.exclusive(earlier, read)])
             known[(net >> 16) << 16 | i] = g.both(enable, g.both(known[read], others ^ 1))
-            before.append((read, known[read]))
-
-    def _exclusive(self, one: int, other: int) -> bool:
-        """Whether two conditions are patterns of one value that exclude each other."""
-        a, b = self.cells[one >> 16], self.cells[other >> 16]
-        if not (isinstance(a, _nir.Matches) and isinstance(b, _nir.Matches) and a.value == b.value):
-            return False
-        return all(any({x, y} == {"0", "1"} for x, y in zip(p, q, strict=True)) for p in a.patterns for q in b.patterns)
 
     def assignments(self, cell: Any, net: int) -> None:
         """A bit of what several assignments give, one after the other."""
-        self.known[net] = self._chosen(self._rows(cell, net & 0xFFFF), self.known[cell.default[net & 0xFFFF]])
+        self.known[net] = self._chosen(self._rows(net), self.known[cell.default[net & 0xFFFF]])
 
-    def _rows(self, cell: Any, bit: int) -> list[tuple[int, int, int]]:
+    def _rows(self, net: int) -> list[tuple[int, int, int]]:
         """The assignments of a bit: the number of their switch, or 0, and the wires of condition and value."""
+        wire, is_parallel = self.wire, self._its.is_parallel
         return [
-            (its.cond >> 16 if self._is_parallel(its.cond >> 16) else 0, self.wire(its.cond),
-             self.wire(its.value[bit - its.start]))
-            for its in cell.assignments
-            if 0 <= bit - its.start < len(its.value)
-        ]  # fmt: skip
-
-    def _is_parallel(self, number: int) -> bool:
-        """Whether a cell is a switch whose cases exclude each other."""
-        if number not in self._parallel:
-            cell = self.cells[number]
-            self._parallel[number] = isinstance(cell, _nir.PriorityMatch) and all(
-                self._exclusive(a, b) for a, b in combinations(cell.inputs, 2)
-            )
-        return self._parallel[number]
+            (cond >> 16 if is_parallel(cond >> 16) else 0, wire(cond), wire(value))
+            for cond, value in self._its.assigned(net >> 16, net & 0xFFFF)
+        ]
 
     def _chosen(self, rows: Sequence[tuple[int, int, int]], value: int) -> int:
         """What is assigned last, or ``value``; cases that exclude each other are a sum of products, as in Yosys."""
@@ -464,7 +485,7 @@ class _Reader:
         cell = self.cells[taken >> 16]
         if not isinstance(cell, _nir.AssignmentList):
             return self.wire(taken), 1, 0
-        own, reset, rows = self.known[net], 0, self._rows(cell, taken & 0xFFFF)
+        own, reset, rows = self.known[net], 0, self._rows(taken)
         default = self.wire(cell.default[taken & 0xFFFF])
         level = rows[-1][2] if rows else None
         while len(rows) > 1 and rows[-1][2] == level and level in (0, 1):
@@ -535,7 +556,8 @@ _WORDS: dict[str, Callable[..., list[int]]] = {
 }
 
 
-def _read_by_operator(cell: Any, bit: int) -> list[int]:
+def _read_by_operator(its: _Cells, cell: Any, net: int) -> list[int]:
+    bit = net & 0xFFFF
     if cell.operator in _BITWISE:
         return [value[bit] for value in cell.inputs]
     if cell.operator == "m":
@@ -544,23 +566,22 @@ def _read_by_operator(cell: Any, bit: int) -> list[int]:
     return [net for value in cell.inputs for net in value]
 
 
-def _read_by_assignments(cell: Any, bit: int) -> list[int]:
-    found = [cell.default[bit]]
-    for its in cell.assignments:
-        if 0 <= bit - its.start < len(its.value):
-            found += (its.cond, its.value[bit - its.start])
+def _read_by_assignments(its: _Cells, cell: Any, net: int) -> list[int]:
+    found = [cell.default[net & 0xFFFF]]
+    for pair in its.assigned(net >> 16, net & 0xFFFF):
+        found += pair
     return found
 
 
 #: The nets that an output of a cell depends on at once, and what makes its wires; other cells are sources.
-_READS: dict[type, Callable[[Any, int], Sequence[int]]] = {
+_READS: dict[type, Callable[[_Cells, Any, int], Sequence[int]]] = {
     _nir.Operator: _read_by_operator,
-    _nir.Part: lambda cell, bit: [*cell.value, *cell.offset],
-    _nir.Matches: lambda cell, bit: cell.value,
-    _nir.PriorityMatch: lambda cell, bit: [cell.en, *cell.inputs],
+    _nir.Part: lambda its, cell, net: [*cell.value, *cell.offset],
+    _nir.Matches: lambda its, cell, net: cell.value,
+    _nir.PriorityMatch: lambda its, cell, net: [cell.en, *cell.inputs],
     _nir.AssignmentList: _read_by_assignments,
-    _nir.AsyncReadPort: lambda cell, bit: cell.addr,
-    _nir.Instance: lambda cell, bit: [net for pin in cell.ports_i.values() for net in pin],
+    _nir.AsyncReadPort: lambda its, cell, net: cell.addr,
+    _nir.Instance: lambda its, cell, net: [read for pin in cell.ports_i.values() for read in pin],
 }
 _MAKES: dict[type, Callable[[_Reader, Any, int], None]] = {
     _nir.Operator: _Reader.operator,
@@ -585,8 +606,8 @@ class _Found:
     memories: list[tuple[LogicMemory, str, int]]
 
 
-def _needed(netlist: Any, family: str, constant: Mapping[int, int], same: Mapping[_Name, _Name]) -> _Found:
-    reader = _Reader(netlist, family, constant, same)
+def _needed(cells: _Cells, constant: Mapping[int, int], same: Mapping[_Name, _Name]) -> _Found:
+    reader = _Reader(cells, constant, same)
     found = _Found(reader, {0}, [], {}, Counter(), [])
     waiting: list[int] = []
     done: set[int] = set()
@@ -651,10 +672,11 @@ def _fixed(found: _Found) -> tuple[dict[int, int], dict[_Name, _Name]]:
 
 def size_of(netlist: Any, family: str) -> Size:
     """The size of a netlist of :func:`netlist_of` on devices of a family of :data:`rdahw.hdl.memory_map.RAMS`."""
+    cells = _Cells(netlist, family)
     constant: dict[int, int] = {}
     same: dict[_Name, _Name] = {}
     while True:
-        found = _needed(netlist, family, constant, same)
+        found = _needed(cells, constant, same)
         more, others = _fixed(found)
         if not more and not others:
             return _cover(found)
