@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import combinations
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from amaranth.hdl import Fragment, _ir, _nir  # type: ignore[import-untyped]
@@ -40,6 +41,8 @@ _WIDE = 64
 _INPUTS = 4
 #: Look-up tables as cells of any family.
 _TABLE = re.compile(r"(SB_)?LUT[1-6]")
+#: The level of a cut with its cost, level and leaves.
+_LEVEL = itemgetter(1)
 #: A carry passes so many bits in the time of a look-up table with its wires.
 _CARRY_BITS = 8
 
@@ -456,9 +459,13 @@ class _Reader:
 
     def _rows(self, net: int) -> list[tuple[int, int, int]]:
         """The assignments of a bit: the number of their switch, or 0, and the wires of condition and value."""
-        wire, is_parallel = self.wire, self._its.is_parallel
+        known, wire, is_parallel = self.known, self.wire, self._its.is_parallel
         return [
-            (cond >> 16 if is_parallel(cond >> 16) else 0, wire(cond), wire(value))
+            (
+                cond >> 16 if is_parallel(cond >> 16) else 0,
+                known[cond] if cond in known else wire(cond),
+                known[value] if value in known else wire(value),
+            )
             for cond, value in self._its.assigned(net >> 16, net & 0xFFFF)
         ]
 
@@ -709,6 +716,8 @@ class _Cuts:
         self._costs = [0.0] * len(gates.kinds)
         self.best: dict[int, frozenset[int]] = {}
         self._cuts: dict[int, list[frozenset[int]]] = {}
+        #: What a reader of a node may read in its place: the node, or the leaves of one of its cuts.
+        self._ways: dict[int, list[frozenset[int]]] = {}
         #: What each conjunction or parity is of, in any order.
         self._wide: dict[int, frozenset[int]] = {}
         self._readers = readers
@@ -736,22 +745,28 @@ class _Cuts:
 
     def _join(self, node: int, levels: list[float]) -> float:
         """Find the cuts of a gate."""
-        kinds, reads, cost = self._kinds, self._reads, self._costs.__getitem__
-        found = {frozenset[int]()}
-        for wire in reads[node]:
-            ways = [frozenset((wire >> 1,)), *self._cuts.get(wire >> 1, ())]
+        kinds, reads, cost, level = self._kinds, self._reads, self._costs.__getitem__, levels.__getitem__
+        first, *rest = [self._ways_of(wire >> 1) for wire in reads[node]]
+        found = set(first)
+        for ways in rest:
             found = {wider for one in found for way in ways if len(wider := one | way) <= _INPUTS}
-        ranked = sorted((sum(map(cost, cut)), max(map(levels.__getitem__, cut)), sorted(cut)) for cut in found)
-        first = min(ranked, key=lambda row: row[1])
-        cuts = self._cuts[node] = [frozenset(cut) for _, _, cut in ranked[:_CUTS]]
-        if first not in ranked[:_CUTS]:
-            cuts.append(frozenset(first[2]))
+        ranked = sorted([(sum(map(cost, cut)), max(map(level, cut)), sorted(cut)) for cut in found])
+        earliest = min(ranked, key=_LEVEL)
+        kept = ranked[:_CUTS]
+        if earliest not in kept:
+            kept.append(earliest)
+        cuts = self._cuts[node] = [frozenset(cut) for _, _, cut in kept]
         self.best[node] = cuts[0]
         self._costs[node] = (1 + ranked[0][0]) / max(1, self._readers[node])
         if kinds[node] != _MUX:
             joined = frozenset[int]().union(*(self._parts(kinds[node], wire) for wire in reads[node]))
             self._wide[node] = joined if len(joined) <= _WIDE else frozenset(reads[node])
         return self._level(node, levels)
+
+    def _ways_of(self, node: int) -> list[frozenset[int]]:
+        if node not in self._ways:
+            self._ways[node] = [frozenset((node,)), *self._cuts.get(node, ())]
+        return self._ways[node]
 
     def _parts(self, kind: int, wire: int) -> frozenset[int]:
         """What a wire is a conjunction or parity of; else the wire itself."""
