@@ -153,7 +153,8 @@ def estimate(
 ) -> Estimate:
     """What ``design`` takes on ``board`` and how fast it is, within a second for most designs.
 
-    clock_mhz, baud: as :func:`rdahw.boards.synthesis.synthesise`, and so are errors. core: of the design, if it is made.
+    clock_mhz, baud: as :func:`rdahw.boards.synthesis.synthesise`, and so are errors. core: of the design, if it is
+    made.
     """
     clock, _ = choose(board.pll, board.oscillator[1], clock_mhz or board.clock)
     core = design.core() if core is None else core

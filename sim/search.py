@@ -109,8 +109,9 @@ class Search:
 
     rule: ``rule(family, candidate)``, how data become bits. costs: ``costs(spec)`` of a model that is not trained; it
     may raise :class:`UsageError`. known: whether these are its costs when it is trained. excess: how far costs are
-    above the budget, 0 for within. trials: how many models are trained in all. deadline: by
-    :func:`time.monotonic`; no further round begins after it. round: how many trials are asked for at once. keep: called with the number and the result of each trial that has ended.
+    above the budget, 0 for within. trials: how many models are trained in all. deadline: by :func:`time.monotonic`; no
+    further round begins after it. round: how many trials are asked for at once. keep: called with the number and the
+    result of each trial that has ended.
     """
 
     study: optuna.Study
