@@ -9,7 +9,7 @@ or say where one is with make PYTHON=/path/to/python
 pip = .venv/bin/python -m pip --disable-pip-version-check --quiet install
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint types docs docs-serve docs-walk mutants bench clean
+.PHONY: help demo test quick lint types docs docs-serve docs-walk mutants bench estimates clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
@@ -57,6 +57,12 @@ mutants: .venv/installed-dev  ## make all mutants and write their list: some 25 
 
 bench: .venv/installed-dev .venv-bench/installed  ## measure beside peers and write docs/benchmarks.md (BENCH=--full for all)
 	.venv/bin/python bench/run.py $(BENCH)
+
+estimates: .venv/installed-dev  ## build the designs of rdahw estimate anew, and fit it to them: over an hour of one core
+	rm -f bench/builds.jsonl
+	.venv/bin/python bench/estimates.py build --seed 1 --count 93
+	.venv/bin/python bench/estimates.py build --seed 2 --count 40
+	.venv/bin/python bench/estimates.py fit
 
 clean:  ## remove the virtual environment and everything built
 	rm -rf .venv .venv-bench build dist docs/generated *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -219,7 +219,7 @@ class Board:
     inactive: outputs, by resource and number, that are held inactive, such as the select of a flash on the UART's pins.
     pins: those of ``--frontend pins``; ``None``: none, or not tried.
     flash: the flash memory that gateware can read data from; ``None``: none, or not tried.
-    logic_cells, ebr, spram: how many the device has. ebr_bits: the size of a memory block.
+    logic_cells, ebr, spram: how many the device has.
     programmers: the programs that can program it, the usual one first.
     """
 
@@ -242,7 +242,6 @@ class Board:
     inactive: tuple[tuple[str, int], ...] = ()
     logic_cells: int
     ebr: int
-    ebr_bits: int
     spram: int = 0
     flash: DataFlash | None = None
     pins: LivePins | None = None

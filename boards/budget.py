@@ -1,13 +1,13 @@
 """What a model costs on a board before it is built, and what it may cost: for ``rdahw tune``.
 
-Memory blocks are counted as Yosys maps them, cycles are those of the gateware, and logic cells are estimated
-(:mod:`rdahw.hdl.cell_estimate`).
+All costs are those of :func:`rdahw.boards.estimate.estimate`: logic cells are estimated, the others are exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from amaranth.hdl import Fragment  # type: ignore[import-untyped]
@@ -15,11 +15,10 @@ from amaranth.hdl import Fragment  # type: ignore[import-untyped]
 from rdahw.boards import board as board_of_name
 from rdahw.boards.board import Board
 from rdahw.boards.design import Design, inference_design, trainer_design
+from rdahw.boards.estimate import estimate
 from rdahw.errors import UsageError
 from rdahw.family import Spec
-from rdahw.hdl.cell_estimate import estimated_cells
-from rdahw.hdl.memory_fit import Needs
-from rdahw.hdl.trainer_factory import choose_trainer, predictors
+from rdahw.hdl.trainer_factory import choose_trainer
 from rdahw.state import State
 
 __all__ = ["COSTS", "Budget", "Costs"]
@@ -37,6 +36,9 @@ COSTS: Mapping[str, str] = {
 
 #: A cost that is not known, or not known yet, is None.
 Costs = Mapping[str, float | None]
+
+#: The costs of so many models are kept: a search looks at most of them again, as soon as they are trained.
+_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +76,56 @@ class Budget:
                 raise UsageError(f"--max {word} is no limit; expected a number above 0, such as {cost}=100") from None
         return cls(board=its.name, limits=limits, learns=learns, clock=clock or its.clock)
 
+    def check(self, spec: Spec) -> None:
+        """Raise :class:`UsageError` for a model without such gateware."""
+        if self.learns:
+            choose_trainer(spec)
+
+    def __hash__(self) -> int:
+        return hash((self.board, *sorted(self.limits.items()), self.learns, self.clock))
+
     def before(self, spec: Spec) -> Costs:
-        """What ``spec`` costs, as far as that is known before it is trained. Raises :class:`UsageError` for a model
-        without gateware."""
-        its = board_of_name(self.board)
-        rows = [choose_trainer(spec)] if self.learns else [row for row in predictors(spec) if row.fits(spec)]
-        found = [(row, row.needs(spec, its, False, None)) for row in rows]
-        row, needs = next((each for each in found if each[1] is None or _fits(each[1], its)), found[-1])
-        costs: dict[str, float | None] = dict.fromkeys(COSTS)
-        costs |= {"luts": estimated_cells(spec, row, its), "bits": spec.parameters.bits}
-        return costs if needs is None else {**costs, "ebr": needs.ebr, "spram": needs.spram}
+        """What ``spec`` costs before it is trained: with drawn parameters if the gateware has them as constants, and
+        with a drawn wiring if it is chosen by the data. Of a model that is above a limit, only the costs that are known
+        before its logic cells may be there. Raises as :meth:`after`."""
+        costs = dict.fromkeys(COSTS) | {"bits": spec.parameters.bits}
+        return costs if self.excess(costs) else self._kept(spec.wired())
+
+    def is_known(self, spec: Spec) -> bool:
+        """Whether ``spec`` costs the same after it is trained: its gateware has neither its parameters as constants,
+        nor a wiring that is chosen by the data."""
+        return self.learns and spec.preparation is None
 
     def after(self, spec: Spec, state: State) -> Costs:
         """What ``spec`` costs with the trained ``state``.
 
-        Raises :class:`rdahw.boards.report.DesignError` if its memories or its examples do not fit the board.
+        Raises :class:`UsageError` for a model without gateware, and :class:`rdahw.boards.report.DesignError` if its
+        memories or its examples do not fit the board.
         """
-        core = self.design(spec, state, board_of_name(self.board)).core()
-        cycles = float(core.cycles(updated=core.learns))
-        Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
-        return {**self.before(spec), "cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
+        costs = self._kept(spec) if self.learns else self._costs(spec, state)
+        return costs if costs["luts"] is not None else self._costs(spec, state)
+
+    def _kept(self, spec: Spec) -> Costs:
+        """The costs of a trainer, or with drawn parameters, from a cache if ``spec`` can be its key."""
+        try:
+            hash(spec)
+        except TypeError:
+            return _costs_before.__wrapped__(self, spec)
+        return _costs_before(self, spec)
+
+    def _costs(self, spec: Spec, state: State, *, only_within: bool = False) -> Costs:
+        """The costs of ``spec``; ``only_within``: without those that take long, if the others are above a limit."""
+        its = board_of_name(self.board)
+        design = self.design(spec, state, its)
+        core = design.core()
+        cycles = float(design.cycles_per_example(core))
+        costs: dict[str, float | None] = dict.fromkeys(COSTS)
+        costs |= {"bits": spec.parameters.bits, "cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
+        if only_within and self.excess(costs):
+            Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
+            return costs
+        found = estimate(design, its, clock_mhz=self.clock, core=core)
+        return costs | {"luts": found.logic_cells, "ebr": found.ebr, "spram": found.spram}
 
     def design(self, spec: Spec, state: State, board: Board) -> Design:
         """The design with the model."""
@@ -112,5 +144,6 @@ class Budget:
         return {"board": self.board, "limits": dict(self.limits), "learns": self.learns, "clock_mhz": self.clock}
 
 
-def _fits(needs: Needs, board: Board) -> bool:
-    return needs.ebr <= board.ebr and needs.spram <= board.spram and needs.logic_cells <= board.logic_cells
+@lru_cache(_KEPT)
+def _costs_before(budget: Budget, spec: Spec) -> Costs:
+    return budget._costs(spec, {} if budget.learns else spec.typical_state(), only_within=True)

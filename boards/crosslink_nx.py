@@ -34,7 +34,6 @@ BOARD = Board(
     leds={"error": ("led", 0), "activity": ("led", 1)},
     logic_cells=32_256,
     ebr=84,
-    ebr_bits=18_432,
     programmers=(
         Programmer(
             tool="openFPGALoader",

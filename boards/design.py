@@ -9,6 +9,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from amaranth.hdl import Fragment  # type: ignore[import-untyped]
+
 from rdahw.boards.board import Board
 from rdahw.boards.fit import check_trainer_fits, choose_predictor
 from rdahw.boards.rates import rates_of
@@ -22,7 +24,7 @@ from rdahw.hdl.flash_trainer_link import FlashTrainerLink
 from rdahw.hdl.frontend import Frontend, NumberFrontend, PixelFrontend
 from rdahw.hdl.link import UartLink
 from rdahw.hdl.pixels import PixelPlanes
-from rdahw.hdl.trainer_factory import choose_trainer, make_trainer, predictors
+from rdahw.hdl.trainer_factory import Row, choose_trainer, make_trainer, predictors
 from rdahw.hdl.uart import divisor_for
 from rdahw.state import State
 
@@ -39,22 +41,24 @@ class Design:
 
     name: of the files that synthesis writes: letters, digits, ``_`` and ``-``.
     core: makes the trainer or the circuit alone, an Amaranth component.
-    link: makes, from the clock in Hz and the speed in bits a second, the component for the board's pins, as
-        :class:`rdahw.boards.top.Top` takes it.
+    link: makes, from such a core, the clock in Hz and the speed in bits a second, the component for the board's pins,
+        as :class:`rdahw.boards.top.Top` takes it.
     cycles_per_example: from such a core to the clock cycles between two examples at full speed; if examples differ, for
         the slowest kind. latency: to those from an example to its result; ``None``: not known.
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
+    gateware: of which kinds it is, the general one first; designs of one kind are alike in size and speed.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``. frontend: makes the
     frontend of such a core alone, if it has one.
     """
 
     name: str
     core: Callable[[], Any]
-    link: Callable[[int, int], Any]
+    link: Callable[[Any, int, int], Any]
     cycles_per_example: Callable[[Any], Fraction]
     latency: Callable[[Any], int | None] = lambda core: None
     dense: bool = False
     rates: Rates | None = None
+    gateware: tuple[str, ...] = ()
     tables: str | None = None
     frontend: Callable[[], Any] | None = None
 
@@ -105,11 +109,11 @@ def trainer_design(
         raise UserError(f"the flash of {board.title} is read over one data line; use --flash single")
     check_trainer_fits(spec, row, board, flash, frontend)
 
-    def link(clock: int, baud: int) -> Any:
+    def link(core: Any, clock: int, baud: int) -> Any:
         if place is None:
-            return _linked(core)(clock, baud)
+            return _linked(core, clock, baud)
         reader = FlashReader(clock, quad=quad, latency=FLASH_LATENCY)
-        trainer = FlashTrainer(core(), reader, base=place.offset, epochs=epochs)
+        trainer = FlashTrainer(core, reader, base=place.offset, epochs=epochs)
         return FlashTrainerLink(trainer, divisor_for(clock, baud))
 
     return Design(
@@ -117,6 +121,7 @@ def trainer_design(
         core=core,
         link=link,
         cycles_per_example=_cycles,
+        gateware=_kinds(spec, row, frontend, batch=batch, stages=stages, flash=flash),
         rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
         frontend=_alone(frontend),
     )
@@ -130,18 +135,24 @@ def live_design(spec: Any, board: Board, *, sample: float | None = None, name: s
     """
     from rdahw.hdl.live_pins import AloneTrainer, PinSampler, live_trainer
 
-    choose_trainer(spec, **{"frontend pins": True})
+    row = choose_trainer(spec, **{"frontend pins": True})
     if not spec.live:
         raise UsageError("--frontend pins is for a machine that learns from one stream; add live=1 to the model")
     if board.pins is None:
         raise UserError(
             f"{board.title} has no row of pins to learn from; leave out --frontend pins, or choose icebreaker"
         )
+
+    def link(core: Any, clock: int, baud: int) -> Any:
+        Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
+        return live_trainer(spec, clock, sample)
+
     return Design(
         name=name,
         core=lambda: AloneTrainer(spec),
-        link=lambda clock, baud: live_trainer(spec, clock, sample),
+        link=link,
         cycles_per_example=_cycles,
+        gateware=_kinds(spec, row, None),
         frontend=lambda: PinSampler(spec.steps, round(board.clock * 1e6), sample),
     )
 
@@ -166,8 +177,9 @@ def inference_design(
     return Design(
         name=name,
         core=core,
-        link=_linked(core),
+        link=_linked,
         cycles_per_example=_cycles,
+        gateware=_kinds(spec, row, frontend),
         latency=lambda core: core.delay,
         dense=True,
         rates=rates_of,
@@ -187,12 +199,17 @@ def _alone(frontend: Frontend | None) -> Callable[[], Any] | None:
     return None if frontend is None else partial(_FRONTENDS[type(frontend)], frontend)
 
 
+def _kinds(spec: Spec, row: Row, frontend: Frontend | None, **options: Any) -> tuple[str, ...]:
+    """The kind of gateware of a row, with the options that are given, and that of a family."""
+    given = [name for name, value in options.items() if value not in (False, 1)]
+    words = [row.name, *(f"--{name}" for name in given + ([] if frontend is None else [frontend.option]))]
+    kind = " ".join(words)
+    return kind, f"{spec.family}: {kind}"
+
+
 def _cycles(core: Any) -> Fraction:
     return Fraction(core.cycles(updated=core.learns))
 
 
-def _linked(core: Callable[[], Any]) -> Callable[[int, int], Any]:
-    def link(clock: int, baud: int) -> Any:
-        return UartLink(core().linked(), divisor_for(clock, baud))
-
-    return link
+def _linked(core: Any, clock: int, baud: int) -> Any:
+    return UartLink(core.linked(), divisor_for(clock, baud))

@@ -32,7 +32,6 @@ BOARD = Board(
     leds={"error": ("led", 0), "activity": ("led", 0)},
     logic_cells=40_960,
     ebr=64,
-    ebr_bits=20_480,
     programmers=(
         Programmer(
             tool="openFPGALoader",

@@ -19,7 +19,6 @@ BOARD = Board(
     leds={"error": ("led", 0), "activity": ("led", 1)},
     logic_cells=7680,
     ebr=32,
-    ebr_bits=4096,
     programmers=(
         Programmer(tool="iceprog", load=("-S", "{file}"), store=("{file}",)),
         Programmer(tool="openFPGALoader", load=None, store=("-b", "ice40_generic", "-f", "{file}")),

@@ -20,7 +20,6 @@ BOARD = Board(
     leds={"error": ("led_r", 0), "activity": ("led_g", 0)},
     logic_cells=5280,
     ebr=30,
-    ebr_bits=4096,
     spram=4,
     # A bitstream has 104,090 bytes; a megabyte leaves room for some, as for warm boot.
     flash=DataFlash(part="W25Q128JV", bytes=16 << 20, offset=1 << 20, resource="spi_flash_4x"),

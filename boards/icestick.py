@@ -19,7 +19,6 @@ BOARD = Board(
     leds={"error": ("led", 0), "activity": ("led", 4)},  # one of the red ones, and the green one in their middle
     logic_cells=1280,
     ebr=16,
-    ebr_bits=4096,
     programmers=(
         Programmer(tool="iceprog", load=None, store=("{file}",)),
         Programmer(tool="openFPGALoader", load=None, store=("-b", "ice40_generic", "-f", "{file}")),

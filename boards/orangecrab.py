@@ -37,7 +37,6 @@ BOARD = Board(
     leds={"error": ("rgb_led", 0, "r"), "activity": ("rgb_led", 0, "g")},
     logic_cells=24_288,
     ebr=56,
-    ebr_bits=18_432,
     programmers=(
         Programmer(tool="dfu-util", load=None, store=("-d", "1209:5af0", "-a", "0", "-D", "{file}")),
         Programmer(tool="openFPGALoader", load=None, store=("-b", "orangeCrab", "{file}")),

@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,10 +51,10 @@ from rdahw.boards.report import (
 from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
 from rdahw.hdl.block_memory import FORGET_FIRST_READ
-from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolFailure, find, run
+from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolFailure, find, run, scratch
 from rdahw.jobs import Jobs, ThreadJobs, cores
 
-__all__ = ["synthesise"]
+__all__ = ["Measured", "measure", "synthesise"]
 
 #: The RTL as Verilog, without Amaranth's private attributes; on a copy, since writing Verilog changes the design.
 _WRITE_VERILOG = """
@@ -102,6 +103,14 @@ class _Flow:
     def read(self, name: str) -> str:
         """The text of a file of the folder."""
         return (self.folder / name).read_text(encoding="utf-8")
+
+    def prepare(self, design: Design, name: str, baud: int | None) -> tuple[str, str]:
+        """Write the file of pins and clocks; its name, and the RTLIL."""
+        top = Top(self.board, design.link(design.core(), round(self.clock * 1e6), baud or self.board.baud), self.clock)
+        plan = self.board.platform().prepare(top, name, emit_src=False)
+        pins = f"{name}.{self.family.constraints}"
+        self.write(pins, _text(plan.files[pins]))
+        return pins, _text(plan.files[f"{name}.il"])
 
     def synthesise(self, name: str, rtlil: str) -> Run:
         """``NAME.json``, ``NAME.v`` and ``NAME.netlist.v`` from RTLIL."""
@@ -270,12 +279,8 @@ def synthesise(
     name = design.name.replace("-", "_")
     with _folder(out) as folder:
         flow = _Flow(family, board, clock, yosys, pnr, pack, folder, _one_at_a_time(progress), threading.Event())
-        platform = board.platform()
-        top = Top(board, design.link(round(clock * 1e6), baud or board.baud), clock)
-        plan = platform.prepare(top, name, emit_src=False)
-        pins = f"{name}.{family.constraints}"
-        flow.write(pins, _text(plan.files[pins]))
-        synthesis = flow.synthesise(name, _text(plan.files[f"{name}.il"]))
+        pins, rtlil = flow.prepare(design, name, baud)
+        synthesis = flow.synthesise(name, rtlil)
         usage = flow.usage(name, pinned=True)
         check_fit(design.name, board, usage, all_boards())
         core = design.core()
@@ -317,6 +322,49 @@ def synthesise(
         for file in (*own, pins, f"{name}.{family.placed}", bitstream, "report.json"):
             os.replace(folder / file, out / file)
     return report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a build with one seed of place and route takes: as in :class:`Report`, and ``cells`` of the netlist by their
+    type. fmax_mhz: None if it could not be placed or routed."""
+
+    logic_cells: int
+    flip_flops: int
+    ebr: int
+    spram: int
+    fmax_mhz: float | None
+    cells: Mapping[str, int]
+    tools: Mapping[str, str]
+
+
+def measure(design: Design, board: Board, *, clock_mhz: float | None = None, baud: int | None = None) -> Measured:
+    """What ``design`` takes on ``board`` and how fast it is, with seed 1, without a bitstream and whether or not it
+    meets the clock. Raises :class:`DesignError` if it does not fit, and as :func:`synthesise`."""
+    family = FAMILIES[board.family]
+    yosys, pnr = tools = [find(name) for name in ("yosys", family.pnr)]
+    clock, _ = choose(board.pll, board.oscillator[1], clock_mhz or board.clock)
+    name = design.name.replace("-", "_")
+    with scratch() as folder:
+        flow = _Flow(family, board, clock, yosys, pnr, pnr, folder, None, threading.Event())
+        flow.synthesise(name, flow.prepare(design, name, baud)[1])
+        try:
+            seed, placed = flow.place(name, 1, design.dense)
+        except ToolFailure:
+            check_fit(design.name, board, flow.usage(name, pinned=True), all_boards())
+            raise
+        usage = flow.usage(name, pinned=True) if placed is None else usage_in_log(placed.log, family)
+        check_fit(design.name, board, usage, all_boards())
+        netlist = flow.read(f"{name}.json")
+        return Measured(
+            logic_cells=usage[LOGIC_CELLS].used,
+            flip_flops=cells_in_netlist(netlist, family.flip_flop, name),
+            ebr=usage[EBR].used,
+            spram=usage[SPRAM].used if SPRAM in usage else 0,
+            fmax_mhz=seed.fmax_mhz,
+            cells=Counter(cell["type"] for cell in json.loads(netlist)["modules"][name]["cells"].values()),
+            tools=_versions(*tools),
+        )
 
 
 def _text(content: str | bytes) -> str:

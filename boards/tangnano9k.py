@@ -20,7 +20,6 @@ BOARD = Board(
     leds={"error": ("led", 0), "activity": ("led", 5)},
     logic_cells=8640,
     ebr=26,
-    ebr_bits=18_432,
     programmers=(
         Programmer(
             tool="openFPGALoader", load=("-b", "tangnano9k", "-m", "{file}"), store=("-b", "tangnano9k", "-f", "{file}")

@@ -47,7 +47,6 @@ BOARD = Board(
     leds={"error": ("led", 0), "activity": ("led", 1)},
     logic_cells=24_288,
     ebr=56,
-    ebr_bits=18_432,
     # A bitstream of the largest ECP5 has up to 2 MB.
     flash=DataFlash(part="IS25LP128F", bytes=16 << 20, offset=4 << 20, resource="flash", quad=False, user_clock=True),
     programmers=(

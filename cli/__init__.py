@@ -36,6 +36,7 @@ COMMANDS = {
     "export": "write a circuit for other tools",
     "grad": "write the derivative of a design for other tools",
     "cells": "count the FPGA cells of a trained model",
+    "estimate": "estimate a design's size and speed without building it",
     "synth": "make the bitstream of a trainer, or of a trained model",
     "boards": "list the boards",
     "pack": "pack a data set for a board's flash",

@@ -184,7 +184,7 @@ def _has_gateware(family: Family, budget: Budget) -> bool:
     from rdahw.family import Task
 
     with contextlib.suppress(UsageError):
-        budget.before(family.spec(Task.of_widths(64, 2)))
+        budget.check(family.spec(Task.of_widths(64, 2)))
         return True
     return False
 
@@ -264,6 +264,7 @@ def _search(
         size=size_of(given.dataset),
         rule=partial(rule_of, given.dataset, options["binarise"]),
         costs=budget.before,
+        known=budget.is_known,
         excess=budget.excess,
         trials=plan["trials"],
         deadline=None if plan["minutes"] is None else started + 60 * plan["minutes"],

@@ -1,13 +1,12 @@
 """The memory blocks and logic cells that gateware with tables in memory needs, estimated before synthesis.
 
-Memory blocks are counted as Yosys maps them: each memory in the shape that takes the fewest blocks, a small one in
-logic. Yosys can need fewer for tables that are never written. Logic cells are a lower bound, or an estimate for tables
-in logic, so a design that passes may still be too large.
+Memory blocks are counted as Yosys maps them (:mod:`rdahw.hdl.memory_map`). Yosys can need fewer for tables that are
+never written. Logic cells are a lower bound, or an estimate for tables in logic, so a design that passes may still be
+too large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -18,6 +17,7 @@ from rdahw.families.ensemble.spec import EnsembleSpec
 from rdahw.families.layers.spec import LayersSpec
 from rdahw.hdl import layer_words
 from rdahw.hdl.frontend import PixelFrontend
+from rdahw.hdl.memory_map import BLOCK, LogicMemory, mapped
 from rdahw.hdl.protocol import MAX_PAYLOAD, payload_of, store_bytes
 from rdahw.hdl.table_words import word_octets
 
@@ -33,23 +33,15 @@ __all__ = [
     "table_needs",
 ]
 
-#: The shapes (words, bits) of a block of memory, by its bits.
-_SHAPES: Mapping[int, tuple[tuple[int, int], ...]] = {
-    4096: ((256, 16), (512, 8), (1024, 4), (2048, 2)),
-    18_432: ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16_384, 1)),
-    20_480: ((512, 40), (1024, 20), (2048, 10), (4096, 5), (8192, 2), (16_384, 1)),
-}
-#: The most bits per block up to which Yosys maps a memory to logic: one that is written, and one that is not.
-_LOGIC_BITS, _LOGIC_ROM_BITS = {4096: 64, 18_432: 2048, 20_480: 129}, {4096: 1024, 18_432: 2048, 20_480: 2064}
 #: The fewest logic cells of the host link with its UART.
 _LINK_CELLS = 600
 
 
 class Memories(Protocol):
-    """The memories of a board: the bits of a block, and how many blocks of large memory it has."""
+    """The memories of a board: the family of its device, and how many blocks of large memory it has."""
 
     @property
-    def ebr_bits(self) -> int: ...
+    def family(self) -> str: ...
     @property
     def spram(self) -> int: ...
 
@@ -82,7 +74,7 @@ def table_needs(
         columns, rows = spram_blocks(words, octets)
         spram = columns * rows
     else:
-        ebr += _blocks(memories, words, 8 * octets)
+        ebr += _blocks(memories, words, 8 * octets, granule=8)
     # A cell for each bit of the sums, and of the words that are read, changed and written.
     return Needs(ebr, spram, buffer.logic_cells + _sum_bits(spec) + 3 * width)
 
@@ -130,7 +122,7 @@ def layer_needs(
         columns, rows = spram_blocks(words, octets)
         spram = columns * rows
     else:
-        ebr += _blocks(memories, words, 8 * octets)
+        ebr += _blocks(memories, words, 8 * octets, granule=8)
     # A cell for each bit of a row that is read, and of its sums with noise; and for each bit of a word that is written.
     return Needs(ebr, spram, _LINK_CELLS + row * (2 * spec.counter + 1) + 8 * octets)
 
@@ -192,7 +184,17 @@ def _byte_bits(input_bits: int) -> int:
     return max(1, ((input_bits + 7) // 8 - 1).bit_length())
 
 
-def _blocks(memories: Memories, words: int, bits: int, *, rom: bool = False) -> int:
-    count = min(-(-words // depth) * -(-bits // width) for depth, width in _SHAPES[memories.ebr_bits])
-    by_logic = (_LOGIC_ROM_BITS if rom else _LOGIC_BITS)[memories.ebr_bits]
-    return 0 if words * bits < by_logic * count else count
+def _blocks(memories: Memories, words: int, bits: int, *, rom: bool = False, granule: int = 0) -> int:
+    """The blocks of a memory that is read at one address in a cycle, and unless it is a ``rom`` written in units of
+    ``granule`` bits at the same one, or whole words at another one."""
+    its = LogicMemory(
+        words=words,
+        bits=bits,
+        granule=0 if rom else granule or bits,
+        readers=1,
+        registered=True,
+        checked=False,
+        shared=granule > 0,
+    )
+    place, count = mapped(its, memories.family)
+    return count if place == BLOCK else 0

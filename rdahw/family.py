@@ -20,6 +20,7 @@ from rdahw.data import Code, Dataset, default_rule, label_width
 from rdahw.data.images import Image, find_image
 from rdahw.data.sequences import SequenceShape
 from rdahw.errors import UsageError, nearest
+from rdahw.random import stream, words
 from rdahw.state import Field, State
 
 if TYPE_CHECKING:
@@ -335,6 +336,18 @@ class Spec(ABC):
         """A model with the predictions of this one at ``state``, and the state of that model: the model itself, unless
         its predicting circuit depends on more of the trained state than the parameters."""
         return self, state
+
+    def typical_state(self) -> State:
+        """A state with drawn parameters in place of learned ones, about as large in hardware."""
+        values, (low, high) = self.parameters.zero(), self.parameters.range
+        drawn = words(stream(0, "typical"), values.size).reshape(values.shape) % np.uint64(high - low + 1)
+        parameters = (drawn.astype(np.int64) + low).astype(values.dtype)
+        return {**self.initial_state(), self.parameters.name: parameters}
+
+    def wired(self) -> Spec:
+        """The model itself, or if its :attr:`preparation` chooses its wiring, the model with a drawn one."""
+        first = self.preparation
+        return self if first is None else self.prepared(first.typical_state())
 
     def of_shard(self, state: State, shard: int) -> State:
         """``state`` as shard number ``shard`` of a training in shards begins with it, with randomness of its own."""

@@ -108,9 +108,10 @@ class Search:
     """A search among the models of ``families``.
 
     rule: ``rule(family, candidate)``, how data become bits. costs: ``costs(spec)`` of a model that is not trained; it
-    may raise :class:`UsageError`. excess: how far costs are above the budget, 0 for within. trials: how many models are
-    trained in all. deadline: by :func:`time.monotonic`; no further round begins after it. round: how many trials are
-    asked for at once. keep: called with the number and the result of each trial that has ended.
+    may raise :class:`UsageError`. known: whether these are its costs when it is trained. excess: how far costs are
+    above the budget, 0 for within. trials: how many models are trained in all. deadline: by :func:`time.monotonic`; no
+    further round begins after it. round: how many trials are asked for at once. keep: called with the number and the
+    result of each trial that has ended.
     """
 
     study: optuna.Study
@@ -119,6 +120,7 @@ class Search:
     size: DataSize
     rule: Callable[[Family, Candidate], str]
     costs: Callable[[Any], Mapping[str, float | None]]
+    known: Callable[[Any], bool]
     excess: Callable[[Mapping[str, float | None]], float]
     trials: int
     deadline: float | None
@@ -128,6 +130,8 @@ class Search:
     _pieces: list[Piece] = field(default_factory=list)
     _asked: dict[int, Trial] = field(default_factory=dict)
     _results: dict[int, Result] = field(default_factory=dict)
+    #: Of the trials of the round whose costs are known before they are trained.
+    _costs: dict[int, Mapping[str, float | None]] = field(default_factory=dict)
     _waiting: int = 0
 
     def run(self, jobs: Jobs, progress: Callable[[int, int], object]) -> None:
@@ -157,7 +161,7 @@ class Search:
 
     def _begin(self, left: Sequence[FrozenTrial] = ()) -> None:
         """Ask for the trials of the next round, beside those that are ``left`` of one that was stopped."""
-        self._asked, self._results = {}, {}
+        self._asked, self._results, self._costs = {}, {}, {}
         for begun in left:
             self.study.sampler = self._sampler_again(begun)
             self._take(Trial(self.study, begun._trial_id))
@@ -187,11 +191,14 @@ class Search:
         if "result" not in attributes:
             try:
                 task = self.given.task(self.rule(family, candidate))
-                costs = self.costs(spec_of(family, candidate, task))
+                spec = spec_of(family, candidate, task)
+                costs = self.costs(spec)
             except UserError as error:
                 return self._leave_out(trial, "refused", str(error))
             if self.excess(costs):
                 return self._leave_out(trial, "refused", "above the budget")
+            if self.known(spec):
+                self._costs[trial.number] = costs
         self._asked[trial.number] = trial
         if "result" in attributes:  # it has ended, and was not told
             self._results[trial.number] = Result(error=attributes["result"].get("error", ""))
@@ -251,7 +258,8 @@ class Search:
         self, number: int, family: Family, candidate: Candidate, share: float, before: Result | None = None
     ) -> Piece:
         begun = () if before is None else before.folds
-        return Piece(number, family.name, candidate, self.rule(family, candidate), share, begun)
+        rule, costs = self.rule(family, candidate), self._costs.get(number)
+        return Piece(number, family.name, candidate, rule, share, begun, costs)
 
     def _chosen(self, trial: Any) -> tuple[Family, Candidate]:
         """The model of a trial."""

@@ -106,7 +106,8 @@ class Fold:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """A stage of trial number ``trial``: to learn the part ``share`` of all updates, from what it has ``begun``."""
+    """A stage of trial number ``trial``: to learn the part ``share`` of all updates, from what it has ``begun``. costs:
+    of the model, if they are known before it is trained."""
 
     trial: int
     family: str
@@ -114,6 +115,7 @@ class Piece:
     rule: str
     share: float
     begun: Sequence[Fold] = ()
+    costs: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +183,9 @@ def run_trial(given: Given, piece: Piece) -> Result:
                     spec, engine.state, training.progress, whole, given.binariser(piece.rule, part), correct, len(test)
                 )
             )
-        costs = given.costs(folds[0].spec, folds[0].state) if piece.share == 1 else {}
+        costs: Mapping[str, float | None] = {}
+        if piece.share == 1:
+            costs = given.costs(folds[0].spec, folds[0].state) if piece.costs is None else piece.costs
     except UserError as error:
         return Result(error=str(error))
     return Result(text, folds, costs)

@@ -50,6 +50,6 @@ def small_design(delay: int = 16, name: str = "small", flash: bool = False) -> D
     return Design(
         name=name,
         core=lambda: Adder(16),
-        link=lambda clock, baud: Shifter(delay, flash),
+        link=lambda core, clock, baud: Shifter(delay, flash),
         cycles_per_example=lambda core: Fraction(3, 2),
     )

@@ -124,6 +124,11 @@ class CoverageSpec(Spec):
         if not 0 <= state["offset"][0] <= 15 * self.tables:
             raise damaged("the field 'offset'", f"a number from 0 to {15 * self.tables}")
 
+    def typical_state(self) -> State:
+        """With drawn counts that are not negative."""
+        drawn = Spec.typical_state(self)
+        return {**drawn, "counts": np.abs(drawn["counts"])}
+
     def schedule(self, examples: int) -> Mapping[str, Any]:
         """One update, by all examples."""
         return {"batch": examples, "epochs": 1, "shuffle": False}

@@ -119,7 +119,7 @@ def test_models_and_boards_without_pins() -> None:
 def test_it_is_on_the_pins_of_the_board() -> None:
     its = board("icebreaker")
     made = live_design(SPEC, its, sample=10.0)
-    plan = its.platform().prepare(Top(its, made.link(24_000_000, 1), 24.0), "live", emit_src=False)
+    plan = its.platform().prepare(Top(its, made.link(made.core(), 24_000_000, 1), 24.0), "live", emit_src=False)
     pins = plan.files["live.pcf"]
     pins = pins if isinstance(pins, str) else pins.decode()
     placed = {line.split()[1].split("__")[0]: line.split()[2] for line in pins.splitlines() if "set_io" in line}

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from rdahw.data import MAX_LABELS, Code
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
-from rdahw.families.grown.spec import draw
+from rdahw.families.grown.spec import draw, typical_wiring
 from rdahw.family import Option, Spec
 from rdahw.random import stream, words
 from rdahw.state import Field, State
@@ -205,6 +205,11 @@ class BoostedSpec(Spec):
             raise damaged("the field 'base'", f"numbers from 0 to {(self.steps << self.shift) - 1}")
         if state["tables"][grown:].any():
             raise damaged("the field 'tables'", "zeros for tables that are not grown")
+
+    def typical_state(self) -> State:
+        """With drawn inputs, and all tables grown."""
+        wiring = self.fields[1].saturated(typical_wiring(self.tables, self.inputs, self.input_bits))
+        return {**Spec.typical_state(self), "wiring": wiring, "grown": np.array([self.tables])}
 
     def schedule(self, examples: int) -> Mapping[str, Any]:
         """An update is a table, by all examples."""

@@ -53,6 +53,7 @@ __all__ = [
     "patch_that_fits",
     "sample",
     "shifted",
+    "typical_wiring",
     "with_copies",
 ]
 
@@ -270,6 +271,11 @@ class GrownSpec(Spec):
         if state["tables"][grown:].any():
             raise damaged("the field 'tables'", "zeros for tables that are not grown")
 
+    def typical_state(self) -> State:
+        """With drawn inputs, and all tables grown."""
+        wiring = self.wiring_field.saturated(typical_wiring(self.tables, self.inputs, self.input_bits))
+        return {**Spec.typical_state(self), "wiring": wiring, "grown": np.array([self.tables])}
+
     def schedule(self, examples: int) -> Mapping[str, Any]:
         """An update is a round, by all examples."""
         return {"batch": examples, "epochs": self.rounds, "shuffle": False}
@@ -456,6 +462,11 @@ def draw(key: int, choice: int, most: int) -> NDArray[np.int64]:
         if len(places) >= most:
             return np.sort(places[np.argsort(first)[:most]])
         count *= 2
+
+
+def typical_wiring(tables: int, inputs: int, input_bits: int) -> NDArray[np.int64]:
+    """Drawn inputs of tables, (tables, inputs), for :meth:`rdahw.family.Spec.typical_state`."""
+    return np.array([draw(stream(0, "typical wiring", table), input_bits, inputs) for table in range(tables)])
 
 
 def candidates(spec: GrownSpec, table: int) -> NDArray[np.int64]:

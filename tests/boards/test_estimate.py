@@ -1,0 +1,160 @@
+"""Estimates against the table of builds, and their counts on designs whose size is known."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal
+
+from rdahw.boards import board
+from rdahw.boards.estimate import estimated, fitted
+from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, RAMS, LogicMemory, mapped
+from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+@pytest.fixture(scope="module")
+def bench() -> Any:
+    spec = importlib.util.spec_from_file_location("estimates", BENCH / "estimates.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def builds(bench: Any) -> list[dict[str, Any]]:
+    return [its for its in bench.read(BENCH / "builds.jsonl") if "error" not in its]
+
+
+def test_the_factors_are_those_of_the_builds(bench: Any, builds: list[dict[str, Any]]) -> None:
+    found = {name: its for name, its in fitted().items() if name != "within"}
+    again = bench.fit(builds)
+    assert found["builds"] == again["builds"]
+    for name in ("logic_cells", "period"):
+        assert found[name]["kinds"] == pytest.approx(again[name]["kinds"], abs=2e-3)
+    for family, factors in again["logic_cells"]["factors"].items():
+        assert found["logic_cells"]["factors"][family] == pytest.approx(factors, abs=2e-3)
+
+
+def test_the_builds(builds: list[dict[str, Any]]) -> None:
+    off: dict[str, list[bool]] = {"logic_cells": [], "fmax_mhz": []}
+    errors, registers = [], []
+    for its in builds:
+        its_board = board(its["synth"][its["synth"].index("--board") + 1])
+        found = estimated(its["counts"], its["gateware"], its_board, fitted())
+        for name, are_within in off.items():
+            if its[name]:
+                error = abs(its[name] / found[name] - 1)
+                are_within.append(error <= fitted()["within"][its_board.family][name])
+        errors.append(abs(found["logic_cells"] / its["logic_cells"] - 1))
+        assert its["counts"]["ebr"] == its["ebr"], its["number"]
+        assert its["counts"]["spram"] == its["spram"], its["number"]
+        registers.append(abs(its["counts"]["registers"] / its["flip_flops"] - 1))
+    assert np.quantile(registers, 0.9) <= 0.02
+    assert np.median(errors) <= 0.05
+    assert min(np.mean(are_within) for are_within in off.values()) >= 0.9
+
+
+@pytest.mark.parametrize("family", sorted(RAMS.keys() - {"nexus"}))  # of which nothing is built
+def test_counts_are_those_of_the_table(bench: Any, builds: list[dict[str, Any]], family: str, tmp_path: Path) -> None:
+    from rdahw.boards.clock import choose
+    from rdahw.boards.estimate import counts_of
+
+    def suits(its: dict[str, Any]) -> bool:
+        name = its["synth"][its["synth"].index("--board") + 1]
+        return its["train"] is None and "--data" not in its["synth"] and board(name).family == family
+
+    its = min(filter(suits, builds), key=lambda its: int(its["logic_cells"]))
+    design, its_board, clock, baud = bench.gateware_of(its, tmp_path)
+    made = choose(its_board.pll, its_board.oscillator[1], clock or its_board.clock)[0]
+    assert counts_of(design, its_board, made, baud or its_board.baud) == its["counts"]
+
+
+def size(width: int, make: Any) -> Size:
+    """The size of ``make(m, x)``, of a vector x of bits that something outside of the design gives and takes."""
+
+    class Design(Elaboratable):
+        def elaborate(self, platform: Any) -> Module:
+            m = Module()
+            m.domains.sync = ClockDomain(reset_less=True)
+            x, y = Signal(width), Signal(width)
+            m.submodules.source = Instance("SOURCE", o_x=x)
+            m.d.comb += y.eq(make(m, x))
+            m.submodules.sink = Instance("SINK", i_y=y)
+            return m
+
+    return size_of(netlist_of(Design(), None), "ice40")
+
+
+def test_gates_are_joined() -> None:
+    found = size(8, lambda m, x: x[0] & x[1] & x[2] & x[3] ^ x[4])
+    assert (found.tables, found.levels) == ({2: 1, 4: 1}, 2)
+    full_adder = size(3, lambda m, x: Cat(x[0] ^ x[1] ^ x[2], (x[0] ^ x[1]) & x[2] | x[0] & x[1]))
+    assert full_adder.tables == {3: 2}
+
+
+def test_a_conjunction_is_a_tree() -> None:
+    found = size(64, lambda m, x: functools.reduce(lambda a, bit: a & bit, x))
+    assert (sum(found.tables.values()), found.levels) == (21, 3)
+
+
+def test_constants_are_folded() -> None:
+    found = size(8, lambda m, x: Mux(x[0] & ~x[0], x, x | 0))
+    assert (found.tables, found.carries) == ({}, 0)
+    table = size(3, lambda m, x: Const(0b1100_1100, 8).bit_select(x, 1))  # bit 1 of x
+    assert table.tables == {}
+
+
+def test_an_adder_is_a_chain() -> None:
+    found = size(16, lambda m, x: (x[:8] + x[8:])[:8])
+    assert (found.carries, found.tables, found.levels) == (8, {}, 1 + 7 / 8)
+
+
+def test_registers() -> None:
+    def make(m: Module, x: Signal) -> Any:
+        first, second, still, kept = Signal(4), Signal(4), Signal(4), Signal(4)
+        m.d.sync += [first.eq(x[:4]), second.eq(x[:4]), still.eq(x[:4] & 0)]
+        with m.If(x[4]):
+            m.d.sync += kept.eq(x[:4])
+        return Cat(first ^ second, still, kept, first)
+
+    found = size(16, make)
+    assert found.registers == 8  # equal ones are one, and what is always 0 is none
+    assert found.tables == {}  # an enable is none
+    assert found.controls == 2
+
+
+def store(words: int, bits: int, **options: Any) -> LogicMemory:
+    """A memory with one read and one write port, or with other ``options``."""
+    usual = {"granule": bits, "readers": 1, "registered": True, "checked": False, "shared": False}
+    return LogicMemory(words=words, bits=bits, **(usual | options))
+
+
+@pytest.mark.parametrize(
+    ("family", "memory", "place"),
+    [
+        ("ice40", store(512, 8), (BLOCK, 1)),
+        ("ice40", store(512, 9), (BLOCK, 2)),
+        ("ice40", store(8, 8), (LOGIC, 0)),
+        ("ice40", store(128, 67), (BLOCK, 5)),
+        ("ice40", store(64, 8, registered=False), (LOGIC, 0)),
+        ("ice40", store(256, 16, granule=0, content=[0xFF00 | i for i in range(256)]), (BLOCK, 1)),
+        ("ice40", store(64, 4, granule=0), (LOGIC, 0)),
+        ("ecp5", store(16, 8), (DISTRIBUTED, 2)),
+        ("ecp5", store(512, 36), (BLOCK, 1)),
+        ("ecp5", store(1024, 64, granule=8, shared=True), (BLOCK, 4)),
+        ("gowin", store(16, 3), (DISTRIBUTED, 1)),
+        ("nexus", store(1024, 64, granule=8, shared=True), (BLOCK, 4)),
+        ("gatemate", store(160, 64, granule=8, shared=True), (BLOCK, 2)),
+    ],
+)
+def test_memories(family: str, memory: LogicMemory, place: tuple[str, int]) -> None:
+    assert mapped(memory, family) == place
