@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 from amaranth.hdl import Fragment
-from cocotb_tools.runner import get_runner
 
 from rdahw.cli._model import as_predictor
 from rdahw.hdl.packets import PacketModel
@@ -74,6 +73,8 @@ def measure(model: Path, export: tuple[str, ...], bus: str, simulators: list[str
     """Export a model, and drive it in each simulator; whether all is as in the software."""
     folder = model.with_name(bus)
     folder.mkdir(exist_ok=True)
+    from cocotb_tools.runner import get_runner  # which --help does without
+
     verilog = folder / "bus.v"
     rdahw("export", model, "--to", "verilog", "--bus", bus, *export, "--out", verilog)
     saved = load_model(model)

@@ -58,22 +58,22 @@ class Budget:
         """The board of this name as a budget, with ``most``, such as «luts=2000,cycles=300», in place of its own
         limits; without a board ``most`` alone, and costs are those on an iCEBreaker.
 
-        Raises :class:`UsageError` for an unknown cost or a limit that is no number above 0.
+        Raises :class:`UsageError` for an unknown cost or a limit that is no number from 0.
         """
         its = board_of_name(name or "icebreaker")
         limits: dict[str, float] = {}
         if name is not None:
             limits |= {"luts": its.logic_cells, "ebr": its.ebr, "spram": its.spram}
         for word in filter(None, map(str.strip, most.split(","))):
-            cost, _, number = word.partition("=")
+            cost, _, number = map(str.strip, word.partition("="))
             if cost not in COSTS:
                 raise UsageError(f"--max {word} limits no known cost; expected {'=N, '.join(COSTS)}=N")
             try:
                 limits[cost] = float(number)
-                if not 0 < limits[cost] < float("inf"):
+                if not 0 <= limits[cost] < float("inf"):
                     raise ValueError
             except ValueError:
-                raise UsageError(f"--max {word} is no limit; expected a number above 0, such as {cost}=100") from None
+                raise UsageError(f"--max {word} is no limit; expected a number from 0, such as {cost}=100") from None
         return cls(board=its.name, limits=limits, learns=learns, clock=clock or its.clock)
 
     def check(self, spec: Spec) -> None:

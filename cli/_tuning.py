@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,10 @@ def make_folder(path: Path) -> None:
     check_writable(path / "tune.json")
 
 
+#: The model of a trial.
+_TRIAL = re.compile(r"trial-\d{3,}\.rdahw")
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """The files of a search's models in ``folder``."""
@@ -113,12 +118,11 @@ class Models:
         )
         save_model(saved, self.path(number))
 
-    def remove_others(self, trials: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]]) -> None:
-        """Remove the models of the trials that are not on the front."""
-        kept = {trial["trial"] for trial in front}
-        for trial in trials:
-            if trial["trial"] not in kept:
-                self.path(trial["trial"]).unlink(missing_ok=True)
+    def remove_others(self, front: Sequence[Mapping[str, Any]]) -> None:
+        """Remove the models of the trials that are not on the front, those of an earlier search, too."""
+        kept = {self.path(trial["trial"]) for trial in front}
+        for path in {each for each in self.folder.iterdir() if _TRIAL.fullmatch(each.name)} - kept:
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,13 +119,13 @@ def command(output: Output, /, **options: Any) -> None:
     out = options.pop("out") or Path(f"{_stem(options['data'])}-tune")
     if plan["folds"] is not None and plan["validation"] is not None:
         raise UsageError("--folds and --validation were both given; leave one of them out")
-    make_folder(out)
     options = {**_OF_TRAIN, **options}
     dataset, _ = load_data(output, options)
     if dataset.task != USUAL_TASK:
         raise UsageError(f"rdahw tune is for classes, and the task of the data is {dataset.task}; use rdahw train")
     with open_jobs(jobs, cluster) as found:
         given = _given(dataset, options, plan, budget, None if found.is_here else 1)
+        make_folder(out)
         models = Models(out, dataset, options)
         search = _search(output, given, families, options, plan, budget, storage, models, started)
         try:
@@ -147,7 +147,7 @@ def command(output: Output, /, **options: Any) -> None:
         for trial in front:
             if not models.path(trial["trial"]).exists():  # of another machine, or removed
                 _again(search, models, trial["trial"])
-    models.remove_others(trials, front)
+    models.remove_others(front)
     built = _build(output, budget, front, models, builds, jobs)
     best = next((trial for trial in built if "error" not in trial.get("build", {})), built[0])
     result: dict[str, Any] = {

@@ -10,6 +10,7 @@ there as soon as the trial has ended, and the trials that have begun and not end
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from rdahw.sim.trials import FIRST, Given, Piece, Result, run_trial
 
 try:
     import optuna
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
     from optuna.trial import FrozenTrial, Trial, TrialState
 except ImportError as error:
     raise MissingError(f"rdahw tune needs Optuna ({error}); install it with pip install 'rdahw[tune]'") from error
@@ -67,7 +68,7 @@ def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
         try:
             if path is not None and not _may_be_journal(path):
                 raise ValueError("it is a file of another kind")
-            storage = None if path is None else optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+            storage = None if path is None else _journal(path.absolute())
             study = optuna.create_study(
                 storage=storage, study_name=_STUDY, direction="maximize", load_if_exists=True,
                 pruner=optuna.pruners.PercentilePruner(_BETTER, n_startup_trials=_FEWEST),
@@ -101,6 +102,27 @@ def _may_be_journal(path: Path) -> bool:
         return path.is_dir() or not path.exists()
     with path.open("rb") as file:
         return file.read(len(begins)) in (b"", begins)
+
+
+def _journal(path: Path) -> Any:
+    """The storage in an absolute path: Optuna's lock is a link to the path as it is given."""
+    if path.is_file():
+        _remove_cut_line(path)
+    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+
+
+def _remove_cut_line(path: Path) -> None:
+    """Remove a last line that was not written to its end, as after a crash: the next one would be joined to it."""
+    lock = JournalFileSymlinkLock(str(path))  # Optuna's own, so that no other process is within a line
+    lock.acquire()
+    try:
+        with path.open("r+b") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            if file.read(1) not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+    finally:
+        lock.release()
 
 
 @dataclass(slots=True, eq=False)

@@ -267,7 +267,7 @@ def made_up_names(count: int) -> tuple[str, ...]:
 
 def quantity_hint() -> str:
     """What to do with a label column that is a quantity."""
-    return "predict numbers with --task regression, or choose another label column with --label"
+    return "predict numbers with rdahw train --task regression, or choose another label column with --label"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,7 +391,7 @@ def _label_column(table: Table, label: str | None) -> int:
         return int(label) - 1
     way = nearest(label, names)
     if all(part.strip() in names for part in label.split(",")):
-        way = "for several labels add --task multilabel"
+        way = "for several labels use rdahw train --task multilabel"
     raise UserError(f"{table.path} has no column {label!r}; {way}")
 
 

@@ -145,7 +145,7 @@ def test_show_report_and_resume(run: Runner, trained: dict[str, Any]) -> None:
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old"), "are 'old'; expected two or more names"),
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old,old"), "name one column twice; name each once"),
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old,odl"), "pets.csv has no column 'odl'; did you"),
-        (("--data", "pets.csv", "--label", "old,barks"), "for several labels add --task multilabel"),
+        (("--data", "pets.csv", "--label", "old,barks"), "for several labels use rdahw train --task mul"),
         (("--data", "pets.csv", "--task", "multilabel", "--label", "old,age"), "column 'age': '"),
         (("--data", "iris", "--task", "multilabel"), "the task of the data set 'iris' is classification; leave --task"),
         ((*COMMAND[1:], "--balance"), "--balance repeats rare classes, and the task is multilabel; leave it out"),

@@ -157,7 +157,7 @@ def test_show_and_report(run: Runner, trained: dict[str, Any]) -> None:
 
 def test_numbers_given_as_classes_are_said_to_be_numbers(run: Runner, table: Path) -> None:
     said = run("train", "--data", "house.csv", "--label", "price", "--model", "lookup:labels=binary").err
-    assert "looks like a quantity, not like classes; predict numbers with --task regression" in said
+    assert "looks like a quantity, not like classes; predict numbers with rdahw train --task regression" in said
 
 
 def test_other_files(run: Runner, trained: dict[str, Any], table: Path) -> None:

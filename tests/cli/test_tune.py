@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import signal
@@ -153,7 +155,7 @@ def test_a_search_in_two_processes_that_was_killed(tmp_path: Path) -> None:
         (("--folds", 2, "--validation", 9), "--folds and --validation were both given"),
         (("--validation", 75), "--validation 75 leaves none of 75 training examples"),
         (("--max", "gates=3"), "--max gates=3 limits no known cost; expected luts=N, ebr=N"),
-        (("--max", "luts=-1"), "--max luts=-1 is no limit; expected a number above 0"),
+        (("--max", "luts=-1"), "--max luts=-1 is no limit; expected a number from 0"),
         (
             ("--max", "bits=1", "--sampler", "random"),
             "no model is within the budget (all that were looked at are above it)",
@@ -171,6 +173,32 @@ def test_a_storage_of_another_search(run: Runner) -> None:
     assert "cannot be written" in run(*SEARCH, "--storage", "no/such/folder").error
     run.ok(*SEARCH, "--trials", 1, "--storage", "log")
     assert "the search in 'log' has seed 0, and this one 1" in run(*SEARCH, "--storage", "log", "--seed", 1).error
+
+
+def test_a_storage_after_a_crash(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of it that was not written to its end is removed, and a lock that stays behind leads to it."""
+    links = []
+    link = os.symlink
+    monkeypatch.setattr(os, "symlink", lambda target, at: (links.append(target), link(target, at)))
+    (run.folder / "kept").mkdir()
+    search = (*SEARCH, "--trials", 2, "--storage", "kept/log", "--json")
+    first = bits(run.ok(*search, "--out", "first").json)
+    assert set(links) == {str(run.folder / "kept" / "log")}
+    whole = (run.folder / "kept" / "log").read_bytes()
+    (run.folder / "kept" / "log").write_bytes(whole + b'{"op_code": 5, "wor')
+    assert bits(run.ok(*search, "--out", "again").json) == first
+    assert all(map(json.loads, (run.folder / "kept" / "log").read_text().splitlines()))
+
+
+def test_models_of_an_earlier_search_go(run: Runner) -> None:
+    (run.folder / "iris-tune").mkdir()
+    for name in ("trial-107.rdahw", "trial-of-mine.rdahw"):
+        (run.folder / "iris-tune" / name).write_text("earlier")
+    made = run.ok(*SEARCH, "--trials", 1, "--json").json
+    assert {path.name for path in (run.folder / "iris-tune").glob("*.rdahw")} == {
+        "trial-of-mine.rdahw",
+        *(f"trial-{trial['trial']:03}.rdahw" for trial in made["front"]),
+    }
 
 
 def test_without_optuna(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
