@@ -29,6 +29,7 @@ class Family:
     core_cells: such expressions for the cells that take logic cells, and how many each takes, for a placer that cannot
         count them without pins.
     open_inputs: by type of cell, an input that the placer takes unconnected and not from a constant.
+    table_inputs: the inputs of a LUT4, if smaller look-up tables, LUT1 to LUT3, have to be placed as LUT4s.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Family:
     flip_flop: str
     core_cells: Mapping[str, int] = field(default_factory=dict)
     open_inputs: Mapping[str, str] = field(default_factory=dict)
+    table_inputs: tuple[str, ...] = ()
     dense: tuple[str, ...] = ()
 
 
@@ -108,6 +110,8 @@ FAMILIES: Mapping[str, Family] = {
             spram=None,
             flip_flop=r"DFF\w*",
             core_cells={r"LUT[1-4]|ALU": 1},
+            # nextpnr knows the delays of LUT4s only: it would leave every path through a smaller table out of the Fmax.
+            table_inputs=("I0", "I1", "I2", "I3"),
         ),
         Family(
             name="nexus",

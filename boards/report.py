@@ -161,6 +161,20 @@ def without_constants(text: str, inputs: Mapping[str, str]) -> str:
     return json.dumps(netlist)
 
 
+def with_full_tables(text: str, inputs: Sequence[str]) -> str:
+    """A Yosys netlist (JSON) whose cells LUT1 to LUT3 are LUT4s with these ``inputs``, the further ones unconnected."""
+    netlist = json.loads(text)
+    for module in netlist["modules"].values():
+        for cell in module.get("cells", {}).values():
+            if small := re.fullmatch("LUT([1-3])", cell["type"]):
+                words = 1 << int(small[1])
+                content = cell["parameters"]["INIT"].rjust(words, "0")[-words:]
+                cell["type"], cell["parameters"]["INIT"] = "LUT4", content * (16 // words)
+                for port in inputs[int(small[1]) :]:
+                    cell["connections"][port], cell["port_directions"][port] = [], "input"
+    return json.dumps(netlist)
+
+
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 

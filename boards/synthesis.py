@@ -44,6 +44,7 @@ from rdahw.boards.report import (
     hold_warning,
     margin_warning,
     usage_in_log,
+    with_full_tables,
     without_constants,
 )
 from rdahw.boards.top import Top
@@ -120,6 +121,8 @@ class _Flow:
         done = self.run(self.yosys, ["-q", "-s", f"{name}.ys"], f"{name}.yosys.log", makes)
         if self.family.open_inputs:
             self.write(f"{name}.json", without_constants(self.read(f"{name}.json"), self.family.open_inputs))
+        if self.family.table_inputs:
+            self.write(f"{name}.json", with_full_tables(self.read(f"{name}.json"), self.family.table_inputs))
         # Yosys warns so about every design of Amaranth; Amaranth's own back end hides it too.
         warnings = tuple(w for w in done.warnings if "because it contains processes" not in w)
         return Run(done.log, warnings, done.seconds)

@@ -27,6 +27,7 @@ from rdahw.boards.report import (
     hold_warning,
     margin_warning,
     usage_in_log,
+    with_full_tables,
     without_constants,
 )
 from rdahw.errors import UserError
@@ -74,6 +75,35 @@ def test_a_constant_input_of_a_carry_chain_is_left_open() -> None:
     text = without_constants(json.dumps({"modules": {"top": {"cells": cells}, "box": {}}}), {"CCU2": "CIN"})
     found = {name: cell["connections"] for name, cell in json.loads(text)["modules"]["top"]["cells"].items()}
     assert found == {"low": {"Z": [5]}, "first": {"A0": [5], "COUT": [6]}, "second": cells["second"]["connections"]}
+
+
+def test_small_tables_become_full_ones() -> None:
+    """Whatever the further inputs are, such a table gives what it gave; other cells stay."""
+    cells = {
+        "and": {
+            "type": "LUT2",
+            "parameters": {"INIT": "1000"},
+            "port_directions": {"F": "output", "I0": "input", "I1": "input"},
+            "connections": {"F": [2], "I0": [3], "I1": [4]},
+        },
+        "not": {
+            "type": "LUT1",
+            "parameters": {"INIT": "00000000000000000000000000000001"},
+            "port_directions": {"F": "output", "I0": "input"},
+            "connections": {"F": [5], "I0": [2]},
+        },
+        "sum": {"type": "ALU", "parameters": {"ALU_MODE": "0"}, "connections": {"I0": [3]}},
+    }
+    text = with_full_tables(json.dumps({"modules": {"top": {"cells": cells}, "box": {}}}), ("I0", "I1", "I2", "I3"))
+    found = json.loads(text)["modules"]["top"]["cells"]
+    assert found["sum"] == cells["sum"]
+    assert {its["type"] for its in (found["and"], found["not"])} == {"LUT4"}
+    content = [int(found["and"]["parameters"]["INIT"], 2) >> address & 1 for address in range(16)]
+    assert content == [int(address & 3 == 3) for address in range(16)]
+    content = [int(found["not"]["parameters"]["INIT"], 2) >> address & 1 for address in range(16)]
+    assert content == [~address & 1 for address in range(16)]
+    assert found["and"]["connections"] == {"F": [2], "I0": [3], "I1": [4], "I2": [], "I3": []}
+    assert set(found["not"]["port_directions"]) == {"F", "I0", "I1", "I2", "I3"}
 
 
 def test_the_last_table_counts() -> None:
