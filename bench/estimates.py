@@ -1,15 +1,18 @@
 """The builds that ``rdahw estimate`` is fitted to, and those that it is tested on.
 
     python bench/estimates.py build [--seed 1] [--count 120] [--jobs 1] [--out bench/builds.jsonl]
+                                    [--families ecp5,gowin] [--kinds grown,forest]
     python bench/estimates.py count [--out bench/builds.jsonl]
     python bench/estimates.py fit [--out bench/builds.jsonl]
-    python bench/estimates.py test [--out bench/builds.jsonl]
+    python bench/estimates.py test [--seed 1] [--out bench/builds.jsonl]
+    python bench/estimates.py cross [--seed 1] [--out bench/builds.jsonl]
 
 ``build`` draws designs over boards, kinds of gateware, sizes and options, builds each with Yosys and nextpnr as ``rdahw
 synth`` does, and appends a line for each one: the words of the command, the model's training, what was built, and the
 counts that estimates are made of. Of designs that cannot be made or do not fit their board it notes why. Designs that
-are there already are not built again. ``count`` takes the counts again, ``fit`` writes ``boards/estimates.json``, and
-``test`` prints builds beside their estimates.
+are there already are not built again. --families and --kinds leave out other designs of the draw. ``count`` takes the
+counts again, ``fit`` writes ``boards/estimates.json``, ``test`` prints builds beside their estimates, and ``cross``
+beside estimates from the other builds.
 
 Predictors are trained first, on data sets of scikit-learn and drawn ones, in the folder of --work.
 """
@@ -24,9 +27,11 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict
 from itertools import count, islice
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +46,7 @@ BOARDS = {
 ONE_CLOCK = ("orangecrab", "tangnano9k", "tangnano20k", "gatemate-evb")
 FLASH = {"icebreaker": ("single", "quad"), "ulx3s": ("single",), "ulx3s-85f": ("single",)}
 #: A tool that takes more processor seconds is stopped, and its design left out: it does not fit in practice.
-MOST_SECONDS = 120
+MOST_SECONDS = 180
 #: A drawn design: words of rdahw train, or None; words of rdahw synth, without the board.
 Drawn = tuple[list[str] | None, list[str]]
 Random = random.Random
@@ -220,13 +225,17 @@ KINDS: dict[Callable[[Random, str], Drawn], int] = {
 }  # fmt: skip
 
 
-def draw(seed: int) -> Iterator[dict[str, Any]]:
+def draw(seed: int, families: Collection[str] = (), kinds: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """Designs without end: ``number``, ``train`` and ``synth``, words of these commands; of a trained model, ``synth``
-    is without it."""
+    is without it. families, kinds: others are left out; if there are none, nothing is."""
+    from rdahw.boards import board as board_of
+
     for number in count():
         r = random.Random(f"rdahw estimates {seed} {number}")
         board = r.choices([*BOARDS], [*BOARDS.values()])[0]
         kind = r.choices([*KINDS], [*KINDS.values()])[0]
+        if (families and board_of(board).family not in families) or (kinds and kind.__name__ not in kinds):
+            continue
         train, synth = kind(r, board)
         if "--flash" not in synth and "--frontend" not in synth:
             if r.random() < 0.3 and board not in ONE_CLOCK:
@@ -372,12 +381,13 @@ def build(design: dict[str, Any], work: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build_all(seed: int, wanted: int, jobs: int, out: Path, work: Path) -> None:
-    """Build designs of the draw until ``wanted`` are built, in the order of the draw up to ``jobs``."""
+def build_all(seed: int, wanted: int, jobs: int, out: Path, work: Path, **only: Collection[str]) -> None:
+    """Build designs of the draw until ``wanted`` are built, in the order of the draw up to ``jobs``. only: as
+    :func:`draw`."""
     make_data(work)
     done = {its["number"] for its in read(out) if its["seed"] == seed} if out.exists() else set()
     built = sum("error" not in its for its in read(out) if its["seed"] == seed) if out.exists() else 0
-    designs = (its for its in draw(seed) if its["number"] not in done)
+    designs = (its for its in draw(seed, **only) if its["number"] not in done)
     with ProcessPoolExecutor(jobs, max_tasks_per_child=8) as pool:
         waiting = {pool.submit(build, its, work) for its in islice(designs, jobs)}
         while waiting:
@@ -428,70 +438,69 @@ USUAL = {
         "gatemate": (1.7, 1.7, 1.7, 1.0, 2.5, 0.0, 0.0),
     }.items()
 }
-#: How many builds weigh as much as what is known without them: of a factor; of a kind, for cells and for periods.
-OF_FACTORS, OF_KINDS, OF_PERIODS = 0.2, 1.0, 1.0
+#: How many builds weigh as much as what is known without them: of a factor; of a device; of a kind of gateware, for
+#: cells and for periods.
+OF_FACTORS, OF_DEVICES, OF_KINDS, OF_PERIODS = 1.0, 0.03, 0.5, 2.0
+#: Builds whose estimates are off by more, as a logarithm, weigh less: they are unlike the others.
+USUAL_ERROR = 0.06
 
 
-def _kinds(rows: list[dict[str, Any]], logs: Any, weight: float) -> dict[str, float]:
-    """What is common to the designs of each kind of :func:`rdahw.boards.estimate.kinds_of`, as logarithms whose sum is
-    near ``logs``, each drawn towards 0."""
-    import numpy as np
+def _usual_delays() -> dict[str, dict[str, float]]:
+    """What a part of the slowest path takes, by family; 0 if the placer leaves out such paths."""
+    from rdahw.hdl.quick_timing import DELAYS
 
-    from rdahw.boards.estimate import kinds_of
-
-    each = [kinds_of(row["gateware"], _board(row)) for row in rows]
-    names = sorted({kind for its in each for kind in its})
-    has = np.array([[name in its for name in names] for its in each], float)
-    found = np.linalg.solve(has.T @ has + weight * np.eye(len(names)), has.T @ logs)
-    return dict(zip(names, found, strict=True))
+    return {
+        family: {f"path_{part}": delay if delay < inf else 0.0 for part, delay in asdict(delays).items()}
+        for family, delays in DELAYS.items()
+    }
 
 
-def _fit_cells(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The factors of each family of devices, for the least relative errors, and the logarithm of what is common to each
-    kind of gateware."""
+def _fit(rows: list[dict[str, Any]], values: list[float], usual: dict[str, Any], weight: float) -> dict[str, Any]:
+    """The factors of the counts of each family of devices, near the ``usual`` ones, for small relative errors of
+    ``values``, and logarithms of what is common to each kind of :func:`rdahw.boards.estimate.kinds_of`, each drawn
+    towards 0 as by ``weight`` builds."""
     import numpy as np
     from scipy.optimize import nnls
 
     from rdahw.boards.estimate import kinds_of
 
-    names = list(USUAL["ice40"])
-    families = [_board(row).family for row in rows]
+    names = list(usual["ice40"])
+    families = np.array([_board(row).family for row in rows])
     counts = np.array([[row["counts"][name] for name in names] for row in rows], float)
-    cells = np.array([row["logic_cells"] for row in rows], float)
-    own: dict[str, float] = {}
-    factors: dict[str, dict[str, float]] = {}
-    for _ in range(20):
-        larger = [sum(own.get(kind, 0.0) for kind in kinds_of(row["gateware"], _board(row))) for row in rows]
-        wanted = cells / np.exp(larger)
-        for family, usual in USUAL.items():
-            its = np.array(families) == family
-            if not its.any():
-                factors[family] = usual
-                continue
-            shares = counts[its] / wanted[its, None]
-            known = np.sqrt(OF_FACTORS) * np.maximum(shares.mean(axis=0), 0.05)
-            right = np.concatenate([np.ones(its.sum()), known * list(usual.values())])
-            found = nnls(np.vstack([shares, np.diag(known)]), right)[0]
-            factors[family] = dict(zip(names, found, strict=True))
-        base = [sum(factors[family][name] * row["counts"][name] for name in names)
-                for row, family in zip(rows, families, strict=True)]  # fmt: skip
-        own = _kinds(rows, np.log(cells / base), OF_KINDS)
-    return {"factors": factors, "kinds": own}
-
-
-def _fit_period(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The logarithm of the period over that of the levels, as what is common to each kind of gateware and device."""
-    import numpy as np
-
-    from rdahw.boards.estimate import period_of
-
-    rows = [row for row in rows if row["fmax_mhz"]]
-    logs = np.log([1000 / row["fmax_mhz"] / period_of(row["counts"]["levels"], _board(row)) for row in rows])
-    return {"kinds": _kinds(rows, logs, OF_PERIODS)}
+    each = [kinds_of(row["gateware"], _board(row)) for row in rows]
+    kinds = sorted({kind for its in each for kind in its})
+    has = np.array([[kind in its for kind in kinds] for its in each], float)
+    devices = {its[0] for its in each}
+    drawn = np.diag([OF_DEVICES if kind in devices else weight for kind in kinds])
+    logs, own, trust = np.log(values), np.zeros(len(kinds)), np.ones(len(rows))
+    factors: dict[str, dict[str, float]] = dict(usual)
+    for _ in range(40):
+        base = np.ones(len(rows))
+        for family, known in usual.items():
+            its = families == family
+            if its.any():
+                shares = counts[its] / np.exp(logs[its] - has[its] @ own)[:, None]
+                near = np.sqrt(OF_FACTORS) * np.maximum(shares.mean(axis=0), 0.05)
+                rooted = np.sqrt(trust[its])
+                right = np.concatenate([rooted, near * list(known.values())])
+                found = nnls(np.vstack([rooted[:, None] * shares, np.diag(near)]), right)[0]
+                factors[family] = dict(zip(names, found, strict=True))
+                base[its] = counts[its] @ found
+        missing = logs - np.log(base)
+        own = np.linalg.solve(has.T @ (trust[:, None] * has) + drawn, has.T @ (trust * missing))
+        trust = USUAL_ERROR / np.maximum(np.abs(missing - has @ own), USUAL_ERROR)
+    return {"factors": factors, "kinds": dict(zip(kinds, own, strict=True))}
 
 
 def _factors(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = _rounded({"logic_cells": _fit_cells(rows), "period": _fit_period(rows)})
+    timed = [row for row in rows if row["fmax_mhz"]]
+    periods = [1000 / row["fmax_mhz"] / _board(row).level_ns for row in timed]
+    found: dict[str, Any] = _rounded(
+        {
+            "logic_cells": _fit(rows, [row["logic_cells"] for row in rows], USUAL, OF_KINDS),
+            "period": _fit(timed, periods, _usual_delays(), OF_PERIODS),
+        }
+    )
     return found
 
 
@@ -501,22 +510,28 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"builds": len(rows)} | _factors(rows)
 
 
+def left_out(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    """Builds, and their estimates with factors that are fitted to the others: each tenth of them is left out once."""
+    rows = [row for row in rows if "error" not in row]
+    found = []
+    for part in range(10):
+        factors = _factors([row for k, row in enumerate(rows) if k % 10 != part])
+        found += [(row, _guess(row, factors)) for row in rows[part::10]]
+    return found
+
+
 def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """For each family of devices, by which part of the estimate nine of ten builds are off at most; each tenth of the
     builds is estimated from the others. Of a family without builds: twice the largest of the others,
     at most all of it."""
     import numpy as np
 
-    rows = [row for row in rows if "error" not in row]
     errors: dict[str, dict[str, list[float]]] = {}
-    for part in range(10):
-        factors = _factors([row for k, row in enumerate(rows) if k % 10 != part])
-        for row in rows[part::10]:
-            guess = _guess(row, factors)
-            its = errors.setdefault(_board(row).family, {"logic_cells": [], "fmax_mhz": []})
-            for name in its:
-                if row[name]:
-                    its[name].append(abs(row[name] / guess[name] - 1))
+    for row, guess in left_out(rows):
+        its = errors.setdefault(_board(row).family, {"logic_cells": [], "fmax_mhz": []})
+        for name in its:
+            if row[name]:
+                its[name].append(abs(row[name] / guess[name] - 1))
     found = {
         family: {name: round(float(np.quantile(off, 0.9)), 2) for name, off in its.items()}
         for family, its in errors.items()
@@ -543,46 +558,65 @@ def _board(row: dict[str, Any]) -> Any:
     return board(row["synth"][row["synth"].index("--board") + 1])
 
 
-def compare(rows: list[dict[str, Any]]) -> None:
-    """Print how far the estimates of ``boards/estimates.json`` are off."""
+def compare(rows: list[dict[str, Any]], crossed: bool) -> None:
+    """Print how far the estimates of ``boards/estimates.json`` are off, or if ``crossed`` those of :func:`left_out`."""
     import numpy as np
 
     from rdahw.boards.estimate import fitted
 
-    errors: dict[str, list[float]] = {"logic_cells": [], "fmax_mhz": []}
+    errors: dict[str, dict[str, list[float]]] = {}
     wrong = []
     rows = [row for row in rows if "error" not in row]
-    for row in rows:
-        guess = _guess(row, fitted())
-        off = {name: guess[name] / row[name] - 1 for name in errors if row[name]}
-        for name, its in off.items():
-            errors[name].append(abs(its))
+    for row, guess in left_out(rows) if crossed else [(row, _guess(row, fitted())) for row in rows]:
+        off = {name: guess[name] / row[name] - 1 for name in ("logic_cells", "fmax_mhz") if row[name]}
+        for devices in (_board(row).family, "all"):
+            its = errors.setdefault(devices, {"logic_cells": [], "fmax_mhz": []})
+            for name, error in off.items():
+                its[name].append(abs(error))
         if any(row["counts"][name] != row[name] for name in ("ebr", "spram")):
             wrong.append(row["number"])
         print(
-            f"{row['number']:4} {row['gateware'][-1]:40.40} {_board(row).name:13} cells {row['logic_cells']:6} "
-            f"{off['logic_cells']:+6.1%}  Fmax {row['fmax_mhz'] or 0:6.1f} {off.get('fmax_mhz', 0):+6.1%}  "
+            f"{row['seed']}-{row['number']:<4} {row['gateware'][-1]:40.40} {_board(row).name:13} "
+            f"cells {row['logic_cells']:6} {off['logic_cells']:+6.1%}  "
+            f"Fmax {row['fmax_mhz'] or 0:6.1f} {off.get('fmax_mhz', 0):+6.1%}  "
             f"EBR {row['ebr']:3} {row['counts']['ebr']:3.0f}"
         )
     print(f"{len(rows)} builds; memories wrong: {wrong or 'none'}")
-    for name, its in errors.items():
-        bounds = {0.05: 0, 0.12: 0, 0.2: 0}
-        shares = ", ".join(f"{np.mean(np.array(its) <= bound):.0%} within {bound:.0%}" for bound in bounds)
-        print(f"{name}: median error {np.median(its):.1%}, 90 % within {np.quantile(its, 0.9):.1%}; {shares}")
+    for devices, its in sorted(errors.items()):
+        for name, found in its.items():
+            shares = ", ".join(f"{sum(e <= bound for e in found)} within {bound:.0%}" for bound in (0.05, 0.12, 0.2))
+            nine = np.quantile(found, 0.9)
+            middle = f"median {np.median(found):.1%}, 90 % within {nine:.1%}"
+            print(f"{devices:9} {name:12} {len(found):4} designs: {middle}; {shares}")
+
+
+def _names(known: list[str]) -> Callable[[str], list[str]]:
+    """What reads names with commas between them, each a known one."""
+
+    def read_names(text: str) -> list[str]:
+        names = text.split(",")
+        if not set(names) <= set(known):
+            raise argparse.ArgumentTypeError(f"{text}: expected some of {','.join(known)}")
+        return names
+
+    return read_names
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["build", "count", "fit", "test"])
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("what", choices=["build", "count", "fit", "test", "cross"])
+    parser.add_argument("--seed", type=int, help="of the draw; test and cross: only its builds")
     parser.add_argument("--count", type=int, default=120)
+    parser.add_argument("--families", type=_names([*USUAL]), default=[], help="of devices, with commas between them")
+    parser.add_argument("--kinds", type=_names([kind.__name__ for kind in KINDS]), default=[], help="of designs")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("bench/builds.jsonl"))
     parser.add_argument("--work", type=Path, default=Path("build/estimates"))
     parser.add_argument("--again", action="store_true", help="count what is counted")
     options = parser.parse_args()
     if options.what == "build":
-        build_all(options.seed, options.count, options.jobs, options.out, options.work)
+        only = {"families": options.families, "kinds": options.kinds}
+        build_all(options.seed or 1, options.count, options.jobs, options.out, options.work, **only)
     elif options.what == "count":
         make_data(options.work)
         counted(options.out, options.work, options.again)
@@ -591,7 +625,8 @@ def main() -> None:
         found = fit(rows) | {"within": bounds(rows)}
         Path("boards/estimates.json").write_text(json.dumps(found, indent=2) + "\n")
     else:
-        compare(read(options.out))
+        rows = [row for row in read(options.out) if options.seed in (None, row["seed"])]
+        compare(rows, options.what == "cross")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a design takes of a board and how fast it is, before it is built.
 
 :func:`rdahw.hdl.quick_synthesis.size_of` counts tables, carries and flip-flops of the netlist. Logic cells are a sum of
-these counts with factors for each family of devices, and Fmax follows from the levels of tables on the longest path.
+these counts with factors for each family of devices, and so is the clock's period of the parts of the slowest path.
 The factors, and how far such estimates were off, are in ``estimates.json``: they are fitted to the builds of
 ``bench/builds.jsonl`` by ``make estimates``. Memory blocks are those of :mod:`rdahw.hdl.memory_map`.
 """
@@ -26,10 +26,8 @@ from rdahw.boards.top import Top
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED
 from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
 
-__all__ = ["Estimate", "counts_of", "estimate", "estimated", "fitted", "kinds_of", "period_of"]
+__all__ = ["Estimate", "counts_of", "estimate", "estimated", "fitted", "kinds_of"]
 
-#: Paths of so many levels take :attr:`rdahw.boards.board.Board.level_ns` a level.
-_USUAL_LEVELS = 6.0
 #: Those of large memory, which designs instantiate.
 _SPRAM = "SB_SPRAM256KA"
 
@@ -113,6 +111,7 @@ def _counts(size: Size) -> dict[str, float]:
         "levels": size.levels,
         "levels_after_memory": size.levels_after_memory,
         "critical": size.critical,
+        **{f"path_{part}": count for part, count in size.path.counts.items()},
     }
 
 
@@ -121,12 +120,6 @@ def kinds_of(gateware: Sequence[str], board: Board) -> list[str]:
     gateware, the device and its grade, and the kinds on this family of devices."""
     grade = [board.pnr[at + 1] for at, word in enumerate(board.pnr) if word == "--speed"]
     return [" ".join([board.device, *grade]), *gateware, *(f"{kind}, {board.family}" for kind in gateware)]
-
-
-def period_of(levels: float, board: Board) -> float:
-    """About the nanoseconds from a register to the next one behind so many levels of look-up tables. Long paths are
-    made of quicker levels, as the placer cares for them most."""
-    return board.level_ns * _USUAL_LEVELS * math.sqrt(levels / _USUAL_LEVELS)
 
 
 @cache
@@ -140,12 +133,13 @@ def estimated(
     counts: Mapping[str, float], gateware: Sequence[str], board: Board, factors: Mapping[str, Any]
 ) -> dict[str, float]:
     """``logic_cells`` and ``fmax_mhz`` of a design with these counts, of these kinds of gateware."""
-    cells, period = factors["logic_cells"], factors["period"]
-    total = sum(factor * counts[name] for name, factor in cells["factors"][board.family].items())
-    larger, slower = (
-        math.exp(sum(its["kinds"].get(kind, 0.0) for kind in kinds_of(gateware, board))) for its in (cells, period)
-    )
-    return {"logic_cells": larger * total, "fmax_mhz": 1000 / (slower * period_of(counts["levels"], board))}
+
+    def amount(name: str) -> float:
+        its = factors[name]
+        total: float = sum(factor * counts[part] for part, factor in its["factors"][board.family].items())
+        return total * math.exp(sum(its["kinds"].get(kind, 0.0) for kind in kinds_of(gateware, board)))
+
+    return {"logic_cells": amount("logic_cells"), "fmax_mhz": 1000 / (board.level_ns * amount("period"))}
 
 
 def estimate(

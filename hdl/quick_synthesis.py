@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 from amaranth.hdl import Fragment, _ir, _nir  # type: ignore[import-untyped]
 
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, LogicMemory, mapped
+from rdahw.hdl.quick_timing import DELAYS, Path, Timing
 
 __all__ = ["Size", "netlist_of", "size_of"]
 
@@ -39,6 +40,8 @@ _AFTER_MEMORY = 4.0
 _WIDE = 64
 #: The inputs of a look-up table.
 _INPUTS = 4
+#: Cells that read memories.
+_PORTS = (_nir.AsyncReadPort, _nir.SyncReadPort)
 #: Look-up tables as cells of any family.
 _TABLE = re.compile(r"(SB_)?LUT[1-6]")
 #: The level of a cut with its cost, level and leaves.
@@ -56,7 +59,8 @@ class Size:
     read. registers: flip-flops; alone: those whose value comes from no table or adder that they alone read. controls:
     different enables and resets. instances: cells by their type, as the design names them. levels: of look-up tables on
     the longest path; ``levels_after_memory``: if what a memory gives counts as :data:`_AFTER_MEMORY` levels. critical:
-    look-up tables on the longest paths. memories: all that something reads, where each is, and in how many blocks.
+    look-up tables on the longest paths. path: the slowest one, by the delays of the family. memories: all that
+    something reads, where each is, and in how many blocks.
     """
 
     tables: Mapping[int, int]
@@ -71,6 +75,7 @@ class Size:
     levels: float
     levels_after_memory: float
     critical: int
+    path: Path
     memories: Sequence[tuple[LogicMemory, str, int]]
 
 
@@ -686,7 +691,7 @@ def size_of(netlist: Any, family: str) -> Size:
         found = _needed(cells, constant, same)
         more, others = _fixed(found)
         if not more and not others:
-            return _cover(found)
+            return _cover(found, family)
         constant |= more
         same |= others
 
@@ -715,11 +720,12 @@ class _Cuts:
         self._late: Mapping[int, float] = {}
         self._costs = [0.0] * len(gates.kinds)
         self.best: dict[int, frozenset[int]] = {}
-        self._cuts: dict[int, list[frozenset[int]]] = {}
+        #: The cuts of each gate that are kept.
+        self.ways: dict[int, list[frozenset[int]]] = {}
         #: What a reader of a node may read in its place: the node, or the leaves of one of its cuts.
-        self._ways: dict[int, list[frozenset[int]]] = {}
+        self._instead: dict[int, list[frozenset[int]]] = {}
         #: What each conjunction or parity is of, in any order.
-        self._wide: dict[int, frozenset[int]] = {}
+        self.wide: dict[int, frozenset[int]] = {}
         self._readers = readers
         self.levels = self._arrive(self._join)
 
@@ -746,7 +752,7 @@ class _Cuts:
     def _join(self, node: int, levels: list[float]) -> float:
         """Find the cuts of a gate."""
         kinds, reads, cost, level = self._kinds, self._reads, self._costs.__getitem__, levels.__getitem__
-        first, *rest = [self._ways_of(wire >> 1) for wire in reads[node]]
+        first, *rest = [self._instead_of(wire >> 1) for wire in reads[node]]
         found = set(first)
         for ways in rest:
             found = {wider for one in found for way in ways if len(wider := one | way) <= _INPUTS}
@@ -755,30 +761,30 @@ class _Cuts:
         kept = ranked[:_CUTS]
         if earliest not in kept:
             kept.append(earliest)
-        cuts = self._cuts[node] = [frozenset(cut) for _, _, cut in kept]
+        cuts = self.ways[node] = [frozenset(cut) for _, _, cut in kept]
         self.best[node] = cuts[0]
         self._costs[node] = (1 + ranked[0][0]) / max(1, self._readers[node])
         if kinds[node] != _MUX:
             joined = frozenset[int]().union(*(self._parts(kinds[node], wire) for wire in reads[node]))
-            self._wide[node] = joined if len(joined) <= _WIDE else frozenset(reads[node])
+            self.wide[node] = joined if len(joined) <= _WIDE else frozenset(reads[node])
         return self._level(node, levels)
 
-    def _ways_of(self, node: int) -> list[frozenset[int]]:
-        if node not in self._ways:
-            self._ways[node] = [frozenset((node,)), *self._cuts.get(node, ())]
-        return self._ways[node]
+    def _instead_of(self, node: int) -> list[frozenset[int]]:
+        if node not in self._instead:
+            self._instead[node] = [frozenset((node,)), *self.ways.get(node, ())]
+        return self._instead[node]
 
     def _parts(self, kind: int, wire: int) -> frozenset[int]:
         """What a wire is a conjunction or parity of; else the wire itself."""
         its = wire >> 1
-        is_such = its in self._wide and self._kinds[its] == kind and (kind == _XOR or not wire & 1)
-        return self._wide[its] if is_such else frozenset((wire,))
+        is_such = its in self.wide and self._kinds[its] == kind and (kind == _XOR or not wire & 1)
+        return self.wide[its] if is_such else frozenset((wire,))
 
     def _level(self, node: int, levels: list[float]) -> float:
         """The level of a gate whose cuts are known."""
-        found = 1 + min(max(map(levels.__getitem__, cut)) for cut in self._cuts[node])
-        if node in self._wide:
-            found = min(found, _tree_level([levels[wire >> 1] for wire in self._wide[node]]))
+        found = 1 + min(max(map(levels.__getitem__, cut)) for cut in self.ways[node])
+        if node in self.wide:
+            found = min(found, _tree_level([levels[wire >> 1] for wire in self.wide[node]]))
         return found
 
     def at_memories(self, late: Mapping[int, float]) -> list[float]:
@@ -809,7 +815,40 @@ def _critical(tables: Mapping[int, frozenset[int]], levels: Sequence[float]) -> 
     return sum(levels[node] + behind[node] >= most - 1 for node in tables)
 
 
-def _cover(found: _Found) -> Size:
+def _slowest(found: _Found, cuts: _Cuts, tables: Mapping[int, frozenset[int]], family: str) -> Path:
+    """The slowest path of a netlist whose gates are joined to ``tables``."""
+    gates, nodes = found.reader.gates, sorted(found.nodes)
+    kinds, reads = gates.kinds, gates.reads
+    controls = {wire >> 1 for wire in found.ends}
+    readers: Counter[int] = Counter(wire >> 1 for wire in found.ends)
+    for leaves in tables.values():
+        readers.update(leaves)
+    for node in nodes:
+        if kinds[node] in (_SUM, _CARRY, _CELL, _READ):
+            readers.update(wire >> 1 for wire in reads[node])
+    for value, enable, reset in found.taken.values():
+        readers.update((value >> 1, enable >> 1, reset >> 1))
+        controls.update((enable >> 1, reset >> 1))
+    timing = Timing(DELAYS[family], readers, len(kinds))
+    for node in nodes:
+        if kinds[node] == _SOURCE:
+            if node in found.taken:
+                timing.register(node)
+            elif isinstance(found.reader.cells[found.reader.owner.get(node, 0)], _PORTS):
+                timing.memory(node)
+        elif kinds[node] in (_SUM, _CARRY):
+            own = [wire >> 1 for wire in reads[node]]
+            chain = own.pop() if kinds[own[-1]] == _SUM else 0
+            timing.carry(node, own, chain)
+        else:
+            own = [wire >> 1 for wire in reads[node]]
+            wide = [wire >> 1 for wire in cuts.wide.get(node, ())]
+            timing.table(node, cuts.ways.get(node, [own]), wide, _INPUTS)
+    count = len(tables) + sum(kinds[node] == _CELL for node in nodes)
+    return timing.slowest({value >> 1 for value, _, _ in found.taken.values()}, controls, count)
+
+
+def _cover(found: _Found, family: str) -> Size:
     """Join gates to look-up tables, and count."""
     gates, nodes = found.reader.gates, sorted(found.nodes)
     kinds, reads = gates.kinds, gates.reads
@@ -852,5 +891,6 @@ def _cover(found: _Found) -> Size:
         levels=max((cuts.levels[node] for node in ends), default=0.0),
         levels_after_memory=max((after[node] for node in ends), default=0.0),
         critical=_critical(tables, cuts.levels),
+        path=_slowest(found, cuts, tables, family),
         memories=found.memories,
     )

@@ -78,7 +78,9 @@ def test_a_constant_input_of_a_carry_chain_is_left_open() -> None:
     assert found == {"low": {"Z": [5]}, "first": {"A0": [5], "COUT": [6]}, "second": cells["second"]["connections"]}
 
 
-@pytest.mark.parametrize(("inputs", "content"), [(1, "01"), (2, "0110"), (3, "11101000"), (4, "1001011001101001")])
+@pytest.mark.parametrize(
+    ("inputs", "content"), [(1, "01"), (1, f"{1:032b}"), (2, "0110"), (3, "11101000"), (4, "1001011001101001")]
+)
 def test_a_small_look_up_table_is_a_full_one_that_reads_no_more(inputs: int, content: str) -> None:
     ports = ("I0", "I1", "I2", "I3")
     cell = {

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module, Mux, Signal
+from amaranth.lib.memory import Memory
 
 from rdahw.boards import board
 from rdahw.boards.estimate import estimated, fitted
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, RAMS, LogicMemory, mapped
 from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
+from rdahw.hdl.quick_timing import SMALL
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -40,8 +42,8 @@ def test_the_factors_are_those_of_the_builds(bench: Any, builds: list[dict[str, 
     assert found["builds"] == again["builds"]
     for name in ("logic_cells", "period"):
         assert found[name]["kinds"] == pytest.approx(again[name]["kinds"], abs=2e-3)
-    for family, factors in again["logic_cells"]["factors"].items():
-        assert found["logic_cells"]["factors"][family] == pytest.approx(factors, abs=2e-3)
+        for family, factors in again[name]["factors"].items():
+            assert found[name]["factors"][family] == pytest.approx(factors, abs=2e-3)
 
 
 def test_the_builds(builds: list[dict[str, Any]]) -> None:
@@ -116,6 +118,53 @@ def test_constants_are_folded() -> None:
 def test_an_adder_is_a_chain() -> None:
     found = size(16, lambda m, x: (x[:8] + x[8:])[:8])
     assert (found.carries, found.tables, found.levels) == (8, {}, 1 + 7 / 8)
+
+
+def path(family: str, make: Any, width: int = 64) -> dict[str, float]:
+    """The parts of the slowest path of ``make(m, x)``, of a register x, to registers."""
+
+    class Design(Elaboratable):
+        def elaborate(self, platform: Any) -> Module:
+            m = Module()
+            m.domains.sync = ClockDomain(reset_less=True)
+            x, y = Signal(width), Signal(width)
+            given = Signal(width)
+            m.submodules.source = Instance("SOURCE", o_x=given)
+            m.d.sync += [x.eq(given), y.eq(make(m, x))]
+            m.submodules.sink = Instance("SINK", i_y=y)
+            return m
+
+    return size_of(netlist_of(Design(), None), family).path.counts
+
+
+def test_the_slowest_path() -> None:
+    chain = path("ice40", lambda m, x: (x[:8] + x[8:16])[7])
+    assert (chain["enter"], chain["bit"], chain["leave"], chain["table"]) == (1, 7, 1, 0)
+    tree = path("ice40", lambda m, x: functools.reduce(lambda a, bit: a & bit, x))
+    assert (tree["table"], tree["enter"], tree["fanout"]) == (3, 0, 0)
+    read_often = path("ice40", lambda m, x: x[1:17] & x[0].replicate(16))
+    assert (read_often["table"], read_often["fanout"]) == (1, 4)  # sixteen readers
+    both = path("ice40", lambda m, x: Mux((x[:8] + x[8:16])[7], x[16:32], x[32:48]))
+    assert (both["bit"], both["table"], both["fanout"]) == (7, 1, 4)
+
+
+def test_wires_of_a_large_design_are_longer() -> None:
+    def make(tables: int) -> dict[str, float]:
+        return path("ice40", lambda m, x: x[:tables] & x[tables : 2 * tables], 2 * tables)
+
+    assert make(SMALL)["spread"] == 0
+    assert make(4 * SMALL)["spread"] == 2  # one table, twice doubled
+
+
+def test_a_path_from_a_memory_where_the_placer_knows_its_time() -> None:
+    def make(m: Module, x: Signal) -> Any:
+        m.submodules.memory = memory = Memory(shape=16, depth=512, init=[])
+        port, write = memory.read_port(), memory.write_port()
+        m.d.comb += [port.addr.eq(x), write.addr.eq(x[9:]), write.data.eq(x[18:]), write.en.eq(x[40])]
+        return port.data[:8] & port.data[8:]
+
+    assert path("ecp5", make)["memory"] == 1
+    assert path("gowin", make)["memory"] == 0
 
 
 def test_registers() -> None:

@@ -1,0 +1,168 @@
+"""What the slowest path of a netlist of :mod:`rdahw.hdl.quick_synthesis` is made of.
+
+A path begins at a register or a memory and ends at one. Which path is the slowest depends on the device: in an ECP5 a
+memory takes as long as eight look-up tables, and of a Gowin device nextpnr does not know how long a memory takes. So
+there are delays for each family of devices, of a device and a grade in the middle of it. They only choose the path:
+:mod:`rdahw.boards.estimate` has factors for its parts, fitted to builds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from heapq import heapify, heappop, heappush
+from math import inf, log2
+
+__all__ = ["DELAYS", "SMALL", "Delays", "Path", "Timing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delays:
+    """What the parts of a path take, in units of :attr:`rdahw.boards.board.Board.level_ns`.
+
+    start: from the clock to the first wire, and the set-up time at the last one. memory: more than that if it begins at
+    a memory; infinite if the placer leaves out such paths. table: a look-up table with its wire. fanout: more for a
+    wire, for each time that its readers double. enter: from a wire into a carry chain; bit: from a bit of the chain to
+    the next one; leave: from the chain to a wire. control: more if it ends at the enable or reset of a register, or at
+    a memory. spread: more for a table and for a way into a chain, for each time that the tables of the design double
+    beyond :data:`SMALL`, as its parts are farther from each other.
+    """
+
+    start: float
+    memory: float
+    table: float
+    fanout: float
+    enter: float
+    bit: float
+    leave: float
+    control: float
+    spread: float
+
+
+#: The look-up tables of a small design.
+SMALL = 512
+_NAMES = ("start", "memory", "table", "fanout", "enter", "bit", "leave", "control", "spread")
+#: By family of devices.
+DELAYS: Mapping[str, Delays] = {
+    family: Delays(**dict(zip(_NAMES, its, strict=True)))
+    for family, its in {
+        "ice40": (0.55, 0.76, 0.31, 0.24, 0.28, 0.061, 0.28, 0.27, 0.03),
+        "ecp5": (0.5, 5.1, 0.35, 0.2, 0.62, 0.027, 0.38, 0.23, 0.03),
+        "gowin": (0.2, inf, 0.47, 0.067, 0.53, 0.027, 0.4, 0.2, 0.03),
+        "nexus": (0.5, 3.1, 0.35, 0.2, 0.62, 0.027, 0.38, 0.23, 0.03),
+        "gatemate": (0.9, 0.35, 0.5, 0.12, 0.53, 0.025, 0.23, 0.075, 0.03),
+    }.items()
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """How many of each part of :class:`Delays` a path has; ``fanout`` and ``spread``: sums over its wires."""
+
+    start: int = 1
+    memory: int = 0
+    table: int = 0
+    fanout: float = 0.0
+    enter: int = 0
+    bit: int = 0
+    leave: int = 0
+    control: int = 0
+    spread: float = 0.0
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """The parts by name."""
+        return asdict(self)
+
+
+class Timing:
+    """When the wires of a netlist have their values, and from where.
+
+    readers: by node, how many read it. Nodes are given in order, each after those that it depends on.
+    """
+
+    def __init__(self, delays: Delays, readers: Mapping[int, int], size: int) -> None:
+        self._delays = delays
+        self._wires = [0.0] * size
+        for node, count in readers.items():
+            self._wires[node] = log2(max(1, count))
+        #: Of each node: when its wire has its value, and where that comes from with how many tables.
+        self._times = [-inf] * size
+        self._from: list[tuple[int, int]] = [(0, 0)] * size
+        #: Of a bit of a carry chain: when its carry is there, and where that comes from.
+        self._carries = [-inf] * size
+        self._before: list[tuple[int, bool]] = [(0, False)] * size
+        self._memories: set[int] = set()
+
+    def _at(self, node: int, time: float) -> None:
+        self._times[node] = time + self._delays.fanout * self._wires[node]
+
+    def register(self, node: int) -> None:
+        """A register's output."""
+        self._at(node, 0.0)
+
+    def memory(self, node: int) -> None:
+        """A memory's output."""
+        self._memories.add(node)
+        self._at(node, self._delays.memory if self._delays.memory < inf else -inf)
+
+    def table(self, node: int, ways: Iterable[Collection[int]], wide: Collection[int], inputs: int) -> None:
+        """A gate. ways: each is what a look-up table reads that is this gate. wide: if the gate is a conjunction or
+        parity of several wires, these, and a tree of tables of so many ``inputs`` is possible, too."""
+        times = self._times
+        latest = (max((times[leaf], leaf) for leaf in way) for way in ways)
+        time, leaf = min(latest)
+        tables = 1
+        if len(wide) > inputs:
+            time, leaf, tables = min((time, leaf, 1), self._tree(wide, inputs))
+        self._from[node] = leaf, tables
+        self._at(node, time + self._delays.table)
+
+    def _tree(self, wide: Collection[int], inputs: int) -> tuple[float, int, int]:
+        """As :func:`_tree_level` of ``quick_synthesis``, without the last table; the leaf on its slowest path, and how
+        many tables that has."""
+        rest = [(self._times[leaf], leaf, 0) for leaf in wide]
+        heapify(rest)
+        size = (len(rest) - 2) % (inputs - 1) + 2
+        while True:
+            time, leaf, tables = max(heappop(rest) for _ in range(min(size, len(rest))))
+            if not rest:
+                return time, leaf, tables + 1
+            heappush(rest, (time + self._delays.table, leaf, tables + 1))
+            size = inputs
+
+    def carry(self, node: int, reads: Sequence[int], chain: int) -> None:
+        """A bit of a carry chain. chain: the bit before it, 0 if it is the first."""
+        time, leaf = max(((self._times[leaf], leaf) for leaf in reads), default=(-inf, 0))
+        carry, before = time + self._delays.enter, (leaf, False)
+        if chain and self._carries[chain] + self._delays.bit > carry:
+            carry, before = self._carries[chain] + self._delays.bit, (chain, True)
+        self._carries[node], self._before[node] = carry, before
+        self._at(node, carry + self._delays.leave)
+
+    def slowest(self, values: Iterable[int], controls: Iterable[int], size: int) -> Path:
+        """The slowest path to the nodes ``values``, which registers take, or ``controls``, their enables and resets and
+        what memories take. size: how many look-up tables the design has."""
+        late = self._delays.control
+        ends = [(self._times[node], node, 0) for node in values]
+        ends += [(self._times[node] + late, node, 1) for node in controls]
+        time, node, control = max(ends, default=(-inf, 0, 0))
+        if time == -inf:
+            return Path()
+        parts: Counter[str] = Counter(control=control)
+        fanout, in_chain = 0.0, False
+        while True:
+            fanout += 0.0 if in_chain else self._wires[node]
+            if self._carries[node] > -inf:
+                parts["leave"] += not in_chain
+                node, in_chain = self._before[node]
+                parts["bit" if in_chain else "enter"] += 1
+            elif self._from[node][1]:
+                node, tables = self._from[node]
+                parts["table"] += tables
+                in_chain = False
+            else:
+                break
+        spread = (parts["table"] + parts["enter"]) * log2(max(size, SMALL) / SMALL)
+        return Path(**parts, fanout=round(fanout, 2), spread=round(spread, 2), memory=int(node in self._memories))
