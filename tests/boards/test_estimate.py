@@ -16,6 +16,7 @@ from rdahw.boards import board
 from rdahw.boards.estimate import estimated, fitted
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, RAMS, LogicMemory, mapped
 from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
+from rdahw.hdl.quick_timing import SMALL
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -37,7 +38,7 @@ def builds(bench: Any) -> list[dict[str, Any]]:
 
 def test_the_factors_are_those_of_the_builds(bench: Any, builds: list[dict[str, Any]]) -> None:
     found = {name: its for name, its in fitted().items() if name != "within"}
-    again = bench.fit(builds)
+    again = bench.fit(bench.fitted_to(builds))
     assert found["builds"] == again["builds"]
     for name in ("logic_cells", "period"):
         assert found[name]["kinds"] == pytest.approx(again[name]["kinds"], abs=2e-3)
@@ -137,7 +138,7 @@ def path(family: str, make: Any, width: int = 64) -> dict[str, float]:
 
 
 def test_the_slowest_path() -> None:
-    chain = path("ice40", lambda m, x: (x[:8] + x[8:16])[:8])
+    chain = path("ice40", lambda m, x: (x[:8] + x[8:16])[7])
     assert (chain["enter"], chain["bit"], chain["leave"], chain["table"]) == (1, 7, 1, 0)
     tree = path("ice40", lambda m, x: functools.reduce(lambda a, bit: a & bit, x))
     assert (tree["table"], tree["enter"], tree["fanout"]) == (3, 0, 0)
@@ -145,6 +146,14 @@ def test_the_slowest_path() -> None:
     assert (read_often["table"], read_often["fanout"]) == (1, 4)  # sixteen readers
     both = path("ice40", lambda m, x: Mux((x[:8] + x[8:16])[7], x[16:32], x[32:48]))
     assert (both["bit"], both["table"], both["fanout"]) == (7, 1, 4)
+
+
+def test_wires_of_a_large_design_are_longer() -> None:
+    def make(tables: int) -> dict[str, float]:
+        return path("ice40", lambda m, x: x[:tables] & x[tables : 2 * tables], 2 * tables)
+
+    assert make(SMALL)["spread"] == 0
+    assert make(4 * SMALL)["spread"] == 2  # one table, twice doubled
 
 
 def test_a_path_from_a_memory_where_the_placer_knows_its_time() -> None:
