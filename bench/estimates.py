@@ -5,14 +5,14 @@
     python bench/estimates.py count [--out bench/builds.jsonl]
     python bench/estimates.py fit [--out bench/builds.jsonl]
     python bench/estimates.py test [--seed 1] [--out bench/builds.jsonl]
-    python bench/estimates.py cross [--seed 1] [--out bench/builds.jsonl]
+    python bench/estimates.py cross [--out bench/builds.jsonl]
 
 ``build`` draws designs over boards, kinds of gateware, sizes and options, builds each with Yosys and nextpnr as ``rdahw
 synth`` does, and appends a line for each one: the words of the command, the model's training, what was built, and the
 counts that estimates are made of. Of designs that cannot be made or do not fit their board it notes why. Designs that
 are there already are not built again. --families and --kinds leave out other designs of the draw. ``count`` takes the
-counts again, ``fit`` writes ``boards/estimates.json``, ``test`` prints builds beside their estimates, and ``cross``
-beside estimates from the other builds.
+counts again. ``fit`` writes ``boards/estimates.json``, from the builds of all seeds but 3. ``test`` prints builds
+beside their estimates, and ``cross`` each tenth of the builds that ``fit`` takes beside estimates from the others.
 
 Predictors are trained first, on data sets of scikit-learn and drawn ones, in the folder of --work.
 """
@@ -438,6 +438,8 @@ USUAL = {
         "gatemate": (1.7, 1.7, 1.7, 1.0, 2.5, 0.0, 0.0),
     }.items()
 }
+#: The draw that estimates are tested on: no factor is fitted to its builds.
+TEST_SEED = 3
 #: How many builds weigh as much as what is known without them: of a factor; of a device; of a kind of gateware, for
 #: cells and for periods.
 OF_FACTORS, OF_DEVICES, OF_KINDS, OF_PERIODS = 1.0, 0.03, 0.5, 2.0
@@ -504,15 +506,18 @@ def _factors(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def fitted_to(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The builds that factors are fitted to."""
+    return [row for row in rows if "error" not in row and row["seed"] != TEST_SEED]
+
+
 def fit(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The contents of ``boards/estimates.json`` for these builds, without ``within``."""
-    rows = [row for row in rows if "error" not in row]
     return {"builds": len(rows)} | _factors(rows)
 
 
 def left_out(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, float]]]:
     """Builds, and their estimates with factors that are fitted to the others: each tenth of them is left out once."""
-    rows = [row for row in rows if "error" not in row]
     found = []
     for part in range(10):
         factors = _factors([row for k, row in enumerate(rows) if k % 10 != part])
@@ -558,16 +563,13 @@ def _board(row: dict[str, Any]) -> Any:
     return board(row["synth"][row["synth"].index("--board") + 1])
 
 
-def compare(rows: list[dict[str, Any]], crossed: bool) -> None:
-    """Print how far the estimates of ``boards/estimates.json`` are off, or if ``crossed`` those of :func:`left_out`."""
+def compare(pairs: list[tuple[dict[str, Any], dict[str, float]]]) -> None:
+    """Print how far estimates of builds are off."""
     import numpy as np
-
-    from rdahw.boards.estimate import fitted
 
     errors: dict[str, dict[str, list[float]]] = {}
     wrong = []
-    rows = [row for row in rows if "error" not in row]
-    for row, guess in left_out(rows) if crossed else [(row, _guess(row, fitted())) for row in rows]:
+    for row, guess in pairs:
         off = {name: guess[name] / row[name] - 1 for name in ("logic_cells", "fmax_mhz") if row[name]}
         for devices in (_board(row).family, "all"):
             its = errors.setdefault(devices, {"logic_cells": [], "fmax_mhz": []})
@@ -581,7 +583,7 @@ def compare(rows: list[dict[str, Any]], crossed: bool) -> None:
             f"Fmax {row['fmax_mhz'] or 0:6.1f} {off.get('fmax_mhz', 0):+6.1%}  "
             f"EBR {row['ebr']:3} {row['counts']['ebr']:3.0f}"
         )
-    print(f"{len(rows)} builds; memories wrong: {wrong or 'none'}")
+    print(f"{len(pairs)} builds; memories wrong: {wrong or 'none'}")
     for devices, its in sorted(errors.items()):
         for name, found in its.items():
             shares = ", ".join(f"{sum(e <= bound for e in found)} within {bound:.0%}" for bound in (0.05, 0.12, 0.2))
@@ -603,9 +605,11 @@ def _names(known: list[str]) -> Callable[[str], list[str]]:
 
 
 def main() -> None:
+    from rdahw.boards.estimate import fitted
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["build", "count", "fit", "test", "cross"])
-    parser.add_argument("--seed", type=int, help="of the draw; test and cross: only its builds")
+    parser.add_argument("--seed", type=int, help="of the draw; test: only its builds")
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--families", type=_names([*USUAL]), default=[], help="of devices, with commas between them")
     parser.add_argument("--kinds", type=_names([kind.__name__ for kind in KINDS]), default=[], help="of designs")
@@ -621,12 +625,16 @@ def main() -> None:
         make_data(options.work)
         counted(options.out, options.work, options.again)
     elif options.what == "fit":
-        rows = read(options.out)
+        rows = fitted_to(read(options.out))
         found = fit(rows) | {"within": bounds(rows)}
         Path("boards/estimates.json").write_text(json.dumps(found, indent=2) + "\n")
     else:
-        rows = [row for row in read(options.out) if options.seed in (None, row["seed"])]
-        compare(rows, options.what == "cross")
+        rows = read(options.out)
+        if options.what == "cross":
+            compare(left_out(fitted_to(rows)))
+        else:
+            rows = [row for row in rows if "error" not in row and options.seed in (None, row["seed"])]
+            compare([(row, _guess(row, fitted())) for row in rows])
 
 
 if __name__ == "__main__":

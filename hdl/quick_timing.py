@@ -79,7 +79,8 @@ class Path:
 class Timing:
     """When the wires of a netlist have their values, and from where.
 
-    readers: by node, how many read it. Nodes are given in order, each after those that it depends on.
+    readers: by node, how many read it; of a bit of a carry chain the next one, too. Nodes are given in order, each
+    after those that it depends on.
     """
 
     def __init__(self, delays: Delays, readers: Mapping[int, int], size: int) -> None:
