@@ -20,6 +20,7 @@ __all__ = ["build"]
 
 #: NDEBUG: a read beyond the end of a memory gives zeros, as in Amaranth, instead of an abort.
 _FLAGS = ("-std=c++17", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden", "-w")
+_OPTIMISED = "-O2"
 
 #: The most bytes of C++ that are optimised, as a netlist is one function. Measured: 0.7 MB take 5.5 s at -O0, 16.9 s at
 #: -O1 and 20.4 s at -O2; 13 MB (7,500 cells of an ECP5) had not ended after 13 minutes at -O2 and took less than 5
@@ -159,12 +160,12 @@ def build(
         (work / "design.ys").write_text(script)
         (work / "simulator.cc").write_text(source)
         toolchain.run(yosys, ["-q", "design.ys"], cwd=work, log="yosys.log", makes=["design.cc"])
-        level = "-O2" if (work / "design.cc").stat().st_size <= MOST_OPTIMISED else "-O0"
+        level = _OPTIMISED if (work / "design.cc").stat().st_size <= MOST_OPTIMISED else "-O0"
         arguments = [*_FLAGS, level, f"-I{include}", "-o", "simulator.so", "simulator.cc"]
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["simulator.so"])
         return work / "simulator.so"
 
-    return cached([rtlil, script, source, str(yosys), str(compiler), str(MOST_OPTIMISED), *_FLAGS], make, log, "CXXRTL")
+    return cached([rtlil, script, source, str(yosys), str(compiler), str(MOST_OPTIMISED), _OPTIMISED, *_FLAGS], make, log, "CXXRTL")
 
 
 def _headers(yosys: toolchain.FoundTool) -> Path:

@@ -17,7 +17,8 @@ from rdahw.sim.simulator import Log, Port
 
 __all__ = ["build"]
 
-_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-w", "-shared", "-fvisibility=hidden")
+_FLAGS = ("-std=c++17", "-fPIC", "-w", "-shared", "-fvisibility=hidden")
+_OPTIMISED = "-O2"
 #: The files that every design shares, compiled once.
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp")
 
@@ -172,13 +173,13 @@ def build(
     folders = [f"-I{include}", f"-I{include / 'vltstd'}", f"-DVM_TRACE={int(vcd)}", "-DVM_COVERAGE=0"]
 
     def make_runtime(work: Path) -> Path:
-        arguments = [*_FLAGS[:-2], "-r", "-nostdlib", *folders, "-o", "runtime.o"]
+        arguments = [*_FLAGS[:-2], _OPTIMISED, "-r", "-nostdlib", *folders, "-o", "runtime.o"]
         arguments += [str(include / unit) for unit in _RUNTIME]
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["runtime.o"])
         return work / "runtime.o"
 
     def runtime() -> Path:
-        return cached(["runtime", str(verilator), str(compiler), *_FLAGS, *folders], make_runtime, None, "Verilator")
+        return cached(["runtime", str(verilator), str(compiler), _OPTIMISED, *_FLAGS, *folders], make_runtime, None, "Verilator")
 
     def make(work: Path) -> Path:
         (work / "design.il").write_text(rtlil)
@@ -191,11 +192,11 @@ def build(
         )
         units = [str(path.relative_to(work)) for path in sorted((work / "made").glob("*.cpp"))]
         sources = ["simulator.cc", *units, str(runtime())]
-        arguments = [*_FLAGS, *folders, "-Imade", "-o", "simulator.so", *sources, "-pthread"]
+        arguments = [*_FLAGS, _OPTIMISED, *folders, "-Imade", "-o", "simulator.so", *sources, "-pthread"]
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["simulator.so"])
         return work / "simulator.so"
 
-    parts = [rtlil, script, config, source, str(yosys), str(verilator), str(compiler), *options, *_FLAGS]
+    parts = [rtlil, script, config, source, str(yosys), str(verilator), str(compiler), *options, _OPTIMISED, *_FLAGS]
     return cached(parts, make, log, "Verilator")
 
 

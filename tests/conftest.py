@@ -26,6 +26,13 @@ def _no_limit_of_time() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _simulators_are_compiled_quickly() -> Iterator[None]:
+    """Few tests simulate so many cycles that all optimisations of a compiler save more time than they take."""
+    with mock.patch("rdahw.sim.cxxrtl._OPTIMISED", "-O1"), mock.patch("rdahw.sim.verilator._OPTIMISED", "-O1"):
+        yield
+
+
 # A shell starts what runs in the background with Ctrl-C ignored, which programs that tests stop would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

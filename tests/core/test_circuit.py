@@ -403,7 +403,7 @@ def test_mutated_text_raises_nothing_but_user_errors(f: Circuit, rng: random.Ran
 
 # -- very long chains --------------------------------------------------------------------------------------------------
 
-GATES = 100_000
+GATES = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -434,7 +434,7 @@ def _evaluated_by_hand(x: int, y: int) -> int:
     ids=["reverse", "forward_derivative", "expand", "is_safe", "check"],
 )
 @pytest.mark.slow
-def test_a_chain_of_100000_gates_is_transformed(chain: Circuit, transform: Callable[[Circuit], Any]) -> None:
+def test_a_chain_of_thousands_of_gates_is_transformed(chain: Circuit, transform: Callable[[Circuit], Any]) -> None:
     assert len(chain.assignments) == GATES
     result = transform(chain)
     if isinstance(result, Circuit):
@@ -442,7 +442,7 @@ def test_a_chain_of_100000_gates_is_transformed(chain: Circuit, transform: Calla
 
 
 @pytest.mark.slow
-def test_a_chain_of_100000_gates_runs_prints_and_is_read_back(chain: Circuit) -> None:
+def test_a_chain_of_thousands_of_gates_runs_prints_and_is_read_back(chain: Circuit) -> None:
     x, y = np.array([[0], [0], [1], [1]], np.uint8), np.array([[0], [1], [0], [1]], np.uint8)
     (result,) = run(chain, x, y)
     assert result[:, 0].tolist() == [_evaluated_by_hand(int(a), int(b)) for a, b in zip(x[:, 0], y[:, 0], strict=True)]

@@ -68,8 +68,7 @@ def check(bench: Bench, image: FlashImage, results: list[tuple[int, int, int]], 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quad", [True, False])
-@pytest.mark.parametrize("stride", [1, 7])
+@pytest.mark.parametrize(("quad", "stride"), [(True, 7), (False, 1)])
 def test_epochs_are_those_of_the_software(quad: bool, stride: int) -> None:
     image = small_image(SPEC, 15, 5, stride=stride)
     bench = Bench(SPEC, image.to_bytes(), quad=quad, epochs=2)
@@ -126,7 +125,7 @@ END = TEST + 3 * 3 + 4  # names of labels and the like follow
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [0, 7, 20, 24, 40, 59, 60, 63])
+@pytest.mark.parametrize("at", [0, 24, 59, 63])
 def test_a_damaged_header_is_refused(at: int) -> None:
     damaged = bytearray(CONTENT)
     damaged[at] ^= 0x10
@@ -135,7 +134,7 @@ def test_a_damaged_header_is_refused(at: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [TRAIN, TRAIN + 2, TRAIN + 17, TRAIN + 18, TRAIN + 21, TEST, TEST + 8, TEST + 12])
+@pytest.mark.parametrize("at", [TRAIN, TRAIN + 17, TRAIN + 21, TEST, TEST + 12])
 def test_damaged_records_are_refused(at: int) -> None:
     damaged = bytearray(CONTENT)
     damaged[at] ^= 0x02
@@ -253,7 +252,7 @@ def begins_anew(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_reset_in_the_middle_of_an_update_begins_anew(seed: int) -> None:
     random, bench = Random(seed), Bench(WHOLE, CONTENT, epochs=2)
     bench.run(State.TRAINING)
@@ -265,7 +264,7 @@ def test_a_reset_in_the_middle_of_an_update_begins_anew(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_reset_at_any_time_begins_anew(seed: int) -> None:
     random, bench = Random(seed), Bench(SPEC, CONTENT, epochs=2)
     bench.run(*ENDS)
@@ -323,7 +322,7 @@ def host(bench: Bench, *, clear: bool = False) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_host_that_looks_changes_nothing(seed: int) -> None:
     random = Random(seed)
     bench = Bench(SPEC, CONTENT, epochs=2)

@@ -72,9 +72,9 @@ class OnUart(wiring.Component):
 class Board:
     """The board in a simulator, and how the host reads it."""
 
-    def __init__(self, content: bytes, epochs: int = EPOCHS) -> None:
+    def __init__(self, content: bytes) -> None:
         trainer = MemoryTrainer(SPEC)
-        self.design = FlashTrainer(trainer, FlashReader(CLOCK, latency=2), base=BASE, epochs=epochs)
+        self.design = FlashTrainer(trainer, FlashReader(CLOCK, latency=2), base=BASE, epochs=EPOCHS)
         bench = WithFlash(OnUart(FlashTrainerLink(self.design, DIVISOR)))
         registers = {"tables": trainer.tables, "dropout": trainer.dropout_state}
         self.simulator: Simulator = make_simulator(bench, choose_engine(), registers=registers)
@@ -151,7 +151,7 @@ def test_faults_on_the_line_do_not_disturb_the_training(seed: int | None) -> Non
 
 
 def test_a_host_clears_stops_and_goes_on() -> None:
-    board = Board(IMAGE.to_bytes(), epochs=1)
+    board = Board(IMAGE.to_bytes())
     device = connect(board)
     device.open()
     board.simulator.tick(20_000)
@@ -161,6 +161,7 @@ def test_a_host_clears_stops_and_goes_on() -> None:
     board.simulator.tick(20_000)
     assert board.registers(device)["state"] == State.WAKING
     assert not board.tables(device).any()
+    device._command("write", (at + 4).to_bytes(4, "little") + b"\x01")  # a single epoch
     device._command("write", (at + 1).to_bytes(4, "little") + b"\x01")
     board.simulator.tick(60_000)
     found = board.registers(device)

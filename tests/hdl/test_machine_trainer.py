@@ -228,6 +228,6 @@ def test_compiled_trainers_and_netlists_learn_as_software_does(netlist: str | No
         engine = choose_engine("cxxrtl")
     except MissingError as error:
         pytest.skip(str(error))
-    spec = shadow(counter=3, restart=20)
-    made = learned(HardwareEngine(spec, engine, check=True, netlist=netlist), examples(2000))
-    assert made.examples == 2000
+    spec, count = shadow(counter=3, restart=20), 300 if netlist else 2000
+    made = learned(HardwareEngine(spec, engine, check=True, netlist=netlist), examples(count))
+    assert made.examples == count

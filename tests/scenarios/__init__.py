@@ -169,7 +169,7 @@ class Design:
     @cached_property
     def _with_all_faults(self) -> Callable[[], Run]:
         # A design with so many inputs is compiled far sooner with fewer optimisations.
-        with mock.patch.object(cxxrtl, "_FLAGS", tuple("-O1" if flag == "-O2" else flag for flag in cxxrtl._FLAGS)):
+        with mock.patch.object(cxxrtl, "_OPTIMISED", "-O1"):
             return self._compile(self.bench(self._faulty()))
 
     @cached_property
