@@ -165,7 +165,12 @@ def build(
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["simulator.so"])
         return work / "simulator.so"
 
-    return cached([rtlil, script, source, str(yosys), str(compiler), str(MOST_OPTIMISED), _OPTIMISED, *_FLAGS], make, log, "CXXRTL")
+    return cached(
+        [rtlil, script, source, str(yosys), str(compiler), str(MOST_OPTIMISED), _OPTIMISED, *_FLAGS],
+        make,
+        log,
+        "CXXRTL",
+    )
 
 
 def _headers(yosys: toolchain.FoundTool) -> Path:

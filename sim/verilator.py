@@ -179,7 +179,9 @@ def build(
         return work / "runtime.o"
 
     def runtime() -> Path:
-        return cached(["runtime", str(verilator), str(compiler), _OPTIMISED, *_FLAGS, *folders], make_runtime, None, "Verilator")
+        return cached(
+            ["runtime", str(verilator), str(compiler), _OPTIMISED, *_FLAGS, *folders], make_runtime, None, "Verilator"
+        )
 
     def make(work: Path) -> Path:
         (work / "design.il").write_text(rtlil)

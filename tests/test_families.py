@@ -117,7 +117,7 @@ def test_several_seeds(rdahw: Commands) -> None:
 
 @pytest.mark.slow
 def test_resume_after_kill(rdahw: Commands) -> None:
-    words = ("train", "--model", NAME, "--binarise", "thermometer=3", "--epochs", 60)
+    words = ("train", "--model", NAME, "--binarise", "thermometer=3", "--epochs", 30)
     whole = rdahw(*words, "--out", "whole.rdahw", "--json").json
     process = start(*words, "--out", "killed.rdahw", "--checkpoint", 0, **rdahw.options)
     checkpoint = rdahw.folder / "killed.rdahw.checkpoint"

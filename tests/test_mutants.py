@@ -78,7 +78,7 @@ def sample(section: str) -> list[Mutant]:
     if section in ROW_SECTIONS:
         rows = [list(row) for _, row in groupby(group, key=lambda mutant: mutant.where)]
         return [row[len(row) // 2] for row in rows]
-    return group[3 :: len(group) // 3]
+    return group[3 :: len(group) // 2]
 
 
 @pytest.mark.slow
@@ -106,20 +106,14 @@ def test_what_kills_spares_the_original(section: str) -> None:
 def test_a_sample_of_a_module_is_killed_as_it_says(section: str) -> None:
     listed = read_list()
     killed = [m for m in mutants() if m.section == section and listed[m.key].verdict == "killed"]
-    for mutant in killed[len(killed) // 8 :: len(killed) // 3]:
+    for mutant in killed[len(killed) // 8 :: len(killed) // 2]:
         found = [killer for killer in mutant.killers if named(killer) == listed[mutant.key].killer]
         assert len(found) == 1, mutant.key
+        assert found[0]() is None, f"{mutant.key[0]}: the killer finds something wrong where nothing is"
         with mutant.force():
             fate = found[0]()
         assert fate is not None, mutant.key
         assert (fate.verdict, fate.how) == ("killed", listed[mutant.key].how), mutant.key
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("section", DESIGNS)
-def test_scenarios_are_passed_without_a_fault(section: str) -> None:
-    for design, scenario in DESIGNS[section].all_scenarios():
-        assert design.ask(scenario) is None, design.called(scenario)
 
 
 @pytest.mark.slow

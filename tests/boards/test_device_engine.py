@@ -71,24 +71,12 @@ def same(spec: Spec, found: State, expected: State) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
-def test_the_state_goes_there_and_back_and_predicts(name: str) -> None:
-    spec = SPECS[name]
-    engine, there = trained(spec), on_board(make_trainer(spec), spec)
-    assert same(spec, there.state, spec.initial_state())
-    there.state = engine.state
-    assert not same(spec, there.state, spec.initial_state())
-    assert same(spec, there.state, engine.state)
-    data = examples(spec, 60)
-    assert (there.predict(there.prepare(data)) == engine.predict(engine.prepare(data))).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SPECS)
-def test_it_learns_over_the_link_as_software_does(name: str) -> None:
+def test_it_learns_over_the_link_as_software_does_and_its_state_goes_there_and_back(name: str) -> None:
     spec = SPECS[name]
     data, seen = examples(spec, 15), []
     schedule = Schedule(epochs=2, shuffle=True, seed=3, scored="epoch")
     there = on_board(make_trainer(spec), spec)
+    assert same(spec, there.state, spec.initial_state())
     for engine in (there, software(spec)):
         training = Training(engine, schedule, data, validation=data)
         seen.append([(done.wrong, done.best and done.best.correct) for done in training.run(chunk=7)])
@@ -97,6 +85,12 @@ def test_it_learns_over_the_link_as_software_does(name: str) -> None:
     assert same(spec, seen[1][0], seen[3][0])  # type: ignore[arg-type]
     assert np.array_equal(seen[1][1], seen[3][1])
     assert there.device.status().example_count == 30
+    engine = trained(spec)
+    assert not same(spec, there.state, engine.state)
+    there.state = engine.state
+    assert same(spec, there.state, engine.state)
+    data = examples(spec, 60)
+    assert (there.predict(there.prepare(data)) == engine.predict(engine.prepare(data))).all()
 
 
 @pytest.mark.slow

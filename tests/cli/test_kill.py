@@ -52,11 +52,11 @@ def wait_for_change(path: Path, seen: int | None) -> int:
 @pytest.mark.parametrize(
     ("name", "kills"),
     [
-        ("iris", 3),
+        ("iris", 2),
         ("batches", 2),
         ("validation", 2),
         ("wide", 2),
-        ("ensemble", 3),
+        ("ensemble", 2),
         ("ensemble reference", 2),
         ("grown", 2),
         ("grown wiring", 2),

@@ -388,14 +388,14 @@ def test_through_the_pins_of_a_uart() -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_examples_through_the_pins() -> None:
+def test_thousands_of_examples_through_the_pins() -> None:
     """Every tenth packet damaged, either way, and hosts that stop: the weights are the software's."""
     try:
         engine = choose_engine("cxxrtl")
     except MissingError as error:
         pytest.skip(str(error))
     learner = lookup_learner()
-    data = examples(learner, 10_000, batch=True, seed=9)
+    data = examples(learner, 3_000, batch=True, seed=9)
     simulator = simulate(learner, batch=True, divisor=8, engine=engine)
     stream = FaultyStream(SimulatedStream(simulator, cycles_a_second=100_000), seed=10, rate=0.1, crashes=0.01)
     parameters, hosts = train_through_crashes(stream, learner, data, chunk=10)
