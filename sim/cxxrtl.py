@@ -165,12 +165,8 @@ def build(
         toolchain.run(compiler, arguments, cwd=work, log="compiler.log", makes=["simulator.so"])
         return work / "simulator.so"
 
-    return cached(
-        [rtlil, script, source, str(yosys), str(compiler), str(MOST_OPTIMISED), _OPTIMISED, *_FLAGS],
-        make,
-        log,
-        "CXXRTL",
-    )
+    parts = [rtlil, script, source, str(yosys), str(compiler), str(MOST_OPTIMISED), _OPTIMISED, *_FLAGS]
+    return cached(parts, make, log, "CXXRTL")
 
 
 def _headers(yosys: toolchain.FoundTool) -> Path:

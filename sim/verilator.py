@@ -179,9 +179,8 @@ def build(
         return work / "runtime.o"
 
     def runtime() -> Path:
-        return cached(
-            ["runtime", str(verilator), str(compiler), _OPTIMISED, *_FLAGS, *folders], make_runtime, None, "Verilator"
-        )
+        parts = ["runtime", str(verilator), str(compiler), _OPTIMISED, *_FLAGS, *folders]
+        return cached(parts, make_runtime, None, "Verilator")
 
     def make(work: Path) -> Path:
         (work / "design.il").write_text(rtlil)
