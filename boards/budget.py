@@ -86,8 +86,9 @@ class Budget:
 
     def before(self, spec: Spec) -> Costs:
         """What ``spec`` costs before it is trained: with drawn parameters if the gateware has them as constants, and
-        with a drawn wiring if it is chosen by the data. Of a model that is above a limit, only the costs that are known
-        before its logic cells may be there. Raises as :meth:`after`."""
+        with a drawn wiring if it is chosen by the data. Of a predictor in logic, whose netlist takes long, there are
+        only the parameter bits and the fewest logic cells (:attr:`rdahw.boards.design.Design.fewest_cells`); of another
+        model that is above a limit, the costs that are known before its logic cells. Raises as :meth:`after`."""
         costs = dict.fromkeys(COSTS) | {"bits": spec.parameters.bits}
         return costs if self.excess(costs) else self._kept(spec.wired())
 
@@ -113,15 +114,17 @@ class Budget:
             return _costs_before.__wrapped__(self, spec)
         return _costs_before(self, spec)
 
-    def _costs(self, spec: Spec, state: State, *, only_within: bool = False) -> Costs:
-        """The costs of ``spec``; ``only_within``: without those that take long, if the others are above a limit."""
+    def _costs(self, spec: Spec, state: State, *, is_trained: bool = True) -> Costs:
+        """The costs of ``spec``; if it is not trained, those of :meth:`before`."""
         its = board_of_name(self.board)
         design = self.design(spec, state, its)
+        costs: dict[str, float | None] = dict.fromkeys(COSTS) | {"bits": spec.parameters.bits}
+        if not is_trained and design.fewest_cells is not None:
+            return costs | {"luts": design.fewest_cells}
         core = design.core()
         cycles = float(design.cycles_per_example(core))
-        costs: dict[str, float | None] = dict.fromkeys(COSTS)
-        costs |= {"bits": spec.parameters.bits, "cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
-        if only_within and self.excess(costs):
+        costs |= {"cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
+        if not is_trained and self.excess(costs):
             Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
             return costs
         found = estimate(design, its, clock_mhz=self.clock, core=core)
@@ -146,4 +149,4 @@ class Budget:
 
 @lru_cache(_KEPT)
 def _costs_before(budget: Budget, spec: Spec) -> Costs:
-    return budget._costs(spec, {} if budget.learns else spec.typical_state(), only_within=True)
+    return budget._costs(spec, {} if budget.learns else spec.typical_state(), is_trained=False)

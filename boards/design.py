@@ -23,6 +23,7 @@ from rdahw.hdl.flash_trainer import FlashTrainer
 from rdahw.hdl.flash_trainer_link import FlashTrainerLink
 from rdahw.hdl.frontend import Frontend, NumberFrontend, PixelFrontend
 from rdahw.hdl.link import UartLink
+from rdahw.hdl.memory_fit import LINK_CELLS
 from rdahw.hdl.pixels import PixelPlanes
 from rdahw.hdl.trainer_factory import Row, choose_trainer, make_trainer, predictors
 from rdahw.hdl.uart import divisor_for
@@ -48,7 +49,9 @@ class Design:
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
     gateware: of which kinds it is, the general one first; designs of one kind are alike in size and speed.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``. frontend: makes the
-    frontend of such a core alone, if it has one.
+        frontend of such a core alone, if it has one.
+    fewest_cells: the fewest logic cells, by :attr:`rdahw.hdl.trainer_factory.Row.tables`; ``None``: they are known of
+        its netlist alone.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Design:
     gateware: tuple[str, ...] = ()
     tables: str | None = None
     frontend: Callable[[], Any] | None = None
+    fewest_cells: int | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
@@ -185,6 +189,7 @@ def inference_design(
         rates=rates_of,
         tables=row.name if len(predictors(spec)) > 1 else None,
         frontend=_alone(frontend),
+        fewest_cells=None if row.tables is None else LINK_CELLS + row.tables(spec),
     )
 
 
