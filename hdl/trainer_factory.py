@@ -56,8 +56,8 @@ class Row:
     **options)``, for a fixed model ``make(spec, state, levels, cells, **options)`` as
     :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces, with a frontend if one is given.
     needs: what it needs of a board with such memories, also to train from a flash, or with a frontend, if known.
-    tables: the fewest look-up tables of a fixed model, by :func:`rdahw.hdl.inference.tables_of`; None: they are known
-    of its netlist alone.
+    tables: of a fixed model that takes an example each cycle, the fewest look-up tables, by
+    :func:`rdahw.hdl.inference.tables_of`; None: another one, or they are known of its netlist alone.
     simulator: the compiled engine of :mod:`rdahw.sim.simulator` to prefer, if not the usual one. cycles: about those of
     an update, to choose an engine by.
     """
