@@ -133,18 +133,17 @@ def test_a_search_that_was_stopped_while_it_chose_goes_on_as_if_it_had_not(
 
 
 @pytest.mark.slow
-def test_a_search_in_two_processes_that_was_killed(tmp_path: Path) -> None:
+def test_a_search_in_two_processes_that_was_killed(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tuning, "write_page", no_page)
     search = (*SEARCH, "--trials", 5, "--json")
-    whole = finish(start(*search, folder=tmp_path)).json
+    whole = run.ok(*search).json
     two = (*search, "--storage", "search.log", "--out", "two", "--jobs", 2)
-    killed = start(*two, folder=tmp_path, preexec_fn=lower_priority)
-    while killed.poll() is None and len(list((tmp_path / "two").glob("*.rdahw"))) < 2:
+    killed = start(*two, folder=run.folder, preexec_fn=lower_priority)
+    while killed.poll() is None and len(list((run.folder / "two").glob("*.rdahw"))) < 2:
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     assert finish(killed).code == -signal.SIGKILL
-    ran = finish(start(*two, folder=tmp_path))
-    assert ran.code == 0, ran.err
-    assert bits(ran.json) == bits(whole)
+    assert bits(run.ok(*two).json) == bits(whole)
 
 
 @pytest.mark.parametrize(
