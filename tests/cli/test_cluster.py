@@ -132,8 +132,10 @@ def test_a_search_of_which_a_worker_dies(run: Runner, address: str, monkeypatch:
     pytest.importorskip("optuna", reason="needs Optuna, the extra tune of rdahw")
     from distributed import Client
 
+    from rdahw.cli import _tuning
     from rdahw.cli._tuning import Models
 
+    monkeypatch.setattr(_tuning, "write_page", lambda path, result: None)  # most of the time of a small search
     search = ("tune", "--data", "iris", "--family", "ensemble", "--trials", 4, "--round", 2, "--json")
     alone = run.ok(*search).json["trials"]
     keep, killed = Models.keep, []
