@@ -85,11 +85,14 @@ class Budget:
         return hash((self.board, *sorted(self.limits.items()), self.learns, self.clock))
 
     def before(self, spec: Spec) -> Costs:
-        """What ``spec`` costs before it is trained: with drawn parameters if the gateware has them as constants, and
-        with a drawn wiring if it is chosen by the data. Of a model that is above a limit, only the costs that are known
-        before its logic cells may be there. Raises as :meth:`after`."""
+        """What ``spec`` costs before it is trained.
+
+        If training changes its costs (:meth:`is_known`), its logic cells are a lower bound, and its memory blocks are
+        not there; without such a bound all are those with drawn parameters. Of a model that is above a limit, only
+        costs that are known early may be there, and its logic cells may be a lower bound. Raises as :meth:`after`.
+        """
         costs = dict.fromkeys(COSTS) | {"bits": spec.parameters.bits}
-        return costs if self.excess(costs) else self._kept(spec.wired())
+        return costs if self.excess(costs) else self._kept(spec)
 
     def is_known(self, spec: Spec) -> bool:
         """Whether ``spec`` costs the same after it is trained: its gateware has neither its parameters as constants,
@@ -102,28 +105,31 @@ class Budget:
         Raises :class:`UsageError` for a model without gateware, and :class:`rdahw.boards.report.DesignError` if its
         memories or its examples do not fit the board.
         """
-        costs = self._kept(spec) if self.learns else self._costs(spec, state)
-        return costs if costs["luts"] is not None else self._costs(spec, state)
+        costs = self._kept(spec) if self.is_known(spec) else {"luts": None}
+        return self._costs(spec, state) if None in costs.values() else costs
 
     def _kept(self, spec: Spec) -> Costs:
-        """The costs of a trainer, or with drawn parameters, from a cache if ``spec`` can be its key."""
+        """The costs of a model that is not trained, from a cache if ``spec`` can be its key."""
         try:
             hash(spec)
         except TypeError:
             return _costs_before.__wrapped__(self, spec)
         return _costs_before(self, spec)
 
-    def _costs(self, spec: Spec, state: State, *, only_within: bool = False) -> Costs:
-        """The costs of ``spec``; ``only_within``: without those that take long, if the others are above a limit."""
+    def _costs(self, spec: Spec, state: State, *, early: bool = False, is_final: bool = True) -> Costs:
+        """The costs of ``spec``. early: without those that take long, if the others are above a limit, or if ``state``
+        is not final and there is a lower bound of logic cells."""
         its = board_of_name(self.board)
         design = self.design(spec, state, its)
-        core = design.core()
-        cycles = float(design.cycles_per_example(core))
+        core = None if early and not is_final and design.every_cycle else design.core()
+        cycles = 1.0 if core is None else float(design.cycles_per_example(core))
         costs: dict[str, float | None] = dict.fromkeys(COSTS)
         costs |= {"bits": spec.parameters.bits, "cycles": cycles, "microseconds": round(cycles / self.clock, 4)}
-        if only_within and self.excess(costs):
-            Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
-            return costs
+        bounded = costs | {"luts": design.fewest_cells}
+        if early and (self.excess(bounded) or (not is_final and design.fewest_cells is not None)):
+            if core is not None:
+                Fragment.get(core, None)  # Amaranth warns of components that are never elaborated
+            return bounded
         found = estimate(design, its, clock_mhz=self.clock, core=core)
         return costs | {"luts": found.logic_cells, "ebr": found.ebr, "spram": found.spram}
 
@@ -146,4 +152,6 @@ class Budget:
 
 @lru_cache(_KEPT)
 def _costs_before(budget: Budget, spec: Spec) -> Costs:
-    return budget._costs(spec, {} if budget.learns else spec.typical_state(), only_within=True)
+    wired = spec.wired()
+    state = {} if budget.learns else wired.typical_state()
+    return budget._costs(wired, state, early=True, is_final=budget.is_known(spec))

@@ -23,6 +23,7 @@ from rdahw.hdl.flash_trainer import FlashTrainer
 from rdahw.hdl.flash_trainer_link import FlashTrainerLink
 from rdahw.hdl.frontend import Frontend, NumberFrontend, PixelFrontend
 from rdahw.hdl.link import UartLink
+from rdahw.hdl.memory_fit import LINK_CELLS
 from rdahw.hdl.pixels import PixelPlanes
 from rdahw.hdl.trainer_factory import Row, choose_trainer, make_trainer, predictors
 from rdahw.hdl.uart import divisor_for
@@ -48,7 +49,9 @@ class Design:
     dense: see :class:`rdahw.boards.board.Family`. rates: further rates for the report; ``None``: none.
     gateware: of which kinds it is, the general one first; designs of one kind are alike in size and speed.
     tables: where the parameters of a trained model are, if there is a choice; else ``None``. frontend: makes the
-    frontend of such a core alone, if it has one.
+        frontend of such a core alone, if it has one.
+    fewest_cells: a lower bound of its logic cells. every_cycle: it takes an example each clock cycle, as is known
+        before the core is made. ``None`` and False: not known.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Design:
     gateware: tuple[str, ...] = ()
     tables: str | None = None
     frontend: Callable[[], Any] | None = None
+    fewest_cells: int | None = None
+    every_cycle: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][\w-]*", self.name, re.ASCII):
@@ -124,6 +129,7 @@ def trainer_design(
         gateware=_kinds(spec, row, frontend, batch=batch, stages=stages, flash=flash),
         rates=partial(rates_of, flash_cycles=None if place is None else 4 if quad else 16),
         frontend=_alone(frontend),
+        fewest_cells=_fewest(spec, row, board, frontend),
     )
 
 
@@ -185,6 +191,8 @@ def inference_design(
         rates=rates_of,
         tables=row.name if len(predictors(spec)) > 1 else None,
         frontend=_alone(frontend),
+        fewest_cells=_fewest(spec, row, board, frontend) if row.tables is None else LINK_CELLS + row.tables(spec),
+        every_cycle=row.tables is not None,
     )
 
 
@@ -197,6 +205,11 @@ _FRONTENDS: Mapping[type, Callable[[Any], Any]] = {
 
 def _alone(frontend: Frontend | None) -> Callable[[], Any] | None:
     return None if frontend is None else partial(_FRONTENDS[type(frontend)], frontend)
+
+
+def _fewest(spec: Spec, row: Row, board: Board, frontend: Any) -> int | None:
+    needs = row.needs(spec, board, False, frontend)
+    return None if needs is None or needs.is_estimate else needs.logic_cells
 
 
 def _kinds(spec: Spec, row: Row, frontend: Frontend | None, **options: Any) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from rdahw.primitives import Array
 from rdahw.tracing import Wire, cat
 from rdahw.transform import bind, replay, to_rows
 
-__all__ = ["DEPTHS", "LEVELS", "LUT_CELLS", "REACH", "FixedModel", "Pipeline", "cut_points"]
+__all__ = ["DEPTHS", "LEVELS", "LUT_CELLS", "REACH", "FixedModel", "Pipeline", "cut_points", "tables_of"]
 
 #: The levels of look-up tables in a stage: on the iCE40UP5K a level takes about 3 ns, wire included.
 LEVELS = 9
@@ -74,6 +74,19 @@ DEPTHS: Mapping[str, Callable[..., float]] = {
 def _tree_depth(inputs: int) -> int:
     """The levels of a tree of four-input gates."""
     return ceil(log(max(2, inputs), 4))
+
+
+def tables_of(circuit: Circuit) -> int:
+    """The fewest look-up tables of four inputs of ``circuit``, f : P × A → B, if each lookup depends on all of its
+    inputs: those of its lookups, and of the full adders of its population counts."""
+    total = 0
+    for number, (primitive, operands, _) in circuit.wires():
+        widths = [circuit.types[i].width for i in operands]
+        if primitive == "lookup":
+            total += circuit.types[number].width * max(1, ceil((widths[1] - 1) / 3))
+        elif primitive == "popcount":
+            total += 2 * (widths[0] - widths[0].bit_length())
+    return total
 
 
 def _spread_popcounts(circuit: Circuit) -> Circuit:

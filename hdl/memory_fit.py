@@ -22,6 +22,7 @@ from rdahw.hdl.protocol import MAX_PAYLOAD, payload_of, store_bytes
 from rdahw.hdl.table_words import word_octets
 
 __all__ = [
+    "LINK_CELLS",
     "Memories",
     "Needs",
     "buffer_needs",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 #: The fewest logic cells of the host link with its UART.
-_LINK_CELLS = 600
+LINK_CELLS = 600
 
 
 class Memories(Protocol):
@@ -93,7 +94,7 @@ def folded_needs(spec: EnsembleSpec, memories: Memories) -> Needs:
     lookup = (1 << max(4, spec.inputs) - 3) - 1
     adder = 2 if spec.sign else score_bits(spec)
     tables = spec.tables * spec.classes * (_kept_bits(spec) * lookup + adder)
-    return Needs(0, 0, _LINK_CELLS + spec.input_bits + tables, is_estimate=True)
+    return Needs(0, 0, LINK_CELLS + spec.input_bits + tables, is_estimate=True)
 
 
 def layer_needs(
@@ -124,7 +125,7 @@ def layer_needs(
     else:
         ebr += _blocks(memories, words, 8 * octets, granule=8)
     # A cell for each bit of a row that is read, and of its sums with noise; and for each bit of a word that is written.
-    return Needs(ebr, spram, _LINK_CELLS + row * (2 * spec.counter + 1) + 8 * octets)
+    return Needs(ebr, spram, LINK_CELLS + row * (2 * spec.counter + 1) + 8 * octets)
 
 
 def is_circuit(spec: EnsembleSpec) -> bool:
@@ -150,10 +151,10 @@ def buffer_needs(spec: EnsembleSpec, memories: Memories, frontend: PixelFrontend
             + spec.inputs * _blocks(memories, 2 << byte_bits, 8)  # both examples, once for each input of a table
             + _blocks(memories, spec.tables, spec.inputs * (byte_bits + 3), rom=True)  # the wiring
         )
-        return Needs(ebr, 0, _LINK_CELLS)
+        return Needs(ebr, 0, LINK_CELLS)
     its = frontend_needs(spec, memories, frontend)
     store = _blocks(memories, store_bytes(payload_of(1 + frontend.octets)), 8)
-    return Needs(its.ebr + store, 0, its.logic_cells + _LINK_CELLS)
+    return Needs(its.ebr + store, 0, its.logic_cells + LINK_CELLS)
 
 
 def frontend_needs(spec: EnsembleSpec, memories: Memories, frontend: PixelFrontend) -> Needs:

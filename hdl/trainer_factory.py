@@ -56,6 +56,8 @@ class Row:
     **options)``, for a fixed model ``make(spec, state, levels, cells, **options)`` as
     :class:`rdahw.hdl.inference.FixedModel`. interfaces: its possible interfaces, with a frontend if one is given.
     needs: what it needs of a board with such memories, also to train from a flash, or with a frontend, if known.
+    tables: of a fixed model that takes an example each cycle, the fewest look-up tables, by
+    :func:`rdahw.hdl.inference.tables_of`; None: another one, or they are known of its netlist alone.
     simulator: the compiled engine of :mod:`rdahw.sim.simulator` to prefer, if not the usual one. cycles: about those of
     an update, to choose an engine by.
     """
@@ -69,6 +71,7 @@ class Row:
     simulator: str = ""
     cycles: Callable[[Any], int] = lambda spec: max(1, spec.parameters.bits // 64)
     needs: Callable[[Any, Memories, bool, Any], Needs | None] = lambda *given: None
+    tables: Callable[[Any], int] | None = None
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -129,6 +132,12 @@ def _folded(
 
     theta = spec.theta(state)
     return FixedModel(spec.learner(), theta, levels=levels or LEVELS, cells=cells, spec=spec, frontend=frontend)
+
+
+def _tables(spec: Spec) -> int:
+    from rdahw.hdl.inference import tables_of
+
+    return tables_of(spec.predicting())
 
 
 def _of_logic(spec: Spec, frontend: NumberFrontend | None) -> list[Interface]:
@@ -253,6 +262,7 @@ PREDICTORS = (
         options=("encoder",),
         make=_folded,
         interfaces=_of_logic,
+        tables=_tables,
     ),
 )
 

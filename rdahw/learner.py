@@ -31,7 +31,7 @@ from rdahw.rules import Number, Rule, find_rule
 from rdahw.scores import FRACTIONS, dot, margin, quadratic, softmax, target
 from rdahw.tracing import Wire, cat, constant, ring_sum, trace
 from rdahw.transform import constants
-from rdahw.types import Bits, Switches, Words
+from rdahw.types import Bits, Switches, Type, Words
 
 __all__ = ["LOSSES", "Learner", "Loss"]
 
@@ -87,61 +87,93 @@ class Learner:
     optimiser: str = "xor"
     given: Model = field(init=False, compare=False, repr=False)
     cotangent: Circuit = field(init=False, compare=False, repr=False)
-    request: Circuit = field(init=False, compare=False, repr=False)
     total: Circuit = field(init=False, compare=False, repr=False)
     update: Circuit = field(init=False, compare=False, repr=False)
-    step: Circuit = field(init=False, compare=False, repr=False)
+    #: ``request`` and ``step`` as soon as they were asked for: they take most of the time, and predictors need neither.
+    _made: dict[str, Circuit] = field(init=False, compare=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         given = self.model.circuit
         parameters, data = given.input_types
         output, label = given.output_types[0], Bits(self.model.output_bits)
-        name = f"model {self.model.name!r}"
-        loss, numbers = find_rule("loss", self.loss, LOSSES, f"{name} gives", output)
-        cotangent = partial(loss.apply, **numbers)
-        row, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, f"{name} has parameters of", parameters)
-        lens = row.bound(parameters, numbers)
+        object.__setattr__(self, "given", self.model)
+        loss, cotangent = self._loss()
+        lens = self._lens()
         state = lens.state
-        pull_back = reverse(given, wrt=given.input_names[:1])
-        self._check_width(pull_back, loss)
-
-        def request(theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
-            read = (lens.learn or lens.get)(theta)
-            output = given(read, x)
-            dtheta = pull_back(read, x, cotangent(output, y))
-            rest = state.count - parameters.count
-            padding = [constant(dtheta.builder, 0, state.of(rest))] if rest else []
-            predicted = output if lens.learn is None else given(lens.get(theta), x)
-            return {"dtheta": cat(dtheta, *padding), "output": self.model.head(predicted)}
-
-        def update(theta: Wire, dtheta: Wire) -> Wire:
-            return lens.put(theta, dtheta[: parameters.count])
-
         made = {
             "cotangent": trace(lambda output, y: {"dy": cotangent(output, y)}, output=output, y=label),
-            "request": trace(request, theta=state, x=data, y=label),
             "total": trace(lambda a, b: {"total": ring_sum(a, b)}, a=state, b=state),
-            "update": trace(lambda theta, dtheta: {"theta": update(theta, dtheta)}, theta=state, dtheta=state),
-            "step": trace(
-                lambda theta, x, y: {"theta": update(theta, request(theta, x, y)["dtheta"])},
-                theta=state,
-                x=data,
-                y=label,
-            ),
+            "update": trace(lambda theta, dtheta: {"theta": self._put(theta, dtheta)}, theta=state, dtheta=state),
         }
         for attribute, circuit in made.items():
             object.__setattr__(self, attribute, circuit)
-        object.__setattr__(self, "given", self.model)
+        self._check_width(loss)
         if state != parameters:
             names = dict(zip(given.input_names, (state, data), strict=True))
             whole = trace(lambda theta, x: {given.output_names[0]: given(lens.get(theta), x)}, **names)
             object.__setattr__(self, "model", Model(self.model.name, whole))
 
-    def _check_width(self, pull_back: Circuit, loss: Loss) -> None:
+    @property
+    def request(self) -> Circuit:
+        """Raises :class:`UserError` for a model without a derivative by its parameters, and so does :attr:`step`."""
+        return self._kept("request", lambda: trace(self._request, **self._example()))
+
+    @property
+    def step(self) -> Circuit:
+        """See :attr:`request`."""
+
+        def step(theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
+            return {"theta": self._put(theta, self._request(theta, x, y)["dtheta"])}
+
+        return self._kept("step", lambda: trace(step, **self._example()))
+
+    @property
+    def _pull_back(self) -> Circuit:
+        given = self.given.circuit
+        return self._kept("pull back", lambda: reverse(given, wrt=given.input_names[:1]))
+
+    def _kept(self, name: str, make: Callable[[], Circuit]) -> Circuit:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    def _example(self) -> dict[str, Type]:
+        """The types of theta, x and y."""
+        theta, x = self.model.circuit.input_types
+        return {"theta": theta, "x": x, "y": Bits(self.given.output_bits)}
+
+    def _loss(self) -> tuple[Loss, Callable[..., Wire]]:
+        """The row of the loss, and its rule with the numbers."""
+        name = f"model {self.given.name!r} gives"
+        row, numbers = find_rule("loss", self.loss, LOSSES, name, self.given.circuit.output_types[0])
+        return row, partial(row.apply, **numbers)
+
+    def _lens(self) -> Any:
+        """The optimiser, for the model's parameters."""
+        parameters = self.given.circuit.input_types[0]
+        name = f"model {self.given.name!r} has parameters of"
+        row, numbers = find_rule("optimiser", self.optimiser, OPTIMISERS, name, parameters)
+        return row.bound(parameters, numbers)
+
+    def _request(self, theta: Wire, x: Wire, y: Wire) -> dict[str, Wire]:
+        given, lens, (_, cotangent) = self.given.circuit, self._lens(), self._loss()
+        read = (lens.learn or lens.get)(theta)
+        output = given(read, x)
+        dtheta = self._pull_back(read, x, cotangent(output, y))
+        rest = lens.state.count - given.input_types[0].count
+        padding = [constant(dtheta.builder, 0, lens.state.of(rest))] if rest else []
+        predicted = output if lens.learn is None else given(lens.get(theta), x)
+        return {"dtheta": cat(dtheta, *padding), "output": self.given.head(predicted)}
+
+    def _put(self, theta: Wire, dtheta: Wire) -> Wire:
+        changed: Wire = self._lens().put(theta, dtheta[: self.given.circuit.input_types[0].count])
+        return changed
+
+    def _check_width(self, loss: Loss) -> None:
         state = self.model.circuit.input_types[0]
         name, _, number = self.optimiser.partition("=")
         if isinstance(state, Switches) and loss.of_units:
-            found = word_range(pull_back, pull_back.input_names[-1], (-1, 1))
+            found = word_range(self._pull_back, self._pull_back.input_names[-1], (-1, 1))
             limit = 1 << state.bits - 1
             if found is not None and not -limit <= found[0] <= found[1] < limit:
                 raise UsageError(
