@@ -68,6 +68,7 @@ estimates: .venv/installed-dev  ## build the designs of rdahw estimate anew, and
 		--kinds grown,layers_predictor,ensemble_predictor,small_predictor,forest,netlist
 	.venv/bin/python bench/estimates.py build --seed 12 --count 19 --families $(rare)
 	.venv/bin/python bench/estimates.py build --seed 3 --count 40
+	.venv/bin/python bench/estimates.py build --seed 4 --count 40
 	.venv/bin/python bench/estimates.py fit
 
 clean:  ## remove the virtual environment and everything built

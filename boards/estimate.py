@@ -102,15 +102,11 @@ def _counts(size: Size) -> dict[str, float]:
         "muxes": size.muxes,
         "cells": size.cells,
         "carries": size.carries,
-        "added": size.added,
         "registers": size.registers,
         "alone": size.alone,
         "distributed": blocks[DISTRIBUTED],
         "ebr": blocks[BLOCK],
         "spram": size.instances.get(_SPRAM, 0),
-        "levels": size.levels,
-        "levels_after_memory": size.levels_after_memory,
-        "critical": size.critical,
         **{f"path_{part}": count for part, count in size.path.counts.items()},
     }
 

@@ -1,5 +1,5 @@
 """About what synthesis makes of a design, in a fraction of its time: how many look-up tables, carries and flip-flops,
-in how many levels, and which memories.
+what the slowest path is made of, and which memories.
 
 The netlist of Amaranth is broken into gates of two and three inputs, as Yosys does: constants are folded, equal gates
 and equal flip-flops are one, their enable and reset cost no tables, and what no output needs is left out. Then gates
@@ -14,28 +14,28 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from heapq import heapify, heappop, heappush
 from itertools import combinations
+from math import inf
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 from amaranth.hdl import Fragment, _ir, _nir  # type: ignore[import-untyped]
 
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, LogicMemory, mapped
-from rdahw.hdl.quick_timing import DELAYS, Path, Timing
+from rdahw.hdl.quick_timing import DELAYS, Path, Timing, last_of_tree
 
 __all__ = ["Size", "netlist_of", "size_of"]
 
 #: Kinds of nodes. A source is an input, a flip-flop, or an output of a memory or of an instance; a sum is a bit of an
 #: adder, a carry what a comparison gives, a cell a look-up table that the design instantiates, and a read what a memory
 #: in look-up tables gives.
-_SOURCE, _AND, _XOR, _MUX, _SUM, _CARRY, _CELL, _READ = range(8)
+_SOURCE, _AND, _XOR, _MUX, _MAJORITY, _SUM, _CARRY, _CELL, _READ = range(9)
+#: Those that are joined to look-up tables.
+_LOGIC = (_AND, _XOR, _MUX, _MAJORITY)
 #: A flip-flop: its net, or of a memory the number of its cell, the word and the bit.
 _Name: TypeAlias = int | tuple[int, int, int]
 #: So many ways to make a look-up table of a gate are looked at.
 _CUTS = 4
-#: What a memory gives may be so many levels later than what a register gives.
-_AFTER_MEMORY = 4.0
 #: Conjunctions and parities of up to so many wires are trees that wait for none of them longer than needed.
 _WIDE = 64
 #: The inputs of a look-up table.
@@ -55,26 +55,20 @@ class Size:
     """What :func:`size_of` counts.
 
     tables: look-up tables, by how many inputs they have; muxes: those that are multiplexers. cells: those that the
-    design instantiates. carries: bits of adders and comparisons; added: more of them, of sums that only other sums
-    read. registers: flip-flops; alone: those whose value comes from no table or adder that they alone read. controls:
-    different enables and resets. instances: cells by their type, as the design names them. levels: of look-up tables on
-    the longest path; ``levels_after_memory``: if what a memory gives counts as :data:`_AFTER_MEMORY` levels. critical:
-    look-up tables on the longest paths. path: the slowest one, by the delays of the family. memories: all that
-    something reads, where each is, and in how many blocks.
+    design instantiates. carries: bits of adders and comparisons. registers: flip-flops; alone: those whose value comes
+    from no table or adder that they alone read. controls: different enables and resets. instances: cells by their type,
+    as the design names them. path: the slowest one, by the delays of the family. memories: all that something reads,
+    where each is, and in how many blocks.
     """
 
     tables: Mapping[int, int]
     muxes: int
     cells: int
     carries: int
-    added: int
     registers: int
     alone: int
     controls: int
     instances: Mapping[str, int]
-    levels: float
-    levels_after_memory: float
-    critical: int
     path: Path
     memories: Sequence[tuple[LogicMemory, str, int]]
 
@@ -86,6 +80,23 @@ def netlist_of(component: Any, platform: Any) -> Any:
     _ir._emit_netlist(netlist, fragment.prepare(ports=()))
     netlist.resolve_all_nets()
     return netlist
+
+
+@dataclass(frozen=True, slots=True)
+class _Summand:
+    """A number that is added to others. wires: its bits. beyond: the bit at all places above them."""
+
+    wires: Sequence[int]
+    beyond: int = 0
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and the largest number that it can be."""
+        least = sum(1 << i for i, wire in enumerate(self.wires) if wire == 1)
+        most = sum(1 << i for i, wire in enumerate(self.wires) if wire)
+        if self.beyond < 2:
+            return least - (self.beyond << len(self.wires)), most - (self.beyond << len(self.wires))
+        return least - (1 << len(self.wires) - 1), most - (1 << len(self.wires) - 1)  # beyond is the highest bit
 
 
 class _Gates:
@@ -149,6 +160,17 @@ class _Gates:
         inverted = a & 1
         return self.once(_MUX, s, a ^ inverted, b ^ inverted) ^ inverted
 
+    def majority(self, a: int, b: int, c: int) -> int:
+        """Whether two of three wires are 1, or all."""
+        a, b, c = sorted((a, b, c))
+        if a < 2:
+            return self.either(b, c) if a else self.both(b, c)
+        if a in (b, b ^ 1):
+            return a if a == b else c
+        if b in (c, c ^ 1):
+            return b if b == c else a
+        return self.once(_MAJORITY, a, b, c)
+
     def all_of(self, wires: Sequence[int]) -> int:
         """The conjunction of any number of wires, as a tree."""
         rest = sorted(set(wires)) or [1]
@@ -194,6 +216,31 @@ class _Gates:
                 found.append(chain)
         return found
 
+    def total(self, summands: Iterable[_Summand], width: int) -> list[int]:
+        """The bits of the sum of any number of summands, as Yosys makes them: full adders of gates leave two numbers,
+        which a carry chain adds."""
+        columns: list[dict[int, None]] = [{} for _ in range(width)]
+        for its in summands:
+            for place, wire in enumerate([*its.wires, *[its.beyond] * (width - len(its.wires))][:width]):
+                at = place
+                while wire and at < width and wire in columns[at]:  # twice a bit is this bit at the next place
+                    del columns[at][wire]
+                    at += 1
+                if wire and at < width:
+                    columns[at][wire] = None
+        rows = [[*column] for column in columns]
+        while max(map(len, rows), default=0) > 2:
+            after: list[list[int]] = [[] for _ in range(width + 1)]
+            for at, row in enumerate(rows):
+                threes = len(row) // 3 * 3
+                for a, b, c in zip(row[:threes:3], row[1:threes:3], row[2:threes:3], strict=True):
+                    after[at].append(self.differ(self.differ(a, b), c))
+                    after[at + 1].append(self.majority(a, b, c))
+                after[at] += row[threes:]
+            rows = after[:width]
+        first, second = ([row[i] if i < len(row) else 0 for row in rows] for i in range(2))
+        return self.add(first, second, 0)
+
     def below(self, a: Sequence[int], b: Sequence[int]) -> int:
         """Whether the number a is below b."""
         chain = 0
@@ -202,6 +249,11 @@ class _Gates:
                 continue
             chain = self.once(_SUM, x, y ^ 1, chain or 1)
         return self.once(_CARRY, chain) if chain else 0
+
+
+def _own_width(value: Sequence[int]) -> int:
+    """How many of the nets of a value are different outputs of the cell of the first one."""
+    return len({net for net in value if net >> 16 == value[0] >> 16})
 
 
 class _Cells:
@@ -220,6 +272,9 @@ class _Cells:
         self.registered = dict(self._find_registered())
         self.memories = {number: self._memory(number) for number in self.ports}
         self.places = {number: mapped(its, family) for number, its in self.memories.items()}
+        self.inner: set[int] = set()
+        self.used: Counter[int] = Counter()
+        self._find_sums()
         self._parallel: dict[int, bool] = {}
         self._assigned: dict[int, list[list[tuple[int, int]]]] = {}
 
@@ -235,6 +290,24 @@ class _Cells:
             for number in registers:
                 if all(net >> 16 == port for net in self.cells[number].data):
                     yield number, port
+
+    def _find_sums(self) -> None:
+        """Find how many bits of each sum (cell) are read; and the sums that one other sum reads, from bit 0 on, and
+        nothing else does."""
+        sums = {n for n, cell in enumerate(self.cells) if isinstance(cell, _nir.Operator) and cell.operator in _SUMS}
+        readers: dict[int, set[int]] = defaultdict(set)
+        for number, cell in enumerate(self.cells):
+            for net in cell.input_nets():
+                if net >> 16 in sums:
+                    readers[net >> 16].add(number)
+                    self.used[net >> 16] = max(self.used[net >> 16], (net & 0xFFFF) + 1)
+        for inner, (outer, *others) in readers.items():
+            if others or outer not in sums or "*" in (self.cells[inner].operator, self.cells[outer].operator):
+                continue
+            values = [value for value in self.cells[outer].inputs if any(net >> 16 == inner for net in value)]
+            own = [inner << 16 | bit for bit in range(_own_width(values[0]))]
+            if len(values) == 1 and [*values[0][: len(own)]] == own and {*values[0][len(own) :]} <= {own[-1], 0}:
+                self.inner.add(inner)
 
     def _memory(self, number: int) -> LogicMemory:
         cell, ports = self.cells[number], [self.cells[its] for its in self.ports[number]]
@@ -300,6 +373,7 @@ class _Reader:
         self.owner: dict[int, int] = {}
         self._words: dict[int, list[list[int]]] = {}
         self._here: dict[tuple[int, int], int] = {}
+        self._summands: dict[int, list[_Summand]] = {}
 
     def wires(self, nets: Iterable[int]) -> list[int]:
         """The wires of nets."""
@@ -424,9 +498,54 @@ class _Reader:
             known[net] = g.choose(known[s[0]], known[a[bit]], known[b[bit]])
             return
         values = [[known[read] for read in value] for value in inputs]
-        made = _WORDS[kind](g, *values)
+        number = net >> 16
+        if kind in _SUMS and (number in self._its.inner or any(self._inner(value) for value in inputs)):
+            summands = self._added(kind, [value[: self._its.used[number]] for value in inputs], values)
+            if number in self._its.inner:
+                self._summands[number] = summands
+                made = [0] * cell.width  # which nothing reads
+            else:
+                made = g.total(summands, cell.width)
+        else:
+            made = _WORDS[kind](g, *values)
         for i, wire in enumerate(made):
             known[(net >> 16) << 16 | i] = wire
+
+    def _inner(self, value: Sequence[int]) -> bool:
+        """Whether an operand is a sum whose summands its reader adds."""
+        return bool(value) and value[0] >> 16 in self._its.inner
+
+    def _added(self, kind: str, inputs: Sequence[Sequence[int]], values: Sequence[list[int]]) -> list[_Summand]:
+        """What a sum adds up. inputs, values: its operands as nets and as wires."""
+        if kind == "*":
+            return _products(self.gates, *values)
+        found: list[_Summand] = []
+        for at, (nets, wires) in enumerate(zip(inputs, values, strict=True)):
+            its = self._inner_summands(nets) if self._inner(nets) else [_Summand(wires)]
+            if kind == "-" and at == len(inputs) - 1:
+                its = [part for s in its for part in (_Summand(_inverted(s.wires), s.beyond ^ 1), _Summand((1,)))]
+            # A sum of many numbers has a long list: the shorter one is copied.
+            longer, shorter = (found, its) if len(found) > len(its) else (its, found)
+            longer += shorter
+            found = longer
+        return found
+
+    def _inner_summands(self, nets: Sequence[int]) -> list[_Summand]:
+        """The summands of an inner sum that a sum reads as ``nets``. If it can be too large for its bits, and there are
+        others above them, Yosys adds the summands first."""
+        its, width = self._summands[nets[0] >> 16], _own_width(nets)
+        if width == len(nets):
+            return its
+        if nets[-1] == 0:
+            least, most = 0, 1 << width
+        else:
+            least, most = -1 << width - 1, 1 << width - 1
+            its = [_Summand(s.wires[:width], s.wires[width - 1]) if len(s.wires) >= width else s for s in its]
+        ranges = [s.range for s in its]
+        if least <= sum(low for low, _ in ranges) and sum(high for _, high in ranges) < most:
+            return its
+        wires = self.gates.total(its, width)
+        return [_Summand(wires, wires[-1] if least else 0)]
 
     def part(self, cell: Any, net: int) -> None:
         """The outputs of a variable slice."""
@@ -514,12 +633,12 @@ class _Reader:
 _BITWISE = {"~": "", "&": "both", "|": "either", "^": "differ"}
 
 
-def _multiply(g: _Gates, a: list[int], b: list[int]) -> list[int]:
-    total = [0] * len(a)
-    for i, bit in enumerate(b):
-        row = [0] * i + [g.both(bit, x) for x in a[: len(a) - i]]
-        total = g.add(total, row, 0)
-    return total
+#: Operators that add.
+_SUMS = {"+", "-", "*"}
+
+
+def _products(g: _Gates, a: list[int], b: list[int]) -> list[_Summand]:
+    return [_Summand([0] * i + [g.both(bit, x) for x in a[: len(a) - i]]) for i, bit in enumerate(b) if bit]
 
 
 def _shift(g: _Gates, a: list[int], b: list[int], fill: Callable[[list[int]], int], left: bool) -> list[int]:
@@ -551,7 +670,7 @@ _WORDS: dict[str, Callable[..., list[int]]] = {
     "r^": lambda g, a: [g.parity(a)],
     "-": lambda g, a, b=None: g.add([0] * len(a), _inverted(a), 1) if b is None else g.add(a, _inverted(b), 1),
     "+": lambda g, a, b: g.add(a, b, 0),
-    "*": _multiply,
+    "*": lambda g, a, b: g.total(_products(g, a, b), len(a)),
     "<<": lambda g, a, b: _shift(g, a, b, lambda a: 0, True),
     "u>>": lambda g, a, b: _shift(g, a, b, lambda a: 0, False),
     "s>>": lambda g, a, b: _shift(g, a, b, lambda a: a[-1], False),
@@ -696,29 +815,18 @@ def size_of(netlist: Any, family: str) -> Size:
         same |= others
 
 
-def _tree_level(levels: list[float]) -> float:
-    """The level of a tree of look-up tables over inputs of these levels: the earliest ones are joined first."""
-    heapify(levels)
-    size = (len(levels) - 2) % (_INPUTS - 1) + 2
-    while len(levels) > 1:
-        latest = max(heappop(levels) for _ in range(min(size, len(levels))))
-        heappush(levels, latest + 1)
-        size = _INPUTS
-    return levels[0]
-
-
 class _Cuts:
     """Look-up tables for gates: of each gate some cuts, sets of up to four nodes that it is a function of.
 
     They are unions of cuts of the nodes that the gate reads. A node costs a table and a part of what the leaves of its
     cut cost, which all readers of a leaf share; the cheapest cuts are kept, and the earliest.
-    levels: of tables, one behind the other, up to each node.
     """
 
     def __init__(self, gates: _Gates, nodes: Sequence[int], readers: Mapping[int, int]) -> None:
-        self._kinds, self._reads, self._nodes = gates.kinds, gates.reads, nodes
-        self._late: Mapping[int, float] = {}
+        self._kinds, self._reads, self._readers = gates.kinds, gates.reads, readers
         self._costs = [0.0] * len(gates.kinds)
+        #: Of tables, one behind the other, up to each node.
+        self._levels = [0.0] * len(gates.kinds)
         self.best: dict[int, frozenset[int]] = {}
         #: The cuts of each gate that are kept.
         self.ways: dict[int, list[frozenset[int]]] = {}
@@ -726,32 +834,21 @@ class _Cuts:
         self._instead: dict[int, list[frozenset[int]]] = {}
         #: What each conjunction or parity is of, in any order.
         self.wide: dict[int, frozenset[int]] = {}
-        self._readers = readers
-        self.levels = self._arrive(self._join)
+        chains = [0.0] * len(gates.kinds)
+        for node in nodes:
+            kind, levels = gates.kinds[node], self._levels
+            if kind in _LOGIC:
+                self._join(node)
+            elif kind != _SOURCE:
+                own = [levels[wire >> 1] for wire in gates.reads[node]]
+                if kind in (_SUM, _CARRY) and gates.kinds[gates.reads[node][-1] >> 1] == _SUM:
+                    own[-1] = chains[gates.reads[node][-1] >> 1]
+                chains[node] = max(own, default=0.0) + 1 / _CARRY_BITS
+                levels[node] = max(own, default=0.0) + 1
 
-    def _arrive(self, join: Callable[[int, list[float]], float]) -> list[float]:
-        """The level of each node. join: that of a gate, from the levels of those before it."""
-        kinds, reads = self._kinds, self._reads
-        levels: list[float] = [0.0] * len(kinds)
-        chains: list[float] = [0.0] * len(kinds)
-        for node in self._nodes:
-            kind = kinds[node]
-            if kind == _SOURCE:
-                levels[node] = self._late.get(node, 0.0)
-                continue
-            if kind in (_AND, _XOR, _MUX):
-                levels[node] = join(node, levels)
-                continue
-            own = [levels[wire >> 1] for wire in reads[node]]
-            if kind in (_SUM, _CARRY) and kinds[reads[node][-1] >> 1] == _SUM:
-                own[-1] = chains[reads[node][-1] >> 1]
-            chains[node] = max(own, default=0.0) + 1 / _CARRY_BITS
-            levels[node] = max(own, default=0.0) + 1
-        return levels
-
-    def _join(self, node: int, levels: list[float]) -> float:
+    def _join(self, node: int) -> None:
         """Find the cuts of a gate."""
-        kinds, reads, cost, level = self._kinds, self._reads, self._costs.__getitem__, levels.__getitem__
+        kinds, reads, cost, level = self._kinds, self._reads, self._costs.__getitem__, self._levels.__getitem__
         first, *rest = [self._instead_of(wire >> 1) for wire in reads[node]]
         found = set(first)
         for ways in rest:
@@ -764,10 +861,10 @@ class _Cuts:
         cuts = self.ways[node] = [frozenset(cut) for _, _, cut in kept]
         self.best[node] = cuts[0]
         self._costs[node] = (1 + ranked[0][0]) / max(1, self._readers[node])
-        if kinds[node] != _MUX:
+        if kinds[node] in (_AND, _XOR):
             joined = frozenset[int]().union(*(self._parts(kinds[node], wire) for wire in reads[node]))
             self.wide[node] = joined if len(joined) <= _WIDE else frozenset(reads[node])
-        return self._level(node, levels)
+        self._levels[node] = 1 + min(earliest[1], self._tree(node))
 
     def _instead_of(self, node: int) -> list[frozenset[int]]:
         if node not in self._instead:
@@ -780,17 +877,11 @@ class _Cuts:
         is_such = its in self.wide and self._kinds[its] == kind and (kind == _XOR or not wire & 1)
         return self.wide[its] if is_such else frozenset((wire,))
 
-    def _level(self, node: int, levels: list[float]) -> float:
-        """The level of a gate whose cuts are known."""
-        found = 1 + min(max(map(levels.__getitem__, cut)) for cut in self.ways[node])
-        if node in self.wide:
-            found = min(found, _tree_level([levels[wire >> 1] for wire in self.wide[node]]))
-        return found
-
-    def at_memories(self, late: Mapping[int, float]) -> list[float]:
-        """The levels if sources are at these levels, and not at 0."""
-        self._late = late
-        return self._arrive(self._level)
+    def _tree(self, node: int) -> float:
+        """The level of the last table but one of a tree, if a gate can be one."""
+        if node not in self.wide:
+            return inf
+        return last_of_tree([(self._levels[wire >> 1], wire, 0) for wire in self.wide[node]], _INPUTS, 1.0)[0]
 
     def tables(self, ends: Iterable[int]) -> dict[int, frozenset[int]]:
         """The gates that are look-up tables if the nodes ``ends`` are needed, and what each reads."""
@@ -802,17 +893,6 @@ class _Cuts:
                 found[node] = self.best[node]
                 waiting += self.best[node]
         return found
-
-
-def _critical(tables: Mapping[int, frozenset[int]], levels: Sequence[float]) -> int:
-    """How many look-up tables are on a path of most levels, or of one less."""
-    most = max((levels[node] for node in tables), default=0.0)
-    behind = dict.fromkeys(tables, 0)
-    for node in sorted(tables, reverse=True):
-        for leaf in tables[node]:
-            if leaf in behind:
-                behind[leaf] = max(behind[leaf], behind[node] + 1)
-    return sum(levels[node] + behind[node] >= most - 1 for node in tables)
 
 
 def _slowest(found: _Found, cuts: _Cuts, tables: Mapping[int, frozenset[int]], family: str) -> Path:
@@ -867,30 +947,17 @@ def _cover(found: _Found, family: str) -> Size:
     ends = {wire >> 1 for wire in found.ends} | {wire >> 1 for its in found.taken.values() for wire in its}
     inner = {wire >> 1 for node in nodes if kinds[node] in (_SUM, _CARRY, _CELL, _READ) for wire in reads[node]}
     tables = cuts.tables(ends | inner)
-    memories = dict.fromkeys(found.reader.owner, _AFTER_MEMORY)
-    after = cuts.at_memories(memories)
-    in_chain, as_operand = Counter[int](), Counter[int]()
-    for node in nodes:
-        if kinds[node] == _SUM:
-            in_chain[reads[node][2] >> 1] += 1
-            as_operand.update(wire >> 1 for wire in reads[node][:2])
-    # Yosys adds several numbers at once, by full adders of tables but for the last sum.
-    added = sum(kinds[node] == _SUM and as_operand[node] == 1 and readers[node] == 1 + in_chain[node] for node in nodes)
     muxes = sum(kinds[node] == _MUX and cut == {wire >> 1 for wire in reads[node]} for node, cut in tables.items())
     alone = sum(kinds[value >> 1] == _SOURCE or readers[value >> 1] > 1 for value, _, _ in found.taken.values())
     return Size(
         tables=dict(sorted(Counter(len(cut) for cut in tables.values()).items())),
         muxes=muxes,
         cells=sum(kinds[node] == _CELL for node in nodes),
-        carries=sum(kinds[node] in (_SUM, _CARRY) for node in nodes) - added,
-        added=added,
+        carries=sum(kinds[node] in (_SUM, _CARRY) for node in nodes),
         registers=len(found.taken),
         alone=alone,
         controls=len(controls),
         instances=dict(sorted(found.instances.items())),
-        levels=max((cuts.levels[node] for node in ends), default=0.0),
-        levels_after_memory=max((after[node] for node in ends), default=0.0),
-        critical=_critical(tables, cuts.levels),
         path=_slowest(found, cuts, tables, family),
         memories=found.memories,
     )

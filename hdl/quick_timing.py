@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from heapq import heapify, heappop, heappush
 from math import inf, log2
 
-__all__ = ["DELAYS", "SMALL", "Delays", "Path", "Timing"]
+__all__ = ["DELAYS", "SMALL", "Delays", "Path", "Timing", "last_of_tree"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,23 @@ class Path:
         return asdict(self)
 
 
+def last_of_tree(rest: list[tuple[float, int, int]], inputs: int, table: float) -> tuple[float, int, int]:
+    """When the last look-up table of a tree can begin, the leaf on its slowest path, and how many tables that has. The
+    earliest wires are joined first.
+
+    rest: of each wire when it has its value, its leaf, and how many tables are between. table: the delay of a table,
+    which has so many ``inputs``.
+    """
+    heapify(rest)
+    size = (len(rest) - 2) % (inputs - 1) + 2
+    while True:
+        time, leaf, tables = max(heappop(rest) for _ in range(min(size, len(rest))))
+        if not rest:
+            return time, leaf, tables + 1
+        heappush(rest, (time + table, leaf, tables + 1))
+        size = inputs
+
+
 class Timing:
     """When the wires of a netlist have their values, and from where.
 
@@ -116,22 +133,11 @@ class Timing:
         time, leaf = min(latest)
         tables = 1
         if len(wide) > inputs:
-            time, leaf, tables = min((time, leaf, 1), self._tree(wide, inputs))
+            time, leaf, tables = min(
+                (time, leaf, 1), last_of_tree([(times[leaf], leaf, 0) for leaf in wide], inputs, self._delays.table)
+            )
         self._from[node] = leaf, tables
         self._at(node, time + self._delays.table)
-
-    def _tree(self, wide: Collection[int], inputs: int) -> tuple[float, int, int]:
-        """As :func:`_tree_level` of ``quick_synthesis``, without the last table; the leaf on its slowest path, and how
-        many tables that has."""
-        rest = [(self._times[leaf], leaf, 0) for leaf in wide]
-        heapify(rest)
-        size = (len(rest) - 2) % (inputs - 1) + 2
-        while True:
-            time, leaf, tables = max(heappop(rest) for _ in range(min(size, len(rest))))
-            if not rest:
-                return time, leaf, tables + 1
-            heappush(rest, (time + self._delays.table, leaf, tables + 1))
-            size = inputs
 
     def carry(self, node: int, reads: Sequence[int], chain: int) -> None:
         """A bit of a carry chain. chain: the bit before it, 0 if it is the first."""
