@@ -8,8 +8,21 @@ from hypothesis import given
 from oracles import brute_force_difference, evaluate
 from strategies import circuits
 
-from rdahw import Bits, Circuit, Learner, Model, UsageError, lookup_model, make_model, mask_model, reverse, trace
+from rdahw import (
+    Bits,
+    Circuit,
+    Learner,
+    Model,
+    UsageError,
+    UserError,
+    lookup_model,
+    make_model,
+    mask_model,
+    reverse,
+    trace,
+)
 from rdahw.sim.reference import run
+from rdahw.types import Words
 
 EXAMPLES = 200
 
@@ -85,6 +98,16 @@ def test_names_of_the_models_own_ports_do_not_matter() -> None:
 def test_an_unknown_name_is_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=f"^{message}"):
         Learner(make_model("lookup", 2, 1), **options)
+
+
+def test_a_model_without_a_derivative_predicts_and_does_not_learn() -> None:
+    learner = Learner(
+        Model("cast", trace(lambda t, x: t.as_bits() ^ x, t=Words(1, 3), x=Bits(3))), optimiser="descent=1,0"
+    )
+    assert learner.model.output_bits == 3
+    for circuit in ("request", "step"):
+        with pytest.raises(UserError, match=r"^wire %2 = to_bits is computed from input 't' .* no derivative"):
+            getattr(learner, circuit)
 
 
 def test_a_parameter_that_is_not_read_stays() -> None:
