@@ -23,7 +23,7 @@ CIRCUITS = {
     "lookup reversed": reverse(lookup_model(4, 3)),
     "mask reversed": reverse(mask_model(9, 3)),
     # Keywords of C++ as names, and a line of very many parts.
-    "names and lines": trace(lambda a, b: {"y": ~a, "z": b[::-1]}, delete=Bits(2), long=Bits(9000)),
+    "names and lines": trace(lambda a, b: {"y": ~a, "z": b[::-1]}, delete=Bits(2), long=Bits(6000)),
     "popcount": trace(lambda a, b: (a.popcount() <= b.popcount()) ^ a[0], a=Bits(7), b=Bits(7)),
 }
 

@@ -57,10 +57,12 @@ def test_synthesis_keeps_luts_and_what_they_compute(levels: Any) -> None:
 def test_the_netlist_of_every_family_is_read_back(family: str) -> None:
     circuit = trace(of_gates, x=Bits(15))
     design = Pipeline(circuit, 4, cells=family)
-    piped, plain = count_cells(design, family), count_cells(Pipeline(circuit, None, cells=family), family)
+    piped = count_cells(design, family)
     check(circuit, piped.circuit)
-    check(circuit, plain.circuit)
     assert design.stages > 1
-    assert piped.flip_flops > plain.flip_flops == 0
-    assert 0 < piped.levels < plain.levels
-    assert min(sum(cells.luts.values()) for cells in (piped, plain)) > 8
+    assert piped.flip_flops > 0 < piped.levels
+    assert sum(piped.luts.values()) > 8
+    if family == "ice40":  # one will do
+        plain = count_cells(Pipeline(circuit, None, cells=family), family)
+        check(circuit, plain.circuit)
+        assert (plain.flip_flops, plain.levels > piped.levels) == (0, True)
