@@ -205,7 +205,8 @@ def test_peek_poke_and_waveforms(engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["amaranth", "cxxrtl", "verilator"])
 def test_a_stream_that_is_stuck_is_a_bug(engine: str) -> None:
-    trainer = make_trainer(CASES[0].spec)
+    case = CASES[1]
+    trainer = make_trainer(case.spec, batch=case.batch, stages=case.stages)
     simulator = make_simulator(trainer, need(engine), registers={"theta": trainer.theta})
     beats = np.zeros((3, Encoder(trainer).width), np.uint8)
     stuck = Exchange("examples", "results", beats, 3, 3, stalls=np.ones(1, np.uint8), patience=50)
