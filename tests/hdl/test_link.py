@@ -397,7 +397,7 @@ def test_thousands_of_examples_through_the_pins() -> None:
     learner = lookup_learner()
     data = examples(learner, 3_000, batch=True, seed=9)
     simulator = simulate(learner, batch=True, divisor=8, engine=engine)
-    stream = FaultyStream(SimulatedStream(simulator, cycles_a_second=100_000), seed=10, rate=0.1, crashes=0.01)
+    stream = FaultyStream(SimulatedStream(simulator, cycles_a_second=100_000), seed=10, rate=0.1, crashes=0.03)
     parameters, hosts = train_through_crashes(stream, learner, data, chunk=10)
     software = SoftwareLearner(learner, batch=True)
     software.train(*data)

@@ -22,7 +22,7 @@ class Empty(wiring.Component):  # type: ignore[misc]
         return m
 
 
-@pytest.mark.parametrize(("more", "level"), [(0, "-O2"), (1, "-O0")])
+@pytest.mark.parametrize(("more", "level"), [(0, "-O1"), (1, "-O0")])  # of tests; else -O2
 def test_a_large_netlist_is_not_optimised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, level: str
 ) -> None:
