@@ -60,7 +60,7 @@ bench: .venv/installed-dev .venv-bench/installed  ## measure beside peers and wr
 
 # Seeds 11 and 12 are of the devices, and seed 11 of the designs, that a draw of all has too few of.
 rare = ecp5,gowin,gatemate
-estimates: .venv/installed-dev  ## build the designs of rdahw estimate anew, and fit it to them: over two hours of one core
+estimates: .venv/installed-dev  ## build the designs of rdahw estimate anew, and fit it to them: over three hours of one core
 	rm -f bench/builds.jsonl
 	.venv/bin/python bench/estimates.py build --seed 1 --count 93
 	.venv/bin/python bench/estimates.py build --seed 2 --count 40
