@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()
 
-import tabular_sets  # noqa: E402
-from sklearn.ensemble import IsolationForest  # noqa: E402
-from sklearn.metrics import roc_auc_score  # noqa: E402
+import tabular_sets
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
 
-from rdahw import RDAOutlierDetector  # noqa: E402
+from rdahw import RDAOutlierDetector
 
 SEEDS = range(3)
 CATEGORIES = {"DNA", "HouseVotes84", "Soybean", "Zoo", "promotergene"}

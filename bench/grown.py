@@ -24,21 +24,22 @@ from typing import Any
 import numpy as np
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()
 
-from rdahw.data import fit_binariser, load  # noqa: E402
-from rdahw.data.images import Image  # noqa: E402
-from rdahw.families.ensemble.spec import EnsembleSpec  # noqa: E402
-from rdahw.families.grown import GrownSpec  # noqa: E402
-from rdahw.families.grown.circuits import grown_lut_circuit  # noqa: E402
-from rdahw.hdl.inference import Pipeline  # noqa: E402
-from rdahw.hdl.lut_cells import count_cells  # noqa: E402
-from rdahw.sim.engines import make_engine  # noqa: E402
-from rdahw.sim.ensemble import CompiledEnsemble  # noqa: E402
-from rdahw.sim.ensemble import warm_up as warm_up_ensemble  # noqa: E402
-from rdahw.sim.grown import CompiledGrown, warm_up  # noqa: E402
-from rdahw.sim.packed import Packed  # noqa: E402
-from rdahw.training import Examples, Schedule, prepare  # noqa: E402
+from rdahw.data import fit_binariser, load
+from rdahw.data.images import Image
+from rdahw.families.ensemble.spec import EnsembleSpec
+from rdahw.families.grown import GrownSpec
+from rdahw.families.grown.circuits import grown_lut_circuit
+from rdahw.hdl.inference import Pipeline
+from rdahw.hdl.lut_cells import count_cells
+from rdahw.sim.engines import make_engine
+from rdahw.sim.ensemble import CompiledEnsemble
+from rdahw.sim.ensemble import warm_up as warm_up_ensemble
+from rdahw.sim.grown import CompiledGrown, warm_up
+from rdahw.sim.packed import Packed
+from rdahw.training import Examples, Schedule, prepare
 
 Part = tuple[Any, Any]
 

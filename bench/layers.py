@@ -28,17 +28,18 @@ from typing import Any
 import numpy as np
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()
 
-from rdahw.data import Column, Dataset, Examples, fit_binariser, load  # noqa: E402
-from rdahw.data.images import Image  # noqa: E402
-from rdahw.families import parse_model  # noqa: E402
-from rdahw.family import Task  # noqa: E402
-from rdahw.random import permutation, stream  # noqa: E402
-from rdahw.sim.engines import make_engine  # noqa: E402
-from rdahw.sim.layers import warm_up  # noqa: E402
-from rdahw.training import Examples as Bits  # noqa: E402
-from rdahw.training import Schedule, Training  # noqa: E402
+from rdahw.data import Column, Dataset, Examples, fit_binariser, load
+from rdahw.data.images import Image
+from rdahw.families import parse_model
+from rdahw.family import Task
+from rdahw.random import permutation, stream
+from rdahw.sim.engines import make_engine
+from rdahw.sim.layers import warm_up
+from rdahw.training import Examples as Bits
+from rdahw.training import Schedule, Training
 
 PARTS = ["digits", "recurrent", "mnist"]
 TEST_IMAGES, FOLDS = 500, 5

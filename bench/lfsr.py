@@ -17,15 +17,16 @@ from pathlib import Path
 
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()  # before numpy is loaded
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from rdahw.data import load  # noqa: E402
-from rdahw.data._sequences import WINDOWS  # noqa: E402
-from rdahw.families import spec_of_widths  # noqa: E402
-from rdahw.languages import TAPS  # noqa: E402
-from rdahw.sim.packed import Packed  # noqa: E402
+from rdahw.data import load
+from rdahw.data._sequences import WINDOWS
+from rdahw.families import spec_of_widths
+from rdahw.languages import TAPS
+from rdahw.sim.packed import Packed
 
 MODEL = f"{Path(__file__).parent.parent / 'examples' / 'my_models.py'}:taps"
 

@@ -28,19 +28,20 @@ from typing import Any
 
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()  # before numpy is loaded
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from rdahw.data import label_sets  # noqa: E402
-from rdahw.data._sequences import STEPS, draw_sequences  # noqa: E402
-from rdahw.families import find_family  # noqa: E402
-from rdahw.families.machine.spec import RULES  # noqa: E402
-from rdahw.family import Task  # noqa: E402
-from rdahw.languages import LANGUAGES  # noqa: E402
-from rdahw.sim.engines import make_engine  # noqa: E402
-from rdahw.sim.machine_equality import compare_machines  # noqa: E402
-from rdahw.training import Batches, Examples, Schedule, Training  # noqa: E402
+from rdahw.data import label_sets
+from rdahw.data._sequences import STEPS, draw_sequences
+from rdahw.families import find_family
+from rdahw.families.machine.spec import RULES
+from rdahw.family import Task
+from rdahw.languages import LANGUAGES
+from rdahw.sim.engines import make_engine
+from rdahw.sim.machine_equality import compare_machines
+from rdahw.training import Batches, Examples, Schedule, Training
 
 
 def learn(

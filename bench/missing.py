@@ -25,13 +25,14 @@ from typing import Any
 
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()  # before numpy is loaded
 
-import numpy as np  # noqa: E402
-from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: E402
-from sklearn.model_selection import StratifiedShuffleSplit  # noqa: E402
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import StratifiedShuffleSplit
 
-from rdahw import RDAClassifier  # noqa: E402
+from rdahw import RDAClassifier
 
 SPLITS = 10
 #: The sets: package, column of the labels, columns left out.

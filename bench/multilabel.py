@@ -25,18 +25,19 @@ import numpy as np
 from measure import one_core
 from regression import unpacked
 
-one_core()
+if __name__ == "__main__":
+    one_core()
 
-from sklearn.datasets import load_digits  # noqa: E402
-from sklearn.ensemble import ExtraTreesClassifier  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
-from sklearn.metrics import accuracy_score, f1_score, hamming_loss  # noqa: E402
-from sklearn.model_selection import train_test_split  # noqa: E402
-from sklearn.multiclass import OneVsRestClassifier  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
+from sklearn.datasets import load_digits
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score, hamming_loss
+from sklearn.model_selection import train_test_split
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from rdahw import RDAClassifier  # noqa: E402
+from rdahw import RDAClassifier
 
 SEEDS = range(5)
 #: The segments, in the usual order from a to g, that show each digit.

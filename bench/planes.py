@@ -19,17 +19,18 @@ from typing import Any
 import numpy as np
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()
 
-from rdahw.data import load  # noqa: E402
-from rdahw.data.binarise import Binariser  # noqa: E402
-from rdahw.data.images import with_mirrored  # noqa: E402
-from rdahw.data.plane_binariser import PlaneBinariser  # noqa: E402
-from rdahw.families import find_family  # noqa: E402
-from rdahw.family import Task  # noqa: E402
-from rdahw.sim.engines import make_engine  # noqa: E402
-from rdahw.sim.planes import to_wires  # noqa: E402
-from rdahw.training import Examples, Schedule, Training, prepare  # noqa: E402
+from rdahw.data import load
+from rdahw.data.binarise import Binariser
+from rdahw.data.images import with_mirrored
+from rdahw.data.plane_binariser import PlaneBinariser
+from rdahw.families import find_family
+from rdahw.family import Task
+from rdahw.sim.engines import make_engine
+from rdahw.sim.planes import to_wires
+from rdahw.training import Examples, Schedule, Training, prepare
 
 
 @dataclass(frozen=True)

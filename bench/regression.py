@@ -29,13 +29,14 @@ from typing import Any
 import numpy as np
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()
 
-from sklearn.datasets import load_diabetes, make_friedman1  # noqa: E402
-from sklearn.ensemble import ExtraTreesRegressor  # noqa: E402
-from sklearn.model_selection import train_test_split  # noqa: E402
+from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import train_test_split
 
-from rdahw import RDARegressor  # noqa: E402
+from rdahw import RDARegressor
 
 RESULTS = Path(__file__).parents[1] / "build" / "bench" / "regression.json"
 MOST_ROWS, LARGE = 10_000, 2_500

@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 from measure import one_core
 
-one_core()
+if __name__ == "__main__":
+    one_core()
 
-import tabular_sets  # noqa: E402
-from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier  # noqa: E402
+import tabular_sets
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
-from rdahw import RDAClassifier  # noqa: E402
+from rdahw import RDAClassifier
 
 Split = tuple[Any, Any, Any, Any]
 

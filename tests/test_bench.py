@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
@@ -157,6 +158,13 @@ def test_the_row_of_all_cores_states_how_many() -> None:
     rows = lines_of(report.document(RESULTS | {"predict": predict}), "rdahw 256 x 6: ")
     assert rows[1] == f"| rdahw 256 x 6: {name} | 3,000,000 | 0.67 × | 98.00 | 2 % |"
     assert len(rows) == 2
+
+
+@pytest.mark.parametrize("path", sorted(BENCH.glob("*.py")), ids=lambda path: path.stem)
+def test_what_is_imported_is_not_bound_to_a_core(path: Path) -> None:
+    """Else all tests would run on one core, and half as fast."""
+    for line in ast.parse(path.read_text(encoding="utf-8")).body:
+        assert not (isinstance(line, ast.Expr) and ast.unparse(line) == "one_core()"), "call it if this is __main__"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
