@@ -97,7 +97,9 @@ FAMILIES: Mapping[str, Family] = {
         ),
         Family(
             name="gowin",
-            synth="synth_gowin",
+            # nextpnr knows no delays of wide multiplexers (MUX2_LUT5 to MUX2_LUT8): it would leave every path through one
+            # out of the Fmax, which would be up to three times too high. Without them Yosys makes LUT4s alone.
+            synth="synth_gowin -nowidelut",
             pnr="nextpnr-himbaechel",
             pack="gowin_pack",
             constraints="cst",
