@@ -97,8 +97,8 @@ FAMILIES: Mapping[str, Family] = {
         ),
         Family(
             name="gowin",
-            # nextpnr knows no delays of wide multiplexers (MUX2_LUT5 to MUX2_LUT8): it would leave every path through one
-            # out of the Fmax, which would be up to three times too high. Without them Yosys makes LUT4s alone.
+            # nextpnr knows no delays of wide multiplexers (MUX2_LUT5 to MUX2_LUT8): it would leave every path through
+            # one out of the Fmax, which would be up to three times too high.
             synth="synth_gowin -nowidelut",
             pnr="nextpnr-himbaechel",
             pack="gowin_pack",

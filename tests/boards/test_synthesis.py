@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from board_designs import small_design
 
 from rdahw.boards import BOARDS, board
+from rdahw.boards.board import FAMILIES
 from rdahw.boards.design import trainer_design
 from rdahw.boards.report import DesignError, Report
 from rdahw.boards.synthesis import synthesise
 from rdahw.errors import UserError
 from rdahw.families import spec_of_widths
-from rdahw.hdl.toolchain import Step, ToolFailure
+from rdahw.hdl.toolchain import Step, ToolFailure, find, run
 from rdahw.jobs import ExecutorJobs
 
 SUFFIXES = ("bin", "il", "v", "json", "netlist.v", "pcf", "asc", "ys", "log")
@@ -123,6 +125,26 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_seeds_that_make_no_sense(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="^the place-and-route seeds are .*; expected different whole numbers from 0"):
         synthesise(small_design(), board("icebreaker"), out=tmp_path, pnr_seeds=seeds)
+
+
+WIDE = """module wide(input clk, input [63:0] x, input [5:0] at, output reg y);
+reg [63:0] kept;
+reg [5:0] its;
+always @(posedge clk) begin kept <= x; its <= at; y <= kept[its]; end
+endmodule
+"""
+
+
+@pytest.mark.slow
+def test_gowin_has_no_cells_whose_delays_nextpnr_does_not_know(tmp_path: Path) -> None:
+    """Not even where it has multiplexers behind its tables that would do."""
+    (tmp_path / "wide.v").write_text(WIDE)
+    script = f"read_verilog wide.v; {FAMILIES['gowin'].synth} -top wide; write_json wide.json"
+    run(find("yosys"), ["-q", "-p", script], cwd=tmp_path, log="wide.log", makes=["wide.json"])
+    cells = json.loads((tmp_path / "wide.json").read_text())["modules"]["wide"]["cells"].values()
+    kinds = {cell["type"] for cell in cells} - {"$scopeinfo", "GND", "VCC", "GSR", "IBUF", "OBUF"}
+    assert {kind for kind in kinds if not re.fullmatch(r"LUT[1-4]|DFF\w*", kind)} == set()
+    assert "LUT4" in kinds
 
 
 @pytest.mark.parametrize("name", [name for name in BOARDS if name != "icebreaker"])
