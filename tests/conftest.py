@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 # No deadline and no complaint about slow generation: both measure the machine, not the code.
 settings.register_profile("local", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-# In CI the same commit gets the same verdict, from half as many examples; new ones are searched for on developers' machines.
+# In CI the same commit gets the same verdict, from half as many examples; developers search for new ones.
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
