@@ -128,7 +128,7 @@ def test_a_predictor_in_logic_is_estimated_when_it_is_trained(
     fewest, luts = before["luts"], after["luts"]
     assert fewest is not None
     assert luts is not None
-    assert 600 < fewest < luts < 1.5 * fewest
+    assert 600 < fewest < luts < 2 * fewest
     assert of(f"luts={fewest - 1}", learns=False).excess(before) > 0
     assert of(f"luts={fewest}", learns=False).excess(before) == 0
 

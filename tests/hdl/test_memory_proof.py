@@ -41,7 +41,7 @@ def prove_one(spec: EnsembleSpec, cache: Path, **options: Any) -> Proof:
         {"dropout": 0.25, "counter": 3, "sign": True},
         {"classes": 3, "margin": 0, "tables": 1},
         {"inputs": 2, "input_bits": 3, "margin": 0},
-        {"tables": 3, "margin": 200},
+        {"margin": 200},
     ],
 )
 def test_small_trainers_are_proved_by_the_usual_solver(changes: dict[str, Any], tmp_path: Path) -> None:
