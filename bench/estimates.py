@@ -11,7 +11,7 @@
 synth`` does, and appends a line for each one: the words of the command, the model's training, what was built, and the
 counts that estimates are made of. Of designs that cannot be made or do not fit their board it notes why. Designs that
 are there already are not built again. --families and --kinds leave out other designs of the draw. ``count`` takes the
-counts again. ``fit`` writes ``boards/estimates.json``, from the builds of all seeds but 4. ``test`` prints builds
+counts again. ``fit`` writes ``boards/estimates.json``, from the builds of all seeds but 5. ``test`` prints builds
 beside their estimates, and ``cross`` each tenth of the builds that ``fit`` takes beside estimates from the others.
 
 Predictors are trained first, on data sets of scikit-learn and drawn ones, in the folder of --work.
@@ -439,41 +439,40 @@ USUAL = {
     }.items()
 }
 #: The draw that estimates are tested on: no factor is fitted to its builds.
-TEST_SEED = 4
-#: How many builds weigh as much as what is known without them: of a factor; of a device; of a kind of gateware, for
-#: cells and for periods.
-OF_FACTORS, OF_DEVICES, OF_KINDS, OF_PERIODS = 1.0, 0.03, 0.5, 2.0
+TEST_SEED = 5
+#: How many builds weigh as much as what is known without them: of a factor; of a device; of a kind of gateware.
+OF_FACTORS, OF_DEVICES, OF_KINDS = 1.0, 0.03, 0.5
 #: Builds whose estimates are off by more, as a logarithm, weigh less: they are unlike the others.
 USUAL_ERROR = 0.06
 
 
 def _usual_delays() -> dict[str, dict[str, float]]:
-    """What a part of the slowest path takes, by family; 0 if the placer leaves out such paths."""
+    """What a part of a path takes, by family; 0 if the placer leaves out such paths."""
     from rdahw.hdl.quick_timing import DELAYS
 
     return {
-        family: {f"path_{part}": delay if delay < inf else 0.0 for part, delay in asdict(delays).items()}
+        family: {part: delay if delay < inf else 0.0 for part, delay in asdict(delays).items()}
         for family, delays in DELAYS.items()
     }
 
 
-def _fit(rows: list[dict[str, Any]], values: list[float], usual: dict[str, Any], weight: float) -> dict[str, Any]:
+def _fit(name: str, rows: list[dict[str, Any]], values: list[float], usual: dict[str, Any]) -> dict[str, Any]:
     """The factors of the counts of each family of devices, near the ``usual`` ones, for small relative errors of
     ``values``, and logarithms of what is common to each kind of :func:`rdahw.boards.estimate.kinds_of`, each drawn
-    towards 0 as by ``weight`` builds."""
+    towards 0 as by :data:`OF_KINDS` builds. name: of the estimate in :data:`rdahw.boards.estimate.SUMS`."""
     import numpy as np
     from scipy.optimize import nnls
 
-    from rdahw.boards.estimate import kinds_of
+    from rdahw.boards.estimate import SUMS, kinds_of
 
-    names = list(usual["ice40"])
+    parts = list(usual["ice40"])
     families = np.array([_board(row).family for row in rows])
-    counts = np.array([[row["counts"][name] for name in names] for row in rows], float)
+    counts = np.array([[[row["counts"][its + part] for part in parts] for its in SUMS[name]] for row in rows], float)
     each = [kinds_of(row["gateware"], _board(row)) for row in rows]
     kinds = sorted({kind for its in each for kind in its})
     has = np.array([[kind in its for kind in kinds] for its in each], float)
     devices = {its[0] for its in each}
-    drawn = np.diag([OF_DEVICES if kind in devices else weight for kind in kinds])
+    drawn = np.diag([OF_DEVICES if kind in devices else OF_KINDS for kind in kinds])
     logs, own, trust = np.log(values), np.zeros(len(kinds)), np.ones(len(rows))
     factors: dict[str, dict[str, float]] = dict(usual)
     for _ in range(40):
@@ -481,13 +480,14 @@ def _fit(rows: list[dict[str, Any]], values: list[float], usual: dict[str, Any],
         for family, known in usual.items():
             its = families == family
             if its.any():
-                shares = counts[its] / np.exp(logs[its] - has[its] @ own)[:, None]
+                largest = (counts[its] @ list(factors[family].values())).argmax(axis=1)
+                shares = counts[its][np.arange(its.sum()), largest] / np.exp(logs[its] - has[its] @ own)[:, None]
                 near = np.sqrt(OF_FACTORS) * np.maximum(shares.mean(axis=0), 0.05)
                 rooted = np.sqrt(trust[its])
                 right = np.concatenate([rooted, near * list(known.values())])
                 found = nnls(np.vstack([rooted[:, None] * shares, np.diag(near)]), right)[0]
-                factors[family] = dict(zip(names, found, strict=True))
-                base[its] = counts[its] @ found
+                factors[family] = dict(zip(parts, found, strict=True))
+                base[its] = (counts[its] @ found).max(axis=1)
         missing = logs - np.log(base)
         own = np.linalg.solve(has.T @ (trust[:, None] * has) + drawn, has.T @ (trust * missing))
         trust = USUAL_ERROR / np.maximum(np.abs(missing - has @ own), USUAL_ERROR)
@@ -499,8 +499,8 @@ def _factors(rows: list[dict[str, Any]]) -> dict[str, Any]:
     periods = [1000 / row["fmax_mhz"] / _board(row).level_ns for row in timed]
     found: dict[str, Any] = _rounded(
         {
-            "logic_cells": _fit(rows, [row["logic_cells"] for row in rows], USUAL, OF_KINDS),
-            "period": _fit(timed, periods, _usual_delays(), OF_PERIODS),
+            "logic_cells": _fit("logic_cells", rows, [row["logic_cells"] for row in rows], USUAL),
+            "period": _fit("period", timed, periods, _usual_delays()),
         }
     )
     return found

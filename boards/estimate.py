@@ -1,7 +1,8 @@
 """What a design takes of a board and how fast it is, before it is built.
 
 :func:`rdahw.hdl.quick_synthesis.size_of` counts tables, carries and flip-flops of the netlist. Logic cells are a sum of
-these counts with factors for each family of devices, and so is the clock's period of the parts of the slowest path.
+these counts with factors for each family of devices, and so is the clock's period of the parts of the slowest path; of
+two paths, that to values of registers and that to their enables and resets, the factors say which one is the slower.
 The factors, and how far such estimates were off, are in ``estimates.json``: they are fitted to the builds of
 ``bench/builds.jsonl`` by ``make estimates``. Memory blocks are those of :mod:`rdahw.hdl.memory_map`.
 """
@@ -26,8 +27,10 @@ from rdahw.boards.top import Top
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED
 from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
 
-__all__ = ["Estimate", "counts_of", "estimate", "estimated", "fitted", "kinds_of"]
+__all__ = ["SUMS", "Estimate", "counts_of", "estimate", "estimated", "fitted", "kinds_of"]
 
+#: What the names of a design's counts begin with, for each estimate: of several sums the largest is taken.
+SUMS = {"logic_cells": ("",), "period": ("value_", "control_")}
 #: Those of large memory, which designs instantiate.
 _SPRAM = "SB_SPRAM256KA"
 
@@ -107,7 +110,11 @@ def _counts(size: Size) -> dict[str, float]:
         "distributed": blocks[DISTRIBUTED],
         "ebr": blocks[BLOCK],
         "spram": size.instances.get(_SPRAM, 0),
-        **{f"path_{part}": count for part, count in size.path.counts.items()},
+        **{
+            before + part: count
+            for before, path in zip(SUMS["period"], size.paths, strict=True)
+            for part, count in path.counts.items()
+        },
     }
 
 
@@ -132,8 +139,9 @@ def estimated(
 
     def amount(name: str) -> float:
         its = factors[name]
-        total: float = sum(factor * counts[part] for part, factor in its["factors"][board.family].items())
-        return total * math.exp(sum(its["kinds"].get(kind, 0.0) for kind in kinds_of(gateware, board)))
+        each = its["factors"][board.family].items()
+        total = max(sum(factor * counts[before + part] for part, factor in each) for before in SUMS[name])
+        return float(total * math.exp(sum(its["kinds"].get(kind, 0.0) for kind in kinds_of(gateware, board))))
 
     return {"logic_cells": amount("logic_cells"), "fmax_mhz": 1000 / (board.level_ns * amount("period"))}
 

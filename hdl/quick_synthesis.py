@@ -1,5 +1,5 @@
 """About what synthesis makes of a design, in a fraction of its time: how many look-up tables, carries and flip-flops,
-what the slowest path is made of, and which memories.
+what the slowest paths are made of, and which memories.
 
 The netlist of Amaranth is broken into gates of two and three inputs, as Yosys does: constants are folded, equal gates
 and equal flip-flops are one, their enable and reset cost no tables, and what no output needs is left out. Then gates
@@ -57,8 +57,8 @@ class Size:
     tables: look-up tables, by how many inputs they have; muxes: those that are multiplexers. cells: those that the
     design instantiates. carries: bits of adders and comparisons. registers: flip-flops; alone: those whose value comes
     from no table or adder that they alone read. controls: different enables and resets. instances: cells by their type,
-    as the design names them. path: the slowest one, by the delays of the family. memories: all that something reads,
-    where each is, and in how many blocks.
+    as the design names them. paths: by the delays of the family, the slowest one to what registers take, and that to
+    enables, resets and memories. memories: all that something reads, where each is, and in how many blocks.
     """
 
     tables: Mapping[int, int]
@@ -69,7 +69,7 @@ class Size:
     alone: int
     controls: int
     instances: Mapping[str, int]
-    path: Path
+    paths: tuple[Path, Path]
     memories: Sequence[tuple[LogicMemory, str, int]]
 
 
@@ -895,8 +895,8 @@ class _Cuts:
         return found
 
 
-def _slowest(found: _Found, cuts: _Cuts, tables: Mapping[int, frozenset[int]], family: str) -> Path:
-    """The slowest path of a netlist whose gates are joined to ``tables``."""
+def _slowest(found: _Found, cuts: _Cuts, tables: Mapping[int, frozenset[int]], family: str) -> tuple[Path, Path]:
+    """The slowest paths of a netlist whose gates are joined to ``tables``."""
     gates, nodes = found.reader.gates, sorted(found.nodes)
     kinds, reads = gates.kinds, gates.reads
     controls = {wire >> 1 for wire in found.ends}
@@ -925,7 +925,8 @@ def _slowest(found: _Found, cuts: _Cuts, tables: Mapping[int, frozenset[int]], f
             wide = [wire >> 1 for wire in cuts.wide.get(node, ())]
             timing.table(node, cuts.ways.get(node, [own]), wide, _INPUTS)
     count = len(tables) + sum(kinds[node] == _CELL for node in nodes)
-    return timing.slowest({value >> 1 for value, _, _ in found.taken.values()}, controls, count)
+    values = {value >> 1 for value, _, _ in found.taken.values()}
+    return timing.slowest(values, count), timing.slowest(controls, count, control=1)
 
 
 def _cover(found: _Found, family: str) -> Size:
@@ -958,6 +959,6 @@ def _cover(found: _Found, family: str) -> Size:
         alone=alone,
         controls=len(controls),
         instances=dict(sorted(found.instances.items())),
-        path=_slowest(found, cuts, tables, family),
+        paths=_slowest(found, cuts, tables, family),
         memories=found.memories,
     )

@@ -1,9 +1,10 @@
-"""What the slowest path of a netlist of :mod:`rdahw.hdl.quick_synthesis` is made of.
+"""What the slowest paths of a netlist of :mod:`rdahw.hdl.quick_synthesis` are made of.
 
 A path begins at a register or a memory and ends at one. Which path is the slowest depends on the device: in an ECP5 a
 memory takes as long as eight look-up tables, and of a Gowin device nextpnr does not know how long a memory takes. So
-there are delays for each family of devices, of a device and a grade in the middle of it. They only choose the path:
-:mod:`rdahw.boards.estimate` has factors for its parts, fitted to builds.
+there are delays for each family of devices, of a device and a grade in the middle of it. They only choose the paths:
+:mod:`rdahw.boards.estimate` has factors for their parts, fitted to builds. The delays have to be near these factors: if
+they are not, the chosen path is not the one that the factors say is the slowest.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Delays:
     wire, for each time that its readers double. enter: from a wire into a carry chain; bit: from a bit of the chain to
     the next one; leave: from the chain to a wire. control: more if it ends at the enable or reset of a register, or at
     a memory. spread: more for a table and for a way into a chain, for each time that the tables of the design double
-    beyond :data:`SMALL`, as its parts are farther from each other.
+    beyond :data:`SMALL`, as its parts are farther from each other. ends: more for each time that the ends of paths
+    double that take nearly as long, as the placer makes one of them slower than it has to be.
     """
 
     start: float
@@ -38,27 +40,31 @@ class Delays:
     leave: float
     control: float
     spread: float
+    ends: float
 
 
 #: The look-up tables of a small design.
 SMALL = 512
-_NAMES = ("start", "memory", "table", "fanout", "enter", "bit", "leave", "control", "spread")
+#: Paths that take this part of the slowest one take nearly as long.
+NEARLY = 0.8
+_NAMES = ("start", "memory", "table", "fanout", "enter", "bit", "leave", "control", "spread", "ends")
 #: By family of devices.
 DELAYS: Mapping[str, Delays] = {
     family: Delays(**dict(zip(_NAMES, its, strict=True)))
     for family, its in {
-        "ice40": (0.55, 0.76, 0.31, 0.24, 0.28, 0.061, 0.28, 0.27, 0.03),
-        "ecp5": (0.5, 5.1, 0.35, 0.2, 0.62, 0.027, 0.38, 0.23, 0.03),
-        "gowin": (0.2, inf, 0.47, 0.067, 0.53, 0.027, 0.4, 0.2, 0.03),
-        "nexus": (0.5, 3.1, 0.35, 0.2, 0.62, 0.027, 0.38, 0.23, 0.03),
-        "gatemate": (0.9, 0.35, 0.5, 0.12, 0.53, 0.025, 0.23, 0.075, 0.03),
+        "ice40": (0.35, 0.82, 0.39, 0.09, 0.26, 0.073, 0.25, 0.35, 0.037, 0.1),
+        "ecp5": (1.1, 3.5, 0.29, 0.06, 0.53, 0.045, 0.29, 0.05, 0.1, 0.1),
+        "gowin": (0.1, inf, 0.4, 0.04, 0.4, 0.03, 0.3, 0.9, 0.05, 0.1),
+        "nexus": (1.1, 2.1, 0.29, 0.06, 0.53, 0.045, 0.29, 0.05, 0.1, 0.1),
+        "gatemate": (1.0, 0.4, 0.45, 0.05, 0.3, 0.03, 0.2, 0.05, 0.06, 0.1),
     }.items()
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """How many of each part of :class:`Delays` a path has; ``fanout`` and ``spread``: sums over its wires."""
+    """How many of each part of :class:`Delays` a path has. fanout, spread: sums over its wires. ends: how often 1 is
+    doubled for their number."""
 
     start: int = 1
     memory: int = 0
@@ -69,6 +75,7 @@ class Path:
     leave: int = 0
     control: int = 0
     spread: float = 0.0
+    ends: float = 0.0
 
     @property
     def counts(self) -> dict[str, float]:
@@ -148,15 +155,14 @@ class Timing:
         self._carries[node], self._before[node] = carry, before
         self._at(node, carry + self._delays.leave)
 
-    def slowest(self, values: Iterable[int], controls: Iterable[int], size: int) -> Path:
-        """The slowest path to the nodes ``values``, which registers take, or ``controls``, their enables and resets and
-        what memories take. size: how many look-up tables the design has."""
-        late = self._delays.control
-        ends = [(self._times[node], node, 0) for node in values]
-        ends += [(self._times[node] + late, node, 1) for node in controls]
-        time, node, control = max(ends, default=(-inf, 0, 0))
-        if time == -inf:
+    def slowest(self, ends: Collection[int], size: int, control: int = 0) -> Path:
+        """The slowest path to one of the nodes ``ends``. size: how many look-up tables the design has. control: of the
+        path."""
+        times = [(self._times[node], node) for node in ends]
+        slowest, node = max(times, default=(-inf, 0))
+        if slowest == -inf:
             return Path()
+        near = log2(sum(time >= NEARLY * slowest for time, _ in times))
         parts: Counter[str] = Counter(control=control)
         fanout, in_chain = 0.0, False
         while True:
@@ -172,4 +178,6 @@ class Timing:
             else:
                 break
         spread = (parts["table"] + parts["enter"]) * log2(max(size, SMALL) / SMALL)
-        return Path(**parts, fanout=round(fanout, 2), spread=round(spread, 2), memory=int(node in self._memories))
+        found = {"fanout": fanout, "spread": spread, "ends": near}
+        rounded = {name: round(value, 2) for name, value in found.items()}
+        return Path(**parts, **rounded, memory=int(node in self._memories))

@@ -201,7 +201,7 @@ def path(family: str, make: Any, width: int = 64) -> dict[str, float]:
             m.submodules.sink = Instance("SINK", i_y=y)
             return m
 
-    return size_of(netlist_of(Design(), None), family).path.counts
+    return size_of(netlist_of(Design(), None), family).paths[0].counts
 
 
 def test_the_slowest_path() -> None:
