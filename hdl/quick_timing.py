@@ -178,6 +178,5 @@ class Timing:
             else:
                 break
         spread = (parts["table"] + parts["enter"]) * log2(max(size, SMALL) / SMALL)
-        found = {"fanout": fanout, "spread": spread, "ends": near}
-        rounded = {name: round(value, 2) for name, value in found.items()}
-        return Path(**parts, **rounded, memory=int(node in self._memories))
+        memory = int(node in self._memories)
+        return Path(**parts, fanout=round(fanout, 2), spread=round(spread, 2), ends=round(near, 2), memory=memory)

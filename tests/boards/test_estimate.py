@@ -15,7 +15,7 @@ from amaranth.hdl import Cat, ClockDomain, Const, Elaboratable, Instance, Module
 from amaranth.lib.memory import Memory
 
 from rdahw.boards import board
-from rdahw.boards.estimate import estimated, fitted
+from rdahw.boards.estimate import SUMS, estimated, fitted
 from rdahw.hdl import quick_synthesis
 from rdahw.hdl.memory_map import BLOCK, DISTRIBUTED, LOGIC, RAMS, LogicMemory, mapped
 from rdahw.hdl.quick_synthesis import Size, netlist_of, size_of
@@ -187,8 +187,9 @@ def test_a_total_is_the_sum(seed: int) -> None:
         assert all(low <= its <= high for its, (low, high) in zip(each, (s.range for s in summands), strict=True))
 
 
-def path(family: str, make: Any, width: int = 64) -> dict[str, float]:
-    """The parts of the slowest path of ``make(m, x)``, of a register x, to registers."""
+def paths(family: str, make: Any, width: int = 64) -> list[dict[str, float]]:
+    """The parts of the slowest path of ``make(m, x)``, of a register x, to what registers take, and of that to their
+    enables and resets."""
 
     class Design(Elaboratable):
         def elaborate(self, platform: Any) -> Module:
@@ -201,7 +202,12 @@ def path(family: str, make: Any, width: int = 64) -> dict[str, float]:
             m.submodules.sink = Instance("SINK", i_y=y)
             return m
 
-    return size_of(netlist_of(Design(), None), family).paths[0].counts
+    return [its.counts for its in size_of(netlist_of(Design(), None), family).paths]
+
+
+def path(family: str, make: Any, width: int = 64) -> dict[str, float]:
+    """The first of :func:`paths`."""
+    return paths(family, make, width)[0]
 
 
 def test_the_slowest_path() -> None:
@@ -213,6 +219,31 @@ def test_the_slowest_path() -> None:
     assert (read_often["table"], read_often["fanout"]) == (1, 4)  # sixteen readers
     both = path("ice40", lambda m, x: Mux((x[:8] + x[8:16])[7], x[16:32], x[32:48]))
     assert (both["bit"], both["table"], both["fanout"]) == (7, 1, 4)
+
+
+def test_the_slowest_path_to_an_enable() -> None:
+    def make(m: Module, x: Signal) -> Any:
+        kept = Signal(4)
+        with m.If(functools.reduce(lambda a, bit: a & bit, x[:32])):
+            m.d.sync += kept.eq(x[32:36] & x[36:40])
+        return kept
+
+    value, enable = paths("ice40", make)
+    assert (value["table"], value["control"], value["fanout"]) == (1, 0, 0)
+    assert (enable["table"], enable["control"], enable["fanout"]) == (3, 1, 2)  # four registers
+
+
+def test_how_many_paths_are_nearly_as_slow() -> None:
+    assert path("ice40", lambda m, x: x[:16] & x[16:32])["ends"] == 4
+    assert path("ice40", lambda m, x: Cat(functools.reduce(lambda a, bit: a & bit, x), x[:8] & x[8:16]))["ends"] == 0
+
+
+def test_the_slower_path_counts() -> None:
+    factors = {name: {"kinds": {}, "factors": {"ice40": {"table": 1.0}}} for name in SUMS}
+    its = board("icebreaker")
+    for value, control in ((4, 5), (5, 4)):
+        found = estimated({"table": 2, "value_table": value, "control_table": control}, [], its, factors)
+        assert found == {"logic_cells": 2, "fmax_mhz": pytest.approx(1000 / (5 * its.level_ns))}
 
 
 def test_wires_of_a_large_design_are_longer() -> None:
