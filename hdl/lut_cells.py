@@ -36,7 +36,7 @@ class Family:
 FAMILIES: Mapping[str, Family] = {
     "ice40": Family("synth_ice40", LIBRARIES["synth_ice40"].read),
     "ecp5": Family("synth_ecp5", LIBRARIES["synth_ecp5"].read),
-    "gowin": Family("synth_gowin -noiopads", "read_verilog -defer +/gowin/cells_sim.v"),
+    "gowin": Family("synth_gowin -nowidelut -noiopads", "read_verilog -defer +/gowin/cells_sim.v"),
     "xilinx": Family(
         "synth_xilinx -flatten -abc9 -noiopad -noclkbuf -nosrl", "read_verilog -defer +/xilinx/cells_sim.v", True
     ),
