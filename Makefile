@@ -60,15 +60,17 @@ bench: .venv/installed-dev .venv-bench/installed  ## measure beside peers and wr
 
 # Seeds 11 and 12 are of the devices, and seed 11 of the designs, that a draw of all has too few of.
 rare = ecp5,gowin,gatemate
-estimates: .venv/installed-dev  ## build the designs of rdahw estimate anew, and fit it to them: over three hours of one core
+estimates: .venv/installed-dev  ## build the designs of rdahw estimate anew, and fit it to them: over four hours of one core
 	rm -f bench/builds.jsonl
 	.venv/bin/python bench/estimates.py build --seed 1 --count 93
-	.venv/bin/python bench/estimates.py build --seed 2 --count 40
-	.venv/bin/python bench/estimates.py build --seed 11 --count 17 --families $(rare) \
+	.venv/bin/python bench/estimates.py build --seed 2 --count 39
+	.venv/bin/python bench/estimates.py build --seed 11 --count 15 --families $(rare) \
 		--kinds grown,layers_predictor,ensemble_predictor,small_predictor,forest,netlist
 	.venv/bin/python bench/estimates.py build --seed 12 --count 19 --families $(rare)
 	.venv/bin/python bench/estimates.py build --seed 3 --count 40
 	.venv/bin/python bench/estimates.py build --seed 4 --count 40
+	.venv/bin/python bench/estimates.py build --seed 5 --count 40
+	.venv/bin/python bench/estimates.py build --seed 6 --count 40
 	.venv/bin/python bench/estimates.py fit
 
 clean:  ## remove the virtual environment and everything built
