@@ -527,8 +527,7 @@ def left_out(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str,
 
 def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """For each family of devices, by which part of the estimate nine of ten builds are off at most; each tenth of the
-    builds is estimated from the others. Of a family without builds: twice the largest of the others,
-    at most all of it."""
+    builds is estimated from the others."""
     import numpy as np
 
     errors: dict[str, dict[str, list[float]]] = {}
@@ -537,12 +536,11 @@ def bounds(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         for name in its:
             if row[name]:
                 its[name].append(abs(row[name] / guess[name] - 1))
-    found = {
-        family: {name: round(float(np.quantile(off, 0.9)), 2) for name, off in its.items()}
-        for family, its in errors.items()
+    return {
+        family: {name: round(float(np.quantile(errors[family][name], 0.9)), 2) for name in errors[family]}
+        for family in USUAL
+        if family in errors
     }
-    worst = {name: min(1.0, 2 * max(its[name] for its in found.values())) for name in ("logic_cells", "fmax_mhz")}
-    return {family: found.get(family, worst) for family in USUAL}
 
 
 def _guess(row: dict[str, Any], factors: dict[str, Any]) -> dict[str, float]:
@@ -604,16 +602,25 @@ def _names(known: list[str]) -> Callable[[str], list[str]]:
     return read_names
 
 
+def _positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1")
+    return int(text)
+
+
 def main() -> None:
+    from rdahw.boards import board
     from rdahw.boards.estimate import fitted
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["build", "count", "fit", "test", "cross"])
     parser.add_argument("--seed", type=int, help="of the draw; test: only its builds")
-    parser.add_argument("--count", type=int, default=120)
-    parser.add_argument("--families", type=_names([*USUAL]), default=[], help="of devices, with commas between them")
+    parser.add_argument("--count", type=_positive, default=120)
+    known = sorted({board(name).family for name in BOARDS})
+    parser.add_argument("--families", type=_names(known), default=[], help="of devices, with commas between them")
     parser.add_argument("--kinds", type=_names([kind.__name__ for kind in KINDS]), default=[], help="of designs")
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=_positive, default=1)
     parser.add_argument("--out", type=Path, default=Path("bench/builds.jsonl"))
     parser.add_argument("--work", type=Path, default=Path("build/estimates"))
     parser.add_argument("--again", action="store_true", help="count what is counted")
@@ -626,6 +633,8 @@ def main() -> None:
         counted(options.out, options.work, options.again)
     elif options.what == "fit":
         rows = fitted_to(read(options.out))
+        if missing := sorted(set(known) - {_board(row).family for row in rows}):
+            parser.error(f"{options.out} has no builds of {', '.join(missing)} to fit to; build some first")
         found = fit(rows) | {"within": bounds(rows)}
         Path("boards/estimates.json").write_text(json.dumps(found, indent=2) + "\n")
     else:
@@ -634,6 +643,8 @@ def main() -> None:
             compare(left_out(fitted_to(rows)))
         else:
             rows = [row for row in rows if "error" not in row and options.seed in (None, row["seed"])]
+            if not rows:
+                parser.error(f"{options.out} has no such builds; build some first")
             compare([(row, _guess(row, fitted())) for row in rows])
 
 

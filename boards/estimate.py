@@ -40,7 +40,7 @@ class Estimate:
     """As :class:`rdahw.boards.report.Report`, estimated; memory blocks and cycles are exact.
 
     within: by which part of it nine of ten builds on this family of devices were off at most, for ``logic_cells`` and
-    ``fmax_mhz``.
+    ``fmax_mhz``; empty if nothing was built for this family.
     usage: of the resources of the board.
     """
 
@@ -63,7 +63,7 @@ class Estimate:
     def short(self) -> dict[str, Usage]:
         """The resources of which the board has too few; of logic cells even if the estimate is as much too high as
         nine of ten are at most."""
-        least = {LOGIC_CELLS: self.within["logic_cells"]}
+        least = {LOGIC_CELLS: self.within.get("logic_cells", 0)}
         return {name: its for name, its in self.usage.items() if its.used * (1 - least.get(name, 0)) > its.available}
 
     def to_json(self) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def estimate(
         cycles_per_example=float(cycles),
         latency_cycles=latency,
         examples_per_second=examples_per_second(clock, cycles),
-        within=fitted()["within"][board.family],
+        within=fitted()["within"].get(board.family, {}),
         usage={
             LOGIC_CELLS: Usage(cells, board.logic_cells),
             EBR: Usage(ebr, board.ebr),

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -138,6 +139,7 @@ def _run(arguments: list[str], result: dict[str, Any]) -> tuple[int, str]:
     except UserError as error:
         return error.exit_code, _tell("Interrupted" if error.exit_code == 130 else "Error", str(error))
     except (KeyboardInterrupt, click.Abort):
+        warnings.simplefilter("ignore")  # what was being made is not used: Amaranth would say so of each part
         return 130, _tell("Interrupted", "stopped by Ctrl-C")
     except MemoryError:
         return 1, _tell("Error", "there is not enough memory; use a smaller model or smaller batches")

@@ -72,7 +72,8 @@ _OPTIONS = (
         metavar="N",
         help="with --flash: stop after N epochs, 0 for never  [default: 15]",
     ),
-    click.option("--clock", type=float, metavar="MHZ", help="clock of the core  [default: the board's]"),
+    click.option("--clock", type=FiniteRange(0, min_open=True), metavar="MHZ", help="clock of the core  [default: the "
+                 "board's]"),
     count_option("--baud", help="speed of the host link, in bits per second  [default: the board's]"),
 )  # fmt: skip
 
@@ -174,8 +175,9 @@ def find_gateware(
 
 
 def about(found: Estimate, name: str) -> str:
-    """An estimate with its error bound."""
-    return f"{getattr(found, name):,} ± {100 * found.within[name]:.0f} %"
+    """An estimate with its error bound, if that is known."""
+    bound = f" ± {100 * found.within[name]:.0f} %" if name in found.within else ""
+    return f"{'' if bound else 'about '}{getattr(found, name):,}{bound}"
 
 
 def _find(

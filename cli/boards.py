@@ -17,7 +17,7 @@ def command(output: Output) -> None:
     from rdahw.boards import BOARDS, board
 
     known = [board(name) for name in BOARDS]
-    columns = ("name", "title", "device", "logic_cells", "ebr", "ebr_bits", "spram")
+    columns = ("name", "title", "device", "logic_cells", "ebr", "spram")
     output.json(
         {
             "boards": [

@@ -10,6 +10,11 @@ from rdahw.cli._gateware import about, find_gateware, gateware_options
 from rdahw.cli._output import Output, output_options
 
 
+def _perhaps(least: float, most: float, limit: float, word: str) -> str:
+    """The ``word`` if what is between ``least`` and ``most`` is above a limit; with «perhaps» if it can be below."""
+    return "" if most <= limit else f", {word}" if least > limit else f", perhaps {word}"
+
+
 @click.command(
     "estimate",
     epilog="""\b
@@ -34,14 +39,17 @@ def command(output: Output, **options: Any) -> None:
     design, its, clock, baud = find_gateware(output, **options, is_typical=True)
     found = estimate(design, its, clock_mhz=clock, baud=baud)
     output.json(found.to_json())
+    cells, fmax = ((1 - off, 1 + off) for off in (found.within.get(name, 0.0) for name in ("logic_cells", "fmax_mhz")))
+    full = _perhaps(*(part * found.logic_cells for part in cells), its.logic_cells, "too many")
+    late = _perhaps(*(found.clock_mhz / part for part in reversed(fmax)), found.fmax_mhz, "missed")
     rows = (
         ("board", found.board),
         *(() if found.tables is None else (("tables in", found.tables),)),
-        ("logic cells", f"{about(found, 'logic_cells')}, of {its.logic_cells:,}"),
+        ("logic cells", f"{about(found, 'logic_cells')}, of {its.logic_cells:,}{full}"),
         ("flip-flops", f"about {found.flip_flops:,}"),
         ("memory blocks", f"{found.ebr} EBR of {its.ebr}, {found.spram} SPRAM of {its.spram}"),
         ("Fmax", f"{about(found, 'fmax_mhz')} MHz"),
-        ("clock", f"{found.clock_mhz:g} MHz{'' if found.fmax_mhz >= found.clock_mhz else ', perhaps missed'}"),
+        ("clock", f"{found.clock_mhz:g} MHz{late}"),
         ("core", f"{found.cycles_per_example:g} cycles an example, {found.examples_per_second:,} examples/s"),
         *(() if found.latency_cycles is None else (("latency", f"{found.latency_cycles} cycles"),)),
         *(
