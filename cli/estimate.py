@@ -39,9 +39,10 @@ def command(output: Output, **options: Any) -> None:
     design, its, clock, baud = find_gateware(output, **options, is_typical=True)
     found = estimate(design, its, clock_mhz=clock, baud=baud)
     output.json(found.to_json())
-    cells, fmax = ((1 - off, 1 + off) for off in (found.within.get(name, 0.0) for name in ("logic_cells", "fmax_mhz")))
-    full = _perhaps(*(part * found.logic_cells for part in cells), its.logic_cells, "too many")
-    late = _perhaps(*(found.clock_mhz / part for part in reversed(fmax)), found.fmax_mhz, "missed")
+    cells, off = found.logic_cells, found.within.get("logic_cells", 0.0)
+    full = _perhaps(cells * (1 - off), cells * (1 + off), its.logic_cells, "too many")
+    off = found.within.get("fmax_mhz", 0.0)
+    late = _perhaps(found.clock_mhz / (1 + off), found.clock_mhz / (1 - off), found.fmax_mhz, "missed")
     rows = (
         ("board", found.board),
         *(() if found.tables is None else (("tables in", found.tables),)),
