@@ -59,12 +59,18 @@ class Estimate:
     usage: Mapping[str, Usage]
     rates: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
+    def span(self, name: str) -> tuple[float, float]:
+        """The least and the most that nine of ten builds have of ``logic_cells`` or ``fmax_mhz``; the estimate itself
+        if its bound is not known."""
+        value, off = getattr(self, name), self.within.get(name, 0.0)
+        return value * (1 - off), value * (1 + off)
+
     @property
     def short(self) -> dict[str, Usage]:
         """The resources of which the board has too few; of logic cells even if the estimate is as much too high as
         nine of ten are at most."""
-        least = {LOGIC_CELLS: self.within.get("logic_cells", 0)}
-        return {name: its for name, its in self.usage.items() if its.used * (1 - least.get(name, 0)) > its.available}
+        least = {name: its.used for name, its in self.usage.items()} | {LOGIC_CELLS: self.span("logic_cells")[0]}
+        return {name: its for name, its in self.usage.items() if least[name] > its.available}
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -10,9 +10,9 @@ from rdahw.cli._gateware import about, find_gateware, gateware_options
 from rdahw.cli._output import Output, output_options
 
 
-def _perhaps(least: float, most: float, limit: float, word: str) -> str:
-    """The ``word`` if what is between ``least`` and ``most`` is above a limit; with «perhaps» if it can be below."""
-    return "" if most <= limit else f", {word}" if least > limit else f", perhaps {word}"
+def _perhaps(at_best: bool, at_worst: bool, word: str) -> str:
+    """The ``word`` if it is true at the better end of an estimate's span; with «perhaps» if at the worse end alone."""
+    return f", {word}" if at_best else f", perhaps {word}" if at_worst else ""
 
 
 @click.command(
@@ -39,10 +39,10 @@ def command(output: Output, **options: Any) -> None:
     design, its, clock, baud = find_gateware(output, **options, is_typical=True)
     found = estimate(design, its, clock_mhz=clock, baud=baud)
     output.json(found.to_json())
-    cells, off = found.logic_cells, found.within.get("logic_cells", 0.0)
-    full = _perhaps(cells * (1 - off), cells * (1 + off), its.logic_cells, "too many")
-    off = found.within.get("fmax_mhz", 0.0)
-    late = _perhaps(found.clock_mhz / (1 + off), found.clock_mhz / (1 - off), found.fmax_mhz, "missed")
+    fewest, most = found.span("logic_cells")
+    full = _perhaps(fewest > its.logic_cells, most > its.logic_cells, "too many")
+    slowest, fastest = found.span("fmax_mhz")
+    late = _perhaps(fastest < found.clock_mhz, slowest < found.clock_mhz, "missed")
     rows = (
         ("board", found.board),
         *(() if found.tables is None else (("tables in", found.tables),)),

@@ -2,9 +2,9 @@
 
 A path begins at a register or a memory and ends at one. Which path is the slowest depends on the device: in an ECP5 a
 memory takes as long as eight look-up tables, and of a Gowin device nextpnr does not know how long a memory takes. So
-there are delays for each family of devices, of a device and a grade in the middle of it. They only choose the paths:
-:mod:`rdahw.boards.estimate` has factors for their parts, fitted to builds. The delays have to be near these factors: if
-they are not, the chosen path is not the one that the factors say is the slowest.
+there are delays for each family of devices, of a device and a grade in the middle of it. They choose the paths, and
+:mod:`rdahw.boards.estimate` has factors for their parts, which are fitted to builds near these delays. The delays have
+to be near the factors, too: if they are not, the chosen path is not the one that the factors say is the slowest.
 """
 
 from __future__ import annotations
