@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -50,6 +51,11 @@ COMMANDS = {
 }
 
 
+#: What the processes of --jobs load, of commands that take longer to begin than to load it; they start before their
+#: command is loaded and its data are read.
+_PRELOADED = {"train": ("rdahw.cli._seeds", "rdahw.data", "rdahw.sim.packing_kernels")}
+
+
 class _Commands(click.Group):
     """Commands that are imported when they are needed."""
 
@@ -76,6 +82,10 @@ class _Commands(click.Group):
             from rdahw.errors import nearest
 
             raise click.UsageError(f"there is no command {args[0]!r}; {nearest(args[0], COMMANDS)}", ctx)
+        if args and args[0] in _PRELOADED and re.search(r"--jobs[ =]([2-9]|\d\d)", " ".join(args)):
+            from rdahw.jobs import start_preloading
+
+            start_preloading(*_PRELOADED[args[0]])
         return super().resolve_command(ctx, args)
 
 

@@ -27,7 +27,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from rdahw.errors import UserError
 
-__all__ = ["ExecutorJobs", "Jobs", "Own", "ProcessJobs", "Sent", "ThreadJobs", "cores", "stopping"]
+__all__ = ["ExecutorJobs", "Jobs", "Own", "ProcessJobs", "Sent", "ThreadJobs", "cores", "start_preloading", "stopping"]
 
 _S = TypeVar("_S")
 _P = TypeVar("_P")
@@ -229,15 +229,9 @@ class ProcessJobs(ExecutorJobs):
         self._context: Any = _Context()
 
     def preload(self, *modules: str) -> None:
-        """Start the process that the others are copies of; it loads the modules while this one goes on."""
-        if "forkserver" not in multiprocessing.get_all_start_methods():
-            return
-        from multiprocessing import forkserver
-
-        self._context = _CopyingContext()
-        self._context.set_forkserver_preload(list(modules))
-        with _without_interrupts():  # as its copies are
-            forkserver.ensure_running()
+        """As :func:`start_preloading`; all processes are then copies of that one."""
+        if start_preloading(*modules):
+            self._context = _CopyingContext()
 
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
@@ -247,6 +241,19 @@ class ProcessJobs(ExecutorJobs):
         with ProcessPoolExecutor(self.count, context, _begin, (shared, stop)) as pool:
             held = Own([_Held(n) for n in range(len(shared.each))]) if isinstance(shared, Own) else _Held()
             yield pool, held, stop.set
+
+
+def start_preloading(*modules: str) -> bool:
+    """Start the process that those of :class:`ProcessJobs` are copies of, if it does not run yet; it loads the modules
+    while this one goes on. False where the system has no such copies (Windows)."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return False
+    from multiprocessing import forkserver
+
+    forkserver.set_forkserver_preload(list(modules))
+    with _without_interrupts():  # as its copies are
+        forkserver.ensure_running()
+    return True
 
 
 @contextmanager

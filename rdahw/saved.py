@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rdahw.data import Binariser, Schema
 from rdahw.data._json import damaged, is_int, members
 from rdahw.errors import UsageError, UserError
-from rdahw.families import find_family, names
+from rdahw.families import find_family, is_family
 from rdahw.family import Spec, Task
 from rdahw.files import write_atomically
 from rdahw.state import State, state_from_json, state_to_json
@@ -191,7 +191,7 @@ def _from_document(document: dict[str, Any]) -> SavedModel:
     if not isinstance(values["provenance"], dict):
         raise damaged("its 'provenance'", "an object")
     name = values["family"]
-    if name not in names():
+    if not is_family(name):
         raise UserError(
             f"its model is of the family {shown(name)}, which is not installed; install the package that has it"
         )

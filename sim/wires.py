@@ -31,7 +31,7 @@ from rdahw.data import Column
 from rdahw.data._json import is_int
 from rdahw.data.marks import Marks, MarkWriter
 from rdahw.errors import UserError, nearest
-from rdahw.families import all_families, find_family, named_models, names, parse_model
+from rdahw.families import all_families, find_family, is_family, named_models, parse_model
 from rdahw.family import AUTO, Family, Option, Spec
 from rdahw.shapley import MOST_BACKGROUND, Shapley, score_tables, shapley
 from rdahw.sim.columns import CategoryEncoder, as_numbers, find_categorical, find_marks, refuse_dates, refuse_tables
@@ -386,7 +386,7 @@ def chosen(estimator: Any, model: Any, task: str, options: Iterable[str], usual:
     if not isinstance(model, str):
         raise UserError(f"model is {model!r}; expected text such as {usual!r}")
     name = model.partition(":")[0]
-    if ".py:" not in model and name not in names() and name not in named_models():
+    if ".py:" not in model and not is_family(name) and name not in named_models():
         known = [family.name for family in _families(task)]
         known += [named for named, family in named_models().items() if task in family.tasks]
         raise UserError(f"model {model!r} is unknown to {type(estimator).__name__}; {nearest(name, known)}")

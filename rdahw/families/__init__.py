@@ -22,6 +22,7 @@ __all__ = [
     "BUILT_IN",
     "all_families",
     "find_family",
+    "is_family",
     "is_model_name",
     "make_model",
     "named_models",
@@ -39,6 +40,11 @@ _GROUP = "rdahw.families"
 def names() -> list[str]:
     """The names of all families."""
     return [*BUILT_IN, *sorted({point.name for point in entry_points(group=_GROUP)} - set(BUILT_IN))]
+
+
+def is_family(name: str) -> bool:
+    """Whether a family has this name; the installed packages, which takes a while to look through, are asked last."""
+    return name in BUILT_IN or name in names()
 
 
 @cache
@@ -93,7 +99,7 @@ def parse_model(text: str) -> tuple[Family, dict[str, Any]]:
     if parse_design(source := text.removeprefix("file:source=")) is not None:
         return find_family("file"), {"source": source}
     name, _, rest = text.partition(":")
-    if name not in names() and (named := _named(text)):
+    if not is_family(name) and (named := _named(text)):
         family = named_models()[named]
         return family, {**family.named[named], **family.parse(text[len(named) + 1 :])}
     family = find_family(name)
@@ -104,7 +110,7 @@ def is_model_name(text: str) -> bool:
     """Whether ``text`` names a model, rather than a file with a saved one."""
     if ".py:" in text or parse_design(text) is not None:
         return True
-    return not os.path.isfile(text) and (text.partition(":")[0] in names() or _named(text) is not None)
+    return not os.path.isfile(text) and (is_family(text.partition(":")[0]) or _named(text) is not None)
 
 
 def _named(text: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import shlex
@@ -560,3 +561,14 @@ def test_a_reverse_derivative_that_is_too_large_is_not_folded(run, monkeypatch):
     assert "25 sums and products of single elements (for bits XOR and AND), too large to fold, 16 in the model" in (
         run.ok("show", "lookup", "--inputs", 2, "--reverse").out
     )
+
+
+@pytest.mark.parametrize(("jobs", "starts"), [("--jobs 2", 1), ("--jobs=16", 1), ("--jobs 1", 0), ("", 0)])
+def test_the_processes_of_jobs_start_before_their_command_is_loaded(monkeypatch, run, jobs, starts):
+    begun = []
+    monkeypatch.setattr("rdahw.jobs.start_preloading", lambda *modules: begun.append(modules))
+    run("train", "--epochs", "none", *jobs.split())
+    run("estimate", "--jobs", "2")
+    assert len(begun) == starts
+    for module in sum(begun, ()):
+        importlib.import_module(module)
