@@ -16,11 +16,12 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rdahw import __version__
 from rdahw.boards import Board, all_boards
@@ -55,6 +56,8 @@ from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolF
 from rdahw.jobs import Jobs, ThreadJobs, cores
 
 __all__ = ["Measured", "measure", "synthesise"]
+
+_R = TypeVar("_R")
 
 #: The RTL as Verilog, without Amaranth's private attributes; on a copy, since writing Verilog changes the design.
 _WRITE_VERILOG = """
@@ -139,9 +142,9 @@ class _Flow:
         done = self.run(self.pnr, [*self._constraints(name, pinned), "--pack-only"], log)
         return usage_in_log(done.log, self.family)
 
-    def alone(self, component: Any, name: str) -> dict[str, int]:
+    def alone(self, name: str, rtlil: str) -> dict[str, int]:
         """The logic cells, flip-flops and memory blocks of a component alone."""
-        self.synthesise(name, _rtlil(component, name))
+        self.synthesise(name, rtlil)
         netlist = self.read(f"{name}.json")
         found = {"flip_flops": cells_in_netlist(netlist, self.family.flip_flop, name)}
         if kinds := self.family.core_cells:
@@ -169,14 +172,29 @@ class _Flow:
             raise InternalError(f"the placer was asked for {required:g} MHz and the core's clock is {self.clock:g} MHz")
         return Seed(seed, round(fmax, 2)), done
 
-    def place_all(
-        self, name: str, seeds: Sequence[int], dense: bool, jobs: int | None, elsewhere: Jobs | None
+    def finish(
+        self,
+        name: str,
+        seeds: Sequence[int],
+        dense: bool,
+        parts: Mapping[str, str],
+        jobs: int | None,
+        elsewhere: Jobs | None,
+    ) -> tuple[list[tuple[Seed, Run | None]], list[dict[str, int]]]:
+        """Place and route each seed, and measure each of ``parts`` alone, of which it has the RTLIL, ``jobs`` at once;
+        both in their order. After an exception, Ctrl-C too, the other runs are stopped. elsewhere: where the seeds are
+        placed, if not by tools of this machine."""
+        pool = ThreadJobs(jobs or cores(), self.stop.set)
+        alone = [partial(self.alone, part, rtlil) for part, rtlil in parts.items()]
+        if elsewhere is not None:
+            return self._place_elsewhere(name, seeds, dense, elsewhere), pool.run(_result, alone, None)
+        pieces: list[Callable[[], Any]] = [*(partial(self.place, name, seed, dense) for seed in seeds), *alone]
+        found = pool.run(_result, pieces, None)
+        return found[: len(seeds)], found[len(seeds) :]
+
+    def _place_elsewhere(
+        self, name: str, seeds: Sequence[int], dense: bool, elsewhere: Jobs
     ) -> list[tuple[Seed, Run | None]]:
-        """Place and route each seed, ``jobs`` at once; in the order of the seeds. After an exception, Ctrl-C too, the
-        other runs are stopped. elsewhere: where the seeds are placed, if not by tools of this machine."""
-        if elsewhere is None:
-            pool = ThreadJobs(jobs or cores(), self.stop.set)
-            return pool.run(lambda flow, seed: flow.place(name, seed, dense), seeds, self)
         files = {
             file: (self.folder / file).read_bytes() for file in (f"{name}.json", f"{name}.{self.family.constraints}")
         }
@@ -195,6 +213,10 @@ class _Flow:
         files = [word.format(placed=placed, bitstream=bitstream) for word in self.family.pack_files]
         log = f"{name}.{self.pack.tool.name}.log"
         return bitstream, self.run(self.pack, [*self.board.pack, *files], log, [bitstream])
+
+
+def _result(_: None, piece: Callable[[], _R]) -> _R:
+    return piece()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +307,10 @@ def synthesise(
         check_fit(design.name, board, usage, all_boards())
         core = design.core()
         cycles = design.cycles_per_example(core)
-        core_cells = flow.alone(core, _CORE)["logic_cells"]
-        frontend = {} if design.frontend is None else flow.alone(design.frontend(), _FRONTEND)
-        placed = flow.place_all(name, seeds, design.dense, jobs, elsewhere)
+        parts = {_CORE: _rtlil(core, _CORE)}
+        if design.frontend is not None:
+            parts[_FRONTEND] = _rtlil(design.frontend(), _FRONTEND)
+        placed, alone = flow.finish(name, seeds, design.dense, parts, jobs, elsewhere)
         best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
         routing = next(done for seed, done in placed if seed == best and done is not None)
         bitstream, packing = flow.pack_best(name, best)
@@ -299,7 +322,7 @@ def synthesise(
             board=board.name,
             bitstream=out / bitstream,
             logic_cells=usage[LOGIC_CELLS].used,
-            core_logic_cells=core_cells,
+            core_logic_cells=alone[0]["logic_cells"],
             flip_flops=cells_in_netlist(flow.read(f"{name}.json"), family.flip_flop, name),
             ebr=usage[EBR].used,
             spram=usage[SPRAM].used if SPRAM in usage else 0,
@@ -313,7 +336,7 @@ def synthesise(
             tools=_versions(*tools),
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
-            frontend=frontend,
+            frontend=alone[1] if design.frontend is not None else {},
             warnings=(*estimates, *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")
