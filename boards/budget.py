@@ -14,6 +14,7 @@ from amaranth.hdl import Fragment  # type: ignore[import-untyped]
 
 from rdahw.boards import board as board_of_name
 from rdahw.boards.board import Board
+from rdahw.boards.clock import choose
 from rdahw.boards.design import Design, inference_design, trainer_design
 from rdahw.boards.estimate import estimate
 from rdahw.errors import UsageError
@@ -58,16 +59,23 @@ class Budget:
         """The board of this name as a budget, with ``most``, such as «luts=2000,cycles=300», in place of its own
         limits; without a board ``most`` alone, and costs are those on an iCEBreaker.
 
-        Raises :class:`UsageError` for an unknown cost or a limit that is no number from 0.
+        Raises :class:`UsageError` for an unknown cost, one that is limited twice, or a limit that is no number from 0,
+        and :class:`rdahw.errors.UserError` for a clock that the board cannot make.
         """
         its = board_of_name(name or "icebreaker")
+        if clock is not None:
+            choose(its.pll, its.oscillator[1], clock)
         limits: dict[str, float] = {}
+        given: set[str] = set()
         if name is not None:
             limits |= {"luts": its.logic_cells, "ebr": its.ebr, "spram": its.spram}
         for word in filter(None, map(str.strip, most.split(","))):
             cost, _, number = map(str.strip, word.partition("="))
             if cost not in COSTS:
                 raise UsageError(f"--max {word} limits no known cost; expected {'=N, '.join(COSTS)}=N")
+            if cost in given:
+                raise UsageError(f"--max limits {cost} twice; leave one of the two limits out")
+            given.add(cost)
             try:
                 limits[cost] = float(number)
                 if not 0 <= limits[cost] < float("inf"):

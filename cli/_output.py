@@ -111,7 +111,7 @@ class Output:
     @contextlib.contextmanager
     def progress(self, what: str, unit: str = "", *, rate: bool = False) -> Iterator[Bar]:
         """A bar on stderr for long work, with ``rate`` also the work per second; see :class:`Bar`."""
-        shown = self._shows_progress and self.verbosity >= 0 and sys.stderr.isatty() and not self._bars  # one at a time
+        shown = self._shows_progress and self.verbosity >= 0 and Bar.can_be_shown() and not self._bars  # one at a time
         bar = Bar(what, unit, shown=shown, rate=rate)
         self._bars.append(bar)
         try:
@@ -123,6 +123,11 @@ class Output:
 
 class Bar:
     """A progress bar that appears after half a second of work and is drawn ten times a second."""
+
+    @staticmethod
+    def can_be_shown() -> bool:
+        """Whether stderr is a terminal; a process may have none."""
+        return sys.stderr is not None and sys.stderr.isatty()
 
     def __init__(self, what: str, unit: str, *, shown: bool, rate: bool = False) -> None:
         self._what = what

@@ -120,8 +120,18 @@ def binarise_option(usual: str) -> Callable[[_Command], _Command]:
     )
 
 
-def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
-    """The options that say which examples to ``verb`` («learn»): --data, with the settings ``more``, to --split."""
+def _sequence_option(verb: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--sequence",
+        metavar="FORM",
+        help=f"{verb} sequences: rows (one a row), id=COLUMN (a step a row) or files (one a file of a folder), "
+        "and after commas labels=each, labels=end or steps=N, the most steps",
+    )
+
+
+def dataset_options(verb: str, *, sequences: bool = True, **more: Any) -> Callable[[_Command], _Command]:
+    """The options that say which examples to ``verb`` («learn»): --data, with the settings ``more``, to --split.
+    sequences: whether they may be sequences."""
 
     def give(command: _Command) -> _Command:
         for option in (
@@ -130,12 +140,7 @@ def dataset_options(verb: str, **more: Any) -> Callable[[_Command], _Command]:
             ),
             click.option("--resize", metavar="HxW", help="make all pictures H pixels high and W wide"),
             click.option("--test", type=click.Path(), metavar="FILE", help="take the test part from this file"),
-            click.option(
-                "--sequence",
-                metavar="FORM",
-                help=f"{verb} sequences: rows (one a row), id=COLUMN (a step a row) or files (one a file of a folder), "
-                "and after commas labels=each, labels=end or steps=N, the most steps",
-            ),
+            *([_sequence_option(verb)] if sequences else []),
             click.option("--classes", metavar="A,B,…", help=f"{verb} these classes only, in this order"),
             reading_options,
             data_option(

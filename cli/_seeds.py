@@ -24,6 +24,7 @@ from rdahw.cli._training import (
     keep_other_checkpoint,
     load_data,
 )
+from rdahw.errors import UsageError
 from rdahw.family import AUTO
 from rdahw.files import check_writable, write_atomically
 from rdahw.jobs import Jobs, cores
@@ -65,6 +66,8 @@ class _Trained:
 
 
 _Piece = tuple[int, int, Path]
+#: The number of seeds that there are.
+_SEEDS = 1 << 64
 
 
 def train_seeds(
@@ -78,6 +81,12 @@ def train_seeds(
     module = _engine_module(options, engine)
     jobs.preload(__name__, "rdahw.data", *filter(None, [module]))
     first = options["seed"]
+    if first + seeds > _SEEDS:
+        raise UsageError(
+            f"--seed {first} and --seeds {seeds} go beyond the seed {_SEEDS - 1}; start from a smaller one"
+        )
+    if out.name in ("", ".."):
+        check_writable(out)  # which says that it is a folder
     outs = [out.with_name(f"{out.stem}-seed{first + i}{out.suffix}") for i in range(seeds)]
     for path in outs:
         check_writable(path)
@@ -96,7 +105,7 @@ def train_seeds(
     def done(number: int, trained: _Trained) -> None:
         path = outs[number]
         if trained.result is None:
-            path = path.with_name(f"{path.name}.checkpoint")
+            path = _checkpoint(path)
             keep_other_checkpoint(output, path, None)
         else:
             results[number] = trained.result
@@ -115,18 +124,29 @@ def train_seeds(
     except (KeyboardInterrupt, Interrupted):
         output.json({"runs": [results[number] for number in sorted(results)]})
         raise Interrupted(
-            _what_is_kept([path for number, path in enumerate(outs) if number in results], outs)
+            _what_is_kept([path for number, path in enumerate(outs) if number in results], outs, first)
         ) from None
     return summarise([results[number] for number in range(seeds)])
 
 
-def _what_is_kept(finished: list[Path], outs: list[Path]) -> str:
-    """The message after Ctrl-C."""
-    begun = [path for out in outs if (path := out.with_name(f"{out.name}.checkpoint")).exists()]
+def _checkpoint(out: Path) -> Path:
+    return out.with_name(f"{out.name}.checkpoint")
+
+
+def _what_is_kept(finished: list[Path], outs: list[Path], first: int) -> str:
+    """The message after Ctrl-C; ``outs`` are those of the seeds from ``first`` on."""
+    begun = [path for out in outs if (path := _checkpoint(out)).exists()]
     saved = f", saved as {', '.join(map(str, finished))}" if finished else ""
     way = "".join(f"; continue with rdahw train --resume {path}" for path in begun[:1])
     others = f", and likewise with {', '.join(map(str, begun[1:]))}" if begun[1:] else ""
-    return f"stopped after {len(finished)} of {len(outs)} seeds{saved}{way}{others}"
+    left = [seed for seed, out in enumerate(outs, first) if out not in finished and _checkpoint(out) not in begun]
+    rest = ""
+    if len(left) > 1 and left[-1] - left[0] < len(left):
+        rest = f"; train the others with --seed {left[0]} --seeds {len(left)}"
+    elif left:
+        commands = (f"--seed {seed} --out {outs[seed - first]}" for seed in left)
+        rest = f"; train the others without --seeds, with {', and with '.join(commands)}"
+    return f"stopped after {len(finished)} of {len(outs)} seeds{saved}{way}{others}{rest}"
 
 
 def _engine_module(options: dict[str, Any], engine: EngineOptions) -> str:

@@ -22,13 +22,13 @@ from rdahw.cli._data import split_names, to_bits
 from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._model import make_spec
 from rdahw.cli._options import READING, given_options, switch_values, switches
-from rdahw.cli._output import percent
+from rdahw.cli._output import Bar, percent
 from rdahw.cli._training import Interrupted, keep_other_checkpoint
 from rdahw.errors import UsageError, UserError
 from rdahw.family import AUTO, USUAL_TASK
 
 if TYPE_CHECKING:
-    from rdahw.cli._output import Bar, Output
+    from rdahw.cli._output import Output
     from rdahw.data import Binariser, Schema
     from rdahw.data import Examples as RawExamples
     from rdahw.data._stream import ExampleStream
@@ -296,7 +296,7 @@ class _StreamRun:
         text += f", {percent(self.wrong_since, self.since)} of the last {self.since:,}"
         number = self.examples // self.asked.every
         # On a terminal there is a bar. Elsewhere the lines become rarer, as a stream may have no end.
-        (self.output.log if number & (number - 1) == 0 and not sys.stderr.isatty() else self.output.detail)(text)
+        (self.output.log if number & (number - 1) == 0 and not Bar.can_be_shown() else self.output.detail)(text)
         self.wrong_since = self.since = 0
 
     def _counts(self) -> dict[str, Any]:

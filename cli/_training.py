@@ -84,6 +84,8 @@ class Request:
     started: float
     #: One of several seeds: do not log every epoch.
     is_one_of_several: bool = False
+    #: Measure each epoch on the test part, too.
+    scores_test: bool = True
     #: What --model auto tried, as JSON.
     tried: Sequence[Mapping[str, Any]] = ()
     #: Threads of the engine; None: one a processor.
@@ -243,7 +245,7 @@ class Run:
         row["seconds"] = round(self.seconds, 6)
         if (held_out := self.training.validation) is not None:
             row |= self._measure("validation", held_out, self.training.validation_correct)
-        if self.test is not None:
+        if self.test is not None and self.request.scores_test:
             row |= self._measure("test", self.test)
         self.curve.append(row)
         self._log_epoch(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +73,16 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the folder {str(path)!r} cannot be created ({error.strerror}); choose another") from error
+        raise UserError(
+            f"the folder {str(path)!r} cannot be created ({error.strerror}); choose another with --out"
+        ) from error
     check_writable(path / "tune.json")
 
 
 #: The model of a trial.
 _TRIAL = re.compile(r"trial-\d{3,}\.rdahw")
+#: The folder of its build.
+_BUILD = re.compile(r"trial-\d{3,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +124,14 @@ class Models:
         save_model(saved, self.path(number))
 
     def remove_others(self, front: Sequence[Mapping[str, Any]]) -> None:
-        """Remove the models of the trials that are not on the front, those of an earlier search, too."""
+        """Remove the models of the trials that are not on the front, those of an earlier search, too, and the builds of
+        an earlier one."""
         kept = {self.path(trial["trial"]) for trial in front}
         for path in {each for each in self.folder.iterdir() if _TRIAL.fullmatch(each.name)} - kept:
             path.unlink(missing_ok=True)
+        for folder in self.folder.iterdir():
+            if _BUILD.fullmatch(folder.name) and (folder / "report.json").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

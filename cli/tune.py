@@ -18,7 +18,7 @@ from rdahw.cli._jobs import cluster_option, jobs_option, open_jobs
 from rdahw.cli._output import Output, complete, output_options, percent
 from rdahw.cli._params import FiniteRange, binarise_option, count_option, dataset_options, file_option
 from rdahw.cli._training import Interrupted, Request, Run, convert, load_data
-from rdahw.errors import UsageError, UserError
+from rdahw.errors import UsageError, UserError, nearest
 from rdahw.family import USUAL_TASK
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _OF_TRAIN = {
     "task": USUAL_TASK, "normal": None, "range": None, "step": None, "loss": None, "optimiser": None, "batch": None,
     "epochs": None, "updates": None, "shuffle": None, "stride": 1, "scored": None, "shards": None, "validation": None,
+    "sequence": None,
 }  # fmt: skip
 _SOFTWARE = EngineOptions("sim", None, None, None, None, None)
 #: One of so many parts is held out, unless --folds or --validation says otherwise.
@@ -49,7 +50,7 @@ Examples:
   rdahw tune --data table.csv --max luts=2000,bits=50000 --storage search.log
   rdahw tune --data mnist --board icebreaker --refit --build 3""",
 )
-@dataset_options("learn", required=True)
+@dataset_options("learn", sequences=False, required=True)
 @binarise_option("by the model, with so many thresholds as the search finds best")
 @click.option("--balance", is_flag=True, help="learn the examples of rare classes more often")
 @click.option(
@@ -148,30 +149,45 @@ def command(output: Output, /, **options: Any) -> None:
             if not models.path(trial["trial"]).exists():  # of another machine, or removed
                 _again(search, models, trial["trial"])
     models.remove_others(front)
-    built = _build(output, budget, front, models, builds, jobs)
-    best = next((trial for trial in built if "error" not in trial.get("build", {})), built[0])
+    if running := sum(not trial.state.is_finished() for trial in search.counted()):
+        output.log(f"{running} models of the search are still learned by another process, and are left out here")
     result: dict[str, Any] = {
         "data": dataset.name, "data_sha256": dataset.checksum, "seed": options["seed"], "budget": budget.to_json(),
-        "trials": trials, "refused": _refused(search), "front": built, "best": best,
-        "out": str(out), "model": str(models.path(best["trial"])),
+        "trials": trials, "refused": _refused(search), "front": front, "best": front[0],
+        "out": str(out), "model": str(models.path(front[0]["trial"])),
     }  # fmt: skip
-    if refit:
-        result["refit"] = _refit(output, budget, dataset, options, best, out, bool(builds))
-        result["model"] = result["refit"]["out"]
-    _write(output, out, result)
+    _write(output, out, result)  # what was found is kept, whatever happens to the builds
+    try:
+        result["front"] = built = _build(output, budget, front, models, builds, jobs)
+        result["best"] = best = next((trial for trial in built if "error" not in trial.get("build", {})), built[0])
+        result["model"] = str(models.path(best["trial"]))
+        if refit:
+            result["refit"] = _refit(output, budget, dataset, options, best, out, bool(builds))
+            result["model"] = result["refit"]["out"]
+    except KeyboardInterrupt:
+        output.json(result)
+        raise Interrupted(
+            f"stopped after the search; its models and results are in {out}, and rdahw synth {result['model']} --board "
+            f"{budget.board}{'' if budget.learns else ' --inference'} builds one of them"
+        ) from None
+    if builds or refit:
+        _write(output, out, result)
+    _show(output, result)
 
 
 def _families(names: str | None, budget: Budget) -> list[Family]:
-    from rdahw.families import all_families, find_family
+    from rdahw.families import all_families
 
     tunable = [family for family in all_families(skip_broken=True) if family.search is not None]
     if names is None:
         return [family for family in tunable if _has_gateware(family, budget)]
-    found = [find_family(name) for name in dict.fromkeys(name.strip() for name in names.split(","))]
+    known = {family.name: family for family in tunable}
+    found = []
+    for name in dict.fromkeys(name.strip() for name in names.split(",")):
+        if name not in known:
+            raise UsageError(f"--family {name or repr(name)} names no family that is tuned; {nearest(name, known)}")
+        found.append(known[name])
     for family in found:
-        if family.search is None:
-            known = ", ".join(each.name for each in tunable)
-            raise UsageError(f"models of the family {family.name!r} are not tuned; choose among {known}")
         if not _has_gateware(family, budget):
             raise UsageError(
                 f"models of the family {family.name!r} have no trainer in gateware; add --inference, or leave the "
@@ -217,7 +233,11 @@ def _given(
     else:
         count = plan["folds"] or _PARTS
         if count > len(labels):
-            raise UsageError(f"{len(labels)} training examples are fewer than {count} parts; give more examples")
+            if plan["folds"] is not None:
+                raise UsageError(f"--folds {count} makes more parts than the {len(labels)} training examples; lower it")
+            raise UserError(
+                f"of {len(labels)} training examples none can be held out; give at least {count}, or --validation N"
+            )
         parts = list(held_out_parts(labels, options["seed"], count, plan["folds"] or 1))
     return Given(
         dataset=replace(dataset, test=None),
@@ -285,8 +305,9 @@ def _nothing(search: Search, trials: Sequence[Mapping[str, Any]]) -> str:
             return f"no model is within the budget: {trial['error']}"
     refused = [t.user_attrs["refused"] for t in search.study.get_trials(deepcopy=False) if "refused" in t.user_attrs]
     most = "all that were looked at are above it"
-    why = most if "above the budget" in refused else next(iter(refused), most)
-    return f"no model is within the budget ({why}); raise the limits of --max, or choose a larger board"
+    if "above the budget" in refused or not refused:
+        return f"no model is within the budget ({most}); raise the limits of --max, or choose a larger board"
+    return f"no model is within the budget: {refused[0]}"
 
 
 def _again(search: Search, models: Any, number: int) -> None:
@@ -339,7 +360,7 @@ def _refit(
     path = out / "best.rdahw"
     request = Request(
         options=chosen, spec=spec, data=data, engine=_SOFTWARE, out=path, resume=None, saved=None,
-        started=time.perf_counter(),
+        started=time.perf_counter(), scores_test=False,
     )  # fmt: skip
     run = Run(output, request)
     try:
@@ -360,8 +381,8 @@ def _switches() -> dict[str, None]:
 
 
 def _write(output: Output, out: Path, result: dict[str, Any]) -> None:
-    """Print the result, and write it and its page."""
-    from rdahw.cli._tuning import show, write_page
+    """Write the result and its page."""
+    from rdahw.cli._tuning import write_page
     from rdahw.files import write_atomically
 
     write_atomically(out / "tune.json", (json.dumps(result, indent=2) + "\n").encode())
@@ -371,6 +392,12 @@ def _write(output: Output, out: Path, result: dict[str, Any]) -> None:
         if error.name is not None and error.name.startswith("rdahw"):
             raise
         output.log(f"without a page, as {error.name} is not installed; pip install 'rdahw[plot]'")
+
+
+def _show(output: Output, result: dict[str, Any]) -> None:
+    """Print the result."""
+    from rdahw.cli._tuning import show
+
     output.json(result)
     show(output, result["front"])
     best = result["best"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 import uuid
@@ -11,11 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from rdahw import __version__
-from rdahw.errors import MissingError, UserError
+from rdahw.errors import MissingError, UsageError, UserError
 from rdahw.jobs import ExecutorJobs, Own, Sent
 
 try:
     import distributed
+    from distributed.comm.addressing import get_address_host_port
 except ImportError as error:
     raise MissingError(
         f"a cluster needs Dask's scheduler ({error}); install it with pip install 'rdahw[cluster]'"
@@ -27,8 +29,8 @@ _dask: Any = distributed  # only some of its functions have types
 
 #: Seconds for the scheduler to answer, and to have a worker.
 _PATIENCE = 10
-
-
+#: Where Dask logs lost connections, with tracebacks; they come as errors, too.
+_LOGS = ("distributed", "distributed.client", "tornado.application", "asyncio")
 #: Seconds between two questions of a worker whether the work has ended early.
 _ASK = 1.0
 
@@ -83,27 +85,45 @@ class ClusterJobs(ExecutorJobs):
 
     @contextmanager
     def _open(self, shared: Any, pieces: int) -> Iterator[tuple[Executor, Any, Callable[[], object]]]:
-        if self._sent is None or self._sent[0] is not shared:
-            self._stop = _dask.Event(f"rdahw-{uuid.uuid4()}", client=self._client)
-            own = isinstance(shared, Own)
-            each = [_Scattered(one, self._stop.name) for one in (shared.each if own else [shared])]
-            futures = self._client.scatter(each, broadcast=not own, hash=False)
-            self._sent = shared, Own(futures) if own else futures[0]
         try:
+            if self._sent is None or self._sent[0] is not shared:
+                self._stop = _dask.Event(f"rdahw-{uuid.uuid4()}", client=self._client)
+                own = isinstance(shared, Own)
+                each = [_Scattered(one, self._stop.name) for one in (shared.each if own else [shared])]
+                futures = self._client.scatter(each, broadcast=not own, hash=False)
+                self._sent = shared, Own(futures) if own else futures[0]
             yield self._executor, self._sent[1], self._end
         except _dask.KilledWorker as error:
             raise UserError(f"workers of the cluster died again and again ({error}); {self._way_out}") from error
         except CancelledError as error:  # the last worker that had the shared data died
             self._sent = None
             raise BrokenExecutor from error
+        except (OSError, RuntimeError) as error:
+            if self._client.status == "running":  # it is an error of a piece
+                raise
+            address = self._client.scheduler.address
+            raise UserError(
+                f"the scheduler at {address} does not answer any more ({type(error).__name__}); look for the reason in "
+                "its log, start it and its workers again, and then this command"
+            ) from error
 
 
 @contextmanager
 def connect(address: str) -> Iterator[ClusterJobs]:
     """The workers of the scheduler at ``address``, such as ``tcp://HOST:PORT``.
 
-    Raises :class:`UserError` if there is none, if it has no worker, or if a worker has another version of rdahw.
+    Raises :class:`UsageError` for an address of another form, :class:`UserError` if there is no scheduler, if it has no
+    worker, or if a worker has another version of rdahw.
     """
+    try:
+        get_address_host_port(address)
+    except (ValueError, NotImplementedError) as error:
+        raise UsageError(
+            f"the address of the cluster is {address!r} ({error}); give it as dask scheduler prints it, such as "
+            "tcp://HOST:8786"
+        ) from error
+    for name in _LOGS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = _dask.Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -79,7 +79,8 @@ def open_study(path: Path | None, about: Mapping[str, Any]) -> optuna.Study:
             ) from error
         except Exception as error:  # whatever Optuna makes of a file that is none of its own
             raise UserError(
-                f"the storage {str(path)!r} is no journal of a search ({error}); choose another file with --storage"
+                f"the storage {str(path)!r} is no journal of a search, or a damaged one ({error}); choose another "
+                "file with --storage"
             ) from error
     known = study.user_attrs.get("about")
     if known is None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pieces
@@ -18,7 +19,7 @@ import pytest
 from pyarrow import csv, parquet
 from running import Runner, finish, start
 
-from rdahw.errors import UserError
+from rdahw.errors import UsageError, UserError
 from rdahw.saved import load_model
 
 pytest.importorskip("distributed", reason="needs Dask, the extra cluster of rdahw")
@@ -156,10 +157,32 @@ def test_what_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     from rdahw import cluster
 
     monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
-    for wrong in ("tcp://127.0.0.1:1", "nonsense://x"):
-        said = f"^no scheduler of Dask answers at '{wrong}' .*; start one with dask scheduler, and give the address "
-        with pytest.raises(UserError, match=said), cluster.connect(wrong):
+    said = (
+        "^no scheduler of Dask answers at 'tcp://127.0.0.1:1' .*; start one with dask scheduler, and give the address "
+    )
+    with pytest.raises(UserError, match=said), cluster.connect("tcp://127.0.0.1:1"):
+        pass
+    for wrong in ("nonsense://x", "", "127.0.0.1", "tcp://127.0.0.1:abc"):
+        with (
+            pytest.raises(UsageError, match=f"^the address of the cluster is '{wrong}' .*, such as tcp://HOST:8786$"),
+            cluster.connect(wrong),
+        ):
             pass
+
+
+@pytest.mark.parametrize("error", [OSError("closed"), RuntimeError("closed")])
+def test_a_scheduler_that_is_lost(error: Exception) -> None:
+    """Its client is no longer running when its errors come; those of a piece stay what they are."""
+    from rdahw.cluster import ClusterJobs
+
+    client: Any = Mock(status="closed")
+    client.scheduler.address = "tcp://here:1"
+    client.scatter.side_effect = error
+    with pytest.raises(UserError, match="^the scheduler at tcp://here:1 does not answer any more"):
+        ClusterJobs(client).run(pieces.square, range(3), None)
+    client.status = "running"
+    with pytest.raises(type(error), match="^closed$"):
+        ClusterJobs(client).run(pieces.square, range(3), None)
 
 
 def test_searches_of_scikit_learn(address: str) -> None:

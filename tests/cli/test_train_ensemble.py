@@ -10,12 +10,14 @@ import statistics
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from running import finish, lower_priority, start
 
+from rdahw.cli import _seeds
 from rdahw.data import load
 from rdahw.data.images import Image, find_image
 from rdahw.families import find_family
@@ -261,6 +263,32 @@ def test_seeds_at_once_are_those_one_after_another(run, more):
         assert [one[name] for one in found] == [one[name] for one in expected]
     assert [load_model(run.folder / one["out"]).spec.seed for one in found] == [0, 1]
     assert {"seed 0, 1 of 2", "seed 1, 2 of 2"} <= set(ran.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--out", "."), "'.' cannot be written (is a directory); give the name of a file in it"),
+        (("--out", ".."), "'..' cannot be written (is a directory)"),
+        (("--seed", 2**64 - 1), "--seed 18446744073709551615 and --seeds 2 go beyond the seed 18446744073709551615"),
+    ],
+)
+def test_seeds_that_cannot_be_saved_or_counted(run, options, said):
+    assert said in run("train", *SMALL[1:], "--seeds", 2, *options).error
+    assert not list(run.folder.iterdir())
+
+
+def test_what_ctrl_c_leaves_of_seeds_is_said(tmp_path):
+    outs = [tmp_path / f"m-seed{seed}.rdahw" for seed in (5, 6, 7, 8)]
+    Path(f"{outs[1]}.checkpoint").touch()
+    said = _seeds._what_is_kept(outs[:1], outs, 5)
+    assert said == (
+        f"stopped after 1 of 4 seeds, saved as {outs[0]}; continue with rdahw train --resume {outs[1]}.checkpoint; "
+        "train the others with --seed 7 --seeds 2"
+    )
+    said = _seeds._what_is_kept([outs[0], outs[2]], outs, 5)
+    assert said.endswith(f"; train the others without --seeds, with --seed 8 --out {outs[3]}")
+    assert "the others" not in _seeds._what_is_kept([outs[0], *outs[2:]], outs, 5)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from running import Runner, finish, lower_priority, start
 from rdahw.boards.report import DesignError
 from rdahw.cli import _tuning
 from rdahw.cli._tuning import Models, front_of
+from rdahw.data import load
 from rdahw.saved import load_model
 
 pytest.importorskip("optuna", reason="needs Optuna, the extra tune of rdahw")
@@ -57,6 +59,7 @@ def test_a_search(run: Runner) -> None:
     refitted = load_model(run.folder / "iris-tune" / "best.rdahw")
     assert refitted.options["model"] == found["best"]["model"]
     assert found["refit"]["test_examples"] == 75
+    assert all("test_correct" not in row for row in refitted.curve)  # it is looked at once
     assert "resume the model of rdahw tune --refit" in run("train", "--resume", found["out"] + f"/{min(models)}").error
 
 
@@ -149,10 +152,16 @@ def test_a_search_in_two_processes_that_was_killed(run: Runner, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--family", "lookup"), "models of the family 'lookup' are not tuned; choose among ensemble, grown, layers"),
+        (
+            ("--family", "lookup"),
+            "--family lookup names no family that is tuned; known are 'ensemble', 'grown', 'layers'",
+        ),
+        (("--family", ""), "--family '' names no family that is tuned; known are"),
         (("--family", "grown"), "models of the family 'grown' have no trainer in gateware; add --inference"),
         (("--folds", 2, "--validation", 9), "--folds and --validation were both given"),
         (("--validation", 75), "--validation 75 leaves none of 75 training examples"),
+        (("--clock", 1e9), "a clock of 1e+09 MHz cannot be made from the board's 12 MHz"),
+        (("--max", "luts=3,luts=5"), "--max limits luts twice; leave one of the two limits out"),
         (("--max", "gates=3"), "--max gates=3 limits no known cost; expected luts=N, ebr=N"),
         (("--max", "luts=-1"), "--max luts=-1 is no limit; expected a number from 0"),
         (
@@ -189,8 +198,21 @@ def test_a_storage_after_a_crash(run: Runner, monkeypatch: pytest.MonkeyPatch) -
     assert all(map(json.loads, (run.folder / "kept" / "log").read_text().splitlines()))
 
 
+def test_few_examples_are_not_the_fault_of_an_option(run: Runner) -> None:
+    (run.folder / "few.csv").write_text("a,b\n1,x\n2,y\n")
+    ran = run("tune", "--data", "few.csv", "--max", "luts=2000")
+    assert ran.code == 1
+    assert "of 2 training examples none can be held out; give at least 5, or --validation N" in ran.error
+    ran = run("tune", "--data", "few.csv", "--max", "luts=2000", "--folds", 3)
+    assert ran.code == 2
+    assert "--folds 3 makes more parts than the 2 training examples; lower it" in ran.error
+
+
 def test_models_of_an_earlier_search_go(run: Runner) -> None:
     (run.folder / "iris-tune").mkdir()
+    for name, file in (("trial-108", "report.json"), ("trial-109", "mine.txt")):
+        (run.folder / "iris-tune" / name).mkdir()
+        (run.folder / "iris-tune" / name / file).write_text("{}")
     for name in ("trial-107.rdahw", "trial-of-mine.rdahw"):
         (run.folder / "iris-tune" / name).write_text("earlier")
     made = run.ok(*SEARCH, "--trials", 1, "--json").json
@@ -198,6 +220,7 @@ def test_models_of_an_earlier_search_go(run: Runner) -> None:
         "trial-of-mine.rdahw",
         *(f"trial-{trial['trial']:03}.rdahw" for trial in made["front"]),
     }
+    assert [path.name for path in (run.folder / "iris-tune").iterdir() if path.is_dir()] == ["trial-109"]
 
 
 def test_without_optuna(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,14 +257,33 @@ def test_builds_until_one_fits(run: Runner, monkeypatch: pytest.MonkeyPatch) -> 
     assert built == [f"trial-{trial['trial']:03}" for trial in (first, second)]
 
 
+def test_ctrl_c_in_a_build_keeps_the_results(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_tuning, "build", interrupt)
+    ran = run(*SEARCH[:-4], "--trials", 1, "--json")
+    assert ran.code == 130
+    assert "stopped after the search; its models and results are in iris-tune, and rdahw synth iris-tune/trial-000" in (
+        ran.err
+    )
+    kept = json.loads((run.folder / "iris-tune" / "tune.json").read_text())
+    assert [trial["trial"] for trial in kept["trials"]] == [0]
+    assert (run.folder / "iris-tune" / "tune.html").exists()
+
+
 #: What makes the commands of the page small, beside --trials.
-SMALL = {"mnist": "iris", "3": "2", "table.csv": "iris", "letter.csv": "iris"}
+SMALL = {"mnist": "iris", "3": "2", "table.csv": "iris"}
 
 
 @pytest.mark.slow
 def test_the_commands_of_the_page(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "tune.md").read_text()
     commands = [shlex.split(line) for line in re.findall(r"^rdahw (tune .*)$", page, re.MULTILINE)]
+    iris = load("iris").train
+    with (run.folder / "letter.csv").open("w", newline="") as file:
+        rows = ([*row, "ABC"[label]] for row, label in zip(iris.features.tolist(), iris.labels.tolist(), strict=True))
+        csv.writer(file).writerows([["a", "b", "c", "d", "lettr"], *rows])
     assert len(commands) >= 4
     for words in commands:
         # The last value of an option counts.
