@@ -51,9 +51,10 @@ COMMANDS = {
 }
 
 
-#: What the processes of --jobs load, of commands that take longer to begin than to load it; they start before their
-#: command is loaded and its data are read.
-_PRELOADED = {"train": ("rdahw.cli._seeds", "rdahw.data", "rdahw.sim.packing_kernels")}
+#: What the processes of rdahw train --seeds N --jobs M load. It takes as long as to load the command and its data, and
+#: so it begins first.
+_SEVERAL = "seeds", "jobs"
+_PRELOADED = "rdahw.cli._seeds", "rdahw.data", "rdahw.sim.packing_kernels"
 
 
 class _Commands(click.Group):
@@ -82,10 +83,10 @@ class _Commands(click.Group):
             from rdahw.errors import nearest
 
             raise click.UsageError(f"there is no command {args[0]!r}; {nearest(args[0], COMMANDS)}", ctx)
-        if args and args[0] in _PRELOADED and re.search(r"--jobs[ =]([2-9]|\d\d)", " ".join(args)):
+        if args[:1] == ["train"] and all(re.search(rf"--{name}[ =]([2-9]|\d\d)", " ".join(args)) for name in _SEVERAL):
             from rdahw.jobs import start_preloading
 
-            start_preloading(*_PRELOADED[args[0]])
+            start_preloading(*_PRELOADED)
         return super().resolve_command(ctx, args)
 
 

@@ -563,12 +563,21 @@ def test_a_reverse_derivative_that_is_too_large_is_not_folded(run, monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("jobs", "starts"), [("--jobs 2", 1), ("--jobs=16", 1), ("--jobs 1", 0), ("", 0)])
-def test_the_processes_of_jobs_start_before_their_command_is_loaded(monkeypatch, run, jobs, starts):
+@pytest.mark.parametrize(
+    ("options", "starts"),
+    [
+        ("--seeds 8 --jobs 2", 1),
+        ("--jobs=16 --seeds=2", 1),
+        ("--seeds 8 --jobs 1", 0),
+        ("--jobs 2", 0),
+        ("--seeds 2", 0),
+    ],
+)
+def test_the_processes_of_seeds_start_before_the_command_is_loaded(monkeypatch, run, options, starts):
     begun = []
     monkeypatch.setattr("rdahw.jobs.start_preloading", lambda *modules: begun.append(modules))
-    run("train", "--epochs", "none", *jobs.split())
-    run("estimate", "--jobs", "2")
+    run("train", "--epochs", "none", *options.split())
+    run("estimate", "--seeds", "2", "--jobs", "2")
     assert len(begun) == starts
     for module in sum(begun, ()):
         importlib.import_module(module)
