@@ -25,10 +25,10 @@ demo: .venv/installed  ## the paper's bits on Iris, a model of Iris that is over
 	@.venv/bin/rdahw report build/demo/iris-seed0.rdahw --out build/demo/iris.html --pictures build/demo
 
 test: .venv/installed-dev  ## run the tests on all cores
-	.venv/bin/pytest -n auto
+	.venv/bin/pytest -n auto --dist worksteal
 
 quick: .venv/installed-dev  ## run the quick tests, under two minutes: no compiler, no solver, no long simulation
-	.venv/bin/pytest -n auto -m "not slow"
+	.venv/bin/pytest -n auto --dist worksteal -m "not slow"
 
 lint: .venv/installed-dev  ## check style and formatting
 	.venv/bin/ruff check
