@@ -248,9 +248,10 @@ def start_preloading(*modules: str) -> bool:
     while this one goes on. False where the system has no such copies (Windows)."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return False
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     forkserver.set_forkserver_preload(list(modules))
+    resource_tracker.ensure_running()  # else the other starts it, which lets interrupts in again
     with _without_interrupts():  # as its copies are
         forkserver.ensure_running()
     return True
