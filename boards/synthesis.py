@@ -180,17 +180,18 @@ class _Flow:
         parts: Mapping[str, str],
         jobs: int | None,
         elsewhere: Jobs | None,
-    ) -> tuple[list[tuple[Seed, Run | None]], list[dict[str, int]]]:
-        """Place and route each seed, and measure each of ``parts`` alone, of which it has the RTLIL, ``jobs`` at once;
-        both in their order. After an exception, Ctrl-C too, the other runs are stopped. elsewhere: where the seeds are
-        placed, if not by tools of this machine."""
+    ) -> tuple[list[tuple[Seed, Run | None]], dict[str, dict[str, int]]]:
+        """Place and route each seed, in their order, and measure each of ``parts`` alone, by name, of which it has the
+        RTLIL, ``jobs`` at once. After an exception, Ctrl-C too, the other runs are stopped. elsewhere: where the seeds
+        are placed, if not by tools of this machine."""
         pool = ThreadJobs(jobs or cores(), self.stop.set)
         alone = [partial(self.alone, part, rtlil) for part, rtlil in parts.items()]
         if elsewhere is not None:
-            return self._place_elsewhere(name, seeds, dense, elsewhere), pool.run(_result, alone, None)
+            placed = self._place_elsewhere(name, seeds, dense, elsewhere)
+            return placed, dict(zip(parts, pool.run(_result, alone, None), strict=True))
         pieces: list[Callable[[], Any]] = [*(partial(self.place, name, seed, dense) for seed in seeds), *alone]
         found = pool.run(_result, pieces, None)
-        return found[: len(seeds)], found[len(seeds) :]
+        return found[: len(seeds)], dict(zip(parts, found[len(seeds) :], strict=True))
 
     def _place_elsewhere(
         self, name: str, seeds: Sequence[int], dense: bool, elsewhere: Jobs
@@ -322,7 +323,7 @@ def synthesise(
             board=board.name,
             bitstream=out / bitstream,
             logic_cells=usage[LOGIC_CELLS].used,
-            core_logic_cells=alone[0]["logic_cells"],
+            core_logic_cells=alone[_CORE]["logic_cells"],
             flip_flops=cells_in_netlist(flow.read(f"{name}.json"), family.flip_flop, name),
             ebr=usage[EBR].used,
             spram=usage[SPRAM].used if SPRAM in usage else 0,
@@ -336,7 +337,7 @@ def synthesise(
             tools=_versions(*tools),
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
-            frontend=alone[1] if design.frontend is not None else {},
+            frontend=alone.get(_FRONTEND, {}),
             warnings=(*estimates, *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")

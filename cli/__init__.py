@@ -51,9 +51,9 @@ COMMANDS = {
 }
 
 
-#: What the processes of rdahw train --seeds N --jobs M load. It takes as long as to load the command and its data, and
-#: so it begins first.
+#: With both of these options above 1, rdahw train starts processes.
 _SEVERAL = "seeds", "jobs"
+#: What they load. It takes as long as to load the command and its data, and so it begins first.
 _PRELOADED = "rdahw.cli._seeds", "rdahw.data", "rdahw.sim.packing_kernels"
 
 

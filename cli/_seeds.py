@@ -19,6 +19,7 @@ from rdahw.cli._training import (
     Interrupted,
     Request,
     Run,
+    checkpoint_of,
     convert,
     find_spec,
     keep_other_checkpoint,
@@ -105,7 +106,7 @@ def train_seeds(
     def done(number: int, trained: _Trained) -> None:
         path = outs[number]
         if trained.result is None:
-            path = _checkpoint(path)
+            path = checkpoint_of(path)
             keep_other_checkpoint(output, path, None)
         else:
             results[number] = trained.result
@@ -129,17 +130,13 @@ def train_seeds(
     return summarise([results[number] for number in range(seeds)])
 
 
-def _checkpoint(out: Path) -> Path:
-    return out.with_name(f"{out.name}.checkpoint")
-
-
 def _what_is_kept(finished: list[Path], outs: list[Path], first: int) -> str:
     """The message after Ctrl-C; ``outs`` are those of the seeds from ``first`` on."""
-    begun = [path for out in outs if (path := _checkpoint(out)).exists()]
+    begun = [path for out in outs if (path := checkpoint_of(out)).exists()]
     saved = f", saved as {', '.join(map(str, finished))}" if finished else ""
     way = "".join(f"; continue with rdahw train --resume {path}" for path in begun[:1])
     others = f", and likewise with {', '.join(map(str, begun[1:]))}" if begun[1:] else ""
-    left = [seed for seed, out in enumerate(outs, first) if out not in finished and _checkpoint(out) not in begun]
+    left = [seed for seed, out in enumerate(outs, first) if out not in finished and checkpoint_of(out) not in begun]
     rest = ""
     if len(left) > 1 and left[-1] - left[0] < len(left):
         rest = f"; train the others with --seed {left[0]} --seeds {len(left)}"

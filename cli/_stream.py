@@ -23,7 +23,7 @@ from rdahw.cli._engine import EngineOptions, compiling
 from rdahw.cli._model import make_spec
 from rdahw.cli._options import READING, given_options, switch_values, switches
 from rdahw.cli._output import Bar, percent
-from rdahw.cli._training import Interrupted, keep_other_checkpoint
+from rdahw.cli._training import Interrupted, checkpoint_of, keep_other_checkpoint
 from rdahw.errors import UsageError, UserError
 from rdahw.family import AUTO, USUAL_TASK
 
@@ -115,7 +115,7 @@ class _StreamRun:
         if resume is not None:
             default = str(resume.with_name(resume.name.removesuffix(".checkpoint")))
         self.out: Path = options["out"] or Path(default)
-        self.checkpoint = self.out.with_name(self.out.name + ".checkpoint")
+        self.checkpoint = checkpoint_of(self.out)
         check_writable(self.out)
         self.alarm: DriftAlarm = DriftAlarm()
         self.examples = self.wrong = self.learned = self.wrong_since = self.since = self.before = 0

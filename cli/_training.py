@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from rdahw.training import Engine, Examples, Progress
 
 __all__ = [
-    "Converted", "Interrupted", "Request", "Run", "convert", "describe_test", "find_spec", "keep_other_checkpoint",
-    "load_data",
+    "Converted", "Interrupted", "Request", "Run", "checkpoint_of", "convert", "describe_test", "find_spec",
+    "keep_other_checkpoint", "load_data",
 ]  # fmt: skip
 
 #: Every epoch is logged up to this many epochs; of more, about half as many are logged.
@@ -109,7 +109,7 @@ class Run:
         self.options, self.data, self.spec, saved = request.options, request.data, request.spec, request.saved
         self.dataset, self.binariser, self.test = self.data.dataset, self.data.binariser, self.data.test
         self.task = TASKS[self.dataset.schema.task]
-        self.checkpoint = self.out.with_name(self.out.name + ".checkpoint")
+        self.checkpoint = checkpoint_of(self.out)
         #: From the start of the command to the saved model.
         self.seconds_total = 0.0
         if saved is None:
@@ -453,6 +453,11 @@ class Run:
             provenance=provenance,
         )
         save_model(saved, path)
+
+
+def checkpoint_of(out: Path) -> Path:
+    """The file of the checkpoints of a training whose model is saved as ``out``."""
+    return out.with_name(f"{out.name}.checkpoint")
 
 
 def keep_other_checkpoint(output: Output, checkpoint: Path, resumed: Path | None) -> None:
