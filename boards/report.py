@@ -118,9 +118,13 @@ _CONSTANTS = ("VLO", "VHI")
 LOGIC_CELLS, EBR, SPRAM = "logic cells", "memory blocks (EBR)", "large memory blocks (SPRAM)"
 
 
+#: The title of nextpnr's table of what a design needs, which it writes before it places.
+UTILISATION = "Device utilisation:"
+
+
 def usage_in_log(text: str, family: Family) -> dict[str, Usage]:
     """The last table «Device utilisation» of a nextpnr log: the usage of each resource."""
-    table = text.rpartition("Device utilisation:")[2]
+    table = text.rpartition(UTILISATION)[2]
     found = re.findall(r"^Info:\s+(\w+): +(\d+)/ *(\d+) +\d+%$", table, re.MULTILINE)
     rows = {name: Usage(int(used), int(available)) for name, used, available in found}
     cells = [(weight, rows.pop(name)) for name, weight in family.logic_cells.items() if name in rows]
@@ -178,15 +182,20 @@ def with_full_tables(text: str, inputs: Sequence[str]) -> str:
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 
+def short(usage: Mapping[str, Usage]) -> dict[str, Usage]:
+    """The resources of which a design needs more than the device has."""
+    return {resource: its for resource, its in usage.items() if its.used > its.available}
+
+
 def check_fit(name: str, board: Board, usage: Mapping[str, Usage], others: Iterable[Board]) -> None:
     """Raise :class:`DesignError` with what is short if the design needs more than the device has."""
-    short = {resource: u for resource, u in usage.items() if u.used > u.available}
-    if not short:
+    missing = short(usage)
+    if not missing:
         return
-    needs = " and ".join(f"{u.used:,} {resource} of {u.available:,}" for resource, u in short.items())
+    needs = " and ".join(f"{u.used:,} {resource} of {u.available:,}" for resource, u in missing.items())
     advice = "take a smaller model"
-    if LOGIC_CELLS in short:
-        larger = [o.name for o in others if o.logic_cells >= short[LOGIC_CELLS].used and o.name != board.name]
+    if LOGIC_CELLS in missing:
+        larger = [o.name for o in others if o.logic_cells >= missing[LOGIC_CELLS].used and o.name != board.name]
         if larger:
             advice += f", or a larger board ({', '.join(larger)})"
     raise DesignError(f"{name} does not fit {board.title}: it needs {needs}; {advice}", usage=usage)

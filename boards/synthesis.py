@@ -34,6 +34,7 @@ from rdahw.boards.report import (
     HOLD,
     LOGIC_CELLS,
     SPRAM,
+    UTILISATION,
     Report,
     Seed,
     Usage,
@@ -45,6 +46,7 @@ from rdahw.boards.report import (
     hold_warning,
     margin_warning,
     memory_warning,
+    short,
     usage_in_log,
     with_full_tables,
     without_constants,
@@ -79,6 +81,15 @@ write_verilog -noattr {{name}}.netlist.v
 
 #: The base names of the files of the core, and of its frontend, alone.
 _CORE, _FRONTEND = "core", "frontend"
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """One place-and-route run. usage: what the netlist needs. run: None if it could not be placed or routed."""
+
+    seed: Seed
+    usage: dict[str, Usage]
+    run: Run | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +147,6 @@ class _Flow:
         assert words is not None
         return [*self.board.pnr, "--json", f"{name}.json", *(word.format(name=name) for word in words), "--quiet"]
 
-    def usage(self, name: str, *, pinned: bool) -> dict[str, Usage]:
-        """What a netlist needs, from packing it: quick, and reported even if the design does not fit."""
-        log = f"{name}.pack.log"
-        done = self.run(self.pnr, [*self._constraints(name, pinned), "--pack-only"], log)
-        return usage_in_log(done.log, self.family)
-
     def alone(self, name: str, rtlil: str) -> dict[str, int]:
         """The logic cells, flip-flops and memory blocks of a component alone."""
         self.synthesise(name, rtlil)
@@ -149,10 +154,12 @@ class _Flow:
         found = {"flip_flops": cells_in_netlist(netlist, self.family.flip_flop, name)}
         if kinds := self.family.core_cells:
             return found | {"logic_cells": sum(n * cells_in_netlist(netlist, kind, name) for kind, n in kinds.items())}
-        usage = self.usage(name, pinned=False)
+        # Packing is quick, and enough to count.
+        packing = self.run(self.pnr, [*self._constraints(name, False), "--pack-only"], f"{name}.pack.log")
+        usage = usage_in_log(packing.log, self.family)
         return found | {"logic_cells": usage[LOGIC_CELLS].used, "ebr": usage[EBR].used}
 
-    def place(self, name: str, seed: int, dense: bool) -> tuple[Seed, Run | None]:
+    def place(self, name: str, seed: int, dense: bool) -> _Placed:
         """One place-and-route run; its files have the base name ``NAME.SEED``."""
         base = f"{name}.{seed}"
         report, placed = f"{base}.report.json", f"{base}.{self.family.placed}"
@@ -164,48 +171,66 @@ class _Flow:
         try:
             done = self.run(self.pnr, [*self._constraints(name, True), *options], f"{base}.log", [report, placed])
         except ToolFailure as failure:
-            if not any(words in failure.text for words in _FULL):
+            if UTILISATION not in failure.text:
                 raise
-            return Seed(seed, None), None
+            usage = usage_in_log(failure.text, self.family)
+            if not short(usage) and not any(words in failure.text for words in _FULL):
+                raise
+            return _Placed(Seed(seed, None), usage, None)
         fmax, required = fmax_in_report(self.read(report))
         if abs(required - self.clock) > 0.01 * self.clock:
             raise InternalError(f"the placer was asked for {required:g} MHz and the core's clock is {self.clock:g} MHz")
-        return Seed(seed, round(fmax, 2)), done
+        return _Placed(Seed(seed, round(fmax, 2)), usage_in_log(done.log, self.family), done)
 
-    def finish(
+    def build(
+        self,
+        name: str,
+        rtlil: str,
+        parts: Mapping[str, str],
+        seeds: Sequence[int],
+        dense: bool,
+        check: Callable[[Mapping[str, Usage]], object],
+        jobs: int | None,
+        elsewhere: Jobs | None,
+    ) -> tuple[Run, list[_Placed], dict[str, dict[str, int]]]:
+        """Synthesise the design, place and route it with each seed, and measure each of ``parts`` alone, ``jobs`` at
+        once: the run of Yosys, those of the seeds in their order, and what the parts have, by name.
+
+        rtlil, parts: the RTLIL of the design, and of the parts by name. check: called with what a netlist needs when
+        its run has ended. elsewhere: where the seeds are placed, if not by tools of this machine. After an exception,
+        Ctrl-C too, the other runs are stopped.
+        """
+        pieces: list[Callable[[], Any]] = [partial(self.synthesise, name, rtlil)]
+        pieces += [partial(self.alone, part, its) for part, its in parts.items()]
+        first = len(pieces)
+
+        def done(number: int, result: Any) -> None:
+            if number == 0 and elsewhere is None:
+                pieces.extend(partial(self.place, name, seed, dense) for seed in seeds)
+            elif number >= first:
+                check(result.usage)
+
+        found = ThreadJobs(jobs or cores(), self.stop.set).run(_result, pieces, None, done=done)
+        placed = found[first:] if elsewhere is None else self._place_elsewhere(name, seeds, dense, check, elsewhere)
+        return found[0], placed, dict(zip(parts, found[1:first], strict=True))
+
+    def _place_elsewhere(
         self,
         name: str,
         seeds: Sequence[int],
         dense: bool,
-        parts: Mapping[str, str],
-        jobs: int | None,
-        elsewhere: Jobs | None,
-    ) -> tuple[list[tuple[Seed, Run | None]], dict[str, dict[str, int]]]:
-        """Place and route each seed, in their order, and measure each of ``parts`` alone, by name, of which it has the
-        RTLIL, ``jobs`` at once. After an exception, Ctrl-C too, the other runs are stopped. elsewhere: where the seeds
-        are placed, if not by tools of this machine."""
-        pool = ThreadJobs(jobs or cores(), self.stop.set)
-        alone = [partial(self.alone, part, rtlil) for part, rtlil in parts.items()]
-        if elsewhere is not None:
-            placed = self._place_elsewhere(name, seeds, dense, elsewhere)
-            return placed, dict(zip(parts, pool.run(_result, alone, None), strict=True))
-        pieces: list[Callable[[], Any]] = [*(partial(self.place, name, seed, dense) for seed in seeds), *alone]
-        found = pool.run(_result, pieces, None)
-        return found[: len(seeds)], dict(zip(parts, found[len(seeds) :], strict=True))
-
-    def _place_elsewhere(
-        self, name: str, seeds: Sequence[int], dense: bool, elsewhere: Jobs
-    ) -> list[tuple[Seed, Run | None]]:
+        check: Callable[[Mapping[str, Usage]], object],
+        elsewhere: Jobs,
+    ) -> list[_Placed]:
         files = {
             file: (self.folder / file).read_bytes() for file in (f"{name}.json", f"{name}.{self.family.constraints}")
         }
         given = _Elsewhere(self.board.name, self.clock, self.pnr.origin, str(self.pnr), name, dense, files)
-        placed = []
-        for seed, done, made in elsewhere.run(_place_elsewhere, seeds, given):
+        found = elsewhere.run(_place_elsewhere, seeds, given, done=lambda _, result: check(result[0].usage))
+        for _, made in found:
             for file, content in made.items():
                 (self.folder / file).write_bytes(content)
-            placed.append((seed, done))
-        return placed
+        return [placed for placed, _ in found]
 
     def pack_best(self, name: str, best: Seed) -> tuple[str, Run]:
         """The bitstream's name, and the packer's run, from the files of one seed."""
@@ -234,7 +259,7 @@ class _Elsewhere:
     files: Mapping[str, bytes]
 
 
-def _place_elsewhere(given: _Elsewhere, seed: int) -> tuple[Seed, Run | None, dict[str, bytes]]:
+def _place_elsewhere(given: _Elsewhere, seed: int) -> tuple[_Placed, dict[str, bytes]]:
     """As :meth:`_Flow.place`, in a folder of its own; also gives the files that were made."""
     its = board_of_name(given.board)
     family = FAMILIES[its.family]
@@ -248,11 +273,11 @@ def _place_elsewhere(given: _Elsewhere, seed: int) -> tuple[Seed, Run | None, di
         # Of the tools only that of place and route is used.
         flow = _Flow(family, its, given.clock, pnr, pnr, pnr, folder, None, threading.Event())
         try:
-            found, done = flow.place(given.name, seed, given.dense)
+            placed = flow.place(given.name, seed, given.dense)
         except ToolFailure as failure:  # its log is lost with the folder
             raise UserError(f"{failure.tool} failed on a worker: {failure.reason}") from failure
         made = {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in given.files}
-        return found, done, made
+        return placed, made
 
 
 #: nextpnr's messages when a seed cannot be placed or routed; another seed may succeed.
@@ -303,19 +328,20 @@ def synthesise(
     with _folder(out) as folder:
         flow = _Flow(family, board, clock, yosys, pnr, pack, folder, _one_at_a_time(progress), threading.Event())
         pins, rtlil = flow.prepare(design, name, baud)
-        synthesis = flow.synthesise(name, rtlil)
-        usage = flow.usage(name, pinned=True)
-        check_fit(design.name, board, usage, all_boards())
         core = design.core()
         cycles = design.cycles_per_example(core)
         parts = {_CORE: _rtlil(core, _CORE)}
         if design.frontend is not None:
             parts[_FRONTEND] = _rtlil(design.frontend(), _FRONTEND)
-        placed, alone = flow.finish(name, seeds, design.dense, parts, jobs, elsewhere)
-        best, fmax = check_clock(design.name, board, clock, usage, [seed for seed, _ in placed])
-        routing = next(done for seed, done in placed if seed == best and done is not None)
+
+        def check(usage: Mapping[str, Usage]) -> None:
+            check_fit(design.name, board, usage, all_boards())
+
+        synthesis, placed, alone = flow.build(name, rtlil, parts, seeds, design.dense, check, jobs, elsewhere)
+        best, fmax = check_clock(design.name, board, clock, placed[0].usage, [one.seed for one in placed])
+        usage, routing = next((one.usage, one.run) for one in placed if one.seed == best)
+        assert routing is not None
         bitstream, packing = flow.pack_best(name, best)
-        usage = usage_in_log(routing.log, family)
         said = margin_warning(fmax, clock), hold_warning(routing.log), memory_warning(family.untimed_memory, usage)
         estimates = [warning for warning in said if warning]
         warnings = [w for done in (synthesis, routing, packing) for w in done.warnings if not w.startswith(HOLD)]
@@ -333,7 +359,7 @@ def synthesise(
             latency_cycles=design.latency(core),
             examples_per_second=examples_per_second(clock, cycles),
             pnr_seed=best.seed,
-            seeds=tuple(seed for seed, _ in placed),
+            seeds=tuple(one.seed for one in placed),
             tools=_versions(*tools),
             rates={} if design.rates is None else design.rates(core, clock, baud or board.baud),
             tables=design.tables,
@@ -372,12 +398,8 @@ def measure(design: Design, board: Board, *, clock_mhz: float | None = None, bau
     with scratch() as folder:
         flow = _Flow(family, board, clock, yosys, pnr, pnr, folder, None, threading.Event())
         flow.synthesise(name, flow.prepare(design, name, baud)[1])
-        try:
-            seed, placed = flow.place(name, 1, design.dense)
-        except ToolFailure:
-            check_fit(design.name, board, flow.usage(name, pinned=True), all_boards())
-            raise
-        usage = flow.usage(name, pinned=True) if placed is None else usage_in_log(placed.log, family)
+        placed = flow.place(name, 1, design.dense)
+        usage = placed.usage
         check_fit(design.name, board, usage, all_boards())
         netlist = flow.read(f"{name}.json")
         return Measured(
@@ -385,7 +407,7 @@ def measure(design: Design, board: Board, *, clock_mhz: float | None = None, bau
             flip_flops=cells_in_netlist(netlist, family.flip_flop, name),
             ebr=usage[EBR].used,
             spram=usage[SPRAM].used if SPRAM in usage else 0,
-            fmax_mhz=seed.fmax_mhz,
+            fmax_mhz=placed.seed.fmax_mhz,
             cells=Counter(cell["type"] for cell in json.loads(netlist)["modules"][name]["cells"].values()),
             tools=_versions(*tools),
         )
