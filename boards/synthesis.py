@@ -190,6 +190,7 @@ class _Flow:
         seeds: Sequence[int],
         dense: bool,
         check: Callable[[Mapping[str, Usage]], object],
+        meanwhile: Callable[[], object] | None,
         jobs: int | None,
         elsewhere: Jobs | None,
     ) -> tuple[Run, list[_Placed], dict[str, dict[str, int]]]:
@@ -197,8 +198,8 @@ class _Flow:
         once: the run of Yosys, those of the seeds in their order, and what the parts have, by name.
 
         rtlil, parts: the RTLIL of the design, and of the parts by name. check: called with what a netlist needs when
-        its run has ended. elsewhere: where the seeds are placed, if not by tools of this machine. After an exception,
-        Ctrl-C too, the other runs are stopped.
+        its run has ended. meanwhile: called once, while Yosys runs. elsewhere: where the seeds are placed, if not by
+        tools of this machine. After an exception, Ctrl-C too, the other runs are stopped.
         """
         pieces: list[Callable[[], Any]] = [partial(self.synthesise, name, rtlil)]
         pieces += [partial(self.alone, part, its) for part, its in parts.items()]
@@ -210,7 +211,13 @@ class _Flow:
             elif number >= first:
                 check(result.usage)
 
-        found = ThreadJobs(jobs or cores(), self.stop.set).run(_result, pieces, None, done=done)
+        waiting = [] if meanwhile is None else [meanwhile]
+
+        def tick(*_: int) -> None:
+            if waiting:
+                waiting.pop()()
+
+        found = ThreadJobs(jobs or cores(), self.stop.set).run(_result, pieces, None, done=done, progress=tick)
         placed = found[first:] if elsewhere is None else self._place_elsewhere(name, seeds, dense, check, elsewhere)
         return found[0], placed, dict(zip(parts, found[1:first], strict=True))
 
@@ -303,12 +310,14 @@ def synthesise(
     clock_mhz: float | None = None,
     baud: int | None = None,
     progress: Progress | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Report:
     """Make the bitstream of ``design`` for ``board``, and its intermediate files, in the folder ``out``.
 
     pnr_seeds: each is tried, ``jobs`` at once (default: one a processor), and the one with the highest Fmax is kept.
     elsewhere: what places and routes them instead, on machines with the same tools. clock_mhz: of the core; by default
     the board's. baud: of the UART; by default the board's. progress: called from several threads, but one at a time.
+    meanwhile: called once, in this thread, while Yosys runs: Amaranth works in one thread only.
 
     For a design called NAME it writes: ``NAME.bin`` (``.bit``), the bitstream; ``NAME.il`` and ``NAME.v``, the design
     as RTLIL and Verilog; ``NAME.json`` and ``NAME.netlist.v``, the netlist; the file of pins and clocks; ``NAME.ys``,
@@ -337,7 +346,9 @@ def synthesise(
         def check(usage: Mapping[str, Usage]) -> None:
             check_fit(design.name, board, usage, all_boards())
 
-        synthesis, placed, alone = flow.build(name, rtlil, parts, seeds, design.dense, check, jobs, elsewhere)
+        synthesis, placed, alone = flow.build(
+            name, rtlil, parts, seeds, design.dense, check, meanwhile, jobs, elsewhere
+        )
         best, fmax = check_clock(design.name, board, clock, placed[0].usage, [one.seed for one in placed])
         usage, routing = next((one.usage, one.run) for one in placed if one.seed == best)
         assert routing is not None

@@ -86,8 +86,13 @@ def command(
     from rdahw.boards.synthesis import synthesise
 
     design, its, clock, baud = find_gateware(output, **options)
-    expected = estimate(design, its, clock_mhz=clock, baud=baud)
-    output.log(f"estimated: {about(expected, 'logic_cells')} logic cells, Fmax {about(expected, 'fmax_mhz')} MHz")
+    estimates: list[Estimate] = []
+
+    def tell_estimate() -> None:
+        expected = estimate(design, its, clock_mhz=clock, baud=baud)
+        output.log(f"estimated: {about(expected, 'logic_cells')} logic cells, Fmax {about(expected, 'fmax_mhz')} MHz")
+        estimates.append(expected)
+
     with open_jobs(jobs, cluster) if cluster is not None else nullcontext() as elsewhere:
         report = synthesise(
             design,
@@ -100,7 +105,9 @@ def command(
             clock_mhz=clock,
             baud=baud,
             progress=output.step,
+            meanwhile=tell_estimate,
         )
+    expected = estimates[0]
     for warning in report.warnings:
         output.log(f"warning: {warning}")
     output.json(report.to_json() | {"estimated": expected.to_json()})
