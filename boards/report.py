@@ -118,13 +118,9 @@ _CONSTANTS = ("VLO", "VHI")
 LOGIC_CELLS, EBR, SPRAM = "logic cells", "memory blocks (EBR)", "large memory blocks (SPRAM)"
 
 
-#: The title of nextpnr's table of what a design needs, which it writes before it places.
-UTILISATION = "Device utilisation:"
-
-
 def usage_in_log(text: str, family: Family) -> dict[str, Usage]:
     """The last table «Device utilisation» of a nextpnr log: the usage of each resource."""
-    table = text.rpartition(UTILISATION)[2]
+    table = text.rpartition("Device utilisation:")[2]
     found = re.findall(r"^Info:\s+(\w+): +(\d+)/ *(\d+) +\d+%$", table, re.MULTILINE)
     rows = {name: Usage(int(used), int(available)) for name, used, available in found}
     cells = [(weight, rows.pop(name)) for name, weight in family.logic_cells.items() if name in rows]

@@ -34,7 +34,6 @@ from rdahw.boards.report import (
     HOLD,
     LOGIC_CELLS,
     SPRAM,
-    UTILISATION,
     Report,
     Seed,
     Usage,
@@ -55,7 +54,7 @@ from rdahw.boards.top import Top
 from rdahw.errors import InternalError, UserError
 from rdahw.hdl.block_memory import FORGET_FIRST_READ
 from rdahw.hdl.toolchain import FoundTool, Progress, Run, Step, Toolchain, ToolFailure, find, run, scratch
-from rdahw.jobs import Jobs, ThreadJobs, cores
+from rdahw.jobs import Jobs, ThreadJobs, cores, stopping
 
 __all__ = ["Measured", "measure", "synthesise"]
 
@@ -171,9 +170,10 @@ class _Flow:
         try:
             done = self.run(self.pnr, [*self._constraints(name, True), *options], f"{base}.log", [report, placed])
         except ToolFailure as failure:
-            if UTILISATION not in failure.text:
-                raise
-            usage = usage_in_log(failure.text, self.family)
+            try:
+                usage = usage_in_log(failure.text, self.family)
+            except UserError:  # it failed before it counted
+                raise failure from None
             if not short(usage) and not any(words in failure.text for words in _FULL):
                 raise
             return _Placed(Seed(seed, None), usage, None)
@@ -201,14 +201,16 @@ class _Flow:
         its run has ended. meanwhile: called once, while Yosys runs. elsewhere: where the seeds are placed, if not by
         tools of this machine. After an exception, Ctrl-C too, the other runs are stopped.
         """
-        pieces: list[Callable[[], Any]] = [partial(self.synthesise, name, rtlil)]
-        pieces += [partial(self.alone, part, its) for part, its in parts.items()]
-        first = len(pieces)
+        count = jobs or cores()
+        alone = [partial(self.alone, part, its) for part, its in parts.items()]
+        place = [partial(self.place, name, seed, dense) for seed in seeds] if elsewhere is None else []
+        # One at a time, the seeds come first, as one of them tells whether the design fits.
+        pieces: list[Callable[[], Any]] = [partial(self.synthesise, name, rtlil), *(alone if count > 1 else ())]
 
         def done(number: int, result: Any) -> None:
-            if number == 0 and elsewhere is None:
-                pieces.extend(partial(self.place, name, seed, dense) for seed in seeds)
-            elif number >= first:
+            if number == 0:
+                pieces.extend([*place, *(alone if count == 1 else ())])
+            elif isinstance(result, _Placed):
                 check(result.usage)
 
         waiting = [] if meanwhile is None else [meanwhile]
@@ -217,9 +219,12 @@ class _Flow:
             if waiting:
                 waiting.pop()()
 
-        found = ThreadJobs(jobs or cores(), self.stop.set).run(_result, pieces, None, done=done, progress=tick)
-        placed = found[first:] if elsewhere is None else self._place_elsewhere(name, seeds, dense, check, elsewhere)
-        return found[0], placed, dict(zip(parts, found[1:first], strict=True))
+        synthesis, *rest = ThreadJobs(count, self.stop.set).run(_result, pieces, None, done=done, progress=tick)
+        placed = [found for found in rest if isinstance(found, _Placed)]
+        counted = [found for found in rest if not isinstance(found, _Placed)]
+        if elsewhere is not None:
+            placed = self._place_elsewhere(name, seeds, dense, check, elsewhere)
+        return synthesis, placed, dict(zip(parts, counted, strict=True))
 
     def _place_elsewhere(
         self,
@@ -266,6 +271,13 @@ class _Elsewhere:
     files: Mapping[str, bytes]
 
 
+class _Ending(threading.Event):
+    """Is set when the piece of work that this thread does is to end early."""
+
+    def is_set(self) -> bool:
+        return stopping()
+
+
 def _place_elsewhere(given: _Elsewhere, seed: int) -> tuple[_Placed, dict[str, bytes]]:
     """As :meth:`_Flow.place`, in a folder of its own; also gives the files that were made."""
     its = board_of_name(given.board)
@@ -278,7 +290,7 @@ def _place_elsewhere(given: _Elsewhere, seed: int) -> tuple[_Placed, dict[str, b
         for file, content in given.files.items():
             (folder / file).write_bytes(content)
         # Of the tools only that of place and route is used.
-        flow = _Flow(family, its, given.clock, pnr, pnr, pnr, folder, None, threading.Event())
+        flow = _Flow(family, its, given.clock, pnr, pnr, pnr, folder, None, _Ending())
         try:
             placed = flow.place(given.name, seed, given.dense)
         except ToolFailure as failure:  # its log is lost with the folder
@@ -378,7 +390,8 @@ def synthesise(
             warnings=(*estimates, *dict.fromkeys(warnings)),
         )
         flow.write("report.json", json.dumps(report.to_json(), indent=2) + "\n")
-        flow.write(f"{name}.log", _all_logs(folder))
+        logs = [f"{name}.yosys.log", *(f"{name}.{seed}.log" for seed in seeds), f"{name}.{pack.tool.name}.log"]
+        flow.write(f"{name}.log", _all_logs(folder, logs))
         own = [f"{name}.{kind}" for kind in ("il", "v", "json", "netlist.v", "ys", "log")]
         for file in (*own, pins, f"{name}.{family.placed}", bitstream, "report.json"):
             os.replace(folder / file, out / file)
@@ -434,9 +447,11 @@ def _rtlil(component: Any, name: str) -> str:
     return str(rtlil.convert(component, name=name, emit_src=False))
 
 
-def _all_logs(folder: Path) -> str:
-    logs = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return "".join(f"==== {path.name} ====\n{path.read_text(encoding='utf-8', errors='replace')}\n" for path in logs)
+def _all_logs(folder: Path, first: Sequence[str]) -> str:
+    """The logs in the folder, those called ``first`` at the beginning."""
+    rest = sorted({path.name for path in folder.glob("*.log")} - set(first))
+    texts = ((name, (folder / name).read_text(encoding="utf-8", errors="replace")) for name in [*first, *rest])
+    return "".join(f"==== {name} ====\n{text}\n" for name, text in texts)
 
 
 def _one_at_a_time(progress: Progress | None) -> Progress | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import importlib
 import io
@@ -9,6 +10,7 @@ import json
 import logging
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -124,7 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # A character that the terminal cannot show must not lose the result.
             stream.reconfigure(errors="backslashreplace")
     result: dict[str, Any] = {}
-    code, message = _run(arguments, result)
+    hook, sys.unraisablehook = sys.unraisablehook, _keep_interrupt
+    try:
+        code, message = _run(arguments, result)
+    finally:
+        sys.unraisablehook = hook
     try:
         if "--json" in arguments and (code or result):
             failure = {"error": message, "exit_code": code} if code else {}
@@ -137,6 +143,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout = None  # else Python flushes it again and prints an error
         code = code or 1
     sys.exit(code)
+
+
+def _keep_interrupt(unraisable: Any) -> None:
+    """A Ctrl-C during the deletion of an object, where Python discards exceptions, is repeated a moment later. Amaranth
+    deletes objects by a method of their own, and so often that this happens."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        threading.Timer(0.02, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _run(arguments: list[str], result: dict[str, Any]) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ class Output:
         self.verbosity = verbosity
         self._bars: list[Bar] = []
         self._once: set[str] = set()
-        self._last_step = "", 0.0
+        self._logged_steps: dict[str, float] = {}
 
     def log(self, message: str) -> None:
         """A line of the log."""
@@ -102,10 +103,10 @@ class Output:
         console.print(table)
 
     def step(self, step: Step) -> None:
-        """Log what an outside tool does: a line when another tool starts, and then one every few seconds."""
-        tool, logged = self._last_step
-        if step.tool != tool or time.monotonic() - logged >= _SILENCE:
-            self._last_step = step.tool, time.monotonic()
+        """Log what an outside tool does: a line when a tool first starts, and then one every few seconds."""
+        now = time.monotonic()
+        if now - self._logged_steps.get(step.tool, -math.inf) >= _SILENCE:
+            self._logged_steps[step.tool] = now
             self.log(f"{step.tool}: {step.what} ({step.seconds:.0f} s)")
 
     @contextlib.contextmanager

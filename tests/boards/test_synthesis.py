@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +41,8 @@ def test_all_files_are_there_and_no_other(built: tuple[Path, Report]) -> None:
     assert report.bitstream == out / "small.bin"
     assert "Program finished normally." in (out / "small.log").read_text()
     assert "End of script." in (out / "small.log").read_text()
+    logs = ["small.yosys.log", "small.2.log", "small.1.log", "small.icepack.log", "core.pack.log", "core.yosys.log"]
+    assert re.findall(r"^==== (\S+) ====$", (out / "small.log").read_text(), re.MULTILINE) == logs
 
 
 @pytest.mark.slow
@@ -113,6 +116,21 @@ def test_a_tool_that_fails_names_a_log_that_is_there(tmp_path: Path, monkeypatch
     ) as caught:
         synthesise(small_design(), board("icebreaker"), out=tmp_path)
     assert "-s small.ys" in caught.value.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_placer_that_fails_before_it_has_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placer = tmp_path / "placer"
+    placer.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        "log = sys.argv[sys.argv.index('--log') + 1]\n"
+        "open(log, 'w').write('Info: Device utilisation:\\nERROR: boom\\n')\n"
+        "sys.exit(1)\n"
+    )
+    placer.chmod(0o755)
+    monkeypatch.setenv("RDAHW_NEXTPNR_ICE40", str(placer))
+    with pytest.raises(ToolFailure, match=r"^nextpnr-ice40 failed: boom \(its log: '.*/failed/small\.1\.log'\)$"):
+        synthesise(small_design(), board("icebreaker"), out=tmp_path / "out", jobs=1)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import sys
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
@@ -21,8 +22,10 @@ from running import Ran
 
 import rdahw
 from rdahw.cli import COMMANDS, cli
+from rdahw.cli._output import Output
 from rdahw.cli.reproduce import paper_iris
 from rdahw.data import _named, load
+from rdahw.hdl.toolchain import Step
 from rdahw.saved import load_model
 from rdahw.sim.engines import make_engine
 from rdahw.training import Examples
@@ -581,3 +584,15 @@ def test_the_processes_of_seeds_start_before_the_command_is_loaded(monkeypatch, 
     assert len(begun) == starts
     for module in sum(begun, ()):
         importlib.import_module(module)
+
+
+def test_tools_that_run_at_once_are_logged_now_and_then(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr("rdahw.cli._output.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    output = Output({}, as_json=False, verbosity=0)
+    for second in range(12):
+        clock[0] = float(second)
+        for tool in ("yosys", "nextpnr"):
+            output.step(Step(tool, "running", second))
+    logged = capsys.readouterr().err.splitlines()
+    assert logged == [f"{tool}: running ({at} s)" for at in (0, 5, 10) for tool in ("yosys", "nextpnr")]

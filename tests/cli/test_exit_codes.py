@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,25 @@ def test_ctrl_c_before_the_training(run, monkeypatch):
     ran = run("train", "--json")
     assert (ran.code, ran.err.strip()) == (130, "Interrupted: stopped by Ctrl-C")
     assert ran.json == {"error": "stopped by Ctrl-C", "exit_code": 130}
+
+
+def test_ctrl_c_while_an_object_is_deleted(run, monkeypatch):
+    """Python discards what ``__del__`` raises."""
+
+    class Part:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def interrupted(*arguments, **options):
+        Part()
+        while True:
+            threading.Event().wait(0.05)
+
+    before = sys.unraisablehook
+    monkeypatch.setattr("rdahw.data.load", interrupted)
+    ran = run("train")
+    assert (ran.code, ran.err.strip()) == (130, "Interrupted: stopped by Ctrl-C")
+    assert sys.unraisablehook is before
 
 
 def test_a_second_ctrl_c_stops_at_once(run, monkeypatch):
