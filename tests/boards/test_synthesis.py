@@ -114,7 +114,7 @@ def test_a_tool_that_fails_names_a_log_that_is_there(tmp_path: Path, monkeypatch
     with pytest.raises(
         ToolFailure, match=r"^yosys failed: .* \(its log: '.*/failed/small\.yosys\.log\.out'\)$"
     ) as caught:
-        synthesise(small_design(), board("icebreaker"), out=tmp_path)
+        synthesise(small_design(), board("icebreaker"), out=tmp_path, jobs=1)
     assert "-s small.ys" in caught.value.log.read_text()
 
 
