@@ -12,7 +12,8 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -126,11 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # A character that the terminal cannot show must not lose the result.
             stream.reconfigure(errors="backslashreplace")
     result: dict[str, Any] = {}
-    hook, sys.unraisablehook = sys.unraisablehook, _keep_interrupt
-    try:
+    with _interrupts_kept():
         code, message = _run(arguments, result)
-    finally:
-        sys.unraisablehook = hook
     try:
         if "--json" in arguments and (code or result):
             failure = {"error": message, "exit_code": code} if code else {}
@@ -145,13 +143,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _keep_interrupt(unraisable: Any) -> None:
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
     """A Ctrl-C during the deletion of an object, where Python discards exceptions, is repeated a moment later. Amaranth
     deletes objects by a method of their own, and so often that this happens."""
-    if unraisable.exc_type is KeyboardInterrupt:
-        threading.Timer(0.02, _thread.interrupt_main).start()
-    else:
-        sys.__unraisablehook__(unraisable)
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            threading.Timer(0.02, _thread.interrupt_main).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _run(arguments: list[str], result: dict[str, Any]) -> tuple[int, str]:

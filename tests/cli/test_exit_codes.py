@@ -148,6 +148,18 @@ def test_ctrl_c_while_an_object_is_deleted(run, monkeypatch):
     assert sys.unraisablehook is before
 
 
+def test_other_exceptions_while_an_object_is_deleted_are_told_as_before(run, monkeypatch):
+    class Part:
+        def __del__(self):
+            raise ValueError
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    monkeypatch.setattr("rdahw.data.load", lambda *arguments, **options: Part() and None)
+    run("train")
+    assert told == [ValueError]
+
+
 def test_a_second_ctrl_c_stops_at_once(run, monkeypatch):
     def slow(engine, x, y):
         signal.raise_signal(signal.SIGINT)
